@@ -1,0 +1,10 @@
+"""Names the application to Django."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AuditConfig(AppConfig):
+    name = "audit_app"
+    verbose_name = _("Audit log")
+    default_auto_field = "django.db.models.BigAutoField"

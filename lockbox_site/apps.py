@@ -1,0 +1,17 @@
+"""Wires libraries to this project once the settings are there."""
+
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class SiteConfig(AppConfig):
+    name = "lockbox_site"
+
+    def ready(self) -> None:
+        from django_q.conf import Conf
+
+        Conf.SECRET_KEY = settings.TASK_SIGNING_KEY
+        if settings.PSEUDO_LOCALE:
+            from lockbox_site import pseudolocale
+
+            pseudolocale.install()

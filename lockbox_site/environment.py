@@ -1,0 +1,97 @@
+"""Reads single values from the environment, and refuses the ones that could be misread."""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environ import Env
+
+env = Env()
+
+ON = frozenset({"on", "true", "yes", "1"})
+OFF = frozenset({"off", "false", "no", "0"})
+
+
+def switch(name: str, *, default: bool) -> bool:
+    """Return an on/off value; anything else refuses to start.
+
+    django-environ's own boolean turns every unknown word into False, so that `SECURE=ture` would silently
+    switch a protection off.
+    """
+    raw = str(env.str(name, default="on" if default else "off")).strip().lower()
+    if raw in ON:
+        return True
+    if raw in OFF:
+        return False
+    raise ImproperlyConfigured(f"{name} must be on or off, not {raw!r}.")
+
+
+def whole_number(name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
+    """Return an integer within its bounds."""
+    raw = str(env.str(name, default=str(default))).strip()
+    try:
+        value = int(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+    if value < least or (most is not None and value > most):
+        bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise ImproperlyConfigured(f"{name} must be {bounds}, not {value}.")
+    return value
+
+
+def seconds(name: str, *, default: int) -> int:
+    """Return a length of time of at least one second."""
+    return whole_number(name, default=default, least=1)
+
+
+def seconds_list(name: str, *, default: list[int]) -> list[int]:
+    """Return rising lengths of time, written as `1800,3600`."""
+    raw = str(env.str(name, default=",".join(map(str, default))))
+    try:
+        values = [int(part) for part in raw.split(",") if part.strip()]
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be seconds with commas between, not {raw!r}.") from None
+    if any(value < 1 for value in values) or values != sorted(set(values)):
+        raise ImproperlyConfigured(f"{name} must be rising numbers of seconds, not {raw!r}.")
+    return values
+
+
+def words(name: str, *, default: list[str]) -> list[str]:
+    """Return the parts of a value written with commas between."""
+    raw = str(env.str(name, default=",".join(default)))
+    return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
+    """Return one of a few words."""
+    raw = str(env.str(name, default=default)).strip()
+    if raw not in allowed:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {raw!r}.")
+    return raw
+
+
+def text(name: str, *, default: str = "") -> str:
+    """Return a value as it is written."""
+    return str(env.str(name, default=default))
+
+
+def secret_kept_in(path: Path) -> str:
+    """Return the secret in `path`, made on the first call and readable by its owner alone.
+
+    The file appears by a hard link, which fails where it exists: two processes that start together end up with
+    the same secret, and neither ever reads half a file.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(secrets.token_urlsafe(64))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

@@ -1,0 +1,118 @@
+"""Tells operators and load balancers whether this process lives, and whether the whole is fit for work."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from requests_app import clock
+
+ANSWER_WITHIN = 1.5
+WORKER, SWEEP = "worker", "sweep"
+
+Check = dict[str, Any]
+
+# One thread, so that a database that hangs holds one connection, however often somebody asks.
+_prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
+_busy = threading.Lock()
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Say that the process answers. It asks nothing of anybody, or a sick database would have it restarted."""
+    return _answer({"status": "ok"}, 200)
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Say whether database, migrations, worker, outbox and sweep are well; 503 where one is not."""
+    checks = _checks_in_time()
+    fit = all(check["ok"] for check in checks.values())
+    return _answer({"status": "ok" if fit else "unavailable", "checks": checks}, 200 if fit else 503)
+
+
+def _answer(body: dict[str, Any], status: int) -> HttpResponse:
+    return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _checks_in_time() -> dict[str, Check]:
+    """Run the checks in a thread that may be left behind: a driver that hangs can't be interrupted."""
+    if not _busy.acquire(blocking=False):
+        return {"database": _bad("An earlier check still waits for the database.")}
+    try:
+        return _prober.submit(_in_own_connection).result(timeout=ANSWER_WITHIN)
+    except TookTooLong:
+        return {"database": _bad("The database did not answer in time.")}
+
+
+def _in_own_connection() -> dict[str, Check]:
+    try:
+        return run_checks()
+    finally:
+        connection.close()
+        _busy.release()
+
+
+def run_checks() -> dict[str, Check]:
+    """Return the state of each part. A failure's text is never shown: it may hold addresses or passwords."""
+    try:
+        at = clock.now()
+        unapplied = _unapplied_migrations()
+    except Exception as failure:  # any driver's error means the same here
+        return {"database": _bad(f"The database can't be used ({type(failure).__name__}).")}
+    checks: dict[str, Check] = {
+        "database": {"ok": True},
+        "migrations": {"ok": not unapplied, "unapplied": unapplied},
+    }
+    if not unapplied:
+        checks |= {"worker": _part(_worker, at), "outbox": _part(_outbox, at), "sweep": _part(_sweep, at)}
+    return checks
+
+
+def _part(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
+    try:
+        return check(at)
+    except Exception as failure:  # one part that can't be read must not hide the others
+        return _bad(f"This part can't be read ({type(failure).__name__}).")
+
+
+def _bad(detail: str) -> Check:
+    return {"ok": False, "detail": detail}
+
+
+def _unapplied_migrations() -> int:
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+def _worker(at: dt.datetime) -> Check:
+    return _beat(WORKER, at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+
+def _sweep(at: dt.datetime) -> Check:
+    return _beat(SWEEP, at, settings.SWEEP_MAX_AGE_SECONDS)
+
+
+def _beat(name: str, at: dt.datetime, most: int) -> Check:
+    from requests_app.models import Heartbeat
+
+    beat = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
+    age = None if beat is None else max(0, int((at - beat).total_seconds()))
+    return {"ok": age is not None and age <= most, "age_seconds": age, "limit_seconds": most}
+
+
+def _outbox(at: dt.datetime) -> Check:
+    """Report how long the oldest message has been due; one that waits for its next attempt is not late."""
+    from requests_app.models import OutboxMessage
+
+    due = OutboxMessage.objects.filter(state="waiting", next_attempt_at__lte=at)
+    oldest = due.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
+    most = settings.OUTBOX_MAX_AGE_SECONDS
+    return {"ok": age <= most, "age_seconds": age, "limit_seconds": most}

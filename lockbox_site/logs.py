@@ -1,0 +1,93 @@
+"""Structured logs: one event, one line, and nothing in it that must stay secret."""
+
+import re
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+SECRET_NAMES = re.compile(
+    r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE
+)
+REDACTED = "[redacted]"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# These hold a traceback, whose lines are its meaning; JSON escapes them anyway.
+MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blank every value whose name says that it is a secret, however deep it lies."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if isinstance(name, str) and SECRET_NAMES.search(name):
+        return REDACTED
+    if isinstance(value, dict):
+        return {key: _redacted(key, inner) for key, inner in value.items()}
+    return value
+
+
+def one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape line breaks and direction overrides, so that a text from outside can't pose as another event."""
+    return {
+        name: CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+        if isinstance(value, str) and name not in MANY_LINES
+        else value
+        for name, value in event.items()
+    }
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def configure_structlog() -> None:
+    """Send structlog's events through the standard library, so that there is one way out."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def configuration(*, level: str, form: str) -> dict[str, Any]:
+    """Return Django's LOGGING for `form`, "json" or "console"."""
+    last: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": _shared(),
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, one_line, *last],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": formatter},
+        "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "root": {"handlers": ["out"], "level": level},
+        "loggers": {
+            # Django's own handlers would print every event a second time, unformatted.
+            "django": {"handlers": [], "level": level, "propagate": True},
+            "django.server": {"handlers": [], "level": level, "propagate": True},
+            # Each request already has its own event; this one would repeat it.
+            "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+            "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
+            # Refusals that belong to no tenant's log: unknown addresses, throttled sign-ins, forged requests.
+            "security": {"handlers": [], "level": "INFO", "propagate": True},
+        },
+    }

@@ -1,0 +1,175 @@
+"""What happens to every request: an id, a log line, limits of a session, and an answer when the database is away."""
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable
+from typing import ClassVar, cast
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django_structlog.middlewares import RequestMiddleware
+
+from lockbox_site import health, views
+from requests_app import clock
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+STARTED_AT, SEEN_AT = "session_started_at", "session_seen_at"
+# Writing the stamp on every request would make every page view a database write.
+SEEN_GRAIN = dt.timedelta(seconds=30)
+
+security_log = structlog.get_logger("security")
+
+
+class RequestIdMiddleware:
+    """Gives the request its id and the address that it really came from."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        offered = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        request.META["HTTP_X_REQUEST_ID"] = request_id
+        request.request_id = request_id  # type: ignore[attr-defined]
+        request.META["REMOTE_ADDR"] = client_address(request)
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address that the outermost trusted proxy saw.
+
+    Each trusted proxy appends the address it was called from, so the honest part of the list is counted from
+    its end; what stands before it was written by the caller and may be anything.
+    """
+    direct = request.META.get("REMOTE_ADDR", "")
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    count = settings.TRUSTED_PROXY_COUNT
+    return hops[-count] if count and len(hops) >= count else direct
+
+
+class RequestLogMiddleware(RequestMiddleware):
+    """One event per request: never its query string, and never a look into the session for the log's sake."""
+
+    @staticmethod
+    def format_request(request: HttpRequest) -> str:
+        return f"{request.method} {request.path}"
+
+    @classmethod
+    def bind_ip(cls, request: HttpRequest) -> None:
+        structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
+
+    @staticmethod
+    def bind_user_id(request: HttpRequest) -> None:
+        # Only somebody who was looked up for the page's own sake: asking here would cost two queries per request,
+        # and would fail the answer where the database is away.
+        person = getattr(request, "_cached_user", None)
+        if person is not None:
+            structlog.contextvars.bind_contextvars(user_id=str(person.pk) if person.pk else None)
+
+    def prepare(self, request: HttpRequest) -> None:
+        self.bind_ip(request)
+        super().prepare(request)
+
+
+class ProbeMiddleware:
+    """Answers the two health addresses before anything needs a host name, a session or the database."""
+
+    PROBES: ClassVar[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
+        "/healthz": health.healthz,
+        "/readyz": health.readyz,
+    }
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        probe = self.PROBES.get(request.path_info)
+        return probe(request) if probe else self.get_response(request)
+
+
+class StoreUnavailableMiddleware:
+    """Turns a database that is away, full or locked into a 503 that says so.
+
+    A view's exception passes here; one raised by a middleware further in becomes a 500 on the way and is
+    recognised by `views.server_error`.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            return views.store_unavailable(request, exception)
+        return None
+
+
+class SessionLimitsMiddleware:
+    """Ends a session 12 hours after it began, and a decider's after 15 minutes without a sign of life."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # A browser without a session cookie has nothing to end, and costs no query.
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
+            why = self.reason_to_end(request, clock.now())
+            if why:
+                return self.end(request, why)
+        return self.get_response(request)
+
+    def reason_to_end(self, request: HttpRequest, at: dt.datetime) -> str:
+        """Return why the session is over, or "" after noting the sign of life."""
+        started_at = _instant(request, STARTED_AT)
+        seen_at = _instant(request, SEEN_AT)
+        if started_at is None or seen_at is None:
+            request.session[STARTED_AT] = request.session[SEEN_AT] = at.isoformat()
+            return ""
+        if at - started_at >= dt.timedelta(seconds=settings.SESSION_SECONDS):
+            return "session_over"
+        if at - seen_at >= dt.timedelta(seconds=settings.DECIDER_IDLE_SECONDS) and decides(request):
+            return "session_idle"
+        if at - seen_at >= SEEN_GRAIN and not is_background(request):
+            request.session[SEEN_AT] = at.isoformat()
+        return ""
+
+    def end(self, request: HttpRequest, why: str) -> HttpResponse:
+        security_log.info("session.ended", reason=why, user_id=str(request.user.pk))
+        logout(request)
+        if is_background(request):
+            # htmx loads the whole page anew, which then meets the sign-in.
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+        return cast(HttpResponse, redirect_to_login(target))
+
+
+def _instant(request: HttpRequest, name: str) -> dt.datetime | None:
+    raw = request.session.get(name)
+    return dt.datetime.fromisoformat(raw) if raw else None
+
+
+def is_background(request: HttpRequest) -> bool:
+    """Say whether a page asked by itself: a screen that refreshes itself is no sign of somebody in front of it."""
+    return request.headers.get("HX-Request") == "true" and request.method == "GET"
+
+
+def decides(request: HttpRequest) -> bool:
+    """Say whether this person may decide access requests, on either side."""
+    from requests_app.models import Membership, QueueAssignment
+
+    person = request.user.pk
+    return (
+        Membership.objects.filter(person_id=person, role="approver").exists()
+        or QueueAssignment.objects.filter(person_id=person, role="provider_approver").exists()
+    )

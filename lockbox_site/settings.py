@@ -1,0 +1,353 @@
+"""Every setting of the site. Each value comes from the environment; README.md lists them with their defaults."""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from lockbox_site import logs
+from lockbox_site.environment import (
+    choice,
+    env,
+    seconds,
+    seconds_list,
+    secret_kept_in,
+    switch,
+    text,
+    whole_number,
+    words,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def path_from(raw: str) -> Path:
+    """Return an absolute path; a relative one starts at the project."""
+    return (BASE_DIR / raw).resolve()
+
+
+# --- Where it keeps things ---------------------------------------------------------------------------------------
+
+DATA_DIR = path_from(text("DATA_DIR", default="var"))
+# The real environment wins over the file, so that one value can be tried out without editing anything.
+if (DATA_DIR / ".env").is_file():
+    env.read_env(str(DATA_DIR / ".env"), overwrite=False)
+
+CONTENT_ROOT = path_from(text("CONTENT_ROOT", default=str(DATA_DIR / "content")))
+
+# --- Profile -----------------------------------------------------------------------------------------------------
+
+PRODUCTION = switch("PRODUCTION", default=False)
+DEBUG = switch("DEBUG", default=False)
+if PRODUCTION:
+    if DEBUG:
+        raise ImproperlyConfigured(
+            "DEBUG shows code and settings to visitors: it can't be on with PRODUCTION=on."
+        )
+    missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL") if not text(name)]
+    if missing:
+        raise ImproperlyConfigured(f"PRODUCTION=on needs these settings too: {', '.join(missing)}.")
+
+SECRET_KEY = text("SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
+SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", default=[])
+# Queued tasks are pickles. They are signed with a key of their own, so that whoever learns to make Django sign
+# something (a session, a reset link) still can't forge a task; lockbox_site.apps hands it to django-q2.
+TASK_SIGNING_KEY = (
+    text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
+)
+
+HOST = text("HOST", default="localhost")
+PORT = whole_number("PORT", default=8000, least=1, most=65535)
+# Mails are written where there is no request to take the address from.
+BASE_URL = text(
+    "BASE_URL", default=f"http://{HOST if HOST not in ('0.0.0.0', '::') else 'localhost'}:{PORT}"
+).rstrip("/")  # noqa: S104 - compared, never bound
+ALLOWED_HOSTS = words(
+    "ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", HOST} - {"0.0.0.0", "::"})
+)  # noqa: S104 - taken out, never bound
+CSRF_TRUSTED_ORIGINS = words(
+    "CSRF_TRUSTED_ORIGINS", default=[BASE_URL] if BASE_URL.startswith("https://") else []
+)
+# How many reverse proxies add themselves to X-Forwarded-For. At 0 the header is ignored, because anybody can send it.
+TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
+
+# --- The product -------------------------------------------------------------------------------------------------
+
+PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
+CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
+PROVIDER_DECISION_SECONDS = seconds("PROVIDER_DECISION_SECONDS", default=24 * 3600)
+WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3600, 7200, 14400, 28800])
+CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
+REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
+if not WINDOW_CHOICES_SECONDS:
+    raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of a window.")
+
+# --- Django ------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "lockbox_site.apps.SiteConfig",
+    "requests_app.apps.RequestsConfig",
+    "audit_app.apps.AuditConfig",
+    "requests_app.apps.LockboxAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "django_q",
+    "rest_framework",
+    "csp",
+    "django_htmx",
+    "django_structlog",
+]
+
+# Read from the outside in. Whatever answers early has its request id and its headers; the probes come before
+# anything that needs a host name, a session or the database.
+MIDDLEWARE = [
+    "lockbox_site.middleware.RequestIdMiddleware",
+    "lockbox_site.middleware.RequestLogMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lockbox_site.middleware.ProbeMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "lockbox_site.middleware.StoreUnavailableMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "lockbox_site.middleware.SessionLimitsMiddleware",
+    "requests_app.web.middleware.ActorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "lockbox_site.urls"
+WSGI_APPLICATION = "lockbox_site.wsgi.application"
+ASGI_APPLICATION = "lockbox_site.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "lockbox_site.context.site",
+            ]
+        },
+    }
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database ----------------------------------------------------------------------------------------------------
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    _database["OPTIONS"] = {
+        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns;
+        # one that takes it later is refused at once, whatever the timeout.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        # FULL: a committed audit entry survives a power cut.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+    }
+else:
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+    # No "pool": its threads do not survive the fork of django-q2's workers.
+    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "server_side_binding": True, "connect_timeout": 2}
+
+# --- People and sessions -----------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "requests_app.Person"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "account_login"
+
+ACCOUNT_ADAPTER = "lockbox_site.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/300s/key",
+    "reauthenticate": "10/m/user",
+}
+
+SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
+DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
+SESSION_COOKIE_AGE = SESSION_SECONDS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+
+# --- What browsers are told --------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        # Small pictures inside the style sheets (the arrow of a select box) are data: addresses.
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+PERMISSIONS_POLICY: dict[str, list[str]] = {
+    feature: []
+    for feature in (
+        "accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture", "encrypted-media",
+        "gamepad", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone",
+        "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+    )
+}  # fmt: skip
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = switch("SECURE_COOKIES", default=PRODUCTION)
+if SESSION_COOKIE_SECURE:
+    # A cookie with this prefix is accepted by browsers only from the very host, over TLS.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+if TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Languages and time ------------------------------------------------------------------------------------------
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+# Shows every translated word in brackets and with accents, so that a raw one stands out. For tests alone.
+PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
+if PSEUDO_LOCALE:
+    LANGUAGES.append(("en-xa", "Pseudo"))
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
+
+# --- Files, cache, mail ------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# A missing picture must not take the decision page down; tests/site proves that every name in a template exists.
+WHITENOISE_MANIFEST_STRICT = False
+
+CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+
+_mail = env.email_url("EMAIL_URL", default=f"filemail://{DATA_DIR / 'mail'}")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _mail["EMAIL_FILE_PATH"]
+EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
+EMAIL_PORT = _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = text(
+    "DEFAULT_FROM_EMAIL", default=f"{PROVIDER_NAME} Customer Lockbox <lockbox@localhost>"
+)
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+# --- Tasks -------------------------------------------------------------------------------------------------------
+
+# The ORM broker: a task that is enqueued inside a transaction commits or rolls back with it. `retry` above
+# `timeout`, or one task runs several times at once. The beat process schedules, not the clusters.
+Q_CLUSTER = {
+    "name": "lockbox",
+    "orm": "default",
+    "workers": whole_number("WORKERS", default=2, least=1, most=32),
+    "timeout": 60,
+    "retry": 120,
+    "max_attempts": 5,
+    "recycle": 0,
+    "bulk": 10,
+    "queue_limit": 20,
+    "save_limit": -1,
+    "catch_up": False,
+    "ack_failures": False,
+    "poll": 0.2,
+    "scheduler": False,
+    "label": "Task queue",
+}
+
+# --- Health ------------------------------------------------------------------------------------------------------
+
+HEARTBEAT_MAX_AGE_SECONDS = seconds("HEARTBEAT_MAX_AGE_SECONDS", default=60)
+OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
+SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
+
+# --- Logs --------------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = choice("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", allowed=("json", "console"))
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
+LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT)
+logs.configure_structlog()
+
+# --- API ---------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, object] = {
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]
+}

@@ -1,0 +1,17 @@
+"""Names the application and its admin to Django."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class RequestsConfig(AppConfig):
+    name = "requests_app"
+    verbose_name = _("Customer Lockbox")
+    default_auto_field = "django.db.models.BigAutoField"
+
+
+class LockboxAdminConfig(AdminConfig):
+    """Puts the project's own site in place of Django's, so that each registration lands there."""
+
+    default_site = "requests_app.admin.site.LockboxAdminSite"

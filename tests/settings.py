@@ -1,0 +1,33 @@
+"""The site's settings for the test suite: nothing of it lands in the project's own data directory."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+# Memory, where there is some: the suite commits thousands of times, and SQLite waits for the disk each time.
+_place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a private directory in it
+_scratch = Path(tempfile.mkdtemp(prefix="lockbox-tests-", dir=_place))
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+# A developer's own environment must not change what is tested; the database alone is chosen from outside.
+_kept = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
+os.environ["DATA_DIR"] = str(_scratch)
+os.environ["CONTENT_ROOT"] = str(_scratch / "content")
+for _name in ("PRODUCTION", "DEBUG", "SECRET_KEY", "BASE_URL", "ALLOWED_HOSTS", "HOST", "PORT", "CACHE_URL"):
+    os.environ.pop(_name, None)
+os.environ["EMAIL_URL"] = "memorymail://"
+os.environ["LOG_LEVEL"] = "WARNING"
+
+from lockbox_site.settings import *  # noqa: E402,F403
+from lockbox_site.settings import ALLOWED_HOSTS, DATABASES, STORAGES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A file and not memory: threads and child processes of a test then see the same database.
+    DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "test.sqlite3")}
+
+# Argon2 is slow on purpose.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# The manifest exists only after collectstatic.
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+ALLOWED_HOSTS.append("testserver")
