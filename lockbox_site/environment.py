@@ -79,8 +79,8 @@ def text(name: str, *, default: str = "") -> str:
 def secret_kept_in(path: Path) -> str:
     """Return the secret in `path`, made on the first call and readable by its owner alone.
 
-    The file appears by a hard link, which fails where it exists: two processes that start together end up with
-    the same secret, and neither ever reads half a file.
+    The file appears by a hard link, which fails where it exists: two processes that start together end up
+    with the same secret, and neither ever reads half a file.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,13 +10,13 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Min
+from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from requests_app import clock
 
 ANSWER_WITHIN = 1.5
-WORKER, SWEEP = "worker", "sweep"
+SWEEP = "pulse:sweep"
 
 Check = dict[str, Any]
 
@@ -26,7 +26,7 @@ _busy = threading.Lock()
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Say that the process answers. It asks nothing of anybody, or a sick database would have it restarted."""
+    """Say that the process answers. It asks nobody, or a sick database would have it restarted."""
     return _answer({"status": "ok"}, 200)
 
 
@@ -92,18 +92,21 @@ def _unapplied_migrations() -> int:
 
 
 def _worker(at: dt.datetime) -> Check:
-    return _beat(WORKER, at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+    """Report the freshest worker: rows of clusters that were taken away stay behind and mean nothing."""
+    from requests_app.models import Heartbeat
+
+    return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
 
 
 def _sweep(at: dt.datetime) -> Check:
-    return _beat(SWEEP, at, settings.SWEEP_MAX_AGE_SECONDS)
-
-
-def _beat(name: str, at: dt.datetime, most: int) -> Check:
     from requests_app.models import Heartbeat
 
-    beat = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
-    age = None if beat is None else max(0, int((at - beat).total_seconds()))
+    return _age(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS)
+
+
+def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:
+    last = beats.aggregate(last=Max("at"))["last"]
+    age = None if last is None else max(0, int((at - last).total_seconds()))
     return {"ok": age is not None and age <= most, "age_seconds": age, "limit_seconds": most}
 
 

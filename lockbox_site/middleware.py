@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a log line, limits of a session, and an answer when the database is away."""
+"""What happens to every request: an id, a log line, a session's limits, an answer without a database."""
 
 import datetime as dt
 import re
@@ -69,8 +69,8 @@ class RequestLogMiddleware(RequestMiddleware):
 
     @staticmethod
     def bind_user_id(request: HttpRequest) -> None:
-        # Only somebody who was looked up for the page's own sake: asking here would cost two queries per request,
-        # and would fail the answer where the database is away.
+        # Only somebody who was looked up for the page's own sake: asking here would cost two queries per
+        # request, and would fail the answer where the database is away.
         person = getattr(request, "_cached_user", None)
         if person is not None:
             structlog.contextvars.bind_contextvars(user_id=str(person.pk) if person.pk else None)
@@ -160,7 +160,7 @@ def _instant(request: HttpRequest, name: str) -> dt.datetime | None:
 
 
 def is_background(request: HttpRequest) -> bool:
-    """Say whether a page asked by itself: a screen that refreshes itself is no sign of somebody in front of it."""
+    """Say whether a page asked by itself: a screen that refreshes is no sign of somebody in front of it."""
     return request.headers.get("HX-Request") == "true" and request.method == "GET"
 
 

@@ -22,7 +22,7 @@ def disguise(message: str) -> str:
 
 
 class PseudoTranslation(trans_real.DjangoTranslation):
-    """Answers each message with its disguise, so that no catalogue has to be compiled or can be out of date."""
+    """Answers each message with its disguise, so that no catalogue has to be compiled."""
 
     def gettext(self, message: str) -> str:
         return disguise(message.rpartition(trans_real.CONTEXT_SEPARATOR)[2])

@@ -1,4 +1,4 @@
-"""Every setting of the site. Each value comes from the environment; README.md lists them with their defaults."""
+"""Every setting of the site. Each value comes from the environment; README.md lists names and defaults."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ def path_from(raw: str) -> Path:
     return (BASE_DIR / raw).resolve()
 
 
-# --- Where it keeps things ---------------------------------------------------------------------------------------
+# --- Where it keeps things ------------------------------------------------------------------------
 
 DATA_DIR = path_from(text("DATA_DIR", default="var"))
 # The real environment wins over the file, so that one value can be tried out without editing anything.
@@ -38,7 +38,7 @@ if (DATA_DIR / ".env").is_file():
 
 CONTENT_ROOT = path_from(text("CONTENT_ROOT", default=str(DATA_DIR / "content")))
 
-# --- Profile -----------------------------------------------------------------------------------------------------
+# --- Profile --------------------------------------------------------------------------------------
 
 PRODUCTION = switch("PRODUCTION", default=False)
 DEBUG = switch("DEBUG", default=False)
@@ -53,28 +53,25 @@ if PRODUCTION:
 
 SECRET_KEY = text("SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", default=[])
-# Queued tasks are pickles. They are signed with a key of their own, so that whoever learns to make Django sign
-# something (a session, a reset link) still can't forge a task; lockbox_site.apps hands it to django-q2.
+# Queued tasks are pickles. They are signed with a key of their own, so that whoever learns to make Django
+# sign something (a session, a reset link) still can't forge a task; lockbox_site.apps hands it to django-q2.
 TASK_SIGNING_KEY = (
     text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
 )
 
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
+_public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
 # Mails are written where there is no request to take the address from.
-BASE_URL = text(
-    "BASE_URL", default=f"http://{HOST if HOST not in ('0.0.0.0', '::') else 'localhost'}:{PORT}"
-).rstrip("/")  # noqa: S104 - compared, never bound
-ALLOWED_HOSTS = words(
-    "ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", HOST} - {"0.0.0.0", "::"})
-)  # noqa: S104 - taken out, never bound
-CSRF_TRUSTED_ORIGINS = words(
-    "CSRF_TRUSTED_ORIGINS", default=[BASE_URL] if BASE_URL.startswith("https://") else []
-)
-# How many reverse proxies add themselves to X-Forwarded-For. At 0 the header is ignored, because anybody can send it.
+BASE_URL = text("BASE_URL", default=f"http://{_public_host}:{PORT}").rstrip("/")
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _public_host}))
+_own_origins = [BASE_URL] if BASE_URL.startswith("https://") else []
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_own_origins)
+# How many reverse proxies add themselves to X-Forwarded-For. At 0 that header, which anybody can send, is
+# ignored.
 TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
 
-# --- The product -------------------------------------------------------------------------------------------------
+# --- The product ----------------------------------------------------------------------------------
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
@@ -85,7 +82,7 @@ REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600]
 if not WINDOW_CHOICES_SECONDS:
     raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of a window.")
 
-# --- Django ------------------------------------------------------------------------------------------------------
+# --- Django ---------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "lockbox_site.apps.SiteConfig",
@@ -154,15 +151,15 @@ TEMPLATES = [
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Database ----------------------------------------------------------------------------------------------------
+# --- Database -------------------------------------------------------------------------------------
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     _database["OPTIONS"] = {
-        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns;
-        # one that takes it later is refused at once, whatever the timeout.
+        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
+        # turns; one that takes it later is refused at once, whatever the timeout.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         # FULL: a committed audit entry survives a power cut.
@@ -174,7 +171,7 @@ else:
     # No "pool": its threads do not survive the fork of django-q2's workers.
     _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "server_side_binding": True, "connect_timeout": 2}
 
-# --- People and sessions -----------------------------------------------------------------------------------------
+# --- People and sessions --------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "requests_app.Person"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -220,7 +217,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 
-# --- What browsers are told --------------------------------------------------------------------------------------
+# --- What browsers are told -----------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -236,9 +233,10 @@ CONTENT_SECURITY_POLICY = {
 PERMISSIONS_POLICY: dict[str, list[str]] = {
     feature: []
     for feature in (
-        "accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture", "encrypted-media",
-        "gamepad", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone",
-        "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+        "accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture",
+        "encrypted-media", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts",
+        "magnetometer", "microphone", "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial",
+        "usb", "xr-spatial-tracking",
     )
 }  # fmt: skip
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -264,7 +262,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 DATA_UPLOAD_MAX_NUMBER_FILES = 10
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# --- Languages and time ------------------------------------------------------------------------------------------
+# --- Languages and time ---------------------------------------------------------------------------
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -279,7 +277,7 @@ if PSEUDO_LOCALE:
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 
-# --- Files, cache, mail ------------------------------------------------------------------------------------------
+# --- Files, cache, mail ---------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -288,7 +286,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# A missing picture must not take the decision page down; tests/site proves that every name in a template exists.
+# A missing picture must not take the decision page down; tests/site proves that every name in use exists.
 WHITENOISE_MANIFEST_STRICT = False
 
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
@@ -308,7 +306,7 @@ DEFAULT_FROM_EMAIL = text(
 )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
-# --- Tasks -------------------------------------------------------------------------------------------------------
+# --- Tasks ----------------------------------------------------------------------------------------
 
 # The ORM broker: a task that is enqueued inside a transaction commits or rolls back with it. `retry` above
 # `timeout`, or one task runs several times at once. The beat process schedules, not the clusters.
@@ -330,13 +328,13 @@ Q_CLUSTER = {
     "label": "Task queue",
 }
 
-# --- Health ------------------------------------------------------------------------------------------------------
+# --- Health ---------------------------------------------------------------------------------------
 
 HEARTBEAT_MAX_AGE_SECONDS = seconds("HEARTBEAT_MAX_AGE_SECONDS", default=60)
 OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
 SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
 
-# --- Logs --------------------------------------------------------------------------------------------------------
+# --- Logs -----------------------------------------------------------------------------------------
 
 LOG_LEVEL = choice("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = choice("LOG_FORMAT", default="json" if PRODUCTION else "console", allowed=("json", "console"))
@@ -346,7 +344,7 @@ DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10
 LOGGING = logs.configuration(level=LOG_LEVEL, form=LOG_FORMAT)
 logs.configure_structlog()
 
-# --- API ---------------------------------------------------------------------------------------------------------
+# --- API ------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]
