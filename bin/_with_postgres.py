@@ -114,7 +114,8 @@ def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) ->
     with log.open("w") as out:
         process = subprocess.Popen(
             [bin_ / "postgres", "-D", data, "-p", str(port), "-k", data, *settings],
-            stdout=out, stderr=out, cwd="/", preexec_fn=_end_with_parent, start_new_session=True, **identity(user),
+            stdout=out, stderr=out, cwd="/", preexec_fn=_end_with_parent, start_new_session=True,
+            **identity(user),
         )  # fmt: skip
     try:
         _wait_until_up(bin_, port, process, log)
@@ -141,7 +142,7 @@ def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log:
 
 
 def run(command: list[str], address: str) -> int:
-    """Run the command to its end; an interrupt or a TERM is handed on to it, so that the server still stops."""
+    """Run the command to its end; INT and TERM are handed on to it, so that the server still stops."""
     child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": address})
 
     def hand_on(number: int, _frame: FrameType | None) -> None:

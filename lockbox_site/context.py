@@ -7,9 +7,5 @@ from django.http import HttpRequest
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Return the provider's name and the id to quote when something went wrong."""
-    return {
-        "PROVIDER_NAME": settings.PROVIDER_NAME,
-        "BASE_URL": settings.BASE_URL,
-        "request_id": getattr(request, "request_id", ""),
-    }
+    """Return the provider's name, and the id to quote when something went wrong."""
+    return {"provider_name": settings.PROVIDER_NAME, "request_id": getattr(request, "request_id", "")}

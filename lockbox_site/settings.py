@@ -313,6 +313,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 Q_CLUSTER = {
     "name": "lockbox",
     "orm": "default",
+    "broker_class": "requests_app.worker.broker.HeartbeatBroker",
     "workers": whole_number("WORKERS", default=2, least=1, most=32),
     "timeout": 60,
     "retry": 120,
@@ -327,6 +328,18 @@ Q_CLUSTER = {
     "scheduler": False,
     "label": "Task queue",
 }
+TASK_ATTEMPTS = whole_number("TASK_ATTEMPTS", default=3, least=1, most=5)
+HEARTBEAT_SECONDS = seconds("HEARTBEAT_SECONDS", default=10)
+SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10)
+
+# --- Processes of `manage.py lockbox` -------------------------------------------------------------
+
+CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
+WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
+# A slow download holds its thread to the end, so there must be more threads than slow downloads.
+WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
+# What has not ended this long after a SIGTERM is killed.
+STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 
 # --- Health ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,49 @@
+"""Prints the address that people open, once the settings are sound and the port is free."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
+
+
+def why_not(host: str, port: int) -> str:
+    """Return why nothing can listen there, or ""."""
+    try:
+        family, kind, _protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: a port whose last connection is still fading away counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except PermissionError:
+        return f"Port {port} may not be opened by this account. Choose one above 1023: PORT=8000 bin/run"
+    except socket.gaierror:
+        return f"HOST={host} is no address of this machine."
+    except OSError as failure:
+        return (
+            f"Port {port} on {host} is taken ({failure.strerror}). Try another: PORT={port + 1} bin/run"
+        )
+    return ""
+
+
+def main() -> int:
+    try:
+        from lockbox_site import settings
+    except ImproperlyConfigured as failure:
+        print(f"run: {failure}", file=sys.stderr)
+        return 1
+    problem = why_not(settings.HOST, settings.PORT)
+    if problem:
+        print(f"run: {problem}", file=sys.stderr)
+        return 1
+    print(settings.BASE_URL)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

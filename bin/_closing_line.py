@@ -1,0 +1,53 @@
+"""Prints how each part of the test run went, and one closing line over all of them in pytest's form."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree  # the files were written by this very run
+
+ORDER = ("failed", "passed", "skipped", "errors")
+
+
+def counts_of(report: Path) -> tuple[Counter[str], float]:
+    """Return the numbers in a JUnit report, and its duration in seconds."""
+    counts: Counter[str] = Counter()
+    seconds = 0.0
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        number = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+        counts["failed"] += number["failures"]
+        counts["errors"] += number["errors"]
+        counts["skipped"] += number["skipped"]
+        counts["passed"] += number["tests"] - number["failures"] - number["errors"] - number["skipped"]
+        seconds += float(suite.get("time", 0))
+    return counts, seconds
+
+
+def told(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in ORDER if counts[name]) or "no tests"
+
+
+def main(results: Path) -> int:
+    total: Counter[str] = Counter()
+    seconds = 0.0
+    print()
+    for record in sorted(results.glob("*.status"), key=lambda path: path.stat().st_mtime):
+        status, report = int(record.read_text()), record.with_suffix(".xml")
+        if report.exists():
+            counts, lasted = counts_of(report)
+            seconds += lasted
+            # A run that broke off without a failed test must not look like a success.
+            if status and not counts["failed"] and not counts["errors"]:
+                counts["errors"] += 1
+            outcome = told(counts)
+        else:
+            counts = Counter(passed=1) if status == 0 else Counter(failed=1)
+            outcome = "ok" if status == 0 else f"FAILED (exit status {status})"
+        total += counts
+        print(f"{record.stem:<12} {outcome}")
+    bad = total["failed"] + total["errors"]
+    print(f"{f' {told(total)} in {seconds:.2f}s ':=^80}")
+    return 1 if bad or not total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

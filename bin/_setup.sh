@@ -1,0 +1,62 @@
+# Sourced by the scripts beside it: finds a Python, makes the virtual environment, installs what the lock files name.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$NAME: $*"; exit 1; }
+
+# The newest Python that the lock files are tested with comes first; a plain `python3` is taken where it is new enough.
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+find_python() {
+    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python}; do
+        if new_enough "$candidate"; then PYTHON_FOUND=$candidate; return; fi
+    done
+    if [ -n "${PYTHON:-}" ]; then
+        fail "PYTHON=$PYTHON is not a Python 3.11 or newer. Name another one, or unset PYTHON."
+    fi
+    fail "Python 3.11 or newer is needed and none was found. Install it, or name it: PYTHON=/path/to/python3 bin/$NAME"
+}
+
+# An environment whose Python went away (an upgrade, a moved directory) is made anew.
+make_environment() {
+    if new_enough "$VENV/bin/python" && [ -x "$VENV/bin/pip" ]; then return; fi
+    find_python
+    say "Making the virtual environment with $("$PYTHON_FOUND" --version 2>&1) ..."
+    rm -rf "$VENV"
+    "$PYTHON_FOUND" -m venv "$VENV" >"$SETUP_LOG" 2>&1 && return
+    rm -rf "$VENV"
+    fail "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3-venv. Details: $SETUP_LOG"
+}
+
+# install STAMP LOCKFILE...: nothing to do where the stamp carries the sums of the lock files.
+install() {
+    stamp=$VENV/.$1; shift
+    sums=$(cksum "$@")
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sums" ]; then return; fi
+    say "Installing the packages named in $* ..."
+    set -- $(printf -- '-r %s ' "$@")
+    if ! "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --require-hashes "$@" >"$SETUP_LOG" 2>&1; then
+        why=$(grep -iE '^ *(error|warning: retrying)' "$SETUP_LOG" | tail -n 1)
+        fail "The packages could not be installed. Is there a network? Details: $SETUP_LOG. ${why}"
+    fi
+    printf '%s\n' "$sums" >"$stamp"
+}
+
+# prepare NAME [dev]: the working directory is the project's from here on, whatever it was.
+prepare() {
+    NAME=$1
+    VENV=.venv
+    SETUP_LOG=var/setup.log
+    mkdir -p var || fail "The directory $(pwd)/var can't be made."
+    make_environment
+    install locked-run requirements.txt
+    if [ "${2:-}" = dev ]; then install locked-dev requirements.txt requirements-dev.txt; fi
+    PATH=$(pwd)/$VENV/bin:$PATH
+    export PATH
+}
+
+# quietly WHAT COMMAND...: shows a command's output only when it failed, and then its last line first.
+quietly() {
+    what=$1; shift
+    if "$@" >"$SETUP_LOG" 2>&1; then return; fi
+    fail "$what failed: $(grep -v '^ *$' "$SETUP_LOG" | tail -n 1) Details: $SETUP_LOG"
+}
