@@ -1,0 +1,108 @@
+"""Instants and lengths of time in words, for people in their own time zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import dateformat, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+#: Below this much time left, the seconds are said as well.
+SECONDS_MATTER = 10 * MINUTE
+
+
+def when_words(at: datetime, now: datetime | None) -> str:
+    """Say an instant in the active time zone; the year only where it is not the one of `now`."""
+    local = timezone.localtime(at)
+    if now is not None and timezone.localtime(now).year == local.year:
+        # Translators: an instant of this year, in the letters of Django's "date" filter: Tue 25 Nov, 14:05
+        pattern = pgettext("instant of this year", "D j M, H:i")
+    else:
+        # Translators: an instant of another year, in the letters of Django's "date" filter: Tue 25 Nov 2025, 14:05
+        pattern = pgettext("instant of another year", "D j M Y, H:i")
+    return f"{dateformat.format(local, pattern)} {zone_words(local)}"
+
+
+def zone_words(local: datetime) -> str:
+    """Name the zone of an aware instant: "CET", or "UTC-3" where the zone has no letters of its own."""
+    name = local.tzname() or ""
+    if name[:1].isalpha():
+        return name
+    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "−" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}:{rest:02d}" if rest else f"UTC{sign}{hours}"
+
+
+def unit_patterns() -> dict[str, str]:
+    """The words of relative times; countdown.js is given the same ones, so that what ticks reads as it was sent."""
+    return {
+        # Translators: days, hours, minutes and seconds in short, as in "in 3 h 10 min".
+        "d": pgettext("short length of time", "%(n)s d"),
+        "h": pgettext("short length of time", "%(n)s h"),
+        "min": pgettext("short length of time", "%(n)s min"),
+        "s": pgettext("short length of time", "%(n)s s"),
+        # Translators: a moment to come, as in "in 3 h 10 min".
+        "in": _("in %(time)s"),
+        # Translators: a moment gone by, as in "2 h ago".
+        "ago": _("%(time)s ago"),
+        "now": _("just now"),
+    }
+
+
+def relative_words(at: datetime, now: datetime) -> str:
+    """Say how far an instant is from `now`: two units for what is to come, one for what has been.
+
+    What is to come is rounded down: a person who reads "in 3 h 10 min" has at least that long.
+    """
+    words = unit_patterns()
+    seconds = (at - now).total_seconds()
+    if seconds > 0:
+        return words["in"] % {"time": " ".join(_two_units(int(seconds), words))}
+    gone = int(-seconds)
+    if gone < MINUTE:
+        return words["now"]
+    return words["ago"] % {"time": _one_unit(gone, words)}
+
+
+def _two_units(seconds: int, words: dict[str, str]) -> list[str]:
+    if seconds >= DAY:
+        pairs = [("d", seconds // DAY), ("h", seconds % DAY // HOUR)]
+    elif seconds >= HOUR:
+        pairs = [("h", seconds // HOUR), ("min", seconds % HOUR // MINUTE)]
+    elif seconds >= SECONDS_MATTER:
+        pairs = [("min", seconds // MINUTE)]
+    elif seconds >= MINUTE:
+        pairs = [("min", seconds // MINUTE), ("s", seconds % MINUTE)]
+    else:
+        return [words["s"] % {"n": seconds}]
+    return [words[unit] % {"n": n} for unit, n in pairs if n]
+
+
+def _one_unit(seconds: int, words: dict[str, str]) -> str:
+    for unit, size in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
+        if seconds >= size:
+            return words[unit] % {"n": seconds // size}
+    return words["s"] % {"n": seconds}
+
+
+def duration_words(seconds: float) -> str:
+    """Say a length of time in full: "2 hours", "1 hour 30 minutes", "45 seconds"; in days from two days on."""
+    left = int(seconds)
+    parts: list[str] = []
+    if left >= 2 * DAY:
+        days, left = divmod(left, DAY)
+        parts.append(ngettext("%(n)d day", "%(n)d days", days) % {"n": days})
+    hours, left = divmod(left, HOUR)
+    minutes, left = divmod(left, MINUTE)
+    if hours:
+        parts.append(ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours})
+    if minutes:
+        parts.append(ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes})
+    if left or not parts:
+        parts.append(ngettext("%(n)d second", "%(n)d seconds", left) % {"n": left})
+    return " ".join(parts)

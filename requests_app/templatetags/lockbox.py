@@ -1,0 +1,174 @@
+"""Tags and filters of every page: times, states, people, digests, and text that strangers wrote."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template.context import Context
+from django.template.defaultfilters import filesizeformat
+from django.template.loader import get_template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from requests_app.templatetags import _states, _text, _times
+
+register = template.Library()
+
+
+def _partial(name: str, values: dict[str, Any]) -> SafeString:
+    """Render a component for use inside a line: the file's own line ends would show as spaces."""
+    return mark_safe(get_template(f"components/{name}").render(values).strip())  # noqa: S308  a rendered template
+
+
+# --- Times -------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag(takes_context=True)
+def when(context: Context, at: datetime | None) -> str:
+    """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone; nothing for no instant."""
+    if at is None:
+        return ""
+    return format_html(
+        '<time class="when" datetime="{}">{}</time>', at.isoformat(), _times.when_words(at, context.get("now"))
+    )
+
+
+@register.simple_tag(takes_context=True)
+def relative(context: Context, at: datetime | None) -> str:
+    """`{% relative at %}`: "in 3 h 10 min", "2 h ago", measured from the page's own `now`; ticks in the browser."""
+    if at is None:
+        return ""
+    return format_html(
+        '<time class="relative" datetime="{}" data-relative>{}</time>',
+        at.isoformat(),
+        _times.relative_words(at, context["now"]),
+    )
+
+
+@register.simple_tag(takes_context=True)
+def when_full(context: Context, at: datetime | None) -> str:
+    """`{% when_full at %}`: "Tue 25 Nov, 14:05 CET (in 3 h 10 min)"."""
+    if at is None:
+        return ""
+    return format_html("{} ({})", when(context, at), relative(context, at))
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """`{{ access_request.window_for|duration }}`: "2 hours"."""
+    return "" if seconds is None else _times.duration_words(seconds)
+
+
+@register.simple_tag
+def relative_words() -> str:
+    """Give the words of relative times to countdown.js, as JSON for an attribute."""
+    return json.dumps(_times.unit_patterns(), ensure_ascii=False)
+
+
+@register.simple_tag(takes_context=True)
+def deadline(
+    context: Context,
+    closes: datetime,
+    opened: datetime | None = None,
+    kind: str = "decision",
+    over: bool = False,
+) -> SafeString:
+    """`{% deadline decide_by opened=submitted_at %}`: when, how long still, and a bar of the time used.
+
+    `kind` is "decision" (answer by …) or "window" (closes …). With `over` the matter ended before its time:
+    only the instant is shown, and nothing ticks.
+    """
+    now: datetime = context["now"]
+    left = (closes - now).total_seconds()
+    total = int((closes - opened).total_seconds()) if opened else 0
+    return _partial(
+        "_deadline.html",
+        {
+            "now": now,
+            "closes": closes,
+            "kind": kind,
+            "over": over,
+            "is_past": left <= 0,
+            "is_soon": 0 < left <= _times.SECONDS_MATTER,
+            "soon_seconds": _times.SECONDS_MATTER,
+            "total": total,
+            "used": max(0, min(total, total - int(left))),
+        },
+    )
+
+
+# --- States, people, things ----------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def icon(name: str, label: str = "", css: str = "") -> SafeString:
+    """`{% icon "lock" %}`: a shape without words; with `label` it is read aloud."""
+    return _partial("_icon.html", {"name": name, "label": label, "css": css})
+
+
+@register.simple_tag
+def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
+    """`{% badge access_request.state %}`, `{% badge ticket.state subject="ticket" %}`, with `word` in place of ours.
+
+    `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
+    """
+    look = _states.look_of(state, subject, word)
+    return _partial("_badge.html", {"kind": look.kind, "icon_name": look.icon, "word": look.word})
+
+
+@register.simple_tag(takes_context=True)
+def person(context: Context, someone: Any, role: str = "", organisation: str = "") -> SafeString:
+    """`{% person access_request.requested_by role=_("engineer") %}`: name, role, organisation; tricks in the name marked.
+
+    Takes a Person, an Actor, or a bare name. Without `organisation` a person of the provider gets the provider's.
+    """
+    name = someone if isinstance(someone, str) else str(getattr(someone, "name", "") or "")
+    if not organisation and getattr(someone, "side", "") == "provider":
+        organisation = context.get("provider_name", "")
+    return _partial(
+        "_person.html",
+        {
+            "name": name or _("nobody"),
+            "role": role,
+            "organisation": organisation,
+            "is_mixed": _text.is_mixed_script(name),
+            "has_hidden": _text.has_hidden_characters(name),
+        },
+    )
+
+
+@register.filter
+def level_words(level: object, kind: object = "") -> str:
+    """`{{ access_request.level|level_words:resource.kind }}`: "read messages"."""
+    return _states.level_words(level, kind)
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """`{{ item.size|size }}`: "12.4 KB"."""
+    return "" if count is None else filesizeformat(count)
+
+
+# --- Text ----------------------------------------------------------------------------------------------------
+
+
+@register.filter
+def visible(text: object) -> SafeString:
+    """`{{ access_request.justification|visible }}`: nothing hides in it; its lines are kept."""
+    return _text.visible_block(text)
+
+
+@register.filter
+def visible_line(text: object) -> SafeString:
+    """`{{ ticket.title|visible_line }}`: as `visible`, on one line."""
+    return _text.visible_single(text)
+
+
+@register.filter
+def digest(value: object) -> SafeString:
+    """`{{ access_request.content_digest|digest }}`: grouped by four, mono."""
+    return _text.digest_groups(value)

@@ -1,0 +1,85 @@
+// Lets times tick, says when a deadline has passed, and empties what must not be seen once its window closed.
+// It only shows what the server enforces anyway: switched off, nothing opens and nothing stays open.
+
+const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content;
+const words = JSON.parse(meta("lockbox-words") || "null");
+
+// The reader's own clock may be wrong, so it only measures what has passed since the server's answer came.
+const sent = Date.parse(meta("lockbox-now") || "");
+const [navigation] = performance.getEntriesByType("navigation");
+const received = performance.timeOrigin + (navigation?.responseStart || 0);
+const offset = Number.isNaN(sent) ? 0 : sent - received;
+const now = () => Date.now() + offset;
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const SECONDS_MATTER = 10 * MINUTE;
+
+const fill = (pattern, key, value) => pattern.replace(`%(${key})s`, value);
+const unit = (name, n) => fill(words[name], "n", String(n));
+
+// The same rules as relative_words() on the server, so that the first tick changes nothing.
+function relative(seconds) {
+  if (seconds > 0) return fill(words.in, "time", twoUnits(Math.floor(seconds)));
+  const gone = Math.floor(-seconds);
+  if (gone < MINUTE) return words.now;
+  const [name, size] = [["d", DAY], ["h", HOUR], ["min", MINUTE]].find(([, size]) => gone >= size);
+  return fill(words.ago, "time", unit(name, Math.floor(gone / size)));
+}
+
+function twoUnits(seconds) {
+  const whole = (size) => Math.floor(seconds / size);
+  const rest = (outer, inner) => Math.floor((seconds % outer) / inner);
+  let pairs = [["s", seconds]];
+  if (seconds >= DAY) pairs = [["d", whole(DAY)], ["h", rest(DAY, HOUR)]];
+  else if (seconds >= HOUR) pairs = [["h", whole(HOUR)], ["min", rest(HOUR, MINUTE)]];
+  else if (seconds >= SECONDS_MATTER) pairs = [["min", whole(MINUTE)]];
+  else if (seconds >= MINUTE) pairs = [["min", whole(MINUTE)], ["s", seconds % MINUTE]];
+  return pairs.filter(([, n], index) => n > 0 || (index === 0 && pairs.length === 1)).map(([name, n]) => unit(name, n)).join(" ");
+}
+
+function tickRelative(at) {
+  for (const element of document.querySelectorAll("time[data-relative]")) {
+    const text = relative((Date.parse(element.dateTime) - at) / 1000);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+function tickDeadlines(at) {
+  for (const element of document.querySelectorAll("[data-deadline]")) {
+    const left = (Date.parse(element.dataset.deadline) - at) / 1000;
+    const isPast = left <= 0;
+    element.classList.toggle("deadline-past", isPast);
+    element.classList.toggle("deadline-soon", !isPast && left <= Number(element.dataset.soon));
+    element.querySelector("[data-before]")?.toggleAttribute("hidden", isPast);
+    element.querySelector("[data-after]")?.toggleAttribute("hidden", !isPast);
+    const bar = element.querySelector("progress");
+    if (bar) bar.value = Math.max(0, Math.min(bar.max, bar.max - left));
+  }
+}
+
+// An element with data-closes-at loses all it holds at that instant; the template named by data-closed-notice takes
+// its place, so that the page says why.
+function tickClosing(at) {
+  for (const element of document.querySelectorAll("[data-closes-at]")) {
+    if (Date.parse(element.dataset.closesAt) > at) continue;
+    const notice = document.getElementById(element.dataset.closedNotice || "");
+    element.replaceChildren(...(notice?.content ? [notice.content.cloneNode(true)] : []));
+    delete element.dataset.closesAt;
+  }
+}
+
+function tick() {
+  const at = now();
+  tickClosing(at);
+  tickDeadlines(at);
+  if (words) tickRelative(at);
+}
+
+tick();
+setInterval(tick, 1000);
+// A page that comes back from the background or from the history may be hours late.
+document.addEventListener("visibilitychange", tick);
+window.addEventListener("pageshow", tick);
+document.addEventListener("htmx:afterSwap", tick);
