@@ -166,3 +166,13 @@ def _nothing_left_over() -> Iterator[None]:
     cache.clear()
     yield
     translation.deactivate()
+
+
+# --- The people ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cast(db: None) -> Any:
+    from tests.cast import gather
+
+    return gather()

@@ -1,0 +1,114 @@
+"""What can be wrong, in words that are safe to show; each door renders these in its own way."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Words = str | Promise
+
+
+class DomainError(Exception):
+    """A refusal. `code` is stable, `status` is its HTTP status, `message` may be shown to the person.
+
+    `current` says how the row stands now, for answers such as "already denied by …".
+    """
+
+    code: ClassVar[str] = "refused"
+    status: ClassVar[int] = 400
+    default: ClassVar[Words] = _("This was refused.")
+
+    def __init__(self, message: Words | None = None, *, current: dict[str, Any] | None = None) -> None:
+        self.message: Words = message if message is not None else self.default
+        self.current = current or {}
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class NotFound(DomainError):
+    """Absent, or somebody else's: the two must never be told apart."""
+
+    code, status = "not_found", 404
+    default = _("There is nothing here, or it is not yours to see.")
+
+
+class NotAllowed(DomainError):
+    code, status = "not_allowed", 403
+    default = _("Your role does not allow this.")
+
+
+class OwnAccessRequest(NotAllowed):
+    code = "own_access_request"
+    default = _("Whoever raised an access request decides nothing on it.")
+
+
+class AlreadyDecidedByYou(NotAllowed):
+    code = "second_decision"
+    default = _("One person counts once on an access request, whatever accounts or roles they hold.")
+
+
+class StepUpRequired(NotAllowed):
+    code = "step_up_required"
+    default = _("Confirm that it is you: enter your password again.")
+
+
+class WindowNotOpen(NotAllowed):
+    code = "window_not_open"
+    default = _("There is no open window on this resource.")
+
+
+class NotCovered(NotAllowed):
+    code = "not_covered"
+    default = _("The window does not cover this.")
+
+
+class WrongState(DomainError):
+    code, status = "wrong_state", 409
+    default = _("This is no longer possible: the state has changed.")
+
+
+class DeadlinePassed(WrongState):
+    code = "deadline_passed"
+    default = _("The deadline has passed.")
+
+
+class FactsChanged(WrongState):
+    code = "facts_changed"
+    default = _("The facts have changed since this access request was raised.")
+
+
+class Malformed(DomainError):
+    code, status = "malformed", 400
+    default = _("This could not be read.")
+
+
+class Unacceptable(DomainError):
+    """Well-formed, but outside what is allowed. `field` names the input."""
+
+    code, status = "unacceptable", 422
+    default = _("This value is not allowed.")
+
+    def __init__(self, message: Words | None = None, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooMany(DomainError):
+    code, status = "too_many", 429
+    default = _("Too many at once. Wait until some of them are decided.")
+
+
+class StoreUnavailable(DomainError):
+    code, status = "store_unavailable", 503
+    default = _("The store does not answer. Nothing was changed. Try again in a moment.")
+
+
+class ContentUnavailable(DomainError):
+    """The system that holds the content failed; the log says so."""
+
+    code, status = "content_unavailable", 503
+    default = _("The system that holds this content does not answer. Nothing was shown.")

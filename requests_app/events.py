@@ -1,0 +1,111 @@
+"""Every name an audit entry may carry: "subject.past_participle"."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Event(StrEnum):
+    ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
+    ACCESS_REQUEST_APPROVED_BY_PROVIDER = "access_request.approved_by_provider"
+    ACCESS_REQUEST_DENIED_BY_PROVIDER = "access_request.denied_by_provider"
+    ACCESS_REQUEST_APPROVED_BY_CUSTOMER = "access_request.approved_by_customer"
+    ACCESS_REQUEST_DENIED_BY_CUSTOMER = "access_request.denied_by_customer"
+    ACCESS_REQUEST_WITHDRAWN = "access_request.withdrawn"
+    ACCESS_REQUEST_EXPIRED = "access_request.expired"
+    GRANT_RELEASED = "grant.released"
+    GRANT_REVOKED = "grant.revoked"
+    GRANT_CLOSED = "grant.closed"
+    CONTENT_LIST_ASKED = "content.list_asked"
+    CONTENT_LISTED = "content.listed"
+    CONTENT_OPENED = "content.opened"
+    CONTENT_FAILED = "content.failed"
+    CONTENT_CUT = "content.cut"
+    TICKET_OPENED = "ticket.opened"
+    TICKET_ASSIGNED = "ticket.assigned"
+    TICKET_ANSWER_ASKED = "ticket.answer_asked"
+    TICKET_ANSWERED = "ticket.answered"
+    TICKET_COMMENTED = "ticket.commented"
+    TICKET_NOTE_ADDED = "ticket.note_added"
+    TICKET_RESOLVED = "ticket.resolved"
+    TICKET_CLOSED = "ticket.closed"
+    TICKET_REOPENED = "ticket.reopened"
+    TENANT_CREATED = "tenant.created"
+    TENANT_CHANGED = "tenant.changed"
+    PLAN_CHANGED = "plan.changed"
+    SERVICE_CHANGED = "service.changed"
+    LOCKBOX_SWITCHED_ON = "lockbox.switched_on"
+    LOCKBOX_SWITCHED_OFF = "lockbox.switched_off"
+    ROLE_GIVEN = "role.given"
+    ROLE_TAKEN = "role.taken"
+    PERSON_CREATED = "person.created"
+    PERSON_CHANGED = "person.changed"
+    PERSON_SWITCHED_OFF = "person.switched_off"
+    PERSON_SWITCHED_ON = "person.switched_on"
+    ADDRESS_ADDED = "notification_address.added"
+    ADDRESS_REMOVED = "notification_address.removed"
+    RESOURCE_ADDED = "resource.added"
+    RESOURCE_CHANGED = "resource.changed"
+    MAIL_PARKED = "mail.parked"
+    MAIL_RESENT = "mail.resent"
+    LOG_EXPORTED = "log.exported"
+    ACT_REFUSED = "act.refused"
+
+
+TITLES: dict[Event, Promise] = {
+    Event.ACCESS_REQUEST_SUBMITTED: _("Access request submitted"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: _("Approved by the provider"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: _("Denied by the provider"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: _("Approved by the customer"),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: _("Denied by the customer"),
+    Event.ACCESS_REQUEST_WITHDRAWN: _("Access request withdrawn"),
+    Event.ACCESS_REQUEST_EXPIRED: _("Access request expired"),
+    Event.GRANT_RELEASED: _("Window given back"),
+    Event.GRANT_REVOKED: _("Window closed early"),
+    Event.GRANT_CLOSED: _("Window closed by itself"),
+    Event.CONTENT_LIST_ASKED: _("Asked for a list of names"),
+    Event.CONTENT_LISTED: _("Names listed"),
+    Event.CONTENT_OPENED: _("Item opened"),
+    Event.CONTENT_FAILED: _("Content could not be read"),
+    Event.CONTENT_CUT: _("Reading cut off"),
+    Event.TICKET_OPENED: _("Ticket opened"),
+    Event.TICKET_ASSIGNED: _("Ticket assigned"),
+    Event.TICKET_ANSWER_ASKED: _("Answer asked of the customer"),
+    Event.TICKET_ANSWERED: _("Customer answered"),
+    Event.TICKET_COMMENTED: _("Comment added"),
+    Event.TICKET_NOTE_ADDED: _("Internal note added"),
+    Event.TICKET_RESOLVED: _("Ticket resolved"),
+    Event.TICKET_CLOSED: _("Ticket closed"),
+    Event.TICKET_REOPENED: _("Ticket reopened"),
+    Event.TENANT_CREATED: _("Tenant created"),
+    Event.TENANT_CHANGED: _("Tenant changed"),
+    Event.PLAN_CHANGED: _("Plan changed"),
+    Event.SERVICE_CHANGED: _("Service changed"),
+    Event.LOCKBOX_SWITCHED_ON: _("Lockbox switched on"),
+    Event.LOCKBOX_SWITCHED_OFF: _("Lockbox switched off"),
+    Event.ROLE_GIVEN: _("Role given"),
+    Event.ROLE_TAKEN: _("Role taken away"),
+    Event.PERSON_CREATED: _("Person added"),
+    Event.PERSON_CHANGED: _("Person changed"),
+    Event.PERSON_SWITCHED_OFF: _("Person switched off"),
+    Event.PERSON_SWITCHED_ON: _("Person switched on"),
+    Event.ADDRESS_ADDED: _("Notification address added"),
+    Event.ADDRESS_REMOVED: _("Notification address removed"),
+    Event.RESOURCE_ADDED: _("Resource added"),
+    Event.RESOURCE_CHANGED: _("Resource changed"),
+    Event.MAIL_PARKED: _("Mail could not be delivered"),
+    Event.MAIL_RESENT: _("Mail sent again"),
+    Event.LOG_EXPORTED: _("Log exported"),
+    Event.ACT_REFUSED: _("Refused"),
+}
+
+
+def title_of(name: str) -> str:
+    """Words for a stored event name; a name from a newer version stands for itself."""
+    try:
+        return str(TITLES[Event(name)])
+    except ValueError:
+        return name

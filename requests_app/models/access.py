@@ -1,0 +1,279 @@
+"""Access requests, decisions, grants and content accesses: fields, constraints, named querysets."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app import limits
+from requests_app.lifecycle import PENDING, State
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class Level(models.TextChoices):
+    NAMES = "names", _("names only")
+    READ = "read", _("read")
+
+
+class AccessRequestQuerySet(ScopedQuerySet):
+    service_path = "service_id"
+
+    def pending(self) -> Self:
+        return self.filter(state__in=PENDING)
+
+    def overdue(self, at: datetime) -> Self:
+        return self.pending().filter(decide_by__lte=at)
+
+    def waiting(self, at: datetime) -> Self:
+        return self.pending().filter(decide_by__gt=at)
+
+
+class AccessRequest(models.Model):
+    """What was submitted never changes; only `state`, `decide_by` and `state_changed_at` move."""
+
+    class Reason(models.TextChoices):
+        CUSTOMER_TICKET = "customer_ticket", _("A customer's ticket")
+        PROVIDER_INITIATED = "provider_initiated", _("A problem that the provider found")
+        LEGAL_DEMAND = "legal_demand", _("A law-enforcement demand")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reference = models.CharField(_("reference"), max_length=16, unique=True)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="access_requests")
+    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="access_requests")
+    ticket = models.ForeignKey(
+        "requests_app.Ticket", models.PROTECT, null=True, blank=True, related_name="access_requests"
+    )
+    previous = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="following")
+    reason_kind = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
+    authority = models.CharField(_("authority"), max_length=200, blank=True)
+    instrument = models.CharField(_("instrument"), max_length=200, blank=True)
+    demand_reference = models.CharField(_("reference of the demand"), max_length=120, blank=True)
+    demand_date = models.DateField(_("date of the demand"), null=True, blank=True)
+    tried = models.TextField(_("what was tried"))
+    justification = models.TextField(_("why nothing else will do"))
+    level = models.CharField(_("how much"), max_length=8, choices=Level.choices)
+    window_for = models.PositiveIntegerField(_("window (seconds)"))
+    resources = models.ManyToManyField(
+        "requests_app.Resource", through="AccessRequestResource", related_name="access_requests"
+    )
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="access_requests")
+    requester_human = models.UUIDField()
+    needs_customer_approval = models.BooleanField(_("needs the customer's yes"))
+    content_digest = models.CharField(_("digest"), max_length=64)
+    state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)
+    submitted_at = models.DateTimeField(_("submitted"))
+    state_changed_at = models.DateTimeField(_("changed"))
+    decide_by = models.DateTimeField(_("decide by"))
+
+    objects = AccessRequestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("access request")
+        verbose_name_plural = _("access requests")
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=State.values), name="access_request_state_known"),
+            models.CheckConstraint(
+                condition=(
+                    Q(reason_kind="legal_demand", ticket=None, demand_date__isnull=False)
+                    & ~Q(authority="")
+                    & ~Q(instrument="")
+                    & ~Q(demand_reference="")
+                )
+                | (~Q(reason_kind="legal_demand") & Q(ticket__isnull=False)),
+                name="access_request_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "state", "decide_by"], name="access_request_by_tenant"),
+            models.Index(fields=["tenant", "-submitted_at"], name="access_request_by_age"),
+            models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
+            models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
+            models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
+            models.Index(
+                fields=["decide_by"], condition=Q(state__in=sorted(PENDING)), name="access_request_overdue"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    def state_at(self, at: datetime) -> State:
+        """The state that holds at an instant, though no sweep may have written it down yet."""
+        state = State(self.state)
+        if state in PENDING and at >= self.decide_by:
+            return State.EXPIRED
+        if state is State.OPEN and at >= self.grant.closes_at:
+            return State.CLOSED
+        return state
+
+    @property
+    def valid_for(self) -> timedelta:
+        return timedelta(seconds=self.window_for)
+
+
+class AccessRequestResource(models.Model):
+    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="scope")
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["access_request", "resource"], name="scope_resource_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.access_request_id} · {self.resource_id}"
+
+
+class DecisionQuerySet(ScopedQuerySet):
+    service_path = "access_request__service_id"
+
+
+class Decision(models.Model):
+    """One human's yes or no at one stage. Both human ids stand here so that the database can compare them."""
+
+    class Stage(models.TextChoices):
+        PROVIDER = "provider", _("Provider")
+        CUSTOMER = "customer", _("Customer")
+
+    class Verdict(models.TextChoices):
+        APPROVE = "approve", _("Yes")
+        DENY = "deny", _("No")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
+    access_request = models.ForeignKey(AccessRequest, models.PROTECT, related_name="decisions")
+    stage = models.CharField(_("stage"), max_length=8, choices=Stage.choices)
+    verdict = models.CharField(_("verdict"), max_length=8, choices=Verdict.choices)
+    decider = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="decisions")
+    decider_human = models.UUIDField()
+    requester_human = models.UUIDField()
+    comment = models.TextField(_("comment"), blank=True)
+    door = models.CharField(_("door"), max_length=16)
+    at = models.DateTimeField(_("at"))
+
+    objects = DecisionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("decision")
+        verbose_name_plural = _("decisions")
+        ordering = ["at"]
+        constraints = [
+            models.UniqueConstraint(fields=["access_request", "decider_human"], name="decision_one_human_once"),
+            models.UniqueConstraint(fields=["access_request", "stage"], name="decision_one_per_stage"),
+            models.CheckConstraint(
+                condition=~Q(decider_human=F("requester_human")), name="decision_not_by_requester"
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "-at"], name="decision_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.access_request_id} {self.stage}: {self.verdict}"
+
+
+class GrantQuerySet(ScopedQuerySet):
+    service_path = "access_request__service_id"
+
+    def unclosed(self) -> Self:
+        return self.filter(closed_at=None)
+
+    def live(self, at: datetime) -> Self:
+        return self.unclosed().filter(opens_at__lte=at, closes_at__gt=at)
+
+    def elapsed(self, at: datetime) -> Self:
+        return self.unclosed().filter(closes_at__lte=at)
+
+
+class Grant(models.Model):
+    """What an approved access request gives: one engineer, its resources, one window."""
+
+    class CloseReason(models.TextChoices):
+        RELEASED = "released", _("given back by the engineer")
+        REVOKED = "revoked", _("closed early")
+        ELAPSED = "elapsed", _("closed by itself")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="grants")
+    access_request = models.OneToOneField(AccessRequest, models.PROTECT, related_name="grant")
+    engineer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="grants")
+    level = models.CharField(_("how much"), max_length=8, choices=Level.choices)
+    opens_at = models.DateTimeField(_("opens"))
+    closes_at = models.DateTimeField(_("closes"))
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    close_reason = models.CharField(_("how it closed"), max_length=10, choices=CloseReason.choices, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("grant")
+        verbose_name_plural = _("grants")
+        constraints = [
+            models.CheckConstraint(condition=Q(closes_at__gt=F("opens_at")), name="grant_window_is_positive"),
+            models.CheckConstraint(
+                condition=Q(closed_at=None, close_reason="") | (Q(closed_at__isnull=False) & ~Q(close_reason="")),
+                name="grant_closed_with_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "-opens_at"], name="grant_by_tenant"),
+            models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
+            models.Index(fields=["closes_at"], condition=Q(closed_at=None), name="grant_unclosed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.access_request_id} {self.opens_at:%Y-%m-%d %H:%M}"
+
+    def is_live(self, at: datetime) -> bool:
+        return self.closed_at is None and limits.is_within(at, self.opens_at, self.closes_at)
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.closed_at or self.closes_at
+
+
+class ContentAccessQuerySet(ScopedQuerySet):
+    service_path = "grant__access_request__service_id"
+
+
+class ContentAccess(models.Model):
+    """One line of what was looked at; appended and never changed, as its audit entry is."""
+
+    class Kind(models.TextChoices):
+        LIST_ASKED = "list_asked", _("asked for a list of names")
+        LISTED = "listed", _("names listed")
+        OPENED = "opened", _("opened")
+        FAILED = "failed", _("could not be read")
+        CUT = "cut", _("cut off")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
+    grant = models.ForeignKey(Grant, models.PROTECT, related_name="content_accesses")
+    resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    item_id = models.CharField(_("item"), max_length=1024, blank=True)
+    item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)
+    part = models.CharField(_("part"), max_length=64, blank=True)
+    count = models.PositiveIntegerField(_("names"), default=0)
+    at = models.DateTimeField(_("at"))
+
+    objects = ContentAccessQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("content access")
+        verbose_name_plural = _("content accesses")
+        ordering = ["at"]
+        indexes = [
+            models.Index(fields=["tenant", "grant", "-at"], name="content_access_by_grant"),
+            models.Index(fields=["tenant", "-at"], name="content_access_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id} {self.kind} {self.item_ref}"

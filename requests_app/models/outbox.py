@@ -1,0 +1,67 @@
+"""What still has to leave: written with the change, delivered afterwards, at least once."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class OutboxQuerySet(ScopedQuerySet):
+    def due(self, at: datetime) -> Self:
+        """Waiting, ripe, and not in somebody's hands (or in hands that let go: the lease ran out)."""
+        return self.filter(
+            Q(claimed_until=None) | Q(claimed_until__lte=at), state=OutboxMessage.State.WAITING, next_attempt_at__lte=at
+        )
+
+
+class OutboxMessage(models.Model):
+    """`key` is unique, so that telling twice sends once; `payload` holds ids and names of audiences only.
+
+    A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        DELIVERED = "delivered", _("delivered")
+        PARKED = "parked", _("parked")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="outbox_messages")
+    topic = models.CharField(_("topic"), max_length=64)
+    about = models.UUIDField(_("about"))
+    mark = models.CharField(_("mark"), max_length=64, blank=True)
+    key = models.CharField(_("key"), max_length=450, unique=True)
+    lane = models.CharField(_("lane"), max_length=16, default="mail")
+    payload = models.JSONField(_("payload"), default=dict)
+    recipient = models.CharField(_("recipient"), max_length=254, blank=True)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    created_at = models.DateTimeField(_("created"))
+    next_attempt_at = models.DateTimeField(_("next attempt"))
+    claimed_until = models.DateTimeField(_("claimed until"), null=True, blank=True)
+    delivered_at = models.DateTimeField(_("delivered"), null=True, blank=True)
+    last_error = models.CharField(_("last error"), max_length=500, blank=True)
+    rendered = models.JSONField(_("as sent"), null=True, blank=True)
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("outbox message")
+        verbose_name_plural = _("outbox messages")
+        indexes = [
+            models.Index(fields=["lane", "next_attempt_at"], condition=Q(state="waiting"), name="outbox_waiting"),
+            models.Index(fields=["tenant", "-created_at"], name="outbox_by_tenant"),
+            models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} → {self.recipient}"

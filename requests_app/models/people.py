@@ -1,0 +1,195 @@
+"""People and the roles they hold: rows, never rules."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app import clock
+from requests_app.actors import Actor, Role, Side
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class PersonQuerySet(models.QuerySet["Person"]):
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def approvers_of(self, tenant_id: object) -> Self:
+        return self.active().filter(memberships__tenant_id=tenant_id, memberships__role="approver").distinct()
+
+    def in_queue(self, service_id: object, role: str) -> Self:
+        return self.active().filter(queue_assignments__service_id=service_id, queue_assignments__role=role).distinct()
+
+
+class PersonManager(BaseUserManager["Person"]):
+    def get_queryset(self) -> PersonQuerySet:
+        return PersonQuerySet(self.model, using=self._db)
+
+    def active(self) -> PersonQuerySet:
+        return self.get_queryset().active()
+
+    def get_by_natural_key(self, email: str | None) -> Person:
+        return self.get(email=(email or "").lower())
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> Person:
+        fields.setdefault("created_at", clock.now())
+        person = self.model(email=email.lower(), **fields)
+        person.set_password(password)
+        person.save(using=self._db)
+        return person
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> Person:
+        """Used by `manage.py createsuperuser`: the first of the staff, on the provider's side."""
+        fields.setdefault("name", email.partition("@")[0])
+        fields.update(side=Person.Side.PROVIDER, is_staff=True, is_superuser=True)
+        return self.create_user(email, password, **fields)
+
+
+class Person(AbstractBaseUser, PermissionsMixin):
+    """Somebody who signs in. `human_id` is shared by the accounts of one human, who counts once."""
+
+    class Side(models.TextChoices):
+        PROVIDER = "provider", _("Provider")
+        CUSTOMER = "customer", _("Customer")
+
+    class Theme(models.TextChoices):
+        SYSTEM = "system", _("As the device")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(_("email"), unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    side = models.CharField(_("side"), max_length=8, choices=Side.choices)
+    human_id = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    language = models.CharField(_("language"), max_length=16, default="en")
+    theme = models.CharField(_("theme"), max_length=8, choices=Theme.choices, default=Theme.SYSTEM)
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("staff"), default=False)
+    created_at = models.DateTimeField(_("created"), editable=False)
+
+    objects = PersonManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+
+    class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(is_staff=False) | models.Q(side="provider"),
+                name="person_staff_is_provider",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name.split(" ")[0]
+
+
+class Membership(models.Model):
+    """One role of one person in one tenant."""
+
+    class Role(models.TextChoices):
+        MEMBER = "member", _("Member")
+        APPROVER = "approver", _("Approver")
+        AUDITOR = "auditor", _("Auditor")
+        ADMINISTRATOR = "administrator", _("Administrator")
+
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="memberships")
+    person = models.ForeignKey(Person, models.PROTECT, related_name="memberships")
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    given_at = models.DateTimeField(_("since"))
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "person", "role"], name="membership_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "role"], name="membership_by_role")]
+
+    def __str__(self) -> str:
+        return f"{self.person} · {self.get_role_display()} · {self.tenant}"
+
+
+class QueueAssignment(models.Model):
+    """One role of one of the provider's people in one service's queue."""
+
+    class Role(models.TextChoices):
+        ENGINEER = "engineer", _("Engineer")
+        PROVIDER_APPROVER = "provider_approver", _("Provider approver")
+
+    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="queue_assignments")
+    person = models.ForeignKey(Person, models.PROTECT, related_name="queue_assignments")
+    role = models.CharField(_("role"), max_length=20, choices=Role.choices)
+    given_at = models.DateTimeField(_("since"))
+
+    class Meta:
+        verbose_name = _("queue assignment")
+        verbose_name_plural = _("queue assignments")
+        constraints = [
+            models.UniqueConstraint(fields=["service", "person", "role"], name="queue_assignment_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} · {self.get_role_display()} · {self.service}"
+
+
+
+def actor_of(
+    person: Person, *, door: str, stepped_up_at: datetime | None = None, request_id: str = "", ip: str = ""
+) -> Actor:
+    """Read the roles as they are now. Somebody who is switched off holds none, whatever rows are left."""
+    tenant_roles: dict[UUID, set[Role]] = {}
+    queue_roles: dict[UUID, set[Role]] = {}
+    if person.is_active and person.side == Person.Side.CUSTOMER:
+        for tenant_id, role in Membership.objects.filter(person=person).values_list("tenant_id", "role"):
+            tenant_roles.setdefault(tenant_id, set()).add(Role(role))
+    if person.is_active and person.side == Person.Side.PROVIDER:
+        for service_id, role in QueueAssignment.objects.filter(person=person).values_list("service_id", "role"):
+            queue_roles.setdefault(service_id, set()).add(Role(role))
+    return Actor(
+        side=Side(person.side),
+        door=door,
+        name=person.name,
+        person_id=person.pk,
+        human_id=person.human_id,
+        email=person.email,
+        is_staff=person.is_active and person.is_staff,
+        tenant_roles={tenant: frozenset(roles) for tenant, roles in tenant_roles.items()},
+        queue_roles={service: frozenset(roles) for service, roles in queue_roles.items()},
+        stepped_up_at=stepped_up_at,
+        request_id=request_id,
+        ip=ip,
+    )
+
+
+def reread(actor: Actor) -> Actor:
+    """The same actor with the roles that hold at this moment; for use inside the transaction that relies on them."""
+    if not actor.is_person:
+        return actor
+    person = Person.objects.get_queryset().filter(pk=actor.person_id).first()
+    if person is None or not person.is_active:
+        return replace(actor, is_staff=False, tenant_roles={}, queue_roles={})
+    return actor_of(
+        person, door=actor.door, stepped_up_at=actor.stepped_up_at, request_id=actor.request_id, ip=actor.ip
+    )

@@ -1,0 +1,66 @@
+"""From an id to a row there is one way: `visible_to(actor).find(id)`; absent and foreign look alike."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Self
+from uuid import UUID
+
+from django.db import connections, models
+from django.db.models import Q
+
+from requests_app.actors import Actor, Side
+from requests_app.errors import NotFound
+
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+
+
+def new_reference(prefix: str) -> str:
+    """A short name for people to say and to type; no letter or digit in it can be taken for another."""
+    return f"{prefix}-{_four()}-{_four()}"
+
+
+def _four() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(4))
+
+
+class ScopedQuerySet(models.QuerySet[Any]):
+    """`tenant_path` and `service_path` name the columns by which rows belong to somebody."""
+
+    tenant_path = "tenant_id"
+    service_path: str | None = None
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Customers see their own tenants, the provider's people their queues, staff and the system everything."""
+        if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
+            return self
+        if actor.side is Side.CUSTOMER:
+            return self.filter(**{f"{self.tenant_path}__in": sorted(actor.tenant_ids)})
+        return self.filter(self._in_queues_of(actor))
+
+    def _in_queues_of(self, actor: Actor) -> Q:
+        if self.service_path is None:
+            return Q(pk__in=[])
+        return Q(**{f"{self.service_path}__in": sorted(actor.service_ids)})
+
+    def find(self, pk: object) -> Any:
+        """Return the row, or raise NotFound; an id that is no id is absent, too."""
+        try:
+            key = pk if isinstance(pk, UUID) else UUID(str(pk))
+        except ValueError:
+            raise NotFound from None
+        row = self.filter(pk=key).first()
+        if row is None:
+            raise NotFound
+        return row
+
+    def locked(self) -> Self:
+        """Lock the rows themselves and not what they join; SQLite has no row locks and needs none (IMMEDIATE)."""
+        return self.select_for_update(of=("self",)) if self._locks() else self
+
+    def claimed(self) -> Self:
+        """Lock the rows that nobody else has locked, for sweeps that run side by side."""
+        return self.select_for_update(of=("self",), skip_locked=True) if self._locks() else self
+
+    def _locks(self) -> bool:
+        return connections[self.db].features.has_select_for_update_of

@@ -1,0 +1,73 @@
+"""Services and the resources that a grant may name."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.actors import Actor, Side
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class ServiceQuerySet(ScopedQuerySet):
+    """A service belongs to no tenant: customers see all of them, the provider's people their queues."""
+
+    service_path = "pk"
+
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.side is Side.CUSTOMER else super().visible_to(actor)
+
+
+class Service(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    key = models.SlugField(_("key"), max_length=60, unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    connector = models.CharField(_("connector"), max_length=40)
+    is_covered = models.BooleanField(_("covered by Lockbox"), default=True)
+
+    objects = ServiceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("service")
+        verbose_name_plural = _("services")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ResourceQuerySet(ScopedQuerySet):
+    service_path = "service_id"
+
+
+class Resource(models.Model):
+    """`locator` is the connector's own name for it; `kind` is the word that people read."""
+
+    class Kind(models.TextChoices):
+        MAILBOX = "mailbox", _("mailbox")
+        LIBRARY = "library", _("document library")
+        DATABASE = "database", _("database")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="resources")
+    service = models.ForeignKey(Service, models.PROTECT, related_name="resources")
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    name = models.CharField(_("name"), max_length=200)
+    locator = models.CharField(_("locator"), max_length=400)
+    is_active = models.BooleanField(_("active"), default=True)
+
+    objects = ResourceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("resource")
+        verbose_name_plural = _("resources")
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "service", "locator"], name="resource_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,82 @@
+"""Tenants, their plans, and the addresses that only get mail."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+FOUR_HOURS = 4 * 60 * 60
+
+
+class Plan(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    includes_lockbox = models.BooleanField(_("includes Lockbox"), default=True)
+
+    class Meta:
+        verbose_name = _("plan")
+        verbose_name_plural = _("plans")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantQuerySet(ScopedQuerySet):
+    tenant_path = "pk"
+
+    def _in_queues_of(self, actor: object) -> models.Q:
+        # The provider's people choose a tenant when they record a ticket for a customer who called.
+        return models.Q()
+
+
+class Tenant(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    slug = models.SlugField(_("short name"), max_length=60, unique=True)
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="tenants", verbose_name=_("plan"))
+    lockbox_on = models.BooleanField(_("Lockbox on"), default=False)
+    window_cap = models.PositiveIntegerField(
+        _("longest window (seconds)"),
+        default=FOUR_HOURS,
+        validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
+    )
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    created_at = models.DateTimeField(_("created"), editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class NotificationAddress(models.Model):
+    """An address that is told and decides nothing: a duty mailbox, a security team's list."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="notification_addresses")
+    email = models.EmailField(_("email"))
+    label = models.CharField(_("label"), max_length=80, blank=True)
+    created_at = models.DateTimeField(_("created"), editable=False)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("notification address")
+        verbose_name_plural = _("notification addresses")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "email"], name="notification_address_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email

@@ -1,0 +1,106 @@
+"""Tickets and what was said on them."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.lifecycle import TICKET_LIVE, TicketState
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class TicketQuerySet(ScopedQuerySet):
+    service_path = "service_id"
+
+    def live(self) -> Self:
+        return self.filter(state__in=TICKET_LIVE)
+
+
+class Ticket(models.Model):
+    class Origin(models.TextChoices):
+        CUSTOMER = "customer", _("Opened by the customer")
+        RECORDED = "recorded", _("Recorded for a customer who called or wrote")
+        PROVIDER = "provider", _("Found by the provider")
+
+    class Priority(models.TextChoices):
+        LOW = "low", _("Low")
+        NORMAL = "normal", _("Normal")
+        HIGH = "high", _("High")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reference = models.CharField(_("reference"), max_length=16, unique=True)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="tickets")
+    service = models.ForeignKey("requests_app.Service", models.PROTECT, related_name="tickets")
+    title = models.CharField(_("title"), max_length=200)
+    body = models.TextField(_("what happened"))
+    origin = models.CharField(_("origin"), max_length=12, choices=Origin.choices)
+    priority = models.CharField(_("priority"), max_length=8, choices=Priority.choices, default=Priority.NORMAL)
+    state = models.CharField(_("state"), max_length=24, choices=TicketState.choices, default=TicketState.NEW)
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="opened_tickets")
+    on_behalf_of = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="tickets_on_behalf"
+    )
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tickets"
+    )
+    opened_at = models.DateTimeField(_("opened"))
+    changed_at = models.DateTimeField(_("changed"))
+    resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+
+    objects = TicketQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("ticket")
+        verbose_name_plural = _("tickets")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=TicketState.values), name="ticket_state_known"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),
+            models.Index(fields=["service", "state", "-changed_at"], name="ticket_by_queue"),
+            models.Index(fields=["assignee", "state", "-changed_at"], name="ticket_by_assignee"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in TICKET_LIVE
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return self.closed_at or self.resolved_at
+
+
+class TicketCommentQuerySet(ScopedQuerySet):
+    service_path = "ticket__service_id"
+
+
+class TicketComment(models.Model):
+    """Internal notes are for the provider's side alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
+    ticket = models.ForeignKey(Ticket, models.PROTECT, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    body = models.TextField(_("text"))
+    is_internal = models.BooleanField(_("internal"), default=False)
+    at = models.DateTimeField(_("at"))
+
+    objects = TicketCommentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("ticket comment")
+        verbose_name_plural = _("ticket comments")
+        ordering = ["at"]
+        indexes = [models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket")]
+
+    def __str__(self) -> str:
+        return f"{self.ticket_id} {self.at:%Y-%m-%d %H:%M}"

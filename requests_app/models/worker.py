@@ -1,0 +1,69 @@
+"""What the background processes leave behind: signs of life, and tasks that did not come to an end."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
+    """Named reads over signs of life."""
+
+    def workers(self) -> "HeartbeatQuerySet":
+        """Signs of life that were written by a task inside a worker; one row per cluster."""
+        return self.filter(name__startswith=Heartbeat.WORKER)
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a background part.
+
+    `worker:<cluster>` is written by a task inside that cluster, `<task>` when that task last succeeded, `beat` by
+    the beat, and `pulse:<task>` when the beat last enqueued it out of turn.
+    """
+
+    WORKER = "worker:"
+    BEAT = "beat"
+    PULSE = "pulse:"
+
+    name = models.CharField(_("name"), max_length=120, primary_key=True)
+    at = models.DateTimeField(_("last seen"), db_index=True)
+    pid = models.PositiveIntegerField(_("process id"))
+    detail = models.CharField(_("detail"), max_length=200, blank=True, default="")
+
+    objects = HeartbeatQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TaskAttemptQuerySet(models.QuerySet["TaskAttempt"]):
+    """Named reads over unfinished tasks."""
+
+    def parked(self) -> "TaskAttemptQuerySet":
+        """Tasks that were given up; each is an alarm until somebody deletes the row."""
+        return self.filter(parked_at__isnull=False)
+
+
+class TaskAttempt(models.Model):
+    """A task that was started and has not succeeded; success deletes the row."""
+
+    key = models.CharField(_("key"), max_length=120, unique=True)
+    name = models.CharField(_("task"), max_length=200)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    first_at = models.DateTimeField(_("first attempt"))
+    last_at = models.DateTimeField(_("last attempt"))
+    parked_at = models.DateTimeField(_("parked"), null=True, blank=True, db_index=True)
+    last_error = models.TextField(_("last error"), blank=True, default="")
+
+    objects = TaskAttemptQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("unfinished task")
+        verbose_name_plural = _("unfinished tasks")
+        ordering = ["-last_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.attempts})"

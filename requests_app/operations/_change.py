@@ -1,0 +1,270 @@
+"""The kernel: one durable transaction per act, in one order, with its entry and its messages or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from audit_app import recorder
+from requests_app import bell, clock, limits, policy
+from requests_app.actors import Actor
+from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, StoreUnavailable, WrongState
+from requests_app.events import Event
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
+from requests_app.models import AccessRequest, Decision, Grant, Ticket
+from requests_app.models.people import reread
+from requests_app.outbox.topics import Note, post
+
+security_log = structlog.get_logger("security")
+
+#: The log of what concerns no tenant: the provider's people, plans and services.
+PROVIDER_LOG = UUID(int=0)
+
+
+@dataclass(kw_only=True)
+class Act:
+    """One act under way. `tenant_id` and the subject are known once the row has been found."""
+
+    actor: Actor
+    action: str
+    at: datetime = datetime.min
+    tenant_id: UUID | None = None
+    subject_type: str = ""
+    subject_id: str = ""
+    correlation_id: UUID | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
+        """Name the row; from here on a refusal is an entry in its tenant's log."""
+        self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
+        self.at = _not_before_the_log(tenant_id)
+
+    def tell(self, note: Note) -> None:
+        self.notes.append(note)
+
+    def witness(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> None:
+        """Write the act's entry: in the caller's transaction, as everything else of it."""
+        recorder.record([self.entry(event, detail=detail, text=text)], at=self.at)
+
+    def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
+        assert self.tenant_id is not None  # noqa: S101 - concerns() comes first in every operation
+        return recorder.Witnessed(
+            tenant_id=self.tenant_id,
+            event=event,
+            door=self.actor.door,
+            actor=_described(self.actor),
+            subject_type=self.subject_type,
+            subject_id=self.subject_id,
+            correlation_id=self.correlation_id,
+            detail={**self.detail, **(detail or {})},
+            text=text,
+        )
+
+
+@dataclass(kw_only=True)
+class Step(Act):
+    """One move of an access request along one edge of the table."""
+
+    row: AccessRequest
+    edge: Transition
+    note: str = ""
+    grant: Grant | None = None
+    target: str | None = None
+    decide_by: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class TicketStep(Act):
+    row: Ticket
+    edge: Transition
+    note: str = ""
+    target: str | None = None
+
+
+@contextmanager
+def act(action: str, *, actor: Actor) -> Iterator[Act]:
+    """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503."""
+    current = Act(actor=actor, action=action)
+    try:
+        with transaction.atomic(durable=True):
+            current.actor = reread(actor)
+            yield current
+            _post(current)
+    except DomainError as refusal:
+        _refused(current, refusal)
+        raise
+    except IntegrityError as error:
+        refusal = _as_refusal(error)
+        _refused(current, refusal)
+        raise refusal from error
+    except DatabaseError as error:
+        raise StoreUnavailable from error
+
+
+@contextmanager
+def change(access_request_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[Step]:
+    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell."""
+    edge = TRANSITIONS[action]
+    with act(action, actor=actor) as outer:
+        rows = AccessRequest.objects.visible_to(outer.actor)
+        row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
+        grant = Grant.objects.locked().filter(access_request=row).first()
+        outer.correlation_id = row.pk
+        outer.concerns("access_request", row, row.tenant_id)
+        step = Step(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
+        step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
+        step.correlation_id = row.pk
+        decided_by = frozenset(row.decisions.values_list("decider_human", flat=True))
+        policy.require(outer.actor, edge, row, decided_by=decided_by)
+        _require_edge(step)
+        if edge.needs_step_up:
+            policy.require_step_up(outer.actor, step.at)
+        step.note = limits.require_note(note, needed=edge.needs_note)
+        yield step
+        apply(step)
+
+
+@contextmanager
+def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[TicketStep]:
+    """The same for a ticket and its own table."""
+    edge = TICKET_TRANSITIONS[action]
+    with act(action, actor=actor) as outer:
+        rows = Ticket.objects.visible_to(outer.actor)
+        row = rows.select_related("tenant", "service", "assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
+        outer.concerns("ticket", row, row.tenant_id)
+        policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+        _require_ticket_edge(row, edge, outer.at)
+        step = TicketStep(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, notes=outer.notes)
+        step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
+        step.note = limits.require_note(note, needed=edge.needs_note)
+        yield step
+        row.state = step.target or edge.target
+        row.changed_at = step.at
+        row.save()
+        step.witness(edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
+
+
+def apply(step: Step) -> None:
+    """Write the row and the entry of one step. Its messages follow when the act ends."""
+    row = step.row
+    row.state = step.target or step.edge.target
+    row.state_changed_at = step.at
+    row.decide_by = step.decide_by or row.decide_by
+    row.save(update_fields=["state", "state_changed_at", "decide_by"])
+    detail = {"reference": row.reference, "state": str(row.state), **_noted(step.note)}
+    step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}")
+
+
+def apply_all(steps: list[Step], *, at: datetime) -> None:
+    """Write many steps of the system along one edge in a handful of statements: the sweep's way through the table."""
+    if not steps:
+        return
+    edge = steps[0].edge
+    rows = [step.row for step in steps]
+    AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).update(state=edge.target, state_changed_at=at)
+    entries = []
+    for step in steps:
+        step.row.state = edge.target
+        detail = {"reference": step.row.reference, "state": edge.target}
+        entries.append(step.entry(edge.event, detail=detail, text=step.row.reference))
+    recorder.record(entries, at=at)
+
+
+def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: str, at: datetime) -> Step:
+    """A further step inside an act that is under way already: what follows from it for other access requests."""
+    step = Step(actor=step_actor, action=action, at=at, row=row, edge=TRANSITIONS[action], grant=grant)
+    step.correlation_id = row.pk
+    step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
+    return step
+
+
+def _post(current: Act) -> None:
+    if current.notes:
+        post(current.notes, at=current.at)
+        bell.ring()
+
+
+def _not_before_the_log(tenant_id: UUID) -> datetime:
+    # Read after the lock was had. A clock that was set back must not bring a closed window to life again.
+    at, last = clock.now(), recorder.last_instant(tenant_id)
+    return at if last is None else max(at, last)
+
+
+def _require_edge(step: Step) -> None:
+    row, edge = step.row, step.edge
+    if row.state not in edge.sources:
+        raise _wrong_state(row)
+    until = step.grant.closes_at if row.state == State.OPEN and step.grant else row.decide_by
+    if edge.timing is Timing.BEFORE and step.at >= until:
+        raise DeadlinePassed(_past_words(row), current={"state": str(row.state_at(step.at))})
+    if edge.timing is Timing.AFTER and step.at < until:
+        raise WrongState(_("It is not yet time."), current={"state": str(row.state)})
+
+
+def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
+    if row.state not in edge.sources:
+        state = TicketState(row.state).label
+        raise WrongState(_("This ticket is %(state)s now.") % {"state": state}, current={"state": row.state})
+    if edge.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
+        raise DeadlinePassed(_("A ticket can be reopened for 7 days. Open a new one."))
+
+
+def _past_words(row: AccessRequest) -> str:
+    if row.state == State.OPEN:
+        return _("The window has closed by itself.")
+    return _("The deadline has passed: nobody's answer counts any more.")
+
+
+def _wrong_state(row: AccessRequest) -> WrongState:
+    last: Decision | None = row.decisions.select_related("decider").order_by("-at").first()
+    current = {"state": str(row.state), "decided_by": last.decider.name if last else ""}
+    state = State(row.state).label
+    if last is None:
+        return WrongState(_("This access request is %(state)s now.") % {"state": state}, current=current)
+    words = _("This access request is %(state)s now. %(name)s decided on it last.")
+    return WrongState(words % {"state": state, "name": last.decider.name}, current=current)
+
+
+def _described(actor: Actor) -> dict[str, Any]:
+    kind = "person" if actor.is_person else "system"
+    who = str(actor.person_id) if actor.person_id else None
+    return {"kind": kind, "id": who, "name": actor.name, "side": str(actor.side), "email": actor.email}
+
+
+def _noted(note: str) -> dict[str, str]:
+    return {"comment": note} if note else {}
+
+
+def _as_refusal(error: IntegrityError) -> DomainError:
+    """The database's own guard against what the code should have refused; any other violation is a bug."""
+    words = str(error)
+    if "decision_not_by_requester" in words:
+        return NotAllowed(_("Whoever raised an access request decides nothing on it."))
+    if "requests_app_decision" in words or "decision_one" in words:
+        return WrongState(_("Somebody else was faster: this access request is decided."))
+    raise error
+
+
+def _refused(current: Act, refusal: DomainError) -> None:
+    """A refused act of a known person is evidence: of the attempt, with its reason, and of nothing else."""
+    actor = current.actor
+    if not actor.is_person:
+        return
+    if current.tenant_id is None or isinstance(refusal, NotFound):
+        security_log.warning("act.refused", action=current.action, code=refusal.code, person=str(actor.person_id))
+        return
+    current.detail = {"action": current.action, "code": refusal.code}
+    try:
+        with transaction.atomic(durable=True):
+            current.witness(Event.ACT_REFUSED, text=f"{current.action} {refusal.code}")
+    except DatabaseError as error:
+        raise StoreUnavailable from error

@@ -1,0 +1,72 @@
+"""What a closed ticket, a person switched off or a role taken away does to access that was asked for or given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from audit_app import canonical
+from requests_app.actors import Actor
+from requests_app.lifecycle import PENDING, State
+from requests_app.models import AccessRequest, Grant
+from requests_app.operations._change import Act, Step, apply, begin
+from requests_app.outbox.topics import Audience, Note, Topic
+
+EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
+
+
+def end_access(current: Act, which: QuerySet[Any], *, cause: str) -> int:
+    """Withdraw what is pending and close what is open among these, inside the act under way.
+
+    All rows are locked before the first is changed, requests before grants before any chain head: two such acts
+    can then wait for each other, but never in a circle. What is past its deadline is left to the sweep.
+    """
+    rows = list(which.filter(state__in=[*PENDING, State.OPEN]).order_by("pk").locked())  # type: ignore[attr-defined]  # ScopedQuerySet
+    grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).order_by("pk").locked()}
+    by = current.actor
+    ended = 0
+    for row in sorted(rows, key=lambda row: (str(row.tenant_id), str(row.pk))):
+        grant = grants.get(row.pk)
+        if row.state_at(current.at) != row.state:
+            continue
+        action = "revoke" if grant else "withdraw"
+        step = begin(Actor.system(cause), row, grant, action, current.at)
+        step.detail = {"cause": cause, "by": by.name, "by_id": str(by.person_id) if by.person_id else None}
+        if grant:
+            close_grant(step, Grant.CloseReason.REVOKED)
+        else:
+            tell_ended(step)
+        apply(step)
+        current.notes.extend(step.notes)
+        ended += 1
+    return ended
+
+
+def close_grant(step: Step, reason: Grant.CloseReason) -> None:
+    close_grants([step], reason)
+
+
+def close_grants(steps: list[Step], reason: Grant.CloseReason) -> None:
+    """Close the grants of these steps; a window that ran out closed at its end, whenever the sweep came by."""
+    for step in steps:
+        grant = step.grant
+        assert grant is not None  # noqa: S101 - the table leads here from OPEN only, and OPEN has a grant
+        grant.closed_at = min(step.at, grant.closes_at)
+        grant.close_reason = reason
+        grant.closed_by_id = step.actor.person_id
+        closed_at = canonical.instant(grant.closed_at)
+        step.detail = {**step.detail, "grant": str(grant.pk), "closed_at": closed_at, "how": str(reason)}
+        step.tell(about(step.row, Topic.WINDOW_CLOSED, *EVERYBODY))
+    grants = [step.grant for step in steps if step.grant]
+    Grant.objects.bulk_update(grants, ["closed_at", "close_reason", "closed_by"], batch_size=500)
+
+
+def tell_ended(step: Step) -> None:
+    """Tell the outcome to the engineer and to everybody who had been asked."""
+    asked = EVERYBODY if step.row.state == State.PENDING_CUSTOMER else EVERYBODY[:2]
+    step.tell(about(step.row, Topic.ACCESS_REQUEST_ENDED, *asked))
+
+
+def about(row: AccessRequest, topic: Topic, *audiences: Audience) -> Note:
+    return Note(topic=topic, tenant_id=row.tenant_id, about=row.pk, audiences=audiences)

@@ -1,0 +1,299 @@
+"""Raise an access request and decide on it: submit, the two stages' yes and no, withdraw."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from audit_app import canonical
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import FactsChanged, TooMany, Unacceptable
+from requests_app.lifecycle import TRANSITIONS, State
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    Decision,
+    Grant,
+    Level,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+)
+from requests_app.models.scoping import new_reference
+from requests_app.operations._change import Act, Step, act, change
+from requests_app.operations._ending import EVERYBODY, about, tell_ended
+from requests_app.outbox.topics import Audience, Topic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """A law-enforcement demand: it stands in place of a ticket, and goes through the same process."""
+
+    authority: str
+    instrument: str
+    reference: str
+    date: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What an engineer asks for. Either `ticket_id`, or `demand` with `tenant_id` and `service_id`."""
+
+    resource_ids: list[Any]
+    level: str
+    window_for: int
+    tried: str
+    justification: str
+    ticket_id: Any = None
+    demand: Demand | None = None
+    tenant_id: Any = None
+    service_id: Any = None
+    previous_id: Any = None
+
+
+def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
+    """Raise an access request; the provider's approvers of the service's queue are asked first."""
+    edge = TRANSITIONS["submit"]
+    with act("submit", actor=actor) as current:
+        row = _drafted(ask, current)
+        policy.require_role(current.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+        resources = _resources(ask, row, current.actor)
+        _fill(row, ask, current)
+        _require_room(row, current.at)
+        row.content_digest = content_digest(row, resources)
+        row.save(force_insert=True)
+        AccessRequestResource.objects.bulk_create(
+            AccessRequestResource(access_request=row, resource=resource, position=position)
+            for position, resource in enumerate(resources)
+        )
+        current.subject_type, current.subject_id, current.correlation_id = "access_request", str(row.pk), row.pk
+        names = [resource.name for resource in resources]
+        current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
+        current.tell(about(row, Topic.DECIDE_AS_PROVIDER, Audience.PROVIDER_APPROVERS))
+    return row
+
+
+def approve_as_provider(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
+    with change(access_request_id, "approve_as_provider", actor=actor, note=note) as step:
+        _require_facts(step)
+        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE)
+        row = step.row
+        # Asked anew: Lockbox switched on since the submission counts, switched off since then does not.
+        if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
+            step.target = State.PENDING_CUSTOMER
+            step.decide_by = limits.customer_deadline(step.at)
+            step.tell(about(row, Topic.DECIDE_AS_CUSTOMER, Audience.CUSTOMER))
+        else:
+            _open(step)
+    return step.row
+
+
+def deny_as_provider(access_request_id: object, *, actor: Actor, note: str) -> AccessRequest:
+    with change(access_request_id, "deny_as_provider", actor=actor, note=note) as step:
+        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY)
+        tell_ended(step)
+    return step.row
+
+
+def approve_as_customer(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    """Say yes for the customer: the window opens at this instant."""
+    with change(access_request_id, "approve_as_customer", actor=actor, note=note) as step:
+        _require_facts(step)
+        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE)
+        _open(step)
+    return step.row
+
+
+def deny_as_customer(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    with change(access_request_id, "deny_as_customer", actor=actor, note=note) as step:
+        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
+        tell_ended(step)
+    return step.row
+
+
+def withdraw(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    with change(access_request_id, "withdraw", actor=actor, note=note) as step:
+        tell_ended(step)
+    return step.row
+
+
+def expire(access_request_id: object, *, actor: Actor) -> AccessRequest:
+    with change(access_request_id, "expire", actor=actor) as step:
+        tell_ended(step)
+    return step.row
+
+
+def lockbox_applies(tenant: Tenant, service: Service) -> bool:
+    """Whether the customer is asked: switched on by the tenant, for a service that is covered."""
+    return tenant.lockbox_on and service.is_covered
+
+
+def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
+    """SHA-256 (hex) over the canonical JSON (RFC 8785) of everything that was asked for."""
+    return canonical.digest(_facts(row, resources)).hex()
+
+
+def _drafted(ask: Ask, current: Act) -> AccessRequest:
+    """An unsaved row with its tenant, service and reason; finding them is the scope check."""
+    actor = current.actor
+    row = AccessRequest(requested_by_id=actor.person_id, requester_human=actor.human_id)
+    if ask.ticket_id is not None:
+        tickets = Ticket.objects.visible_to(actor).select_related("tenant", "service")
+        row.ticket = ticket = tickets.locked().find(ask.ticket_id)
+        row.tenant, row.service = ticket.tenant, ticket.service
+        provider = ticket.origin == Ticket.Origin.PROVIDER
+        row.reason_kind = AccessRequest.Reason.PROVIDER_INITIATED if provider else AccessRequest.Reason.CUSTOMER_TICKET
+    elif ask.demand is not None:
+        row.tenant = Tenant.objects.visible_to(actor).find(ask.tenant_id)
+        row.service = Service.objects.visible_to(actor).find(ask.service_id)
+        row.reason_kind = AccessRequest.Reason.LEGAL_DEMAND
+    else:
+        raise Unacceptable(_("Name a ticket, or a law-enforcement demand."), field="ticket_id")
+    current.concerns("ticket" if row.ticket else "tenant", row.ticket or row.tenant, row.tenant_id)
+    return row
+
+
+def _fill(row: AccessRequest, ask: Ask, current: Act) -> None:
+    if row.ticket is not None and not row.ticket.is_live:
+        raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
+    if ask.level not in Level.values:
+        raise Unacceptable(_("Choose “names only” or “read”."), field="level")
+    row.reference = new_reference("AR")
+    row.level = ask.level
+    row.window_for = limits.require_window(ask.window_for, cap=row.tenant.window_cap)
+    row.tried = limits.require_text(ask.tried, field="tried", at_most=limits.JUSTIFICATION_MAX)
+    row.justification = limits.require_text(
+        ask.justification,
+        field="justification",
+        at_least=limits.JUSTIFICATION_MIN,
+        at_most=limits.JUSTIFICATION_MAX,
+    )
+    if ask.demand is not None:
+        _fill_demand(row, ask.demand, current.at)
+    if ask.previous_id is not None:
+        own = AccessRequest.objects.visible_to(current.actor).filter(tenant=row.tenant)
+        row.previous = own.find(ask.previous_id)
+    row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
+    row.state = State.PENDING_PROVIDER
+    row.submitted_at = row.state_changed_at = current.at
+    row.decide_by = limits.provider_deadline(current.at)
+
+
+def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
+    if row.ticket is not None:
+        raise Unacceptable(_("A law-enforcement demand stands in place of a ticket."), field="ticket_id")
+    row.authority = limits.require_text(demand.authority, field="authority", at_most=200)
+    row.instrument = limits.require_text(demand.instrument, field="instrument", at_most=200)
+    row.demand_reference = limits.require_text(demand.reference, field="demand_reference", at_most=120)
+    # A day ahead of UTC is today in the east.
+    if demand.date > at.date() + dt.timedelta(days=1):
+        raise Unacceptable(_("The demand's date lies in the future."), field="demand_date")
+    row.demand_date = demand.date
+
+
+def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
+    ids: list[UUID] = list(dict.fromkeys(_as_uuid(value) for value in ask.resource_ids))
+    if not limits.RESOURCES_MIN <= len(ids) <= limits.RESOURCES_MAX:
+        raise Unacceptable(_("Choose 1 to 20 resources."), field="resource_ids")
+    found = Resource.objects.visible_to(actor).filter(
+        tenant=row.tenant, service=row.service, is_active=True, pk__in=ids
+    )
+    resources = sorted(found, key=lambda resource: ids.index(resource.pk))
+    if len(resources) != len(ids):
+        raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
+    return resources
+
+
+def _as_uuid(value: object) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(str(value))
+    except ValueError:
+        raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids") from None
+
+
+def _require_room(row: AccessRequest, at: dt.datetime) -> None:
+    """A customer who is asked too often says yes without reading."""
+    own = AccessRequest.objects.filter(requested_by=row.requested_by_id, tenant=row.tenant)
+    if own.waiting(at).count() >= limits.PENDING_MAX:
+        raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
+    if own.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
+        raise TooMany(_("You have raised %(max)d access requests here within an hour.") % {"max": limits.HOURLY_MAX})
+
+
+def _require_facts(step: Step) -> None:
+    """What made the access request right must still hold when somebody says yes to it."""
+    row = step.row
+    if row.ticket is not None and not row.ticket.is_live:
+        raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
+    engineer = QueueAssignment.objects.filter(
+        person=row.requested_by_id, person__is_active=True, service=row.service_id, role=Role.ENGINEER
+    )
+    if not engineer.exists():
+        raise FactsChanged(_("%(name)s no longer works for this service.") % {"name": row.requested_by.name})
+    if row.resources.filter(is_active=False).exists():
+        raise FactsChanged(_("A resource that was asked for is gone."))
+
+
+def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> None:
+    row, actor = step.row, step.actor
+    Decision.objects.create(
+        tenant=row.tenant,
+        access_request=row,
+        stage=stage,
+        verdict=verdict,
+        decider_id=actor.person_id,
+        decider_human=actor.human_id,
+        requester_human=row.requester_human,
+        comment=step.note,
+        door=actor.door,
+        at=step.at,
+    )
+    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict)}
+
+
+def _open(step: Step) -> None:
+    """The window starts at this yes, and is as long as was asked for, or as the cap is now if that is less."""
+    row = step.row
+    length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
+    grant = Grant.objects.create(
+        tenant=row.tenant,
+        access_request=row,
+        engineer=row.requested_by,
+        level=row.level,
+        opens_at=step.at,
+        closes_at=step.at + length,
+    )
+    step.target, step.grant = State.OPEN, grant
+    window = {"opens_at": canonical.instant(grant.opens_at), "closes_at": canonical.instant(grant.closes_at)}
+    step.detail = {**step.detail, "grant": str(grant.pk), **window}
+    step.tell(about(row, Topic.WINDOW_OPENED, *EVERYBODY))
+
+
+def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
+    """Everything that was asked for, as it is hashed, logged and shown; strings, integers and lists only."""
+    return {
+        "reference": row.reference,
+        "tenant": str(row.tenant_id),
+        "service": row.service.key,
+        "reason": str(row.reason_kind),
+        "ticket": row.ticket.reference if row.ticket else None,
+        "authority": row.authority,
+        "instrument": row.instrument,
+        "demand_reference": row.demand_reference,
+        "demand_date": row.demand_date.isoformat() if row.demand_date else None,
+        "engineer": str(row.requested_by_id),
+        "resources": [{"id": str(r.pk), "kind": str(r.kind), "name": r.name} for r in resources],
+        "level": str(row.level),
+        "window_for": row.window_for,
+        "tried": row.tried,
+        "justification": row.justification,
+        "previous": row.previous.reference if row.previous else None,
+    }

@@ -1,0 +1,260 @@
+"""Look at content under a grant: authorise and record, commit, and only then read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from django.db import DatabaseError
+from django.utils.translation import gettext as _
+
+from requests_app import clock, policy
+from requests_app.actors import Actor, Role
+from requests_app.connectors.base import Connector, ConnectorError, Item, ItemTooLarge, Listing, Message, Stream
+from requests_app.connectors.base import ItemNotFound as NoSuchItem
+from requests_app.connectors.base import Malformed as BadQuestion
+from requests_app.connectors.base import OutsideResource as Outside
+from requests_app.connectors.registry import connector_for
+from requests_app.errors import (
+    ContentUnavailable,
+    DomainError,
+    Malformed,
+    NotAllowed,
+    NotCovered,
+    NotFound,
+    Unacceptable,
+    WindowNotOpen,
+)
+from requests_app.events import Event
+from requests_app.models import ContentAccess, Grant, Level, Resource
+from requests_app.operations._change import Act, act
+
+#: How long a stream may run on what it last heard from the database, in seconds.
+RECHECK_SECONDS = 0.25
+PAGE = 100
+
+_EVENTS = {
+    ContentAccess.Kind.LIST_ASKED: Event.CONTENT_LIST_ASKED,
+    ContentAccess.Kind.LISTED: Event.CONTENT_LISTED,
+    ContentAccess.Kind.OPENED: Event.CONTENT_OPENED,
+    ContentAccess.Kind.FAILED: Event.CONTENT_FAILED,
+    ContentAccess.Kind.CUT: Event.CONTENT_CUT,
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one look gave: the window it was under, and when it was recorded."""
+
+    grant: Grant
+    resource: Resource
+    at: dt.datetime
+
+
+class WindowClosed(Exception):
+    """Raised in the middle of a stream: the window closed, or nobody can tell that it has not."""
+
+
+def list_items(
+    grant_id: object, resource_id: object, *, actor: Actor, prefix: str = "", after: str | None = None, limit: int = PAGE
+) -> tuple[Looked, Listing]:
+    """Return one page of names. The question is in the log before it is asked, the names before they are given."""
+    asked = {"prefix": prefix, "after": after, "limit": limit}
+    looked = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
+    with _failures(looked, actor, item_id=prefix):
+        connector, locator = _connector(looked.resource)
+        listing = connector.list(locator, after=after, limit=limit, prefix=prefix)
+    refs = [{"id": item.id, "reference": item.reference} for item in listing.items]
+    looked = _record(
+        grant_id,
+        resource_id,
+        ContentAccess.Kind.LISTED,
+        actor=actor,
+        detail={"prefix": prefix, "items": refs},
+        count=len(refs),
+    )
+    return looked, listing
+
+
+def read_message(grant_id: object, resource_id: object, item_id: str, *, actor: Actor) -> tuple[Looked, Message]:
+    """Open one mail for showing: headers, text, sanitised HTML, the names of its attachments."""
+    looked, _item = _open(grant_id, resource_id, item_id, actor=actor)
+    with _failures(looked, actor, item_id=item_id):
+        connector, locator = _connector(looked.resource)
+        message = connector.message(locator, item_id)
+    return looked, message
+
+
+def open_item(
+    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str | None = None
+) -> tuple[Looked, Item, Stream]:
+    """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window."""
+    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "")
+    with _failures(looked, actor, item_id=item_id):
+        connector, locator = _connector(looked.resource)
+        stream = connector.open(locator, item_id, part=part)
+    return looked, item, stream
+
+
+def guarded(looked: Looked, stream: Stream, *, actor: Actor, item_id: str) -> Iterator[bytes]:
+    """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
+
+    The window's own end is known, so a monotonic clock watches it; whether somebody closed it earlier is asked of
+    the database before each chunk, at most every quarter of a second. A database that does not answer counts as no.
+    """
+    ends = clock.monotonic() + (looked.grant.closes_at - looked.at).total_seconds()
+    checked = float("-inf")
+    try:
+        for chunk in stream.chunks:
+            present = clock.monotonic()
+            if present - checked >= RECHECK_SECONDS:
+                if not _is_live(looked.grant):
+                    raise WindowClosed
+                checked = present
+            if present >= ends:
+                raise WindowClosed
+            yield chunk
+    except WindowClosed:
+        _note(looked, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
+        raise
+    except ConnectorError as error:
+        _note(looked, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
+        raise
+    finally:
+        stream.close()
+
+
+def _open(
+    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = ""
+) -> tuple[Looked, Item]:
+    """Authorise, learn the item's name for the log, and record the opening.
+
+    The name is read between two checks and leaves this function only after the second has been committed.
+    """
+    with act("open_item", actor=actor) as current:
+        looked = _authorised(current, grant_id, resource_id, level=Level.READ)
+    with _failures(looked, actor, item_id=item_id):
+        connector, locator = _connector(looked.resource)
+        item = connector.stat(locator, item_id)
+    detail = {"item": item.id, "reference": item.reference, "size": item.size, "part": part}
+    looked = _record(
+        grant_id,
+        resource_id,
+        ContentAccess.Kind.OPENED,
+        actor=actor,
+        detail=detail,
+        item_id=item.id,
+        item_ref=item.reference,
+        part=part,
+        level=Level.READ,
+    )
+    return looked, item
+
+
+def _record(
+    grant_id: object,
+    resource_id: object,
+    kind: ContentAccess.Kind,
+    *,
+    actor: Actor,
+    detail: dict[str, object],
+    level: Level = Level.NAMES,
+    **columns: object,
+) -> Looked:
+    """Authorise and record in one transaction; when this returns, both are committed."""
+    with act("list_items" if level == Level.NAMES else "open_item", actor=actor) as current:
+        looked = _authorised(current, grant_id, resource_id, level=level)
+        _append(current, looked, kind, detail, columns)
+    return looked
+
+
+def _authorised(current: Act, grant_id: object, resource_id: object, *, level: Level) -> Looked:
+    """The rule that never bends: a live grant of this engineer, on this very resource, at this instant."""
+    actor = current.actor
+    rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
+    # The row lock makes revoke and read take turns: whichever commits first is what happened.
+    grant = rows.locked().find(grant_id)
+    access_request = grant.access_request
+    current.correlation_id = access_request.pk
+    current.concerns("grant", grant, grant.tenant_id)
+    resource = Resource.objects.visible_to(actor).select_related("service").find(resource_id)
+    if resource.tenant_id != grant.tenant_id:
+        raise NotFound
+    current.detail = {"resource": str(resource.pk)}
+    policy.require_role(
+        actor, frozenset({Role.ENGINEER}), tenant_id=grant.tenant_id, service_id=access_request.service_id
+    )
+    if access_request.requester_human != actor.human_id:
+        raise NotAllowed(_("This window is somebody else's."))
+    if not grant.is_live(current.at):
+        raise WindowNotOpen
+    if access_request.ticket is not None and not access_request.ticket.is_live:
+        raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": access_request.ticket.get_state_display()})
+    if not resource.is_active or not access_request.scope.filter(resource=resource).exists():
+        raise NotCovered
+    if level == Level.READ and grant.level != Level.READ:
+        raise NotCovered(_("This window covers names only."))
+    return Looked(grant, resource, current.at)
+
+
+def _append(
+    current: Act, looked: Looked, kind: ContentAccess.Kind, detail: dict[str, object], columns: dict[str, object]
+) -> None:
+    grant, resource = looked.grant, looked.resource
+    row = ContentAccess.objects.create(
+        tenant_id=grant.tenant_id, grant=grant, resource=resource, kind=kind, at=current.at, **columns
+    )
+    named = {"access": str(row.pk), "resource": str(resource.pk), "resource_name": resource.name}
+    current.detail = {}
+    current.witness(
+        _EVENTS[kind],
+        detail={**named, **detail},
+        text=f"{resource.name} {columns.get('item_ref', '')}",
+    )
+
+
+def _note(looked: Looked, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: dict[str, object]) -> None:
+    """Record how a look ended when it did not end well; this needs no open window."""
+    with act("note_outcome", actor=actor) as current:
+        current.correlation_id = looked.grant.access_request_id
+        current.concerns("grant", looked.grant, looked.grant.tenant_id)
+        # What is noted is what the engineer typed, and may be longer than any item's id.
+        columns = {"item_id": item_id[:1024], "item_ref": item_id[:1024]}
+        _append(current, looked, kind, {"item": item_id[:1024], **detail}, columns)
+
+
+@contextmanager
+def _failures(looked: Looked, actor: Actor, *, item_id: str) -> Iterator[None]:
+    """A connector that fails is in the log, and is answered in the domain's words; its own may quote content."""
+    try:
+        yield
+    except ConnectorError as error:
+        _note(looked, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
+        _raise_as_refusal(error)
+
+
+def _raise_as_refusal(error: ConnectorError) -> NoReturn:
+    refusals: list[tuple[type[ConnectorError], DomainError]] = [
+        (Outside, NotCovered(_("This name leads out of the resource."))),
+        (NoSuchItem, NotFound()),
+        (ItemTooLarge, Unacceptable(_("This item is too large to be opened here."))),
+        (BadQuestion, Malformed()),
+    ]
+    for kind, refusal in refusals:
+        if isinstance(error, kind):
+            raise refusal from error
+    raise ContentUnavailable from error
+
+
+def _connector(resource: Resource) -> tuple[Connector, str]:
+    return connector_for(resource.service.connector), resource.locator
+
+
+def _is_live(grant: Grant) -> bool:
+    try:
+        return Grant.objects.live(clock.now()).filter(pk=grant.pk).exists()
+    except DatabaseError:
+        return False

@@ -1,0 +1,29 @@
+"""End a window: given back, closed early, or run out."""
+
+from __future__ import annotations
+
+from requests_app.actors import Actor
+from requests_app.models import AccessRequest, Grant
+from requests_app.operations._change import change
+from requests_app.operations._ending import close_grant
+
+
+def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    """The engineer is done."""
+    with change(access_request_id, "release", actor=actor, note=note) as step:
+        close_grant(step, Grant.CloseReason.RELEASED)
+    return step.row
+
+
+def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+    """Close the window now. Giving no reason is fine: whoever may close need not argue."""
+    with change(access_request_id, "revoke", actor=actor, note=note) as step:
+        close_grant(step, Grant.CloseReason.REVOKED)
+    return step.row
+
+
+def close(access_request_id: object, *, actor: Actor) -> AccessRequest:
+    """Write down that the window ran out; it gave nothing from `closes_at` on, whether or not this has run."""
+    with change(access_request_id, "close", actor=actor) as step:
+        close_grant(step, Grant.CloseReason.ELAPSED)
+    return step.row

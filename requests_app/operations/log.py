@@ -1,0 +1,59 @@
+"""Acts about the log and about mail that leave an entry themselves: an export, a mail that is sent again."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from requests_app import policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, WrongState
+from requests_app.events import Event
+from requests_app.models import OutboxMessage, Tenant
+from requests_app.operations._change import act
+from requests_app.outbox.topics import MAIL
+
+#: Who reads a tenant's whole log: its deciding, auditing and administering people.
+LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+
+
+def export_log(tenant_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> Tenant:
+    """Record that the log leaves the house; the caller streams it once this has returned."""
+    with act("export_log", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, LOG_READERS | {Role.STAFF}, tenant_id=tenant.pk)
+        current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
+    return tenant
+
+
+def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
+    """Staff send a mail once more; it keeps its Message-ID, so a mailbox that has it shows it once."""
+    with act("resend_mail", actor=actor) as current:
+        policy.require_staff(current.actor)
+        message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
+        current.concerns("outbox_message", message, message.tenant_id)
+        if message.lane != MAIL:
+            raise WrongState(_("This message has no recipient of its own."))
+        if message.state == OutboxMessage.State.WAITING:
+            raise WrongState(_("This mail is waiting to be sent."))
+        message.state = OutboxMessage.State.WAITING
+        message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
+        message.save(update_fields=["state", "attempts", "next_attempt_at", "claimed_until"])
+        current.witness(Event.MAIL_RESENT, detail={"topic": message.topic, "to": message.recipient})
+    return message
+
+
+def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
+    """Give up on a mail, and say so in the tenant's log: whoever should have been told was not."""
+    if not actor.is_system:
+        raise NotAllowed
+    with act("park_mail", actor=actor) as current:
+        message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
+        current.concerns("outbox_message", message, message.tenant_id)
+        if message.state != OutboxMessage.State.WAITING:
+            raise WrongState(_("This mail is no longer waiting."))
+        message.state = OutboxMessage.State.PARKED
+        message.last_error, message.claimed_until = error[:500], None
+        message.save(update_fields=["state", "last_error", "claimed_until", "attempts"])
+        current.witness(Event.MAIL_PARKED, detail={"topic": message.topic, "to": message.recipient})
+    return message

@@ -1,0 +1,216 @@
+"""Open, work, talk on and close tickets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
+from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
+from requests_app.models.scoping import new_reference
+from requests_app.operations._change import TicketStep, act, change_ticket
+from requests_app.operations._ending import end_access
+from requests_app.outbox.topics import Audience, Note, Topic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What happened. `on_behalf_of_id` names the customer's person when the provider records it for them."""
+
+    tenant_id: Any
+    service_id: Any
+    title: str
+    body: str
+    priority: str = Ticket.Priority.NORMAL
+    on_behalf_of_id: Any = None
+
+
+def open_ticket(report: Report, *, actor: Actor) -> Ticket:
+    """Open a ticket, or record one; the service's queue is told, and so is whom it was recorded for."""
+    edge = TICKET_TRANSITIONS["open_ticket"]
+    with act("open_ticket", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).find(report.tenant_id)
+        service = Service.objects.visible_to(current.actor).find(report.service_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, edge.roles, tenant_id=tenant.pk, service_id=service.pk)
+        if report.priority not in Ticket.Priority.values:
+            raise Unacceptable(_("Choose one of the offered priorities."), field="priority")
+        ticket = Ticket(
+            reference=new_reference("T"),
+            tenant=tenant,
+            service=service,
+            title=_one_line(limits.require_text(report.title, field="title", at_most=limits.TITLE_MAX)),
+            body=limits.require_text(report.body, field="body", at_most=limits.JUSTIFICATION_MAX),
+            priority=report.priority,
+            state=TicketState.NEW,
+            opened_by_id=current.actor.person_id,
+            opened_at=current.at,
+            changed_at=current.at,
+        )
+        ticket.on_behalf_of = _caller(report, tenant, current.actor)
+        ticket.origin = _origin(ticket, current.actor)
+        ticket.save(force_insert=True)
+        current.subject_type, current.subject_id = "ticket", str(ticket.pk)
+        detail = {
+            "reference": ticket.reference,
+            "service": service.key,
+            "title": ticket.title,
+            "origin": str(ticket.origin),
+            "on_behalf_of": ticket.on_behalf_of.name if ticket.on_behalf_of else None,
+        }
+        current.witness(edge.event, detail=detail, text=f"{ticket.reference} {ticket.title}")
+        current.tell(_note(Topic.TICKET_OPENED, ticket, Audience.QUEUE))
+        if ticket.on_behalf_of is not None:
+            current.tell(_note(Topic.TICKET_RECORDED, ticket, Audience.TICKET_CUSTOMERS))
+    return ticket
+
+
+def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None) -> Ticket:
+    """Take a ticket, or give it to another engineer of its queue."""
+    with change_ticket(ticket_id, "assign_ticket", actor=actor) as step:
+        wanted = assignee_id or step.actor.person_id
+        engineers = Person.objects.get_queryset().in_queue(step.row.service_id, Role.ENGINEER)
+        assignee = engineers.filter(pk=wanted).first()
+        if assignee is None:
+            raise Unacceptable(_("Choose an engineer of this queue."), field="assignee_id")
+        step.row.assignee = assignee
+        step.detail = {"assignee": assignee.name, "assignee_id": str(assignee.pk)}
+    return step.row
+
+
+def ask_customer(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
+    """Ask the customer something, and wait for the answer."""
+    with change_ticket(ticket_id, "ask_customer", actor=actor, note=note) as step:
+        _say(step)
+    return step.row
+
+
+def answer_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
+    with change_ticket(ticket_id, "answer_ticket", actor=actor, note=note) as step:
+        _say(step)
+    return step.row
+
+
+def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
+    """Say that the problem is solved. What access was asked for or given under the ticket ends with it."""
+    with change_ticket(ticket_id, "resolve_ticket", actor=actor, note=note) as step:
+        step.row.resolved_at = step.at
+        _say(step)
+        end_access(step, AccessRequest.objects.filter(ticket=step.row), cause="ticket-resolved")
+    return step.row
+
+
+def close_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
+    with change_ticket(ticket_id, "close_ticket", actor=actor, note=note) as step:
+        step.row.closed_at = step.at
+        _say(step)
+        end_access(step, AccessRequest.objects.filter(ticket=step.row), cause="ticket-closed")
+    return step.row
+
+
+def reopen_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
+    with change_ticket(ticket_id, "reopen_ticket", actor=actor, note=note) as step:
+        step.target = TicketState.ASSIGNED if step.row.assignee_id else TicketState.NEW
+        step.row.resolved_at = step.row.closed_at = None
+        _say(step)
+    return step.row
+
+
+def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = False) -> TicketComment:
+    """Say something on a ticket that is not closed; an internal note is read by the provider alone.
+
+    A customer's comment on a ticket that waits for the customer is an answer, and moves it on.
+    """
+    with act("comment", actor=actor) as current:
+        rows = Ticket.objects.visible_to(current.actor)
+        ticket = rows.select_related("assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
+        current.concerns("ticket", ticket, ticket.tenant_id)
+        edge = TICKET_TRANSITIONS["close_ticket"]
+        policy.require_role(current.actor, edge.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+        if is_internal and not policy.sees_internal_notes(current.actor):
+            raise NotAllowed
+        if ticket.state == TicketState.CLOSED:
+            raise WrongState(_("This ticket is closed. Reopen it to go on."))
+        row = TicketComment.objects.create(
+            tenant_id=ticket.tenant_id,
+            ticket=ticket,
+            author_id=current.actor.person_id,
+            body=limits.require_text(body, field="body", at_most=limits.JUSTIFICATION_MAX),
+            is_internal=is_internal,
+            at=current.at,
+        )
+        if current.actor.side is Side.CUSTOMER and ticket.state == TicketState.WAITING_FOR_CUSTOMER:
+            ticket.state = TICKET_TRANSITIONS["answer_ticket"].target
+        Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state, changed_at=current.at)
+        current.witness(
+            Event.TICKET_NOTE_ADDED if is_internal else Event.TICKET_COMMENTED,
+            detail={"reference": ticket.reference, "comment_id": str(row.pk), "state": str(ticket.state)},
+            text=ticket.reference,
+        )
+        if not is_internal:
+            current.tell(_answer_note(ticket, row, current.actor))
+    return row
+
+
+def _say(step: TicketStep) -> None:
+    if not step.note:
+        return
+    row = TicketComment.objects.create(
+        tenant_id=step.row.tenant_id,
+        ticket=step.row,
+        author_id=step.actor.person_id,
+        body=step.note,
+        is_internal=False,
+        at=step.at,
+    )
+    step.tell(_answer_note(step.row, row, step.actor))
+
+
+def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:
+    """The other side is told of an answer."""
+    side = Audience.TICKET_WORKERS if actor.side is Side.CUSTOMER else Audience.TICKET_CUSTOMERS
+    return Note(
+        topic=Topic.TICKET_ANSWERED,
+        tenant_id=ticket.tenant_id,
+        about=ticket.pk,
+        audiences=(side,),
+        mark=str(row.pk),
+        extra={"comment": str(row.pk)},
+    )
+
+
+def _note(topic: Topic, ticket: Ticket, audience: Audience) -> Note:
+    return Note(topic=topic, tenant_id=ticket.tenant_id, about=ticket.pk, audiences=(audience,))
+
+
+def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
+    """Only the provider records for somebody else, and only for somebody of that tenant."""
+    if report.on_behalf_of_id in (None, ""):
+        return None
+    if actor.side is Side.CUSTOMER:
+        raise Unacceptable(_("You open a ticket in your own name."), field="on_behalf_of_id")
+    try:
+        person = Person.objects.active().filter(memberships__tenant=tenant, pk=report.on_behalf_of_id).first()
+    except (ValueError, TypeError, ValidationError):
+        person = None
+    if person is None:
+        raise Unacceptable(_("Choose somebody of this tenant."), field="on_behalf_of_id")
+    return person
+
+
+def _origin(ticket: Ticket, actor: Actor) -> Ticket.Origin:
+    if actor.side is Side.CUSTOMER:
+        return Ticket.Origin.CUSTOMER
+    return Ticket.Origin.RECORDED if ticket.on_behalf_of else Ticket.Origin.PROVIDER
+
+
+def _one_line(text: str) -> str:
+    """A title becomes a mail's subject: it has no line breaks."""
+    return " ".join(text.split())

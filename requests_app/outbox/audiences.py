@@ -1,0 +1,84 @@
+"""Who is told: turns an audience's name into people and addresses, as the roles are at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from requests_app.models import AccessRequest, NotificationAddress, OutboxMessage, Person, Ticket
+from requests_app.outbox.topics import Audience, Topic
+
+
+@dataclass(frozen=True)
+class Recipient:
+    email: str
+    person_id: UUID | None = None
+
+
+def resolve(message: OutboxMessage) -> list[Recipient]:
+    """Everybody whom the message is for, each address once; nobody is an answer, too."""
+    found: dict[str, Recipient] = {}
+    for audience in message.payload["audiences"]:
+        for recipient in _READERS[Audience(audience)](message):
+            found.setdefault(recipient.email, recipient)
+    return list(found.values())
+
+
+def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
+    return [Recipient(person.email, person.pk) for person in people if person is not None and person.is_active]
+
+
+def _access_request(message: OutboxMessage) -> AccessRequest:
+    return AccessRequest.objects.select_related("requested_by").get(pk=message.about)
+
+
+def _ticket(message: OutboxMessage) -> Ticket:
+    return Ticket.objects.select_related("opened_by", "on_behalf_of", "assignee").get(pk=message.about)
+
+
+def _engineer(message: OutboxMessage) -> list[Recipient]:
+    return _of_people([_access_request(message).requested_by])
+
+
+def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
+    """Whoever may decide the first stage; the engineer who asks is never among them."""
+    row = _access_request(message)
+    approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
+    return _of_people(approvers.exclude(human_id=row.requester_human))
+
+
+def _customer(message: OutboxMessage) -> list[Recipient]:
+    """The approvers, and the addresses that only get mail."""
+    people = _of_people(Person.objects.get_queryset().approvers_of(message.tenant_id))
+    if message.topic == Topic.REMINDER:
+        return people
+    addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
+    return people + [Recipient(email) for email in addresses]
+
+
+def _queue(message: OutboxMessage) -> list[Recipient]:
+    return _of_people(Person.objects.get_queryset().in_queue(_ticket(message).service_id, "engineer"))
+
+
+def _ticket_customers(message: OutboxMessage) -> list[Recipient]:
+    """The customer's people on a ticket: who opened it, or for whom it was recorded."""
+    ticket = _ticket(message)
+    people = [person for person in (ticket.opened_by, ticket.on_behalf_of) if person is not None]
+    return _of_people(person for person in people if person.side == Person.Side.CUSTOMER)
+
+
+def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
+    """The assignee, or the whole queue while nobody has taken the ticket."""
+    ticket = _ticket(message)
+    return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
+
+
+_READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
+    Audience.ENGINEER: _engineer,
+    Audience.PROVIDER_APPROVERS: _provider_approvers,
+    Audience.CUSTOMER: _customer,
+    Audience.QUEUE: _queue,
+    Audience.TICKET_CUSTOMERS: _ticket_customers,
+    Audience.TICKET_WORKERS: _ticket_workers,
+}

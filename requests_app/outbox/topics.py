@@ -1,0 +1,82 @@
+"""What can be told to whom: every topic of the outbox, and the note that an operation leaves for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from requests_app.models import OutboxMessage
+
+FANOUT, MAIL = "fanout", "mail"
+
+
+class Topic(StrEnum):
+    """ "destination.purpose"; the purpose names the folder under templates/emails."""
+
+    TICKET_OPENED = "notify.ticket_opened"
+    TICKET_RECORDED = "notify.ticket_recorded"
+    TICKET_ANSWERED = "notify.ticket_answered"
+    DECIDE_AS_PROVIDER = "notify.decide_as_provider"
+    DECIDE_AS_CUSTOMER = "notify.decide_as_customer"
+    REMINDER = "notify.reminder"
+    ACCESS_REQUEST_ENDED = "notify.access_request_ended"
+    WINDOW_OPENED = "notify.window_opened"
+    CLOSING_SOON = "notify.closing_soon"
+    WINDOW_CLOSED = "notify.window_closed"
+    LOCKBOX_SWITCHED = "notify.lockbox_switched"
+    APPROVERS_CHANGED = "notify.approvers_changed"
+
+    @property
+    def purpose(self) -> str:
+        return self.value.partition(".")[2]
+
+
+class Audience(StrEnum):
+    """A group of recipients, read when the message leaves and not when it was written."""
+
+    ENGINEER = "engineer"
+    PROVIDER_APPROVERS = "provider_approvers"
+    CUSTOMER = "customer"
+    QUEUE = "queue"
+    TICKET_CUSTOMERS = "ticket_customers"
+    TICKET_WORKERS = "ticket_workers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """`about` is the id of the row that the message is about; `mark` tells apart what is told about it twice."""
+
+    topic: Topic
+    tenant_id: UUID
+    about: UUID
+    audiences: tuple[Audience, ...]
+    mark: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def key(self, recipient: str = "") -> str:
+        return ":".join(filter(None, (self.topic, str(self.about), self.mark, recipient)))
+
+
+def post(notes: Iterable[Note], *, at: datetime) -> int:
+    """Write one row per note in the caller's transaction; the drain makes one of each recipient.
+
+    Whoever writes need not look up whom to tell, and what was told before is not told again: `key` is unique.
+    """
+    rows = [
+        OutboxMessage(
+            tenant_id=note.tenant_id,
+            topic=note.topic,
+            about=note.about,
+            mark=note.mark,
+            key=note.key(),
+            lane=FANOUT,
+            payload={"audiences": [str(audience) for audience in note.audiences], **note.extra},
+            created_at=at,
+            next_attempt_at=at,
+        )
+        for note in notes
+    ]
+    return len(OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500))

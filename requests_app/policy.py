@@ -1,0 +1,71 @@
+"""Pure: may this actor take this edge on this row? No queries, no clock, no state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from requests_app import limits
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import AlreadyDecidedByYou, NotAllowed, OwnAccessRequest, StepUpRequired
+from requests_app.lifecycle import Transition
+
+
+class Raised(Protocol):
+    """What a policy reads of an access request."""
+
+    tenant_id: UUID
+    service_id: UUID
+    requester_human: UUID
+
+
+def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
+    """The actor's roles on this row, REQUESTER included for whoever raised it, under whichever account."""
+    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
+        held |= {Role.REQUESTER}
+    return held
+
+
+def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
+    """Whether a page should offer the edge; the freshness of the sign-in is asked for later."""
+    try:
+        require(actor, edge, row, decided_by=decided_by)
+    except NotAllowed:
+        return False
+    return True
+
+
+def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> None:
+    """Raise NotAllowed, or one of its kinds, unless the actor may take the edge.
+
+    `decided_by` holds the humans who have decided on this access request at an earlier stage.
+    """
+    if not edge.roles & roles_of(actor, row):
+        raise NotAllowed
+    if edge.is_decision and actor.human_id == row.requester_human:
+        raise OwnAccessRequest
+    if edge.is_decision and actor.human_id in decided_by:
+        raise AlreadyDecidedByYou
+
+
+def require_step_up(actor: Actor, at: datetime) -> None:
+    """Raise StepUpRequired unless this person proved who they are within the last five minutes."""
+    since = actor.stepped_up_at
+    if since is None or not since <= at < since + limits.STEP_UP_FOR:
+        raise StepUpRequired
+
+
+def require_role(actor: Actor, roles: frozenset[Role], *, tenant_id: UUID, service_id: UUID | None = None) -> None:
+    if not roles & actor.roles_on(tenant_id=tenant_id, service_id=service_id):
+        raise NotAllowed
+
+
+def require_staff(actor: Actor) -> None:
+    if not (actor.is_staff and actor.side is Side.PROVIDER):
+        raise NotAllowed
+
+
+def sees_internal_notes(actor: Actor) -> bool:
+    return actor.side is not Side.CUSTOMER

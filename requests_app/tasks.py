@@ -1,0 +1,59 @@
+"""What the workers run. Each task can be lost, run late, or run twice side by side without harm."""
+
+from collections.abc import Callable
+
+from requests_app import bell, clock
+from requests_app.actors import Actor
+from requests_app.operations import sweeps
+from requests_app.outbox import delivery
+from requests_app.worker.guard import guarded
+
+BATCH = 500
+#: A task hands over to a fresh one well before django-q2's time-out, which would count as a failure.
+LONGEST_SECONDS = 20.0
+
+
+@guarded
+def sweep() -> int:
+    """Write down what has expired and what has elapsed, for the log and for the people concerned."""
+    return _until_done(bell.SWEEP, _sweep_once)
+
+
+@guarded
+def drain_outbox() -> int:
+    """Deliver the messages that are due."""
+    return _until_done(bell.DRAIN_OUTBOX, lambda: delivery.drain(limit=BATCH))
+
+
+@guarded
+def closing_soon() -> int:
+    """Tell who holds or watches a window that it closes soon."""
+    return sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=BATCH)
+
+
+@guarded
+def remind() -> int:
+    """Remind those who have not decided yet."""
+    return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
+
+
+@guarded
+def heartbeat() -> None:
+    """Do nothing: the guard writes that a worker has come this far."""
+
+
+def _sweep_once() -> int:
+    actor = Actor.system("sweep")
+    expired = sweeps.expire_overdue(actor=actor, limit=BATCH)
+    return expired + sweeps.close_elapsed(actor=actor, limit=BATCH)
+
+
+def _until_done(task: str, batch: Callable[[], int]) -> int:
+    """Work batch by batch until one finds nothing; after LONGEST_SECONDS leave the rest to a task of its own."""
+    started, done = clock.monotonic(), 0
+    while found := batch():
+        done += found
+        if clock.monotonic() - started > LONGEST_SECONDS:
+            bell.ring(task)
+            break
+    return done

@@ -1,0 +1,19 @@
+"""How the pages say no: one place turns a refusal of the domain into a page, or a fragment for htmx."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from requests_app.errors import DomainError, NotFound
+
+_TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 503: "503.html"}
+
+
+def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """Render the refusal with its own status. Absent and foreign give the very same page."""
+    if isinstance(error, NotFound):
+        return render(request, "404.html", status=404)
+    context = {"code": error.code, "message": error.message, "current": error.current}
+    template = _TEMPLATES.get(error.status, "400.html")
+    return render(request, template, context, status=error.status)

@@ -1,0 +1,56 @@
+"""Builds the actor of a request, sets the person's time zone, and renders what the domain refuses."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from typing import cast
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from requests_app.actors import Actor
+from requests_app.errors import DomainError
+from requests_app.models import Person
+from requests_app.queries import actor_of
+from requests_app.web.errors import refusal
+
+
+class ActorMiddleware:
+    """`request.actor` is read from the database when it is first asked for, and once per request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
+        with timezone.override(_zone_of(request)):
+            return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return refusal(request, exception) if isinstance(exception, DomainError) else None
+
+
+def actor_in(request: HttpRequest) -> Actor:
+    """The actor of a signed-in request; every view takes it from here."""
+    return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
+
+
+def _actor(request: HttpRequest) -> Actor:
+    person = cast(Person, request.user)
+    return actor_of(
+        person,
+        door="admin" if request.path_info.startswith("/admin/") else "pages",
+        request_id=getattr(request, "request_id", ""),
+        ip=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def _zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+    if not request.user.is_authenticated:
+        return None
+    try:
+        return zoneinfo.ZoneInfo(cast(Person, request.user).time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return None

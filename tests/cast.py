@@ -1,0 +1,226 @@
+"""One cast of people for all tests, and the few acts by which they bring an access request into a state.
+
+Contoso has Lockbox on, Fabrikam too, Northwind has it not. Set-up facts (who is who) are rows; whatever lives is
+made by operations.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from audit_app.models import AuditEntry
+from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Membership,
+    OutboxMessage,
+    Person,
+    Plan,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+)
+from requests_app.queries import actor_of
+
+PASSWORD = "correct horse battery staple 9"
+JUSTIFICATION = "The invoices of November are missing from the mailbox's index; nothing else shows why."
+TRIED = "Rebuilt the index, read the service's own log, asked for a screenshot."
+
+CUSTOMERS = {
+    "contoso": {
+        "mia": ["member"],
+        "ada": ["member", "approver"],
+        "alan": ["approver"],
+        "otto": ["auditor"],
+        "ines": ["administrator"],
+    },
+    "fabrikam": {"fred": ["member"], "frida": ["approver"], "fatima": ["auditor"], "finn": ["administrator"]},
+    "northwind": {"nora": ["member"], "nils": ["approver"], "nadia": ["auditor"], "noah": ["administrator"]},
+}
+QUEUES = {
+    "priya": [("exchange-online", "engineer"), ("sharepoint-online", "engineer")],
+    "erik": [("exchange-online", "engineer")],
+    "samir": [("sharepoint-online", "engineer")],
+    "pat": [("exchange-online", "provider_approver"), ("sharepoint-online", "provider_approver")],
+    "paula": [("exchange-online", "provider_approver")],
+    # Holds both hats in one queue, which must never let her decide on what she raised herself.
+    "bea": [("exchange-online", "engineer"), ("exchange-online", "provider_approver")],
+}
+
+
+@dataclass
+class Cast:
+    """`cast.priya` is a person, `cast.as_("priya")` acts, `cast.contoso` is a tenant."""
+
+    people: dict[str, Person] = field(default_factory=dict)
+    tenants: dict[str, Tenant] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        for group in ("people", "tenants"):
+            found = self.__dict__[group].get(name)
+            if found is not None:
+                return found
+        raise AttributeError(name)
+
+    @cached_property
+    def exchange(self) -> Service:
+        return self.services["exchange-online"]
+
+    @cached_property
+    def sharepoint(self) -> Service:
+        return self.services["sharepoint-online"]
+
+    def resource(self, tenant: str = "contoso", name: str = "finance") -> Resource:
+        return Resource.objects.get(tenant=self.tenants[tenant], name__startswith=name)
+
+    # --- Acting ----------------------------------------------------------------------------------------
+
+    def as_(self, name: str, *, door: str = "pages", fresh: bool = True) -> Actor:
+        """The actor as a door builds it; `fresh` has just proved who they are."""
+        person = Person.objects.get(pk=self.people[name].pk)
+        return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
+
+    @staticmethod
+    def system(name: str = "test") -> Actor:
+        return Actor.system(name)
+
+    def ticket(self, tenant: str = "contoso", by: str = "mia", **fields: Any) -> Ticket:
+        report = operations.Report(
+            tenant_id=self.tenants[tenant].pk,
+            service_id=fields.pop("service_id", self.exchange.pk),
+            title=fields.pop("title", "Invoices are missing"),
+            body=fields.pop("body", "Since Monday the search finds no invoice of November."),
+            **fields,
+        )
+        return operations.open_ticket(report, actor=self.as_(by))
+
+    def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
+        resource = fields.pop("resource", None) or Resource.objects.filter(
+            tenant_id=ticket.tenant_id, service_id=ticket.service_id
+        ).order_by("name")[0]
+        defaults = {
+            "ticket_id": ticket.pk,
+            "resource_ids": [resource.pk],
+            "level": "read",
+            "window_for": 7200,
+            "tried": TRIED,
+            "justification": JUSTIFICATION,
+        }
+        return operations.Ask(**{**defaults, **fields})
+
+    def submitted(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
+        customer = next(iter(CUSTOMERS[tenant]))
+        ticket = fields.pop("ticket", None) or self.ticket(tenant, customer)
+        return operations.submit(self.ask(ticket, **fields), actor=self.as_(by))
+
+    def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
+        """Approved by the provider; waits for the customer where the tenant has Lockbox on."""
+        row = self.submitted(tenant, by, **fields)
+        return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")
+
+    def opened(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> Grant:
+        row = self.confirmed(tenant, by, **fields)
+        if row.state == "PENDING_CUSTOMER":
+            approver = {"contoso": "ada", "fabrikam": "frida"}[tenant]
+            operations.approve_as_customer(row.pk, actor=self.as_(approver))
+        return Grant.objects.get(access_request=row)
+
+    def in_state(self, state: str) -> AccessRequest:
+        """A fresh access request of Contoso in any state of the table, brought there by its people."""
+        if state == "PENDING_PROVIDER":
+            return self.submitted()
+        if state == "DENIED":
+            return operations.deny_as_provider(self.submitted().pk, actor=self.as_("pat"), note="Ask the customer.")
+        if state == "PENDING_CUSTOMER":
+            return self.confirmed()
+        if state == "WITHDRAWN":
+            return operations.withdraw(self.submitted().pk, actor=self.as_("priya"))
+        if state == "EXPIRED":
+            row = self.submitted()
+            AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() - dt.timedelta(seconds=1))
+            return operations.expire(row.pk, actor=self.system("expiry"))
+        grant = self.opened()
+        if state == "CLOSED":
+            return operations.release(grant.access_request_id, actor=self.as_("priya"))
+        return AccessRequest.objects.get(pk=grant.access_request_id)
+
+
+def gather() -> Cast:
+    """Write the cast's rows: plans, tenants, services, resources, people and their roles."""
+    cast, at = Cast(), clock.now()
+    plan = Plan.objects.create(name="E5", includes_lockbox=True)
+    small = Plan.objects.create(name="Basic", includes_lockbox=False)
+    cast.services = {
+        key: Service.objects.create(key=key, name=name, connector=connector)
+        for key, name, connector in (
+            ("exchange-online", "Exchange Online", "maildir"),
+            ("sharepoint-online", "SharePoint Online", "folder"),
+        )
+    }
+    for slug, members in CUSTOMERS.items():
+        tenant = Tenant.objects.create(
+            name=slug.title(),
+            slug=slug,
+            plan=small if slug == "northwind" else plan,
+            lockbox_on=slug != "northwind",
+            created_at=at,
+        )
+        cast.tenants[slug] = tenant
+        _add_resources(cast, tenant)
+        for name, roles in members.items():
+            person = _person(cast, name, f"{name}@{slug}.example", "customer")
+            for role in roles:
+                Membership.objects.create(tenant=tenant, person=person, role=role, given_at=at)
+    for name, queues in QUEUES.items():
+        person = _person(cast, name, f"{name}@provider.example", "provider")
+        for key, role in queues:
+            QueueAssignment.objects.create(service=cast.services[key], person=person, role=role, given_at=at)
+    _person(cast, "stella", "stella@provider.example", "provider", is_staff=True, is_superuser=True)
+    return cast
+
+
+def _person(cast: Cast, name: str, email: str, side: str, **fields: Any) -> Person:
+    cast.people[name] = Person.objects.create_user(email, PASSWORD, name=f"{name.title()} Test", side=side, **fields)
+    return cast.people[name]
+
+
+def _add_resources(cast: Cast, tenant: Tenant) -> None:
+    for key, kind, name, place in (
+        ("exchange-online", "mailbox", "finance", "mail/finance"),
+        ("exchange-online", "mailbox", "sales", "mail/sales"),
+        ("sharepoint-online", "library", "legal", "docs/legal"),
+    ):
+        Resource.objects.create(
+            tenant=tenant,
+            service=cast.services[key],
+            kind=kind,
+            name=f"{name}@{tenant.slug}.example" if kind == "mailbox" else f"{name} documents",
+            locator=f"{tenant.slug}/{place}",
+        )
+
+
+def events_of(row: AccessRequest | UUID) -> list[str]:
+    """The names of the entries about one access request, in the log's order."""
+    pk = row if isinstance(row, UUID) else row.pk
+    return list(AuditEntry.objects.filter(correlation_id=pk).order_by("seq").values_list("event", flat=True))
+
+
+def events_in(tenant: Tenant) -> list[str]:
+    return list(AuditEntry.objects.filter(tenant_id=tenant.pk).order_by("seq").values_list("event", flat=True))
+
+
+def outbox_topics(row: AccessRequest | None = None) -> list[str]:
+    """The topics that were told, in order; of one access request or of everything."""
+    messages = OutboxMessage.objects.filter(lane="fanout").order_by("created_at", "topic")
+    if row is not None:
+        messages = messages.filter(about=row.pk)
+    return list(messages.values_list("topic", flat=True))

@@ -1,0 +1,288 @@
+"""The life of an access request, told through the operations."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from requests_app import operations
+from requests_app.errors import (
+    AlreadyDecidedByYou,
+    DeadlinePassed,
+    FactsChanged,
+    NotAllowed,
+    NotFound,
+    OwnAccessRequest,
+    StepUpRequired,
+    TooMany,
+    Unacceptable,
+    WrongState,
+)
+from requests_app.models import AccessRequest, Decision, Grant
+from tests.cast import Cast, events_in, events_of, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_yes_at_both_stages_opens_a_window_of_the_asked_length(cast: Cast) -> None:
+    row = cast.submitted(window_for=3600)
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    row = operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+
+    grant = row.grant
+    assert row.state == "OPEN"
+    assert grant.closes_at - grant.opens_at == dt.timedelta(hours=1)
+    assert grant.is_live(grant.opens_at)
+    assert not grant.is_live(grant.closes_at)
+    assert events_of(row) == [
+        "access_request.submitted",
+        "access_request.approved_by_provider",
+        "access_request.approved_by_customer",
+    ]
+    assert outbox_topics(row) == ["notify.decide_as_provider", "notify.decide_as_customer", "notify.window_opened"]
+
+
+def test_a_tenant_without_lockbox_has_only_the_first_stage(cast: Cast) -> None:
+    row = cast.confirmed("northwind")
+    assert row.state == "OPEN"
+    assert events_of(row) == ["access_request.submitted", "access_request.approved_by_provider"]
+
+
+def test_an_uncovered_service_behaves_as_without_lockbox(cast: Cast) -> None:
+    cast.exchange.is_covered = False
+    cast.exchange.save()
+    assert cast.confirmed().state == "OPEN"
+
+
+def test_switching_lockbox_off_does_not_weaken_what_is_under_way(cast: Cast) -> None:
+    row = cast.submitted()
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
+
+
+def test_switching_lockbox_on_counts_for_what_is_under_way(cast: Cast) -> None:
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    row = cast.submitted()
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
+
+
+def test_the_customers_deadline_starts_at_the_providers_yes(cast: Cast, travel) -> None:
+    travel.freeze()
+    row = cast.submitted()
+    assert row.decide_by == timezone.now() + dt.timedelta(hours=24)
+    travel.by(hours=5)
+    row = operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    assert row.decide_by == timezone.now() + dt.timedelta(hours=12)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_yes_at_or_after_the_deadline_is_refused_though_no_sweep_has_run(cast: Cast, travel, late: int) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    travel.to(row.decide_by + dt.timedelta(microseconds=late))
+    with pytest.raises(DeadlinePassed):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    assert not Grant.objects.exists()
+    assert events_of(row)[-1] == "act.refused"
+
+
+def test_a_yes_a_microsecond_before_the_deadline_counts(cast: Cast, travel) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    travel.to(row.decide_by - dt.timedelta(microseconds=1))
+    assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
+
+
+def test_whoever_raised_it_decides_nothing_on_it(cast: Cast) -> None:
+    row = cast.submitted(by="bea")
+    with pytest.raises(OwnAccessRequest):
+        operations.approve_as_provider(row.pk, actor=cast.as_("bea"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_PROVIDER"
+    assert events_of(row) == ["access_request.submitted", "act.refused"]
+    assert outbox_topics(row) == ["notify.decide_as_provider"]
+
+
+def test_a_second_account_of_the_same_human_does_not_help(cast: Cast) -> None:
+    cast.paula.human_id = cast.priya.human_id
+    cast.paula.save()
+    row = cast.submitted()
+    with pytest.raises(OwnAccessRequest):
+        operations.approve_as_provider(row.pk, actor=cast.as_("paula"))
+    assert not Decision.objects.exists()
+
+
+def test_one_human_counts_once_across_the_two_stages(cast: Cast) -> None:
+    cast.ada.human_id = cast.pat.human_id
+    cast.ada.save()
+    row = cast.confirmed()
+    with pytest.raises(AlreadyDecidedByYou):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert Decision.objects.count() == 1
+
+
+def test_a_decision_needs_a_fresh_proof_of_who_decides(cast: Cast, travel) -> None:
+    row = cast.confirmed()
+    with pytest.raises(StepUpRequired):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False))
+    ada = cast.as_("ada")
+    travel.by(minutes=5)
+    with pytest.raises(StepUpRequired):
+        operations.approve_as_customer(row.pk, actor=ada)
+    assert not Grant.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["mia", "otto", "ines", "priya", "pat", "stella"])
+def test_only_an_approver_of_the_tenant_says_yes_for_it(cast: Cast, name: str) -> None:
+    row = cast.confirmed()
+    with pytest.raises(NotAllowed):
+        operations.approve_as_customer(row.pk, actor=cast.as_(name))
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    assert events_of(row)[-1] == "act.refused"
+
+
+def test_an_approver_of_another_tenant_finds_nothing(cast: Cast) -> None:
+    row = cast.confirmed()
+    with pytest.raises(NotFound):
+        operations.approve_as_customer(row.pk, actor=cast.as_("frida"))
+    assert "act.refused" not in events_of(row)
+
+
+def test_the_loser_of_two_decisions_learns_who_won(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.deny_as_customer(row.pk, actor=cast.as_("alan"))
+    with pytest.raises(WrongState) as refusal:
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert refusal.value.current == {"state": "DENIED", "decided_by": "Alan Test"}
+
+
+def test_a_no_of_the_provider_needs_a_comment(cast: Cast) -> None:
+    row = cast.submitted()
+    with pytest.raises(Unacceptable):
+        operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="  ")
+    row.refresh_from_db()
+    assert row.state == "PENDING_PROVIDER"
+
+
+def test_a_role_taken_away_counts_though_the_actor_was_built_before(cast: Cast) -> None:
+    row = cast.confirmed()
+    ada = cast.as_("ada")
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    with pytest.raises(NotAllowed):
+        operations.approve_as_customer(row.pk, actor=ada)
+    assert not Grant.objects.exists()
+
+
+def test_somebody_whose_last_role_was_taken_finds_nothing_any_more(cast: Cast) -> None:
+    row = cast.confirmed()
+    alan = cast.as_("alan")
+    operations.take_role(cast.contoso.pk, cast.alan.pk, role="approver", actor=cast.as_("ines"))
+    with pytest.raises(NotFound):
+        operations.approve_as_customer(row.pk, actor=alan)
+    assert not Grant.objects.exists()
+
+
+def test_a_yes_is_refused_once_the_facts_have_changed(cast: Cast) -> None:
+    row = cast.confirmed()
+    row.resources.update(is_active=False)
+    with pytest.raises(FactsChanged):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert not Grant.objects.exists()
+
+
+@pytest.mark.parametrize("end", ["resolve_ticket", "close_ticket"])
+def test_ending_the_ticket_withdraws_what_is_pending_and_closes_what_is_open(cast: Cast, end: str) -> None:
+    ticket = cast.ticket()
+    operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    open_one = cast.opened(ticket=ticket).access_request
+    pending = cast.confirmed(ticket=ticket)
+    getattr(operations, end)(ticket.pk, actor=cast.as_("priya"))
+    open_one.refresh_from_db()
+    pending.refresh_from_db()
+    assert (open_one.state, pending.state) == ("CLOSED", "WITHDRAWN")
+    assert Grant.objects.get().close_reason == "revoked"
+    assert events_of(open_one)[-1] == "grant.revoked"
+    assert events_of(pending)[-1] == "access_request.withdrawn"
+
+
+def test_taking_the_engineers_role_ends_what_it_gave(cast: Cast) -> None:
+    grant = cast.opened()
+    operations.take_queue_role(cast.exchange.pk, cast.priya.pk, role="engineer", actor=cast.as_("stella"))
+    grant.refresh_from_db()
+    assert grant.close_reason == "revoked"
+
+
+def test_switching_the_engineer_off_ends_what_they_had(cast: Cast) -> None:
+    grant = cast.opened()
+    pending = cast.submitted()
+    operations.switch_off_person(cast.priya.pk, actor=cast.as_("stella"))
+    grant.refresh_from_db()
+    pending.refresh_from_db()
+    assert (grant.close_reason, pending.state) == ("revoked", "WITHDRAWN")
+
+
+def test_a_law_enforcement_demand_goes_the_same_way(cast: Cast) -> None:
+    demand = operations.Demand(
+        authority="Amtsgericht Hamburg", instrument="Search warrant", reference="12 Gs 34/26", date=dt.date(2026, 11, 20)
+    )
+    ask = operations.Ask(
+        demand=demand,
+        tenant_id=cast.contoso.pk,
+        service_id=cast.exchange.pk,
+        resource_ids=[cast.resource().pk],
+        level="read",
+        window_for=3600,
+        tried="The court was referred to the customer and insists.",
+        justification="The warrant names this mailbox and this period of time.",
+    )
+    row = operations.submit(ask, actor=cast.as_("priya"))
+    assert (row.reason_kind, row.ticket) == ("legal_demand", None)
+    assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
+
+
+def test_an_access_request_without_a_reason_is_refused(cast: Cast) -> None:
+    ticket = cast.ticket()
+    ask = cast.ask(ticket, ticket_id=None)
+    with pytest.raises(Unacceptable):
+        operations.submit(ask, actor=cast.as_("priya"))
+    assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.parametrize("window_for", [-1, 10**9, 7201, True, "7200", 28800])
+def test_a_window_is_one_of_the_offered_lengths_within_the_cap(cast: Cast, window_for: object) -> None:
+    with pytest.raises(Unacceptable) as refusal:
+        cast.submitted(window_for=window_for)
+    assert refusal.value.field == "window_for"
+    assert "30, 60, 120, 240" in str(refusal.value)
+
+
+def test_a_resource_of_another_tenant_cannot_be_asked_for(cast: Cast) -> None:
+    with pytest.raises(Unacceptable):
+        cast.submitted(resource_ids=[cast.resource("fabrikam").pk])
+    assert not AccessRequest.objects.exists()
+
+
+def test_an_engineer_outside_the_queue_finds_no_ticket(cast: Cast) -> None:
+    ticket = cast.ticket()
+    with pytest.raises(NotFound):
+        operations.submit(cast.ask(ticket), actor=cast.as_("samir"))
+
+
+def test_an_engineer_cannot_flood_a_tenant(cast: Cast) -> None:
+    ticket = cast.ticket()
+    for _ in range(10):
+        cast.submitted(ticket=ticket)
+    with pytest.raises(TooMany):
+        cast.submitted(ticket=ticket)
+    assert AccessRequest.objects.count() == 10
+
+
+def test_every_entry_of_a_tenant_is_dense_and_hashed(cast: Cast) -> None:
+    cast.opened()
+    assert len(events_in(cast.contoso)) == 4
