@@ -25,9 +25,7 @@ def why_not(host: str, port: int) -> str:
     except socket.gaierror:
         return f"HOST={host} is no address of this machine."
     except OSError as failure:
-        return (
-            f"Port {port} on {host} is taken ({failure.strerror}). Try another: PORT={port + 1} bin/run"
-        )
+        return f"Port {port} on {host} is taken ({failure.strerror}). Try another: PORT={port + 1} bin/run"
     return ""
 
 

@@ -16,7 +16,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from requests_app import clock
 
 ANSWER_WITHIN = 1.5
-SWEEP = "pulse:sweep"
+# The task writes this row when it has succeeded.
+SWEEP = "sweep"
 
 Check = dict[str, Any]
 

@@ -6,9 +6,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-SECRET_NAMES = re.compile(
-    r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE
-)
+SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # These hold a traceback, whose lines are its meaning; JSON escapes them anyway.
@@ -84,8 +82,8 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
             # Django's own handlers would print every event a second time, unformatted.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
-            # Each request already has its own event; this one would repeat it.
-            "django.request": {"handlers": [], "level": "ERROR", "propagate": True},
+            # Each request has its own event, with its traceback where it failed; this one would repeat it.
+            "django.request": {"handlers": [], "level": "CRITICAL", "propagate": True},
             "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
             # Refusals that belong to no tenant's log: unknown addresses, throttled sign-ins, forged requests.
             "security": {"handlers": [], "level": "INFO", "propagate": True},

@@ -8,9 +8,7 @@ LANGUAGE = "en-xa"
 OPENING, CLOSING = "⟦", "⟧"
 ACCENTS = str.maketrans("AEIOUaeiouCcNnSsYyZz", "ÅÉÎÖÛåéîöûÇçÑñŠšÝýŽž")
 # Placeholders, tags and entities carry meaning for a program and stay untouched.
-KEPT = re.compile(
-    r"(%\([^)]*\)[#0\- +]*[\d.]*[a-zA-Z]|%[#0\- +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}|<[^<>]*>|&[#\w]+;)"
-)
+KEPT = re.compile(r"(%\([^)]*\)[#0\- +]*[\d.]*[a-zA-Z]|%[#0\- +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}|<[^<>]*>|&[#\w]+;)")
 
 
 def disguise(message: str) -> str:

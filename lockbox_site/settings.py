@@ -44,9 +44,7 @@ PRODUCTION = switch("PRODUCTION", default=False)
 DEBUG = switch("DEBUG", default=False)
 if PRODUCTION:
     if DEBUG:
-        raise ImproperlyConfigured(
-            "DEBUG shows code and settings to visitors: it can't be on with PRODUCTION=on."
-        )
+        raise ImproperlyConfigured("DEBUG shows code and settings to visitors: it can't be on with PRODUCTION=on.")
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL") if not text(name)]
     if missing:
         raise ImproperlyConfigured(f"PRODUCTION=on needs these settings too: {', '.join(missing)}.")
@@ -301,9 +299,7 @@ EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = text(
-    "DEFAULT_FROM_EMAIL", default=f"{PROVIDER_NAME} Customer Lockbox <lockbox@localhost>"
-)
+DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", default=f"{PROVIDER_NAME} Customer Lockbox <lockbox@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Tasks ----------------------------------------------------------------------------------------
@@ -359,6 +355,4 @@ logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK: dict[str, object] = {
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]
-}
+REST_FRAMEWORK: dict[str, object] = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]}

@@ -20,7 +20,7 @@ os.environ["EMAIL_URL"] = "memorymail://"
 os.environ["LOG_LEVEL"] = "WARNING"
 
 from lockbox_site.settings import *  # noqa: E402,F403
-from lockbox_site.settings import ALLOWED_HOSTS, DATABASES, STORAGES  # noqa: E402
+from lockbox_site.settings import ALLOWED_HOSTS, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file and not memory: threads and child processes of a test then see the same database.
@@ -28,6 +28,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # Argon2 is slow on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# WhiteNoise warns where the directory is missing.
+STATIC_ROOT.mkdir()
 # The manifest exists only after collectstatic.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 ALLOWED_HOSTS.append("testserver")

@@ -1,0 +1,39 @@
+"""Two people who sign in: one who decides, one who does not."""
+
+import pytest
+from django.test import Client
+
+from requests_app import clock
+from requests_app.models import Membership, Person, Plan, Tenant
+
+PASSWORD = "a-password-that-nobody-uses"
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    plan = Plan.objects.create(name="E5")
+    return Tenant.objects.create(name="Contoso", slug="contoso", plan=plan, created_at=clock.now())
+
+
+def person_with(role: str, tenant: Tenant) -> Person:
+    person = Person.objects.create_user(f"{role}@contoso.example", PASSWORD, name=role, side="customer")
+    Membership.objects.create(tenant=tenant, person=person, role=role, given_at=clock.now())
+    return person
+
+
+@pytest.fixture
+def approver(tenant: Tenant) -> Person:
+    return person_with("approver", tenant)
+
+
+@pytest.fixture
+def member(tenant: Tenant) -> Person:
+    return person_with("member", tenant)
+
+
+def signed_in(person: Person) -> Client:
+    """Sign in through the page, as a browser does."""
+    client = Client()
+    answer = client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+    assert answer.status_code == 302, answer.content
+    return client

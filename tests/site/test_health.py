@@ -1,0 +1,138 @@
+"""The two addresses that machines ask."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from lockbox_site import health
+from requests_app import clock
+from requests_app.models import Heartbeat, OutboxMessage, Plan, Tenant
+
+
+@pytest.fixture(autouse=True)
+def _checks_are_over() -> Iterator[None]:
+    """A check left behind by one test would answer for the next one."""
+    yield
+    with health._busy:
+        pass
+
+
+def beat(name: str, **ago: float) -> None:
+    at = clock.now() - dt.timedelta(**ago)
+    Heartbeat.objects.create(name=name, at=at, pid=1)
+
+
+def all_well() -> None:
+    beat("worker:here-1", seconds=5)
+    beat("sweep", seconds=20)
+
+
+def checks(client: Client, status: int) -> dict[str, Any]:
+    answer = client.get("/readyz")
+    assert answer.status_code == status, answer.content
+    assert answer["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer
+    return answer.json()["checks"]  # type: ignore[no-any-return]
+
+
+def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
+    """Without the django_db mark, a query is an error."""
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_probe_needs_no_host_name(client: Client) -> None:
+    assert client.get("/healthz", headers={"Host": "10.1.2.3"}).status_code == 200
+    assert client.get("/accounts/login/", headers={"Host": "10.1.2.3"}).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_says_ok_when_all_is_well(client: Client) -> None:
+    all_well()
+    found = checks(client, 200)
+    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep"}
+    assert all(check["ok"] for check in found.values())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_a_worker_that_is_gone_and_one_that_never_came(client: Client) -> None:
+    beat("sweep", seconds=20)
+    assert checks(client, 503)["worker"] == {"ok": False, "age_seconds": None, "limit_seconds": 60}
+    beat("worker:here-1", seconds=61)
+    assert checks(client, 503)["worker"]["ok"] is False
+    beat("worker:here-2", seconds=1)
+    assert checks(client, 200)["worker"]["ok"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_a_sweep_that_does_not_run(client: Client) -> None:
+    beat("worker:here-1", seconds=5)
+    beat("sweep", seconds=301)
+    found = checks(client, 503)
+    assert [name for name, check in found.items() if not check["ok"]] == ["sweep"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_an_outbox_that_nobody_empties(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    plan = Plan.objects.create(name="E5")
+    tenant = Tenant.objects.create(name="Contoso", slug="contoso", plan=plan, created_at=at)
+    due = {"tenant": tenant, "topic": "notify.test", "about": tenant.pk, "created_at": at}
+    OutboxMessage.objects.create(key="later", next_attempt_at=at + dt.timedelta(hours=1), **due)
+    assert checks(client, 200)["outbox"]["age_seconds"] == 0
+    OutboxMessage.objects.create(key="late", next_attempt_at=at - dt.timedelta(seconds=901), **due)
+    assert checks(client, 503)["outbox"]["ok"] is False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_migrations_that_are_missing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_well()
+    monkeypatch.setattr(health, "_unapplied_migrations", lambda: 2)
+    found = checks(client, 503)
+    assert found == {"database": {"ok": True}, "migrations": {"ok": False, "unapplied": 2}}
+
+
+def test_readyz_hides_what_the_driver_says(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> dt.datetime:
+        raise OperationalError('connection to "10.0.0.5" failed: password "hunter2" wrong')
+
+    monkeypatch.setattr(health.clock, "now", refuse)
+    found = checks(client, 503)
+    assert found == {"database": {"ok": False, "detail": "The database can't be used (OperationalError)."}}
+
+
+def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    asked: list[int] = []
+
+    def hang() -> dt.datetime:
+        asked.append(1)
+        released.wait(20)
+        raise OperationalError
+
+    monkeypatch.setattr(health.clock, "now", hang)
+    try:
+        started = time.monotonic()
+        assert "did not answer in time" in checks(client, 503)["database"]["detail"]
+        assert time.monotonic() - started < 2
+        started = time.monotonic()
+        assert "earlier check" in checks(client, 503)["database"]["detail"]
+        assert time.monotonic() - started < 0.5
+        assert asked == [1]
+    finally:
+        released.set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_opens_no_session(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    client.cookies["sessionid"] = "a" * 32
+    with django_assert_num_queries(0):  # on this thread's connection: the checks use one of their own
+        client.get("/readyz")

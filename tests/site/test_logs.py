@@ -1,0 +1,67 @@
+"""One event, one line, nothing secret."""
+
+import io
+import json
+import logging
+import logging.config
+
+import pytest
+import structlog
+from django.test import Client
+
+from lockbox_site import logs
+
+
+def lines_of(form: str, log: str, **event: object) -> list[str]:
+    """Return what one event looks like in the log of that form."""
+    wanted = logs.configuration(level="INFO", form=form)["formatters"]["lines"]
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=wanted["processors"], foreign_pre_chain=wanted["foreign_pre_chain"]
+        )
+    )
+    logger = logging.getLogger(f"tests.logs.{form}")
+    logger.handlers, logger.propagate, logger.level = [handler], False, logging.INFO
+    structlog.get_logger(logger.name).info(log, **event)
+    return out.getvalue().splitlines()
+
+
+def test_json_is_one_object_a_line() -> None:
+    (line,) = lines_of("json", "access.refused", reason="wrong_role", count=3)
+    event = json.loads(line)
+    assert (event["event"], event["reason"], event["count"], event["level"]) == (
+        "access.refused",
+        "wrong_role",
+        3,
+        "info",
+    )
+    assert event["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_are_blanked_however_deep(form: str) -> None:
+    named = dict.fromkeys(("password", "api_key", "reset_token"), "hunter2")
+    deep = {"Cookie": "hunter2", "Authorization": "hunter2"}
+    text = "\n".join(lines_of(form, "signed_in", headers=deep, **named))
+    assert "hunter2" not in text
+    assert text.count("[redacted]") == 5
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\u2028", "\x1b[2K", "\u202e"])
+def test_a_text_from_outside_can_not_pose_as_another_event(form: str, break_: str) -> None:
+    (line,) = lines_of(form, "ticket.opened", title=f"harmless{break_}access_request.approved by=nobody")
+    for character in break_:
+        assert character not in line.replace("\x1b[", "") or character in "[2K"
+
+
+def test_a_request_is_logged_without_its_query(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        "django_structlog.middlewares.request.logger.log", lambda level, event, **more: seen.append(more)
+    )
+    client.get("/healthz?token=hunter2", headers={"Cookie": "x=hunter2"})
+    assert any(more.get("request") == "GET /healthz" for more in seen)
+    assert "hunter2" not in repr(seen)

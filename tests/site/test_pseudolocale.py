@@ -1,0 +1,35 @@
+"""The language that shows which words were never marked for translation."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.utils import translation
+from django.utils.translation import gettext, ngettext, pgettext
+
+from lockbox_site import pseudolocale
+
+
+@pytest.fixture
+def _pseudo() -> Iterator[None]:
+    pseudolocale.install()
+    with translation.override(pseudolocale.LANGUAGE):
+        yield
+
+
+@pytest.mark.usefixtures("_pseudo")
+@pytest.mark.parametrize("kept", ["%(name)s", "%s", "%d", "%%", "{count}", "<strong>", "&nbsp;", "%(size).1f"])
+def test_what_a_program_reads_stays(kept: str) -> None:
+    assert gettext(f"Open {kept} now") == f"⟦Öpéñ {kept} ñöw⟧"
+
+
+@pytest.mark.usefixtures("_pseudo")
+def test_every_kind_of_message_is_disguised() -> None:
+    assert pgettext("state", "Open") == "⟦Öpéñ⟧"
+    assert ngettext("%(n)d item", "%(n)d items", 1) % {"n": 1} == "⟦1 îtém⟧"
+    assert ngettext("%(n)d item", "%(n)d items", 3) % {"n": 3} == "⟦3 îtémš⟧"
+
+
+def test_other_languages_are_left_alone() -> None:
+    pseudolocale.install()
+    with translation.override("en"):
+        assert gettext("Open") == "Open"

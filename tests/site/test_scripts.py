@@ -1,0 +1,183 @@
+"""The commands of a newcomer fail with one line that says what to do."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+def bare_environment(**more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | more
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The scripts and the lock files, in a directory where nothing is installed."""
+    place = tmp_path / "clone"
+    shutil.copytree(ROOT / "bin", place / "bin", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.txt", "requirements-dev.txt", "manage.py"):
+        shutil.copy(ROOT / name, place)
+    return place
+
+
+def run(script: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([script], env=bare_environment(**environment), capture_output=True, text=True, timeout=50)
+
+
+def a_python(place: Path, body: str) -> str:
+    place.write_text(f"#!/bin/sh\n{body}\n")
+    place.chmod(0o755)
+    return str(place)
+
+
+@pytest.mark.parametrize("script", ["run", "demo", "test"])
+def test_a_python_that_is_too_old_is_named(clone: Path, tmp_path: Path, script: str) -> None:
+    old = a_python(tmp_path / "python3", "exit 1")
+    done = run(clone / "bin" / script, PYTHON=old)
+    assert done.returncode == 1
+    assert done.stderr == f"{script}: PYTHON={old} is not a Python 3.11 or newer. Name another one, or unset PYTHON.\n"
+
+
+def test_a_machine_without_python_is_told_what_to_install(clone: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "dirname", "mkdir"):
+        (tools / tool).symlink_to(shutil.which(tool) or "")
+    done = run(clone / "bin" / "run", PATH=str(tools))
+    assert done.returncode == 1
+    assert done.stderr.startswith("run: Python 3.11 or newer is needed and none was found.")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
+    python = a_python(
+        tmp_path / "python3", 'case "$1" in -c) exit 0 ;; --version) echo Python 3.12 ;; *) exit 1 ;; esac'
+    )
+    done = run(clone / "bin" / "run", PYTHON=python)
+    assert done.returncode == 1
+    assert "apt-get install python3-venv" in done.stderr.splitlines()[-1]
+    assert not (clone / ".venv").exists()
+
+
+def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0") -> None:
+    """A virtual environment whose Python is this one, but whose pip only notes that it was called."""
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    a_python(clone / ".venv" / "bin" / "pip", "exit 0")
+    a_python(
+        clone / ".venv" / "bin" / "python",
+        f'if [ "$1 $2" = "-m pip" ]; then echo "$@" >>{log}; {pip}; fi\nexec {sys.executable} "$@"',
+    )
+
+
+def test_packages_are_installed_only_when_the_locks_changed(clone: Path, tmp_path: Path) -> None:
+    log = tmp_path / "pip.log"
+    fake_environment(clone, log)
+    (clone / "bin" / "_address.py").write_text("raise SystemExit(9)")
+    run(clone / "bin" / "run")
+    assert len(log.read_text().splitlines()) == 1
+    assert "--require-hashes -r requirements.txt" in log.read_text()
+    run(clone / "bin" / "run")
+    assert len(log.read_text().splitlines()) == 1
+    with (clone / "requirements.txt").open("a") as lock:
+        lock.write("# changed\n")
+    run(clone / "bin" / "run")
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp_path: Path) -> None:
+    log = tmp_path / "pip.log"
+    fake_environment(clone, log, pip="echo 'ERROR: no matching distribution'; exit 1")
+    done = run(clone / "bin" / "run")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("run: The packages could not be installed. Is there a network?")
+    assert "no matching distribution" in last
+    run(clone / "bin" / "run")
+    assert len(log.read_text().splitlines()) == 2
+
+
+def address(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "bin" / "_address.py"]
+    bare = bare_environment(DATA_DIR=str(data_dir), **environment)
+    return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=50)
+
+
+def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = address(tmp_path, HOST="127.0.0.1", PORT=str(port))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"run: Port {port} on 127.0.0.1 is taken")
+    assert done.stderr.endswith(f"Try another: PORT={port + 1} bin/run\n")
+    assert address(tmp_path, HOST="127.0.0.1", PORT=str(port)).stdout == f"http://127.0.0.1:{port}\n"
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    done = address(tmp_path, DEBUG="perhaps")
+    assert (done.returncode, done.stderr) == (1, "run: DEBUG must be on or off, not 'perhaps'.\n")
+
+
+def closing_line(results: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "bin" / "_closing_line.py", results]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50)
+
+
+REPORT = '<testsuites><testsuite tests="{}" failures="{}" errors="0" skipped="1" time="2.5"/></testsuites>'
+
+
+def test_the_closing_line_adds_up_and_comes_last(tmp_path: Path) -> None:
+    (tmp_path / "ruff.status").write_text("0\n")
+    for name in ("unit", "postgres"):
+        (tmp_path / f"{name}.status").write_text("0\n")
+        (tmp_path / f"{name}.xml").write_text(REPORT.format(10, 0))
+    done = closing_line(tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 5.00s"
+
+
+@pytest.mark.parametrize(("status", "failures"), [("1", 1), ("3", 0)])
+def test_a_failure_and_a_run_that_broke_off_are_no_success(tmp_path: Path, status: str, failures: int) -> None:
+    (tmp_path / "unit.status").write_text(status)
+    (tmp_path / "unit.xml").write_text(REPORT.format(10, failures))
+    done = closing_line(tmp_path)
+    assert done.returncode == 1
+    assert ("failed" if failures else "errors") in done.stdout.splitlines()[-1]
+
+
+def test_a_failed_check_and_a_run_without_tests_are_no_success(tmp_path: Path) -> None:
+    assert closing_line(tmp_path).returncode == 1
+    (tmp_path / "types.status").write_text("1\n")
+    done = closing_line(tmp_path)
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.postgres
+def test_the_server_for_the_tests_ends_with_its_parent() -> None:
+    environment = bare_environment(DATABASE_URL="")
+    starter = [sys.executable, ROOT / "bin" / "_with_postgres.py", "sh", "-c", "echo $DATABASE_URL; exec cat"]
+    process = subprocess.Popen(starter, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    port = int(process.stdout.readline().rpartition(":")[2].partition("/")[0])
+    socket.create_connection(("127.0.0.1", port)).close()
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the server still runs")

@@ -1,0 +1,95 @@
+"""A session ends after 12 hours; a decider's also after 15 minutes without anybody in front of it."""
+
+import pytest
+from django.test import Client
+
+from requests_app import clock
+from requests_app.models import Person, QueueAssignment, Service
+from tests.conftest import Traveller
+from tests.site.conftest import PASSWORD, signed_in
+
+pytestmark = pytest.mark.django_db
+POLL = {"HX-Request": "true"}
+
+
+def is_in(client: Client, **extra: object) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def test_a_decider_who_was_away_for_15_minutes_signs_in_again(approver: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = signed_in(approver)
+    assert client.get("/").status_code == 200
+    travel.by(minutes=14, seconds=59)
+    assert client.get("/").status_code == 200
+    travel.by(minutes=15)
+    answer = client.get("/?page=2")
+    assert answer.status_code == 302
+    assert answer["Location"] == "/accounts/login/?next=/%3Fpage%3D2"
+    assert not is_in(client)
+
+
+def test_somebody_who_decides_nothing_may_be_away(member: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = signed_in(member)
+    client.get("/")
+    travel.by(hours=11)
+    assert client.get("/").status_code == 200
+
+
+def test_the_providers_deciders_are_limited_too(travel: Traveller) -> None:
+    travel.freeze()
+    person = Person.objects.create_user("senior@provider.example", PASSWORD, name="Senior", side="provider")
+    service = Service.objects.create(key="exchange", name="Exchange Online", connector="maildir")
+    QueueAssignment.objects.create(service=service, person=person, role="provider_approver", given_at=clock.now())
+    client = signed_in(person)
+    client.get("/")
+    travel.by(minutes=15)
+    assert client.get("/").status_code == 302
+
+
+def test_a_role_given_meanwhile_counts(member: Person, tenant: object, travel: Traveller) -> None:
+    from requests_app.models import Membership
+
+    travel.freeze()
+    client = signed_in(member)
+    client.get("/")
+    Membership.objects.create(tenant=tenant, person=member, role="approver", given_at=clock.now())
+    travel.by(minutes=20)
+    assert client.get("/").status_code == 302
+
+
+def test_twelve_hours_are_the_end_however_busy(approver: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = signed_in(approver)
+    client.get("/")
+    for _ in range(71):
+        travel.by(minutes=10)
+        assert client.get("/").status_code == 200
+    travel.by(minutes=10)
+    assert client.get("/").status_code == 302
+    assert not is_in(client)
+
+
+def test_a_page_that_refreshes_itself_keeps_no_session_alive(approver: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = signed_in(approver)
+    client.get("/")
+    for _ in range(2):
+        travel.by(minutes=7)
+        assert client.get("/", headers=POLL).status_code == 200
+    travel.by(minutes=1)
+    answer = client.get("/", headers=POLL)
+    assert answer.status_code == 401
+    assert answer["HX-Refresh"] == "true"
+    assert not is_in(client)
+
+
+def test_what_was_sent_after_the_end_is_not_done(approver: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = signed_in(approver)
+    client.get("/")
+    travel.by(minutes=16)
+    answer = client.post("/accounts/password/change/", {"oldpassword": PASSWORD})
+    assert answer.status_code == 302
+    assert answer["Location"] == "/accounts/login/?next=/"

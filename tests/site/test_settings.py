@@ -1,0 +1,161 @@
+"""The settings as a fresh process sees them, in development and in production."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCTION = {
+    "PRODUCTION": "on",
+    "SECRET_KEY": "k7" * 40 + "-not-a-secret-but-long-and-mixed",
+    "ALLOWED_HOSTS": "lockbox.example.com",
+    "BASE_URL": "https://lockbox.example.com",
+    "EMAIL_URL": "smtp://localhost:2525",
+}
+
+
+def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run manage.py in an environment that holds nothing else of ours."""
+    bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    bare |= {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(data_dir)} | environment
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    return subprocess.run(command, env=bare, cwd=ROOT, capture_output=True, text=True, timeout=50)
+
+
+def setting(data_dir: Path, name: str, **environment: str) -> str:
+    script = f"from django.conf import settings; print(settings.{name})"
+    done = manage(data_dir, "shell", "--no-imports", "-c", script, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_check_deploy_has_no_warning_in_production(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert done.returncode == 0, done.stderr
+    assert "no issues (0 silenced)" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_check_deploy_warns_where_production_is_off(tmp_path: Path) -> None:
+    """Without this, the test above could pass because nothing is checked."""
+    done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 1
+    assert "security.W008" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL"])
+def test_production_refuses_to_start_without(tmp_path: Path, name: str) -> None:
+    done = manage(tmp_path, "check", **{**PRODUCTION, name: ""})
+    assert done.returncode != 0
+    assert f"PRODUCTION=on needs these settings too: {name}." in done.stderr
+    assert not (tmp_path / "secret_key").exists()
+
+
+@pytest.mark.slow
+def test_production_refuses_debug(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", **PRODUCTION, DEBUG="on")
+    assert done.returncode != 0
+    assert "DEBUG shows code and settings to visitors" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DEBUG", "PRODUCTION", "SSL_REDIRECT", "SECURE_COOKIES", "PSEUDO_LOCALE"])
+def test_an_unknown_boolean_refuses_to_start(tmp_path: Path, name: str) -> None:
+    done = manage(tmp_path, "check", **{name: "maybe"})
+    assert done.returncode != 0
+    assert f"{name} must be on or off, not 'maybe'." in done.stderr
+
+
+@pytest.mark.slow
+def test_development_makes_its_own_secret_and_keeps_it(tmp_path: Path) -> None:
+    first = setting(tmp_path, "SECRET_KEY")
+    assert first == (tmp_path / "secret_key").read_text()
+    assert setting(tmp_path, "SECRET_KEY") == first
+    assert setting(tmp_path, "DEBUG") == "False"
+
+
+@pytest.mark.slow
+def test_a_file_beside_the_data_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PROVIDER_NAME=Northwind Cloud\nPORT=8111\n")
+    assert setting(tmp_path, "PROVIDER_NAME") == "Northwind Cloud"
+    assert setting(tmp_path, "PORT", PORT="8112") == "8112"
+
+
+@pytest.mark.slow
+def test_a_queued_task_is_signed_with_a_key_of_its_own(tmp_path: Path) -> None:
+    script = (
+        "from django.conf import settings; from django_q.conf import Conf; print(Conf.SECRET_KEY, settings.SECRET_KEY)"
+    )
+    done = manage(tmp_path, "shell", "--no-imports", "-c", script)
+    task_key, secret_key = done.stdout.split()
+    assert task_key != secret_key
+    done = manage(tmp_path, "shell", "--no-imports", "-c", script, TASK_SIGNING_KEY="a-key-for-tasks")
+    assert done.stdout.split() == ["a-key-for-tasks", secret_key]
+
+
+def test_sqlite_makes_writers_take_turns_and_keeps_what_is_committed() -> None:
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        pytest.skip("says something about SQLite")
+    assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+@pytest.mark.django_db
+def test_the_connection_carries_the_settings_of_durability() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for pragma, value in {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}.items():
+                cursor.execute(f"PRAGMA {pragma}")
+                assert cursor.fetchone() == (value,), pragma
+        else:
+            assert "pool" not in connection.settings_dict["OPTIONS"]
+            assert connection.settings_dict["OPTIONS"]["server_side_binding"] is True
+            assert connection.settings_dict["CONN_HEALTH_CHECKS"] is True
+
+
+def test_a_task_is_retried_only_after_it_timed_out() -> None:
+    assert settings.Q_CLUSTER["retry"] > settings.Q_CLUSTER["timeout"]
+
+
+# --- Every name is documented ----------------------------------------------------------------------------
+
+READERS = frozenset(
+    ["switch", "whole_number", "seconds", "seconds_list", "words", "choice", "text"]
+    + ["db_url", "email_url", "cache_url"]
+)
+
+
+def names_read(source: str) -> set[str]:
+    """Return each name that a piece of code reads from the environment."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in READERS and re.fullmatch(r"[A-Z][A-Z0-9_]+", str(node.args[0].value)):
+            names.add(str(node.args[0].value))
+    return names
+
+
+def test_names_are_found_whatever_reads_them() -> None:
+    source = 'A = switch("ALPHA", default=True)\nB = env.db_url("BETA")\nC = len("GAMMA")\n'
+    assert names_read(source) == {"ALPHA", "BETA"}
+
+
+def test_every_setting_from_the_environment_stands_in_the_readme() -> None:
+    names = names_read((ROOT / "lockbox_site" / "settings.py").read_text())
+    assert {"DATABASE_URL", "SECRET_KEY", "CUSTOMER_DECISION_SECONDS"} <= names
+    told = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+    assert sorted(names - told) == []
+    assert sorted(told - names) == []

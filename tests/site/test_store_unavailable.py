@@ -1,0 +1,60 @@
+"""A database that is away gives a 503 that says so, on a page and to a program, from a view and below it."""
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+from pytest_django import Settings
+
+from requests_app.models import Person
+from tests.site.conftest import signed_in
+
+SECRET = 'connection to "10.0.0.5" failed: password "hunter2"'
+
+
+def fails(request: HttpRequest, kind: str) -> HttpResponse:
+    raise {"operational": OperationalError, "interface": InterfaceError, "bug": ZeroDivisionError}[kind](SECRET)
+
+
+urlpatterns = [path("fails/<str:kind>", fails)]
+handler500 = "lockbox_site.views.server_error"
+
+
+@pytest.fixture
+def failing(settings: Settings) -> Client:
+    settings.ROOT_URLCONF = __name__
+    return Client(raise_request_exception=False)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("kind", ["operational", "interface"])
+def test_a_view_without_its_database(failing: Client, kind: str) -> None:
+    answer = failing.get(f"/fails/{kind}", headers={"Accept": "application/json"})
+    assert answer.status_code == 503
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["Retry-After"] == "5"
+    assert answer.json()["request_id"] == answer["X-Request-ID"]
+    assert "hunter2" not in answer.content.decode()
+
+
+def test_any_other_failure_stays_a_bug(failing: Client) -> None:
+    answer = failing.get("/fails/bug", headers={"Accept": "application/json"})
+    assert answer.status_code == 500
+    assert "hunter2" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_middleware_without_its_database(approver: Person, monkeypatch: pytest.MonkeyPatch, accept: str) -> None:
+    client = signed_in(approver)
+    client.raise_request_exception = False
+
+    def refuse(middleware: object, request: HttpRequest, at: object) -> str:
+        raise OperationalError(SECRET)
+
+    monkeypatch.setattr("lockbox_site.middleware.SessionLimitsMiddleware.reason_to_end", refuse)
+    answer = client.get("/", headers={"Accept": accept})
+    assert answer.status_code == 503
+    assert "hunter2" not in answer.content.decode()
+    assert answer["X-Request-ID"] in answer.content.decode()
