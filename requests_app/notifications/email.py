@@ -1,0 +1,98 @@
+"""Renders a message of the outbox once, for its one recipient, and builds the mail from what was rendered."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from email.utils import format_datetime, parseaddr
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from requests_app import clock
+from requests_app.models import OutboxMessage
+from requests_app.notifications import facts
+from requests_app.outbox.topics import Topic
+
+SUBJECT_MAX = 140
+_LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def render(message: OutboxMessage, at: datetime) -> dict[str, Any]:
+    """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile."""
+    with translation.override(_language(message)), timezone.override(_zone(message)):
+        context = facts.of(message, at)
+        folder = f"emails/{Topic(message.topic).purpose}"
+        return {
+            "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
+            "text": _text(render_to_string(f"{folder}/body.txt", context)),
+            "html": render_to_string(f"{folder}/body.html", context).strip() + "\n",
+            "from": settings.DEFAULT_FROM_EMAIL,
+            "to": message.recipient,
+            "message_id": message_id(message.pk),
+            "headers": _headers(message, at),
+        }
+
+
+def render_preview(message: OutboxMessage) -> dict[str, Any]:
+    """The mail as it was sent, or as it would be now; nothing is stored and nothing leaves."""
+    return message.rendered or render(message, clock.now())
+
+
+def built(rendered: dict[str, Any]) -> EmailMultiAlternatives:
+    """The mail itself. Django refuses a line break in any header, so none can be smuggled in here."""
+    mail = EmailMultiAlternatives(
+        subject=rendered["subject"],
+        body=rendered["text"],
+        from_email=rendered["from"],
+        to=[rendered["to"]],
+        headers={"Message-ID": rendered["message_id"], **rendered["headers"]},
+    )
+    mail.attach_alternative(rendered["html"], "text/html")
+    return mail
+
+
+def message_id(name: object) -> str:
+    """A Message-ID that follows from a row's id alone, at the sender's own domain."""
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
+    return f"<{name}@{domain or 'localhost'}>"
+
+
+def _headers(message: OutboxMessage, at: datetime) -> dict[str, str]:
+    # No mail has the thread's own id: all refer to it, so they belong together whichever comes first.
+    thread = message_id(f"{message.about}.thread")
+    headers = {
+        "Date": format_datetime(at),
+        "References": thread,
+        "In-Reply-To": thread,
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "X-Lockbox-Topic": str(message.topic),
+    }
+    reply_to = getattr(settings, "REPLY_TO_EMAIL", "")
+    return {**headers, "Reply-To": reply_to} if reply_to else headers
+
+
+def _language(message: OutboxMessage) -> str:
+    wanted = message.person.language if message.person else settings.LANGUAGE_CODE
+    return wanted if translation.check_for_language(wanted) else settings.LANGUAGE_CODE
+
+
+def _zone(message: OutboxMessage) -> ZoneInfo:
+    """The person's own zone; an address that is nobody's is read where the tenant is."""
+    wanted = message.person.time_zone if message.person else message.tenant.time_zone
+    return ZoneInfo(wanted if wanted in available_timezones() else "UTC")
+
+
+def _subject(raw: str) -> str:
+    line = " ".join(_LINE_BREAKS.sub(" ", raw).split())
+    return line if len(line) <= SUBJECT_MAX else line[: SUBJECT_MAX - 1].rstrip() + "…"
+
+
+def _text(raw: str) -> str:
+    return _BLANK_LINES.sub("\n\n", raw).strip() + "\n"

@@ -1,0 +1,175 @@
+"""Takes what is due out of the outbox: claims it, hands it to its lane, and backs off where that fails.
+
+A message leaves at least once, whatever is killed whenever: what was claimed comes back when its lease runs out,
+and what was sent but not marked is sent again under the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import WrongState
+from requests_app.models import OutboxMessage
+from requests_app.models.outbox import OutboxQuerySet
+from requests_app.notifications.postman import NotAccepted, Postman, Refused, Unreachable
+from requests_app.outbox import handlers
+from requests_app.outbox.topics import FANOUT, MAIL
+
+logger = structlog.get_logger(__name__)
+
+#: How long a claimed message is in its drain's hands; renewed before each message is worked.
+LEASE = timedelta(minutes=2)
+#: Claimed at once. Small, so that drains side by side share the work and a killed one holds up little.
+CHUNK = 50
+#: A drain puts back what it has not begun well before django-q2's time-out would kill it.
+LONGEST_SECONDS = 20.0
+#: All mail rests this long when its server can't be reached: trying each in turn would cost a time-out each.
+REST = timedelta(seconds=30)
+#: Waited after the first, second … failed attempt; the last goes on.
+BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 30, 60, 120, 240))
+#: The 24th failure falls about three days after the first.
+MOST_ATTEMPTS = 24
+JITTER = 0.2
+
+
+def drain(*, limit: int = 100) -> int:
+    """Work up to `limit` due messages, outside any transaction, and return how many; 0 means that none is due."""
+    until = clock.monotonic() + LONGEST_SECONDS
+    worked = _drain_lane(FANOUT, limit, until, Postman())
+    with Postman() as postman:
+        return worked + _drain_lane(MAIL, limit - worked, until, postman)
+
+
+def back_off(attempts: int) -> timedelta:
+    """How long to wait after so many failed attempts; never the same, so that what failed together parts."""
+    step = BACK_OFF[min(attempts, len(BACK_OFF)) - 1]
+    return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing
+
+
+def _drain_lane(lane: str, limit: int, until: float, postman: Postman) -> int:
+    worked = 0
+    while worked < limit and clock.monotonic() < until:
+        batch = _claim(lane, min(CHUNK, limit - worked))
+        if not batch:
+            break
+        for position, message in enumerate(batch):
+            if clock.monotonic() >= until:
+                _put_back(batch[position:])
+                return worked
+            if not _take(message):
+                continue
+            worked += 1
+            try:
+                _work(message, postman)
+            except Unreachable as error:
+                _fail(message, str(error))
+                if postman.is_down:
+                    _put_back(batch[position + 1 :])
+                    _rest(lane)
+                    return worked
+    return worked
+
+
+def _claim(lane: str, limit: int) -> list[OutboxMessage]:
+    """Take due messages in one short transaction. Whoever comes second finds them locked, then leased."""
+    with transaction.atomic(durable=True):
+        at = clock.now()
+        due = OutboxMessage.objects.due(at).filter(lane=lane).order_by("next_attempt_at", "created_at")
+        batch = list(due.claimed()[:limit])
+        OutboxMessage.objects.filter(pk__in=[message.pk for message in batch]).update(claimed_until=at + LEASE)
+    for message in batch:
+        message.claimed_until = at + LEASE
+    return batch
+
+
+def _take(message: OutboxMessage) -> bool:
+    """Count the attempt before it is made, and renew the lease; False where the lease ran out meanwhile.
+
+    Counted beforehand, because a message that kills its worker never comes to count itself afterwards.
+    """
+    until = clock.now() + LEASE
+    held = _held(message).update(attempts=message.attempts + 1, claimed_until=until)
+    if held:
+        message.attempts, message.claimed_until = message.attempts + 1, until
+    return bool(held)
+
+
+def _work(message: OutboxMessage, postman: Postman) -> None:
+    """Deliver one message and say what became of it. Whatever goes wrong is this message's trouble alone."""
+    try:
+        if message.attempts > MOST_ATTEMPTS:
+            raise Refused(message.last_error or _("Too many attempts."))
+        if message.lane == FANOUT:
+            with transaction.atomic(durable=True):
+                _settle(message, handlers.fan_out(message, clock.now()))
+        else:
+            _settle(message, handlers.send_mail(message, postman))
+    except Refused as error:
+        _park(message, str(error))
+    except NotAccepted as error:
+        _fail(message, str(error))
+    except Unreachable:
+        raise
+    except Exception as error:
+        # Its words may quote what was being sent; where it happened says enough.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        kind = type(error).__name__
+        logger.error("outbox.failed", message=str(message.pk), topic=message.topic, error=kind, where=str(where))
+        _fail(message, _("Unexpected: %(kind)s") % {"kind": kind})
+
+
+def _settle(message: OutboxMessage, note: str) -> None:
+    # Without regard to the lease: what has been sent has been sent, even if somebody else sends it too.
+    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).update(
+        state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=note[:500]
+    )
+
+
+def _fail(message: OutboxMessage, error: str) -> None:
+    if message.attempts >= MOST_ATTEMPTS:
+        _park(message, error)
+        return
+    next_attempt_at = clock.now() + back_off(message.attempts)
+    _held(message).update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=error[:500])
+    logger.warning("outbox.postponed", message=str(message.pk), attempts=message.attempts, error=error)
+
+
+def _park(message: OutboxMessage, error: str) -> None:
+    try:
+        operations.park_mail(message.pk, actor=Actor.system("outbox"), error=error)
+    except WrongState:
+        return  # Another drain, whose lease was newer, has settled it.
+    logger.error("outbox.parked", message=str(message.pk), topic=message.topic, error=error)
+
+
+def _put_back(messages: Sequence[OutboxMessage]) -> None:
+    """Let go of what was claimed and not begun, so that it need not wait for its lease to run out."""
+    for message in messages:
+        _held(message).update(claimed_until=None)
+
+
+def _rest(lane: str) -> None:
+    with transaction.atomic(durable=True):
+        at = clock.now()
+        # Locked first and passed over where locked: two drains that both find the server gone never wait in a circle.
+        due = OutboxMessage.objects.due(at).filter(lane=lane).claimed()
+        waiting = [message.pk for message in due.only("pk")]
+        for start in range(0, len(waiting), 500):
+            chunk = OutboxMessage.objects.filter(pk__in=waiting[start : start + 500])
+            chunk.update(next_attempt_at=at + REST)
+
+
+def _held(message: OutboxMessage) -> OutboxQuerySet:
+    """The row, if it is still in these hands."""
+    return OutboxMessage.objects.filter(
+        pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
+    )

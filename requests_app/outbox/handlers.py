@@ -1,0 +1,71 @@
+"""What delivering means in each lane: one row becomes one per recipient, and each of those one mail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from requests_app import clock
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, OutboxMessage, Ticket
+from requests_app.notifications import email
+from requests_app.notifications.postman import Postman
+from requests_app.outbox import audiences
+from requests_app.outbox.topics import MAIL, Topic
+
+#: What a mail says about an access request must still be so when it leaves.
+_NEEDS_STATE: dict[str, State] = {
+    Topic.DECIDE_AS_PROVIDER: State.PENDING_PROVIDER,
+    Topic.DECIDE_AS_CUSTOMER: State.PENDING_CUSTOMER,
+    Topic.REMINDER: State.PENDING_CUSTOMER,
+    Topic.WINDOW_OPENED: State.OPEN,
+    Topic.CLOSING_SOON: State.OPEN,
+}
+
+
+def fan_out(message: OutboxMessage, at: datetime) -> str:
+    """Write one mail per recipient in the caller's transaction; return a note where there is nobody."""
+    mails = [
+        OutboxMessage(
+            tenant_id=message.tenant_id,
+            topic=message.topic,
+            about=message.about,
+            mark=message.mark,
+            key=f"{message.key}:{recipient.email}",
+            lane=MAIL,
+            payload=message.payload,
+            recipient=recipient.email,
+            person_id=recipient.person_id,
+            created_at=at,
+            next_attempt_at=at,
+        )
+        for recipient in audiences.resolve(message)
+    ]
+    OutboxMessage.objects.bulk_create(mails, ignore_conflicts=True, batch_size=500)
+    return "" if mails else _("Nobody to tell.")
+
+
+def send_mail(message: OutboxMessage, postman: Postman) -> str:
+    """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent."""
+    at = clock.now()
+    moot = _moot(message, at)
+    if moot:
+        return moot
+    if message.rendered is None:
+        message.rendered = email.render(message, at)
+        message.save(update_fields=["rendered"])
+    postman.send(email.built(message.rendered))
+    return ""
+
+
+def _moot(message: OutboxMessage, at: datetime) -> str:
+    """Why a mail should not leave any more: it is no longer so, or no longer the recipient's business."""
+    needed = _NEEDS_STATE.get(message.topic)
+    if needed is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not needed:
+        return _("Not sent: no longer so.")
+    if message.topic == Topic.TICKET_OPENED and not Ticket.objects.get(pk=message.about).is_live:
+        return _("Not sent: no longer so.")
+    if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
+        return _("Not sent: the recipient is no longer concerned.")
+    return ""
