@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from requests_app.errors import NotAllowed
+
 
 class Side(StrEnum):
     PROVIDER = "provider"
@@ -63,6 +65,19 @@ class Actor:
     @property
     def is_person(self) -> bool:
         return self.person_id is not None
+
+    @property
+    def person(self) -> UUID:
+        """The id of the person who acts; for acts that the table gives to people only."""
+        if self.person_id is None:
+            raise NotAllowed
+        return self.person_id
+
+    @property
+    def human(self) -> UUID:
+        if self.human_id is None:
+            raise NotAllowed
+        return self.human_id
 
     @property
     def tenant_ids(self) -> frozenset[UUID]:

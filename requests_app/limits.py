@@ -37,7 +37,8 @@ def require_window(seconds: object, *, cap: int) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in window_choices(cap):
         allowed = ", ".join(str(choice // 60) for choice in window_choices(cap))
         raise Unacceptable(
-            _("Choose one of the offered lengths: %(allowed)s minutes.") % {"allowed": allowed}, field="window_for"
+            _("Choose one of the offered lengths: %(allowed)s minutes.") % {"allowed": allowed},
+            field="window_for",
         )
     return seconds
 

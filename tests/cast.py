@@ -104,9 +104,10 @@ class Cast:
         return operations.open_ticket(report, actor=self.as_(by))
 
     def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
-        resource = fields.pop("resource", None) or Resource.objects.filter(
-            tenant_id=ticket.tenant_id, service_id=ticket.service_id
-        ).order_by("name")[0]
+        resource = (
+            fields.pop("resource", None)
+            or Resource.objects.filter(tenant_id=ticket.tenant_id, service_id=ticket.service_id).order_by("name")[0]
+        )
         defaults = {
             "ticket_id": ticket.pk,
             "resource_ids": [resource.pk],

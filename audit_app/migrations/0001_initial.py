@@ -4,49 +4,52 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ChainHead',
+            name="ChainHead",
             fields=[
-                ('tenant_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('size', models.PositiveBigIntegerField(default=0)),
-                ('last_at', models.DateTimeField(null=True)),
+                ("tenant_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("size", models.PositiveBigIntegerField(default=0)),
+                ("last_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name': 'chain head',
+                "verbose_name": "chain head",
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField()),
-                ('seq', models.PositiveBigIntegerField()),
-                ('at', models.DateTimeField()),
-                ('event', models.CharField(max_length=64)),
-                ('door', models.CharField(max_length=16)),
-                ('actor_kind', models.CharField(max_length=16)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor_name', models.CharField(max_length=200)),
-                ('subject_type', models.CharField(max_length=32)),
-                ('subject_id', models.CharField(max_length=64)),
-                ('correlation_id', models.UUIDField(null=True)),
-                ('text', models.TextField(default='')),
-                ('canonical', models.BinaryField()),
-                ('leaf_hash', models.BinaryField(max_length=32)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("tenant_id", models.UUIDField()),
+                ("seq", models.PositiveBigIntegerField()),
+                ("at", models.DateTimeField()),
+                ("event", models.CharField(max_length=64)),
+                ("door", models.CharField(max_length=16)),
+                ("actor_kind", models.CharField(max_length=16)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor_name", models.CharField(max_length=200)),
+                ("subject_type", models.CharField(max_length=32)),
+                ("subject_id", models.CharField(max_length=64)),
+                ("correlation_id", models.UUIDField(null=True)),
+                ("text", models.TextField(default="")),
+                ("canonical", models.BinaryField()),
+                ("leaf_hash", models.BinaryField(max_length=32)),
             ],
             options={
-                'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit entries',
-                'ordering': ['tenant_id', 'seq'],
-                'indexes': [models.Index(fields=['tenant_id', 'event', '-seq'], name='audit_entry_by_event'), models.Index(fields=['tenant_id', 'actor_id', '-seq'], name='audit_entry_by_actor'), models.Index(fields=['tenant_id', 'correlation_id', 'seq'], name='audit_entry_by_request'), models.Index(fields=['tenant_id', 'at'], name='audit_entry_by_time')],
-                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'seq'), name='audit_entry_dense')],
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit entries",
+                "ordering": ["tenant_id", "seq"],
+                "indexes": [
+                    models.Index(fields=["tenant_id", "event", "-seq"], name="audit_entry_by_event"),
+                    models.Index(fields=["tenant_id", "actor_id", "-seq"], name="audit_entry_by_actor"),
+                    models.Index(fields=["tenant_id", "correlation_id", "seq"], name="audit_entry_by_request"),
+                    models.Index(fields=["tenant_id", "at"], name="audit_entry_by_time"),
+                ],
+                "constraints": [models.UniqueConstraint(fields=("tenant_id", "seq"), name="audit_entry_dense")],
             },
         ),
     ]

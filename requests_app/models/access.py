@@ -95,9 +95,7 @@ class AccessRequest(models.Model):
             models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
             models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
             models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
-            models.Index(
-                fields=["decide_by"], condition=Q(state__in=sorted(PENDING)), name="access_request_overdue"
-            ),
+            models.Index(fields=["decide_by"], condition=Q(state__in=sorted(PENDING)), name="access_request_overdue"),
         ]
 
     def __str__(self) -> str:
@@ -168,9 +166,7 @@ class Decision(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["access_request", "decider_human"], name="decision_one_human_once"),
             models.UniqueConstraint(fields=["access_request", "stage"], name="decision_one_per_stage"),
-            models.CheckConstraint(
-                condition=~Q(decider_human=F("requester_human")), name="decision_not_by_requester"
-            ),
+            models.CheckConstraint(condition=~Q(decider_human=F("requester_human")), name="decision_not_by_requester"),
         ]
         indexes = [models.Index(fields=["tenant", "-at"], name="decision_by_tenant")]
 

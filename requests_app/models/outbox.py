@@ -18,7 +18,9 @@ class OutboxQuerySet(ScopedQuerySet):
     def due(self, at: datetime) -> Self:
         """Waiting, ripe, and not in somebody's hands (or in hands that let go: the lease ran out)."""
         return self.filter(
-            Q(claimed_until=None) | Q(claimed_until__lte=at), state=OutboxMessage.State.WAITING, next_attempt_at__lte=at
+            Q(claimed_until=None) | Q(claimed_until__lte=at),
+            state=OutboxMessage.State.WAITING,
+            next_attempt_at__lte=at,
         )
 
 

@@ -154,7 +154,6 @@ class QueueAssignment(models.Model):
         return f"{self.person} · {self.get_role_display()} · {self.service}"
 
 
-
 def actor_of(
     person: Person, *, door: str, stepped_up_at: datetime | None = None, request_id: str = "", ip: str = ""
 ) -> Actor:
@@ -187,7 +186,7 @@ def reread(actor: Actor) -> Actor:
     """The same actor with the roles that hold at this moment; for use inside the transaction that relies on them."""
     if not actor.is_person:
         return actor
-    person = Person.objects.get_queryset().filter(pk=actor.person_id).first()
+    person = Person.objects.get_queryset().filter(pk=actor.person).first()
     if person is None or not person.is_active:
         return replace(actor, is_staff=False, tenant_roles={}, queue_roles={})
     return actor_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,14 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import bell, clock, limits, policy
 from requests_app.actors import Actor
-from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, StoreUnavailable, WrongState
+from requests_app.errors import (
+    DeadlinePassed,
+    DomainError,
+    NotAllowed,
+    NotFound,
+    StoreUnavailable,
+    WrongState,
+)
 from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
 from requests_app.models import AccessRequest, Decision, Grant, Ticket
@@ -27,6 +34,8 @@ security_log = structlog.get_logger("security")
 
 #: The log of what concerns no tenant: the provider's people, plans and services.
 PROVIDER_LOG = UUID(int=0)
+#: Before the row is found and locked, an act has no instant.
+NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(kw_only=True)
@@ -35,7 +44,7 @@ class Act:
 
     actor: Actor
     action: str
-    at: datetime = datetime.min
+    at: datetime = NOT_YET
     tenant_id: UUID | None = None
     subject_type: str = ""
     subject_id: str = ""
@@ -56,7 +65,7 @@ class Act:
         recorder.record([self.entry(event, detail=detail, text=text)], at=self.at)
 
     def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
-        assert self.tenant_id is not None  # noqa: S101 - concerns() comes first in every operation
+        assert self.tenant_id is not None
         return recorder.Witnessed(
             tenant_id=self.tenant_id,
             event=event,
@@ -103,9 +112,9 @@ def act(action: str, *, actor: Actor) -> Iterator[Act]:
         _refused(current, refusal)
         raise
     except IntegrityError as error:
-        refusal = _as_refusal(error)
-        _refused(current, refusal)
-        raise refusal from error
+        guarded = _as_refusal(error)
+        _refused(current, guarded)
+        raise guarded from error
     except DatabaseError as error:
         raise StoreUnavailable from error
 
@@ -121,7 +130,11 @@ def change(access_request_id: object, action: str, *, actor: Actor, note: str = 
         outer.correlation_id = row.pk
         outer.concerns("access_request", row, row.tenant_id)
         step = Step(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
-        step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
+        step.tenant_id, step.subject_type, step.subject_id = (
+            outer.tenant_id,
+            outer.subject_type,
+            outer.subject_id,
+        )
         step.correlation_id = row.pk
         decided_by = frozenset(row.decisions.values_list("decider_human", flat=True))
         policy.require(outer.actor, edge, row, decided_by=decided_by)
@@ -144,13 +157,21 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
         policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         _require_ticket_edge(row, edge, outer.at)
         step = TicketStep(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, notes=outer.notes)
-        step.tenant_id, step.subject_type, step.subject_id = outer.tenant_id, outer.subject_type, outer.subject_id
+        step.tenant_id, step.subject_type, step.subject_id = (
+            outer.tenant_id,
+            outer.subject_type,
+            outer.subject_id,
+        )
         step.note = limits.require_note(note, needed=edge.needs_note)
         yield step
-        row.state = step.target or edge.target
-        row.changed_at = step.at
-        row.save()
+        move_ticket(row, step.target or edge.target, at=step.at)
         step.witness(edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
+
+
+def move_ticket(row: Ticket, target: str, *, at: datetime) -> None:
+    row.state = target
+    row.changed_at = at
+    row.save()
 
 
 def apply(step: Step) -> None:

@@ -51,7 +51,7 @@ def close_grants(steps: list[Step], reason: Grant.CloseReason) -> None:
     """Close the grants of these steps; a window that ran out closed at its end, whenever the sweep came by."""
     for step in steps:
         grant = step.grant
-        assert grant is not None  # noqa: S101 - the table leads here from OPEN only, and OPEN has a grant
+        assert grant is not None
         grant.closed_at = min(step.at, grant.closes_at)
         grant.close_reason = reason
         grant.closed_by_id = step.actor.person_id

@@ -73,7 +73,11 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
             AccessRequestResource(access_request=row, resource=resource, position=position)
             for position, resource in enumerate(resources)
         )
-        current.subject_type, current.subject_id, current.correlation_id = "access_request", str(row.pk), row.pk
+        current.subject_type, current.subject_id, current.correlation_id = (
+            "access_request",
+            str(row.pk),
+            row.pk,
+        )
         names = [resource.name for resource in resources]
         current.witness(edge.event, detail=_facts(row, resources), text=f"{row.reference} {' '.join(names)}")
         current.tell(about(row, Topic.DECIDE_AS_PROVIDER, Audience.PROVIDER_APPROVERS))
@@ -144,7 +148,7 @@ def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
 def _drafted(ask: Ask, current: Act) -> AccessRequest:
     """An unsaved row with its tenant, service and reason; finding them is the scope check."""
     actor = current.actor
-    row = AccessRequest(requested_by_id=actor.person_id, requester_human=actor.human_id)
+    row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
     if ask.ticket_id is not None:
         tickets = Ticket.objects.visible_to(actor).select_related("tenant", "service")
         row.ticket = ticket = tickets.locked().find(ask.ticket_id)
@@ -182,7 +186,6 @@ def _fill(row: AccessRequest, ask: Ask, current: Act) -> None:
         own = AccessRequest.objects.visible_to(current.actor).filter(tenant=row.tenant)
         row.previous = own.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
-    row.state = State.PENDING_PROVIDER
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
 
@@ -249,8 +252,8 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> Non
         access_request=row,
         stage=stage,
         verdict=verdict,
-        decider_id=actor.person_id,
-        decider_human=actor.human_id,
+        decider_id=actor.person,
+        decider_human=actor.human,
         requester_human=row.requester_human,
         comment=step.note,
         door=actor.door,

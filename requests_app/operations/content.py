@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -13,7 +13,15 @@ from django.utils.translation import gettext as _
 
 from requests_app import clock, policy
 from requests_app.actors import Actor, Role
-from requests_app.connectors.base import Connector, ConnectorError, Item, ItemTooLarge, Listing, Message, Stream
+from requests_app.connectors.base import (
+    Connector,
+    ConnectorError,
+    Item,
+    ItemTooLarge,
+    Listing,
+    Message,
+    Stream,
+)
 from requests_app.connectors.base import ItemNotFound as NoSuchItem
 from requests_app.connectors.base import Malformed as BadQuestion
 from requests_app.connectors.base import OutsideResource as Outside
@@ -59,7 +67,13 @@ class WindowClosed(Exception):
 
 
 def list_items(
-    grant_id: object, resource_id: object, *, actor: Actor, prefix: str = "", after: str | None = None, limit: int = PAGE
+    grant_id: object,
+    resource_id: object,
+    *,
+    actor: Actor,
+    prefix: str = "",
+    after: str | None = None,
+    limit: int = PAGE,
 ) -> tuple[Looked, Listing]:
     """Return one page of names. The question is in the log before it is asked, the names before they are given."""
     asked = {"prefix": prefix, "after": after, "limit": limit}
@@ -127,9 +141,7 @@ def guarded(looked: Looked, stream: Stream, *, actor: Actor, item_id: str) -> It
         stream.close()
 
 
-def _open(
-    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = ""
-) -> tuple[Looked, Item]:
+def _open(grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = "") -> tuple[Looked, Item]:
     """Authorise, learn the item's name for the log, and record the opening.
 
     The name is read between two checks and leaves this function only after the second has been committed.
@@ -160,7 +172,7 @@ def _record(
     kind: ContentAccess.Kind,
     *,
     actor: Actor,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
     level: Level = Level.NAMES,
     **columns: object,
 ) -> Looked:
@@ -201,7 +213,11 @@ def _authorised(current: Act, grant_id: object, resource_id: object, *, level: L
 
 
 def _append(
-    current: Act, looked: Looked, kind: ContentAccess.Kind, detail: dict[str, object], columns: dict[str, object]
+    current: Act,
+    looked: Looked,
+    kind: ContentAccess.Kind,
+    detail: Mapping[str, object],
+    columns: Mapping[str, object],
 ) -> None:
     grant, resource = looked.grant, looked.resource
     row = ContentAccess.objects.create(
@@ -216,7 +232,9 @@ def _append(
     )
 
 
-def _note(looked: Looked, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: dict[str, object]) -> None:
+def _note(
+    looked: Looked, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
+) -> None:
     """Record how a look ended when it did not end well; this needs no open window."""
     with act("note_outcome", actor=actor) as current:
         current.correlation_id = looked.grant.access_request_id

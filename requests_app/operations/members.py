@@ -23,7 +23,14 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 
 def add_person(
-    *, actor: Actor, email: str, name: str, side: str, password: str, time_zone: str = "UTC", is_staff: bool = False
+    *,
+    actor: Actor,
+    email: str,
+    name: str,
+    side: str,
+    password: str,
+    time_zone: str = "UTC",
+    is_staff: bool = False,
 ) -> Person:
     """Staff add an account; it may do nothing until it is given a role."""
     with act("add_person", actor=actor) as current:
@@ -155,7 +162,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:
     """A person's own time zone and theme; no entry, for it concerns nobody else."""
-    person = Person.objects.get(pk=actor.person_id)
+    person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
         if time_zone not in available_timezones():
             raise Unacceptable(_("There is no such time zone."), field="time_zone")
@@ -212,7 +219,9 @@ def _require_not_last(tenant: Tenant, membership: Membership) -> None:
     others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
     if not others.exists():
         role = membership.get_role_display().lower()
-        raise WrongState(_("This is the last %(role)s of the tenant. Give the role to somebody else first.") % {"role": role})
+        raise WrongState(
+            _("This is the last %(role)s of the tenant. Give the role to somebody else first.") % {"role": role}
+        )
 
 
 def _administered(tenant_id: object, current: Act) -> Tenant:

@@ -13,7 +13,7 @@ from requests_app.actors import Actor
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._change import Step, act, apply_all, begin
-from requests_app.operations._ending import EVERYBODY, about, close_grants, tell_ended
+from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.outbox.topics import Audience, Note, Topic, post
 
 
@@ -74,9 +74,7 @@ def remind_deciders(*, actor: Actor, limit: int) -> int:
 
 
 def _reminder(row: AccessRequest, mark: str) -> Note:
-    return Note(
-        topic=Topic.REMINDER, tenant_id=row.tenant_id, about=row.pk, audiences=(Audience.CUSTOMER,), mark=mark
-    )
+    return Note(topic=Topic.REMINDER, tenant_id=row.tenant_id, about=row.pk, audiences=(Audience.CUSTOMER,), mark=mark)
 
 
 def _told(topic: Topic, outer: str, mark: str = "") -> QuerySet[OutboxMessage]:

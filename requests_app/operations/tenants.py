@@ -190,7 +190,7 @@ def _validated(row: Any) -> Any:
     return row
 
 
-def _plan(plan_id: object) -> Plan:
+def _plan(plan_id: Any) -> Plan:
     try:
         return Plan.objects.get(pk=plan_id)
     except (Plan.DoesNotExist, ValidationError, ValueError, TypeError):

@@ -15,7 +15,7 @@ from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
-from requests_app.operations._change import TicketStep, act, change_ticket
+from requests_app.operations._change import TicketStep, act, change_ticket, move_ticket
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -50,7 +50,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
             body=limits.require_text(report.body, field="body", at_most=limits.JUSTIFICATION_MAX),
             priority=report.priority,
             state=TicketState.NEW,
-            opened_by_id=current.actor.person_id,
+            opened_by_id=current.actor.person,
             opened_at=current.at,
             changed_at=current.at,
         )
@@ -75,7 +75,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
 def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None) -> Ticket:
     """Take a ticket, or give it to another engineer of its queue."""
     with change_ticket(ticket_id, "assign_ticket", actor=actor) as step:
-        wanted = assignee_id or step.actor.person_id
+        wanted: Any = assignee_id or step.actor.person
         engineers = Person.objects.get_queryset().in_queue(step.row.service_id, Role.ENGINEER)
         assignee = engineers.filter(pk=wanted).first()
         if assignee is None:
@@ -141,14 +141,13 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
         row = TicketComment.objects.create(
             tenant_id=ticket.tenant_id,
             ticket=ticket,
-            author_id=current.actor.person_id,
+            author_id=current.actor.person,
             body=limits.require_text(body, field="body", at_most=limits.JUSTIFICATION_MAX),
             is_internal=is_internal,
             at=current.at,
         )
-        if current.actor.side is Side.CUSTOMER and ticket.state == TicketState.WAITING_FOR_CUSTOMER:
-            ticket.state = TICKET_TRANSITIONS["answer_ticket"].target
-        Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state, changed_at=current.at)
+        is_answer = current.actor.side is Side.CUSTOMER and ticket.state == TicketState.WAITING_FOR_CUSTOMER
+        move_ticket(ticket, TicketState.ASSIGNED if is_answer else ticket.state, at=current.at)
         current.witness(
             Event.TICKET_NOTE_ADDED if is_internal else Event.TICKET_COMMENTED,
             detail={"reference": ticket.reference, "comment_id": str(row.pk), "state": str(ticket.state)},
@@ -165,7 +164,7 @@ def _say(step: TicketStep) -> None:
     row = TicketComment.objects.create(
         tenant_id=step.row.tenant_id,
         ticket=step.row,
-        author_id=step.actor.person_id,
+        author_id=step.actor.person,
         body=step.note,
         is_internal=False,
         at=step.at,

@@ -51,6 +51,6 @@ def _zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
     if not request.user.is_authenticated:
         return None
     try:
-        return zoneinfo.ZoneInfo(cast(Person, request.user).time_zone)
+        return zoneinfo.ZoneInfo(request.user.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
         return None

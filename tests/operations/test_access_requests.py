@@ -41,7 +41,11 @@ def test_a_yes_at_both_stages_opens_a_window_of_the_asked_length(cast: Cast) -> 
         "access_request.approved_by_provider",
         "access_request.approved_by_customer",
     ]
-    assert outbox_topics(row) == ["notify.decide_as_provider", "notify.decide_as_customer", "notify.window_opened"]
+    assert outbox_topics(row) == [
+        "notify.decide_as_provider",
+        "notify.decide_as_customer",
+        "notify.window_opened",
+    ]
 
 
 def test_a_tenant_without_lockbox_has_only_the_first_stage(cast: Cast) -> None:
@@ -229,7 +233,10 @@ def test_switching_the_engineer_off_ends_what_they_had(cast: Cast) -> None:
 
 def test_a_law_enforcement_demand_goes_the_same_way(cast: Cast) -> None:
     demand = operations.Demand(
-        authority="Amtsgericht Hamburg", instrument="Search warrant", reference="12 Gs 34/26", date=dt.date(2026, 11, 20)
+        authority="Amtsgericht Hamburg",
+        instrument="Search warrant",
+        reference="12 Gs 34/26",
+        date=dt.date(2026, 11, 20),
     )
     ask = operations.Ask(
         demand=demand,

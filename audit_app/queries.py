@@ -1,0 +1,81 @@
+"""Read a tenant's log: a page of it, one access request's part of it, all of it in order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from audit_app.models import AuditEntry, ChainHead
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What to show of a log; `before` is a sequence number, the cursor of the page that was shown last."""
+
+    event: str = ""
+    actor_id: UUID | None = None
+    correlation_id: UUID | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    words: str = ""
+
+
+def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
+    """The entries of one tenant that the filter lets through, newest first."""
+    rows = AuditEntry.objects.filter(tenant_id=tenant_id).order_by("-seq")
+    if wanted.event:
+        rows = rows.filter(event=wanted.event)
+    if wanted.actor_id:
+        rows = rows.filter(actor_id=wanted.actor_id)
+    if wanted.correlation_id:
+        rows = rows.filter(correlation_id=wanted.correlation_id)
+    if wanted.since:
+        rows = rows.filter(at__gte=wanted.since)
+    if wanted.until:
+        rows = rows.filter(at__lt=wanted.until)
+    if wanted.words:
+        rows = rows.filter(text__icontains=wanted.words)
+    return rows
+
+
+def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
+    """One page, newest first; ask for one more than is shown to learn whether there is a next one."""
+    rows = matching(tenant_id, wanted)
+    if before is not None:
+        rows = rows.filter(seq__lt=before)
+    return list(rows[:limit])
+
+
+def about(tenant_id: UUID, correlation_id: UUID, *, limit: int = 500) -> list[AuditEntry]:
+    """What the log says about one access request, in its order."""
+    rows = AuditEntry.objects.filter(tenant_id=tenant_id, correlation_id=correlation_id)
+    return list(rows.order_by("seq")[:limit])
+
+
+def in_order(tenant_id: UUID, *, until: int | None = None) -> Iterator[AuditEntry]:
+    """Every entry from the first on, in constant memory; `until` is a size, so that a growing log has an end."""
+    next_seq = 0
+    while True:
+        rows = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=next_seq).order_by("seq")
+        if until is not None:
+            rows = rows.filter(seq__lt=until)
+        batch = list(rows[:BATCH])
+        yield from batch
+        if len(batch) < BATCH:
+            return
+        next_seq = batch[-1].seq + 1
+
+
+def size(tenant_id: UUID) -> int:
+    return ChainHead.objects.filter(pk=tenant_id).values_list("size", flat=True).first() or 0
+
+
+def logs() -> list[UUID]:
+    """Every tenant that has a log."""
+    return list(ChainHead.objects.order_by("pk").values_list("pk", flat=True))

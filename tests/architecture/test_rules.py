@@ -1,0 +1,133 @@
+"""House rules that a linter does not know, each with a proof that it bites."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNEL = "requests_app/operations/_change.py"
+CLOCK = "requests_app/clock.py"
+RECORDER = "audit_app/recorder.py"
+#: The outbox's own rows have a state, too, which is no state of the table.
+OUTBOX = {
+    "requests_app/operations/log.py",
+    "requests_app/outbox/delivery.py",
+    "requests_app/outbox/handlers.py",
+}
+
+
+def _sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("requests_app", "audit_app", "lockbox_site"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def state_assignments(tree: ast.Module) -> list[int]:
+    """Lines that set `.state`, by assignment, setattr, or a queryset's update()."""
+    lines = []
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        targets = [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else targets
+        flat = [leaf for target in targets for leaf in ast.walk(target)]
+        if any(isinstance(leaf, ast.Attribute) and leaf.attr == "state" for leaf in flat):
+            lines.append(node.lineno)
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name == "update" and any(keyword.arg == "state" for keyword in node.keywords):
+                lines.append(node.lineno)
+            if name == "setattr" and any(isinstance(arg, ast.Constant) and arg.value == "state" for arg in node.args):
+                lines.append(node.lineno)
+    return lines
+
+
+def clock_readings(tree: ast.Module) -> list[int]:
+    """Lines that ask for the time: datetime.now, timezone.now, time.time, auto_now, Now()."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            asks = name.endswith(("datetime.now", "datetime.utcnow", "timezone.now", "date.today", "datetime.today"))
+            if asks or name in (
+                "time.time",
+                "time.monotonic",
+                "Now",
+                "localtime",
+                "localdate",
+                "timezone.localdate",
+            ):
+                lines.append(node.lineno)
+        if isinstance(node, ast.keyword) and node.arg in ("auto_now", "auto_now_add"):
+            lines.append(node.value.lineno)
+    return lines
+
+
+def entry_writings(tree: ast.Module) -> list[int]:
+    """Lines that make or write audit entries."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            writes = name.rpartition(".")[2] in {
+                "create",
+                "bulk_create",
+                "get_or_create",
+                "update_or_create",
+                "update",
+            }
+            if name.endswith("AuditEntry") or ("AuditEntry.objects" in name and writes):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_only_the_kernel_assigns_a_state() -> None:
+    broken = [
+        f"{path}:{line}"
+        for path, tree in _sources()
+        if path not in {KERNEL, *OUTBOX}
+        for line in state_assignments(tree)
+    ]
+    assert broken == []
+
+
+def test_only_the_clock_asks_for_the_time() -> None:
+    broken = [f"{path}:{line}" for path, tree in _sources() if path != CLOCK for line in clock_readings(tree)]
+    assert broken == []
+
+
+def test_only_the_recorder_writes_entries() -> None:
+    broken = [f"{path}:{line}" for path, tree in _sources() if path != RECORDER for line in entry_writings(tree)]
+    assert broken == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        (state_assignments, "row.state = 'OPEN'"),
+        (state_assignments, "a, row.state = 1, 2"),
+        (state_assignments, "rows.update(state='OPEN')"),
+        (state_assignments, "setattr(row, 'state', 'OPEN')"),
+        (clock_readings, "from datetime import datetime\ndatetime.now()"),
+        (clock_readings, "timezone.now()"),
+        (clock_readings, "time.time()"),
+        (clock_readings, "models.DateTimeField(auto_now=True)"),
+        (entry_writings, "AuditEntry.objects.create(seq=1)"),
+        (entry_writings, "models.AuditEntry(seq=1)"),
+        (entry_writings, "AuditEntry.objects.bulk_create([])"),
+    ],
+)
+def test_the_rules_bite(rule, code: str) -> None:
+    assert rule(ast.parse(code))
+
+
+def test_the_import_contracts_hold_and_bite(tmp_path: Path) -> None:
+    """The contracts are read from pyproject.toml; a copy of the tree with one wrong import must break them."""
+    lint = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    good = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert good.returncode == 0, good.stdout[-3000:]

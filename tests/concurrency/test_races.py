@@ -1,0 +1,261 @@
+"""Real transactions, real threads, PostgreSQL: exactly one outcome, and one entry for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from audit_app.models import AuditEntry, ChainHead
+from audit_app.verify import verify
+from requests_app import clock, operations
+from requests_app.errors import DomainError, StoreUnavailable, WindowNotOpen, WrongState
+from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person
+from tests.cast import PASSWORD, Cast, events_of, gather
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    return gather()
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Start all calls at the same moment, each on a connection of its own; return results or refusals in order."""
+    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(index: int, call: Callable[[], Any]) -> None:
+        try:
+            barrier.wait(timeout=10)
+            results[index] = call()
+        except DomainError as refusal:
+            results[index] = refusal
+        except Exception as error:
+            results[index] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(i, call)) for i, call in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=40)
+        assert not thread.is_alive(), "a writer hangs"
+    return results
+
+
+def outcomes(results: list[Any]) -> Counter[str]:
+    return Counter(type(result).__name__ for result in results)
+
+
+@pytest.fixture
+def eight_approvers(world: Cast) -> list[str]:
+    names = [f"approver{i}" for i in range(8)]
+    for name in names:
+        person = Person.objects.create_user(f"{name}@contoso.example", PASSWORD, name=name, side="customer")
+        Membership.objects.create(tenant=world.contoso, person=person, role="approver", given_at=clock.now())
+        world.people[name] = person
+    return names
+
+
+def test_eight_simultaneous_yes_make_one_decision(world: Cast, eight_approvers: list[str]) -> None:
+    row = world.confirmed()
+    actors = [world.as_(name) for name in eight_approvers]
+    results = at_once(*[lambda a=a: operations.approve_as_customer(row.pk, actor=a) for a in actors])
+    assert outcomes(results) == {"AccessRequest": 1, "WrongState": 7}
+    winner = Decision.objects.get(access_request=row, stage="customer").decider.name
+    assert {result.current["decided_by"] for result in results if isinstance(result, WrongState)} == {winner}
+    assert Grant.objects.count() == 1
+    assert Counter(events_of(row))["access_request.approved_by_customer"] == 1
+    assert Counter(events_of(row))["act.refused"] == 7
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_yes_against_no_has_one_winner(world: Cast, attempt: int) -> None:
+    row = world.confirmed()
+    ada, alan = world.as_("ada"), world.as_("alan")
+    results = at_once(
+        lambda: operations.approve_as_customer(row.pk, actor=ada),
+        lambda: operations.deny_as_customer(row.pk, actor=alan),
+    )
+    assert outcomes(results) == {"AccessRequest": 1, "WrongState": 1}
+    row.refresh_from_db()
+    assert (row.state == "OPEN") == Grant.objects.filter(access_request=row).exists()
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+
+
+@pytest.mark.real_clock
+def test_yes_against_expire_is_never_both(world: Cast) -> None:
+    """The deadline falls among the attempts, so that either may win; the database's clock says which."""
+    ada, system = world.as_("ada"), world.system("expiry")
+    won = Counter()
+    for lead in range(-3, 4):
+        row = world.confirmed()
+        AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() + dt.timedelta(milliseconds=4 * lead))
+        ada = ada.stepped_up(clock.now())
+        results = at_once(
+            lambda row=row, ada=ada: operations.approve_as_customer(row.pk, actor=ada),
+            lambda row=row: operations.expire(row.pk, actor=system),
+        )
+        row.refresh_from_db()
+        ended = [event for event in events_of(row) if event.endswith(("approved_by_customer", "expired"))]
+        assert len(ended) <= 1, results
+        assert (row.state == "OPEN") == Grant.objects.filter(access_request=row).exists()
+        if row.state == "OPEN":
+            assert Grant.objects.get(access_request=row).opens_at < row.decide_by
+        won[row.state] += 1
+    assert won["EXPIRED"] >= 1
+
+
+def test_revoke_against_read_leaves_no_read_after_the_revoke(world: Cast, settings: Any, tmp_path: Any) -> None:
+    grant = world.opened()
+    mailbox = world.resource()
+    _one_mail(settings, tmp_path, mailbox.locator)
+    priya, ada = world.as_("priya"), world.as_("ada")
+    results = at_once(
+        *[lambda: operations.content.open_item(grant.pk, mailbox.pk, "1.mail", actor=priya) for _ in range(6)],
+        lambda: operations.revoke(grant.access_request_id, actor=ada),
+    )
+    for result in results[:6]:
+        assert isinstance(result, tuple | WindowNotOpen), result
+        if isinstance(result, tuple):
+            result[2].close()
+    assert isinstance(results[6], AccessRequest)
+    revoked = AuditEntry.objects.get(correlation_id=grant.access_request_id, event="grant.revoked").seq
+    later = AuditEntry.objects.filter(tenant_id=world.contoso.pk, seq__gt=revoked).values_list("event", flat=True)
+    assert set(later) <= {"act.refused"}
+
+
+def _one_mail(settings: Any, tmp_path: Any, locator: str) -> None:
+    settings.CONTENT_ROOT = tmp_path
+    for folder in ("cur", "new", "tmp"):
+        (tmp_path / locator / folder).mkdir(parents=True)
+    (tmp_path / locator / "cur" / "1.mail:2,S").write_bytes(
+        b"From: a@contoso.example\r\nTo: b@contoso.example\r\nSubject: Hello\r\n"
+        b"Message-ID: <1@contoso.example>\r\n\r\nText.\r\n"
+    )
+
+
+def test_two_sweeps_write_one_entry_each(world: Cast) -> None:
+    grants = [world.opened() for _ in range(6)]
+    past = clock.now() - dt.timedelta(minutes=1)
+    Grant.objects.update(opens_at=past - dt.timedelta(hours=1), closes_at=past)
+    pending = [world.submitted() for _ in range(6)]
+    AccessRequest.objects.filter(state="PENDING_PROVIDER").update(decide_by=past)
+    sweeps = operations.sweeps
+    results = at_once(
+        *[lambda: sweeps.expire_overdue(actor=world.system("sweep"), limit=500) for _ in range(3)],
+        *[lambda: sweeps.close_elapsed(actor=world.system("sweep"), limit=500) for _ in range(3)],
+    )
+    assert sum(results) == 12
+    for row in pending:
+        assert Counter(events_of(row))["access_request.expired"] == 1
+    for grant in grants:
+        assert Counter(events_of(grant.access_request_id))["grant.closed"] == 1
+    assert OutboxMessage.objects.filter(topic="notify.window_closed").count() == 6
+    assert verify(world.contoso.pk).is_good
+
+
+def test_twenty_writers_on_one_tenant_leave_no_gap(world: Cast) -> None:
+    mia = world.as_("mia")
+    report = operations.Report(
+        tenant_id=world.contoso.pk, service_id=world.exchange.pk, title="A ticket", body="Something is wrong."
+    )
+    results = at_once(
+        *[lambda: [operations.open_ticket(report, actor=mia).reference for _ in range(5)] for _ in range(20)]
+    )
+    assert all(isinstance(result, list) for result in results), results
+    numbers = list(AuditEntry.objects.filter(tenant_id=world.contoso.pk).order_by("seq").values_list("seq", flat=True))
+    assert numbers == list(range(100))
+    assert ChainHead.objects.get(pk=world.contoso.pk).size == 100
+    assert verify(world.contoso.pk).is_good
+
+
+def test_a_role_given_twice_at_once_is_given_once(world: Cast) -> None:
+    ines = world.as_("ines")
+    results = at_once(
+        *[lambda: operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=ines) for _ in range(4)]
+    )
+    assert outcomes(results) == {"Membership": 1, "WrongState": 3}
+
+
+def test_the_last_approver_cannot_be_removed_by_two_at_once(world: Cast) -> None:
+    ines = world.as_("ines")
+    results = at_once(
+        lambda: operations.take_role(world.contoso.pk, world.ada.pk, role="approver", actor=ines),
+        lambda: operations.take_role(world.contoso.pk, world.alan.pk, role="approver", actor=ines),
+    )
+    assert outcomes(results) == {"NoneType": 1, "WrongState": 1}
+    assert Membership.objects.filter(tenant=world.contoso, role="approver").count() == 1
+
+
+@pytest.fixture
+def failing_log(world: Cast) -> Iterator[None]:
+    """The database refuses every new entry, as a full or broken store does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse_entry() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'no space left'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse_entry BEFORE INSERT ON audit_app_auditentry "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_entry()"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER IF EXISTS refuse_entry ON audit_app_auditentry")
+        cursor.execute("DROP FUNCTION IF EXISTS refuse_entry")
+
+
+def test_a_failing_log_changes_nothing(world: Cast, request: pytest.FixtureRequest) -> None:
+    row = world.confirmed()
+    before = (events_of(row), OutboxMessage.objects.count(), Decision.objects.count())
+    request.getfixturevalue("failing_log")
+    with pytest.raises(StoreUnavailable):
+        operations.approve_as_customer(row.pk, actor=world.as_("ada"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    assert not Grant.objects.exists()
+    assert (events_of(row), OutboxMessage.objects.count(), Decision.objects.count()) == before
+
+
+def test_a_failing_log_gives_no_content(
+    world: Cast, request: pytest.FixtureRequest, settings: Any, tmp_path: Any
+) -> None:
+    grant, mailbox = world.opened(), world.resource()
+    _one_mail(settings, tmp_path, mailbox.locator)
+    request.getfixturevalue("failing_log")
+    with pytest.raises(StoreUnavailable):
+        operations.content.open_item(grant.pk, mailbox.pk, "1.mail", actor=world.as_("priya"))
+    with pytest.raises(StoreUnavailable):
+        operations.content.list_items(grant.pk, mailbox.pk, actor=world.as_("priya"))
+
+
+def test_closing_a_ticket_against_a_yes_leaves_nothing_open(world: Cast) -> None:
+    for _ in range(4):
+        ticket = world.ticket()
+        row = world.confirmed(ticket=ticket)
+        ada, mia = world.as_("ada"), world.as_("mia")
+        at_once(
+            lambda row=row, ada=ada: operations.approve_as_customer(row.pk, actor=ada),
+            lambda ticket=ticket, mia=mia: operations.close_ticket(ticket.pk, actor=mia),
+        )
+        row.refresh_from_db()
+        assert row.state in ("WITHDRAWN", "CLOSED")
+        assert not Grant.objects.filter(access_request=row, closed_at=None).exists()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {0} SET seq = 9", "DELETE FROM {0}", "TRUNCATE {0}"])
+def test_entries_are_append_only_for_the_database_itself(world: Cast, statement: str) -> None:
+    from django.db import DatabaseError, transaction
+
+    world.submitted()
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement.format("audit_app_auditentry"))
+    assert verify(world.contoso.pk).is_good
