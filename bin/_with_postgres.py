@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 START_WITHIN, STOP_WITHIN = 30, 15
@@ -46,7 +47,7 @@ def account() -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def identity(user: pwd.struct_passwd | None) -> dict[str, object]:
+def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
     if user is None:
         return {}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
@@ -69,9 +70,7 @@ def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
 
 def _runs(directory: Path, user: pwd.struct_passwd | None) -> bool:
     try:
-        asked = subprocess.run(
-            [directory / "postgres", "--version"], capture_output=True, cwd="/", **identity(user)
-        )
+        asked = subprocess.run([directory / "postgres", "--version"], capture_output=True, cwd="/", **identity(user))
     except OSError:
         return False
     return asked.returncode == 0

@@ -168,7 +168,7 @@ def decides(request: HttpRequest) -> bool:
     """Say whether this person may decide access requests, on either side."""
     from requests_app.models import Membership, QueueAssignment
 
-    person = request.user.pk
+    person = str(request.user.pk)
     return (
         Membership.objects.filter(person_id=person, role="approver").exists()
         or QueueAssignment.objects.filter(person_id=person, role="provider_approver").exists()

@@ -31,4 +31,4 @@ class PseudoTranslation(trans_real.DjangoTranslation):
 
 def install() -> None:
     """Make the language known to Django's translation machinery."""
-    trans_real._translations[LANGUAGE] = PseudoTranslation(LANGUAGE)
+    trans_real._translations[LANGUAGE] = PseudoTranslation(LANGUAGE)  # type: ignore[attr-defined]  # untyped

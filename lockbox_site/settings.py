@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -266,7 +267,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = True
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+LANGUAGES: list[tuple[str, Any]] = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 # Shows every translated word in brackets and with accents, so that a raw one stands out. For tests alone.
 PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
@@ -306,7 +307,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # The ORM broker: a task that is enqueued inside a transaction commits or rolls back with it. `retry` above
 # `timeout`, or one task runs several times at once. The beat process schedules, not the clusters.
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "lockbox",
     "orm": "default",
     "broker_class": "requests_app.worker.broker.HeartbeatBroker",

@@ -31,7 +31,7 @@ def test_pages_can_read_it() -> None:
     seen: list[str] = []
 
     def view(request: HttpRequest) -> dict[str, str]:
-        seen.append(request.request_id)
+        seen.append(request.request_id)  # type: ignore[attr-defined]  # set by the middleware
         return {}
 
     answer = RequestIdMiddleware(view)(RequestFactory().get("/"))  # type: ignore[arg-type]

@@ -106,7 +106,7 @@ def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp
 
 
 def address(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "bin" / "_address.py"]
+    command = [sys.executable, str(ROOT / "bin" / "_address.py")]
     bare = bare_environment(DATA_DIR=str(data_dir), **environment)
     return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=50)
 
@@ -129,7 +129,7 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
 
 
 def closing_line(results: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "bin" / "_closing_line.py", results]
+    command = [sys.executable, str(ROOT / "bin" / "_closing_line.py"), str(results)]
     return subprocess.run(command, capture_output=True, text=True, timeout=50)
 
 
@@ -166,7 +166,7 @@ def test_a_failed_check_and_a_run_without_tests_are_no_success(tmp_path: Path) -
 @pytest.mark.postgres
 def test_the_server_for_the_tests_ends_with_its_parent() -> None:
     environment = bare_environment(DATABASE_URL="")
-    starter = [sys.executable, ROOT / "bin" / "_with_postgres.py", "sh", "-c", "echo $DATABASE_URL; exec cat"]
+    starter = [sys.executable, str(ROOT / "bin" / "_with_postgres.py"), "sh", "-c", "echo $DATABASE_URL; exec cat"]
     process = subprocess.Popen(starter, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     port = int(process.stdout.readline().rpartition(":")[2].partition("/")[0])

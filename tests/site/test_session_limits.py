@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from requests_app import clock
-from requests_app.models import Person, QueueAssignment, Service
+from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant
 from tests.conftest import Traveller
 from tests.site.conftest import PASSWORD, signed_in
 
@@ -48,9 +48,7 @@ def test_the_providers_deciders_are_limited_too(travel: Traveller) -> None:
     assert client.get("/").status_code == 302
 
 
-def test_a_role_given_meanwhile_counts(member: Person, tenant: object, travel: Traveller) -> None:
-    from requests_app.models import Membership
-
+def test_a_role_given_meanwhile_counts(member: Person, tenant: Tenant, travel: Traveller) -> None:
     travel.freeze()
     client = signed_in(member)
     client.get("/")
