@@ -1,4 +1,4 @@
-"""Wakes the workers once the present transaction has committed. A lost ring costs a minute, never a message."""
+"""Wakes the workers once the present transaction has committed. A lost ring costs a minute, no message."""
 
 from functools import partial
 

@@ -1,15 +1,16 @@
 """Start-up checks: what would fail silently later is refused before anything runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from requests_app import schedules
+from requests_app import lifecycle, schedules
+
+CONNECTORS = "requests_app.connectors.registry"
 
 
 @register("lockbox")
@@ -18,12 +19,13 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
     queue = settings.Q_CLUSTER
     timeout, retry = queue.get("timeout") or 0, queue.get("retry", 60)
     found = [
-        (not 0 < timeout < retry, "E001", f"retry ({retry}) must be above timeout ({timeout}), and there must be one",
+        (not 0 < timeout < retry, "E001", f"retry ({retry}) must be above timeout ({timeout})",
          "Otherwise one task runs several times at once."),
-        (bool(queue.get("scheduler", True)), "E002", "scheduler must be off", "The beat schedules, once a second."),
+        (bool(queue.get("scheduler", True)), "E002", "scheduler must be off", "The beat does that."),
         (queue.get("orm") != "default", "E003", "orm must be the default database",
          "Otherwise a task does not commit or roll back with the change that it belongs to."),
-        (bool(queue.get("ack_failures")), "E004", "ack_failures must be off", "Otherwise a failed task is lost."),
+        (bool(queue.get("ack_failures")), "E004", "ack_failures must be off",
+         "Otherwise a failed task is lost."),
         (queue.get("bulk", 1) > 20 or queue.get("queue_limit", 99) > 40, "E005",
          "bulk must be at most 20 and queue_limit at most 40", "Otherwise a cluster hangs when it stops."),
         (bool(queue.get("recycle", 500)), "E006", "recycle must be 0", "A recycled worker can hang a stop."),
@@ -35,30 +37,21 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 @register("lockbox")
 def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """A schedule whose function is gone fails in the worker, where nobody looks."""
-    return [
-        Error(f"The schedule's function {func} does not exist.", id="requests_app.E010")
-        for func in schedules.unimportable()
-    ]
+    """Find a schedule whose function is gone: it would fail in the worker, where nobody looks."""
+    return [Error(f"A schedule can't run {problem}", id="requests_app.E010") for problem in schedules.unusable()]
 
 
 @register("lockbox")
 def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """The table of moves knows itself what would be wrong with it."""
-    from requests_app import lifecycle
-
-    problems: Iterable[str] = getattr(lifecycle, "problems", tuple)()
-    return [Error(f"Lifecycle: {problem}", id="requests_app.E020") for problem in problems]
+    """Ask the table of moves, which knows itself what would be wrong with it."""
+    return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
 
 
 @register("lockbox")
 def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """A connector that can't be imported would be found by the first customer who needs it."""
-    name = "requests_app.connectors.registry"
-    if find_spec(name) is None:
-        return []
+    """Find a connector that can't be imported before the first customer who needs it does."""
     try:
-        import_module(name)
+        import_module(CONNECTORS)
     except Exception as failure:  # whatever it is, it is the finding
         return [Error(f"The connectors can't be imported: {failure!r}", id="requests_app.E030")]
     return []

@@ -1,17 +1,17 @@
 """Periodic work as data, and the one function that makes django-q2's schedule rows agree with it.
 
-django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule for
-ever. And a row is a function's name and its arguments, so whoever can write one runs code as the worker. Nothing
-but what is declared here may therefore stay in that table.
+django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule
+for ever. And a row is a function's name and its arguments, so whoever can write one runs code as the worker.
+Nothing but what is declared here may therefore stay in that table.
 """
 
 import ast
 import datetime as dt
-import pydoc
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django_q.models import Schedule
 
@@ -121,6 +121,12 @@ def _why_foreign(row: Schedule) -> str:
     return _("%(function)s is not periodic work of this application") % {"function": row.func}
 
 
-def unimportable() -> list[str]:
-    """Return the declared functions that don't exist."""
-    return sorted(func for func in FUNCTIONS if not callable(pydoc.locate(func)))
+def unusable() -> list[str]:
+    """Return the declared functions that can't be called, each with the reason."""
+    found = []
+    for func in sorted(FUNCTIONS):
+        try:
+            import_string(func)
+        except Exception as failure:  # whatever its module raises, it is the reason
+            found.append(f"{func}: {failure}")
+    return found

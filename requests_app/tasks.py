@@ -49,7 +49,7 @@ def _sweep_once() -> int:
 
 
 def _until_done(task: str, batch: Callable[[], int]) -> int:
-    """Work batch by batch until one finds nothing; after LONGEST_SECONDS leave the rest to a task of its own."""
+    """Work batch by batch until one finds nothing; after LONGEST_SECONDS leave the rest to a new task."""
     started, done = clock.monotonic(), 0
     while found := batch():
         done += found

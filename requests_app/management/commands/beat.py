@@ -1,0 +1,18 @@
+"""Runs the beat."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from requests_app.worker.beat import Beat
+
+
+class Command(BaseCommand):
+    help = "Enqueues periodic work when it is due, until SIGTERM. Several may run."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        beat = Beat()
+        signal.signal(signal.SIGTERM, beat.stop)
+        signal.signal(signal.SIGINT, beat.stop)
+        beat.run()

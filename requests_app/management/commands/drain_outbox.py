@@ -1,0 +1,15 @@
+"""Drains the outbox once, without a worker."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils.translation import gettext as _
+
+from requests_app import tasks
+
+
+class Command(BaseCommand):
+    help = "Delivers the messages that are due, at once and without a worker."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(_("Delivered: %(count)d.") % {"count": tasks.drain_outbox() or 0})

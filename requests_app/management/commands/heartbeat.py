@@ -1,0 +1,31 @@
+"""Tells whether background work happens, for the liveness probe of a container."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+
+from requests_app import clock
+from requests_app.models import Heartbeat
+from requests_app.worker import heartbeats
+
+
+class Command(BaseCommand):
+    help = "Exits 0 if the named part has shown itself alive lately, else 1."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        own = heartbeats.of_cluster(heartbeats.cluster_name())
+        parser.add_argument("name", nargs="?", default=own, help=f"a heartbeat's name, as beat or {own} (default)")
+        parser.add_argument("--max-age", type=int, default=settings.HEARTBEAT_MAX_AGE_SECONDS, help="in seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["name"]
+        at = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
+        if at is None:
+            raise CommandError(_("%(name)s has never been seen.") % {"name": name})
+        age = int((clock.now() - at).total_seconds())
+        line = _("%(name)s was last seen %(age)d s ago.") % {"name": name, "age": age}
+        if age > options["max_age"]:
+            raise CommandError(line)
+        self.stdout.write(line)

@@ -1,0 +1,15 @@
+"""Runs the sweep once, without a worker."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils.translation import gettext as _
+
+from requests_app import tasks
+
+
+class Command(BaseCommand):
+    help = "Writes down what has expired or elapsed, at once and without a worker."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(_("Swept: %(count)d.") % {"count": tasks.sweep() or 0})

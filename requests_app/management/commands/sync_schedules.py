@@ -1,0 +1,21 @@
+"""Makes django-q2's schedules agree with the ones declared in code."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from requests_app import clock, schedules
+
+
+class Command(BaseCommand):
+    help = "Adds, repairs and removes schedules until they are exactly the declared ones."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--check", action="store_true", help="only say what differs; exit 1 if anything does")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        lines = schedules.faults(clock.now()) if options["check"] else schedules.sync(clock.now())
+        for line in lines:
+            self.stdout.write(line)
+        if options["check"] and lines:
+            raise SystemExit(1)

@@ -1,0 +1,86 @@
+"""Looks each second for periodic work that is due. It decides nothing and may die at any time.
+
+Several may run: django-q2 locks its rows while it enqueues (on SQLite the transaction starts with the write
+lock), and a turn outside the minute is claimed on a row.
+"""
+
+import datetime as dt
+import threading
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connections
+from django_q.scheduler import scheduler
+from django_q.signals import pre_enqueue
+
+from requests_app import bell, clock, schedules
+from requests_app.models import Heartbeat
+from requests_app.worker import heartbeats
+
+logger = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+#: With more than this waiting nobody works, and further rounds of the same work would only pile up.
+MOST_WAITING = 100
+FORGET_CLUSTER_AFTER = dt.timedelta(days=7)
+
+
+class Beat:
+    """The loop and its back-off."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._pause = TICK_SECONDS
+
+    def run(self) -> None:
+        """Tick until `stop` is called. No outage of the database ends it."""
+        while not self.stopping.is_set():
+            self.tick_or_back_off()
+            self.stopping.wait(self._pause)
+
+    def stop(self, *_: object) -> None:
+        self.stopping.set()
+
+    def tick_or_back_off(self) -> None:
+        """Tick; after a failure start from new connections, and wait longer each time."""
+        try:
+            tick()
+        except Exception as failure:
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            logger.warning("beat_failed", error=f"{type(failure).__name__}: {failure}", pause=self._pause)
+            connections.close_all()
+        else:
+            self._pause = TICK_SECONDS
+
+
+def tick() -> None:
+    """Put the schedules right, enqueue what is due, and leave a sign of life."""
+    at = clock.now()
+    for line in schedules.sync(at):
+        logger.warning("schedule_mended", change=line)
+    if bell.waiting() < MOST_WAITING:
+        _enqueue_what_is_due()
+    sweep_every = dt.timedelta(seconds=settings.SWEEP_SECONDS)
+    if heartbeats.claim(Heartbeat.PULSE + bell.SWEEP, every=sweep_every, at=at):
+        # Nobody rings when a deadline passes. Nothing hangs on being fast, but people like to hear soon.
+        bell.ring(bell.SWEEP)
+    # Claimed, so that it is written every few seconds and not at every tick.
+    heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
+    if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
+        Heartbeat.objects.workers().filter(at__lt=at - FORGET_CLUSTER_AFTER).delete()
+
+
+def _enqueue_what_is_due() -> None:
+    pre_enqueue.connect(_only_declared)
+    try:
+        scheduler()
+    finally:
+        pre_enqueue.disconnect(_only_declared)
+
+
+def _only_declared(task: dict[str, Any], **_: object) -> None:
+    """Refuse to sign any other task, should a row slip in between the check of the rows and their use."""
+    if task["func"] not in schedules.FUNCTIONS or task["args"] or task["kwargs"]:
+        raise PermissionError(f"{task['func']} is not periodic work")

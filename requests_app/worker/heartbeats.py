@@ -1,0 +1,43 @@
+"""Writes and claims signs of life; the watchdog, `/readyz` and the admin read them."""
+
+import datetime as dt
+import os
+import socket
+
+from django.db.models import Q
+
+from requests_app.models import Heartbeat
+
+
+def cluster_name() -> str:
+    """Return the name under which this cluster's workers are watched: `CLUSTER_NAME`, else the host's."""
+    return os.environ.get("CLUSTER_NAME") or socket.gethostname()
+
+
+def of_cluster(cluster: str) -> str:
+    """Return the heartbeat's name for one cluster: a stuck one must not hide behind its neighbours."""
+    return f"{Heartbeat.WORKER}{cluster}"[:120]
+
+
+def touch(*names: str, at: dt.datetime) -> None:
+    """Write that each of these was alive at `at`.
+
+    The rows are written in the order of their names, or two workers could wait for each other's.
+    """
+    pid, detail = os.getpid(), cluster_name()[:200]
+    beats = [Heartbeat(name=name, at=at, pid=pid, detail=detail) for name in sorted(names)]
+    Heartbeat.objects.bulk_create(
+        beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
+    )
+
+
+def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:
+    """Take the turn `name`, which comes once in `every` however many processes ask; tell whether it was free.
+
+    A turn that seems to lie in the future was taken before the clock was set back, and does not count.
+    """
+    free = Q(at__lte=at - every) | Q(at__gt=at + every)
+    if Heartbeat.objects.filter(free, name=name).update(at=at, pid=os.getpid()):
+        return True
+    _, created = Heartbeat.objects.get_or_create(name=name, defaults={"at": at, "pid": os.getpid()})
+    return created

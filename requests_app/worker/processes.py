@@ -1,0 +1,104 @@
+"""Starts a child in a session of its own, passes its output on, and ends it with all that it started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+_PROC = Path("/proc")
+_printing = threading.Lock()
+
+
+class Child:
+    """One running process and the session that it leads."""
+
+    def __init__(self, label: str, command: list[str], *, env: dict[str, str], cwd: Path) -> None:
+        self.process = subprocess.Popen(  # noqa: S603 - the command is built by the supervisor, not from input
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C goes to the terminal's whole process group; django-q2 hangs when its workers get it too.
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        pump = threading.Thread(target=_pass_on, args=(label, self.process.stdout), daemon=True)
+        pump.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the main process alone; it knows in which order its own children stop."""
+        if self.is_running:
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the whole tree at once, also where the main process has ended and left somebody behind."""
+        kill_tree(self.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=2)
+
+
+def kill_tree(leader: int) -> None:
+    """Send SIGKILL to the session led by `leader` and to every descendant, and look again for late ones."""
+    for _ in range(3):
+        members = tree(leader)
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not members:
+            break
+    # Where there is no /proc the session's own group is all that can be named.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def tree(leader: int) -> list[int]:
+    """Return the living processes of the session led by `leader`, and their descendants in any session."""
+    parents = dict(_processes())
+    members = {pid for pid, (_, session) in parents.items() if session == leader}
+    grown = True
+    while grown:
+        children = {pid for pid, (parent, _) in parents.items() if parent in members} - members
+        members |= children
+        grown = bool(children)
+    return sorted(members)
+
+
+def _processes() -> list[tuple[int, tuple[int, int]]]:
+    """Read (process, (parent, session)) from /proc, zombies left out; see proc_pid_stat(5)."""
+    found = []
+    for entry in _PROC.glob("[0-9]*/stat"):
+        try:
+            # The second field is the command in brackets, and may hold brackets and spaces itself.
+            state, parent, _group, session = entry.read_text().rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if state not in "ZX":
+            found.append((int(entry.parent.name), (int(parent), int(session))))
+    return found
+
+
+def _pass_on(label: str, lines: IO[bytes]) -> None:
+    """Copy each line to our own output behind the child's label, and go on reading when nobody listens."""
+    for line in lines:
+        say(label, line.decode(errors="replace").rstrip("\n"))
+
+
+def say(label: str, text: str) -> None:
+    """Print one whole line. A reader who went away must not stop a child that writes."""
+    with _printing, contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(f"{label:<9} | {text}\n")
+        sys.stdout.flush()

@@ -1,0 +1,200 @@
+"""One foreground process that starts web server, clusters and beat, keeps them running, and ends them all."""
+
+import http.client
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app import clock
+from requests_app.worker.processes import Child, say
+from requests_app.worker.undertaker import Undertaker
+from requests_app.worker.watchdog import Watchdog
+
+LABEL = "lockbox"
+WEB, CLUSTER, BEAT = "web", "cluster", "beat"
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+#: A child that has run for this long has recovered, and its next end is a first one again.
+STEADY_AFTER_SECONDS = 60.0
+WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
+
+
+class CannotStart(Exception):
+    """One line for the operator: what is wrong, and what to do."""
+
+
+@dataclass
+class Part:
+    """One child that should be running, whichever process is doing it at the moment."""
+
+    label: str
+    kind: str
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    child: Child | None = None
+    started: float = 0.0
+    not_before: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+
+    @property
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.is_running
+
+
+def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
+    """Return the parts of one installation on one machine."""
+    manage = [sys.executable, "manage.py"]
+    found = [Part("web", WEB, web_command())] if web else []
+    for number in range(1, clusters + 1):
+        name = f"{socket.gethostname()}-{number}"
+        found.append(Part(f"cluster-{number}", CLUSTER, [*manage, "cluster"], {"CLUSTER_NAME": name}))
+    return [*found, Part("beat", BEAT, [*manage, "beat"])] if beat else found
+
+
+def web_command() -> list[str]:
+    """Return the web server's command line.
+
+    A client that reads slowly holds a thread for the whole download. Threads are therefore many and processes
+    few; an idle thread costs next to nothing.
+    """
+    options = {
+        "--interface": "wsgi", "--host": settings.HOST, "--port": settings.PORT,
+        "--workers": settings.WEB_WORKERS, "--blocking-threads": settings.WEB_THREADS,
+        "--workers-kill-timeout": 5, "--log-level": "warning",
+    }  # fmt: skip
+    flags = ["--no-ws", "--respawn-failed-workers"]
+    pairs = [text for name, value in options.items() for text in (name, str(value))]
+    return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.wsgi:application"]
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse where somebody listens already: two web servers could share the port and answer in turns."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise CannotStart(_("HOST=%(host)s is not an address of this machine.") % {"host": host}) from error
+    for family, kind, protocol, _name, address in addresses[:1]:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose another: PORT=%(next)s")
+                values = {"port": port, "host": host, "why": error.strerror, "next": port % 65535 + 1}
+                raise CannotStart(line % values) from error
+
+
+class Supervisor:
+    """Runs the parts until it is told to stop. Every public method is called from the main thread."""
+
+    def __init__(self, wanted: list[Part]) -> None:
+        self._parts = wanted
+        self._stops = 0
+        self._web_answered = not any(part.kind == WEB for part in wanted)
+        self._undertaker = Undertaker(settings.BASE_DIR)
+        self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+    def run(self) -> int:
+        """Run until SIGTERM, SIGINT or SIGHUP, and return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._watchdog.start()
+        try:
+            while not self._stops:
+                self._look_after_all()
+                time.sleep(0.1)
+        except CannotStart as refusal:
+            say(LABEL, str(refusal))
+            return 1
+        finally:
+            self._stop_all()
+        return 0
+
+    def _on_signal(self, *_: object) -> None:
+        self._stops += 1
+
+    def _look_after_all(self) -> None:
+        now = clock.monotonic()
+        for part in self._parts:
+            if part.child is None:
+                if now >= part.not_before:
+                    self._start(part)
+            elif not part.child.is_running:
+                self._ended(part, now)
+            elif part.kind == CLUSTER and self._is_stuck(part):
+                line = _("%(part)s runs no tasks any more; it is killed and started anew.")
+                say(LABEL, line % {"part": part.label})
+                self._bury(part)
+            elif part.kind == WEB and not self._web_answered:
+                self._ask_web(part, now)
+
+    def _start(self, part: Part) -> None:
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **part.env}
+        part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
+        self._undertaker.watch_over(part.child.pid)
+        part.started = clock.monotonic()
+
+    def _ended(self, part: Part, now: float) -> None:
+        assert part.child is not None
+        code = part.child.process.returncode
+        if not self._web_answered and part.kind == WEB:
+            raise CannotStart(_("The web server could not start; its own words are above."))
+        part.pause = FIRST_PAUSE_SECONDS if now - part.started > STEADY_AFTER_SECONDS else part.pause
+        line = _("%(part)s ended with code %(code)s; it starts again in %(pause)d s.")
+        say(LABEL, line % {"part": part.label, "code": code, "pause": part.pause})
+        self._bury(part)
+        part.not_before = now + part.pause
+        part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _is_stuck(self, part: Part) -> bool:
+        return self._watchdog.is_stuck(part.env["CLUSTER_NAME"], started=part.started)
+
+    def _bury(self, part: Part) -> None:
+        if part.child is not None:
+            part.child.kill()
+            self._undertaker.forget(part.child.pid)
+            part.child = None
+
+    def _ask_web(self, part: Part, now: float) -> None:
+        if web_answers(settings.HOST, settings.PORT):
+            self._web_answered = True
+            say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
+        elif now - part.started > WEB_MUST_ANSWER_WITHIN_SECONDS:
+            raise CannotStart(_("The web server does not answer; its own words are above."))
+
+    def _stop_all(self) -> None:
+        """End everything within STOP_SECONDS and a little; a second signal makes it at once."""
+        say(LABEL, _("Stopping."))
+        asked, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
+        for part in self._parts:
+            if part.child is not None:
+                part.child.ask_to_stop()
+        while any(part.is_running for part in self._parts):
+            if clock.monotonic() >= until or self._stops > asked:
+                break
+            time.sleep(0.05)
+        for part in self._parts:
+            if part.is_running:
+                say(LABEL, _("%(part)s did not stop in time and is killed.") % {"part": part.label})
+            self._bury(part)
+        self._undertaker.dismiss()
+        say(LABEL, _("Stopped."))
+
+
+def web_answers(host: str, port: int) -> bool:
+    """Ask the web server whether it lives."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, never bound
+    connection = http.client.HTTPConnection(here, port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
