@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 @dataclass(frozen=True)
 class Look:
-    """`kind` is the CSS modifier (waiting, active, open, refused, over, sealed), `icon` the shape that print keeps."""
+    """`kind` is the CSS modifier (waiting, active, open, refused, over, sealed), `icon` what print keeps."""
 
     kind: str
     icon: str
@@ -73,7 +73,7 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
 
 
 def look_of(state: object, subject: str, word: str = "") -> Look:
-    """Find the look of a state; one that is not known is shown as its own name, neutral, rather than hidden."""
+    """Find the look of a state; an unknown one is shown as its own name, neutral, rather than hidden."""
     name = str(getattr(state, "value", state))
     if subject == "kind":
         return Look(name, KIND_ICONS.get(name, "minus"), word)

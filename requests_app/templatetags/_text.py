@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made safe to trust: nothing hides in it, nothing turns it round, nothing passes for a tag."""
+"""Text that strangers wrote: nothing hides in it, nothing turns it round, nothing passes for a tag."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from django.utils.translation import gettext as _
 #: Scripts whose letters look like one another; a name has no honest reason to mix them.
 LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 
-#: Characters that take no room or change the order of others: bidirectional controls, zero width, fillers, tags.
+#: Characters that take no room or change the order of others: bidirectional controls, zero width, fillers.
 _HIDDEN_RANGES = (
-    (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD), (0x034F, 0x034F),
-    (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x2028, 0x202E),
-    (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE0FFF),
+    (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD),
+    (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE0FFF),
 )  # fmt: skip
 _HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -38,7 +39,7 @@ def _reveal(text: str) -> str:
 
 
 def visible_block(text: object) -> SafeString:
-    """Escape, show hidden characters as their code, keep line breaks, and keep the text's direction to itself."""
+    """Escape, show hidden characters as their code, keep line breaks and the text's direction to itself."""
     lines = "<br>".join(_reveal(line) for line in _LINE_BREAK.split(str(text or "")))
     return mark_safe(f'<span class="visible" dir="auto">{lines}</span>')  # noqa: S308  every line is escaped
 

@@ -22,7 +22,7 @@ def when_words(at: datetime, now: datetime | None) -> str:
         # Translators: an instant of this year, in the letters of Django's "date" filter: Tue 25 Nov, 14:05
         pattern = pgettext("instant of this year", "D j M, H:i")
     else:
-        # Translators: an instant of another year, in the letters of Django's "date" filter: Tue 25 Nov 2025, 14:05
+        # Translators: the same with its year: Tue 25 Nov 2025, 14:05
         pattern = pgettext("instant of another year", "D j M Y, H:i")
     return f"{dateformat.format(local, pattern)} {zone_words(local)}"
 
@@ -39,7 +39,7 @@ def zone_words(local: datetime) -> str:
 
 
 def unit_patterns() -> dict[str, str]:
-    """The words of relative times; countdown.js is given the same ones, so that what ticks reads as it was sent."""
+    """The words of relative times; countdown.js gets the same ones, so that what ticks reads as it was sent."""
     return {
         # Translators: days, hours, minutes and seconds in short, as in "in 3 h 10 min".
         "d": pgettext("short length of time", "%(n)s d"),
@@ -91,7 +91,7 @@ def _one_unit(seconds: int, words: dict[str, str]) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Say a length of time in full: "2 hours", "1 hour 30 minutes", "45 seconds"; in days from two days on."""
+    """Say a length of time in full: "2 hours", "1 hour 30 minutes"; in days from two days on."""
     left = int(seconds)
     parts: list[str] = []
     if left >= 2 * DAY:

@@ -24,7 +24,7 @@ def _partial(name: str, values: dict[str, Any]) -> SafeString:
     return mark_safe(get_template(f"components/{name}").render(values).strip())  # noqa: S308  a rendered template
 
 
-# --- Times -------------------------------------------------------------------------------------------------
+# --- Times ----------------------------------------------------------------------------------------
 
 
 @register.simple_tag(takes_context=True)
@@ -32,14 +32,13 @@ def when(context: Context, at: datetime | None) -> str:
     """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone; nothing for no instant."""
     if at is None:
         return ""
-    return format_html(
-        '<time class="when" datetime="{}">{}</time>', at.isoformat(), _times.when_words(at, context.get("now"))
-    )
+    words = _times.when_words(at, context.get("now"))
+    return format_html('<time class="when" datetime="{}">{}</time>', at.isoformat(), words)
 
 
 @register.simple_tag(takes_context=True)
 def relative(context: Context, at: datetime | None) -> str:
-    """`{% relative at %}`: "in 3 h 10 min", "2 h ago", measured from the page's own `now`; ticks in the browser."""
+    """`{% relative at %}`: "in 3 h 10 min", "2 h ago", measured from the page's own `now`; ticks."""
     if at is None:
         return ""
     return format_html(
@@ -101,7 +100,7 @@ def deadline(
     )
 
 
-# --- States, people, things ----------------------------------------------------------------------------------
+# --- States, people, things -----------------------------------------------------------------------
 
 
 @register.simple_tag
@@ -112,7 +111,7 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
 
 @register.simple_tag
 def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
-    """`{% badge access_request.state %}`, `{% badge ticket.state subject="ticket" %}`, with `word` in place of ours.
+    """`{% badge access_request.state %}`, `{% badge ticket.state subject="ticket" %}`, with another `word`.
 
     `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
     """
@@ -122,13 +121,13 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
 
 @register.simple_tag(takes_context=True)
 def person(context: Context, someone: Any, role: str = "", organisation: str = "") -> SafeString:
-    """`{% person access_request.requested_by role=_("engineer") %}`: name, role, organisation; tricks in the name marked.
+    """`{% person someone role=_("engineer") %}`: name, role, organisation; tricks in the name are marked.
 
-    Takes a Person, an Actor, or a bare name. Without `organisation` a person of the provider gets the provider's.
+    Takes a Person, an Actor, or a bare name. A person of the provider needs no `organisation`.
     """
     name = someone if isinstance(someone, str) else str(getattr(someone, "name", "") or "")
     if not organisation and getattr(someone, "side", "") == "provider":
-        organisation = context.get("provider_name", "")
+        organisation = str(context.get("provider_name") or "")
     return _partial(
         "_person.html",
         {
@@ -153,7 +152,7 @@ def size(count: int | None) -> str:
     return "" if count is None else filesizeformat(count)
 
 
-# --- Text ----------------------------------------------------------------------------------------------------
+# --- Text -----------------------------------------------------------------------------------------
 
 
 @register.filter

@@ -4,11 +4,12 @@
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content;
 const words = JSON.parse(meta("lockbox-words") || "null");
 
-// The reader's own clock may be wrong, so it only measures what has passed since the server's answer came.
+// The reader's own clock may be wrong, so it only measures what has passed since the server's answer came. A page out
+// of the browser's cache has no such moment: its "now" is old, and believing it would show more time than there is.
 const sent = Date.parse(meta("lockbox-now") || "");
 const [navigation] = performance.getEntriesByType("navigation");
-const received = performance.timeOrigin + (navigation?.responseStart || 0);
-const offset = Number.isNaN(sent) ? 0 : sent - received;
+const isFresh = navigation?.transferSize > 0 && !Number.isNaN(sent);
+const offset = isFresh ? sent - (performance.timeOrigin + navigation.responseStart) : 0;
 const now = () => Date.now() + offset;
 
 const MINUTE = 60;
