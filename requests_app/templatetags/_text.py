@@ -19,7 +19,7 @@ _HIDDEN_RANGES = (
     (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE0FFF),
 )  # fmt: skip
-_HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
+HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -35,7 +35,7 @@ def _chip(match: re.Match[str]) -> str:
 
 def _reveal(text: str) -> str:
     # Escaping first is safe: it neither makes nor removes a hidden character.
-    return _HIDDEN.sub(_chip, escape(text))
+    return HIDDEN.sub(_chip, escape(text))
 
 
 def visible_block(text: object) -> SafeString:
@@ -69,7 +69,7 @@ def is_mixed_script(name: str) -> bool:
 
 def has_hidden_characters(name: str) -> bool:
     """Tell whether a text holds a character that a reader does not see."""
-    return bool(_HIDDEN.search(name))
+    return bool(HIDDEN.search(name))
 
 
 def digest_groups(value: object) -> SafeString:
