@@ -1,7 +1,14 @@
 """What this product changes in allauth's sign-in."""
 
+from smtplib import SMTPException
+from typing import Any
+
+import structlog
 from allauth.account.adapter import DefaultAccountAdapter
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+
+security_log = structlog.get_logger("security")
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -9,3 +16,21 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            security_log.warning("sign_in.limited", ip=request.META.get("REMOTE_ADDR", ""))
+            raise
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Leave a trace, without the address that was typed: people type their password there by mistake."""
+        security_log.warning("sign_in.failed", ip=request.META.get("REMOTE_ADDR", ""))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send, and say nothing where the mail server fails: an error page would tell who has an account."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (OSError, SMTPException) as failure:
+            security_log.error("account_mail.failed", template=template_prefix, error=type(failure).__name__)

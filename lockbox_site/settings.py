@@ -288,7 +288,13 @@ STORAGES = {
 # A missing picture must not take the decision page down; tests/site proves that every name in use exists.
 WHITENOISE_MANIFEST_STRICT = False
 
-CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+CACHES = {
+    # The limits of the sign-in are counted here. In a cache of its own each web process would allow as many tries
+    # as all of them together may.
+    "default": env.cache_url("CACHE_URL", default="dbcache://lockbox_cache?max_entries=10000"),
+    # django-q2 writes here twice a second; nobody else reads it.
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 
 _mail = env.email_url("EMAIL_URL", default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
@@ -323,6 +329,7 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": False,
     "poll": 0.2,
     "scheduler": False,
+    "cache": "process",
     "label": "Task queue",
 }
 TASK_ATTEMPTS = whole_number("TASK_ATTEMPTS", default=3, least=1, most=5)

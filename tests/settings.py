@@ -20,7 +20,7 @@ os.environ["EMAIL_URL"] = "memorymail://"
 os.environ["LOG_LEVEL"] = "WARNING"
 
 from lockbox_site.settings import *  # noqa: E402,F403
-from lockbox_site.settings import ALLOWED_HOSTS, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
+from lockbox_site.settings import ALLOWED_HOSTS, CACHES, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file and not memory: threads and child processes of a test then see the same database.
@@ -32,4 +32,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_ROOT.mkdir()
 # The manifest exists only after collectstatic.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+# Tests without a database sign nobody in, but they clear the cache.
+CACHES["default"] = CACHES["process"]
 ALLOWED_HOSTS.append("testserver")

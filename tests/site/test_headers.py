@@ -32,32 +32,3 @@ def test_every_page_carries_the_headers(client: Client, address: str) -> None:
 def test_the_sign_in_is_guarded_against_forged_requests() -> None:
     answer = Client(enforce_csrf_checks=True).post("/accounts/login/", {"login": "a@b.example", "password": "x"})
     assert answer.status_code == 403
-
-
-def test_nobody_signs_up(client: Client) -> None:
-    from requests_app.models import Person
-
-    fields = {
-        "email": "new@contoso.example",
-        "password1": "long-enough-for-us",
-        "password2": "long-enough-for-us",
-    }
-    client.post("/accounts/signup/", fields)
-    assert not Person.objects.exists()
-
-
-def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, approver: object) -> None:
-    """The sixth try within five minutes is not looked at, right password or not."""
-
-    def attempt(email: str, password: str) -> bytes:
-        return client.post("/accounts/login/", {"login": email, "password": password}).content
-
-    known, unknown = attempt("approver@contoso.example", "wrong"), attempt("nobody@contoso.example", "wrong")
-    assert known.count(b"errorlist") == unknown.count(b"errorlist")
-    for _ in range(4):
-        attempt("approver@contoso.example", "wrong")
-    answer = client.post(
-        "/accounts/login/", {"login": "approver@contoso.example", "password": "a-password-that-nobody-uses"}
-    )
-    assert answer.status_code != 302
-    assert "_auth_user_id" not in client.session
