@@ -1,21 +1,19 @@
-"""Which connector a service's name stands for."""
+"""Says which connector serves a service; the only place of the connectors that knows the settings."""
 
-from __future__ import annotations
-
-import importlib
 from pathlib import Path
 
 from django.conf import settings
 
 from requests_app.connectors.base import Connector, ConnectorUnavailable
+from requests_app.connectors.folder import Folder
+from requests_app.connectors.maildir import Maildir
 
-KINDS = {"maildir": "requests_app.connectors.maildir.Maildir", "folder": "requests_app.connectors.folder.Folder"}
+KINDS: dict[str, type[Folder] | type[Maildir]] = {Maildir.kind: Maildir, Folder.kind: Folder}
 
 
-def connector_for(name: str) -> Connector:
-    """Return the connector of this name, over the installation's content."""
-    if name not in KINDS:
-        raise ConnectorUnavailable(f"There is no connector {name!r}.")
-    module, _, kind = KINDS[name].rpartition(".")
-    found: Connector = getattr(importlib.import_module(module), kind)(Path(settings.CONTENT_ROOT))
-    return found
+def connector_for(service_connector_name: str) -> Connector:
+    """Return the connector that a service names; raises ConnectorUnavailable where there is none of that name."""
+    kind = KINDS.get(service_connector_name)
+    if kind is None:
+        raise ConnectorUnavailable("The service names a connector that this installation does not have.")
+    return kind(Path(settings.CONTENT_ROOT))

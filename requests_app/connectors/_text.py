@@ -1,0 +1,150 @@
+"""Turns hostile bytes and strings into text that is safe to show, store and put into a header."""
+
+import codecs
+import re
+import unicodedata
+
+# Python's codec registry also holds things that are no charset (zip, rot13) and decoders with quadratic cost
+# (punycode, idna), and looks up unknown names by importing modules. So a sender's charset is looked up here only.
+_CHARSETS = [
+    "utf-8",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "utf-7",
+    "ascii",
+    "iso8859-1",
+    "iso8859-2",
+    "iso8859-3",
+    "iso8859-4",
+    "iso8859-5",
+    "iso8859-6",
+    "iso8859-7",
+    "iso8859-8",
+    "iso8859-9",
+    "iso8859-10",
+    "iso8859-11",
+    "iso8859-13",
+    "iso8859-14",
+    "iso8859-15",
+    "iso8859-16",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+    "cp1257",
+    "cp1258",
+    "cp437",
+    "cp850",
+    "cp866",
+    "cp874",
+    "cp932",
+    "cp936",
+    "cp949",
+    "cp950",
+    "koi8-r",
+    "koi8-u",
+    "mac-roman",
+    "big5",
+    "big5hkscs",
+    "gb2312",
+    "gbk",
+    "gb18030",
+    "euc-jp",
+    "iso2022-jp",
+    "shift-jis",
+    "euc-kr",
+    "iso2022-kr",
+    "johab",
+    "tis-620",
+    "hz",
+]
+_ALIASES = {
+    "usascii": "ascii",
+    "ansix3.41968": "ascii",
+    "unicode11utf7": "utf-7",
+    "latin1": "iso8859-1",
+    "ksc56011987": "cp949",
+    "windows31j": "cp932",
+    "mskanji": "cp932",
+    "xsjis": "cp932",
+    "sjis": "cp932",
+    "macintosh": "mac-roman",
+    "xgbk": "gbk",
+    "gb231280": "gb2312",
+    "iso88598i": "iso8859-8",
+    "iso88596i": "iso8859-6",
+    "hzgb2312": "hz",
+}
+
+
+def _compact(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace("windows125", "cp125")
+
+
+_CODECS = {**{_compact(name): name for name in _CHARSETS}, **_ALIASES}
+_CHARSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+_FILENAME_LENGTH = 150
+
+
+def decode(data: bytes, charset: str = "") -> str:
+    """Decode with the charset that was named, if it is one; else by its byte order mark, UTF-8 or Latin-1."""
+    codec = known_charset(charset)
+    if not codec:
+        codec = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "")
+    if codec:
+        return without_surrogates(data.decode(codec, "replace"))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A multi-byte character that was cut off at the very end says nothing against UTF-8.
+        if error.start >= len(data) - 3 and error.reason == "unexpected end of data":
+            return data.decode("utf-8", "replace")
+        return data.decode("latin-1")
+
+
+def known_charset(name: str) -> str:
+    """Return Python's name of a charset that may be decoded, or an empty string."""
+    return _CODECS.get(_compact(name), "") if _CHARSET_NAME.match(name) else ""
+
+
+def without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which some decoders let through and no encoder takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """Return a header's value as one line: line breaks, tabs and control characters become spaces."""
+    return " ".join("".join(" " if _is_control(char) else char for char in without_surrogates(text)).split())
+
+
+def visible_lines(text: str) -> str:
+    """Return a body with plain line breaks, and with its other control characters made visible."""
+    plain = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
+    return "".join("\ufffd" if _is_control(char) and char not in "\n\t" else char for char in plain)
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Zl", "Zp")
+
+
+def safe_filename(name: str, fallback: str) -> str:
+    """Return the last component of a name that a sender chose, fit for a download; never empty.
+
+    Directions marks go: "invoice\\u202egpj.exe" would otherwise be shown as "invoiceexe.jpg".
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    kept = "".join(char for char in last if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    kept = " ".join(kept.split()).strip(". ")
+    if not kept:
+        return fallback
+    stem, dot, extension = kept.rpartition(".")
+    if not dot or len(extension) > 16:
+        return kept[:_FILENAME_LENGTH]
+    return f"{stem[: _FILENAME_LENGTH - len(extension) - 1]}.{extension}"

@@ -1,0 +1,33 @@
+"""Fixtures of the connectors' tests; none of them needs a database."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.connectors.cases import CASES, Case
+
+
+@pytest.fixture(params=sorted(CASES))
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    """Give each connector in turn, over fresh resources."""
+    return CASES[request.param](tmp_path / "content")
+
+
+@pytest.fixture
+def no_descriptor_left() -> Iterator[None]:
+    """Fail where a test leaves a file or folder open: a long-lived server would run out of them."""
+    before = _open_descriptors()
+    yield
+    assert _open_descriptors() == before
+
+
+def _open_descriptors() -> set[str]:
+    held = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            held.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+        except FileNotFoundError:
+            continue  # the descriptor of this very listing
+    return held
