@@ -1,0 +1,143 @@
+"""Who lives in the demo world. Passwords are made per installation and kept beside its database."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+
+EXCHANGE, SHAREPOINT = "exchange-online", "sharepoint-online"
+PROVIDER_DOMAIN = "provider.example"
+
+
+@dataclass(frozen=True)
+class Character:
+    """`roles` are a tenant's roles, or ("service key", "role") pairs for the provider's people."""
+
+    email: str
+    name: str
+    tenant: str = ""
+    roles: tuple[str, ...] = ()
+    queues: tuple[tuple[str, str], ...] = ()
+    time_zone: str = "UTC"
+    is_staff: bool = False
+
+    @property
+    def side(self) -> str:
+        return "customer" if self.tenant else "provider"
+
+    @property
+    def role_names(self) -> list[str]:
+        if self.is_staff:
+            return ["staff"]
+        return list(dict.fromkeys(self.roles or tuple(role for _service, role in self.queues)))
+
+
+@dataclass(frozen=True)
+class DemoTenant:
+    slug: str
+    name: str
+    plan: str
+    lockbox: bool
+    time_zone: str
+    people: tuple[tuple[str, str, tuple[str, ...]], ...] = field(default=())
+
+
+TENANTS = (
+    DemoTenant(
+        "contoso",
+        "Contoso",
+        "E5",
+        True,
+        "Europe/Berlin",
+        (
+            ("ines.vogel", "Ines Vogel", ("administrator", "member")),
+            ("ada.keller", "Ada Keller", ("approver", "member")),
+            ("alan.fischer", "Alan Fischer", ("approver",)),
+            ("otto.brandt", "Otto Brandt", ("auditor",)),
+            ("mia.weber", "Mia Weber", ("member",)),
+        ),
+    ),
+    DemoTenant(
+        "fabrikam",
+        "Fabrikam",
+        "E5",
+        True,
+        "America/New_York",
+        (
+            ("finn.jacobs", "Finn Jacobs", ("administrator",)),
+            ("frida.olsen", "Frida Olsen", ("approver", "member")),
+            ("fatima.zahra", "Fatima Zahra", ("auditor",)),
+            ("fred.marsh", "Fred Marsh", ("member",)),
+        ),
+    ),
+    DemoTenant(
+        "northwind",
+        "Northwind",
+        "E5",
+        False,
+        "Asia/Tokyo",
+        (
+            ("noah.kim", "Noah Kim", ("administrator",)),
+            ("nils.berg", "Nils Berg", ("approver",)),
+            ("nadia.rossi", "Nadia Rossi", ("auditor",)),
+            ("nora.quinn", "Nora Quinn", ("member",)),
+        ),
+    ),
+)
+
+STAFF = Character(f"stella.okafor@{PROVIDER_DOMAIN}", "Stella Okafor", is_staff=True)
+
+PROVIDER = (
+    Character(
+        f"priya.nair@{PROVIDER_DOMAIN}",
+        "Priya Nair",
+        queues=((EXCHANGE, "engineer"), (SHAREPOINT, "engineer")),
+        time_zone="Europe/Dublin",
+    ),
+    Character(f"erik.lund@{PROVIDER_DOMAIN}", "Erik Lund", queues=((EXCHANGE, "engineer"),)),
+    Character(f"samira.haddad@{PROVIDER_DOMAIN}", "Samira Haddad", queues=((SHAREPOINT, "engineer"),)),
+    Character(
+        f"pat.doyle@{PROVIDER_DOMAIN}",
+        "Pat Doyle",
+        queues=((EXCHANGE, "provider_approver"), (SHAREPOINT, "provider_approver")),
+        time_zone="America/Los_Angeles",
+    ),
+    Character(f"paula.reyes@{PROVIDER_DOMAIN}", "Paula Reyes", queues=((EXCHANGE, "provider_approver"),)),
+)
+
+
+def members() -> list[Character]:
+    """The customers' people, each tenant's administrator first: it is they who bring in the others."""
+    return [
+        Character(f"{login}@{tenant.slug}.example", name, tenant.slug, roles, time_zone=tenant.time_zone)
+        for tenant in TENANTS
+        for login, name, roles in tenant.people
+    ]
+
+
+def everybody() -> list[Character]:
+    return [*members(), *PROVIDER, STAFF]
+
+
+def passwords() -> dict[str, str]:
+    """The passwords of this installation, made when they are first asked for; readable by its owner alone."""
+    path = Path(settings.DATA_DIR) / "demo_people.json"
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    made = {person.email: _password() for person in everybody()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(made, file, indent=1)
+    return made
+
+
+def _password() -> str:
+    """Twenty characters that can be read aloud and typed: about 98 bits."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))

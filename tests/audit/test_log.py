@@ -1,0 +1,298 @@
+"""The log: appended in the caller's transaction or not at all, dense, canonical, and verifiable."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection, transaction
+
+from audit_app import canonical, export, queries, recorder
+from audit_app.models import AuditEntry, ChainHead
+from audit_app.verify import verify
+from requests_app import operations
+from requests_app.errors import StoreUnavailable
+from tests.cast import Cast, events_in, gather
+
+AT = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.UTC)
+
+
+def an_entry(tenant: UUID, **fields: Any) -> recorder.Witnessed:
+    defaults: dict[str, Any] = {
+        "tenant_id": tenant,
+        "event": "thing.done",
+        "door": "test",
+        "actor": {"kind": "system", "id": None, "name": "tester", "side": "system", "email": ""},
+        "subject_type": "thing",
+        "subject_id": "1",
+    }
+    return recorder.Witnessed(**{**defaults, **fields})
+
+
+# --- Bytes -----------------------------------------------------------------------------------------------
+
+
+def test_canonical_bytes_are_those_of_rfc_8785() -> None:
+    """The example of RFC 8785, section 3.2.2, as far as this log's values go: strings, integers, literals."""
+    record = {"string": "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/", "literals": [None, True, False], "number": 333}
+    expected = '{"literals":[null,true,false],"number":333,"string":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+    assert canonical.encode(record) == expected.encode()
+
+
+def test_a_leaf_is_hashed_as_rfc_6962_says() -> None:
+    """The leaf of the empty entry and of one byte: the first two standard inputs of certificate transparency."""
+    assert canonical.leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    assert canonical.leaf_hash(b"\x00").hex() == "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
+
+
+def test_equal_instants_have_equal_bytes_in_every_zone() -> None:
+    east = AT.astimezone(dt.timezone(dt.timedelta(hours=9)))
+    assert canonical.instant(AT) == canonical.instant(east) == "2026-11-25T14:05:00.000000Z"
+
+
+# --- Appending -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_recorded_outside_a_transaction() -> None:
+    with pytest.raises(recorder.NotInTransaction):
+        recorder.record([an_entry(uuid4())], at=AT)
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_leaves_with_the_change_that_is_rolled_back() -> None:
+    tenant = uuid4()
+    with transaction.atomic():
+        recorder.record([an_entry(tenant)], at=AT)
+        transaction.set_rollback(True)
+    assert not AuditEntry.objects.exists()
+    with transaction.atomic():
+        (row,) = recorder.record([an_entry(tenant)], at=AT)
+    assert row.seq == 0
+
+
+@pytest.mark.django_db
+def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
+    one, two = uuid4(), uuid4()
+    rows = recorder.record([an_entry(one), an_entry(two), an_entry(one), an_entry(one)], at=AT)
+    assert [row.seq for row in rows] == [0, 0, 1, 2]
+    assert (queries.size(one), queries.size(two)) == (3, 1)
+
+
+@pytest.mark.django_db
+def test_time_never_goes_back_in_a_log() -> None:
+    tenant = uuid4()
+    recorder.record([an_entry(tenant)], at=AT)
+    (row,) = recorder.record([an_entry(tenant)], at=AT - dt.timedelta(hours=1))
+    assert row.at == AT
+    assert recorder.last_instant(tenant) == AT
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("statement", ["UPDATE audit_app_auditentry SET seq = 9", "DELETE FROM audit_app_auditentry"])
+def test_the_database_refuses_to_change_or_delete_an_entry(statement: str) -> None:
+    tenant = uuid4()
+    with transaction.atomic():
+        recorder.record([an_entry(tenant)], at=AT)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+    assert verify(tenant).is_good
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_operation_refuses_to_run_inside_somebody_elses_transaction() -> None:
+    cast = gather()
+    row = cast.submitted()
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        operations.withdraw(row.pk, actor=cast.as_("priya"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_PROVIDER"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_the_entry_cannot_be_written_the_act_fails_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    cast = gather()
+    row = cast.confirmed()
+    before = events_in(cast.contoso)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise DatabaseError("disk full")
+
+    monkeypatch.setattr(recorder, "record", refuse)
+    with pytest.raises(StoreUnavailable):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    assert not hasattr(row, "grant")
+    assert events_in(cast.contoso) == before
+
+
+# --- Verifying -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log(db: None) -> UUID:
+    tenant = uuid4()
+    recorder.record([an_entry(tenant, subject_id=str(index)) for index in range(40)], at=AT)
+    return tenant
+
+
+def _tamper(statement: str, *values: object) -> None:
+    """Somebody with the database in hands: triggers aside, a change, triggers back."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE audit_app_auditentry DISABLE TRIGGER USER")
+            cursor.execute(statement, values)
+            cursor.execute("ALTER TABLE audit_app_auditentry ENABLE TRIGGER USER")
+        else:
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            triggers = cursor.fetchall()
+            for name, _sql in triggers:
+                cursor.execute(f"DROP TRIGGER {name}")
+            cursor.execute(statement, values)
+            for _name, sql in triggers:
+                cursor.execute(sql)
+
+
+def test_a_log_that_nobody_touched_is_good(log: UUID) -> None:
+    verdict = verify(log)
+    assert (verdict.is_good, verdict.size) == (True, 40)
+
+
+@pytest.mark.parametrize(
+    ("statement", "first_bad"),
+    [
+        ("UPDATE audit_app_auditentry SET event = 'thing.undone' WHERE seq = 17", 17),
+        ("UPDATE audit_app_auditentry SET actor_name = 'somebody' WHERE seq = 5", 5),
+        ("UPDATE audit_app_auditentry SET door = 'x' WHERE seq = 0", 0),
+        ("UPDATE audit_app_auditentry SET subject_id = '9' WHERE seq = 39", 39),
+        ("DELETE FROM audit_app_auditentry WHERE seq = 20", 20),
+        ("DELETE FROM audit_app_auditentry WHERE seq >= 38", 38),
+        ("UPDATE audit_app_auditentry SET seq = 400 WHERE seq = 3", 3),
+        ("UPDATE audit_app_chainhead SET size = 39", 39),
+        ("UPDATE audit_app_chainhead SET size = 41", 40),
+    ],
+)
+def test_a_change_names_the_first_bad_entry(log: UUID, statement: str, first_bad: int) -> None:
+    _tamper(statement)
+    flaw = verify(log).flaw
+    assert flaw is not None
+    assert flaw.seq == first_bad
+
+
+def test_any_changed_byte_of_the_evidence_is_found(log: UUID) -> None:
+    chance = random.Random(20261125)
+    for _ in range(30):
+        seq = chance.randrange(40)
+        body = bytearray(AuditEntry.objects.get(tenant_id=log, seq=seq).canonical)
+        original = bytes(body)
+        body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
+        _tamper("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = %s", bytes(body), seq)
+        flaw = verify(log).flaw
+        assert flaw is not None
+        assert flaw.seq == seq
+        _tamper("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = %s", original, seq)
+    assert verify(log).is_good
+
+
+def test_bytes_and_hash_changed_together_disagree_with_the_columns(log: UUID) -> None:
+    body = bytes(AuditEntry.objects.get(tenant_id=log, seq=8).canonical).replace(b"thing.done", b"thing.gone")
+    _tamper(
+        "UPDATE audit_app_auditentry SET canonical = %s, leaf_hash = %s WHERE seq = 8",
+        body,
+        canonical.leaf_hash(body),
+    )
+    flaw = verify(log).flaw
+    assert flaw is not None
+    assert (flaw.seq, "column event" in flaw.why) == (8, True)
+
+
+def test_the_command_says_good_and_exits_zero(log: UUID, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("verify_audit")
+    out = capsys.readouterr().out
+    assert f"{log}         40 entries  good" in out
+    assert "1 logs, 0 bad" in out
+
+
+def test_the_command_names_the_bad_entry_and_exits_one(log: UUID, capsys: pytest.CaptureFixture[str]) -> None:
+    _tamper("DELETE FROM audit_app_auditentry WHERE seq = 20")
+    with pytest.raises(SystemExit) as end:
+        call_command("verify_audit", tenant=log)
+    assert end.value.code == 1
+    assert "BAD" in capsys.readouterr().out
+
+
+# --- Reading and taking away -----------------------------------------------------------------------------
+
+
+def test_pages_follow_each_other_without_a_gap(log: UUID) -> None:
+    seen: list[int] = []
+    before = None
+    while page := queries.page(log, queries.Filter(), before=before, limit=7):
+        seen += [entry.seq for entry in page]
+        before = page[-1].seq
+    assert seen == list(range(39, -1, -1))
+
+
+@pytest.mark.parametrize("cell", ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell: str) -> None:
+    assert export.neutral(cell).startswith("'")
+
+
+@pytest.mark.parametrize("cell", ["plain", "a=b", "", "1-2", "x\ty"])
+def test_other_cells_stay_as_they_are(cell: str) -> None:
+    assert export.neutral(cell) == cell
+
+
+@pytest.mark.django_db
+def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
+    tenant = uuid4()
+    hostile = {
+        "kind": "person",
+        "id": str(uuid4()),
+        "name": '=cmd|"/c calc"!A1',
+        "side": "customer",
+        "email": "a@b.example",
+    }
+    recorder.record([an_entry(tenant, actor=hostile, detail={"comment": 'two\r\nlines, "quoted"'})], at=AT)
+    text = "".join(export.csv_lines(queries.in_order(tenant)))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert text.count("\r\n") == 2
+    assert rows[0]["actor"] == '\'=cmd|"/c calc"!A1'
+    assert json.loads(rows[0]["detail"]) == {"comment": 'two\r\nlines, "quoted"'}
+
+
+@pytest.mark.django_db
+def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
+    lines = list(export.json_lines(queries.in_order(log)))
+    assert len(lines) == 40
+    for index, line in enumerate(lines):
+        said = json.loads(line)
+        assert said["index"] == index
+        assert canonical.leaf_hash(canonical.encode(said["entry"])).hex() == said["leaf_hash"]
+
+
+@pytest.mark.django_db
+def test_a_line_separator_in_a_comment_keeps_one_event_on_one_line() -> None:
+    tenant = uuid4()
+    recorder.record([an_entry(tenant, detail={"comment": "a\u2028b\u2029c\u0085d"})], at=AT)
+    (line,) = export.json_lines(queries.in_order(tenant))
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.django_db
+def test_deleting_a_person_leaves_the_evidence(cast: Cast) -> None:
+    operations.switch_off_person(cast.erik.pk, actor=cast.as_("stella"))
+    before = AuditEntry.objects.count()
+    cast.erik.queue_assignments.all().delete()
+    cast.erik.delete()
+    assert AuditEntry.objects.count() == before
+    assert ChainHead.objects.count() == 1
