@@ -115,8 +115,8 @@ def _outbox(at: dt.datetime) -> Check:
     """Report how long the oldest message has been due; one that waits for its next attempt is not late."""
     from requests_app.models import OutboxMessage
 
-    due = OutboxMessage.objects.filter(state="waiting", next_attempt_at__lte=at)
-    oldest = due.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    waiting = OutboxMessage.objects.filter(state="waiting")
+    oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
     most = settings.OUTBOX_MAX_AGE_SECONDS
     return {"ok": age <= most, "age_seconds": age, "limit_seconds": most}
