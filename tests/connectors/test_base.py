@@ -1,0 +1,90 @@
+"""What a page may show in place, and names fit for a download."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_app.connectors._text import decode, known_charset, one_line, safe_filename
+from requests_app.connectors.base import render_hint
+
+
+@pytest.mark.parametrize(
+    ("media_type", "hint"),
+    [
+        ("text/plain", "text"),
+        ("Text/Plain; charset=utf-8", "text"),
+        ("text/csv", "text"),
+        ("application/json", "text"),
+        ("image/png", "image"),
+        ("image/jpeg", "image"),
+        ("image/svg+xml", "download"),
+        ("text/html", "download"),
+        ("application/xhtml+xml", "download"),
+        ("text/xml", "download"),
+        ("text/javascript", "download"),
+        ("application/pdf", "download"),
+        ("message/rfc822", "download"),
+        ("", "download"),
+        ("image/png\x00text/html", "download"),
+    ],
+)
+def test_only_what_is_known_to_be_harmless_is_shown_in_place(media_type: str, hint: str) -> None:
+    assert render_hint(media_type) == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("invoice.pdf", "invoice.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\a\\invoice.pdf", "invoice.pdf"),
+        ("invoice\u202egpj.exe", "invoicegpj.exe"),
+        ('a\r\nSet-Cookie: x="1".txt', 'aSet-Cookie: x="1".txt'),
+        ("..", "fallback.bin"),
+        ("", "fallback.bin"),
+        (". .", "fallback.bin"),
+        ("x" * 500 + ".pdf", "x" * 146 + ".pdf"),
+        ("x" * 500, "x" * 150),
+    ],
+)
+def test_a_file_name_from_a_stranger_is_one_harmless_component(name: str, expected: str) -> None:
+    assert safe_filename(name, "fallback.bin") == expected
+
+
+@pytest.mark.parametrize("name", ["zip", "rot13", "hex", "punycode", "idna", "unicode_escape", "undefined", "../../x",
+                                  "mbcs", "base64", "a\x00b", "x" * 500, "utf-8\n"])  # fmt: skip
+def test_what_is_no_charset_is_not_looked_up(name: str) -> None:
+    assert known_charset(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("ISO-8859-1", "é".encode("latin-1")),
+        ("iso_8859-15", "é€".encode("iso8859-15")),
+        ("Windows-1252", "é€".encode("cp1252")),
+        ("UTF8", "é€".encode()),
+        ("ISO-2022-JP", "日本".encode("iso2022_jp")),
+        ("Shift_JIS", "日本".encode("shift_jis")),
+        ("GB2312", "中国".encode("gb2312")),
+        ("KOI8-R", "Привет".encode("koi8-r")),
+        ("utf-16le", "é€".encode("utf-16-le")),
+    ],
+)
+def test_the_charsets_of_real_mail_are_decoded(name: str, data: bytes) -> None:
+    assert known_charset(name)
+    assert "\ufffd" not in decode(data, name)
+    assert decode(data, name) == data.decode(name)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["", "utf-7", "utf-16", "hz", "iso-2022-kr", "johab", "utf-32", "x"]))
+def test_whatever_was_decoded_can_be_encoded(data: bytes, charset: str) -> None:
+    decode(data, charset).encode("utf-8")
+
+
+@given(st.text())
+def test_a_header_value_is_one_line_without_control_characters(text: str) -> None:
+    line = one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert not any(char < " " or char == "\x7f" for char in line)
+    line.encode("utf-8")
