@@ -71,6 +71,12 @@ function tickClosing(at) {
   }
 }
 
+// The server says that a window ended before its time, by an event in the answer to a poll.
+function closeNow() {
+  for (const element of document.querySelectorAll("[data-closes-at]")) element.dataset.closesAt = new Date(0).toISOString();
+  tick();
+}
+
 function tick() {
   const at = now();
   tickClosing(at);
@@ -84,3 +90,4 @@ setInterval(tick, 1000);
 document.addEventListener("visibilitychange", tick);
 window.addEventListener("pageshow", tick);
 document.addEventListener("htmx:afterSwap", tick);
+document.addEventListener("lockbox:closed", closeNow);

@@ -1,0 +1,87 @@
+"""The sign-in pages: our layout, no inline code, and answers that tell a stranger nothing."""
+
+import re
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from requests_app import clock
+from requests_app.models import Person
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def ana(db: None) -> Person:
+    person = Person(email="ana@contoso.example", name="Ana Torres", side="customer", created_at=clock.now())
+    person.set_password(PASSWORD)
+    person.save()
+    return person
+
+
+def is_ours(html: str) -> bool:
+    return 'class="entrance"' in html and "<main" in html and not re.search(r"\sstyle=|<style", html)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "name",
+    [
+        "account_login",
+        "account_signup",
+        "account_inactive",
+        "account_reset_password",
+        "account_reset_password_done",
+        "account_reset_password_from_key_done",
+    ],
+)
+def test_a_page_before_the_sign_in_has_our_layout(client: Client, name: str) -> None:
+    assert is_ours(client.get(reverse(name)).content.decode())
+
+
+@pytest.mark.parametrize(
+    "name", ["account_reauthenticate", "account_change_password", "account_logout", "account_email"]
+)
+def test_a_page_behind_the_sign_in_has_our_layout(client: Client, ana: Person, name: str) -> None:
+    client.post(reverse("account_login"), {"login": ana.email, "password": PASSWORD})
+    assert is_ours(client.get(reverse(name)).content.decode())
+
+
+def test_a_wrong_password_is_said_in_the_summary(client: Client, ana: Person) -> None:
+    html = client.post(reverse("account_login"), {"login": ana.email, "password": "wrong"}).content.decode()
+    assert 'class="problem form-errors" role="alert"' in html
+    assert PASSWORD not in html
+
+
+def test_signing_out_takes_a_post(client: Client, ana: Person) -> None:
+    client.post(reverse("account_login"), {"login": ana.email, "password": PASSWORD})
+    client.get(reverse("account_logout"))
+    assert "_auth_user_id" in client.session
+    client.post(reverse("account_logout"))
+    assert "_auth_user_id" not in client.session
+
+
+def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: Person) -> None:
+    client.post(reverse("account_reset_password"), {"email": ana.email})
+    [message] = mail.outbox
+    assert message.subject.endswith("Set a new password")
+    path = re.search(r"https?://[^/\s]+(/\S+)", message.body)
+    assert path
+    form = client.get(path[1], follow=True)
+    assert "Choose a new password" in form.content.decode()
+    new = {"password1": "another horse 4711 xyz", "password2": "another horse 4711 xyz"}
+    done = client.post(form.request["PATH_INFO"], new, follow=True)
+    assert "Your password is changed" in done.content.decode()
+    again = Client().get(path[1], follow=True)
+    assert "This link no longer works" in again.content.decode()
+
+
+def test_a_reset_for_a_stranger_looks_the_same_and_sends_nothing(client: Client, ana: Person) -> None:
+    known = client.post(reverse("account_reset_password"), {"email": ana.email}, follow=True)
+    mail.outbox.clear()
+    stranger = client.post(reverse("account_reset_password"), {"email": "nobody@contoso.example"}, follow=True)
+    assert mail.outbox == []
+    assert stranger.status_code == known.status_code
+    assert stranger.redirect_chain == known.redirect_chain
