@@ -43,18 +43,30 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 
 
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What was looked at under each grant: {"opened": distinct items, "resources": in how many, "listed": names}."""
+    """What was looked at under each grant, for `sentences.summary`.
+
+    {"opened": distinct items, "resources": in how many, "listed": names, "kinds": {kind: (items, resources)}}
+    """
     kinds = ContentAccess.Kind
+    found: dict[UUID, dict[str, Any]] = {
+        pk: {"opened": 0, "resources": 0, "listed": 0, "kinds": {}} for pk in grant_ids
+    }
     rows = (
         ContentAccess.objects.filter(grant__in=grant_ids)
         .order_by()
-        .values("grant_id")
+        # By resource: two libraries may each hold a document of the same name.
+        .values("grant_id", "resource_id", "resource__kind")
         .annotate(
             opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
-            resources=Count("resource_id", filter=Q(kind=kinds.OPENED), distinct=True),
             listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
         )
     )
-    found = {row["grant_id"]: row for row in rows}
-    nothing = {"opened": 0, "resources": 0, "listed": 0}
-    return {grant_id: found.get(grant_id, nothing) for grant_id in grant_ids}
+    for row in rows:
+        seen = found[row["grant_id"]]
+        seen["listed"] += row["listed"]
+        if row["opened"]:
+            items, places = seen["kinds"].get(row["resource__kind"], (0, 0))
+            seen["kinds"][row["resource__kind"]] = (items + row["opened"], places + 1)
+            seen["opened"] += row["opened"]
+            seen["resources"] += 1
+    return found

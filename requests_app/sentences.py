@@ -1,0 +1,160 @@
+"""The sentences that people decide by, each made in one place, so that page, preview and mail say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app.models import AccessRequest, Level, Person, Resource
+from requests_app.templatetags._text import is_mixed_script
+from requests_app.templatetags._times import duration_words
+
+#: How many resources a sentence names, and how much of the reason it repeats.
+NAMED, REASON_CHARS = 3, 160
+
+_Words = Callable[[int], str]
+
+_READ: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("read messages in %(n)d mailbox", "read messages in %(n)d mailboxes", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "read documents in %(n)d document library", "read documents in %(n)d document libraries", n
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext("read records in %(n)d database", "read records in %(n)d databases", n),
+}
+_NAMES: dict[str, _Words] = {
+    # A mailbox's list shows more than names, and whoever says yes must know that.
+    Resource.Kind.MAILBOX: lambda n: ngettext(
+        "see the senders, dates and subjects of messages in %(n)d mailbox",
+        "see the senders, dates and subjects of messages in %(n)d mailboxes",
+        n,
+    ),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "see the names of documents in %(n)d document library",
+        "see the names of documents in %(n)d document libraries",
+        n,
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext(
+        "see the names of records in %(n)d database", "see the names of records in %(n)d databases", n
+    ),
+}
+_COUNTED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d mailbox", "%(n)d mailboxes", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document library", "%(n)d document libraries", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d database", "%(n)d databases", n),
+}
+_OPENED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message read", "%(n)d messages read", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document read", "%(n)d documents read", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record read", "%(n)d records read", n),
+}
+
+
+def asks(access_request: AccessRequest) -> str:
+    """Who wants what, for how long and why, in one sentence; plain text, to be shown with `visible_line`.
+
+    Reads `scope__resource` and `requested_by`: prefetch them where there are many.
+    """
+    return wants(
+        engineer=access_request.requested_by,
+        resources=_resources(access_request),
+        level=access_request.level,
+        window_for=access_request.window_for,
+        justification=access_request.justification,
+    )
+
+
+def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window_for: int, justification: str) -> str:
+    """The same sentence for what has not been submitted yet."""
+    return _("%(who)s, engineer, %(provider)s wants to %(act)s for %(time)s, because: “%(reason)s”") % {
+        "who": _name(engineer),
+        "provider": settings.PROVIDER_NAME,
+        "act": reading(level, resources),
+        "time": duration_words(window_for),
+        "reason": _first_line(justification),
+    }
+
+
+def reading(level: str, resources: Iterable[Resource]) -> str:
+    """ "read messages in 1 mailbox (finance@contoso.example)"; of several kinds, one part for each."""
+    words = _READ if level == Level.READ else _NAMES
+    parts = []
+    for kind, names in _by_kind(resources).items():
+        said = words[kind](len(names)) % {"n": len(names)}
+        parts.append(_("%(act)s (%(names)s)") % {"act": said, "names": _listed(names)})
+    return _joined(parts)
+
+
+def amount(resources: Iterable[Resource]) -> str:
+    """ "1 mailbox and 2 document libraries"."""
+    return _joined([_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(resources).items()])
+
+
+def button(access_request: AccessRequest) -> str:
+    """The words on the button that says yes: "Approve 2 hours of read access to 1 mailbox"."""
+    values = {"time": duration_words(access_request.window_for), "what": amount(_resources(access_request))}
+    if access_request.level == Level.READ:
+        return _("Approve %(time)s of read access to %(what)s") % values
+    return _("Approve %(time)s of names-only access to %(what)s") % values
+
+
+def summary(seen: Mapping[str, Any]) -> str:
+    """ "3 messages read, in 1 mailbox", or "nothing was opened".
+
+    `seen` is one value of `queries.access.seen_resources`; its `kinds` maps a kind of resource to the number of items
+    that were opened, and of resources that held them.
+    """
+    parts = []
+    for kind, (items, places) in sorted(seen["kinds"].items()):
+        what, where = _OPENED[kind](items) % {"n": items}, _COUNTED[kind](places) % {"n": places}
+        parts.append(_("%(what)s, in %(where)s") % {"what": what, "where": where})
+    return _joined(parts) or _("nothing was opened")
+
+
+def listed(seen: Mapping[str, Any]) -> str:
+    """ "12 names were listed", or nothing where none were."""
+    n = seen["listed"]
+    return ngettext("%(n)d name was listed", "%(n)d names were listed", n) % {"n": n} if n else ""
+
+
+def _resources(access_request: AccessRequest) -> list[Resource]:
+    return [line.resource for line in access_request.scope.all()]
+
+
+def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
+    """Names by kind, kinds in the order in which they were asked for."""
+    found: dict[str, list[str]] = {}
+    for resource in resources:
+        found.setdefault(str(resource.kind), []).append(resource.name)
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - NAMED
+    if more <= 0:
+        return ", ".join(names)
+    return ngettext("%(names)s and %(n)d more", "%(names)s and %(n)d more", more) % {
+        "names": ", ".join(names[:NAMED]),
+        "n": more,
+    }
+
+
+def _joined(parts: list[str]) -> str:
+    # Translators: joins the last two of several things: "1 mailbox and 2 document libraries".
+    return str(get_text_list(parts, _("and")))
+
+
+def _name(person: Person) -> str:
+    if is_mixed_script(person.name):
+        return _("%(name)s (letters of different alphabets in this name)") % {"name": person.name}
+    return person.name
+
+
+def _first_line(text: str) -> str:
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
+    return line if len(line) <= REASON_CHARS else f"{line[: REASON_CHARS - 1].rstrip()}…"

@@ -1,0 +1,111 @@
+"""The sentences that people decide by."""
+
+from __future__ import annotations
+
+import pytest
+
+from requests_app import sentences
+from requests_app.models import AccessRequest, ContentAccess, Person, Resource
+from requests_app.queries import access
+from tests.cast import Cast
+
+
+def _row(cast: Cast, **fields: object) -> AccessRequest:
+    return AccessRequest.objects.get(pk=cast.submitted(**fields).pk)
+
+
+def _things(*kinds: str) -> list[Resource]:
+    return [Resource(kind=kind, name=f"{kind} {n}") for n, kind in enumerate(kinds, 1)]
+
+
+def test_the_sentence_says_who_wants_what_how_long_and_why(cast: Cast) -> None:
+    assert sentences.asks(_row(cast)) == (
+        "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours, "
+        "because: “The invoices of November are missing from the mailbox's index; nothing else shows why.”"
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "kinds", "words"),
+    [
+        ("read", ["mailbox", "mailbox"], "read messages in 2 mailboxes (mailbox 1, mailbox 2)"),
+        (
+            "names",
+            ["mailbox"],
+            "see the senders, dates and subjects of messages in 1 mailbox (mailbox 1)",
+        ),
+        (
+            "names",
+            ["library", "library"],
+            "see the names of documents in 2 document libraries (library 1, library 2)",
+        ),
+        (
+            "read",
+            ["library", "mailbox"],
+            "read documents in 1 document library (library 1) and read messages in 1 mailbox (mailbox 2)",
+        ),
+        ("read", ["database"] * 5, "read records in 5 databases (database 1, database 2, database 3 and 2 more)"),
+    ],
+)
+def test_the_level_is_said_in_words_that_fit_the_kind(level: str, kinds: list[str], words: str) -> None:
+    assert sentences.reading(level, _things(*kinds)) == words
+
+
+def test_every_kind_of_resource_has_its_words() -> None:
+    for kind in Resource.Kind.values:
+        for level in ("read", "names"):
+            assert sentences.reading(level, _things(kind))
+        assert sentences.amount(_things(kind)).startswith("1 ")
+        assert sentences.summary({"kinds": {kind: (1, 1)}}).endswith(sentences.amount(_things(kind)))
+
+
+def test_a_long_reason_is_cut_and_only_its_first_line_is_said() -> None:
+    someone = Person(name="Priya N.")
+    said = sentences.wants(
+        engineer=someone,
+        resources=_things("mailbox"),
+        level="read",
+        window_for=1800,
+        justification="\n" + "x" * 400 + "\nsecond line",
+    )
+    assert said.endswith("x…”")
+    assert "second" not in said
+    assert len(said) < 300
+
+
+def test_a_name_of_mixed_alphabets_is_marked_in_the_sentence() -> None:
+    someone = Person(name="P\u0440iya N.")
+    said = sentences.wants(
+        engineer=someone, resources=_things("mailbox"), level="read", window_for=1800, justification="Because."
+    )
+    assert "letters of different alphabets" in said
+
+
+def test_the_button_names_the_act(cast: Cast) -> None:
+    assert sentences.button(_row(cast)) == "Approve 2 hours of read access to 1 mailbox"
+    row = _row(cast, level="names", window_for=1800)
+    assert sentences.button(row) == "Approve 30 minutes of names-only access to 1 mailbox"
+
+
+def test_what_was_seen_is_counted_by_item_and_by_resource(cast: Cast) -> None:
+    grant = cast.opened()
+    other = cast.resource(name="legal")
+    looks = [(cast.resource(), "a"), (cast.resource(), "a"), (cast.resource(), "b"), (other, "a")]
+    for resource, item in looks:
+        ContentAccess.objects.create(
+            tenant=cast.contoso, grant=grant, resource=resource, kind="opened", item_id=item, at=grant.opens_at
+        )
+    ContentAccess.objects.create(
+        tenant=cast.contoso, grant=grant, resource=other, kind="listed", count=12, at=grant.opens_at
+    )
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    assert (seen["opened"], seen["resources"], seen["listed"]) == (3, 2, 12)
+    assert sentences.summary(seen) == "1 document read, in 1 document library and 2 messages read, in 1 mailbox"
+    assert sentences.listed(seen) == "12 names were listed"
+
+
+def test_nothing_seen_is_said_so(cast: Cast) -> None:
+    grant = cast.opened()
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    assert sentences.summary(seen) == "nothing was opened"
+    assert sentences.listed(seen) == ""
