@@ -29,8 +29,9 @@ def clone(tmp_path: Path) -> Path:
     return place
 
 
-def run(script: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([script], env=bare_environment(**environment), capture_output=True, text=True, timeout=50)
+def run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    bare = bare_environment(**environment)
+    return subprocess.run([script, *words], env=bare, capture_output=True, text=True, timeout=50)
 
 
 def a_python(place: Path, body: str) -> str:
@@ -181,3 +182,36 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
             return
         time.sleep(0.1)
     pytest.fail("the server still runs")
+
+
+@pytest.fixture
+def without_chromium(clone: Path, tmp_path: Path) -> Path:
+    """A directory of tools in which no browser is, whoever asks is root, and packages can't be fetched."""
+    fake_environment(clone, tmp_path / "pip.log")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "dirname", "mkdir", "rm", "cksum", "cat", "grep", "tail", "env"):
+        (tools / tool).symlink_to(shutil.which(tool) or "")
+    a_python(tools / "id", "echo 0")
+    a_python(tools / "playwright", "exit 1")
+    return tools
+
+
+def test_a_missing_browser_is_installed_from_the_distribution(clone: Path, without_chromium: Path) -> None:
+    asked = without_chromium / "asked"
+    chromium = without_chromium / "chromium"
+    a_python(
+        without_chromium / "apt-get",
+        f'echo "$@" >>{asked}; [ "$1" = update ] || {shutil.which("cp")} {without_chromium}/id {chromium}',
+    )
+    done = run(clone / "bin" / "test", "browser", PATH=str(without_chromium))
+    assert asked.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium"]
+    assert "there is no Chromium" not in done.stderr
+
+
+def test_a_browser_that_can_not_be_had_is_one_line_and_a_failure(clone: Path, without_chromium: Path) -> None:
+    a_python(without_chromium / "apt-get", "exit 100")
+    done = run(clone / "bin" / "test", "browser", PATH=str(without_chromium))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("browser: there is no Chromium, and none could be installed.")
+    assert done.stdout.splitlines()[-1].strip("= ") == "1 failed in 0.00s"
