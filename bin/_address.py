@@ -14,7 +14,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 def why_not(host: str, port: int) -> str:
     """Return why nothing can listen there, or ""."""
     try:
-        family, kind, _protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # `localhost` means two addresses; the server takes the one of IPv4.
+        family, kind, _protocol, _name, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         with socket.socket(family, kind) as probe:
             # As the server does: a port whose last connection is still fading away counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
