@@ -143,6 +143,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "lockbox_site.context.site",
+                "requests_app.web.context.page",
             ]
         },
     }

@@ -1,0 +1,205 @@
+"""Access requests as lists: what waits for somebody, and the searchable list of all, in pages by cursor.
+
+Every read walks an index in its own order and stops early. Where a list runs over several tenants, queues or states,
+each is one such walk, and the walks are merged here: a database that is given them all at once sorts every row.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import Malformed
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Decision, Service, Tenant, Ticket
+from requests_app.models.access import AccessRequestQuerySet
+
+#: What one line of a list shows of an access request.
+_LINE = ("tenant", "service", "ticket", "requested_by", "grant")
+PAGE = 25
+#: A menu need not tell 100 from 100,000, and counting the latter would cost every page.
+COUNTED = 100
+
+
+def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
+    """What this person may decide now, one queryset for each tenant or queue in which they are an approver."""
+    if actor.side is Side.CUSTOMER:
+        role, column, held, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
+    else:
+        role, column, held, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
+    decided = Decision.objects.filter(access_request=OuterRef("pk"), decider_human=actor.human)
+    rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)
+    rows = rows.exclude(requester_human=actor.human).exclude(Exists(decided))
+    return [rows.filter(**{column: key}) for key in sorted(key for key, roles in held.items() if role in roles)]
+
+
+def count_waiting_for(actor: Actor, *, at: datetime) -> int:
+    """How many that are, counted up to COUNTED."""
+    left = COUNTED
+    for rows in waiting_for(actor, at=at):
+        left -= rows[:left].count() if left else 0
+    return COUNTED - left
+
+
+def waiting(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """What this person may decide now, the oldest deadline first."""
+    return _whole(_merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit))
+
+
+# --- The list ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What the list shows: `group` is a key of GROUPS; `tenants` is None where it does not matter."""
+
+    group: str = ""
+    service_id: UUID | None = None
+    tenant_ids: tuple[UUID, ...] | None = None
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the list: the row at which a page ended, and on which side of it the next one lies."""
+
+    value: datetime
+    pk: UUID
+    is_older: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.value.isoformat()}~{self.pk}"
+
+    @classmethod
+    def read(cls, text: str, *, is_older: bool) -> Cursor:
+        """Raise Malformed for what is no place in the list."""
+        value, _, pk = text.partition("~")
+        try:
+            cursor = cls(datetime.fromisoformat(value), UUID(pk), is_older)
+        except ValueError:
+            raise Malformed from None
+        if cursor.value.tzinfo is None:
+            raise Malformed
+        return cursor
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: list[AccessRequest]
+    newer: Cursor | None = None
+    older: Cursor | None = None
+
+
+def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
+    """One page, newest first. A row whose time ran out is found under what it is, though no sweep has run."""
+    if search.reference:
+        return Page(_whole(_by_reference(actor, search)))
+    streams, column = _streams(actor, search, at)
+    forward = cursor is None or cursor.is_older
+    if cursor is not None:
+        streams = [rows.filter(_beyond(cursor, column)) for rows in streams]
+    found = _whole(_merged(streams, column, descending=forward, limit=limit + 1))
+    more, found = len(found) > limit, found[:limit]
+    if not forward:
+        found.reverse()
+    if not found:
+        return Page([])
+    first, last = found[0], found[-1]
+    newer = Cursor(getattr(first, column), first.pk, False) if (more if not forward else cursor) else None
+    older = Cursor(getattr(last, column), last.pk) if (more if forward else cursor) else None
+    return Page(found, newer, older)
+
+
+def services(actor: Actor) -> list[Service]:
+    """The services to choose among: a queue's own, or all of them."""
+    return list(Service.objects.visible_to(actor).order_by("name"))
+
+
+def tenants_named(actor: Actor, words: str, *, limit: int = 10) -> tuple[UUID, ...]:
+    """The tenants whose name begins like this; the provider has too many to choose from a list."""
+    rows = Tenant.objects.visible_to(actor).filter(name__istartswith=words)
+    return tuple(rows.order_by("name").values_list("pk", flat=True)[:limit])
+
+
+#: Each group of the list: the states that make it up, and whether their time must have run out.
+GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
+    "waiting": ((State.PENDING_PROVIDER, False), (State.PENDING_CUSTOMER, False)),
+    "open": ((State.OPEN, False),),
+    "closed": ((State.CLOSED, None), (State.OPEN, True)),
+    "denied": ((State.DENIED, None),),
+    "withdrawn": ((State.WITHDRAWN, None),),
+    "expired": ((State.EXPIRED, None), (State.PENDING_PROVIDER, True), (State.PENDING_CUSTOMER, True)),
+}
+
+
+def _streams(actor: Actor, search: Search, at: datetime) -> tuple[list[AccessRequestQuerySet], str]:
+    """The walks that make up a list, and the column along which they walk; each pair has its index."""
+    rows = AccessRequest.objects.visible_to(actor)
+    if search.service_id:
+        rows = rows.filter(service=search.service_id)
+    tenant_ids = search.tenant_ids
+    if tenant_ids is None and actor.side is Side.CUSTOMER:
+        tenant_ids = tuple(sorted(actor.tenant_ids))
+    if tenant_ids is not None:
+        keyed = [rows.filter(tenant=pk) for pk in tenant_ids]
+    else:
+        keyed = [rows.filter(service=pk) for pk in _queues(actor, search)]
+    if tenant_ids is not None and not search.group:
+        return keyed, "submitted_at"
+    parts = GROUPS[search.group] if search.group else tuple((state, None) for state in State)
+    return [_in_part(some, state, late, at) for some in keyed for state, late in parts], "decide_by"
+
+
+def _in_part(rows: AccessRequestQuerySet, state: State, late: bool | None, at: datetime) -> AccessRequestQuerySet:
+    rows = rows.filter(state=state)
+    if late is None:
+        return rows
+    until = "grant__closes_at" if state is State.OPEN else "decide_by"
+    return rows.filter(**{f"{until}__lte" if late else f"{until}__gt": at})
+
+
+def _queues(actor: Actor, search: Search) -> list[UUID]:
+    if search.service_id:
+        return [search.service_id]
+    return [service.pk for service in services(actor)]
+
+
+def _by_reference(actor: Actor, search: Search) -> list[UUID]:
+    rows = AccessRequest.objects.visible_to(actor)
+    if not search.reference.startswith("T-"):
+        return list(rows.filter(reference=search.reference).values_list("pk", flat=True))
+    ticket = Ticket.objects.visible_to(actor).filter(reference=search.reference).first()
+    if ticket is None:
+        return []
+    # With its tenant, because the index over tickets begins with it.
+    rows = rows.filter(tenant=ticket.tenant_id, ticket=ticket).order_by("-submitted_at")
+    return list(rows.values_list("pk", flat=True)[:PAGE])
+
+
+def _beyond(cursor: Cursor, column: str) -> Q:
+    # The first condition alone is one range of the index; the second sorts out rows of the very same instant.
+    sign = "lt" if cursor.is_older else "gt"
+    beyond = Q(**{f"{column}__{sign}": cursor.value}) | Q(**{column: cursor.value, f"pk__{sign}": cursor.pk})
+    return Q(**{f"{column}__{sign}e": cursor.value}) & beyond
+
+
+def _merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending: bool, limit: int) -> list[UUID]:
+    order = [f"-{column}", "-pk"] if descending else [column, "pk"]
+    walks: list[list[tuple[datetime, UUID]]] = [
+        list(rows.order_by(*order).values_list(column, "pk")[:limit]) for rows in streams
+    ]
+    return [pk for _at, pk in islice(heapq.merge(*walks, reverse=descending), limit)]
+
+
+def _whole(pks: list[UUID]) -> list[AccessRequest]:
+    """The rows with what their lines show, in this order."""
+    found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
+    by_pk = {row.pk: row for row in found.prefetch_related("scope__resource", "decisions__decider")}
+    return [by_pk[pk] for pk in pks if pk in by_pk]
