@@ -31,6 +31,7 @@ _FIELDS = {
         "content-transfer-encoding",
     )
 }
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,40})(?:\*[A-Za-z0-9-]{0,40})?\?([BbQq])\?([^?\r\n]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
@@ -74,9 +75,14 @@ def _word_bytes(encoding: str, text: str) -> bytes:
     return base64_bytes(data)
 
 
+def alphabet_only(data: bytes) -> bytes:
+    """Drop what is not of base64's alphabet; by table, since every other byte of a body may have to go."""
+    return data.translate(None, _NOT_BASE64)
+
+
 def base64_bytes(data: bytes) -> bytes:
     """Decode base64 that may be cut short or not be base64 at all."""
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+    kept = alphabet_only(data)
     if len(kept) % 4 == 1:
         kept = kept[:-1]
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))

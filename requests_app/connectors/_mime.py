@@ -251,7 +251,7 @@ def _from_base64(encoded: Iterator[bytes]) -> Iterator[bytes]:
     held = b""
     for block in encoded:
         body, padding, _rest = block.partition(b"=")
-        held += re.sub(rb"[^A-Za-z0-9+/]+", b"", body)
+        held += _headers.alphabet_only(body)
         if padding:
             break
         whole = len(held) - len(held) % 4

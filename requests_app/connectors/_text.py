@@ -90,6 +90,10 @@ _CODECS = {**{_compact(name): name for name in _CHARSETS}, **_ALIASES}
 _CHARSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
+# C0, DEL, C1, and the two separators that some programs take for a line's end.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
 _FILENAME_LENGTH = 150
 
 
@@ -121,17 +125,13 @@ def without_surrogates(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a header's value as one line: line breaks, tabs and control characters become spaces."""
-    return " ".join("".join(" " if _is_control(char) else char for char in without_surrogates(text)).split())
+    return " ".join(_CONTROL.sub(" ", without_surrogates(text)).split())
 
 
 def visible_lines(text: str) -> str:
     """Return a body with plain line breaks, and with its other control characters made visible."""
     plain = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
-    return "".join("\ufffd" if _is_control(char) and char not in "\n\t" else char for char in plain)
-
-
-def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Zl", "Zp")
+    return _CONTROL_BUT_LINES.sub("\ufffd", plain)
 
 
 def safe_filename(name: str, fallback: str) -> str:

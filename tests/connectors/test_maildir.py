@@ -1,0 +1,261 @@
+"""Maildir: flags, folders, order, big mailboxes, and names that a sender or a thief chose."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from requests_app.connectors import _mailbox, _mime, _paths
+from requests_app.connectors.base import ItemNotFound, OutsideResource, ResourceNotFound
+from requests_app.connectors.maildir import Maildir
+from tests.connectors.cases import mail, make_maildir
+
+pytestmark = pytest.mark.usefixtures("no_descriptor_left")
+
+LOCATOR = "contoso/mail/finance"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    return make_maildir(tmp_path / LOCATOR)
+
+
+@pytest.fixture
+def maildir(tmp_path: Path, box: Path) -> Maildir:
+    return Maildir(tmp_path)
+
+
+def put(box: Path, name: str, data: bytes | None = None, place: str = "cur") -> Path:
+    path = box / place / name
+    path.write_bytes(mail() if data is None else data)
+    return path
+
+
+def ids(maildir: Maildir, prefix: str = "", limit: int = 100) -> list[str]:
+    return [item.id for item in maildir.list(LOCATOR, prefix=prefix, limit=limit).items]
+
+
+def test_a_listing_says_who_when_how_large_and_about_what(maildir: Maildir, box: Path) -> None:
+    data = mail("Zahlungslauf für März", sender="Jörg Müller <jorg@contoso.example>", number=7)
+    put(box, "1762000000.M1.host:2,S", data)
+    (item,) = maildir.list(LOCATOR).items
+    assert item.title == "Zahlungslauf für März"
+    assert dict(item.details) == {
+        "from": "Jörg Müller <jorg@contoso.example>",
+        "sent_at": "2026-11-02T08:30:00+00:00",
+    }
+    assert item.size == len(data)
+    assert item.modified_at is not None
+    assert item.modified_at.timestamp() == 1762000000
+    assert item.reference == "<7@contoso.example>"
+    assert item.kind == "message"
+
+
+def test_the_newest_come_first(maildir: Maildir, box: Path) -> None:
+    for stamp in (1762000005, 1762000001, 1762000009):
+        put(box, f"{stamp}.M1.host:2,", place="cur")
+    put(box, "1762000007.M1.host", place="new")
+    assert [item_id[:10] for item_id in ids(maildir)] == ["1762000009", "1762000007", "1762000005", "1762000001"]
+
+
+def test_a_file_without_a_date_in_its_name_is_sorted_by_its_own(maildir: Maildir, box: Path) -> None:
+    put(box, "1762000005.M1.host:2,")
+    os.utime(put(box, "odd-name:2,S"), (1762000006, 1762000006))
+    os.utime(put(box, "older:2,S"), (-5, -5))
+    assert ids(maildir) == ["odd-name", "1762000005.M1.host", "older"]
+
+
+def test_the_id_stays_when_the_message_is_read_or_moved(maildir: Maildir, box: Path) -> None:
+    path = put(box, "1762000000.M1.host", place="new")
+    (before,) = maildir.list(LOCATOR).items
+    path.rename(box / "cur" / "1762000000.M1.host:2,FRS")
+    assert maildir.stat(LOCATOR, before.id) == before
+    assert ids(maildir) == [before.id]
+
+
+def test_a_message_that_is_read_while_it_is_looked_for_is_found(
+    maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(box, "1762000000.M1.host", place="new")
+    plain = _paths.open_file
+    moves = iter([("new/1762000000.M1.host", "cur/1762000000.M1.host:2,")] * 2)
+
+    def moved(parent: int, name: str, *, is_from_listing: bool = False) -> _mailbox.Opened:
+        for source, target in moves:
+            if (box / source).exists():
+                (box / source).rename(box / target)
+            break
+        return plain(parent, name, is_from_listing=is_from_listing)
+
+    monkeypatch.setattr(_paths, "open_file", moved)
+    assert ids(maildir) == ["1762000000.M1.host"]
+    (box / "cur/1762000000.M1.host:2,").rename(box / "new/1762000000.M1.host")
+    moves = iter([("new/1762000000.M1.host", "cur/1762000000.M1.host:2,")] * 2)
+    with maildir.open(LOCATOR, "1762000000.M1.host") as stream:
+        assert b"".join(stream.chunks) == mail()
+
+
+@pytest.mark.parametrize(
+    "item_id", ["1762000000.M1.host:2,S", "1762000000", "1762000000.M1.HOST", "cur/1762000000.M1.host"]
+)
+def test_a_file_name_with_flags_or_a_part_of_one_is_no_id(maildir: Maildir, box: Path, item_id: str) -> None:
+    put(box, "1762000000.M1.host:2,S")
+    with pytest.raises((ItemNotFound, OutsideResource)):
+        maildir.stat(LOCATOR, item_id)
+
+
+def test_a_message_that_stands_in_both_places_is_one(maildir: Maildir, box: Path) -> None:
+    for stamp in (1762000001, 1762000002, 1762000003):
+        put(box, f"{stamp}.M1.host:2,S")
+        put(box, f"{stamp}.M1.host", place="new")
+    found, after = [], None
+    for _ in range(10):
+        page = maildir.list(LOCATOR, after=after, limit=2)
+        found += [item.id[:10] for item in page.items]
+        after = page.next_after
+        if after is None:
+            break
+    assert found == ["1762000003", "1762000002", "1762000001"]
+
+
+def test_what_is_no_maildir_is_no_resource(maildir: Maildir, tmp_path: Path) -> None:
+    (tmp_path / "contoso/mail/half/cur").mkdir(parents=True)
+    for locator in ("contoso/mail", "contoso/mail/half", "contoso/mail/finance/cur"):
+        with pytest.raises(ResourceNotFound):
+            maildir.check(locator)
+
+
+def test_the_folders_of_a_mailbox_come_first_and_open_by_their_id(maildir: Maildir, box: Path) -> None:
+    put(box, "1762000000.M1.host:2,")
+    for name in (".Sent", ".Archive.2026", ".Entw&APw-rfe", ".R&-D"):
+        make_maildir(box / name)
+    put(box / ".Sent", "1762000009.M1.host:2,S", mail("Out"))
+    found = maildir.list(LOCATOR).items
+    assert [(item.kind, item.title) for item in found[:4]] == [
+        ("folder", "Archive/2026"), ("folder", "Entwürfe"), ("folder", "R&D"), ("folder", "Sent"),
+    ]  # fmt: skip
+    assert [item.kind for item in found[4:]] == ["message"]
+    (out,) = maildir.list(LOCATOR, prefix=".Sent").items
+    assert out.id == ".Sent/1762000009.M1.host"
+    assert maildir.message(LOCATOR, out.id).headers["Subject"] == "Out"
+    assert maildir.stat(LOCATOR, ".Sent").kind == "folder"
+    with pytest.raises(ItemNotFound):
+        maildir.stat(LOCATOR, "1762000009.M1.host")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+def test_pages_cross_from_folders_to_messages_without_a_loss(maildir: Maildir, box: Path, limit: int) -> None:
+    for name in (".A", ".B", ".C"):
+        make_maildir(box / name)
+    for stamp in (1762000001, 1762000002):
+        put(box, f"{stamp}.M1.host:2,S")
+    found: list[str] = []
+    after: str | None = None
+    for _ in range(10):
+        page = maildir.list(LOCATOR, after=after, limit=limit)
+        found += [item.id for item in page.items]
+        after = page.next_after
+        if after is None:
+            break
+    assert found == [".A", ".B", ".C", "1762000002.M1.host", "1762000001.M1.host"]
+
+
+@pytest.mark.parametrize(
+    "item_id", [".Sent/../x", ".Sent/cur/x", "Sent/x", ".Sent/.x", ".Sent/", ".absent/x", "..", "tmp/x"]
+)
+def test_only_a_folder_and_a_unique_name_make_an_id(maildir: Maildir, box: Path, item_id: str) -> None:
+    make_maildir(box / ".Sent")
+    put(box, "x", place="tmp")
+    with pytest.raises((ItemNotFound, OutsideResource)):
+        maildir.open(LOCATOR, item_id)
+
+
+def test_links_and_pipes_in_a_mailbox_are_counted_and_never_read(maildir: Maildir, box: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(mail("secret"))
+    (box / "cur" / "1762000001.M1.host:2,S").symlink_to(tmp_path / "secret")
+    os.mkfifo(box / "new" / "1762000002.M1.host")
+    (box / "cur" / "1762000003.M1.host:2,").mkdir()
+    put(box, "line\nbreak:2,")
+    listing = maildir.list(LOCATOR)
+    assert listing.items == ()
+    assert listing.unlisted == 4
+    for item_id in ("1762000001.M1.host", "1762000002.M1.host", "1762000003.M1.host"):
+        with pytest.raises((ItemNotFound, OutsideResource)):
+            maildir.open(LOCATOR, item_id)
+
+
+@pytest.mark.parametrize("place", ["cur", "new", ".Sent"])
+def test_a_linked_part_of_a_mailbox_is_refused(maildir: Maildir, box: Path, tmp_path: Path, place: str) -> None:
+    other = make_maildir(tmp_path / "fabrikam/mail")
+    put(other, "1762000001.M1.host:2,S", mail("secret"))
+    if place == ".Sent":
+        (box / place).symlink_to(other)
+        assert ids(maildir) == []
+        with pytest.raises(OutsideResource):
+            maildir.list(LOCATOR, prefix=place)
+        return
+    (box / place).rmdir()
+    (box / place).symlink_to(other / "cur")
+    for question in (maildir.check, maildir.list):
+        with pytest.raises(OutsideResource):
+            question(LOCATOR)
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        "",
+        "no brackets",
+        "<a b@x>",
+        "<a@x> <b@x>",
+        "<" + "a" * 300 + "@x>",
+        "<a\u00fc@x>",
+        "<a<b>@x>",
+        "<a@x",
+        "<\x1b[31m@x>",
+    ],
+)
+def test_a_message_id_that_is_none_never_reaches_the_log(maildir: Maildir, box: Path, message_id: str) -> None:
+    put(box, "1762000000.M1.host:2,S", f"Message-ID: {message_id}\r\nSubject: x\r\n\r\n".encode())
+    assert maildir.stat(LOCATOR, "1762000000.M1.host").reference == "1762000000.M1.host"
+
+
+def test_a_page_of_a_big_mailbox_opens_only_what_it_shows(
+    maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10_000):
+        (box / "cur" / f"17620{number:05}.M1.host:2,S").write_bytes(b"Subject: x\r\n\r\nbody")
+    opened: list[str] = []
+    plain = _paths.open_file
+
+    def counted(parent: int, name: str, *, is_from_listing: bool = False) -> _mailbox.Opened:
+        opened.append(name)
+        return plain(parent, name, is_from_listing=is_from_listing)
+
+    monkeypatch.setattr(_paths, "open_file", counted)
+    monkeypatch.setattr(_mime, "scan", lambda *_: pytest.fail("a listing read a body"))
+    page = maildir.list(LOCATOR, limit=50)
+    assert len(page.items) == len(opened) == 50
+    assert page.items[0].id == "1762009999.M1.host"
+    opened.clear()
+    maildir.stat(LOCATOR, "1762005000.M1.host")
+    assert len(opened) == 1
+
+
+def test_a_listing_reads_no_more_of_a_message_than_headers_may_take(
+    maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(box, "1762000000.M1.host:2,S", b"Subject: seen\r\nX-Long: " + b"x" * 10_000_000 + b"\r\nFrom: late\r\n\r\n")
+    read: list[int] = []
+    plain = _mime.read_exactly_some
+
+    def counted(file: io.FileIO, count: int) -> bytes:
+        read.append(count)
+        return plain(file, count)
+
+    monkeypatch.setattr(_mime, "read_exactly_some", counted)
+    (item,) = maildir.list(LOCATOR).items
+    assert item.title == "seen"
+    assert item.details["from"] == ""
+    assert sum(read) <= maildir.limits.header_bytes
