@@ -15,7 +15,7 @@ from django.utils import timezone, translation
 
 from requests_app import clock
 from requests_app.models import OutboxMessage
-from requests_app.notifications import facts
+from requests_app.notifications import facts, words
 from requests_app.outbox.topics import Topic
 
 SUBJECT_MAX = 140
@@ -95,4 +95,5 @@ def _subject(raw: str) -> str:
 
 
 def _text(raw: str) -> str:
-    return _BLANK_LINES.sub("\n\n", raw).strip() + "\n"
+    lines = "\n".join(part.rstrip() for part in words.paragraphs(raw).split("\n"))
+    return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"

@@ -1,12 +1,60 @@
-"""What a mail says: everything its templates read, looked up once and in the recipient's own zone."""
+"""What a mail says: everything its templates read, looked up once and put into words for its one recipient."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from requests_app.models import OutboxMessage
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.models import OutboxMessage, Person
+from requests_app.notifications import _access, _tenants, _tickets, words
+from requests_app.outbox.topics import Topic
+
+Facts = dict[str, Any]
+
+_READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
+    Topic.TICKET_OPENED: _tickets.opened,
+    Topic.TICKET_RECORDED: _tickets.opened,
+    Topic.TICKET_ANSWERED: _tickets.answered,
+    Topic.DECIDE_AS_PROVIDER: _access.asked,
+    Topic.DECIDE_AS_CUSTOMER: _access.asked,
+    Topic.REMINDER: _access.asked,
+    Topic.ACCESS_REQUEST_ENDED: _access.ended,
+    Topic.WINDOW_OPENED: _access.opened,
+    Topic.CLOSING_SOON: _access.opened,
+    Topic.WINDOW_CLOSED: _access.closed,
+    Topic.LOCKBOX_SWITCHED: _tenants.switched,
+    Topic.APPROVERS_CHANGED: _tenants.approvers,
+}
 
 
-def of(message: OutboxMessage, at: datetime) -> dict[str, Any]:
-    return {"message": message, "now": at}
+def of(message: OutboxMessage, at: datetime) -> Facts:
+    """The context of the message's templates; the caller has activated the recipient's language and zone."""
+    reader = message.person
+    common = {
+        "now": at,
+        "provider": words.line(settings.PROVIDER_NAME),
+        "tenant": words.line(message.tenant.name),
+        "is_customer": reader is None or reader.side == Person.Side.CUSTOMER,
+        "is_address": reader is None,
+    }
+    found = {**common, **_READERS[Topic(message.topic)](message, at)}
+    return {**found, "url": settings.BASE_URL + found["path"], "why_you": _why_you(message, found)}
+
+
+def _why_you(message: OutboxMessage, found: Facts) -> str:
+    """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
+    if found["is_address"]:
+        return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
+    if found.get("is_requester"):
+        return _("You get this mail because you asked for this access.")
+    if "ticket_reference" in found:
+        if found["is_customer"]:
+            return _("You get this mail because this is your ticket.")
+        return _("You get this mail because you work tickets of %(service)s.") % found
+    if found["is_customer"]:
+        return _("You get this mail because you answer for %(tenant)s.") % found
+    return _("You get this mail because you confirm access requests of %(service)s.") % found

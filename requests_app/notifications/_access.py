@@ -1,0 +1,206 @@
+"""Facts of mails about an access request and its window."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from audit_app.models import AuditEntry
+from requests_app import sentences
+from requests_app.actors import Actor
+from requests_app.events import Event
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
+from requests_app.notifications import words
+from requests_app.notifications.words import Fact, Quote
+from requests_app.queries import access
+
+Facts = dict[str, Any]
+
+
+def asked(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody is to decide: everything they need to know before they open the page."""
+    row = _row(message)
+    found = _common(row, message, at)
+    found["facts"] = [*_what(row, at), Fact(_("Answer by"), [words.when(row.decide_by, at)])]
+    found["quotes"] = _why(row)
+    found["decide_by"], found["decide_by_short"] = words.when(row.decide_by, at), words.short_when(row.decide_by)
+    found["left"] = words.about_left((row.decide_by - at).total_seconds())
+    found["reminder"], found["reminders"] = _which_reminder(message.mark)
+    found["customer_next"] = row.needs_customer_approval
+    found["customer_time"] = words.duration(settings.CUSTOMER_DECISION_SECONDS)
+    return found
+
+
+def ended(message: OutboxMessage, at: datetime) -> Facts:
+    """Nobody got access: denied, expired or withdrawn."""
+    row = _row(message)
+    found = _common(row, message, at)
+    last = row.decisions.order_by("at").last()
+    denial = last if last is not None and last.verdict == Decision.Verdict.DENY else None
+    said = _said(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
+    found["state"] = str(row.state)
+    found["denied_by"] = _decider(denial, row) if denial else ""
+    found["was_with_customer"] = row.decisions.filter(stage="provider", verdict="approve").exists()
+    found["cause"] = _cause(said)
+    found["facts"] = [*_what(row, at), Fact(_outcome_label(row), [words.when(row.state_changed_at, at)])]
+    found["quotes"] = _comments([(_("Comment"), denial.comment if denial else said.get("comment", ""))])
+    return found
+
+
+def opened(message: OutboxMessage, at: datetime) -> Facts:
+    """A window is open, or closes soon."""
+    row = _row(message)
+    found = _common(row, message, at)
+    found["facts"] = [*_what(row, at), *_approvals(row), *_window(row.grant, at)]
+    found["quotes"] = _comments([(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)])
+    found["closes_at"], found["closes_short"] = (
+        words.when(row.grant.closes_at, at),
+        words.short_when(row.grant.closes_at),
+    )
+    found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
+    found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
+    found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
+    found["seen"], found["listed"] = _seen(row.grant)
+    return found
+
+
+def closed(message: OutboxMessage, at: datetime) -> Facts:
+    """A window has closed: how, and what was looked at in it."""
+    row = _row(message)
+    found = _common(row, message, at)
+    event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
+    said = _said(row, event) if event else {}
+    found["seen"], found["listed"] = _seen(row.grant)
+    found["how"] = row.grant.close_reason
+    found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
+    found["cause"] = _cause(said)
+    looked = [text for text in (found["seen"], found["listed"]) if text]
+    found["facts"] = [*_what(row, at), *_window(row.grant, at), Fact(_("Looked at"), looked)]
+    found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
+    return found
+
+
+def _which_reminder(mark: str) -> tuple[int, int]:
+    """Which of how many; a mail that is no reminder, or whose time is no longer set, is none of them."""
+    steps = [str(seconds) for seconds in sorted(settings.REMINDER_SECONDS)]
+    return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
+
+
+def _row(message: OutboxMessage) -> AccessRequest:
+    return access.access_request(message.about, actor=Actor.system("outbox"))
+
+
+def _resources(row: AccessRequest) -> list[Resource]:
+    return [line.resource for line in row.scope.all()]
+
+
+def _common(row: AccessRequest, message: OutboxMessage, at: datetime) -> Facts:
+    resources = _resources(row)
+    return {
+        "path": f"/access-requests/{row.pk}/",
+        "reference": row.reference,
+        "engineer": words.name(row.requested_by),
+        "service": words.line(row.service.name),
+        "reading": words.reading(row.level, resources),
+        "reading_in_full": words.line(sentences.reading(row.level, resources)),
+        "asks": words.line(sentences.asks(row)),
+        "amount": sentences.amount(resources),
+        "length": words.duration(row.window_for),
+        "digest": words.grouped(row.content_digest),
+        "is_requester": message.person_id == row.requested_by_id,
+        "is_legal_demand": row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND,
+    }
+
+
+def _what(row: AccessRequest, at: datetime) -> list[Fact]:
+    """Who asks for what, how much and how long, and on what ground."""
+    resources = _resources(row)
+    names = [words.line(resource.name) for resource in resources]
+    return [
+        Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
+        Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
+        Fact(_("What"), [sentences.amount(resources) + ":", *names]),
+        Fact(_("How much"), [words.level(row.level, resources)]),
+        Fact(_("How long"), [words.duration(row.window_for)]),
+        Fact(_("Reason"), _reason(row)),
+        Fact(_("Reference"), [row.reference]),
+    ]
+
+
+def _reason(row: AccessRequest) -> list[str]:
+    if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND:
+        date = formats.date_format(row.demand_date, "DATE_FORMAT") if row.demand_date else ""
+        parts = (row.instrument, row.authority, row.demand_reference, date)
+        return [_("A law-enforcement demand:"), *(words.line(part) for part in parts if part)]
+    kind = row.get_reason_kind_display()
+    return [kind + ":", words.ticket(row.ticket)] if row.ticket else [kind]
+
+
+def _why(row: AccessRequest) -> list[Quote]:
+    quotes = [(_("Why, in the engineer’s words"), row.justification), (_("What was tried without access"), row.tried)]
+    for decision in _yes(row):
+        quotes.append((_("Confirmed by %(name)s") % {"name": _decider(decision, row)}, decision.comment or "–"))
+    return _comments(quotes)
+
+
+def _comments(pairs: list[tuple[str, str]]) -> list[Quote]:
+    return [words.quote(title, text) for title, text in pairs if text]
+
+
+def _yes(row: AccessRequest) -> list[Decision]:
+    return [decision for decision in row.decisions.all() if decision.verdict == Decision.Verdict.APPROVE]
+
+
+def _decider(decision: Decision, row: AccessRequest) -> str:
+    return words.who(decision.decider, row.tenant.name)
+
+
+def _approvals(row: AccessRequest) -> list[Fact]:
+    return [Fact(_("Approved by"), [_decider(decision, row) for decision in _yes(row)])]
+
+
+def _window(grant: Grant, at: datetime) -> list[Fact]:
+    if grant.closed_at is None:
+        return [
+            Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+            Fact(_("Closes"), [words.when(grant.closes_at, at)]),
+        ]
+    open_for = (grant.closed_at - grant.opens_at).total_seconds()
+    return [
+        Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+        Fact(_("Closed"), [words.when(grant.closed_at, at), _("after %(time)s") % {"time": words.duration(open_for)}]),
+    ]
+
+
+def _outcome_label(row: AccessRequest) -> str:
+    return {State.DENIED: _("Denied"), State.EXPIRED: _("Expired")}.get(State(row.state), _("Withdrawn"))
+
+
+def _seen(grant: Grant) -> tuple[str, str]:
+    """What was opened, as "3 messages read, in 1 mailbox", and how many names were listed."""
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    return sentences.summary(seen), sentences.listed(seen)
+
+
+def _said(row: AccessRequest, event: Event) -> dict[str, Any]:
+    """What the log says about how it ended; the row itself keeps neither cause nor comment."""
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
+    entry = entries.order_by("seq").last()
+    return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}
+
+
+def _cause(said: dict[str, Any]) -> str:
+    """Why the system ended it, in words; nothing where a person did."""
+    causes = {
+        "ticket-resolved": _("the ticket was resolved"),
+        "ticket-closed": _("the ticket was closed"),
+        "person-switched-off": _("the engineer’s account was switched off"),
+        "role-taken": _("the engineer no longer works for this service"),
+    }
+    return causes.get(said.get("cause", ""), "")
