@@ -1,6 +1,7 @@
 """Structured logs: one event, one line, and nothing in it that must stay secret."""
 
 import re
+import sys
 from typing import Any
 
 import structlog
@@ -65,7 +66,9 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,

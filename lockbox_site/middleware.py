@@ -72,8 +72,8 @@ class RequestLogMiddleware(RequestMiddleware):
         # Only somebody who was looked up for the page's own sake: asking here would cost two queries per
         # request, and would fail the answer where the database is away.
         person = getattr(request, "_cached_user", None)
-        if person is not None:
-            structlog.contextvars.bind_contextvars(user_id=str(person.pk) if person.pk else None)
+        if person is not None and person.pk:
+            structlog.contextvars.bind_contextvars(user_id=str(person.pk))
 
     def prepare(self, request: HttpRequest) -> None:
         self.bind_ip(request)

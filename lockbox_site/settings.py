@@ -104,16 +104,16 @@ INSTALLED_APPS = [
 ]
 
 # Read from the outside in. Whatever answers early has its request id and its headers; the probes come before
-# anything that needs a host name, a session or the database.
+# anything that needs a host name, a session or the database. Probes and static files are not logged.
 MIDDLEWARE = [
     "lockbox_site.middleware.RequestIdMiddleware",
-    "lockbox_site.middleware.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "lockbox_site.middleware.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "lockbox_site.middleware.RequestLogMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -288,6 +288,7 @@ STORAGES = {
 }
 # A missing picture must not take the decision page down; tests/site proves that every name in use exists.
 WHITENOISE_MANIFEST_STRICT = False
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
     # The limits of the sign-in are counted here. In a cache of its own each web process would allow as many tries

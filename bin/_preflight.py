@@ -1,4 +1,4 @@
-"""Prints the address that people open, once the settings are sound and the port is free."""
+"""Makes sure that the settings are sound and the port is free, before anything takes time."""
 
 import os
 import socket
@@ -41,7 +41,6 @@ def main() -> int:
     if problem:
         print(f"run: {problem}", file=sys.stderr)
         return 1
-    print(settings.BASE_URL)
     return 0
 
 
