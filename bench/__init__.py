@@ -1,0 +1,1 @@
+"""Measurements, never assertions: `bin/bench` runs them on SQLite and on PostgreSQL."""

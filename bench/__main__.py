@@ -1,0 +1,189 @@
+"""`python -m bench`: decisions, content opens, the sweep and the inbox, on the database that DATABASE_URL names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(width=max(Console().width, 100))
+
+
+def main() -> int:
+    arguments = _arguments()
+    scratch = Path(tempfile.mkdtemp(prefix="lockbox-bench-", dir=arguments.dir))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
+    os.environ["DATA_DIR"] = str(scratch)
+    os.environ["LOG_LEVEL"] = "ERROR"
+    import django
+
+    django.setup()
+    from django.test.utils import get_runner, setup_test_environment  # noqa: F401 - the environment alone is wanted
+
+    setup_test_environment()
+    try:
+        return _run(arguments, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="access requests in the table")
+    parser.add_argument("--due", type=int, default=10_000, help="how many of them a sweep finds overdue")
+    parser.add_argument("--acts", type=int, default=300, help="how many single acts are timed")
+    parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace, scratch: Path) -> int:
+    from django.core.management import call_command
+    from django.db import connection
+
+    from bench import measure, world
+
+    if connection.vendor == "postgresql":
+        from django.test.runner import DiscoverRunner
+
+        old = DiscoverRunner(verbosity=0, interactive=False).setup_databases()
+    else:
+        old = None
+        call_command("migrate", verbosity=0)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    call_command("collectstatic", interactive=False, verbosity=0)
+    try:
+        with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+            cast = world.make(scratch / "content")
+            results = _acts(cast, arguments.acts, bar)
+            task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
+            world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
+            results += _pages(cast, arguments.acts, bar)
+            world.overdue(cast, arguments.due)
+            results += _sweep(arguments.due, bar)
+        _print(measure.machine(), results, arguments)
+    finally:
+        if old is not None:
+            DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)
+    return 0
+
+
+def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
+    from bench.measure import timed
+    from requests_app import operations
+
+    ticking = bar.add_task("decisions and content opens", total=3 * count)
+    tick = partial(bar.advance, ticking)
+    ticket = cast.ticket()
+    mailbox = cast.resource()
+    rows = [_confirmed(cast, ticket, tick) for _ in range(count)]
+    ada = cast.as_("ada")
+    decisions = timed(
+        "customer's yes, committed with its entry",
+        [partial(operations.approve_as_customer, row.pk, actor=ada) for row in rows],
+        tick=tick,
+    )
+    grant = cast.opened(ticket=ticket)
+    priya = cast.as_("priya")
+
+    def read(item: str) -> None:
+        _looked, _item, stream = operations.content.open_item(grant.pk, mailbox.pk, item, actor=priya)
+        with stream:
+            for _chunk in stream.chunks:
+                pass
+
+    opens = timed(
+        "content open, with its committed entry",
+        [partial(read, f"{n % 200}.mail") for n in range(count)],
+        tick=tick,
+    )
+    return [decisions, opens]
+
+
+def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
+    """One access request that waits for the customer; the limits on one engineer are not what is measured."""
+    from requests_app import limits
+
+    limits.PENDING_MAX = limits.HOURLY_MAX = sys.maxsize
+    tick()
+    return cast.confirmed(ticket=ticket)
+
+
+def _pages(cast: Any, count: int, bar: Any) -> list[Any]:
+    from django.test import Client
+
+    from bench.measure import timed
+
+    results = []
+    for who, name in (("ada", "customer's inbox"), ("pat", "provider's queue"), ("priya", "engineer's home")):
+        ticking = bar.add_task(name, total=count)
+        client = Client()
+        client.force_login(cast.people[who])
+
+        def get(client: Client = client) -> None:
+            response = client.get("/")
+            assert response.status_code == 200, response.status_code
+
+        get()
+        results.append(timed(f"{name}, server side", [get] * count, aim="≤ 50 ms", tick=partial(bar.advance, ticking)))
+    return results
+
+
+def _sweep(due: int, bar: Any) -> list[Any]:
+    import time
+
+    from bench.measure import Result
+    from requests_app import operations
+    from requests_app.actors import Actor
+    from requests_app.tasks import BATCH
+
+    ticking = bar.add_task("sweep", total=due)
+    seconds, begun, done = [], time.perf_counter(), 0
+    while done < due:
+        started = time.perf_counter()
+        found = operations.sweeps.expire_overdue(actor=Actor.system("sweep"), limit=BATCH)
+        seconds.append(time.perf_counter() - started)
+        done += found
+        bar.update(ticking, completed=done)
+        if not found:
+            raise SystemExit(f"the sweep found {done} of {due}")
+    return [
+        Result(f"sweep of {due:,} due, in batches of {BATCH}", seconds, time.perf_counter() - begun, "≤ 2 s in all")
+    ]
+
+
+def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> None:
+    console.print(f"\n{machine}; {arguments.rows:,} access requests in the table", soft_wrap=True, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading, justify in (
+        ("", "left"),
+        ("median", "right"),
+        ("p99", "right"),
+        ("per second", "right"),
+        ("in all", "right"),
+        ("aim", "left"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # rich names them in a Literal
+    for result in results:
+        table.add_row(
+            result.name,
+            f"{result.median:,.1f} ms",
+            f"{result.p99:,.1f} ms",
+            f"{result.rate:,.0f}",
+            f"{result.wall:,.2f} s",
+            result.aim,
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""A database with a million access requests, written by the database itself in a few statements."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from requests_app import clock
+from requests_app.models import AccessRequest, Tenant
+from tests.cast import Cast, gather
+
+TENANTS = 1_000
+#: Of every ten access requests of the crowd, one belongs to Contoso, whose inbox is looked at.
+HOT_SHARE = 10
+STEP = 50_000
+
+_COLUMNS = (
+    "id, reference, reason_kind, authority, instrument, demand_reference, tried, justification, level, window_for, "
+    "requester_human, needs_customer_approval, content_digest, state, submitted_at, state_changed_at, decide_by, "
+    "requested_by_id, service_id, tenant_id, ticket_id"
+)
+
+
+def make(mailbox: Path) -> Cast:
+    """The cast of the tests, its neighbours, and one mailbox with 200 messages."""
+    cast = gather()
+    at = clock.now()
+    plan = cast.contoso.plan
+    Tenant.objects.bulk_create(
+        Tenant(name=f"Tenant {n}", slug=f"tenant-{n}", plan=plan, lockbox_on=True, created_at=at)
+        for n in range(TENANTS)
+    )
+    settings.CONTENT_ROOT = mailbox
+    folder = mailbox / cast.resource().locator
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True)
+    for n in range(200):
+        (folder / "cur" / f"{n}.mail:2,S").write_bytes(
+            b"From: a@contoso.example\r\nTo: b@contoso.example\r\nSubject: Invoice %d\r\n"
+            b"Message-ID: <%d@contoso.example>\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n\r\n"
+            % (n, n)
+            + b"Dear all, please find the invoice attached.\r\n" * 40
+        )
+    return cast
+
+
+def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
+    """Add `total` access requests that ended long ago: what every real table is mostly made of."""
+    ticket = cast.ticket()
+    done = 0
+    while done < total:
+        step = min(STEP, total - done)
+        _insert(cast, ticket.pk, done, step, state="DENIED", decide_by=clock.now() - dt.timedelta(days=30))
+        done += step
+        progress(done)
+    _scope_of_contoso(cast)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def overdue(cast: Cast, count: int) -> None:
+    """Add access requests whose deadline passed while nobody swept."""
+    past = clock.now() - dt.timedelta(minutes=1)
+    ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
+    _insert(cast, ticket, 900_000_000, count, state="PENDING_PROVIDER", decide_by=past)
+
+
+def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, decide_by: dt.datetime) -> None:
+    postgres = connection.vendor == "postgresql"
+    series = (
+        "SELECT generate_series(%(start)s, %(end)s) AS n"
+        if postgres
+        else "WITH RECURSIVE s(n) AS (SELECT %(start)s UNION ALL SELECT n + 1 FROM s WHERE n < %(end)s) SELECT n FROM s"
+    )
+    new_id = "gen_random_uuid()" if postgres else "lower(hex(randomblob(16)))"
+    tenant = f"(CASE WHEN n %% {HOT_SHARE} = 0 THEN %(hot)s ELSE t.id END)" + ("::uuid" if postgres else "")
+    sql = f"""
+        INSERT INTO requests_app_accessrequest ({_COLUMNS})
+        SELECT {new_id}, 'B' || n, 'customer_ticket', '', '', '', 'Tried.', 'Because of the benchmark.', 'read', 7200,
+               %(human)s, %(yes)s, '', %(state)s, %(at)s, %(at)s, %(by)s,
+               %(engineer)s, %(service)s, {tenant}, %(ticket)s
+        FROM ({series}) AS numbers
+        JOIN (SELECT id, row_number() OVER (ORDER BY id) AS number FROM requests_app_tenant) AS t
+          ON t.number = 1 + n %% {TENANTS}
+    """
+    values = {
+        "start": start,
+        "end": start + count - 1,
+        "hot": _key(cast.contoso.pk),
+        "human": _key(cast.priya.human_id),
+        "yes": True,
+        "state": state,
+        "at": decide_by - dt.timedelta(hours=24),
+        "by": decide_by,
+        "engineer": _key(cast.priya.pk),
+        "service": _key(cast.exchange.pk),
+        "ticket": _key(ticket),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+
+
+def _scope_of_contoso(cast: Cast) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO requests_app_accessrequestresource (access_request_id, resource_id, position) "
+            "SELECT id, %s, 0 FROM requests_app_accessrequest WHERE tenant_id = %s AND state = 'DENIED'",
+            [_key(cast.resource().pk), _key(cast.contoso.pk)],
+        )
+
+
+def _key(value: object) -> object:
+    """A UUID as the database keeps it: SQLite has no type for it."""
+    return str(value) if connection.vendor == "postgresql" else str(value).replace("-", "")
