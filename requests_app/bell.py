@@ -1,7 +1,5 @@
 """Wakes the workers once the present transaction has committed. A lost ring costs a minute, no message."""
 
-from functools import partial
-
 from django.db import transaction
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -22,8 +20,13 @@ def ring(*tasks: str) -> None:
     A queue that can't be reached is logged and passed over: what matters is in the outbox, which the schedule
     drains too, and a change that has been committed must not be answered with an error.
     """
-    for task in tasks or (DRAIN_OUTBOX,):
-        transaction.on_commit(partial(_enqueue, task), robust=True)
+
+    # A function and no partial: Django wants to log the name of one that fails, and a partial has none.
+    def ring_now() -> None:
+        for task in tasks or (DRAIN_OUTBOX,):
+            _enqueue(task)
+
+    transaction.on_commit(ring_now, robust=True)
 
 
 def waiting() -> int:

@@ -39,7 +39,7 @@ def remind() -> int:
 
 @guarded
 def heartbeat() -> None:
-    """Do nothing: the guard writes that a worker has come this far."""
+    """Do nothing: that it comes to its end is the sign of life."""
 
 
 def _sweep_once() -> int:

@@ -8,15 +8,15 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     """Named reads over signs of life."""
 
     def workers(self) -> "HeartbeatQuerySet":
-        """Signs of life that were written by a task inside a worker; one row per cluster."""
+        """Signs of life of the clusters; one row each."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
 
 class Heartbeat(models.Model):
     """The last sign of life of a background part.
 
-    `worker:<cluster>` is written by a task inside that cluster, `<task>` when that task last succeeded, `beat` by
-    the beat, and `pulse:<task>` when the beat last enqueued it out of turn.
+    `worker:<cluster>` is written when that cluster has brought a task to its end, `<task>` when that task last
+    succeeded, `beat` by the beat, and `pulse:<task>` when the beat last enqueued it out of turn.
     """
 
     WORKER = "worker:"

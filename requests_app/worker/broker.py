@@ -1,12 +1,19 @@
-"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own."""
+"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and notes its end."""
 
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import connection
+from django.dispatch import receiver
 from django_q.brokers.orm import ORM
+from django_q.signals import post_execute
 from django_q.tasks import async_task
 
 from requests_app import clock
+from requests_app.worker import heartbeats
+
+logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "requests_app.tasks.heartbeat"
 
@@ -27,7 +34,8 @@ class HeartbeatBroker(ORM):
 
     The heartbeat never lies in the shared queue, where a healthy cluster would take it in place of a stuck
     one. It goes the way of every task: from this cluster's pusher, which has just read the database, through
-    its inner queue to one of its workers. Where that way is blocked, no sign of life is written.
+    its inner queues to one of its workers and on to its monitor, which acknowledges. Where any of them is
+    blocked, no sign of life is written.
     """
 
     _next_heartbeat = 0.0
@@ -44,3 +52,30 @@ class HeartbeatBroker(ORM):
         tray: Any = _Tray()
         async_task(HEARTBEAT, q_options={"broker": tray, "sync": False})
         return str(tray.package)
+
+
+class _Throttle:
+    """Lets one through in a while, so that a busy cluster does not write a row per task."""
+
+    next_at = 0.0
+
+    def is_open(self) -> bool:
+        if clock.monotonic() < self.next_at:
+            return False
+        self.next_at = clock.monotonic() + settings.HEARTBEAT_SECONDS / 2
+        return True
+
+
+_throttle = _Throttle()
+
+
+@receiver(post_execute, dispatch_uid="broker.alive")
+def _note_end(**_: object) -> None:
+    """Write, in the cluster's monitor, that a task has come to its end, well or not."""
+    if not _throttle.is_open():
+        return
+    try:
+        heartbeats.touch(heartbeats.of_cluster(heartbeats.cluster_name()), at=clock.now())
+    except Exception as failure:  # an exception here would take the monitor down
+        logger.warning("heartbeat_not_written", error=f"{type(failure).__name__}: {failure}")
+        connection.close()

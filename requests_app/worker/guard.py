@@ -84,16 +84,10 @@ def _key(name: str) -> str:
     return f"call:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
-def _here() -> list[str]:
-    """Name the cluster that shows itself alive. A task that is run by hand says nothing about a cluster."""
-    return [heartbeats.of_cluster(heartbeats.cluster_name())] if _delivered else []
-
-
 def _begin(key: str, name: str) -> bool:
     """Commit that an attempt starts; tell whether it may."""
     at = clock.now()
     with transaction.atomic(durable=True):
-        heartbeats.touch(*_here(), at=at)
         attempt, _ = TaskAttempt.objects.select_for_update().get_or_create(
             key=key, defaults={"name": name, "first_at": at, "last_at": at}
         )
@@ -125,4 +119,4 @@ def _succeeded(key: str, name: str, task: str) -> None:
     vanished = Q(last_at__lt=at - FORGET_AFTER, parked_at=None)
     with transaction.atomic(durable=True):
         TaskAttempt.objects.filter(Q(key=key) | done_after_all | vanished).delete()
-        heartbeats.touch(*_here(), task, at=at)
+        heartbeats.touch(task, at=at)

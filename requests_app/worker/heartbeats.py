@@ -19,15 +19,11 @@ def of_cluster(cluster: str) -> str:
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
-def touch(*names: str, at: dt.datetime) -> None:
-    """Write that each of these was alive at `at`.
-
-    The rows are written in the order of their names, or two workers could wait for each other's.
-    """
-    pid, detail = os.getpid(), cluster_name()[:200]
-    beats = [Heartbeat(name=name, at=at, pid=pid, detail=detail) for name in sorted(names)]
+def touch(name: str, *, at: dt.datetime) -> None:
+    """Write that `name` was alive at `at`."""
+    beat = Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200])
     Heartbeat.objects.bulk_create(
-        beats, update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
+        [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
     )
 
 

@@ -1,5 +1,6 @@
 """One foreground process that starts web server, clusters and beat, keeps them running, and ends them all."""
 
+import errno
 import http.client
 import os
 import signal
@@ -61,33 +62,45 @@ def web_command() -> list[str]:
     """Return the web server's command line.
 
     A client that reads slowly holds a thread for the whole download. Threads are therefore many and processes
-    few; an idle thread costs next to nothing.
+    few; an idle thread costs next to nothing. Its `--backpressure` stays high: it counts connections, idle ones
+    too, and browsers keep theirs open.
     """
     options = {
-        "--interface": "wsgi", "--host": settings.HOST, "--port": settings.PORT,
+        "--interface": "wsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
         "--workers": settings.WEB_WORKERS, "--blocking-threads": settings.WEB_THREADS,
-        "--workers-kill-timeout": 5, "--log-level": "warning",
+        "--workers-kill-timeout": 5, "--log-level": "error",
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]
     return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.wsgi:application"]
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Refuse where somebody listens already: two web servers could share the port and answer in turns."""
+def address_of(host: str, port: int) -> str:
+    """Return the numeric address that the web server wants, IPv4 first, as most of what calls `localhost` does."""
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise CannotStart(_("HOST=%(host)s is not an address of this machine.") % {"host": host}) from error
-    for family, kind, protocol, _name, address in addresses[:1]:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose another: PORT=%(next)s")
-                values = {"port": port, "host": host, "why": error.strerror, "next": port % 65535 + 1}
-                raise CannotStart(line % values) from error
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse where somebody listens already: two web servers could share the port and answer in turns."""
+    address = address_of(host, port)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections that are still closing after a restart don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                line = _("Port %(port)s of %(host)s is in use. Stop what uses it, or choose another: PORT=%(next)s")
+            else:
+                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose others: HOST=localhost PORT=8000")
+            values = {"port": port, "host": host, "why": error.strerror, "next": port % 65535 + 1}
+            raise CannotStart(line % values) from error
 
 
 class Supervisor:

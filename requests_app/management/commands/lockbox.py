@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
+from requests_app import clock, schedules
 from requests_app.worker import supervisor
 
 
@@ -20,15 +21,21 @@ class Command(BaseCommand):
         parser.add_argument("--clusters", type=int, default=settings.CLUSTERS, help="how many (default: CLUSTERS)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted = supervisor.parts(web=not options["no_web"], beat=not options["no_beat"], clusters=options["clusters"])
-        if not wanted:
+        web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
+        if not (web or beat or clusters):
             raise CommandError(_("Nothing is left to run."))
         _require_migrated()
         try:
-            if not options["no_web"]:
+            if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
+            wanted = supervisor.parts(web=web, beat=beat, clusters=clusters)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
+        if beat:
+            for line in schedules.sync(clock.now()):
+                self.stdout.write(line)
+        # The children open their own.
+        connection.close()
         code = supervisor.Supervisor(wanted).run()
         if code:
             raise SystemExit(code)
@@ -38,5 +45,3 @@ def _require_migrated() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise CommandError(_("The database is not up to date. Run: manage.py migrate"))
-    # The children open their own.
-    connection.close()

@@ -1,0 +1,35 @@
+"""Tasks of the tests: each run leaves a line in a file, because a process that is killed can't say more."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from requests_app.worker.guard import guarded
+
+
+@guarded
+def note(path: str, word: str, seconds: float = 0.0) -> None:
+    """Write the word, after a while."""
+    time.sleep(seconds)
+    _append(path, word)
+
+
+@guarded
+def die(path: str) -> None:
+    """Write that it ran, and take the worker down."""
+    _append(path, f"died {os.getpid()}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@guarded
+def fail(path: str) -> None:
+    """Write that it ran, and raise."""
+    _append(path, "failed")
+    raise RuntimeError("no luck")
+
+
+def _append(path: str, line: str) -> None:
+    # One write in append mode: lines of several processes never mix.
+    with Path(path).open("a") as handle:
+        handle.write(line + "\n")

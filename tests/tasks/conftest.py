@@ -1,0 +1,126 @@
+"""Real processes on the test's own database, each bounded in time and ended by its own process id."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from requests_app.worker.processes import kill_tree, tree
+
+
+class Running:
+    """One `manage.py …` in a session of its own, its output in a file."""
+
+    def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
+        self.log_path = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=env, stdout=output,
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self._known: set[int] = set()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def family(self) -> list[int]:
+        """Everybody who descends from it now; remembered, to find orphans later."""
+        members = tree(self.pid)
+        self._known |= set(members)
+        return members
+
+    def orphans(self) -> list[int]:
+        return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
+
+    def stop(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> float:
+        """Send the signal to the main process alone; return how long the end took."""
+        self.family()
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=within)
+        return time.monotonic() - started
+
+    def clean_up(self) -> None:
+        self.family()
+        for pid in [self.pid, *self._known]:
+            kill_tree(pid)
+        self.process.wait(timeout=5)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for(what: Callable[[], Any], *, within: float, why: str = "") -> Any:
+    """Ask again and again; fail with what it should have been."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {within} s: {why or what}")
+
+
+def _database_url() -> str:
+    parts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{parts['NAME']}"
+    login = f"{parts['USER']}:{parts['PASSWORD']}@" if parts["PASSWORD"] else f"{parts['USER']}@"
+    host = str(parts["HOST"])
+    if host.startswith("/"):
+        return f"postgres://{login}/{parts['NAME']}?host={host}" + (f"&port={parts['PORT']}" if parts["PORT"] else "")
+    return f"postgres://{login}{host}:{parts['PORT'] or 5432}/{parts['NAME']}"
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
+    """Start `manage.py …` with short deadlines: `start("lockbox", "--no-web", CLUSTERS="2")`."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    short = {
+        "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": _database_url(),
+        "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
+        "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "6", "SWEEP_SECONDS": "1",
+        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+    (tmp_path / "data" / "static").mkdir(parents=True)
+    begun: list[Running] = []
+
+    def begin(*arguments: str, **env: str) -> Running:
+        log = tmp_path / f"{arguments[0]}-{len(begun)}.log"
+        begun.append(Running(list(arguments), {**kept, **short, **env}, log))
+        return begun[-1]
+
+    yield begin
+    for running in begun:
+        running.clean_up()
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Callable[[], list[str]]:
+    """The lines that the chores have written so far; the file is `notes.path`."""
+
+    def read() -> list[str]:
+        return path.read_text().splitlines() if path.exists() else []
+
+    path = tmp_path / "notes"
+    read.path = str(path)  # type: ignore[attr-defined]
+    return read

@@ -1,0 +1,8 @@
+"""The site's settings for the processes that a test starts: on the test's own database, with short patience."""
+
+from lockbox_site.settings import *  # noqa: F403
+from lockbox_site.settings import DATABASES, Q_CLUSTER
+
+# What a killed worker held comes back after `retry`.
+Q_CLUSTER |= {"timeout": 3, "retry": 4}
+DATABASES["default"]["CONN_MAX_AGE"] = 0

@@ -1,0 +1,182 @@
+"""The beat enqueues what is due, once, and no outage ends it."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django_q.models import OrmQ, Schedule
+from django_q.tasks import async_task
+
+from requests_app import bell, clock, schedules
+from requests_app.models import Heartbeat
+from requests_app.worker import beat
+from tests.conftest import Traveller
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def queued() -> list[str]:
+    return sorted(row.func().rpartition(".")[2] for row in OrmQ.objects.all())
+
+
+def test_a_tick_enqueues_what_is_due_and_shows_itself_alive(travel: Traveller) -> None:
+    travel.freeze()
+    beat.tick()  # the rows are new, and due at this very instant
+    assert set(queued()) == {"sweep"}
+    OrmQ.objects.all().delete()
+    travel.by(seconds=1)
+    beat.tick()
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"]
+    assert {"beat", "pulse:requests_app.tasks.sweep"} <= set(Heartbeat.objects.values_list("name", flat=True))
+
+
+def test_between_the_minutes_only_the_sweep_is_enqueued_and_never_twice(travel: Traveller) -> None:
+    travel.freeze()
+    beat.tick()
+    OrmQ.objects.all().delete()
+    Schedule.objects.update(next_run=clock.now())
+    travel.by(seconds=1)
+    beat.tick()
+    OrmQ.objects.all().delete()
+    for _ in range(35):
+        travel.by(seconds=1)
+        beat.tick()
+    assert queued() == ["sweep"], "three turns have passed, and the first task still waits"
+
+
+def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:
+    travel.freeze()
+    for _ in range(100):
+        travel.by(minutes=1)
+        beat.tick()
+    assert beat.MOST_WAITING <= OrmQ.objects.count() <= beat.MOST_WAITING + len(schedules.PERIODIC)
+
+
+def test_a_row_that_cannot_be_parsed_goes_and_the_others_run() -> None:
+    Schedule.objects.create(name="foreign", func="os.system", args="((", next_run=clock.now())
+    beat.tick()
+    beat.tick()
+    assert not Schedule.objects.filter(name="foreign").exists()
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"]
+
+
+@pytest.mark.parametrize(
+    "columns", [{"func": "os.system"}, {"func": bell.SWEEP, "args": "1,"}, {"func": bell.SWEEP, "kwargs": "{'a': 1}"}]
+)
+def test_a_row_that_slips_in_behind_the_check_is_not_signed(
+    columns: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules, "sync", lambda at: [])
+    monkeypatch.setattr(bell, "ring", lambda *tasks: None)
+    Schedule.objects.create(name="foreign", schedule_type="I", next_run=clock.now(), **columns)
+    beat.tick()
+    assert queued() == []
+    async_task("os.getpid")  # elsewhere in the process nothing is held up
+    assert queued() == ["getpid"]
+
+
+def test_an_outage_is_survived_with_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    outages: list[Exception] = [OperationalError("gone"), OperationalError("gone"), ValueError("odd")]
+    closed: list[int] = []
+
+    def tick() -> None:
+        if outages:
+            raise outages.pop()
+
+    monkeypatch.setattr(beat, "tick", tick)
+    monkeypatch.setattr(beat.connections, "close_all", lambda: closed.append(1))
+    ours = beat.Beat()
+    pauses = []
+    for _ in range(4):
+        ours.tick_or_back_off()
+        pauses.append(ours._pause)
+    assert pauses == [2.0, 4.0, 8.0, 1.0]
+    assert len(closed) == 3
+    ours._pause = 20.0
+    outages.append(OperationalError("gone"))
+    ours.tick_or_back_off()
+    assert ours._pause == beat.LONGEST_PAUSE_SECONDS
+
+
+def test_stop_ends_the_loop_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks: list[int] = []
+    monkeypatch.setattr(beat, "tick", lambda: ticks.append(1))
+    ours = beat.Beat()
+    thread = threading.Thread(target=ours.run)
+    thread.start()
+    ours.stop()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+
+
+def test_rows_of_clusters_long_gone_are_forgotten(travel: Traveller) -> None:
+    travel.freeze()
+    Heartbeat.objects.create(name="worker:gone", at=clock.now(), pid=1)
+    travel.by(days=6)
+    beat.tick()
+    assert Heartbeat.objects.workers().exists()
+    travel.by(days=2)
+    beat.tick()
+    assert not Heartbeat.objects.workers().exists()
+
+
+def run_at_once(count: int, call: Any) -> None:
+    barrier = threading.Barrier(count)
+
+    def one() -> None:
+        barrier.wait(timeout=10)
+        try:
+            call()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_two_beats_do_not_double_the_work(attempt: int) -> None:
+    schedules.sync(clock.now())
+    run_at_once(2, beat._enqueue_what_is_due)
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"]
+
+
+def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:
+    from requests_app.worker import heartbeats
+
+    got: list[bool] = []
+    minute = beat.dt.timedelta(minutes=1)
+
+    def claim() -> None:
+        got.append(heartbeats.claim("turn", every=minute, at=clock.now()))
+
+    run_at_once(4, claim)
+    assert sorted(got) == [False, False, False, True]
+    travel.by(minutes=2)
+    run_at_once(4, claim)
+    assert sorted(got[4:]) == [False, False, False, True]
+    travel.by(hours=-3)
+    claim()
+    assert got[-1], "a clock that was set back must not stop the work for hours"
+
+
+def test_the_queue_is_read_by_an_index() -> None:
+    schedules.sync(clock.now())
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET enable_seqscan = off")
+            explain = "EXPLAIN "
+        else:
+            explain = "EXPLAIN QUERY PLAN "
+        for table, where, index in (
+            ("django_q_ormq", "key = 'lockbox' AND lock < '2030-01-01'", "lockbox_ormq_key_lock"),
+            ("django_q_schedule", "next_run < '2030-01-01'", "lockbox_schedule_next_run"),
+        ):
+            cursor.execute(f"{explain} SELECT * FROM {table} WHERE {where}")
+            assert index in str(cursor.fetchall())
+        if connection.vendor == "postgresql":
+            cursor.execute("RESET enable_seqscan")

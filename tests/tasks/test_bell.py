@@ -1,0 +1,62 @@
+"""The bell rings after the commit, once for all who wait, and breaks nothing when it fails."""
+
+import datetime as dt
+
+import pytest
+from django.db import transaction
+from django_q.models import OrmQ
+
+from requests_app import bell, clock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def queued() -> list[str]:
+    return [row.func() for row in OrmQ.objects.order_by("pk")]
+
+
+def test_it_rings_at_once_where_nothing_is_open() -> None:
+    bell.ring()
+    assert queued() == [bell.DRAIN_OUTBOX]
+
+
+def test_it_waits_for_the_commit() -> None:
+    with transaction.atomic():
+        bell.ring(bell.SWEEP, bell.DRAIN_OUTBOX)
+        assert queued() == []
+    assert queued() == [bell.SWEEP, bell.DRAIN_OUTBOX]
+
+
+def test_what_is_rolled_back_rings_nobody() -> None:
+    with transaction.atomic():
+        bell.ring()
+        transaction.set_rollback(True)
+    assert queued() == []
+
+
+def test_a_task_that_still_waits_is_enough_for_everybody() -> None:
+    for _ in range(50):
+        bell.ring()
+    assert queued() == [bell.DRAIN_OUTBOX]
+    bell.ring(bell.SWEEP)
+    assert queued() == [bell.DRAIN_OUTBOX, bell.SWEEP]
+
+
+def test_a_task_that_was_taken_may_have_looked_already() -> None:
+    bell.ring()
+    OrmQ.objects.update(lock=clock.now() + dt.timedelta(minutes=2))
+    bell.ring()
+    assert queued() == [bell.DRAIN_OUTBOX] * 2
+
+
+def test_a_queue_that_fails_is_no_failure_of_the_change(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(task: str) -> None:
+        raise OSError("no queue")
+
+    monkeypatch.setattr(bell, "async_task", broken)
+    with transaction.atomic():
+        bell.ring()
+    bell.ring()
+    assert caplog.text.count("no queue") >= 2, "it is logged"

@@ -1,0 +1,144 @@
+"""The schedule's rows are exactly the declared ones, whatever somebody wrote there."""
+
+import datetime as dt
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django_q.models import OrmQ, Schedule
+from django_q.scheduler import scheduler
+from pytest_django import DjangoAssertNumQueries
+
+from requests_app import clock, schedules
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DECLARED = ["closing_soon", "drain_outbox", "remind", "sweep"]
+
+
+def names() -> list[str | None]:
+    return sorted(Schedule.objects.values_list("name", flat=True))
+
+
+def foreign(**columns: Any) -> Schedule:
+    past = clock.now() - dt.timedelta(minutes=5)
+    return Schedule.objects.create(**{"name": "foreign", "func": "os.system", "next_run": past, **columns})
+
+
+def test_an_empty_table_is_filled_and_due_at_once() -> None:
+    at = clock.now()
+    lines = schedules.sync(at)
+    assert names() == DECLARED
+    assert set(Schedule.objects.values_list("next_run", "schedule_type", "minutes", "repeats")) == {(at, "I", 1, -1)}
+    assert "Schedule sweep is added." in lines
+    scheduler()
+    assert sorted(row.func() for row in OrmQ.objects.all()) == sorted(schedules.FUNCTIONS)
+
+
+def test_a_table_in_order_costs_one_query_and_keeps_its_progress(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    schedules.sync(clock.now())
+    scheduler()
+    before = list(Schedule.objects.values_list("name", "next_run", "task"))
+    with django_assert_num_queries(1):
+        assert schedules.sync(clock.now()) == []
+    assert list(Schedule.objects.values_list("name", "next_run", "task")) == before
+
+
+def test_one_row_that_cannot_be_parsed_stops_every_schedule_until_sync_takes_it_out() -> None:
+    schedules.sync(clock.now())
+    foreign(args="((", func="requests_app.tasks.sweep")
+    scheduler()
+    assert OrmQ.objects.count() == 0, "the trap is gone from django-q2: this guard may go too"
+    assert schedules.sync(clock.now()) == ["Schedule foreign is taken out: its args can't be read."]
+    scheduler()
+    assert OrmQ.objects.count() == len(DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"args": "'touch /tmp/x',"}, "os.system is not periodic work of this application"),
+        ({"kwargs": "{'a': open('x')}"}, "its kwargs can't be read"),
+        ({"args": "(" * 500}, "its args can't be read"),
+        ({"func": "requests_app.tasks.sweep"}, "requests_app.tasks.sweep is scheduled under another name already"),
+        ({"name": None}, "os.system is not periodic work of this application"),
+    ],
+)
+def test_a_foreign_row_is_taken_out_with_its_reason(columns: dict[str, Any], why: str) -> None:
+    schedules.sync(clock.now())
+    row = foreign(**columns)
+    assert schedules.sync(clock.now()) == [f"Schedule {row.name or row.pk} is taken out: {why}."]
+    assert names() == DECLARED
+
+
+def test_a_cron_row_is_taken_out() -> None:
+    schedules.sync(clock.now())
+    row = foreign()
+    Schedule.objects.filter(pk=row.pk).update(schedule_type=Schedule.CRON, cron="* * * * *")
+    assert schedules.sync(clock.now()) == ["Schedule foreign is taken out: cron schedules are not used."]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("func", "os.system"),
+        ("args", "'x',"),
+        ("kwargs", "{'x': 1}"),
+        ("hook", "os.remove"),
+        ("repeats", 0),
+        ("minutes", 60),
+        ("schedule_type", "O"),
+        ("cluster", "elsewhere"),
+        ("intended_date_kwarg", "when"),
+        ("next_run", None),
+        ("next_run", dt.datetime(2099, 1, 1, tzinfo=dt.UTC)),
+    ],
+)
+def test_a_changed_column_is_put_right(column: str, value: object) -> None:
+    schedules.sync(clock.now())
+    Schedule.objects.filter(name="sweep").update(**{column: value})
+    at = clock.now()
+    assert schedules.sync(at) == [f"Schedule sweep is put right: {column}."]
+    assert schedules.faults(at) == []
+    assert Schedule.objects.get(name="sweep").next_run == at
+
+
+def test_a_double_is_taken_out() -> None:
+    schedules.sync(clock.now())
+    first = Schedule.objects.get(name="sweep").pk
+    Schedule.objects.create(**schedules.PERIODIC[0].row, next_run=clock.now())
+    schedules.sync(clock.now())
+    assert names() == DECLARED
+    assert Schedule.objects.get(name="sweep").pk == first
+
+
+def test_a_strangers_function_is_never_imported(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trap_of_a_stranger.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    foreign(func="trap_of_a_stranger.run")
+    schedules.sync(clock.now())
+    assert names() == DECLARED
+
+
+def test_the_command_says_what_it_did_and_checks_without_touching() -> None:
+    foreign()
+    out = StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("sync_schedules", "--check", stdout=out)
+    assert "Schedule foreign is taken out" in out.getvalue()
+    assert names() == ["foreign"]
+    call_command("sync_schedules", stdout=StringIO())
+    assert names() == DECLARED
+    out = StringIO()
+    call_command("sync_schedules", "--check", stdout=out)
+    assert out.getvalue() == ""
+
+
+def test_a_declared_function_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert schedules.unusable() == []
+    monkeypatch.setattr(schedules, "FUNCTIONS", frozenset({"requests_app.tasks.sweep", "requests_app.tasks.gone"}))
+    (line,) = schedules.unusable()
+    assert line.startswith("requests_app.tasks.gone: ")
