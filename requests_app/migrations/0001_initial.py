@@ -8,509 +8,965 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('name', models.CharField(max_length=120, primary_key=True, serialize=False, verbose_name='name')),
-                ('at', models.DateTimeField(db_index=True, verbose_name='last seen')),
-                ('pid', models.PositiveIntegerField(verbose_name='process id')),
-                ('detail', models.CharField(blank=True, default='', max_length=200, verbose_name='detail')),
+                ("name", models.CharField(max_length=120, primary_key=True, serialize=False, verbose_name="name")),
+                ("at", models.DateTimeField(db_index=True, verbose_name="last seen")),
+                ("pid", models.PositiveIntegerField(verbose_name="process id")),
+                ("detail", models.CharField(blank=True, default="", max_length=200, verbose_name="detail")),
             ],
             options={
-                'verbose_name': 'heartbeat',
-                'verbose_name_plural': 'heartbeats',
-                'ordering': ['name'],
+                "verbose_name": "heartbeat",
+                "verbose_name_plural": "heartbeats",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=60, unique=True, verbose_name='name')),
-                ('includes_lockbox', models.BooleanField(default=True, verbose_name='includes Lockbox')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=60, unique=True, verbose_name="name")),
+                ("includes_lockbox", models.BooleanField(default=True, verbose_name="includes Lockbox")),
             ],
             options={
-                'verbose_name': 'plan',
-                'verbose_name_plural': 'plans',
-                'ordering': ['name'],
+                "verbose_name": "plan",
+                "verbose_name_plural": "plans",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Resource',
+            name="Resource",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('mailbox', 'mailbox'), ('library', 'document library'), ('database', 'database')], max_length=16, verbose_name='kind')),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('locator', models.CharField(max_length=400, verbose_name='locator')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("mailbox", "mailbox"), ("library", "document library"), ("database", "database")],
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("locator", models.CharField(max_length=400, verbose_name="locator")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
             ],
             options={
-                'verbose_name': 'resource',
-                'verbose_name_plural': 'resources',
-                'ordering': ['name'],
+                "verbose_name": "resource",
+                "verbose_name_plural": "resources",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Service',
+            name="Service",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('key', models.SlugField(max_length=60, unique=True, verbose_name='key')),
-                ('name', models.CharField(max_length=80, verbose_name='name')),
-                ('connector', models.CharField(max_length=40, verbose_name='connector')),
-                ('is_covered', models.BooleanField(default=True, verbose_name='covered by Lockbox')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("key", models.SlugField(max_length=60, unique=True, verbose_name="key")),
+                ("name", models.CharField(max_length=80, verbose_name="name")),
+                ("connector", models.CharField(max_length=40, verbose_name="connector")),
+                ("is_covered", models.BooleanField(default=True, verbose_name="covered by Lockbox")),
             ],
             options={
-                'verbose_name': 'service',
-                'verbose_name_plural': 'services',
-                'ordering': ['name'],
+                "verbose_name": "service",
+                "verbose_name_plural": "services",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='TaskAttempt',
+            name="TaskAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=120, unique=True, verbose_name='key')),
-                ('name', models.CharField(max_length=200, verbose_name='task')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('first_at', models.DateTimeField(verbose_name='first attempt')),
-                ('last_at', models.DateTimeField(verbose_name='last attempt')),
-                ('parked_at', models.DateTimeField(blank=True, db_index=True, null=True, verbose_name='parked')),
-                ('last_error', models.TextField(blank=True, default='', verbose_name='last error')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=120, unique=True, verbose_name="key")),
+                ("name", models.CharField(max_length=200, verbose_name="task")),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("first_at", models.DateTimeField(verbose_name="first attempt")),
+                ("last_at", models.DateTimeField(verbose_name="last attempt")),
+                ("parked_at", models.DateTimeField(blank=True, db_index=True, null=True, verbose_name="parked")),
+                ("last_error", models.TextField(blank=True, default="", verbose_name="last error")),
             ],
             options={
-                'verbose_name': 'unfinished task',
-                'verbose_name_plural': 'unfinished tasks',
-                'ordering': ['-last_at'],
+                "verbose_name": "unfinished task",
+                "verbose_name_plural": "unfinished tasks",
+                "ordering": ["-last_at"],
             },
         ),
         migrations.CreateModel(
-            name='Person',
+            name="Person",
             fields=[
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('email', models.EmailField(max_length=254, unique=True, verbose_name='email')),
-                ('name', models.CharField(max_length=120, verbose_name='name')),
-                ('side', models.CharField(choices=[('provider', 'Provider'), ('customer', 'Customer')], max_length=8, verbose_name='side')),
-                ('human_id', models.UUIDField(db_index=True, default=uuid.uuid4, editable=False)),
-                ('time_zone', models.CharField(default='UTC', max_length=64, verbose_name='time zone')),
-                ('language', models.CharField(default='en', max_length=16, verbose_name='language')),
-                ('theme', models.CharField(choices=[('system', 'As the device'), ('light', 'Light'), ('dark', 'Dark')], default='system', max_length=8, verbose_name='theme')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('is_staff', models.BooleanField(default=False, verbose_name='staff')),
-                ('created_at', models.DateTimeField(editable=False, verbose_name='created')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("email", models.EmailField(max_length=254, unique=True, verbose_name="email")),
+                ("name", models.CharField(max_length=120, verbose_name="name")),
+                (
+                    "side",
+                    models.CharField(
+                        choices=[("provider", "Provider"), ("customer", "Customer")], max_length=8, verbose_name="side"
+                    ),
+                ),
+                ("human_id", models.UUIDField(db_index=True, default=uuid.uuid4, editable=False)),
+                ("time_zone", models.CharField(default="UTC", max_length=64, verbose_name="time zone")),
+                ("language", models.CharField(default="en", max_length=16, verbose_name="language")),
+                (
+                    "theme",
+                    models.CharField(
+                        choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")],
+                        default="system",
+                        max_length=8,
+                        verbose_name="theme",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("is_staff", models.BooleanField(default=False, verbose_name="staff")),
+                ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'person',
-                'verbose_name_plural': 'people',
-                'ordering': ['name'],
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='AccessRequest',
+            name="AccessRequest",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('reference', models.CharField(max_length=16, unique=True, verbose_name='reference')),
-                ('reason_kind', models.CharField(choices=[('customer_ticket', "A customer's ticket"), ('provider_initiated', 'A problem that the provider found'), ('legal_demand', 'A law-enforcement demand')], max_length=20, verbose_name='reason')),
-                ('authority', models.CharField(blank=True, max_length=200, verbose_name='authority')),
-                ('instrument', models.CharField(blank=True, max_length=200, verbose_name='instrument')),
-                ('demand_reference', models.CharField(blank=True, max_length=120, verbose_name='reference of the demand')),
-                ('demand_date', models.DateField(blank=True, null=True, verbose_name='date of the demand')),
-                ('tried', models.TextField(verbose_name='what was tried')),
-                ('justification', models.TextField(verbose_name='why nothing else will do')),
-                ('level', models.CharField(choices=[('names', 'names only'), ('read', 'read')], max_length=8, verbose_name='how much')),
-                ('window_for', models.PositiveIntegerField(verbose_name='window (seconds)')),
-                ('requester_human', models.UUIDField()),
-                ('needs_customer_approval', models.BooleanField(verbose_name="needs the customer's yes")),
-                ('content_digest', models.CharField(max_length=64, verbose_name='digest')),
-                ('state', models.CharField(choices=[('PENDING_PROVIDER', 'Waiting for the provider'), ('PENDING_CUSTOMER', 'Waiting for the customer'), ('OPEN', 'Open'), ('DENIED', 'Denied'), ('WITHDRAWN', 'Withdrawn'), ('EXPIRED', 'Expired'), ('CLOSED', 'Closed')], default='PENDING_PROVIDER', max_length=20, verbose_name='state')),
-                ('submitted_at', models.DateTimeField(verbose_name='submitted')),
-                ('state_changed_at', models.DateTimeField(verbose_name='changed')),
-                ('decide_by', models.DateTimeField(verbose_name='decide by')),
-                ('previous', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='following', to='requests_app.accessrequest')),
-                ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='access_requests', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("reference", models.CharField(max_length=16, unique=True, verbose_name="reference")),
+                (
+                    "reason_kind",
+                    models.CharField(
+                        choices=[
+                            ("customer_ticket", "A customer's ticket"),
+                            ("provider_initiated", "A problem that the provider found"),
+                            ("legal_demand", "A law-enforcement demand"),
+                        ],
+                        max_length=20,
+                        verbose_name="reason",
+                    ),
+                ),
+                ("authority", models.CharField(blank=True, max_length=200, verbose_name="authority")),
+                ("instrument", models.CharField(blank=True, max_length=200, verbose_name="instrument")),
+                (
+                    "demand_reference",
+                    models.CharField(blank=True, max_length=120, verbose_name="reference of the demand"),
+                ),
+                ("demand_date", models.DateField(blank=True, null=True, verbose_name="date of the demand")),
+                ("tried", models.TextField(verbose_name="what was tried")),
+                ("justification", models.TextField(verbose_name="why nothing else will do")),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("names", "names only"), ("read", "read")], max_length=8, verbose_name="how much"
+                    ),
+                ),
+                ("window_for", models.PositiveIntegerField(verbose_name="window (seconds)")),
+                ("requester_human", models.UUIDField()),
+                ("needs_customer_approval", models.BooleanField(verbose_name="needs the customer's yes")),
+                ("content_digest", models.CharField(max_length=64, verbose_name="digest")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("PENDING_PROVIDER", "Waiting for the provider"),
+                            ("PENDING_CUSTOMER", "Waiting for the customer"),
+                            ("OPEN", "Open"),
+                            ("DENIED", "Denied"),
+                            ("WITHDRAWN", "Withdrawn"),
+                            ("EXPIRED", "Expired"),
+                            ("CLOSED", "Closed"),
+                        ],
+                        default="PENDING_PROVIDER",
+                        max_length=20,
+                        verbose_name="state",
+                    ),
+                ),
+                ("submitted_at", models.DateTimeField(verbose_name="submitted")),
+                ("state_changed_at", models.DateTimeField(verbose_name="changed")),
+                ("decide_by", models.DateTimeField(verbose_name="decide by")),
+                (
+                    "previous",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="following",
+                        to="requests_app.accessrequest",
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="access_requests",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'access request',
-                'verbose_name_plural': 'access requests',
+                "verbose_name": "access request",
+                "verbose_name_plural": "access requests",
             },
         ),
         migrations.CreateModel(
-            name='AccessRequestResource',
+            name="AccessRequestResource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('access_request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scope', to='requests_app.accessrequest')),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='requests_app.resource')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "access_request",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="scope",
+                        to="requests_app.accessrequest",
+                    ),
+                ),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="requests_app.resource"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddField(
-            model_name='accessrequest',
-            name='resources',
-            field=models.ManyToManyField(related_name='access_requests', through='requests_app.AccessRequestResource', to='requests_app.resource'),
+            model_name="accessrequest",
+            name="resources",
+            field=models.ManyToManyField(
+                related_name="access_requests", through="requests_app.AccessRequestResource", to="requests_app.resource"
+            ),
         ),
         migrations.AddField(
-            model_name='resource',
-            name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='resources', to='requests_app.service'),
+            model_name="resource",
+            name="service",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="resources", to="requests_app.service"
+            ),
         ),
         migrations.CreateModel(
-            name='QueueAssignment',
+            name="QueueAssignment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('engineer', 'Engineer'), ('provider_approver', 'Provider approver')], max_length=20, verbose_name='role')),
-                ('given_at', models.DateTimeField(verbose_name='since')),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='queue_assignments', to=settings.AUTH_USER_MODEL)),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='queue_assignments', to='requests_app.service')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("engineer", "Engineer"), ("provider_approver", "Provider approver")],
+                        max_length=20,
+                        verbose_name="role",
+                    ),
+                ),
+                ("given_at", models.DateTimeField(verbose_name="since")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="queue_assignments",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="queue_assignments",
+                        to="requests_app.service",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'queue assignment',
-                'verbose_name_plural': 'queue assignments',
-            },
-        ),
-        migrations.AddField(
-            model_name='accessrequest',
-            name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='access_requests', to='requests_app.service'),
-        ),
-        migrations.CreateModel(
-            name='Tenant',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=120, unique=True, verbose_name='name')),
-                ('slug', models.SlugField(max_length=60, unique=True, verbose_name='short name')),
-                ('lockbox_on', models.BooleanField(default=False, verbose_name='Lockbox on')),
-                ('window_cap', models.PositiveIntegerField(default=14400, validators=[django.core.validators.MinValueValidator(60), django.core.validators.MaxValueValidator(28800)], verbose_name='longest window (seconds)')),
-                ('time_zone', models.CharField(default='UTC', max_length=64, verbose_name='time zone')),
-                ('created_at', models.DateTimeField(editable=False, verbose_name='created')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tenants', to='requests_app.plan', verbose_name='plan')),
-            ],
-            options={
-                'verbose_name': 'tenant',
-                'verbose_name_plural': 'tenants',
-                'ordering': ['name'],
-            },
-        ),
-        migrations.AddField(
-            model_name='resource',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='resources', to='requests_app.tenant'),
-        ),
-        migrations.CreateModel(
-            name='OutboxMessage',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('topic', models.CharField(max_length=64, verbose_name='topic')),
-                ('about', models.UUIDField(verbose_name='about')),
-                ('mark', models.CharField(blank=True, max_length=64, verbose_name='mark')),
-                ('key', models.CharField(max_length=450, unique=True, verbose_name='key')),
-                ('lane', models.CharField(default='mail', max_length=16, verbose_name='lane')),
-                ('payload', models.JSONField(default=dict, verbose_name='payload')),
-                ('recipient', models.CharField(blank=True, max_length=254, verbose_name='recipient')),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('delivered', 'delivered'), ('parked', 'parked')], default='waiting', max_length=10, verbose_name='state')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('next_attempt_at', models.DateTimeField(verbose_name='next attempt')),
-                ('claimed_until', models.DateTimeField(blank=True, null=True, verbose_name='claimed until')),
-                ('delivered_at', models.DateTimeField(blank=True, null=True, verbose_name='delivered')),
-                ('last_error', models.CharField(blank=True, max_length=500, verbose_name='last error')),
-                ('rendered', models.JSONField(blank=True, null=True, verbose_name='as sent')),
-                ('person', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='outbox_messages', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'outbox message',
-                'verbose_name_plural': 'outbox messages',
-            },
-        ),
-        migrations.CreateModel(
-            name='NotificationAddress',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('email', models.EmailField(max_length=254, verbose_name='email')),
-                ('label', models.CharField(blank=True, max_length=80, verbose_name='label')),
-                ('created_at', models.DateTimeField(editable=False, verbose_name='created')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='notification_addresses', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'notification address',
-                'verbose_name_plural': 'notification addresses',
-            },
-        ),
-        migrations.CreateModel(
-            name='Membership',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('member', 'Member'), ('approver', 'Approver'), ('auditor', 'Auditor'), ('administrator', 'Administrator')], max_length=16, verbose_name='role')),
-                ('given_at', models.DateTimeField(verbose_name='since')),
-                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='memberships', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'membership',
-                'verbose_name_plural': 'memberships',
-            },
-        ),
-        migrations.CreateModel(
-            name='Grant',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('level', models.CharField(choices=[('names', 'names only'), ('read', 'read')], max_length=8, verbose_name='how much')),
-                ('opens_at', models.DateTimeField(verbose_name='opens')),
-                ('closes_at', models.DateTimeField(verbose_name='closes')),
-                ('closed_at', models.DateTimeField(blank=True, null=True, verbose_name='closed')),
-                ('close_reason', models.CharField(blank=True, choices=[('released', 'given back by the engineer'), ('revoked', 'closed early'), ('elapsed', 'closed by itself')], max_length=10, verbose_name='how it closed')),
-                ('access_request', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='grant', to='requests_app.accessrequest')),
-                ('closed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('engineer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to=settings.AUTH_USER_MODEL)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'grant',
-                'verbose_name_plural': 'grants',
-            },
-        ),
-        migrations.CreateModel(
-            name='Decision',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('stage', models.CharField(choices=[('provider', 'Provider'), ('customer', 'Customer')], max_length=8, verbose_name='stage')),
-                ('verdict', models.CharField(choices=[('approve', 'Yes'), ('deny', 'No')], max_length=8, verbose_name='verdict')),
-                ('decider_human', models.UUIDField()),
-                ('requester_human', models.UUIDField()),
-                ('comment', models.TextField(blank=True, verbose_name='comment')),
-                ('door', models.CharField(max_length=16, verbose_name='door')),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('access_request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='requests_app.accessrequest')),
-                ('decider', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to=settings.AUTH_USER_MODEL)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'decision',
-                'verbose_name_plural': 'decisions',
-                'ordering': ['at'],
-            },
-        ),
-        migrations.CreateModel(
-            name='ContentAccess',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('list_asked', 'asked for a list of names'), ('listed', 'names listed'), ('opened', 'opened'), ('failed', 'could not be read'), ('cut', 'cut off')], max_length=12, verbose_name='kind')),
-                ('item_id', models.CharField(blank=True, max_length=1024, verbose_name='item')),
-                ('item_ref', models.CharField(blank=True, max_length=1024, verbose_name="item's name")),
-                ('part', models.CharField(blank=True, max_length=64, verbose_name='part')),
-                ('count', models.PositiveIntegerField(default=0, verbose_name='names')),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('grant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='content_accesses', to='requests_app.grant')),
-                ('resource', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='requests_app.resource')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='content_accesses', to='requests_app.tenant')),
-            ],
-            options={
-                'verbose_name': 'content access',
-                'verbose_name_plural': 'content accesses',
-                'ordering': ['at'],
+                "verbose_name": "queue assignment",
+                "verbose_name_plural": "queue assignments",
             },
         ),
         migrations.AddField(
-            model_name='accessrequest',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='access_requests', to='requests_app.tenant'),
+            model_name="accessrequest",
+            name="service",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="access_requests", to="requests_app.service"
+            ),
         ),
         migrations.CreateModel(
-            name='Ticket',
+            name="Tenant",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('reference', models.CharField(max_length=16, unique=True, verbose_name='reference')),
-                ('title', models.CharField(max_length=200, verbose_name='title')),
-                ('body', models.TextField(verbose_name='what happened')),
-                ('origin', models.CharField(choices=[('customer', 'Opened by the customer'), ('recorded', 'Recorded for a customer who called or wrote'), ('provider', 'Found by the provider')], max_length=12, verbose_name='origin')),
-                ('priority', models.CharField(choices=[('low', 'Low'), ('normal', 'Normal'), ('high', 'High')], default='normal', max_length=8, verbose_name='priority')),
-                ('state', models.CharField(choices=[('NEW', 'New'), ('ASSIGNED', 'Assigned'), ('WAITING_FOR_CUSTOMER', 'Waiting for the customer'), ('RESOLVED', 'Resolved'), ('CLOSED', 'Closed')], default='NEW', max_length=24, verbose_name='state')),
-                ('opened_at', models.DateTimeField(verbose_name='opened')),
-                ('changed_at', models.DateTimeField(verbose_name='changed')),
-                ('resolved_at', models.DateTimeField(blank=True, null=True, verbose_name='resolved')),
-                ('closed_at', models.DateTimeField(blank=True, null=True, verbose_name='closed')),
-                ('assignee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='assigned_tickets', to=settings.AUTH_USER_MODEL)),
-                ('on_behalf_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tickets_on_behalf', to=settings.AUTH_USER_MODEL)),
-                ('opened_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='opened_tickets', to=settings.AUTH_USER_MODEL)),
-                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tickets', to='requests_app.service')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tickets', to='requests_app.tenant')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=120, unique=True, verbose_name="name")),
+                ("slug", models.SlugField(max_length=60, unique=True, verbose_name="short name")),
+                ("lockbox_on", models.BooleanField(default=False, verbose_name="Lockbox on")),
+                (
+                    "window_cap",
+                    models.PositiveIntegerField(
+                        default=14400,
+                        validators=[
+                            django.core.validators.MinValueValidator(60),
+                            django.core.validators.MaxValueValidator(28800),
+                        ],
+                        verbose_name="longest window (seconds)",
+                    ),
+                ),
+                ("time_zone", models.CharField(default="UTC", max_length=64, verbose_name="time zone")),
+                ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tenants",
+                        to="requests_app.plan",
+                        verbose_name="plan",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ticket',
-                'verbose_name_plural': 'tickets',
+                "verbose_name": "tenant",
+                "verbose_name_plural": "tenants",
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='accessrequest',
-            name='ticket',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='access_requests', to='requests_app.ticket'),
+            model_name="resource",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="resources", to="requests_app.tenant"
+            ),
         ),
         migrations.CreateModel(
-            name='TicketComment',
+            name="OutboxMessage",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('body', models.TextField(verbose_name='text')),
-                ('is_internal', models.BooleanField(default=False, verbose_name='internal')),
-                ('at', models.DateTimeField(verbose_name='at')),
-                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='requests_app.tenant')),
-                ('ticket', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='comments', to='requests_app.ticket')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("topic", models.CharField(max_length=64, verbose_name="topic")),
+                ("about", models.UUIDField(verbose_name="about")),
+                ("mark", models.CharField(blank=True, max_length=64, verbose_name="mark")),
+                ("key", models.CharField(max_length=450, unique=True, verbose_name="key")),
+                ("lane", models.CharField(default="mail", max_length=16, verbose_name="lane")),
+                ("payload", models.JSONField(default=dict, verbose_name="payload")),
+                ("recipient", models.CharField(blank=True, max_length=254, verbose_name="recipient")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("waiting", "waiting"), ("delivered", "delivered"), ("parked", "parked")],
+                        default="waiting",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("next_attempt_at", models.DateTimeField(verbose_name="next attempt")),
+                ("claimed_until", models.DateTimeField(blank=True, null=True, verbose_name="claimed until")),
+                ("delivered_at", models.DateTimeField(blank=True, null=True, verbose_name="delivered")),
+                ("last_error", models.CharField(blank=True, max_length=500, verbose_name="last error")),
+                ("rendered", models.JSONField(blank=True, null=True, verbose_name="as sent")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="outbox_messages",
+                        to="requests_app.tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ticket comment',
-                'verbose_name_plural': 'ticket comments',
-                'ordering': ['at'],
+                "verbose_name": "outbox message",
+                "verbose_name_plural": "outbox messages",
+            },
+        ),
+        migrations.CreateModel(
+            name="NotificationAddress",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("email", models.EmailField(max_length=254, verbose_name="email")),
+                ("label", models.CharField(blank=True, max_length=80, verbose_name="label")),
+                ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="notification_addresses",
+                        to="requests_app.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "notification address",
+                "verbose_name_plural": "notification addresses",
+            },
+        ),
+        migrations.CreateModel(
+            name="Membership",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("member", "Member"),
+                            ("approver", "Approver"),
+                            ("auditor", "Auditor"),
+                            ("administrator", "Administrator"),
+                        ],
+                        max_length=16,
+                        verbose_name="role",
+                    ),
+                ),
+                ("given_at", models.DateTimeField(verbose_name="since")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="memberships",
+                        to="requests_app.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "membership",
+                "verbose_name_plural": "memberships",
+            },
+        ),
+        migrations.CreateModel(
+            name="Grant",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("names", "names only"), ("read", "read")], max_length=8, verbose_name="how much"
+                    ),
+                ),
+                ("opens_at", models.DateTimeField(verbose_name="opens")),
+                ("closes_at", models.DateTimeField(verbose_name="closes")),
+                ("closed_at", models.DateTimeField(blank=True, null=True, verbose_name="closed")),
+                (
+                    "close_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("released", "given back by the engineer"),
+                            ("revoked", "closed early"),
+                            ("elapsed", "closed by itself"),
+                        ],
+                        max_length=10,
+                        verbose_name="how it closed",
+                    ),
+                ),
+                (
+                    "access_request",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="grant",
+                        to="requests_app.accessrequest",
+                    ),
+                ),
+                (
+                    "closed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "engineer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="requests_app.tenant"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "grant",
+                "verbose_name_plural": "grants",
+            },
+        ),
+        migrations.CreateModel(
+            name="Decision",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[("provider", "Provider"), ("customer", "Customer")], max_length=8, verbose_name="stage"
+                    ),
+                ),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[("approve", "Yes"), ("deny", "No")], max_length=8, verbose_name="verdict"
+                    ),
+                ),
+                ("decider_human", models.UUIDField()),
+                ("requester_human", models.UUIDField()),
+                ("comment", models.TextField(blank=True, verbose_name="comment")),
+                ("door", models.CharField(max_length=16, verbose_name="door")),
+                ("at", models.DateTimeField(verbose_name="at")),
+                (
+                    "access_request",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="requests_app.accessrequest",
+                    ),
+                ),
+                (
+                    "decider",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="requests_app.tenant"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "decision",
+                "verbose_name_plural": "decisions",
+                "ordering": ["at"],
+            },
+        ),
+        migrations.CreateModel(
+            name="ContentAccess",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("list_asked", "asked for a list of names"),
+                            ("listed", "names listed"),
+                            ("opened", "opened"),
+                            ("failed", "could not be read"),
+                            ("cut", "cut off"),
+                        ],
+                        max_length=12,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("item_id", models.CharField(blank=True, max_length=1024, verbose_name="item")),
+                ("item_ref", models.CharField(blank=True, max_length=1024, verbose_name="item's name")),
+                ("part", models.CharField(blank=True, max_length=64, verbose_name="part")),
+                ("count", models.PositiveIntegerField(default=0, verbose_name="names")),
+                ("at", models.DateTimeField(verbose_name="at")),
+                (
+                    "grant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="content_accesses",
+                        to="requests_app.grant",
+                    ),
+                ),
+                (
+                    "resource",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="requests_app.resource"
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="content_accesses",
+                        to="requests_app.tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "content access",
+                "verbose_name_plural": "content accesses",
+                "ordering": ["at"],
+            },
+        ),
+        migrations.AddField(
+            model_name="accessrequest",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="access_requests", to="requests_app.tenant"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Ticket",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("reference", models.CharField(max_length=16, unique=True, verbose_name="reference")),
+                ("title", models.CharField(max_length=200, verbose_name="title")),
+                ("body", models.TextField(verbose_name="what happened")),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[
+                            ("customer", "Opened by the customer"),
+                            ("recorded", "Recorded for a customer who called or wrote"),
+                            ("provider", "Found by the provider"),
+                        ],
+                        max_length=12,
+                        verbose_name="origin",
+                    ),
+                ),
+                (
+                    "priority",
+                    models.CharField(
+                        choices=[("low", "Low"), ("normal", "Normal"), ("high", "High")],
+                        default="normal",
+                        max_length=8,
+                        verbose_name="priority",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("NEW", "New"),
+                            ("ASSIGNED", "Assigned"),
+                            ("WAITING_FOR_CUSTOMER", "Waiting for the customer"),
+                            ("RESOLVED", "Resolved"),
+                            ("CLOSED", "Closed"),
+                        ],
+                        default="NEW",
+                        max_length=24,
+                        verbose_name="state",
+                    ),
+                ),
+                ("opened_at", models.DateTimeField(verbose_name="opened")),
+                ("changed_at", models.DateTimeField(verbose_name="changed")),
+                ("resolved_at", models.DateTimeField(blank=True, null=True, verbose_name="resolved")),
+                ("closed_at", models.DateTimeField(blank=True, null=True, verbose_name="closed")),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="assigned_tickets",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "on_behalf_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tickets_on_behalf",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "opened_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="opened_tickets",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tickets", to="requests_app.service"
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="tickets", to="requests_app.tenant"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "ticket",
+                "verbose_name_plural": "tickets",
+            },
+        ),
+        migrations.AddField(
+            model_name="accessrequest",
+            name="ticket",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="access_requests",
+                to="requests_app.ticket",
+            ),
+        ),
+        migrations.CreateModel(
+            name="TicketComment",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("body", models.TextField(verbose_name="text")),
+                ("is_internal", models.BooleanField(default=False, verbose_name="internal")),
+                ("at", models.DateTimeField(verbose_name="at")),
+                (
+                    "author",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="requests_app.tenant"
+                    ),
+                ),
+                (
+                    "ticket",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="comments", to="requests_app.ticket"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "ticket comment",
+                "verbose_name_plural": "ticket comments",
+                "ordering": ["at"],
             },
         ),
         migrations.AddConstraint(
-            model_name='person',
-            constraint=models.CheckConstraint(condition=models.Q(('is_staff', False), ('side', 'provider'), _connector='OR'), name='person_staff_is_provider'),
+            model_name="person",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("is_staff", False), ("side", "provider"), _connector="OR"),
+                name="person_staff_is_provider",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accessrequestresource',
-            constraint=models.UniqueConstraint(fields=('access_request', 'resource'), name='scope_resource_once'),
+            model_name="accessrequestresource",
+            constraint=models.UniqueConstraint(fields=("access_request", "resource"), name="scope_resource_once"),
         ),
         migrations.AddConstraint(
-            model_name='queueassignment',
-            constraint=models.UniqueConstraint(fields=('service', 'person', 'role'), name='queue_assignment_once'),
+            model_name="queueassignment",
+            constraint=models.UniqueConstraint(fields=("service", "person", "role"), name="queue_assignment_once"),
         ),
         migrations.AddConstraint(
-            model_name='resource',
-            constraint=models.UniqueConstraint(fields=('tenant', 'service', 'locator'), name='resource_once'),
+            model_name="resource",
+            constraint=models.UniqueConstraint(fields=("tenant", "service", "locator"), name="resource_once"),
         ),
         migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['lane', 'next_attempt_at'], name='outbox_waiting'),
+            model_name="outboxmessage",
+            index=models.Index(
+                condition=models.Q(("state", "waiting")), fields=["lane", "next_attempt_at"], name="outbox_waiting"
+            ),
         ),
         migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(fields=['tenant', '-created_at'], name='outbox_by_tenant'),
+            model_name="outboxmessage",
+            index=models.Index(fields=["tenant", "-created_at"], name="outbox_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(fields=['about', 'topic', 'mark'], name='outbox_by_subject'),
+            model_name="outboxmessage",
+            index=models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
         ),
         migrations.AddConstraint(
-            model_name='notificationaddress',
-            constraint=models.UniqueConstraint(fields=('tenant', 'email'), name='notification_address_once'),
+            model_name="notificationaddress",
+            constraint=models.UniqueConstraint(fields=("tenant", "email"), name="notification_address_once"),
         ),
         migrations.AddIndex(
-            model_name='membership',
-            index=models.Index(fields=['tenant', 'role'], name='membership_by_role'),
+            model_name="membership",
+            index=models.Index(fields=["tenant", "role"], name="membership_by_role"),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('tenant', 'person', 'role'), name='membership_once'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(fields=("tenant", "person", "role"), name="membership_once"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['tenant', '-opens_at'], name='grant_by_tenant'),
+            model_name="grant",
+            index=models.Index(fields=["tenant", "-opens_at"], name="grant_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['engineer', '-opens_at'], name='grant_by_engineer'),
+            model_name="grant",
+            index=models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('closed_at', None)), fields=['closes_at'], name='grant_unclosed'),
+            model_name="grant",
+            index=models.Index(condition=models.Q(("closed_at", None)), fields=["closes_at"], name="grant_unclosed"),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('closes_at__gt', models.F('opens_at'))), name='grant_window_is_positive'),
+            model_name="grant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("closes_at__gt", models.F("opens_at"))), name="grant_window_is_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('close_reason', ''), ('closed_at', None)), models.Q(('closed_at__isnull', False), models.Q(('close_reason', ''), _negated=True)), _connector='OR'), name='grant_closed_with_reason'),
+            model_name="grant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("close_reason", ""), ("closed_at", None)),
+                    models.Q(("closed_at__isnull", False), models.Q(("close_reason", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="grant_closed_with_reason",
+            ),
         ),
         migrations.AddIndex(
-            model_name='decision',
-            index=models.Index(fields=['tenant', '-at'], name='decision_by_tenant'),
+            model_name="decision",
+            index=models.Index(fields=["tenant", "-at"], name="decision_by_tenant"),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.UniqueConstraint(fields=('access_request', 'decider_human'), name='decision_one_human_once'),
+            model_name="decision",
+            constraint=models.UniqueConstraint(
+                fields=("access_request", "decider_human"), name="decision_one_human_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.UniqueConstraint(fields=('access_request', 'stage'), name='decision_one_per_stage'),
+            model_name="decision",
+            constraint=models.UniqueConstraint(fields=("access_request", "stage"), name="decision_one_per_stage"),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.CheckConstraint(condition=models.Q(('decider_human', models.F('requester_human')), _negated=True), name='decision_not_by_requester'),
+            model_name="decision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("decider_human", models.F("requester_human")), _negated=True),
+                name="decision_not_by_requester",
+            ),
         ),
         migrations.AddIndex(
-            model_name='contentaccess',
-            index=models.Index(fields=['tenant', 'grant', '-at'], name='content_access_by_grant'),
+            model_name="contentaccess",
+            index=models.Index(fields=["tenant", "grant", "-at"], name="content_access_by_grant"),
         ),
         migrations.AddIndex(
-            model_name='contentaccess',
-            index=models.Index(fields=['tenant', '-at'], name='content_access_by_tenant'),
+            model_name="contentaccess",
+            index=models.Index(fields=["tenant", "-at"], name="content_access_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(fields=['tenant', 'state', '-changed_at'], name='ticket_by_tenant'),
+            model_name="ticket",
+            index=models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(fields=['service', 'state', '-changed_at'], name='ticket_by_queue'),
+            model_name="ticket",
+            index=models.Index(fields=["service", "state", "-changed_at"], name="ticket_by_queue"),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(fields=['assignee', 'state', '-changed_at'], name='ticket_by_assignee'),
+            model_name="ticket",
+            index=models.Index(fields=["assignee", "state", "-changed_at"], name="ticket_by_assignee"),
         ),
         migrations.AddConstraint(
-            model_name='ticket',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['NEW', 'ASSIGNED', 'WAITING_FOR_CUSTOMER', 'RESOLVED', 'CLOSED'])), name='ticket_state_known'),
+            model_name="ticket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state__in", ["NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER", "RESOLVED", "CLOSED"])),
+                name="ticket_state_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['tenant', 'state', 'decide_by'], name='access_request_by_tenant'),
+            model_name="accessrequest",
+            index=models.Index(fields=["tenant", "state", "decide_by"], name="access_request_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['tenant', '-submitted_at'], name='access_request_by_age'),
+            model_name="accessrequest",
+            index=models.Index(fields=["tenant", "-submitted_at"], name="access_request_by_age"),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['tenant', 'ticket'], name='access_request_by_ticket'),
+            model_name="accessrequest",
+            index=models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['service', 'state', 'decide_by'], name='access_request_by_queue'),
+            model_name="accessrequest",
+            index=models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['requested_by', '-submitted_at'], name='access_request_by_engineer'),
+            model_name="accessrequest",
+            index=models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
         ),
         migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(condition=models.Q(('state__in', ['PENDING_CUSTOMER', 'PENDING_PROVIDER'])), fields=['decide_by'], name='access_request_overdue'),
+            model_name="accessrequest",
+            index=models.Index(
+                condition=models.Q(("state__in", ["PENDING_CUSTOMER", "PENDING_PROVIDER"])),
+                fields=["decide_by"],
+                name="access_request_overdue",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['PENDING_PROVIDER', 'PENDING_CUSTOMER', 'OPEN', 'DENIED', 'WITHDRAWN', 'EXPIRED', 'CLOSED'])), name='access_request_state_known'),
+            model_name="accessrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "state__in",
+                        ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN", "DENIED", "WITHDRAWN", "EXPIRED", "CLOSED"],
+                    )
+                ),
+                name="access_request_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('demand_date__isnull', False), ('reason_kind', 'legal_demand'), ('ticket', None), models.Q(('authority', ''), _negated=True), models.Q(('instrument', ''), _negated=True), models.Q(('demand_reference', ''), _negated=True)), models.Q(models.Q(('reason_kind', 'legal_demand'), _negated=True), ('ticket__isnull', False)), _connector='OR'), name='access_request_has_reason'),
+            model_name="accessrequest",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("demand_date__isnull", False),
+                        ("reason_kind", "legal_demand"),
+                        ("ticket", None),
+                        models.Q(("authority", ""), _negated=True),
+                        models.Q(("instrument", ""), _negated=True),
+                        models.Q(("demand_reference", ""), _negated=True),
+                    ),
+                    models.Q(models.Q(("reason_kind", "legal_demand"), _negated=True), ("ticket__isnull", False)),
+                    _connector="OR",
+                ),
+                name="access_request_has_reason",
+            ),
         ),
         migrations.AddIndex(
-            model_name='ticketcomment',
-            index=models.Index(fields=['tenant', 'ticket', 'at'], name='ticket_comment_by_ticket'),
+            model_name="ticketcomment",
+            index=models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket"),
         ),
     ]

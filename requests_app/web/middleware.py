@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -13,6 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from requests_app.actors import Actor
 from requests_app.errors import DomainError
 from requests_app.models import Person
+from requests_app.models.row_security import only_tenants
 from requests_app.queries import actor_of
 from requests_app.web.errors import refusal
 
@@ -25,7 +27,7 @@ class ActorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
-        with timezone.override(_zone_of(request)):
+        with timezone.override(_zone_of(request)), _own_rows(request):
             return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -45,6 +47,13 @@ def _actor(request: HttpRequest) -> Actor:
         request_id=getattr(request, "request_id", ""),
         ip=request.META.get("REMOTE_ADDR", ""),
     )
+
+
+def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
+    """Behind `visible_to`, the database itself shows a customer's request nothing of other tenants."""
+    if request.user.is_authenticated and request.user.side == Person.Side.CUSTOMER:
+        return only_tenants(actor_in(request).tenant_ids)
+    return nullcontext()
 
 
 def _zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:

@@ -1,0 +1,105 @@
+"""How staff see the logs: to read and to check, never to change. The portal's site registers these classes."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than MOST rows: counting millions takes seconds, and nobody turns so many pages."""
+
+    MOST = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        return min(self._counted, self.MOST)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._counted > self.MOST
+
+    @cached_property
+    def _counted(self) -> int:
+        # Without its order and its columns, or the database would sort and join what is only counted.
+        rows: Any = self.object_list
+        return rows.order_by().values_list("pk")[: self.MOST + 1].count()
+
+
+class SealedAdmin(admin.ModelAdmin):
+    """Rows that every member of the staff may read and that nobody adds, changes or deletes here, superusers included.
+
+    Django's own permissions play no part: being staff is what it takes to look, and nothing is enough to touch.
+    """
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 0
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_staff(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_staff(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class AuditEntryAdmin(SealedAdmin):
+    """One entry: its canonical bytes as they are hashed, and whether the stored hash is theirs."""
+
+    list_display = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
+    fields = (
+        *("tenant_id", "seq", "at", "event", "door", "actor_kind", "actor_id", "actor_name"),
+        *("subject_type", "subject_id", "correlation_id", "record", "leaf", "is_intact"),
+    )
+    # By its key, which grows with time and has an index over all logs.
+    ordering = ("-id",)
+
+    @admin.display(description=_("Canonical record"))
+    def record(self, entry: AuditEntry) -> str:
+        """The hashed bytes, laid out for people; bytes that are no JSON are shown as they are."""
+        raw = bytes(entry.canonical)
+        try:
+            return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
+        except ValueError:
+            return raw.decode(errors="backslashreplace")
+
+    @admin.display(description=_("Leaf hash (SHA-256)"))
+    def leaf(self, entry: AuditEntry) -> str:
+        return bytes(entry.leaf_hash).hex()
+
+    @admin.display(description=_("Hash is that of the record"), boolean=True)
+    def is_intact(self, entry: AuditEntry) -> bool:
+        return canonical.leaf_hash(bytes(entry.canonical)) == bytes(entry.leaf_hash)
+
+
+class ChainHeadAdmin(SealedAdmin):
+    """How long each tenant's log is."""
+
+    list_display = ("tenant_id", "size", "last_at")
+    fields = list_display
+    ordering = ("-last_at",)
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    user: Any = request.user
+    return bool(user.is_active and user.is_staff)

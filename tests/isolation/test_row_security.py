@@ -1,0 +1,73 @@
+"""The wall behind the wall: PostgreSQL hides other tenants' rows from a request, whatever the code forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from audit_app.models import AuditEntry
+from requests_app.models import AccessRequest, Membership, NotificationAddress, Resource, Tenant, Ticket
+from requests_app.models.row_security import only_tenants
+from tests.cast import Cast
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
+
+
+@contextmanager
+def as_ordinary_role() -> Iterator[None]:
+    """The tests' own role is a superuser, whom PostgreSQL lets past every policy."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE lockbox_ordinary NOLOGIN")
+        cursor.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO lockbox_ordinary")
+        cursor.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO lockbox_ordinary")
+        cursor.execute("SET ROLE lockbox_ordinary")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+
+def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
+    cast.submitted("contoso")
+    cast.submitted("fabrikam")
+    with as_ordinary_role(), only_tenants([cast.contoso.pk]):
+        assert {row.tenant_id for row in AccessRequest.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in Ticket.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in Resource.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in Membership.objects.all()} == {cast.contoso.pk}
+        assert {row.tenant_id for row in AuditEntry.objects.all()} == {cast.contoso.pk}
+        assert list(Tenant.objects.all()) == [cast.contoso]
+
+
+def test_it_cannot_write_for_another_tenant_either(cast: Cast) -> None:
+    with as_ordinary_role(), only_tenants([cast.contoso.pk]):
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            NotificationAddress.objects.create(
+                tenant_id=cast.fabrikam.pk, email="a@b.example", created_at=cast.fabrikam.created_at
+            )
+        assert Ticket.objects.filter(tenant=cast.fabrikam).update(title="Mine") == 0
+
+
+def test_a_customer_without_any_role_sees_no_tenant(cast: Cast) -> None:
+    with as_ordinary_role(), only_tenants([]):
+        assert not Tenant.objects.exists()
+
+
+def test_the_setting_ends_with_the_request(cast: Cast) -> None:
+    with as_ordinary_role():
+        with only_tenants([cast.contoso.pk]):
+            pass
+        assert Tenant.objects.count() == 3
+
+
+def test_every_table_with_a_tenant_has_a_policy() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.columns WHERE column_name = 'tenant_id' "
+            "AND table_schema = 'public' EXCEPT SELECT tablename FROM pg_policies WHERE policyname = 'own_tenants'"
+        )
+        assert cursor.fetchall() == []
