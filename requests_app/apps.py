@@ -10,6 +10,9 @@ class RequestsConfig(AppConfig):
     verbose_name = _("Customer Lockbox")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        from requests_app import checks  # noqa: F401 - importing registers them
+
 
 class LockboxAdminConfig(AdminConfig):
     """Puts the project's own site in place of Django's, so that each registration lands there."""

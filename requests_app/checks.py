@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, register
 from requests_app import lifecycle, schedules
 
 CONNECTORS = "requests_app.connectors.registry"
+BROKER = "requests_app.worker.broker.HeartbeatBroker"
 
 
 @register("lockbox")
@@ -29,6 +30,8 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
         (queue.get("bulk", 1) > 20 or queue.get("queue_limit", 99) > 40, "E005",
          "bulk must be at most 20 and queue_limit at most 40", "Otherwise a cluster hangs when it stops."),
         (bool(queue.get("recycle", 500)), "E006", "recycle must be 0", "A recycled worker can hang a stop."),
+        (queue.get("broker_class") != BROKER, "E007", f"broker_class must be {BROKER}",
+         "Otherwise the watchdog sees no heartbeat, and starts healthy clusters anew for ever."),
     ]  # fmt: skip
     return [
         Error(f"Q_CLUSTER: {what}.", hint=why, id=f"requests_app.{code}") for wrong, code, what, why in found if wrong

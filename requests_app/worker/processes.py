@@ -28,8 +28,8 @@ class Child:
             start_new_session=True,
         )
         assert self.process.stdout is not None
-        pump = threading.Thread(target=_pass_on, args=(label, self.process.stdout), daemon=True)
-        pump.start()
+        self.pump = threading.Thread(target=_pass_on, args=(label, self.process.stdout), daemon=True)
+        self.pump.start()
 
     @property
     def pid(self) -> int:
@@ -49,6 +49,7 @@ class Child:
         kill_tree(self.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2)
+        self.pump.join(timeout=1)
 
 
 def kill_tree(leader: int) -> None:
@@ -93,8 +94,9 @@ def _processes() -> list[tuple[int, tuple[int, int]]]:
 
 def _pass_on(label: str, lines: IO[bytes]) -> None:
     """Copy each line to our own output behind the child's label, and go on reading when nobody listens."""
-    for line in lines:
-        say(label, line.decode(errors="replace").rstrip("\n"))
+    with lines:
+        for line in lines:
+            say(label, line.decode(errors="replace").rstrip("\n"))
 
 
 def say(label: str, text: str) -> None:

@@ -5,6 +5,7 @@ when that closes, every session still written down is killed. This works where t
 and reaches grandchildren, which such a signal does not. It imports nothing of Django, to stay small.
 """
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -55,6 +56,8 @@ class Undertaker:
         except BrokenPipeError:
             # Somebody killed the undertaker. The next one has to know them all.
             self._process.wait()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
             self._process = self._start()
             assert self._process.stdin is not None
             self._process.stdin.write("".join(f"+{known}\n" for known in self._sessions).encode())

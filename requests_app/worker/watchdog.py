@@ -45,7 +45,8 @@ class Watchdog:
         try:
             beats = list(Heartbeat.objects.workers().values_list("name", "at"))
         except Exception as failure:  # whatever the driver says, nothing is known until it can be read again
-            logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")
+            if self._readable_since is not None:  # once per outage
+                logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")
             self._readable_since = None
             connection.close()
             return

@@ -1,0 +1,84 @@
+"""Each cluster gets heartbeats of its own, beside the queued tasks and never from the shared queue."""
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+from django_q.brokers import get_broker
+from django_q.models import OrmQ
+from django_q.signals import post_execute
+from django_q.signing import SignedPackage
+from django_q.tasks import async_task
+
+from requests_app import clock
+from requests_app.models import Heartbeat
+from requests_app.worker import broker as module
+from requests_app.worker import heartbeats
+from requests_app.worker.broker import HeartbeatBroker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A monotonic clock that the test moves: `seconds[0] += 1`."""
+    now = [1000.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module._throttle, "next_at", 0.0)
+    return now
+
+
+def functions(tasks: list[tuple[int | None, str]]) -> list[str]:
+    return [SignedPackage.loads(package)["func"] for _, package in tasks]
+
+
+def test_it_is_the_one_in_the_settings() -> None:
+    assert isinstance(get_broker(), HeartbeatBroker)
+
+
+def test_a_heartbeat_comes_at_once_and_then_once_in_a_while(seconds: list[float]) -> None:
+    broker = get_broker()
+    assert functions(broker.dequeue()) == [module.HEARTBEAT]
+    assert broker.dequeue() == []
+    seconds[0] += settings.HEARTBEAT_SECONDS - 0.1
+    assert broker.dequeue() == []
+    seconds[0] += 0.2
+    assert functions(broker.dequeue()) == [module.HEARTBEAT]
+    assert OrmQ.objects.count() == 0
+
+
+def test_it_has_no_row_to_acknowledge_and_queued_tasks_come_first(seconds: list[float]) -> None:
+    async_task("os.getpid")
+    (queued, _), (nothing, _) = tasks = get_broker().dequeue()
+    assert functions(tasks) == ["os.getpid", module.HEARTBEAT]
+    assert (queued, nothing) == (OrmQ.objects.get().pk, None)
+
+
+def test_the_end_of_any_task_is_a_sign_of_life_but_not_each_is_written(seconds: list[float]) -> None:
+    name = heartbeats.of_cluster(heartbeats.cluster_name())
+    post_execute.send(sender="django_q", task={"success": False})
+    first = Heartbeat.objects.get(name=name).at
+    for _ in range(10):
+        post_execute.send(sender="django_q", task={"success": True})
+    assert Heartbeat.objects.get(name=name).at == first
+    seconds[0] += settings.HEARTBEAT_SECONDS
+    post_execute.send(sender="django_q", task={"success": True})
+    assert Heartbeat.objects.get(name=name).at > first
+
+
+def test_two_clusters_have_two_names(seconds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here-1", "here-2"):
+        monkeypatch.setenv("CLUSTER_NAME", name)
+        post_execute.send(sender="django_q", task={})
+        seconds[0] += settings.HEARTBEAT_SECONDS
+    assert list(Heartbeat.objects.workers().values_list("name", flat=True)) == ["worker:here-1", "worker:here-2"]
+
+
+def test_a_database_that_fails_does_not_take_the_monitor_down(
+    seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(heartbeats, "touch", broken)
+    post_execute.send(sender="django_q", task={})
+    assert not Heartbeat.objects.exists()

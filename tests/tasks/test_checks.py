@@ -1,0 +1,61 @@
+"""What would fail silently later is refused at the start."""
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.checks import run_checks
+from django.test import override_settings
+
+from requests_app import checks, lifecycle, schedules
+
+
+def found() -> list[str]:
+    return [message.id for message in run_checks(tags=["lockbox"])]
+
+
+def test_the_settings_as_they_are_pass() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"retry": 60}, "E001"),
+        ({"retry": 30}, "E001"),
+        ({"timeout": None}, "E001"),
+        ({"scheduler": True}, "E002"),
+        ({"orm": "other"}, "E003"),
+        ({"orm": None}, "E003"),
+        ({"ack_failures": True}, "E004"),
+        ({"bulk": 21}, "E005"),
+        ({"queue_limit": 41}, "E005"),
+        ({"recycle": 500}, "E006"),
+        ({"broker_class": None}, "E007"),
+    ],
+)
+def test_a_queue_that_would_lose_or_double_tasks_is_refused(change: dict[str, Any], code: str) -> None:
+    with override_settings(Q_CLUSTER={**settings.Q_CLUSTER, **change}):
+        assert found() == [f"requests_app.{code}"]
+
+
+def test_a_default_that_is_relied_on_must_be_written_down() -> None:
+    """Left out, they are 60 s, on, 500 tasks, and no limit to speak of."""
+    left_out = {"retry", "scheduler", "recycle", "queue_limit"}
+    with override_settings(Q_CLUSTER={k: v for k, v in settings.Q_CLUSTER.items() if k not in left_out}):
+        assert found() == [f"requests_app.{code}" for code in ("E001", "E002", "E005", "E006")]
+
+
+def test_a_schedule_without_its_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "FUNCTIONS", frozenset({"requests_app.tasks.gone"}))
+    assert found() == ["requests_app.E010"]
+
+
+def test_an_unsound_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "problems", lambda: iter(["no move leads to OPEN"]))
+    assert found() == ["requests_app.E020"]
+
+
+def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "CONNECTORS", "requests_app.connectors.gone")
+    assert found() == ["requests_app.E030"]

@@ -1,0 +1,95 @@
+"""Silence means stuck only while the database can be read."""
+
+import datetime as dt
+
+import pytest
+from django.db import OperationalError
+from django.db.models import QuerySet
+
+from requests_app import clock
+from requests_app.models import Heartbeat
+from requests_app.worker.watchdog import Watchdog
+
+# The watchdog drops its connection after a failure, which a test's own transaction would not survive.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+class Scene:
+    """A cluster `c` and a watchdog with 60 s of patience, on a clock that the test moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.started = 1000.0
+        self._patch = monkeypatch
+        monkeypatch.setattr(clock, "monotonic", lambda: self.now)
+        self.watchdog = Watchdog(stale_after=60.0)
+
+    def after(self, seconds: float, *, beat: dt.datetime | None = None) -> bool:
+        """Look every second for so long, then tell whether it seems stuck."""
+        if beat is not None:
+            Heartbeat.objects.update_or_create(name="worker:c", defaults={"at": beat, "pid": 1})
+        for _ in range(int(seconds)):
+            self.now += 1
+            self.watchdog.look()
+        return self.watchdog.is_stuck("c", started=self.started)
+
+    def outage(self, seconds: float) -> bool:
+        def broken(self: object) -> None:
+            raise OperationalError("gone")
+
+        with self._patch.context() as patch:
+            patch.setattr(QuerySet, "__iter__", broken)
+            return self.after(seconds)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
+
+
+def test_nothing_is_said_before_the_first_look(scene: Scene) -> None:
+    scene.now += 3600
+    assert not scene.watchdog.is_stuck("c", started=0.0)
+
+
+def test_a_cluster_that_never_beats_has_its_patience_from_its_start(scene: Scene) -> None:
+    assert not scene.after(60)
+    assert scene.after(2)
+    scene.started = scene.now
+    assert not scene.after(59)
+
+
+def test_a_cluster_that_beats_is_left_alone_and_one_that_stops_is_not(scene: Scene) -> None:
+    for minute in range(5):
+        assert not scene.after(30, beat=EPOCH + dt.timedelta(minutes=minute))
+    assert not scene.after(30)
+    assert scene.after(2)
+
+
+def test_another_clusters_beat_does_not_help(scene: Scene) -> None:
+    for second in range(62):
+        Heartbeat.objects.update_or_create(
+            name="worker:other", defaults={"at": EPOCH + dt.timedelta(seconds=second), "pid": 1}
+        )
+        stuck = scene.after(1)
+    assert stuck
+
+
+def test_a_clock_that_was_set_back_means_nothing(scene: Scene) -> None:
+    scene.after(50, beat=EPOCH)
+    assert not scene.after(50, beat=EPOCH - dt.timedelta(days=1))
+
+
+def test_an_outage_of_the_database_is_no_silence(scene: Scene) -> None:
+    scene.after(50, beat=EPOCH)
+    assert not scene.outage(300)
+    assert not scene.after(59), "its workers get their time again, once they can write"
+    assert scene.after(3)
+
+
+def test_a_driver_that_hangs_is_no_silence(scene: Scene) -> None:
+    scene.after(50, beat=EPOCH)
+    scene.now += 300  # no look has come back since
+    assert not scene.watchdog.is_stuck("c", started=scene.started)
