@@ -69,7 +69,9 @@ def _closed_after_a_look() -> None:
     operations.approve_as_provider(
         row.pk, actor=as_("pat.doyle", fresh=True), note="Index rebuilt twice; the log does not name the messages."
     )
-    operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True), note="Headers are fine. Thank you for asking.")
+    operations.approve_as_customer(
+        row.pk, actor=as_("ada.keller", fresh=True), note="Headers are fine. Thank you for asking."
+    )
     grant = Grant.objects.get(access_request=row)
     _look(grant, "contoso", "finance", opens=3)
     operations.release(row.pk, actor=as_("priya.nair"), note="Found it: a malformed Date header.")
@@ -119,12 +121,14 @@ def _open_now() -> None:
         ticket,
         ["support"],
         by="priya.nair",
-        tried="Reproduced with test messages: they arrive whole. Asked for a sample; the customer's copy is empty, too.",
-        why="The attachment is damaged in storage or on the way in. Comparing the stored message with the one that "
-        "the supplier sent needs a look at the stored one.",
+        tried="Reproduced with test messages: they arrive whole. The customer's copy of a real one is empty.",
+        why="The attachment is damaged in storage or on the way in. Comparing the stored message with the one "
+        "that the supplier sent needs a look at the stored one.",
         window_for=14400,
     )
-    operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="Reproduction failed; storage it is.")
+    operations.approve_as_provider(
+        row.pk, actor=as_("pat.doyle", fresh=True), note="Reproduction failed; storage it is."
+    )
     operations.approve_as_customer(row.pk, actor=as_("frida.olsen", fresh=True))
     _look(Grant.objects.get(access_request=row), "fabrikam", "support", opens=1)
 

@@ -1,4 +1,4 @@
-"""Build the demo world through the operations: tenants, people, content, tickets and access requests in several states."""
+"""Build the demo world through the operations: tenants, people, content, and what has happened so far."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def build(*, with_history: bool = True) -> None:
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
     if staff is None:
-        staff = Person.objects.create_superuser(
-            people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name
-        )
+        staff = Person.objects.create_superuser(people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name)
     _services_and_provider(as_(people.STAFF.email), secrets)
     for tenant in people.TENANTS:
         _tenant(tenant, as_(people.STAFF.email), secrets)

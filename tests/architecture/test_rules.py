@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,11 +34,12 @@ def state_assignments(tree: ast.Module) -> list[int]:
     """Lines that set `.state`, by assignment, setattr, or a queryset's update()."""
     lines = []
     for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
         targets = node.targets if isinstance(node, ast.Assign) else []
         targets = [node.target] if isinstance(node, ast.AugAssign | ast.AnnAssign) else targets
         flat = [leaf for target in targets for leaf in ast.walk(target)]
         if any(isinstance(leaf, ast.Attribute) and leaf.attr == "state" for leaf in flat):
-            lines.append(node.lineno)
+            lines.append(line)
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name == "update" and any(keyword.arg == "state" for keyword in node.keywords):
@@ -126,8 +128,34 @@ def test_the_rules_bite(rule, code: str) -> None:
     assert rule(ast.parse(code))
 
 
-def test_the_import_contracts_hold_and_bite(tmp_path: Path) -> None:
-    """The contracts are read from pyproject.toml; a copy of the tree with one wrong import must break them."""
-    lint = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
-    good = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, timeout=50)
+LINT = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+
+
+def test_the_import_contracts_hold() -> None:
+    good = subprocess.run(LINT, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert good.returncode == 0, good.stdout[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("requests_app/operations/grants.py", "import requests_app.web.home"),
+        ("requests_app/operations/grants.py", "import requests_app.operations.tickets"),
+        ("requests_app/web/home.py", "import requests_app.tasks"),
+        ("requests_app/lifecycle.py", "import requests_app.models"),
+        ("requests_app/models/tenants.py", "import requests_app.operations"),
+        ("audit_app/recorder.py", "import requests_app.clock"),
+        ("requests_app/operations/content.py", "import rest_framework"),
+    ],
+)
+def test_the_import_contracts_bite(tmp_path: Path, path: str, line: str) -> None:
+    """One wrong import in a copy of the tree breaks a contract."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for package in ("requests_app", "audit_app", "lockbox_site"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / path).open("a") as file:
+        file.write(f"\n{line}\n")
+    broken = subprocess.run(LINT, cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert broken.returncode == 1, broken.stdout[-3000:]
+    assert "BROKEN" in broken.stdout

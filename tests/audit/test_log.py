@@ -145,7 +145,7 @@ def log(db: None) -> UUID:
     return tenant
 
 
-def _tamper(statement: str, *values: object) -> None:
+def _tamper(statement: str, *values: Any) -> None:
     """Somebody with the database in hands: triggers aside, a change, triggers back."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ def world(transactional_db: None) -> Cast:
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """Start all calls at the same moment, each on a connection of its own; return results or refusals in order."""
-    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+    barrier = threading.Barrier(len(calls))
+    results: list[Any] = [None] * len(calls)
 
     def run(index: int, call: Callable[[], Any]) -> None:
         try:
@@ -94,14 +96,14 @@ def test_yes_against_no_has_one_winner(world: Cast, attempt: int) -> None:
 def test_yes_against_expire_is_never_both(world: Cast) -> None:
     """The deadline falls among the attempts, so that either may win; the database's clock says which."""
     ada, system = world.as_("ada"), world.system("expiry")
-    won = Counter()
+    won: Counter[str] = Counter()
     for lead in range(-3, 4):
         row = world.confirmed()
         AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() + dt.timedelta(milliseconds=4 * lead))
         ada = ada.stepped_up(clock.now())
         results = at_once(
-            lambda row=row, ada=ada: operations.approve_as_customer(row.pk, actor=ada),
-            lambda row=row: operations.expire(row.pk, actor=system),
+            partial(operations.approve_as_customer, row.pk, actor=ada),
+            partial(operations.expire, row.pk, actor=system),
         )
         row.refresh_from_db()
         ended = [event for event in events_of(row) if event.endswith(("approved_by_customer", "expired"))]
@@ -243,8 +245,8 @@ def test_closing_a_ticket_against_a_yes_leaves_nothing_open(world: Cast) -> None
         row = world.confirmed(ticket=ticket)
         ada, mia = world.as_("ada"), world.as_("mia")
         at_once(
-            lambda row=row, ada=ada: operations.approve_as_customer(row.pk, actor=ada),
-            lambda ticket=ticket, mia=mia: operations.close_ticket(ticket.pk, actor=mia),
+            partial(operations.approve_as_customer, row.pk, actor=ada),
+            partial(operations.close_ticket, ticket.pk, actor=mia),
         )
         row.refresh_from_db()
         assert row.state in ("WITHDRAWN", "CLOSED")

@@ -44,7 +44,7 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def submit(self) -> None:
         self.row: AccessRequest = self.world.submitted()
-        self.state, self.until, self.decided = "PENDING_PROVIDER", self.now + dt.timedelta(hours=24), set()
+        self.state, self.until = "PENDING_PROVIDER", self.now + dt.timedelta(hours=24)
         self.entries = 1
 
     def teardown(self) -> None:

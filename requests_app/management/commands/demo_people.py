@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         for row in rows:
             side = row["tenant"] or settings.PROVIDER_NAME
             table.add_row(side, row["name"], ", ".join(row["roles"]).replace("_", " "), row["email"], row["password"])
-        Console(file=self.stdout, width=max(Console().width, 110)).print(table)
+        Console(file=cast(IO[str], self.stdout), width=max(Console().width, 110)).print(table)
 
 
 def _row(character: people.Character) -> dict[str, Any]:

@@ -1,0 +1,292 @@
+"""The traps of the queue, with real processes on a real database, each killed for real."""
+
+import datetime as dt
+import os
+import re
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django_q.models import OrmQ, Schedule
+from django_q.tasks import async_task
+
+from audit_app.models import AuditEntry
+from requests_app import clock
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
+from tests.cast import gather
+from tests.tasks.conftest import Running, Start, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.real_clock,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+]
+
+Notes = Callable[[], list[str]]
+NOTE, DIE, FAIL = (f"tests.tasks.chores.{name}" for name in ("note", "die", "fail"))
+
+
+def beats() -> dict[str, Any]:
+    return dict(Heartbeat.objects.workers().values_list("name", "at"))
+
+
+def in_service(count: int = 1) -> dict[str, Any]:
+    return wait_for(lambda: len(beats()) >= count and beats(), within=30, why=f"{count} heartbeats")
+
+
+def workers_of(running: Running, *, many: int = 2) -> list[int]:
+    """The worker processes of the only cluster: its sentinel forks them first, then monitor and pusher."""
+    parents = {}
+    for pid in running.family():
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        parents[pid] = int(state[1])
+    (cluster,) = [pid for pid, parent in parents.items() if parent == running.pid and _runs(pid, "cluster")]
+    (sentinel,) = [pid for pid, parent in parents.items() if parent == cluster]
+    forked = sorted(pid for pid, parent in parents.items() if parent == sentinel)
+    assert len(forked) == many + 2
+    return forked[:many]
+
+
+def _runs(pid: int, command: str) -> bool:
+    return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def waiting_words() -> list[str]:
+    return [row.task["args"][1] for row in OrmQ.objects.all() if row.func() == NOTE]
+
+
+# --- A worker that dies idle -----------------------------------------------------------------------------
+
+
+def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, notes: Notes) -> None:
+    running = start("lockbox", "--no-web")
+    in_service()
+    for pid in workers_of(running):
+        os.kill(pid, signal.SIGKILL)
+    async_task(NOTE, notes.path, "after the death")
+    time.sleep(3)
+    assert notes() == [], "the trap is gone from django-q2: the watchdog may have less to do"
+    wait_for(lambda: notes() == ["after the death"], within=40, why="work goes on")
+    assert "cluster-1 runs no tasks any more; it is killed and started anew." in running.log
+    assert running.stop() < 10
+    assert (running.process.returncode, running.orphans()) == (0, [])
+
+
+def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: Notes) -> None:
+    running = start("lockbox", "--no-web", "--no-beat", "--clusters", "2")
+    names = sorted(in_service(2))
+    stuck = re.findall(r"worker:(.*-2)$", names[1])[0]
+    for pid in running.family():
+        if f"CLUSTER_NAME={stuck}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
+            os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: "cluster-2 runs no tasks any more" in running.log, within=30)
+    before = beats()[names[1]]
+    wait_for(lambda: beats()[names[1]] > before, within=30, why="the second cluster lives again")
+    assert "cluster-1 runs no tasks any more" not in running.log
+
+
+# --- A task that kills its worker ------------------------------------------------------------------------
+
+
+def test_a_task_that_kills_its_worker_is_parked_and_the_others_go_on(start: Start, notes: Notes) -> None:
+    start("cluster")
+    async_task(DIE, notes.path)
+    async_task(FAIL, notes.path)
+    for number in range(5):
+        async_task(NOTE, notes.path, f"other {number}")
+    wait_for(lambda: TaskAttempt.objects.parked().count() == 2, within=60, why="both are parked")
+    wait_for(lambda: not OrmQ.objects.exists(), within=20, why="the queue lets go of them")
+    time.sleep(6)  # longer than `retry`: nothing comes back
+    counted = Counter(line.split()[0] for line in notes())
+    assert counted == {"died": 2, "failed": 2, "other": 5}
+    dead, failed = (TaskAttempt.objects.get(name__contains=word) for word in (".die(", ".fail("))
+    assert (dead.attempts, failed.attempts) == (2, 2)
+    assert (dead.last_error, failed.last_error) == ("", "RuntimeError: no luck")
+
+
+# --- Stopping --------------------------------------------------------------------------------------------
+
+
+def test_a_stop_under_a_backlog_is_quick_and_loses_nothing(start: Start, notes: Notes) -> None:
+    words = [f"word-{number}" for number in range(120)]
+    for word in words:
+        async_task(NOTE, notes.path, word, 0.15)
+    running = start("lockbox", "--no-web")
+    wait_for(lambda: len(notes()) >= 10, within=30)
+    took = running.stop()
+    assert took < 8
+    assert (running.process.returncode, running.orphans()) == (0, [])
+    done, left = notes(), waiting_words()
+    assert len(done) < len(words), "there was no backlog to stop under"
+    assert set(done) | set(left) == set(words)
+    start("cluster")
+    wait_for(lambda: set(notes()) == set(words) and not waiting_words(), within=60)
+    repeated = [word for word, count in Counter(notes()).items() if count > 1]
+    assert len(repeated) <= 2, "only what a killed worker held at that moment may run again"
+
+
+def test_what_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes: Notes) -> None:
+    async_task(NOTE, notes.path, "begun", 0.0)
+    async_task("tests.tasks.chores.hold_out", notes.path, 60.0)
+    running = start("lockbox", "--no-web", STOP_SECONDS="2")
+    wait_for(lambda: "holding out" in notes(), within=30)
+    assert running.stop() < 7
+    assert "cluster-1 did not stop in time and is killed." in running.log
+    assert (running.process.returncode, running.orphans()) == (0, [])
+    assert [row.func() for row in OrmQ.objects.all() if "chores" in row.func()] == ["tests.tasks.chores.hold_out"]
+
+
+def test_a_second_signal_ends_it_at_once(start: Start, notes: Notes) -> None:
+    async_task("tests.tasks.chores.hold_out", notes.path, 60.0)
+    running = start("lockbox", "--no-web", STOP_SECONDS="15")
+    wait_for(lambda: "holding out" in notes(), within=30)
+    running.family()
+    running.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert running.stop(signal.SIGINT) < 4
+    assert running.orphans() == []
+
+
+def test_a_supervisor_that_is_killed_leaves_nobody_behind(start: Start) -> None:
+    running = start("lockbox", PORT="8123")
+    in_service()
+    wait_for(lambda: "Ready: " in running.log, within=30)
+    assert len(running.family()) >= 9
+    running.process.kill()
+    running.process.wait(timeout=5)
+    wait_for(lambda: running.orphans() == [], within=5, why="all have ended")
+
+
+def test_a_part_that_dies_is_started_again(start: Start) -> None:
+    running = start("lockbox", "--no-web")
+    in_service()
+    (beat,) = [pid for pid in running.family() if _runs(pid, "beat")]
+    (cluster,) = [pid for pid in running.family() if _runs(pid, "cluster") and _leads(pid)]
+    os.kill(beat, signal.SIGKILL)
+    os.kill(cluster, signal.SIGKILL)
+    wait_for(lambda: running.log.count("starts again in 1 s") == 2, within=10)
+    assert "beat ended with code -9" in running.log
+    killed = clock.now()
+    wait_for(lambda: max(beats().values()) > killed + dt.timedelta(seconds=1), within=20, why="the cluster is back")
+    wait_for(lambda: Heartbeat.objects.get(name="beat").at > killed, within=20, why="the beat is back")
+    running.family()
+    assert running.stop() < 10
+    assert running.orphans() == [], "not even the first cluster's workers"
+
+
+def _leads(pid: int) -> bool:
+    return os.getsid(pid) == pid
+
+
+# --- The web server --------------------------------------------------------------------------------------
+
+
+def test_the_whole_runs_says_where_and_ends_by_ctrl_c(start: Start) -> None:
+    running = start("lockbox", PORT="8124")
+    wait_for(lambda: "Ready: http://127.0.0.1:8124" in running.log, within=30)
+    in_service()
+    with urllib.request.urlopen("http://127.0.0.1:8124/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    (web,) = [pid for pid in running.family() if _runs(pid, "granian") and _leads(pid)]
+    os.kill(web, signal.SIGKILL)
+    wait_for(lambda: "web ended with code -9" in running.log, within=10)
+    wait_for(lambda: _answers("http://127.0.0.1:8124/healthz"), within=20, why="the web server is back")
+    assert running.stop(signal.SIGINT) < 10
+    assert (running.process.returncode, running.orphans()) == (0, [])
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
+    with socket.socket() as somebody:
+        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        somebody.bind(("127.0.0.1", 8125))
+        somebody.listen()
+        running = start("lockbox", PORT="8125")
+        assert running.process.wait(timeout=20) == 1
+    (line,) = running.log.splitlines()
+    assert line == ("CommandError: Port 8125 of 127.0.0.1 is in use. Stop what uses it, or choose another: PORT=8126")
+
+
+def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
+    """It is the operator's first start: to try again for ever would hide what is wrong."""
+    running = start("lockbox", PORT="8126", GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere")
+    assert running.process.wait(timeout=30) == 1
+    assert "The web server could not start; its own words are above." in running.log
+    assert running.orphans() == []
+
+
+# --- Rows that should not be there -----------------------------------------------------------------------
+
+
+def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
+    past = clock.now() - dt.timedelta(minutes=5)
+    Schedule.objects.create(name="foreign", func="os.system", args="((", next_run=past)
+    running = start("beat")
+    wait_for(lambda: OrmQ.objects.count() >= 4, within=20, why="the others are enqueued")
+    Schedule.objects.create(name="another", func="os.system", kwargs="{", next_run=past)
+    wait_for(lambda: not Schedule.objects.filter(func="os.system").exists(), within=10)
+    assert "Schedule another is taken out: its kwargs can't be read." in running.log
+    assert running.stop() < 3
+
+
+# --- Nothing that matters lives in the queue --------------------------------------------------------------
+
+
+def test_a_new_signing_key_loses_tasks_but_no_message_and_no_deadline(start: Start, tmp_path: Path) -> None:
+    world = gather()
+    waiting = world.submitted()
+    overdue = world.submitted()
+    AccessRequest.objects.filter(pk=overdue.pk).update(decide_by=clock.now() - dt.timedelta(minutes=1))
+    due = set(OutboxMessage.objects.values_list("pk", flat=True))
+    assert due
+    assert OrmQ.objects.count() == 1, "one bell for both changes"
+    mails = tmp_path / "mails"
+    running = start("cluster", TASK_SIGNING_KEY="rotated", SECRET_KEY="rotated", EMAIL_URL=f"filemail://{mails}")
+    wait_for(lambda: not OrmQ.objects.exists(), within=20, why="the bell can't be read any more, and is dropped")
+    assert OutboxMessage.objects.filter(state="delivered").count() == 0
+    assert "BadSignature" in running.log
+    start("beat", TASK_SIGNING_KEY="rotated", SECRET_KEY="rotated")
+    wait_for(
+        lambda: not OutboxMessage.objects.filter(state="waiting").exists() and mails.exists(),
+        within=40,
+        why="the outbox is drained",
+    )
+    assert set(OutboxMessage.objects.filter(pk__in=due).values_list("state", flat=True)) == {"delivered"}
+    assert AccessRequest.objects.get(pk=overdue.pk).state == State.EXPIRED
+    assert AccessRequest.objects.get(pk=waiting.pk).state == State.PENDING_PROVIDER
+
+
+def test_two_clusters_and_two_beats_do_nothing_twice(start: Start, notes: Notes) -> None:
+    world = gather()
+    late = [world.submitted().pk for _ in range(12)]
+    AccessRequest.objects.filter(pk__in=late).update(decide_by=clock.now() - dt.timedelta(minutes=1))
+    words = [f"word-{number}" for number in range(100)]
+    for word in words:
+        async_task(NOTE, notes.path, word)
+    start("lockbox", "--no-web", "--clusters", "2")
+    start("beat")
+    wait_for(lambda: len(notes()) >= len(words), within=60)
+    wait_for(lambda: not AccessRequest.objects.filter(state=State.PENDING_PROVIDER).exists(), within=40)
+    in_service(2)
+    time.sleep(6)  # longer than `retry`: nothing comes back
+    assert Counter(notes()) == Counter(words)
+    ends = AuditEntry.objects.filter(event="access_request.expired").values_list("correlation_id", flat=True)
+    assert Counter(map(str, ends)) == Counter(map(str, late))
+    told = Counter(OutboxMessage.objects.values_list("key", flat=True))
+    assert set(told.values()) == {1}
