@@ -300,7 +300,8 @@ CACHES = {
 
 _mail = env.email_url("EMAIL_URL", default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
-EMAIL_FILE_PATH = _mail["EMAIL_FILE_PATH"]
+# The library drops the slash that makes the path absolute; mails would land wherever a process was started.
+EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _mail["EMAIL_PORT"] or 25
 EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""

@@ -90,6 +90,11 @@ def test_a_file_beside_the_data_is_read_and_the_environment_wins(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_mails_are_filed_at_the_very_place_that_is_named(tmp_path: Path) -> None:
+    assert setting(tmp_path, "EMAIL_FILE_PATH") == str(tmp_path / "mail")
+    assert setting(tmp_path, "EMAIL_FILE_PATH", EMAIL_URL="filemail:///srv/mail") == "/srv/mail"
+
+
 def test_a_queued_task_is_signed_with_a_key_of_its_own(tmp_path: Path) -> None:
     script = (
         "from django.conf import settings; from django_q.conf import Conf; print(Conf.SECRET_KEY, settings.SECRET_KEY)"
