@@ -66,7 +66,7 @@ class SealedAdmin(admin.ModelAdmin):
 class AuditEntryAdmin(SealedAdmin):
     """One entry: its canonical bytes as they are hashed, and whether the stored hash is theirs."""
 
-    list_display = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
+    list_display: tuple[Any, ...] = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
     fields = (
         *("tenant_id", "seq", "at", "event", "door", "actor_kind", "actor_id", "actor_name"),
         *("subject_type", "subject_id", "correlation_id", "record", "leaf", "is_intact"),
@@ -95,7 +95,7 @@ class AuditEntryAdmin(SealedAdmin):
 class ChainHeadAdmin(SealedAdmin):
     """How long each tenant's log is."""
 
-    list_display = ("tenant_id", "size", "last_at")
+    list_display: tuple[Any, ...] = ("tenant_id", "size", "last_at")
     fields = list_display
     ordering = ("-last_at",)
 

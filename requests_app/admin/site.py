@@ -1,18 +1,162 @@
-"""The admin site of this product."""
+"""The admin site of this product: what it shows, in which order, and to whom."""
 
-from typing import Any, cast
+from __future__ import annotations
 
-from allauth.account.decorators import secure_admin_login
+from functools import update_wrapper
+from typing import Any
+
+import structlog
+from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from audit_app.models import AuditEntry, ChainHead
+from requests_app import clock, models
+from requests_app.admin import access, dashboard, log, outbox, people, services, tenants, tickets, worker
+from requests_app.admin.acts import actor_in
+from requests_app.admin.base import StaffAdmin
+from requests_app.errors import NotFound
+
+security_log = structlog.get_logger("security")
+
+#: The whole portal. What is not here has no page, whoever registers it.
+PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
+    (
+        _("Access"),
+        (
+            (models.AccessRequest, access.AccessRequestAdmin),
+            (models.Grant, access.GrantAdmin),
+            (models.Decision, access.DecisionAdmin),
+            (models.ContentAccess, access.ContentAccessAdmin),
+            (models.AccessRequestResource, access.ScopeAdmin),
+        ),
+    ),
+    (
+        _("Tickets"),
+        ((models.Ticket, tickets.TicketAdmin), (models.TicketComment, tickets.TicketCommentAdmin)),
+    ),
+    (
+        _("Tenants and people"),
+        (
+            (models.Tenant, tenants.TenantAdmin),
+            (models.Plan, tenants.PlanAdmin),
+            (models.Person, people.PersonAdmin),
+            (models.Membership, people.MembershipAdmin),
+            (models.QueueAssignment, people.QueueAssignmentAdmin),
+            (models.NotificationAddress, tenants.NotificationAddressAdmin),
+        ),
+    ),
+    (
+        _("Services"),
+        ((models.Service, services.ServiceAdmin), (models.Resource, services.ResourceAdmin)),
+    ),
+    (_("Log"), ((AuditEntry, log.LogEntryAdmin), (ChainHead, log.LogHeadAdmin))),
+    (
+        _("Background work"),
+        (
+            (models.OutboxMessage, outbox.OutboxMessageAdmin),
+            (OrmQ, worker.QueuedAdmin),
+            (Failure, worker.FailureAdmin),
+            (Success, worker.SuccessAdmin),
+            (Schedule, worker.ScheduleAdmin),
+            (models.Heartbeat, worker.HeartbeatAdmin),
+            (models.TaskAttempt, worker.TaskAttemptAdmin),
+        ),
+    ),
+)
 
 
 class LockboxAdminSite(AdminSite):
     site_header = _("Customer Lockbox administration")
     site_title = _("Customer Lockbox")
-    index_title = _("Overview")
+    index_title = _("How things stand")
+    index_template = "admin/index.html"
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        for _title, entries in PORTAL:
+            for model, admin_class in entries:
+                super().register(model, admin_class)
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Leave out what libraries bring along: their forms would change rows past the operations.
+
+        django-q2's would let staff schedule any function of the system, and allauth's declare an address verified.
+        """
+
+    # --- Who comes in ----------------------------------------------------------------------------------------
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Send strangers to the product's one sign-in, and give everybody but staff the page of what is not there."""
+        guarded = super().admin_view(view, cacheable)
+
+        def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path() if request.method == "GET" else reverse("admin:index"))
+            if not self.has_permission(request):
+                _refuse(request)
+            return guarded(request, *args, **kwargs)
+
+        return update_wrapper(door, guarded)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Send people to the product's own sign-in, with its rate limits: a second one would have none."""
-        return cast(HttpResponse, secure_admin_login(super().login)(request, extra_context))
+        """There is one sign-in, with its rate limits, and it is not here."""
+        target = request.GET.get("next", "")
+        if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+            target = reverse("admin:index")
+        if not request.user.is_authenticated:
+            return redirect_to_login(target)
+        if not self.has_permission(request):
+            _refuse(request)
+        return HttpResponseRedirect(target)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("account_logout"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("account_change_password"))
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    # --- What stands on every page ---------------------------------------------------------------------------
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        user: Any = request.user
+        return {
+            **super().each_context(request),
+            "now": clock.now(),
+            "theme": getattr(user, "theme", "system"),
+            "provider_name": settings.PROVIDER_NAME,
+            "portal": self._menu(request),
+        }
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        found = dashboard.context_of(actor_in(request), clock.now())
+        return super().index(request, {**found, **(extra_context or {})})
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        """Django's page of one application would be a part of the menu: the first page shows all of it."""
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def _menu(self, request: HttpRequest) -> list[dict[str, Any]]:
+        groups = []
+        for title, entries in PORTAL:
+            items = []
+            for model, _admin_class in entries:
+                url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+                words = capfirst(str(model._meta.verbose_name_plural))
+                items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
+            groups.append({"title": title, "items": items})
+        return groups
+
+
+def _refuse(request: HttpRequest) -> None:
+    security_log.warning("admin.refused", person=str(request.user.pk), path=request.path)
+    raise NotFound

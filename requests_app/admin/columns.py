@@ -1,0 +1,121 @@
+"""How a value of a row is shown, in a list and on its own page: one rendering for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import label_for_field, lookup_field, quote
+from django.db import models
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from requests_app.templatetags import _text, _times
+from requests_app.templatetags import lockbox as tags
+
+NOTHING = "–"
+
+Column = str | Callable[[Any], Any]
+
+
+def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
+    """Render one value as safe HTML. Text that strangers wrote hides nothing and keeps its direction to itself."""
+    field, attribute, value = lookup_field(column, row, model_admin)
+    if value is None or value == "":
+        return NOTHING
+    if field is None:
+        is_flag = getattr(attribute, "boolean", False)
+        return _yes_or_no(value) if is_flag else _plain(value)
+    if field.is_relation:
+        return link_to(value)
+    if field.flatchoices:
+        return str(dict(field.flatchoices).get(value, value))
+    if isinstance(field, models.BooleanField):
+        return _yes_or_no(value)
+    return _text.visible_block(value) if isinstance(field, models.TextField) else _plain(value)
+
+
+def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
+    words = str(label_for_field(column, model_admin.model, model_admin))
+    return words[:1].upper() + words[1:]
+
+
+def link_to(row: models.Model, words: object = None) -> str:
+    """A link to a row's page; the bare words where the portal has no page for it."""
+    said = _text.visible_single(row if words is None else words)
+    try:
+        return format_html('<a href="{}">{}</a>', page_of(row), said)
+    except NoReverseMatch:
+        return said
+
+
+def page_of(row: models.Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
+
+
+def list_of(model: type[models.Model], **filters: object) -> str:
+    """The address of a model's list with these filters set."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist", query=filters or None)
+
+
+def instant(at: datetime | None) -> str:
+    if at is None:
+        return NOTHING
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), _times.when_words(at, None))
+
+
+def length(name: str, description: Any) -> Callable[[Any], str]:
+    """A column of seconds, in words."""
+
+    @admin.display(description=description, ordering=name)
+    def column(row: Any) -> str:
+        return _times.duration_words(getattr(row, name))
+
+    return column
+
+
+def state(subject: str, description: Any) -> Callable[[Any], str]:
+    """A column with the badge of a row's state as it is stored."""
+
+    @admin.display(description=description, ordering="state")
+    def column(row: Any) -> str:
+        return tags.badge(row.state, subject=subject)
+
+    return column
+
+
+def reached(path: str, description: Any, *, words: str = "") -> Callable[[Any], str]:
+    """A column that links to a row reached over foreign keys: `reached("grant__engineer", …)`."""
+
+    @admin.display(description=description)
+    def column(row: Any) -> str:
+        for name in path.split("__"):
+            row = getattr(row, name, None)
+            if row is None:
+                return NOTHING
+        return link_to(row, getattr(row, words) if words else None)
+
+    return column
+
+
+def mono(value: object) -> str:
+    return format_html('<span class="mono">{}</span>', value)
+
+
+def preformatted(value: str) -> str:
+    """Several lines as they are, with hidden characters shown."""
+    return format_html('<pre class="portal-pre">{}</pre>', _text.visible_block(value))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return instant(value)
+    # A value that is safe already must stay it: str() would have the template escape it.
+    return value if hasattr(value, "__html__") else _text.visible_single(value)
+
+
+def _yes_or_no(value: object) -> str:
+    return _("yes") if value else _("no")

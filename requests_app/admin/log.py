@@ -1,0 +1,165 @@
+"""The tenants' logs, with the names that the log itself does not know and the links that it cannot make."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
+from audit_app.models import AuditEntry, ChainHead
+from requests_app.admin.access import SEALED
+from requests_app.admin.base import Related, StaffAdmin
+from requests_app.admin.columns import NOTHING, link_to, list_of, mono, preformatted
+from requests_app.admin.filters import Choices, Filter, by_choice, by_row
+from requests_app.admin.searching import Search
+from requests_app.events import TITLES, title_of
+from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Plan, Resource, Service, Tenant, Ticket
+from requests_app.operations._change import PROVIDER_LOG
+from requests_app.templatetags import _text
+
+_SUBJECTS: dict[str, type[models.Model]] = {
+    "access_request": AccessRequest,
+    "grant": Grant,
+    "outbox_message": OutboxMessage,
+    "person": Person,
+    "plan": Plan,
+    "resource": Resource,
+    "service": Service,
+    "tenant": Tenant,
+    "ticket": Ticket,
+}
+_TENANT_NAME = Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1])
+_REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")).values("reference")[:1])
+
+
+class ByLog(Filter):
+    """One tenant's log, or the provider's own. Without one the newest entries of all logs are shown."""
+
+    parameter_name = "tenant_id"
+    title = _("log")
+    narrow = staticmethod(lambda rows, value: rows.filter(tenant_id=value))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        named = Tenant.objects.order_by("name").values_list("pk", "name")
+        chosen = self.value()
+        found = [(str(pk), name) for pk, name in named[:50]]
+        if chosen and chosen not in dict(found):
+            found += [(str(pk), name) for pk, name in named if str(pk) == chosen]
+        return [(str(PROVIDER_LOG), _("The provider's own")), *found]
+
+
+def in_one_log(declared: type[Filter]) -> type[Filter]:
+    """A filter that stands on an index of one log: it is offered once a log is chosen."""
+
+    class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
+        def has_output(self) -> bool:
+            return bool(self.request.GET.get("tenant_id")) and super().has_output()
+
+    return InOneLog
+
+
+@admin.display(description=_("what happened"))
+def event(entry: AuditEntry) -> str:
+    return title_of(entry.event)
+
+
+@admin.display(description=_("log"))
+def tenant(entry: Any) -> str:
+    return _named(entry.tenant_id, entry.tenant_name)
+
+
+@admin.display(description=_("access request"))
+def access_request(entry: Any) -> str:
+    if entry.correlation_id is None:
+        return NOTHING
+    return link_to(AccessRequest(pk=entry.correlation_id), entry.reference or entry.correlation_id)
+
+
+@admin.display(description=_("about"))
+def subject(entry: AuditEntry) -> str:
+    model = _SUBJECTS.get(entry.subject_type)
+    if model is None:
+        return mono(entry.subject_id)
+    row = model._default_manager.filter(pk=entry.subject_id).first()
+    return link_to(row) if row else mono(f"{entry.subject_type} {entry.subject_id}")
+
+
+@admin.display(description=_("person"))
+def actor(entry: AuditEntry) -> str:
+    if entry.actor_id is None:
+        return _text.visible_single(entry.actor_name)
+    return link_to(Person(pk=entry.actor_id), entry.actor_name)
+
+
+@admin.display(description=_("entries"), ordering="size")
+def entries(head: ChainHead) -> str:
+    return format_html('<a href="{}">{}</a>', list_of(AuditEntry, tenant_id=head.pk), head.size)
+
+
+class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
+    list_display = ("at", event, actor, access_request, tenant, "door", "seq")
+    list_filter = (
+        ByLog,
+        in_one_log(by_choice("event", _("what happened"), [(str(name), words) for name, words in TITLES.items()])),
+        in_one_log(by_row("actor_id", _("person"), Person)),
+        in_one_log(by_row("correlation_id", _("access request"), AccessRequest)),
+        in_one_log(by_row("subject_id", _("about"))),
+    )
+    lead = SEALED
+    search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
+
+    @admin.display(description=_("Canonical record"))
+    def layout(self, entry: AuditEntry) -> str:
+        return preformatted(self.record(entry))
+
+    @admin.display(description=_("Leaf hash (SHA-256)"))
+    def grouped_leaf(self, entry: AuditEntry) -> str:
+        return _text.digest_groups(self.leaf(entry))
+
+    facts: ClassVar = [
+        ("", ("at", event, "event", actor, "door", tenant, "seq", access_request, subject)),
+        (_("Evidence"), ("is_intact", "grouped_leaf", "layout")),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME, reference=_REFERENCE)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """An access request's entries are looked up in its tenant's log, where there is an index for them."""
+        found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
+        if search_term and found is not None:
+            return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False
+        if _is_uuid(search_term):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+
+class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
+    list_display = (tenant, entries, "last_at")
+    lead = _("One log per tenant, and one for what concerns none of them.")
+    facts: ClassVar = [("", (tenant, entries, "last_at"))]
+    related: ClassVar = [Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, title=_("Newest entries"))]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+
+
+def _named(tenant_id: UUID, name: str | None) -> str:
+    if tenant_id == PROVIDER_LOG:
+        return str(_("The provider's own"))
+    return link_to(Tenant(pk=tenant_id), name) if name else mono(tenant_id)
+
+
+def _is_uuid(typed: str) -> bool:
+    try:
+        UUID(typed.strip())
+    except ValueError:
+        return False
+    return True

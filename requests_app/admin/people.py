@@ -1,0 +1,205 @@
+"""People, the roles they hold, and the queues they work in."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.actors import Actor
+from requests_app.admin.acts import Act, ActForm, TenantField, time_zones
+from requests_app.admin.base import Related, StaffAdmin
+from requests_app.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.admin.searching import Search
+from requests_app.models import (
+    AccessRequest,
+    Decision,
+    Grant,
+    Membership,
+    Person,
+    QueueAssignment,
+    Service,
+    Ticket,
+)
+from requests_app.operations._change import PROVIDER_LOG
+
+
+class NewPersonForm(ActForm):
+    email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with it."))
+    name = forms.CharField(label=_("Name"), max_length=120)
+    side = forms.ChoiceField(label=_("Side"), choices=Person.Side.choices)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
+    is_staff = forms.BooleanField(
+        label=_("Staff"), required=False, help_text=_("May use this portal. On the provider's side only.")
+    )
+    password = forms.CharField(
+        label=_("First password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("At least 12 characters. It is never shown again: hand it over, and have it changed."),
+    )
+
+
+class QueueForm(ActForm):
+    service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
+    role = forms.ChoiceField(label=_("Role"), choices=QueueAssignment.Role.choices)
+
+
+class TenantRoleForm(ActForm):
+    tenant = TenantField()
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+
+
+def add_person(row: None, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.add_person(actor=actor, **data)
+
+
+def give_role(row: Person, actor: Actor, data: dict[str, Any]) -> Membership:
+    return operations.give_role(data["tenant"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def give_queue_role(row: Person, actor: Actor, data: dict[str, Any]) -> QueueAssignment:
+    return operations.give_queue_role(data["service"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def take_queue_role(row: QueueAssignment, actor: Actor, data: dict[str, Any]) -> None:
+    operations.take_queue_role(row.service_id, row.person_id, role=row.role, actor=actor)
+
+
+def switch_off(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.switch_off_person(row.pk, actor=actor)
+
+
+def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.switch_on_person(row.pk, actor=actor)
+
+
+def _own_log(person: Person) -> UUID:
+    """The log in which a person's acts are found fast: their tenant's, or the provider's own."""
+    membership = person.memberships.first()
+    return membership.tenant_id if membership else PROVIDER_LOG
+
+
+class PersonAdmin(StaffAdmin):
+    list_display = ("name", "email", "side", "is_active", "is_staff", "last_login", "created_at")
+    ordering = ("name",)
+    search: ClassVar = Search(ids=("pk", "human_id"), emails=("email",), words=("name", "email"))
+    list_filter = (
+        by_choice("side", _("side"), Person.Side.choices),
+        by_flag("is_active", _("active")),
+        by_flag("is_staff", _("staff")),
+    )
+    lead = _("Nobody is ever deleted, for their name stands in logs. Switched off, an account can do nothing.")
+    facts: ClassVar = [
+        ("", ("name", "email", "side", "is_active", "is_staff", "created_at", "last_login")),
+        (_("Preferences"), ("time_zone", "language", "theme")),
+        (_("Identity"), ("id", "human_id")),
+    ]
+    related: ClassVar = [
+        Related(model=Membership, by=lambda p: {"person": p} if p.side == "customer" else None),
+        Related(model=QueueAssignment, by=lambda p: {"person": p} if p.side == "provider" else None),
+        Related(
+            model=AccessRequest,
+            by=lambda p: {"requested_by": p} if p.side == "provider" else None,
+            title=_("Access requests raised"),
+        ),
+        Related(model=Grant, by=lambda p: {"engineer": p} if p.side == "provider" else None),
+        Related(model=Decision, by=lambda p: {"decider": p}),
+        Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
+        Related(
+            model=Ticket,
+            by=lambda p: {"assignee": p} if p.side == "provider" else None,
+            title=_("Tickets in work"),
+        ),
+        Related(
+            model=AuditEntry,
+            by=lambda p: {"tenant_id": _own_log(p), "actor_id": p.pk},
+            title=_("What this person did, in the log of their own side"),
+        ),
+    ]
+    adding: ClassVar = Act(
+        name="add",
+        label=_("Add a person"),
+        form=NewPersonForm,
+        run=add_person,
+        done=_("The person was added. They can do nothing until they are given a role."),
+        explains=_("For the provider's people, and for the first people of a tenant."),
+    )
+    acts: ClassVar = [
+        Act(
+            name="queue",
+            label=_("Put into a queue"),
+            form=QueueForm,
+            run=give_queue_role,
+            done=_("The role was given."),
+            offered=lambda p: p.side == "provider" and p.is_active,
+        ),
+        Act(
+            name="give-role",
+            label=_("Give a role in a tenant"),
+            form=TenantRoleForm,
+            run=give_role,
+            done=_("The role was given, and the tenant's approvers are told."),
+            explains=_("Once a tenant has somebody in a role that decides, only the customer gives it to others."),
+            offered=lambda p: p.side == "customer" and p.is_active,
+        ),
+        Act(
+            name="switch-off",
+            label=_("Switch off"),
+            run=switch_off,
+            done=_("The account is switched off. What it had asked for or been given has ended."),
+            explains=_("At once the account can do nothing, and the access it had asked for or been given ends."),
+            offered=lambda p: p.is_active,
+            bulk=_("Switch off"),
+        ),
+        Act(
+            name="switch-on",
+            label=_("Switch on"),
+            run=switch_on,
+            done=_("The account is switched on."),
+            explains=_("The account works again, with the roles that it still holds."),
+            offered=lambda p: not p.is_active,
+            bulk=_("Switch on"),
+        ),
+    ]
+
+
+class MembershipAdmin(StaffAdmin):
+    list_display = ("person", "role", "tenant", "given_at")
+    list_select_related = ("person", "tenant")
+    ordering = ("-given_at",)
+    search: ClassVar = Search(ids=("person", "tenant"), tenant="tenant", people=("person",))
+    list_filter = (
+        by_choice("role", _("role"), Membership.Role.choices),
+        by_tenant(),
+        by_row("person", _("person"), Person),
+    )
+    lead = _("Roles in a tenant are taken away by the tenant's own administrator.")
+    facts: ClassVar = [("", ("person", "role", "tenant", "given_at"))]
+
+
+class QueueAssignmentAdmin(StaffAdmin):
+    list_display = ("person", "role", "service", "given_at")
+    list_select_related = ("person", "service")
+    ordering = ("-given_at",)
+    search: ClassVar = Search(ids=("person", "service"), people=("person",))
+    list_filter = (
+        by_choice("role", _("role"), QueueAssignment.Role.choices),
+        by_row("service", _("service"), Service),
+        by_row("person", _("person"), Person),
+    )
+    facts: ClassVar = [("", ("person", "role", "service", "given_at"))]
+    acts: ClassVar = [
+        Act(
+            name="take",
+            label=_("Take out of the queue"),
+            run=take_queue_role,
+            done=_("The role was taken away."),
+            explains=_("What an engineer had asked for or been given in this queue ends with the role."),
+            bulk=_("Take out of the queue"),
+        )
+    ]

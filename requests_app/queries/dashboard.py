@@ -1,0 +1,149 @@
+"""How things stand, for staff: what waits, what is open, what is to be sent, and whether the background work lives.
+
+Every count stops at MOST and every list is short, so that the page costs the same on a full database.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Max, QuerySet, Sum
+from django_q.models import Failure, OrmQ
+
+from audit_app.models import ChainHead
+from requests_app import policy
+from requests_app.actors import Actor
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Service, TaskAttempt, Tenant
+
+MOST = 10_000
+SHOWN = 5
+#: The task writes this row when it has succeeded.
+SWEEP = "sweep"
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that was counted up to MOST."""
+
+    n: int
+    is_capped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Access requests at one stage. `late` are past their deadline and not swept yet: they are decided already."""
+
+    state: State
+    waiting: Count
+    late: Count
+    oldest: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """A sign of life and whether it is fresh enough."""
+
+    at: dt.datetime | None
+    is_fresh: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    tenant_id: UUID
+    tenant_name: str
+    size: int
+    last_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    stages: Sequence[Stage]
+    open_windows: Count
+    closing_next: Sequence[Grant]
+    outbox_waiting: Count
+    outbox_due_since: dt.datetime | None
+    outbox_is_late: bool
+    mail_parked: Count
+    queued: Count
+    sweep: Sign
+    beat: Sign
+    workers_alive: int
+    workers: Sign
+    last_failure: Any
+    tasks_parked: Count
+    logs: int
+    entries: int
+    largest_logs: Sequence[Log]
+
+
+def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
+    policy.require_staff(actor)
+    live = Grant.objects.live(at)
+    due = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
+    parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED)
+    due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
+    heads = ChainHead.objects.aggregate(entries=Sum("size", default=0))
+    beats = Heartbeat.objects.workers()
+    alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
+    return Dashboard(
+        stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
+        open_windows=_counted(live),
+        closing_next=list(live.select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN]),
+        outbox_waiting=_counted(due),
+        outbox_due_since=due_since,
+        outbox_is_late=due_since is not None and (at - due_since).total_seconds() > settings.OUTBOX_MAX_AGE_SECONDS,
+        mail_parked=_counted(parked),
+        queued=_counted(OrmQ.objects.all()),
+        sweep=_sign(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS),
+        beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),
+        workers_alive=beats.filter(at__gte=alive_since).count(),
+        workers=_sign(beats, at, settings.HEARTBEAT_MAX_AGE_SECONDS),
+        # Without its arguments and its result: they are pickles, which nothing here may read.
+        last_failure=Failure.objects.order_by("-started").only("id", "func", "stopped").first(),
+        tasks_parked=_counted(TaskAttempt.objects.parked()),
+        logs=ChainHead.objects.count(),
+        entries=heads["entries"],
+        largest_logs=_largest_logs(),
+    )
+
+
+def _stage(state: State, at: dt.datetime) -> Stage:
+    # By service as well: the index that holds the deadline of a state begins with it, and there are few of them.
+    services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
+    rows = AccessRequest.objects.filter(service__in=services, state=state)
+    waiting = rows.filter(decide_by__gt=at)
+    return Stage(
+        state=state,
+        waiting=_counted(waiting),
+        late=_counted(rows.filter(decide_by__lte=at)),
+        oldest=_first(waiting, "decide_by"),
+    )
+
+
+def _largest_logs() -> list[Log]:
+    heads = list(ChainHead.objects.order_by("-size")[:SHOWN])
+    names = dict(Tenant.objects.filter(pk__in=[head.pk for head in heads]).values_list("pk", "name"))
+    return [
+        Log(tenant_id=head.pk, tenant_name=names.get(head.pk, ""), size=head.size, last_at=head.last_at)
+        for head in heads
+    ]
+
+
+def _counted(rows: QuerySet) -> Count:
+    n = rows.order_by().values_list("pk")[: MOST + 1].count()
+    return Count(min(n, MOST), n > MOST)
+
+
+def _first(rows: QuerySet, name: str) -> dt.datetime | None:
+    return rows.order_by(name).values_list(name, flat=True).first()
+
+
+def _sign(beats: QuerySet, at: dt.datetime, most: int) -> Sign:
+    last = beats.order_by().aggregate(last=Max("at"))["last"]
+    return Sign(at=last, is_fresh=last is not None and (at - last).total_seconds() <= most)

@@ -1,0 +1,134 @@
+"""Staff who is signed in, and a world in which every table of the portal has rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+from django_q.models import OrmQ, Schedule, Task
+
+from requests_app import bell, clock, operations, schedules
+from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.outbox.topics import MAIL
+from tests.cast import Cast
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+#: What happened, and what is being told: nobody changes it, whatever their rights.
+EVIDENCE = [
+    model
+    for model in MODELS
+    if model.__name__
+    in {
+        *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
+        *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead"),
+        *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
+    }
+]
+
+
+def address(model: Any, page: str = "changelist", *args: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def act_address(row: Any, act: str) -> str:
+    return address(type(row), "act", row.pk, act)
+
+
+def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
+    client = Client(**extra)
+    client.force_login(cast.people[name])
+    return client
+
+
+@pytest.fixture
+def staff(cast: Cast) -> Client:
+    """Stella: staff, and a superuser, which must not help her."""
+    return signed_in(cast, "stella")
+
+
+def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@contoso.example") -> OutboxMessage:
+    """One mail of the lane that is sent, as the drain leaves it."""
+    first, at = OutboxMessage.objects.first(), clock.now()
+    about = first.about if first else cast.contoso.pk
+    number = OutboxMessage.objects.count()
+    rendered = {"subject": "Contoso: read this", "text": "Who asks, and why.", "message_id": f"<{number}@x>"}
+    return OutboxMessage.objects.create(
+        tenant=cast.contoso,
+        topic="notify.window_opened",
+        about=about,
+        key=f"mail:{number}",
+        lane=MAIL,
+        payload={"audiences": ["customer"]},
+        recipient=recipient,
+        state=state,
+        attempts=1,
+        created_at=at,
+        next_attempt_at=at,
+        rendered={**rendered, "html": "<p style='color:red'>Who asks</p>"},
+    )
+
+
+def add_look(grant: Grant) -> ContentAccess:
+    return ContentAccess.objects.create(
+        tenant=grant.tenant,
+        grant=grant,
+        resource=grant.access_request.resources.get(),
+        kind=ContentAccess.Kind.OPENED,
+        item_id="1",
+        item_ref="<1@contoso.example>",
+        at=clock.now(),
+    )
+
+
+def add_task(number: int, *, success: bool) -> Task:
+    at = clock.now()
+    return Task.objects.create(
+        id=f"{number:031d}{int(success)}",
+        name=f"task-{number}-{success}",
+        func="requests_app.tasks.sweep",
+        started=at,
+        stopped=at + dt.timedelta(seconds=1),
+        success=success,
+        args=(),
+        kwargs={},
+        result=None if success else "Traceback: the database was away",
+    )
+
+
+def populate(cast: Cast, rounds: int) -> None:
+    """So many rows more in every table that grows."""
+    for number in range(rounds):
+        base = Task.objects.count()
+        ticket = cast.ticket(title=f"Ticket {base}")
+        operations.comment(ticket.pk, actor=cast.as_("priya"), body="We look into it.")
+        add_look(cast.opened(ticket=ticket))
+        add_mail(cast)
+        add_task(base, success=True)
+        add_task(base + 1, success=False)
+        Heartbeat.objects.create(name=f"worker:{base}", at=clock.now(), pid=number)
+        TaskAttempt.objects.create(
+            key=f"k{base}", name="sweep", attempts=1, first_at=clock.now(), last_at=clock.now(), last_error="Away"
+        )
+        operations.save_plan(actor=cast.as_("stella"), name=f"Plan {base}", includes_lockbox=False)
+        operations.add_address(cast.contoso.pk, email=f"soc{base}@contoso.example", actor=cast.as_("ines"))
+        service = operations.save_service(
+            actor=cast.as_("stella"), key=f"service-{base}", name=f"Service {base}", connector="folder"
+        )
+        operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
+
+
+@pytest.fixture
+def world(cast: Cast) -> Cast:
+    """The cast, with two rows or more in each table."""
+    populate(cast, 2)
+    schedules.sync(clock.now())
+    bell.ring()
+    if not OrmQ.objects.exists():
+        # Inside a test's transaction the bell does not ring: its task is put there as it would have been.
+        bell._enqueue(bell.SWEEP)
+    assert Schedule.objects.exists()
+    return cast
