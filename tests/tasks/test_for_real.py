@@ -274,7 +274,7 @@ def test_a_new_signing_key_loses_tasks_but_no_message_and_no_deadline(start: Sta
 
 def test_two_clusters_and_two_beats_do_nothing_twice(start: Start, notes: Notes) -> None:
     world = gather()
-    late = [world.submitted().pk for _ in range(12)]
+    late = [world.submitted().pk for _ in range(8)]
     AccessRequest.objects.filter(pk__in=late).update(decide_by=clock.now() - dt.timedelta(minutes=1))
     words = [f"word-{number}" for number in range(100)]
     for word in words:
