@@ -26,8 +26,13 @@ Facts = dict[str, Any]
 def asked(message: OutboxMessage, at: datetime) -> Facts:
     """Somebody is to decide: everything they need to know before they open the page."""
     row = _row(message)
-    found = _common(row, message, at)
-    found["facts"] = [*_what(row, at), Fact(_("Answer by"), [words.when(row.decide_by, at)])]
+    found = _common(row, message)
+    found["facts"] = [
+        Fact(_("Answer by"), [words.when(row.decide_by, at)]),
+        *_what(row),
+        *_approvals(row, _("Confirmed by")),
+    ]
+    found["digest"] = words.grouped(row.content_digest)
     found["quotes"] = _why(row)
     found["decide_by"], found["decide_by_short"] = words.when(row.decide_by, at), words.short_when(row.decide_by)
     found["left"] = words.about_left((row.decide_by - at).total_seconds())
@@ -40,15 +45,14 @@ def asked(message: OutboxMessage, at: datetime) -> Facts:
 def ended(message: OutboxMessage, at: datetime) -> Facts:
     """Nobody got access: denied, expired or withdrawn."""
     row = _row(message)
-    found = _common(row, message, at)
-    last = row.decisions.order_by("at").last()
-    denial = last if last is not None and last.verdict == Decision.Verdict.DENY else None
+    found = _common(row, message)
+    denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
     said = _said(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
     found["state"] = str(row.state)
     found["denied_by"] = _decider(denial, row) if denial else ""
-    found["was_with_customer"] = row.decisions.filter(stage="provider", verdict="approve").exists()
+    found["was_with_customer"] = bool(_yes(row))
     found["cause"] = _cause(said)
-    found["facts"] = [*_what(row, at), Fact(_outcome_label(row), [words.when(row.state_changed_at, at)])]
+    found["facts"] = [Fact(_outcome_label(row), [words.when(row.state_changed_at, at)]), *_what(row)]
     found["quotes"] = _comments([(_("Comment"), denial.comment if denial else said.get("comment", ""))])
     return found
 
@@ -56,8 +60,9 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """A window is open, or closes soon."""
     row = _row(message)
-    found = _common(row, message, at)
-    found["facts"] = [*_what(row, at), *_approvals(row), *_window(row.grant, at)]
+    found = _common(row, message)
+    found["facts"] = [*_window(row.grant, at), *_what(row), *_approvals(row, _("Approved by"))]
+    found["digest"] = words.grouped(row.content_digest)
     found["quotes"] = _comments([(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)])
     found["closes_at"], found["closes_short"] = (
         words.when(row.grant.closes_at, at),
@@ -73,7 +78,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 def closed(message: OutboxMessage, at: datetime) -> Facts:
     """A window has closed: how, and what was looked at in it."""
     row = _row(message)
-    found = _common(row, message, at)
+    found = _common(row, message)
     event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
     said = _said(row, event) if event else {}
     found["seen"], found["listed"] = _seen(row.grant)
@@ -81,7 +86,7 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(said)
     looked = [text for text in (found["seen"], found["listed"]) if text]
-    found["facts"] = [*_what(row, at), *_window(row.grant, at), Fact(_("Looked at"), looked)]
+    found["facts"] = [Fact(_("Looked at"), looked), *_window(row.grant, at), *_what(row)]
     found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
     return found
 
@@ -100,7 +105,7 @@ def _resources(row: AccessRequest) -> list[Resource]:
     return [line.resource for line in row.scope.all()]
 
 
-def _common(row: AccessRequest, message: OutboxMessage, at: datetime) -> Facts:
+def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
     resources = _resources(row)
     return {
         "path": f"/access-requests/{row.pk}/",
@@ -112,13 +117,12 @@ def _common(row: AccessRequest, message: OutboxMessage, at: datetime) -> Facts:
         "asks": words.line(sentences.asks(row)),
         "amount": sentences.amount(resources),
         "length": words.duration(row.window_for),
-        "digest": words.grouped(row.content_digest),
         "is_requester": message.person_id == row.requested_by_id,
         "is_legal_demand": row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND,
     }
 
 
-def _what(row: AccessRequest, at: datetime) -> list[Fact]:
+def _what(row: AccessRequest) -> list[Fact]:
     """Who asks for what, how much and how long, and on what ground."""
     resources = _resources(row)
     names = [words.line(resource.name) for resource in resources]
@@ -143,14 +147,16 @@ def _reason(row: AccessRequest) -> list[str]:
 
 
 def _why(row: AccessRequest) -> list[Quote]:
-    quotes = [(_("Why, in the engineer’s words"), row.justification), (_("What was tried without access"), row.tried)]
-    for decision in _yes(row):
-        quotes.append((_("Confirmed by %(name)s") % {"name": _decider(decision, row)}, decision.comment or "–"))
-    return _comments(quotes)
+    why = [(_("Why, in the engineer’s words"), row.justification), (_("What was tried without access"), row.tried)]
+    return _comments([*why, *_comments_of(row)])
 
 
 def _comments(pairs: list[tuple[str, str]]) -> list[Quote]:
     return [words.quote(title, text) for title, text in pairs if text]
+
+
+def _comments_of(row: AccessRequest) -> list[tuple[str, str]]:
+    return [(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)]
 
 
 def _yes(row: AccessRequest) -> list[Decision]:
@@ -161,8 +167,9 @@ def _decider(decision: Decision, row: AccessRequest) -> str:
     return words.who(decision.decider, row.tenant.name)
 
 
-def _approvals(row: AccessRequest) -> list[Fact]:
-    return [Fact(_("Approved by"), [_decider(decision, row) for decision in _yes(row)])]
+def _approvals(row: AccessRequest, label: str) -> list[Fact]:
+    names = [_decider(decision, row) for decision in _yes(row)]
+    return [Fact(label, names)] if names else []
 
 
 def _window(grant: Grant, at: datetime) -> list[Fact]:

@@ -76,7 +76,10 @@ def quote(title: str, text: str) -> Quote:
             break
         kept.append(_shown(raw[:left]).rstrip())
         left -= len(raw)
-    return Quote(title, kept, is_cut=left < 0 or len(kept) < len(lines))
+    is_cut = left < 0 or len(kept) < len(lines)
+    if is_cut:
+        kept[-1] += " …"
+    return Quote(title, kept, is_cut)
 
 
 def _shown(text: str) -> str:
@@ -91,9 +94,9 @@ def name(person: Person) -> str:
 
 
 def who(person: Person, tenant_name: str = "") -> str:
-    """A name and where the person works: "Priya N., Microsoft"."""
+    """A name and where the person works: "Priya N. (Microsoft)"."""
     place = settings.PROVIDER_NAME if person.side == Person.Side.PROVIDER else tenant_name
-    return f"{name(person)}, {line(place)}" if place else name(person)
+    return f"{name(person)} ({line(place)})" if place else name(person)
 
 
 def when(at: datetime, now: datetime) -> str:
@@ -113,10 +116,9 @@ def duration(seconds: float) -> str:
 
 
 def about_left(seconds: float) -> str:
-    """How long is left, in whole hours where that says enough, never more than there is."""
-    whole = int(seconds)
-    unit = 3600 if whole >= 3600 else 60 if whole >= 60 else 1
-    return _times.duration_words(whole // unit * unit)
+    """How long is left, to the nearest five minutes, near the end to the minute: the instant stands beside it."""
+    unit = 300 if seconds >= 1800 else 60
+    return _times.duration_words(max(60, int(seconds / unit + 0.5) * unit))
 
 
 def reading(level: str, resources: list[Resource]) -> str:

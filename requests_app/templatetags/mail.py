@@ -1,8 +1,6 @@
-"""The one tag that mails need: paragraphs whose template may be laid out for its reader."""
+"""The one tag that mails need: a paragraph whose template may be laid out for its reader."""
 
 from __future__ import annotations
-
-import re
 
 from django import template
 from django.template.base import NodeList, Parser, Token
@@ -11,26 +9,26 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_OPENING = '<p style="margin:0 0 12px 0;">'
 
+class Paragraph(template.Node):
+    """All white space in it is one space: a `<p>` where text is escaped, else a line; nothing where it is empty."""
 
-class Paragraphs(template.Node):
-    """Blank lines part paragraphs, other line breaks are spaces: as `<p>` where text is escaped, else as lines."""
-
-    def __init__(self, nodelist: NodeList) -> None:
-        self.nodelist = nodelist
+    def __init__(self, nodelist: NodeList, weight: int) -> None:
+        self.nodelist, self.weight = nodelist, weight
 
     def render(self, context: Context) -> SafeString:
-        parts = _BLANK_LINE.split(self.nodelist.render(context))
-        found = [line for line in (" ".join(part.split()) for part in parts) if line]
-        text = "".join(f"{_OPENING}{line}</p>\n" for line in found) if context.autoescape else "\n\n".join(found)
-        return mark_safe(text)  # noqa: S308  what the nodes rendered is escaped wherever the context escapes
+        line = " ".join(self.nodelist.render(context).split())
+        if line and context.autoescape:
+            line = f'<p style="margin:0 0 10px 0; font-weight:{self.weight};">{line}</p>'
+        return mark_safe(f"{line}\n\n" if line else "")  # noqa: S308  the nodes escape wherever the context does
 
 
 @register.tag
-def paragraphs(parser: Parser, token: Token) -> Paragraphs:
-    """`{% paragraphs %}…{% endparagraphs %}`"""
-    nodelist = parser.parse(("endparagraphs",))
+def paragraph(parser: Parser, token: Token) -> Paragraph:
+    """`{% paragraph %}…{% endparagraph %}`; `{% paragraph strong %}` for what must not be missed."""
+    weight = {"paragraph": 400, "paragraph strong": 600}.get(token.contents)
+    if weight is None:
+        raise template.TemplateSyntaxError(f"not understood: {token.contents}")
+    nodelist = parser.parse(("endparagraph",))
     parser.delete_first_token()
-    return Paragraphs(nodelist)
+    return Paragraph(nodelist, weight)
