@@ -300,6 +300,9 @@ CACHES = {
 
 _mail = env.email_url("EMAIL_URL", default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
+    # One file per mail, that a mail program opens, in place of a log of several.
+    EMAIL_BACKEND = "requests_app.notifications.files.EmailBackend"
 # The library drops the slash that makes the path absolute; mails would land wherever a process was started.
 EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
@@ -311,6 +314,8 @@ EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", default=f"{PROVIDER_NAME} Customer Lockbox <lockbox@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# Where an answer to a notice goes; without it, to the sender's address.
+REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")
 
 # --- Tasks ----------------------------------------------------------------------------------------
 

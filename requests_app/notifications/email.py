@@ -74,8 +74,7 @@ def _headers(message: OutboxMessage, at: datetime) -> dict[str, str]:
         "X-Auto-Response-Suppress": "All",
         "X-Lockbox-Topic": str(message.topic),
     }
-    reply_to = getattr(settings, "REPLY_TO_EMAIL", "")
-    return {**headers, "Reply-To": reply_to} if reply_to else headers
+    return {**headers, "Reply-To": settings.REPLY_TO_EMAIL} if settings.REPLY_TO_EMAIL else headers
 
 
 def _language(message: OutboxMessage) -> str:

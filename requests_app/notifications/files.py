@@ -1,0 +1,36 @@
+"""Mails as files, one .eml each, which any mail program opens: what a fresh installation does in place of a server."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
+
+
+class EmailBackend(BaseEmailBackend):
+    """Writes under EMAIL_FILE_PATH. A mail that is sent again replaces its own file: the name follows from its id."""
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        folder = Path(settings.EMAIL_FILE_PATH)
+        folder.mkdir(parents=True, exist_ok=True)
+        for message in email_messages:
+            self._write(folder, message)
+        return len(email_messages)
+
+    @staticmethod
+    def _write(folder: Path, message: EmailMessage) -> None:
+        mail = message.message()
+        purpose = mail.get("X-Lockbox-Topic", "mail").rpartition(".")[2]
+        name = "-".join((purpose, message.recipients()[0], mail["Message-ID"].strip("<>").partition("@")[0]))
+        path = folder / f"{_UNSAFE.sub('_', name)[:200]}.eml"
+        # Written aside and renamed: whoever watches the folder never reads half a mail.
+        draft = path.with_suffix(f".{os.getpid()}.part")
+        draft.write_bytes(mail.as_bytes(linesep="\r\n"))
+        draft.replace(path)
