@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +313,11 @@ EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", default=f"{PROVIDER_NAME} Customer Lockbox <lockbox@localhost>")
+DEFAULT_FROM_EMAIL = text(
+    "DEFAULT_FROM_EMAIL",
+    # Quoted where it must be: a provider's name may hold a comma, which parts addresses.
+    default=formataddr((f"{PROVIDER_NAME} Customer Lockbox", "lockbox@localhost")),
+)
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 # Where an answer to a notice goes; without it, to the sender's address.
 REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")

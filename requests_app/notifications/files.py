@@ -32,5 +32,5 @@ class EmailBackend(BaseEmailBackend):
         path = folder / f"{_UNSAFE.sub('_', name)[:200]}.eml"
         # Written aside and renamed: whoever watches the folder never reads half a mail.
         draft = path.with_suffix(f".{os.getpid()}.part")
-        draft.write_bytes(mail.as_bytes(linesep="\r\n"))
+        draft.write_bytes(mail.as_bytes())
         draft.replace(path)
