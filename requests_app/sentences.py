@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.models import AccessRequest, Level, Person, Resource
 from requests_app.templatetags._text import is_mixed_script
@@ -41,6 +42,18 @@ _NAMES: dict[str, _Words] = {
     Resource.Kind.DATABASE: lambda n: ngettext(
         "see the names of records in %(n)d database", "see the names of records in %(n)d databases", n
     ),
+}
+_LEVEL_CHOICE: dict[str, dict[str, str | Promise]] = {
+    Level.READ: {
+        Resource.Kind.MAILBOX: gettext_lazy("open messages with their attachments"),
+        Resource.Kind.LIBRARY: gettext_lazy("open documents"),
+        Resource.Kind.DATABASE: gettext_lazy("open records"),
+    },
+    Level.NAMES: {
+        Resource.Kind.MAILBOX: gettext_lazy("see the senders, dates and subjects of messages"),
+        Resource.Kind.LIBRARY: gettext_lazy("see the names of documents"),
+        Resource.Kind.DATABASE: gettext_lazy("see the names of records"),
+    },
 }
 _COUNTED: dict[str, _Words] = {
     Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d mailbox", "%(n)d mailboxes", n),
@@ -87,6 +100,15 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
         said = words[kind](len(names)) % {"n": len(names)}
         parts.append(_("%(act)s (%(names)s)") % {"act": said, "names": _listed(names)})
     return _joined(parts)
+
+
+def level_choice(level: str, kinds: Iterable[str]) -> str:
+    """A level as an answer to "names only, or read?", in words that fit what could be chosen."""
+    words = _LEVEL_CHOICE[level]
+    said = _joined([str(words[kind]) for kind in kinds if kind in words])
+    if level == Level.READ:
+        return _("Read: %(what)s") % {"what": said or _("open items")}
+    return _("Names only: %(what)s, and open none") % {"what": said or _("see names")}
 
 
 def amount(resources: Iterable[Resource]) -> str:

@@ -1,0 +1,49 @@
+"""What the reader's pages show round the content: the window, whose it is, and the resources in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from requests_app import policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, NotFound
+from requests_app.models import Grant, Resource
+from requests_app.queries import access
+
+
+@dataclass(frozen=True)
+class Window:
+    """A grant of the actor's own, with the resources that it covers, in the order in which they were asked for."""
+
+    grant: Grant
+    resources: list[Resource]
+    is_live: bool
+
+    def resource(self, resource_id: UUID) -> Resource:
+        """One of them; raises NotFound for any other, whether or not it exists."""
+        found = next((resource for resource in self.resources if resource.pk == resource_id), None)
+        if found is None:
+            raise NotFound
+        return found
+
+
+def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
+    """The window, for the engineer to whom it was given; raises NotAllowed for others who may know of it."""
+    grant = access.grant(grant_id, actor=actor)
+    asked = grant.access_request
+    policy.require_role(actor, frozenset({Role.ENGINEER}), tenant_id=grant.tenant_id, service_id=asked.service_id)
+    if asked.requester_human != actor.human_id:
+        raise NotAllowed(_("This window is somebody else's."))
+    resources = [line.resource for line in asked.scope.all()]
+    is_live = grant.is_live(at) and (asked.ticket is None or asked.ticket.is_live)
+    return Window(grant, resources, is_live)
+
+
+def resource(resource_id: UUID, *, actor: Actor) -> Resource:
+    """A resource that the actor may know of; whether a window covers it is for the operation to say."""
+    return cast(Resource, Resource.objects.visible_to(actor).find(resource_id))

@@ -1,0 +1,196 @@
+"""Tickets as lists and one by one, and what there is to choose from when one is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role, Side
+from requests_app.lifecycle import (
+    PENDING,
+    TICKET_LIVE,
+    TICKET_TRANSITIONS,
+    State,
+    TicketState,
+    Timing,
+    Transition,
+    actions_from,
+)
+from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
+from requests_app.models.tickets import TicketQuerySet
+from requests_app.queries.inbox import Cursor
+
+PAGE = 25
+LIVE, ANY = "live", "any"
+_LINE = ("tenant", "service", "assignee", "opened_by", "on_behalf_of")
+_OPENERS = TICKET_TRANSITIONS["open_ticket"].roles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """`view` is mine, queue or all; `state` one of the table's, or LIVE, or ANY; `tenant_ids` None is any tenant."""
+
+    view: str = "all"
+    state: str = LIVE
+    tenant_ids: tuple[UUID, ...] | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: list[Ticket]
+    newer: Cursor | None = None
+    older: Cursor | None = None
+
+
+def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
+    """One page, the latest change first; each ticket with the access that is asked for or open under it."""
+    rows = _matching(actor, search).select_related(*_LINE)
+    rows = rows.prefetch_related(Prefetch("access_requests", queryset=_going_on(), to_attr="going_on"))
+    forward = cursor is None or cursor.is_older
+    order = ("-changed_at", "-pk") if forward else ("changed_at", "pk")
+    if cursor is not None:
+        rows = rows.filter(_beyond(cursor))
+    found: list[Ticket] = list(rows.order_by(*order)[: limit + 1])
+    more, found = len(found) > limit, found[:limit]
+    if not found:
+        return Page([])
+    if not forward:
+        found.reverse()
+    first, last = found[0], found[-1]
+    newer = Cursor(first.changed_at, first.pk, False) if (cursor if forward else more) else None
+    older = Cursor(last.changed_at, last.pk) if (more if forward else cursor) else None
+    return Page(found, newer, older)
+
+
+def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
+    """One ticket with its people, what was said on it as far as this actor reads it, and its access requests."""
+    said = TicketComment.objects.visible_to(actor).select_related("author").order_by("at", "pk")
+    if not policy.sees_internal_notes(actor):
+        said = said.filter(is_internal=False)
+    asked = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
+    asked = asked.prefetch_related("scope__resource").order_by("-submitted_at")
+    rows = Ticket.objects.visible_to(actor).select_related(*_LINE)
+    rows = rows.prefetch_related(
+        Prefetch("comments", queryset=said, to_attr="said"),
+        Prefetch("access_requests", queryset=asked, to_attr="asked"),
+    )
+    return cast(Ticket, rows.find(ticket_id))
+
+
+def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transition]:
+    """The moves that this actor would be let make on the ticket now; from the same table."""
+    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    return [
+        edge for edge in actions_from(row.state, TICKET_TRANSITIONS) if edge.roles & held and _in_time(row, edge, at)
+    ]
+
+
+def may_comment(row: Ticket, *, actor: Actor) -> bool:
+    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    return row.state != TicketState.CLOSED and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
+
+
+def may_ask(row: Ticket, *, actor: Actor) -> bool:
+    """Whether this actor may ask for access under the ticket."""
+    return row.is_live and Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+
+
+def ends_with(row: Ticket, *, at: datetime) -> list[AccessRequest]:
+    """What closing or resolving the ticket ends: access requests that wait, windows that are open."""
+    asked: list[AccessRequest] = row.asked  # type: ignore[attr-defined]  # prefetched by ticket()
+    return [found for found in asked if found.state_at(at) in {*PENDING, State.OPEN}]
+
+
+def engineers(row: Ticket) -> QuerySet[Person]:
+    """To whom the ticket may be given."""
+    return Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
+
+
+# --- Opening one ---------------------------------------------------------------------------------------------
+
+
+def tenants(actor: Actor) -> QuerySet[Tenant]:
+    """For whom this actor may open a ticket."""
+    rows = Tenant.objects.visible_to(actor).order_by("name")
+    if actor.side is Side.CUSTOMER:
+        return rows.filter(pk__in=sorted(pk for pk, held in actor.tenant_roles.items() if held & _OPENERS))
+    return rows if services(actor).exists() else rows.none()
+
+
+def services(actor: Actor) -> QuerySet[Service]:
+    """About what this actor may open a ticket, or raise a demand: all services, or those of the own queues."""
+    rows = Service.objects.visible_to(actor).order_by("name")
+    if actor.side is Side.CUSTOMER or actor.is_staff:
+        return rows
+    return rows.filter(pk__in=sorted(pk for pk, held in actor.queue_roles.items() if Role.ENGINEER in held))
+
+
+def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
+    return cast(Tenant, Tenant.objects.visible_to(actor).find(tenant_id))
+
+
+def people_of(tenant: Tenant) -> QuerySet[Person]:
+    """Whom a ticket may be recorded for."""
+    return Person.objects.active().filter(memberships__tenant=tenant).distinct().order_by("name")
+
+
+# --- What may be asked for -----------------------------------------------------------------------------------
+
+
+def resources(tenant: Tenant, service: Service, *, actor: Actor) -> QuerySet[Any]:
+    """What an access request about this tenant and this service may name."""
+    rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
+    return rows.order_by("name", "pk")
+
+
+def demand_services(actor: Actor) -> QuerySet[Service]:
+    """The services about which this engineer may pass on a law-enforcement demand."""
+    held = sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles)
+    return Service.objects.visible_to(actor).filter(pk__in=held).order_by("name")
+
+
+def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
+    """How many access requests of this engineer wait with this tenant; there is a limit."""
+    return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
+
+
+def _matching(actor: Actor, search: Search) -> TicketQuerySet:
+    rows = Ticket.objects.visible_to(actor)
+    if search.view == "mine":
+        own = Q(assignee=actor.person)
+        if actor.side is Side.CUSTOMER:
+            own = Q(opened_by=actor.person) | Q(on_behalf_of=actor.person)
+        rows = rows.filter(own)
+    elif search.view == "queue":
+        rows = rows.filter(service__in=sorted(pk for pk, held in actor.queue_roles.items() if Role.ENGINEER in held))
+    if search.state == LIVE:
+        rows = rows.filter(state__in=sorted(TICKET_LIVE))
+    elif search.state != ANY:
+        rows = rows.filter(state=search.state)
+    if search.tenant_ids is not None:
+        rows = rows.filter(tenant__in=search.tenant_ids)
+    if search.text:
+        rows = rows.filter(Q(reference__istartswith=search.text) | Q(title__icontains=search.text))
+    return rows
+
+
+def _going_on() -> QuerySet[Any]:
+    return AccessRequest.objects.filter(state__in=[*PENDING, State.OPEN]).select_related("grant")
+
+
+def _beyond(cursor: Cursor) -> Q:
+    sign = "lt" if cursor.is_older else "gt"
+    beyond = Q(**{f"changed_at__{sign}": cursor.value}) | Q(changed_at=cursor.value, **{f"pk__{sign}": cursor.pk})
+    return Q(**{f"changed_at__{sign}e": cursor.value}) & beyond
+
+
+def _in_time(row: Ticket, edge: Transition, at: datetime) -> bool:
+    if edge.timing is not Timing.BEFORE or row.ended_at is None:
+        return True
+    return at < row.ended_at + limits.REOPEN_FOR

@@ -1,0 +1,41 @@
+"""Tags of the pages where tickets are worked and content is read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils.safestring import SafeString, mark_safe
+
+from requests_app import sentences
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest
+
+register = template.Library()
+
+
+@register.simple_tag
+def state_at(row: AccessRequest, at: datetime) -> State:
+    """`{% state_at access_request now as state %}`: the state that holds now, though no sweep has run."""
+    return row.state_at(at)
+
+
+@register.filter
+def asked_in_words(row: AccessRequest) -> str:
+    """`{{ access_request|asked_in_words }}`: "read messages in 1 mailbox (finance@contoso.example)"."""
+    return sentences.reading(row.level, [line.resource for line in row.scope.all()])
+
+
+@register.filter
+def instant(text: str) -> datetime | None:
+    """`{% when item.details.sent_at|instant %}`: an instant out of the text in which a connector gives it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@register.filter
+def sanitised_by_connector(html: str) -> SafeString:
+    """`{{ message.html|sanitised_by_connector }}`: markup that a connector gives has been sanitised."""
+    return mark_safe(html)  # noqa: S308  the connector's contract: nothing that runs, styles or loads

@@ -1,0 +1,318 @@
+"""Tickets: the list, a new one, and the page on which both sides talk and the provider works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods
+
+from requests_app import operations, policy
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import Malformed, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.lifecycle import TICKET_TRANSITIONS
+from requests_app.models import Tenant, Ticket
+from requests_app.queries import inbox
+from requests_app.queries import tickets as queries
+from requests_app.web.context import instant
+from requests_app.web.forms import PageForm
+from requests_app.web.forms.tickets import AssignForm, EndForm, FilterForm, NewTicketForm, NoteForm, ReplyForm
+from requests_app.web.middleware import actor_in
+
+#: How many tenants are listed to choose from before one has to search.
+TENANTS_LISTED = 20
+#: What is done after a page that says what it ends, or asks why.
+CONFIRMED = frozenset({"resolve_ticket", "close_ticket", "reopen_ticket"})
+_SAID: dict[str, str | Promise] = {
+    "assign_ticket": gettext_lazy("The ticket is assigned."),
+    "ask_customer": gettext_lazy("The question is sent. The ticket waits for the customer."),
+    "answer_ticket": gettext_lazy("Your answer is sent."),
+    "comment": gettext_lazy("Your comment is added."),
+    "note": gettext_lazy("The note is added. Only the provider’s people read it."),
+    "resolve_ticket": gettext_lazy("The ticket is resolved."),
+    "close_ticket": gettext_lazy("The ticket is closed."),
+    "reopen_ticket": gettext_lazy("The ticket is open again."),
+}
+_SAYINGS: dict[str, Callable[..., Any]] = {
+    "ask_customer": operations.ask_customer,
+    "answer_ticket": operations.answer_ticket,
+    "resolve_ticket": operations.resolve_ticket,
+    "close_ticket": operations.close_ticket,
+    "reopen_ticket": operations.reopen_ticket,
+}
+
+
+# --- The list ------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_GET
+def ticket_list(request: HttpRequest) -> HttpResponse:
+    actor = actor_in(request)
+    views = _views(actor)
+    form = FilterForm(request.GET, actor=actor)
+    if not form.is_valid():
+        raise Malformed
+    search, filters = _search(form, actor, views)
+    page = queries.page(actor, search, cursor=_cursor(request))
+    context = {
+        "page": page,
+        "tabs": [(name, words, _list_url({**filters, "view": name})) for name, words in views],
+        "view": search.view,
+        "form": FilterForm(initial={**filters, "view": search.view, "state": search.state}, actor=actor),
+        "is_filtered": bool(search.text or search.tenant_ids is not None or search.state != queries.LIVE),
+        "newer_url": _list_url({**filters, "before": page.newer}),
+        "older_url": _list_url({**filters, "after": page.older}),
+        "has_cursor": bool(_cursor(request)),
+        "first_url": _list_url(filters) or reverse("web:tickets"),
+        "shows_tenant": actor.side is not Side.CUSTOMER or len(actor.tenant_ids) > 1,
+        "may_open": bool(_openers(actor)),
+    }
+    return render(request, "tickets/list.html", context)
+
+
+def _views(actor: Actor) -> list[tuple[str, str]]:
+    """The lists that this person has, the one that opens first in front."""
+    if actor.side is Side.CUSTOMER:
+        return [("all", _("All of ours")), ("mine", _("Mine"))]
+    if Role.ENGINEER in actor.roles:
+        return [("queue", _("My queue")), ("mine", _("Mine")), ("all", _("All that I see"))]
+    return [("all", _("All that I see"))]
+
+
+def _search(form: FilterForm, actor: Actor, views: list[tuple[str, str]]) -> tuple[queries.Search, dict[str, Any]]:
+    values = form.cleaned_data
+    view = values["view"] or views[0][0]
+    if view not in dict(views):
+        raise Malformed
+    named = values.get("tenant", "").strip()
+    search = queries.Search(
+        view=view,
+        state=values["state"] or queries.LIVE,
+        tenant_ids=inbox.tenants_named(actor, named) if named else None,
+        text=values["text"].strip(),
+    )
+    return search, {name: value for name, value in values.items() if value}
+
+
+def _cursor(request: HttpRequest) -> inbox.Cursor | None:
+    for name in ("after", "before"):
+        if name in request.GET:
+            return inbox.Cursor.read(request.GET[name], is_older=name == "after")
+    return None
+
+
+def _list_url(values: dict[str, Any]) -> str:
+    """The list with these filters; no address where a page's neighbour is missing."""
+    if None in values.values():
+        return ""
+    return f"{reverse('web:tickets')}?{urlencode(values)}" if values else ""
+
+
+def _openers(actor: Actor) -> frozenset[Role]:
+    return TICKET_TRANSITIONS["open_ticket"].roles & actor.roles
+
+
+# --- A new one -----------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def ticket_new(request: HttpRequest) -> HttpResponse:
+    """A customer's ticket for the own tenant; the provider chooses a customer first."""
+    actor = actor_in(request)
+    if not _openers(actor):
+        raise NotAllowed
+    tenant = _tenant_in(request, actor)
+    if tenant is None:
+        return choose_tenant(request, actor, title=_("Which customer is it about?"))
+    form = NewTicketForm(request.POST or None, actor=actor, tenant=tenant)
+    if request.method == "POST" and form.is_valid():
+        try:
+            ticket = operations.open_ticket(_report(form, tenant), actor=actor)
+        except Unacceptable as refusal:
+            form.refuse(refusal)
+        else:
+            messages.success(request, _("The ticket is open. Its reference is %(ref)s.") % {"ref": ticket.reference})
+            return redirect("web:ticket", ticket.pk)
+    context = {
+        "form": form,
+        "tenant": tenant,
+        "is_provider": actor.side is not Side.CUSTOMER,
+        "has_choice": queries.tenants(actor)[1:2].exists(),
+    }
+    return render(request, "tickets/new.html", context, status=422 if form.errors else 200)
+
+
+def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResponse:
+    """A list of tenants to go on from, searched by the beginning of their name where there are many."""
+    words = request.GET.get("find", "").strip()
+    rows = queries.tenants(actor)
+    found = list((rows.filter(name__icontains=words) if words else rows)[: TENANTS_LISTED + 1])
+    context = {
+        "title": title,
+        "tenants": found[:TENANTS_LISTED],
+        "find": words,
+        "has_more": len(found) > TENANTS_LISTED,
+        "has_search": bool(words) or len(found) > TENANTS_LISTED,
+    }
+    return render(request, "tickets/choose_tenant.html", context)
+
+
+def _tenant_in(request: HttpRequest, actor: Actor) -> Tenant | None:
+    """The tenant that was chosen, or the only one that there is to choose."""
+    if "tenant" in request.GET:
+        return queries.tenant(request.GET["tenant"], actor=actor)
+    if actor.side is not Side.CUSTOMER:
+        return None
+    own = list(queries.tenants(actor)[:2])
+    return own[0] if len(own) == 1 else None
+
+
+def _report(form: NewTicketForm, tenant: Tenant) -> operations.Report:
+    values = form.cleaned_data
+    caller = values.get("on_behalf_of_id")
+    return operations.Report(
+        tenant_id=tenant.pk,
+        service_id=values["service"].pk,
+        title=values["title"],
+        body=values["body"],
+        priority=values["priority"],
+        on_behalf_of_id=caller.pk if caller else None,
+    )
+
+
+# --- One ticket ----------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_GET
+def ticket_page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    row = queries.ticket(pk, actor=actor_in(request))
+    return _ticket_page(request, row)
+
+
+def _ticket_page(
+    request: HttpRequest, row: Ticket, *, wrong: PageForm | None = None, status: int = 200
+) -> HttpResponse:
+    """The ticket, with a form as it was sent where something was wrong with it."""
+    actor, at = actor_in(request), instant(request)
+    allowed = {edge.action: edge for edge in queries.allowed_actions(row, actor=actor, at=at)}
+    is_mine = row.assignee_id == actor.person_id
+    may_assign = "assign_ticket" in allowed
+    is_engineer = Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    context = {
+        "ticket": row,
+        "is_provider": actor.side is not Side.CUSTOMER,
+        "allowed": allowed,
+        "may_take": may_assign and is_engineer and (not is_mine or row.state == "WAITING_FOR_CUSTOMER"),
+        "is_mine": is_mine,
+        "may_comment": queries.may_comment(row, actor=actor),
+        "may_note": queries.may_comment(row, actor=actor) and policy.sees_internal_notes(actor),
+        "may_ask": queries.may_ask(row, actor=actor),
+        "reply": wrong if isinstance(wrong, ReplyForm) else ReplyForm(),
+        "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
+        "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
+        "asked": [(found, found.state_at(at)) for found in row.asked],  # type: ignore[attr-defined]  # by queries.ticket
+        "viewer": actor.person_id,
+    }
+    return render(request, "tickets/detail.html", context, status=status)
+
+
+@login_required
+def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
+    """Take one of the moves that the ticket's page offers; some are asked about on a page of their own."""
+    actor = actor_in(request)
+    row = queries.ticket(pk, actor=actor)
+    if action not in _SAID:
+        raise NotFound
+    if action in CONFIRMED and request.method in ("GET", "POST"):
+        return _end(request, row, action, actor)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    if action == "assign_ticket":
+        return _assign(request, row, actor)
+    form: PageForm = NoteForm(request.POST) if action == "note" else ReplyForm(request.POST)
+    if not form.is_valid():
+        return _ticket_page(request, row, wrong=form, status=422)
+    try:
+        _say(row, action, form, actor)
+    except (Unacceptable, WrongState) as refusal:
+        # What was written is kept: whoever was too late can still send it in another way.
+        form.refuse(refusal)
+        return _ticket_page(request, queries.ticket(pk, actor=actor), wrong=form, status=refusal.status)
+    return _done(request, row, action)
+
+
+def _say(row: Ticket, action: str, form: PageForm, actor: Actor) -> None:
+    values = form.cleaned_data
+    if action == "note":
+        operations.comment(row.pk, actor=actor, body=values["internal"], is_internal=True)
+    elif action == "comment":
+        operations.comment(row.pk, actor=actor, body=values["note"])
+    else:
+        _SAYINGS[action](row.pk, actor=actor, note=values["note"])
+
+
+def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
+    """Take the ticket, or give it to the engineer who was chosen."""
+    assignee = None
+    if "assignee_id" in request.POST:
+        form = AssignForm(request.POST, engineers=queries.engineers(row))
+        if not form.is_valid():
+            raise Unacceptable(_("Choose an engineer of this queue."), field="assignee_id")
+        assignee = form.cleaned_data["assignee_id"].pk
+    operations.assign_ticket(row.pk, actor=actor, assignee_id=assignee)
+    return _done(request, row, "assign_ticket")
+
+
+def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
+    """Say what resolving or closing ends; do it once that has been read."""
+    at, edge = instant(request), TICKET_TRANSITIONS[action]
+    policy.require_role(actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+    ends = queries.ends_with(row, at=at) if action != "reopen_ticket" else []
+    shown = {"ends": " ".join(str(found.pk) for found in ends)}
+    page = {"ticket": row, "action": action, "edge": edge, "ends": ends, "is_provider": actor.side is not Side.CUSTOMER}
+    if request.method == "GET":
+        if edge not in queries.allowed_actions(row, actor=actor, at=at):
+            raise WrongState
+        return render(request, "tickets/end.html", {**page, "form": EndForm(initial=shown, needs_note=edge.needs_note)})
+    form = EndForm(request.POST, needs_note=edge.needs_note)
+    if form.is_valid():
+        # A window that opened since the page was read must not close without a word.
+        if not set(shown["ends"].split()) <= set(form.cleaned_data["ends"].split()):
+            form = EndForm(initial={**form.cleaned_data, **shown})
+            return render(request, "tickets/end.html", {**page, "form": form, "has_news": True}, status=409)
+        try:
+            _say(row, action, form, actor)
+        except Unacceptable as refusal:
+            form.refuse(refusal)
+        except WrongState as refusal:
+            # The page of refusals knows the states of access requests, not those of tickets.
+            raise type(refusal)(refusal.message) from refusal
+        else:
+            return _done(request, row, action)
+    return render(request, "tickets/end.html", {**page, "form": form}, status=422)
+
+
+def _done(request: HttpRequest, row: Ticket, action: str) -> HttpResponse:
+    messages.success(request, str(_SAID[action]))
+    return redirect("web:ticket", row.pk)
+
+
+urlpatterns = [
+    path("tickets/", ticket_list, name="tickets"),
+    path("tickets/new/", ticket_new, name="ticket_new"),
+    path("tickets/<uuid:pk>/", ticket_page, name="ticket"),
+    path("tickets/<uuid:pk>/<slug:action>/", ticket_act, name="ticket_act"),
+]
