@@ -13,6 +13,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import clock
+from requests_app.models import Heartbeat
+from requests_app.worker import heartbeats
 from requests_app.worker.processes import Child, say
 from requests_app.worker.undertaker import Undertaker
 from requests_app.worker.watchdog import Watchdog
@@ -38,6 +40,7 @@ class Part:
     kind: str
     command: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    heartbeat: str = ""
     child: Child | None = None
     started: float = 0.0
     not_before: float = 0.0
@@ -54,8 +57,9 @@ def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
     found = [Part("web", WEB, web_command())] if web else []
     for number in range(1, clusters + 1):
         name = f"{socket.gethostname()}-{number}"
-        found.append(Part(f"cluster-{number}", CLUSTER, [*manage, "cluster"], {"CLUSTER_NAME": name}))
-    return [*found, Part("beat", BEAT, [*manage, "beat"])] if beat else found
+        heartbeat = heartbeats.of_cluster(name)
+        found.append(Part(f"cluster-{number}", CLUSTER, [*manage, "cluster"], {"CLUSTER_NAME": name}, heartbeat))
+    return [*found, Part("beat", BEAT, [*manage, "beat"], {}, Heartbeat.BEAT)] if beat else found
 
 
 def web_command() -> list[str]:
@@ -140,8 +144,8 @@ class Supervisor:
                     self._start(part)
             elif not part.child.is_running:
                 self._ended(part, now)
-            elif part.kind == CLUSTER and self._is_stuck(part):
-                line = _("%(part)s runs no tasks any more; it is killed and started anew.")
+            elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started):
+                line = _("%(part)s does no work any more; it is killed and started anew.")
                 say(LABEL, line % {"part": part.label})
                 self._bury(part)
             elif part.kind == WEB and not self._web_answered:
@@ -164,9 +168,6 @@ class Supervisor:
         self._bury(part)
         part.not_before = now + part.pause
         part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
-
-    def _is_stuck(self, part: Part) -> bool:
-        return self._watchdog.is_stuck(part.env["CLUSTER_NAME"], started=part.started)
 
     def _bury(self, part: Part) -> None:
         if part.child is not None:

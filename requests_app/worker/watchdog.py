@@ -1,4 +1,4 @@
-"""Tells which cluster has stopped working although its processes live.
+"""Tells which part has stopped working although its processes live.
 
 An idle worker that is killed dies holding the lock of its cluster's inner queue: the cluster then looks
 healthy, starts a new worker, and never runs another task.
@@ -11,7 +11,6 @@ from django.db import connection
 
 from requests_app import clock
 from requests_app.models import Heartbeat
-from requests_app.worker import heartbeats
 
 logger = structlog.get_logger(__name__)
 
@@ -32,18 +31,18 @@ class Watchdog:
     def start(self) -> None:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def is_stuck(self, cluster: str, *, started: float) -> bool:
-        """Tell whether this cluster, whose process started at `started`, has been silent for too long."""
+    def is_stuck(self, name: str, *, started: float) -> bool:
+        """Tell whether the part with this heartbeat, whose process started at `started`, is silent for too long."""
         now, since = clock.monotonic(), self._readable_since
         if since is None or now - self._read_at > 5 * self._every:
             return False
-        _, changed = self._last.get(heartbeats.of_cluster(cluster), (None, 0.0))
+        _, changed = self._last.get(name, (None, 0.0))
         return now - max(changed, started, since) > self._stale_after
 
     def look(self) -> None:
         """Read all heartbeats once."""
         try:
-            beats = list(Heartbeat.objects.workers().values_list("name", "at"))
+            beats = list(Heartbeat.objects.values_list("name", "at"))
         except Exception as failure:  # whatever the driver says, nothing is known until it can be read again
             if self._readable_since is not None:  # once per outage
                 logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")

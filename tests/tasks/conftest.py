@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -77,15 +78,13 @@ def wait_for(what: Callable[[], Any], *, within: float, why: str = "") -> Any:
     raise AssertionError(f"not within {within} s: {why or what}")
 
 
-def _database_url() -> str:
-    parts = connection.settings_dict
+def database_url(**instead: object) -> str:
+    """The test's own database, as a child process is told of it."""
+    parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"
-    login = f"{parts['USER']}:{parts['PASSWORD']}@" if parts["PASSWORD"] else f"{parts['USER']}@"
-    host = str(parts["HOST"])
-    if host.startswith("/"):
-        return f"postgres://{login}/{parts['NAME']}?host={host}" + (f"&port={parts['PORT']}" if parts["PORT"] else "")
-    return f"postgres://{login}{host}:{parts['PORT'] or 5432}/{parts['NAME']}"
+    login = quote(str(parts["USER"])) + (f":{quote(parts['PASSWORD'])}" if parts["PASSWORD"] else "")
+    return f"postgres://{login}@{quote(str(parts['HOST']), safe='')}:{parts['PORT'] or 5432}/{parts['NAME']}"
 
 
 Start = Callable[..., Running]
@@ -96,7 +95,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     """Start `manage.py …` with short deadlines: `start("lockbox", "--no-web", CLUSTERS="2")`."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     short = {
-        "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": _database_url(),
+        "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
         "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
         "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "6", "SWEEP_SECONDS": "1",
         "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",

@@ -1,11 +1,13 @@
 """The traps of the queue, with real processes on a real database, each killed for real."""
 
+import contextlib
 import datetime as dt
 import os
 import re
 import signal
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
@@ -22,7 +25,7 @@ from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
 from tests.cast import gather
-from tests.tasks.conftest import Running, Start, wait_for
+from tests.tasks.conftest import Running, Start, database_url, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,7 +79,7 @@ def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, 
     time.sleep(3)
     assert notes() == [], "the trap is gone from django-q2: the watchdog may have less to do"
     wait_for(lambda: notes() == ["after the death"], within=40, why="work goes on")
-    assert "cluster-1 runs no tasks any more; it is killed and started anew." in running.log
+    assert "cluster-1 does no work any more; it is killed and started anew." in running.log
     assert running.stop() < 10
     assert (running.process.returncode, running.orphans()) == (0, [])
 
@@ -88,10 +91,19 @@ def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: 
     for pid in running.family():
         if f"CLUSTER_NAME={stuck}" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
             os.kill(pid, signal.SIGSTOP)
-    wait_for(lambda: "cluster-2 runs no tasks any more" in running.log, within=30)
+    wait_for(lambda: "cluster-2 does no work any more" in running.log, within=30)
     before = beats()[names[1]]
     wait_for(lambda: beats()[names[1]] > before, within=30, why="the second cluster lives again")
-    assert "cluster-1 runs no tasks any more" not in running.log
+    assert "cluster-1 does no work any more" not in running.log
+
+
+def test_a_beat_that_hangs_is_started_anew(start: Start) -> None:
+    running = start("lockbox", "--no-web", "--clusters", "0")
+    before = wait_for(lambda: Heartbeat.objects.filter(name="beat").first(), within=20)
+    (beat,) = [pid for pid in running.family() if _runs(pid, "beat")]
+    os.kill(beat, signal.SIGSTOP)
+    wait_for(lambda: "beat does no work any more" in running.log, within=20)
+    wait_for(lambda: Heartbeat.objects.get(name="beat").pid not in (before.pid, beat), within=20)
 
 
 # --- A task that kills its worker ------------------------------------------------------------------------
@@ -243,6 +255,76 @@ def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
     wait_for(lambda: not Schedule.objects.filter(func="os.system").exists(), within=10)
     assert "Schedule another is taken out: its kwargs can't be read." in running.log
     assert running.stop() < 3
+
+
+# --- A database that goes away ---------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start: Start, notes: Notes) -> None:
+    with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
+        url = database_url(host="127.0.0.1", port=gate.port)
+        running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="14")
+        in_service()
+        gate.close()
+        time.sleep(16)  # longer than the watchdog's patience
+        running.family()
+        gate.open()
+        async_task(NOTE, notes.path, "after the outage")
+        wait_for(lambda: notes() == ["after the outage"], within=40, why="work goes on")
+        back = clock.now()
+        wait_for(lambda: Heartbeat.objects.get(name="beat").at > back, within=40, why="the beat goes on")
+        assert "does no work any more" not in running.log
+        assert "starts again" not in running.log
+        assert "beat_failed" in running.log
+        assert running.stop() < 10
+
+
+class Gate:
+    """Passes connections on to a server while it is open; closed, it drops them and refuses new ones."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._ends: list[socket.socket] = []
+        self.port = 0
+        self.open()
+
+    def open(self) -> None:
+        self._door = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._door.getsockname()[1]
+        threading.Thread(target=self._admit, args=(self._door,), daemon=True).start()
+
+    def close(self) -> None:
+        for end in [self._door, *self._ends]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _admit(self, door: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = door.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._target)
+            self._ends += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> "Gate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 # --- Nothing that matters lives in the queue --------------------------------------------------------------

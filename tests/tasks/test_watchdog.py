@@ -33,7 +33,7 @@ class Scene:
         for _ in range(int(seconds)):
             self.now += 1
             self.watchdog.look()
-        return self.watchdog.is_stuck("c", started=self.started)
+        return self.watchdog.is_stuck("worker:c", started=self.started)
 
     def outage(self, seconds: float) -> bool:
         def broken(self: object) -> None:
@@ -51,7 +51,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def test_nothing_is_said_before_the_first_look(scene: Scene) -> None:
     scene.now += 3600
-    assert not scene.watchdog.is_stuck("c", started=0.0)
+    assert not scene.watchdog.is_stuck("worker:c", started=0.0)
 
 
 def test_a_cluster_that_never_beats_has_its_patience_from_its_start(scene: Scene) -> None:
@@ -92,4 +92,4 @@ def test_an_outage_of_the_database_is_no_silence(scene: Scene) -> None:
 def test_a_driver_that_hangs_is_no_silence(scene: Scene) -> None:
     scene.after(50, beat=EPOCH)
     scene.now += 300  # no look has come back since
-    assert not scene.watchdog.is_stuck("c", started=scene.started)
+    assert not scene.watchdog.is_stuck("worker:c", started=scene.started)
