@@ -1,0 +1,36 @@
+"""`manage.py demo` (called by bin/demo): play the main job through the real doors; exit 0 only if all was seen."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.panel import Panel
+
+from requests_app.demo.browser import Stopped
+from requests_app.demo.play import introduction, play, working
+from requests_app.demo.stage import Stage
+
+
+class Command(BaseCommand):
+    help = "Play the main job through the real doors, in a data directory of its own, and print it as a timeline."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = Console(width=max(Console().width, 100))
+        console.print(Panel(introduction(), title="Customer Lockbox", title_align="left"))
+        stage = Stage()
+        try:
+            with working(console, "Setting up the stage …"):
+                context = stage.set_up()
+                context.__enter__()
+            try:
+                play(stage, console)
+            finally:
+                context.__exit__(None, None, None)
+        except Stopped as failure:
+            console.print(f"\n[bold red]The demo stopped.[/] {failure}", highlight=False, soft_wrap=True)
+            sys.exit(1)
+        console.print("\n[bold green]Every step was observed.[/]")
