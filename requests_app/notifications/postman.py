@@ -42,13 +42,14 @@ class Postman:
 
     def send(self, mail: EmailMultiAlternatives) -> None:
         """Send one mail, or raise Refused, NotAccepted or Unreachable."""
-        mail.connection = self._connected()
         try:
-            mail.send()
+            self._send(mail)
         except smtplib.SMTPRecipientsRefused as error:
             code, words = next(iter(error.recipients.values()))
+            self._hang_up_if_told(code)
             raise _judged(code, words, _("The server refused the recipient")) from None
         except smtplib.SMTPDataError as error:
+            self._hang_up_if_told(error.smtp_code)
             raise _judged(error.smtp_code, error.smtp_error, _("The server refused the mail")) from None
         except (smtplib.SMTPNotSupportedError, UnicodeError):
             raise Refused(_("The server cannot write to this address.")) from None
@@ -64,6 +65,23 @@ class Postman:
             self.is_down = self._broken >= 2
             raise Unreachable(_("The server broke off: %(kind)s") % {"kind": type(error).__name__}) from None
         self._broken = 0
+
+    def _send(self, mail: EmailMultiAlternatives) -> None:
+        is_reused = self._connection is not None
+        mail.connection = self._connected()
+        try:
+            mail.send()
+        except smtplib.SMTPServerDisconnected:
+            if not is_reused:
+                raise
+            # Servers drop a connection that was idle, or has carried enough: that says nothing about this mail.
+            self._hang_up()
+            mail.connection = self._connected()
+            mail.send()
+
+    def _hang_up_if_told(self, code: int) -> None:
+        if code == 421:  # "closing transmission channel" (RFC 5321), whatever it answers to
+            self._hang_up()
 
     def _connected(self) -> BaseEmailBackend:
         if self._connection is None:

@@ -1,0 +1,306 @@
+"""What is told leaves: to everybody once, again under the same name after a crash, and not when it is moot."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from audit_app.models import AuditEntry
+from requests_app import clock, operations
+from requests_app.models import AccessRequest, OutboxMessage
+from requests_app.outbox import delivery, handlers
+from requests_app.outbox.topics import FANOUT, MAIL, Topic
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+
+def drain_all() -> int:
+    done = 0
+    while found := delivery.drain():
+        done += found
+    return done
+
+
+def mails(topic: Topic, state: str = "delivered") -> list[OutboxMessage]:
+    return list(OutboxMessage.objects.filter(lane=MAIL, topic=topic, state=state).order_by("recipient"))
+
+
+def sent_to(topic: Topic) -> list[str]:
+    return sorted(m.to[0] for m in mail.outbox if m.extra_headers["X-Lockbox-Topic"] == topic)
+
+
+def a_waiting_mail(cast: Cast) -> OutboxMessage:
+    """One mail to one person, fanned out and not sent."""
+    cast.submitted()
+    OutboxMessage.objects.exclude(topic=Topic.DECIDE_AS_PROVIDER).delete()
+    at = clock.now()
+    message = OutboxMessage.objects.get(lane=FANOUT)
+    handlers.fan_out(message, at)
+    message.delete()
+    OutboxMessage.objects.exclude(recipient="pat@provider.example").delete()
+    return OutboxMessage.objects.get()
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing on the way catches it."""
+
+
+def test_one_note_becomes_one_mail_for_each_recipient(cast: Cast) -> None:
+    cast.submitted()
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_PROVIDER) == [
+        "bea@provider.example",
+        "pat@provider.example",
+        "paula@provider.example",
+    ]
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+
+
+def test_an_empty_outbox_ends_the_loop(cast: Cast) -> None:
+    assert delivery.drain() == 0
+
+
+def test_a_drain_works_no_more_than_its_limit(cast: Cast) -> None:
+    cast.submitted()
+    assert delivery.drain(limit=2) == 2
+    assert OutboxMessage.objects.filter(state="delivered").count() == 2
+
+
+def test_fanning_out_twice_makes_no_second_mail(cast: Cast) -> None:
+    cast.submitted()
+    note = OutboxMessage.objects.get(topic=Topic.DECIDE_AS_PROVIDER)
+    handlers.fan_out(note, clock.now())
+    handlers.fan_out(note, clock.now())
+    assert OutboxMessage.objects.filter(topic=Topic.DECIDE_AS_PROVIDER, lane=MAIL).count() == 3
+
+
+def test_a_note_for_nobody_is_settled_and_says_so(cast: Cast) -> None:
+    operations.add_address(cast.northwind.pk, email="soc@northwind.example", actor=cast.as_("noah"))
+    cast.submitted()
+    for name in ("pat", "paula", "bea"):
+        cast.people[name].queue_assignments.all().delete()
+    drain_all()
+    assert OutboxMessage.objects.get(topic=Topic.DECIDE_AS_PROVIDER).last_error == "Nobody to tell."
+
+
+def test_killed_before_the_sending_nothing_is_lost(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    travel.freeze()
+    a_waiting_mail(cast)
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
+        with pytest.raises(Killed):
+            delivery.drain()
+    assert delivery.drain() == 0, "it is leased"
+    travel.by(minutes=2)
+    assert delivery.drain() == 1
+    assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["pat@provider.example"]
+
+
+def test_killed_between_sending_and_marking_the_very_same_mail_leaves_again(
+    cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travel.freeze()
+    message = a_waiting_mail(cast)
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "_settle", _killed)
+        with pytest.raises(Killed):
+            delivery.drain()
+    # Whatever is renamed meanwhile, what was sent once is sent again word by word.
+    cast.contoso.name = "Contoso Renamed"
+    cast.contoso.save()
+    travel.by(minutes=2)
+    assert delivery.drain() == 1
+    first, second = (m.message() for m in mail.outbox)
+    assert first["Message-ID"] == second["Message-ID"] == f"<{message.pk}@localhost>"
+    assert first["Date"] == second["Date"]
+    assert [part.get_payload() for part in first.get_payload()] == [part.get_payload() for part in second.get_payload()]
+    assert delivery.drain() == 0
+
+
+def test_killed_in_the_middle_of_fanning_out_every_mail_is_made_once(
+    cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travel.freeze()
+    cast.submitted()
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "_settle", _killed)
+        with pytest.raises(Killed):
+            delivery.drain()
+    assert not OutboxMessage.objects.filter(lane=MAIL).exists(), "rolled back with its note"
+    travel.by(minutes=2)
+    drain_all()
+    assert len(sent_to(Topic.DECIDE_AS_PROVIDER)) == 3
+
+
+def test_what_a_slow_drain_has_lost_to_another_is_not_sent_twice(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    a_waiting_mail(cast)
+    [slow] = delivery._claim(MAIL, 10)
+    travel.by(minutes=2)
+    assert delivery.drain() == 1
+    assert not delivery._take(slow)
+    assert len(mail.outbox) == 1
+
+
+def test_a_drain_out_of_time_puts_back_what_it_has_not_begun(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.submitted()
+    seconds = iter([0.0, 1.0, 2.0, 50.0])
+    monkeypatch.setattr(clock, "monotonic", lambda: next(seconds, 50.0))
+    assert delivery.drain() == 1
+    assert not OutboxMessage.objects.filter(claimed_until__isnull=False).exists()
+    monkeypatch.undo()
+    drain_all()
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+
+
+def test_each_wait_is_longer_than_the_one_before_and_jittered() -> None:
+    minutes = [0.5, 2, 10, 30, 60, 120, 240, 240, 240]
+    for attempts, least in enumerate(minutes, start=1):
+        waits = {delivery.back_off(attempts) for _ in range(20)}
+        assert len(waits) > 1
+        assert all(dt.timedelta(minutes=least) <= wait <= dt.timedelta(minutes=least * 1.2) for wait in waits)
+
+
+def test_the_last_attempt_comes_about_three_days_after_the_first() -> None:
+    waited = sum((delivery.back_off(n) for n in range(1, delivery.MOST_ATTEMPTS)), dt.timedelta())
+    assert dt.timedelta(days=2.5) < waited < dt.timedelta(days=3.7)
+
+
+def test_a_mail_that_fails_for_three_days_is_parked_with_an_entry(
+    cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = travel.freeze()
+    message = a_waiting_mail(cast)
+    # Nothing that makes the mail moot: it is the server that is gone.
+    AccessRequest.objects.update(decide_by=start + dt.timedelta(days=9))
+    monkeypatch.setattr("requests_app.notifications.email.built", _broken)
+    for _ in range(delivery.MOST_ATTEMPTS):
+        message.refresh_from_db()
+        assert message.state == "waiting"
+        travel.to(message.next_attempt_at)
+        assert delivery.drain() == 1
+    message.refresh_from_db()
+    assert (message.state, message.attempts, message.claimed_until) == ("parked", 24, None)
+    assert message.last_error == "Unexpected: ZeroDivisionError"
+    assert delivery.drain() == 0
+    assert events_in(cast.contoso)[-1] == "mail.parked"
+    assert dt.timedelta(days=2.5) < clock.now() - start < dt.timedelta(days=3.7)
+
+
+def test_a_mail_that_kills_its_worker_is_parked_in_the_end(
+    cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    travel.freeze()
+    message = a_waiting_mail(cast)
+    monkeypatch.setattr("requests_app.notifications.email.built", _killed)
+    for _ in range(delivery.MOST_ATTEMPTS):
+        with pytest.raises(Killed):
+            delivery.drain()
+        travel.by(minutes=3)
+    assert delivery.drain() == 1
+    message.refresh_from_db()
+    assert message.state == "parked"
+
+
+def test_an_error_says_where_it_happened_and_nothing_of_the_mail(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = a_waiting_mail(cast)
+    monkeypatch.setattr("requests_app.notifications.email.built", _quoting)
+    delivery.drain()
+    message.refresh_from_db()
+    assert message.last_error == "Unexpected: ValueError"
+    assert "canary" not in "".join(capsys.readouterr())
+
+
+def test_one_broken_mail_does_not_hold_up_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.submitted()
+    whole = handlers.email.built
+
+    def broken_for_pat(rendered: dict[str, Any]) -> Any:
+        return _broken() if rendered["to"].startswith("pat@") else whole(rendered)
+
+    monkeypatch.setattr("requests_app.notifications.email.built", broken_for_pat)
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["bea@provider.example", "paula@provider.example"]
+    [waiting] = mails(Topic.DECIDE_AS_PROVIDER, "waiting")
+    assert (waiting.recipient, waiting.attempts, waiting.claimed_until) == ("pat@provider.example", 1, None)
+
+
+def test_nobody_is_asked_to_decide_what_is_decided(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.deny_as_customer(row.pk, actor=cast.as_("ada"))
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_PROVIDER) == sent_to(Topic.DECIDE_AS_CUSTOMER) == []
+    assert {m.last_error for m in mails(Topic.DECIDE_AS_CUSTOMER)} == {"Not sent: no longer so."}
+    assert {m.rendered for m in mails(Topic.DECIDE_AS_CUSTOMER)} == {None}
+    assert sent_to(Topic.ACCESS_REQUEST_ENDED) != []
+
+
+def test_nobody_is_asked_past_the_deadline_though_no_sweep_has_run(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    cast.confirmed()
+    travel.by(hours=12)
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_CUSTOMER) == []
+
+
+def test_a_window_that_has_closed_is_not_announced_as_open(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    cast.opened(window_for=1800)
+    travel.by(minutes=30)
+    drain_all()
+    assert sent_to(Topic.WINDOW_OPENED) == []
+
+
+def test_whoever_lost_the_role_meanwhile_is_told_nothing(cast: Cast) -> None:
+    cast.confirmed()
+    delivery._drain_lane(FANOUT, 100, clock.monotonic() + 60, delivery.Postman())
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    operations.switch_off_person(cast.paula.pk, actor=cast.as_("stella"))
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_CUSTOMER) == ["alan@contoso.example"]
+    note = OutboxMessage.objects.get(topic=Topic.DECIDE_AS_CUSTOMER, recipient="ada@contoso.example").last_error
+    assert note == "Not sent: the recipient is no longer concerned."
+
+
+def test_the_engineer_who_asks_is_never_asked_to_confirm(cast: Cast) -> None:
+    cast.submitted(by="bea")
+    drain_all()
+    assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["pat@provider.example", "paula@provider.example"]
+
+
+def test_nobody_of_another_tenant_is_told_anything(cast: Cast) -> None:
+    for tenant, admin in (("fabrikam", "finn"), ("northwind", "noah")):
+        operations.add_address(cast.tenants[tenant].pk, email=f"soc@{tenant}.example", actor=cast.as_(admin))
+    grant = cast.opened()
+    drain_all()
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    drain_all()
+    assert mail.outbox
+    assert not [m.to for m in mail.outbox if "fabrikam" in m.to[0] or "northwind" in m.to[0]]
+
+
+def test_a_parked_mail_can_be_sent_again_under_the_same_id(cast: Cast) -> None:
+    message = a_waiting_mail(cast)
+    operations.park_mail(message.pk, actor=cast.system("outbox"), error="The server refused the recipient: 550")
+    operations.resend_mail(message.pk, actor=cast.as_("stella"))
+    assert delivery.drain() == 1
+    assert mail.outbox[0].message()["Message-ID"] == f"<{message.pk}@localhost>"
+    assert AuditEntry.objects.filter(event="mail.resent").count() == 1
+
+
+def _killed(*args: object, **kwargs: object) -> Any:
+    raise Killed
+
+
+def _broken(*args: object, **kwargs: object) -> Any:
+    return 1 / 0
+
+
+def _quoting(*args: object, **kwargs: object) -> Any:
+    raise ValueError("canary")

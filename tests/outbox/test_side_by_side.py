@@ -1,0 +1,65 @@
+"""Several drains at once, each with real transactions of its own: every mail leaves once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from django.core import mail
+from django.db import connections
+
+from requests_app.models import OutboxMessage
+from requests_app.outbox import delivery
+from requests_app.outbox.topics import MAIL
+from tests.cast import gather
+from tests.outbox.conftest import Postbox
+
+DRAINS = 4
+
+
+def _drain_at_once() -> None:
+    barrier, errors = threading.Barrier(DRAINS), []
+
+    def run() -> None:
+        try:
+            barrier.wait(timeout=10)
+            while delivery.drain(limit=7):
+                pass
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(DRAINS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=50)
+        assert not thread.is_alive()
+    assert errors == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox: Postbox) -> None:
+    cast = gather()
+    for _ in range(8):
+        cast.submitted()
+    _drain_at_once()
+    rows = OutboxMessage.objects.filter(lane=MAIL)
+    assert rows.count() == 8 * 3 + 8 * 3
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+    received = Counter(message["Message-ID"] for _, message in postbox.received)
+    assert received == Counter({f"<{row.pk}@localhost>": 1 for row in rows})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db: None) -> None:
+    cast = gather()
+    for _ in range(3):
+        cast.submitted()
+    _drain_at_once()
+    sent = Counter(message.extra_headers["Message-ID"] for message in mail.outbox)
+    assert len(sent) == OutboxMessage.objects.filter(lane=MAIL, state="delivered").count() == 18
+    assert set(sent.values()) == {1}

@@ -1,0 +1,150 @@
+"""Against a real SMTP server: what arrives, who is refused, and what a server that is gone or hangs costs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import time
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+
+from audit_app.models import AuditEntry
+from requests_app import clock
+from requests_app.models import OutboxMessage
+from requests_app.notifications.postman import Postman
+from requests_app.outbox import delivery
+from requests_app.outbox.topics import MAIL, Topic
+from tests.cast import Cast
+from tests.outbox.conftest import Postbox
+from tests.outbox.test_delivery import a_waiting_mail, drain_all
+
+pytestmark = pytest.mark.django_db
+
+PROVIDERS = ["bea@provider.example", "pat@provider.example", "paula@provider.example"]
+
+
+def a_submission(cast: Cast) -> None:
+    cast.submitted()
+    OutboxMessage.objects.exclude(topic=Topic.DECIDE_AS_PROVIDER).delete()
+
+
+def row_of(recipient: str) -> OutboxMessage:
+    return OutboxMessage.objects.get(lane=MAIL, recipient=recipient)
+
+
+def test_mails_arrive_whole_over_one_connection(cast: Cast, postbox: Postbox) -> None:
+    a_submission(cast)
+    drain_all()
+    assert postbox.addresses == PROVIDERS
+    assert len(postbox.connections) == 1
+    address, received = postbox.received[0]
+    assert received["Message-ID"] == f"<{row_of(address).pk}@localhost>"
+    assert received["To"] == address
+    assert received["From"] == "Microsoft Customer Lockbox <lockbox@localhost>"
+    assert received["Auto-Submitted"] == "auto-generated"
+    assert [part.get_content_type() for part in received.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_refused_recipient_is_parked_at_once_and_blocks_nobody(cast: Cast, postbox: Postbox) -> None:
+    postbox.refusals["bea@provider.example"] = "550 5.1.1 No such user as canary here"
+    a_submission(cast)
+    drain_all()
+    assert postbox.addresses == ["pat@provider.example", "paula@provider.example"]
+    refused = row_of("bea@provider.example")
+    assert (refused.state, refused.attempts) == ("parked", 1)
+    # The code says enough; a server's words may quote anything.
+    assert refused.last_error == "The server refused the recipient: 550 5.1.1"
+    entry = AuditEntry.objects.get(event="mail.parked")
+    assert (entry.tenant_id, entry.subject_id) == (cast.contoso.pk, str(refused.pk))
+    assert len(postbox.connections) == 1
+
+
+def test_a_full_mailbox_is_tried_again(cast: Cast, postbox: Postbox, travel: Any) -> None:
+    at = travel.freeze()
+    postbox.refusals["pat@provider.example"] = "452 4.2.2 Mailbox full"
+    message = a_waiting_mail(cast)
+    drain_all()
+    message.refresh_from_db()
+    assert (message.state, message.last_error) == ("waiting", "The server refused the recipient: 452 4.2.2")
+    assert at + dt.timedelta(seconds=30) <= message.next_attempt_at <= at + dt.timedelta(seconds=36)
+    postbox.refusals.clear()
+    travel.to(message.next_attempt_at)
+    assert delivery.drain() == 1
+    assert postbox.addresses == ["pat@provider.example"]
+
+
+def test_a_mail_that_the_server_never_takes_is_parked(cast: Cast, postbox: Postbox) -> None:
+    postbox.data_answer = "554 5.6.0 Message refused"
+    message = a_waiting_mail(cast)
+    drain_all()
+    message.refresh_from_db()
+    assert (message.state, message.last_error) == ("parked", "The server refused the mail: 554 5.6.0")
+
+
+def test_without_a_server_one_mail_is_tried_and_all_rest(cast: Cast, closed_port: int, travel: Any) -> None:
+    at = travel.freeze()
+    a_submission(cast)
+    assert drain_all() == 2, "the note, and the mail that found nobody"
+    waiting = OutboxMessage.objects.filter(lane=MAIL, state="waiting")
+    assert sorted(waiting.values_list("attempts", flat=True)) == [0, 0, 1]
+    assert {row.claimed_until for row in waiting} == {None}
+    assert all(at + dt.timedelta(seconds=30) <= row.next_attempt_at <= at + dt.timedelta(seconds=36) for row in waiting)
+    assert waiting.get(attempts=1).last_error == "No connection: ConnectionRefusedError"
+
+
+def test_a_hanging_server_costs_one_timeout_and_loses_nothing(cast: Cast, hanging_server: list[socket.socket]) -> None:
+    a_submission(cast)
+    started = time.monotonic()
+    assert drain_all() == 2
+    assert 1 <= time.monotonic() - started < 4
+    assert len(hanging_server) == 1
+    assert OutboxMessage.objects.filter(lane=MAIL, state="waiting").count() == 3
+
+
+def test_nothing_is_locked_while_a_mail_is_on_its_way(
+    cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks: list[int] = []
+    plain = Postman.send
+
+    def send(self: Postman, mail: Any) -> None:
+        blocks.append(len(connection.atomic_blocks))
+        plain(self, mail)
+
+    a_waiting_mail(cast)
+    monkeypatch.setattr(Postman, "send", send)
+    delivery.drain()
+    assert blocks == [len(connection.atomic_blocks)], "no block but the test's own"
+
+
+def test_a_connection_that_was_dropped_meanwhile_is_opened_anew(postbox: Postbox) -> None:
+    with Postman() as postman:
+        postman.send(EmailMultiAlternatives("One", "Text", to=["a@provider.example"]))
+        postman._connection.connection.sock.shutdown(socket.SHUT_RDWR)
+        postman.send(EmailMultiAlternatives("Two", "Text", to=["a@provider.example"]))
+    assert [message["Subject"] for _, message in postbox.received] == ["One", "Two"]
+
+
+def test_a_server_that_closes_the_channel_after_a_refusal_costs_the_others_nothing(
+    cast: Cast, postbox: Postbox
+) -> None:
+    postbox.refusals["bea@provider.example"] = "421 4.7.0 Too many, try again later"
+    a_submission(cast)
+    drain_all()
+    assert postbox.addresses == ["pat@provider.example", "paula@provider.example"]
+    assert row_of("bea@provider.example").state == "waiting"
+
+
+def test_what_was_put_off_leaves_when_the_server_is_back(
+    cast: Cast, closed_port: int, travel: Any, settings: Any, request: pytest.FixtureRequest
+) -> None:
+    travel.freeze()
+    a_submission(cast)
+    drain_all()
+    box: Postbox = request.getfixturevalue("postbox")
+    travel.to(clock.now() + dt.timedelta(minutes=1))
+    drain_all()
+    assert box.addresses == PROVIDERS
