@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from requests_app import clock
-from requests_app.demo.browser import Browser, Page, Stopped
+from requests_app.demo.browser import Browser, Form, Page, Stopped
 from requests_app.demo.stage import BIG_BYTES, SHORTENED, Mail, Stage
 
 WINDOW, LONG_WINDOW = "15", "1800"
@@ -58,7 +58,7 @@ class Play:
         browser = self.person(login)
         page = browser.get("/tickets/new/")
         form = page.form(having="title")
-        chosen = next(value for value, words in form.choices["service"] if words == service)
+        chosen = _chosen(page, form, "service", service)
         page = browser.submit(page, form, service=chosen, title=title, body=body, priority="normal")
         expect(page.path.count("/") == 3 and title in page.text, "the ticket is shown", page)
         return page.path
@@ -74,7 +74,7 @@ class Play:
         browser = self.person(login)
         page = browser.get(address)
         form = page.form(having="justification")
-        chosen = next(value for value, words in form.choices["resource_ids"] if words.startswith(resource))
+        chosen = _chosen(page, form, "resource_ids", resource)
         filled = {"resource_ids": chosen, "level": "read", "window_for": window, "tried": tried, "justification": why}
         page = browser.submit(page, form, step="preview", **filled, **more)
         expect(page.status == 200 and "wants to" in page.text, "the preview shows the customer's sentence", page)
@@ -106,7 +106,10 @@ class Play:
         lists = [link for link in page.links(window) if link.count("/") == 4]
         page = browser.get(lists[0]) if lists else page
         expect(page.status == 200, "the list of items is shown", page)
-        found = page.links("item/?")
+        found = _items(page)
+        for folder in [] if found else page.links("folder="):
+            inside = browser.get(_join(page.url, folder))
+            found += [_join(inside.url, link) for link in _items(inside)]
         expect(bool(found), "the list names items", page)
         return page.url, found
 
@@ -236,13 +239,13 @@ def a_revoke_in_mid_read(here: Play) -> None:
         "fred.marsh",
         service="SharePoint Online",
         title="An export never finishes",
-        body="The export of the sales library has been running for two days.",
+        body="The export of the engineering library has been running for two days.",
     )
     here.takes("samira.haddad", ticket)
     asked = here.asks(
         "samira.haddad",
         f"{ticket}ask/",
-        resource="Sales",
+        resource="Engineering",
         window=LONG_WINDOW,
         tried="Restarted the export; it stops at the same place.",
         why="It stops at one document. I need to open that document to see what is wrong with it.",
@@ -281,12 +284,12 @@ def without_lockbox(here: Play) -> None:
     here.decides("pat.doyle", asked, "approve")
     here.tell("Pat Doyle", "says yes; no second stage here, the window is open")
     here.mail(here.stage.mail.wait_for("nils.berg@", "window_opened"), "Nils Berg")
-    _page, items = here.items("samira.haddad", here.window_of("samira.haddad", asked))
+    here.items("samira.haddad", here.window_of("samira.haddad", asked))
     browser = here.person("samira.haddad")
     page = browser.get(f"{asked}release/")
     page = browser.submit(page, page.form("/release/"))
     expect(page.status == 200, "the engineer gives the window back", page)
-    here.tell("Samira Haddad", f"sees the names of {len(items)} documents, opens none, gives the window back early")
+    here.tell("Samira Haddad", "sees names of documents, opens none, gives the window back early")
     told = here.stage.mail.wait_for("nils.berg@", "window_closed")
     expect("othing was opened" in told.text, "the summary says that nothing was opened")
     here.mail(told, "Nils Berg")
@@ -327,7 +330,7 @@ def main_window_closes(here: Play, asked: str, window: str) -> None:
     expect("3 messages read" in told.text, "the summary counts what was read")
     here.mail(told, "Ada Keller")
     page = here.person("priya.nair").get(window)
-    expect("othing" in page.text or page.status == 403, "the closed window shows nothing", page)
+    expect("The window is closed" in page.text and not page.links(window), "the closed window shows nothing", page)
     page = here.person("ada.keller").get(asked)
     expect("3 messages read" in page.text, "the page says what was read", page)
     here.tell("Ada Keller", "reads: “3 messages read, in 1 mailbox”")
@@ -365,17 +368,16 @@ def the_log(here: Play) -> None:
 
 
 def _big_document(here: Play, login: str, window: str) -> str:
-    """Find the big document through the pages, as the engineer would: its folder first."""
-    browser = here.person(login)
+    """Find the big document through the pages, as the engineer would."""
     page_url, items = here.items(login, window)
-    folder = next((link for link in browser.get(page_url).links("prefix=") if "Exports" in link), None)
-    page = browser.get(_join(page_url, folder)) if folder else browser.get(page_url)
-    link = next((link for link in [*page.links("item/?"), *items] if "everything-2026" in link), None)
-    expect(link is not None, "the big document is listed", page)
-    item = browser.get(_join(page.url, str(link)))
-    raw = item.links("raw/?")
-    expect(bool(raw), "the document can be downloaded", item)
-    return _join(item.url, raw[0])
+    link = next((link for link in items if "everything-2026" in link), None)
+    expect(link is not None, f"the big document is listed among {items}")
+    return _join(page_url, str(link))
+
+
+def _items(page: Page) -> list[str]:
+    """What can be opened: shown on a page, or downloaded."""
+    return page.links("/item/?") + page.links("/raw/?")
 
 
 def _read_until_cut(here: Play, address: str, close: Any) -> tuple[int, float]:
@@ -436,6 +438,13 @@ def _entries(entries: list[dict[str, Any]]) -> Table:
             entry["leaf_hash"][:16],
         )  # fmt: skip
     return table
+
+
+def _chosen(page: Page, form: Form, name: str, words: str) -> str:
+    """The value of the choice whose words begin so."""
+    found = next((value for value, said in form.choices.get(name, []) if said.startswith(words)), None)
+    expect(found is not None, f"{name} offers {words}", page)
+    return str(found)
 
 
 def _join(base: str, address: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
+import logging
 import os
 import shutil
 import signal
@@ -47,7 +48,8 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        return str(self.message["Subject"])
+        # A long subject is folded over lines.
+        return " ".join(str(self.message["Subject"]).split())
 
     @property
     def text(self) -> str:
@@ -73,6 +75,8 @@ class MailServer:
         return "250 OK"
 
     def start(self) -> None:
+        # The server tells every command that it gets; the timeline tells what arrived.
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._controller.start()
 
     def stop(self) -> None:
@@ -214,7 +218,7 @@ def _read_passwords() -> dict[str, str]:
 
 def _write_big_document() -> None:
     """A document that takes a while to read, to be cut off in the middle."""
-    path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "sales" / BIG_DOCUMENT
+    path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "engineering" / BIG_DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.truncate(BIG_BYTES)
