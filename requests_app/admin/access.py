@@ -158,12 +158,16 @@ class ScopeAdmin(StaffAdmin):
     list_select_related = ("access_request", "resource")
     ordering = ("-id",)
     lead = SEALED
+    words = _("Resources asked for")
     search: ClassVar = Search(ids=("access_request", "resource"), references=("access_request__reference",))
     list_filter = (
         by_row("access_request", _("access request"), AccessRequest),
         by_row("resource", _("resource"), Resource),
     )
     facts: ClassVar = [("", ("access_request", "resource", "position"))]
+
+    def name_of(self, row: AccessRequestResource) -> str:
+        return f"{row.access_request}: {row.resource}"
 
 
 class DecisionAdmin(StaffAdmin):
@@ -189,6 +193,9 @@ class DecisionAdmin(StaffAdmin):
         ("", ("access_request", "tenant", "stage", verdict, "decider", "at", "door", "comment")),
         (_("Identity"), ("decider_human", "requester_human")),
     ]
+
+    def name_of(self, row: Decision) -> str:
+        return f"{row.access_request}: {row.get_stage_display()}, {row.get_verdict_display()}"
 
 
 class GrantAdmin(StaffAdmin):
@@ -232,6 +239,9 @@ class GrantAdmin(StaffAdmin):
     ]
     acts: ClassVar = [_close_now(offered=lambda row: row.is_live(row.read_at))]
 
+    def name_of(self, row: Grant) -> str:
+        return str(_("Window of %(reference)s") % {"reference": row.access_request})
+
     def links(self, row: Grant) -> list[tuple[str, str]]:
         filters = {"tenant_id": row.tenant_id, "correlation_id": row.access_request_id}
         return [(str(_("Entries in the tenant's log")), list_of(AuditEntry, **filters))]
@@ -261,3 +271,6 @@ class ContentAccessAdmin(StaffAdmin):
             ),
         ),
     ]
+
+    def name_of(self, row: ContentAccess) -> str:
+        return f"{row.grant.access_request}: {row.get_kind_display()} {row.item_ref}".strip()

@@ -103,7 +103,7 @@ def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
         return None, refusal.status
 
 
-def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest) -> None:
+def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
     """Run the act on each chosen row, one transaction each, and say how many it was done to and why not to the rest."""
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:
@@ -118,7 +118,7 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest) -> None:
         except DomainError as refusal:
             if refusal.status == _STORE_DOWN:
                 raise
-            refusals.append(f"{row}: {refusal.message}")
+            refusals.append(f"{name_of(row)}: {refusal.message}")
     if done:
         words = ngettext("%(label)s: done for %(n)d.", "%(label)s: done for %(n)d.", done)
         messages.success(request, words % {"label": act.bulk, "n": done})

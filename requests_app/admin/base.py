@@ -25,7 +25,7 @@ from audit_app.admin import SealedAdmin
 from requests_app import clock
 from requests_app.admin import acts, listing
 from requests_app.admin.acts import Act
-from requests_app.admin.columns import Column, heading, list_of, page_of, shown
+from requests_app.admin.columns import NOTHING, Column, heading, list_of, page_of, shown
 from requests_app.admin.searching import Search
 from requests_app.errors import NotFound
 
@@ -59,6 +59,11 @@ class StaffAdmin(SealedAdmin):
     adding: ClassVar[Act | None] = None
     search: ClassVar[Search | None] = None
     lead: ClassVar[str | Promise] = ""
+    words: ClassVar[str | Promise] = ""
+
+    def plural(self) -> str:
+        """What the portal calls these rows; the model's own word, unless the class has another."""
+        return capfirst(str(self.words or self.opts.verbose_name_plural))
 
     # --- Who may what ----------------------------------------------------------------------------------------
 
@@ -95,7 +100,7 @@ class StaffAdmin(SealedAdmin):
         return {act.name: (partial(_run_on_all, act), act.name, act.bulk) for act in self.acts if act.bulk}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        title = capfirst(str(self.opts.verbose_name_plural))
+        title = self.plural()
         answer = super().changelist_view(request, {"title": title, "lead": self.lead, **(extra_context or {})})
         if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
             answer.template_name = "admin/change_list.html"
@@ -123,15 +128,16 @@ class StaffAdmin(SealedAdmin):
         row = self._find(request, object_id)
         context = {
             **self._context(request, row),
-            "title": str(row),
-            "facts": [
-                (title, [(heading(column, self), shown(row, column, self)) for column in columns])
-                for title, columns in self.facts
-            ],
+            "title": self.name_of(row),
+            "facts": [group for declared in self.facts if (group := self._facts(row, *declared))],
             "panels": [panel for related in self.related if (panel := self._panel(request, related, row))],
             "links": self.links(row),
         }
         return TemplateResponse(request, "admin/record.html", context)
+
+    def name_of(self, row: Any) -> str:
+        """What to call a row in a title or a refusal."""
+        return str(row)
 
     def links(self, row: Any) -> list[tuple[str, str]]:
         """Further addresses beside a row's acts: (words, address)."""
@@ -175,6 +181,11 @@ class StaffAdmin(SealedAdmin):
 
     # --- Helpers ---------------------------------------------------------------------------------------------
 
+    def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
+        """One group of a row's page; none where all of it is empty, as a demand's facts mostly are."""
+        lines = [(heading(column, self), shown(row, column, self)) for column in columns]
+        return (title, lines) if any(value != NOTHING for _label, value in lines) else None
+
     def _find(self, request: HttpRequest, object_id: str) -> Any:
         row = self.get_object(request, unquote(object_id))
         if row is None:
@@ -199,7 +210,8 @@ class StaffAdmin(SealedAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "add_url": self._add_url(),
-            "list_title": capfirst(str(self.opts.verbose_name_plural)),
+            "list_title": self.plural(),
+            "row_name": self.name_of(row) if row is not None else "",
             "list_url": list_of(self.model),
             "row": row,
             "row_url": page_of(row) if row is not None else "",
@@ -216,7 +228,7 @@ class StaffAdmin(SealedAdmin):
         columns = related.columns or tuple(column for column in other.list_display if column not in by)
         filters = {name: getattr(value, "pk", value) for name, value in by.items()}
         return {
-            "title": related.title or capfirst(str(related.model._meta.verbose_name_plural)),
+            "title": related.title or other.plural(),
             "table": listing.table(found[:RELATED_SHOWN], columns, other),
             "all_url": list_of(related.model, **filters),
             "has_more": len(found) > RELATED_SHOWN,
@@ -224,4 +236,4 @@ class StaffAdmin(SealedAdmin):
 
 
 def _run_on_all(act: Act, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:
-    acts.perform_on_all(act, rows, request)
+    acts.perform_on_all(act, rows, request, name_of=model_admin.name_of)

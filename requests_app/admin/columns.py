@@ -10,8 +10,10 @@ from django.contrib import admin
 from django.contrib.admin.utils import label_for_field, lookup_field, quote
 from django.db import models
 from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from requests_app.templatetags import _text, _times
 from requests_app.templatetags import lockbox as tags
@@ -19,6 +21,36 @@ from requests_app.templatetags import lockbox as tags
 NOTHING = "–"
 
 Column = str | Callable[[Any], Any]
+
+#: Words for columns to which the models give none of their own, or none that can be translated.
+LABELS: dict[str, Promise] = {
+    "access_request": gettext_lazy("access request"),
+    "assignee": gettext_lazy("engineer"),
+    "at": gettext_lazy("at"),
+    "author": gettext_lazy("written by"),
+    "closed_by": gettext_lazy("closed by"),
+    "decider": gettext_lazy("decided by"),
+    "decider_human": gettext_lazy("human who decided"),
+    "door": gettext_lazy("door"),
+    "engineer": gettext_lazy("engineer"),
+    "event": gettext_lazy("event"),
+    "human_id": gettext_lazy("human"),
+    "id": gettext_lazy("id"),
+    "last_at": gettext_lazy("newest entry"),
+    "last_login": gettext_lazy("last signed in"),
+    "on_behalf_of": gettext_lazy("for"),
+    "opened_by": gettext_lazy("opened by"),
+    "person": gettext_lazy("person"),
+    "position": gettext_lazy("position"),
+    "previous": gettext_lazy("asked before as"),
+    "requested_by": gettext_lazy("engineer"),
+    "requester_human": gettext_lazy("human who asked"),
+    "resource": gettext_lazy("resource"),
+    "seq": gettext_lazy("number"),
+    "service": gettext_lazy("service"),
+    "tenant": gettext_lazy("tenant"),
+    "ticket": gettext_lazy("ticket"),
+}
 
 
 def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
@@ -39,13 +71,14 @@ def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
 
 
 def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
-    words = str(label_for_field(column, model_admin.model, model_admin))
+    named = LABELS.get(column) if isinstance(column, str) else None
+    words = str(named or label_for_field(column, model_admin.model, model_admin))
     return words[:1].upper() + words[1:]
 
 
-def link_to(row: models.Model, words: object = None) -> str:
+def link_to(row: models.Model, words: Any = None) -> str:
     """A link to a row's page; the bare words where the portal has no page for it."""
-    said = _text.visible_single(row if words is None else words)
+    said = words if hasattr(words, "__html__") else _text.visible_single(row if words is None else words)
     try:
         return format_html('<a href="{}">{}</a>', page_of(row), said)
     except NoReverseMatch:
@@ -107,14 +140,14 @@ def mono(value: object) -> str:
 
 def preformatted(value: str) -> str:
     """Several lines as they are, with hidden characters shown."""
-    return format_html('<pre class="portal-pre">{}</pre>', _text.visible_block(value))
+    return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', _text.visible_block(value))
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return instant(value)
     # A value that is safe already must stay it: str() would have the template escape it.
-    return value if hasattr(value, "__html__") else _text.visible_single(value)
+    return value if hasattr(value, "__html__") else _text.visible_single(str(value))
 
 
 def _yes_or_no(value: object) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.db.models import Max, Min
@@ -25,9 +24,10 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
     """What the list's template reads beside Django's own."""
     rows = list(changes.result_list)
     columns = [column for column in changes.list_display if column != "action_checkbox"]
+    shown_rows = table(rows, columns, model_admin)
     return {
-        "table": table(rows, columns, model_admin),
-        "headings": _headings(changes),
+        "table": shown_rows,
+        "headings": _headings(changes, shown_rows["names"]),
         "bulk": [act for act in model_admin.acts if act.bulk] if rows else [],
         "filters": changes.filter_specs,
         "search": model_admin.search,
@@ -39,7 +39,7 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
     }
 
 
-def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: admin.ModelAdmin) -> dict[str, Any]:
+def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> dict[str, Any]:
     """Headings and rows of cells: (heading, value). The first cell leads to the row's page."""
     names = [heading(column, model_admin) for column in columns]
     body = []
@@ -47,7 +47,7 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: admin.Mod
         cells = [shown(row, column, model_admin) for column in columns]
         first = cells[0] if "<a " in cells[0] else link_to(row, _bare(cells[0], row))
         rest = list(zip(names[1:], cells[1:], strict=True))
-        body.append({"pk": row.pk, "name": str(row), "first": first, "cells": rest})
+        body.append({"pk": row.pk, "name": model_admin.name_of(row), "first": first, "cells": rest})
     return {"names": names, "rows": body}
 
 
@@ -56,8 +56,10 @@ def _bare(cell: str, row: Any) -> object:
     return cell if hasattr(cell, "__html__") else (cell or row)
 
 
-def _headings(changes: ChangeList) -> list[dict[str, Any]]:
-    return [head for head in result_headers(changes) if "action-checkbox" not in str(head.get("class_attrib", ""))]
+def _headings(changes: ChangeList, names: list[str]) -> list[dict[str, Any]]:
+    """Django's headings know how to sort; the words are ours."""
+    heads = [head for head in result_headers(changes) if "action-checkbox" not in str(head.get("class_attrib", ""))]
+    return [{**head, "text": name} for head, name in zip(heads, names, strict=True)]
 
 
 def _kept(changes: ChangeList) -> list[tuple[str, str]]:

@@ -113,7 +113,12 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         in_one_log(by_row("subject_id", _("about"))),
     )
     lead = SEALED
+    words = _("Log entries")
     search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
+
+    def name_of(self, row: Any) -> str:
+        log = _log_name(row.tenant_id, row.tenant_name)
+        return str(_("%(log)s, entry %(number)d") % {"log": log, "number": row.seq})
 
     @admin.display(description=_("Canonical record"))
     def layout(self, entry: AuditEntry) -> str:
@@ -143,9 +148,13 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
 
 class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
     list_display = (tenant, entries, "last_at")
+    words = _("Logs")
     lead = _("One log per tenant, and one for what concerns none of them.")
     facts: ClassVar = [("", (tenant, entries, "last_at"))]
     related: ClassVar = [Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, title=_("Newest entries"))]
+
+    def name_of(self, row: Any) -> str:
+        return _log_name(row.pk, row.tenant_name)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
@@ -155,6 +164,10 @@ def _named(tenant_id: UUID, name: str | None) -> str:
     if tenant_id == PROVIDER_LOG:
         return str(_("The provider's own"))
     return link_to(Tenant(pk=tenant_id), name) if name else mono(tenant_id)
+
+
+def _log_name(tenant_id: UUID, name: str | None) -> str:
+    return str(_("The provider's own")) if tenant_id == PROVIDER_LOG else name or str(tenant_id)
 
 
 def _is_uuid(typed: str) -> bool:

@@ -49,7 +49,9 @@ def part(name: str, description: Any) -> Any:
     @admin.display(description=description)
     def column(row: OutboxMessage) -> str:
         rendered = row.rendered or {}
-        return preformatted(rendered[name]) if rendered.get(name) else NOTHING
+        if not rendered.get(name):
+            return NOTHING
+        return preformatted(rendered[name]) if "\n" in rendered[name] else mono(rendered[name])
 
     return column
 
@@ -67,7 +69,7 @@ def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMess
 
 
 class OutboxMessageAdmin(StaffAdmin):
-    list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "next_attempt_at", "last_error")
+    list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
     list_select_related = ("tenant",)
     ordering = ("-created_at",)
     date_hierarchy = "created_at"

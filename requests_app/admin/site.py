@@ -149,9 +149,9 @@ class LockboxAdminSite(AdminSite):
         groups = []
         for title, entries in PORTAL:
             items = []
-            for model, _admin_class in entries:
+            for model, admin_class in entries:
                 url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-                words = capfirst(str(model._meta.verbose_name_plural))
+                words = capfirst(str(admin_class.words or model._meta.verbose_name_plural))
                 items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
             groups.append({"title": title, "items": items})
         return groups

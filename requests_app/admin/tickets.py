@@ -187,3 +187,6 @@ class TicketCommentAdmin(StaffAdmin):
     )
     list_filter = (by_tenant(), by_row("ticket", _("ticket"), Ticket))
     facts: ClassVar = [("", ("ticket", "tenant", "author", "at", "is_internal", "body"))]
+
+    def name_of(self, row: TicketComment) -> str:
+        return str(_("Comment on %(ticket)s") % {"ticket": row.ticket})
