@@ -50,7 +50,7 @@ def count_waiting_for(actor: Actor, *, at: datetime) -> int:
 
 def waiting(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
     """What this person may decide now, the oldest deadline first."""
-    return _whole(_merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit))
+    return whole(merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit))
 
 
 # --- The list ------------------------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ class Page:
 def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
     """One page, newest first. A row whose time ran out is found under what it is, though no sweep has run."""
     if search.reference:
-        return Page(_whole(_by_reference(actor, search)))
+        return Page(whole(_by_reference(actor, search)))
     streams, column = _streams(actor, search, at)
     forward = cursor is None or cursor.is_older
     if cursor is not None:
         streams = [rows.filter(_beyond(cursor, column)) for rows in streams]
-    found = _whole(_merged(streams, column, descending=forward, limit=limit + 1))
+    found = whole(merged(streams, column, descending=forward, limit=limit + 1))
     more, found = len(found) > limit, found[:limit]
     if not forward:
         found.reverse()
@@ -190,7 +190,7 @@ def _beyond(cursor: Cursor, column: str) -> Q:
     return Q(**{f"{column}__{sign}e": cursor.value}) & beyond
 
 
-def _merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending: bool, limit: int) -> list[UUID]:
+def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending: bool, limit: int) -> list[UUID]:
     order = [f"-{column}", "-pk"] if descending else [column, "pk"]
     walks: list[list[tuple[datetime, UUID]]] = [
         list(rows.order_by(*order).values_list(column, "pk")[:limit]) for rows in streams
@@ -198,7 +198,7 @@ def _merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending
     return [pk for _at, pk in islice(heapq.merge(*walks, reverse=descending), limit)]
 
 
-def _whole(pks: list[UUID]) -> list[AccessRequest]:
+def whole(pks: list[UUID]) -> list[AccessRequest]:
     """The rows with what their lines show, in this order."""
     found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
     by_pk = {row.pk: row for row in found.prefetch_related("scope__resource", "decisions__decider")}

@@ -1,9 +1,33 @@
 """The pages' addresses, one list per area."""
 
-from requests_app.web import home
+from requests_app.web import (
+    access_requests,
+    acts,
+    asking,
+    content,
+    decisions,
+    home,
+    limits,
+    log,
+    people,
+    preferences,
+    tenant,
+    tickets,
+)
 
 app_name = "web"
 
 urlpatterns = [
     *home.urlpatterns,
+    *access_requests.urlpatterns,
+    *decisions.urlpatterns,
+    *acts.urlpatterns,
+    *asking.urlpatterns,
+    *tickets.urlpatterns,
+    *content.urlpatterns,
+    *log.urlpatterns,
+    *tenant.urlpatterns,
+    *people.urlpatterns,
+    *preferences.urlpatterns,
+    *limits.urlpatterns,
 ]

@@ -1,0 +1,118 @@
+"""What the first page shows, side by side: what is open, what came of it lately, the engineer's own work."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import OuterRef, Q, Subquery
+
+from requests_app.actors import Actor, Role, Side
+from requests_app.lifecycle import PENDING, TICKET_LIVE, State, TicketState
+from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
+from requests_app.models.access import AccessRequestQuerySet
+from requests_app.queries import inbox
+
+_TICKET = ("tenant", "service", "assignee", "opened_by")
+
+
+def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """The windows that are open now and concern this person as a customer, an approver or staff; first to close first.
+
+    An engineer's own windows are in `own`.
+    """
+    rows = AccessRequest.objects.visible_to(actor)
+    if actor.side is Side.PROVIDER and not actor.is_staff:
+        rows = rows.filter(service__in=_queues_where(actor, Role.PROVIDER_APPROVER))
+    rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("grant__closes_at", "pk")
+    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+
+
+def own(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """What the engineer has asked for and is under way, newest first."""
+    # Nothing is under way for longer than the deadlines and the longest window together: with this the index on
+    # the engineer's own rows is read for days and not for years.
+    longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
+    since = at - max(timedelta(days=14), timedelta(seconds=longest))
+    rows = _by(actor).filter(submitted_at__gt=since).filter(_under_way(at))
+    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+
+
+def own_lately(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """How the engineer's newest access requests ended."""
+    rows = _by(actor).exclude(_under_way(at))
+    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+
+
+def lately(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """How the newest access requests of the customer's tenants ended."""
+    rows = AccessRequest.objects.visible_to(actor).exclude(_under_way(at))
+    streams = [rows.filter(tenant=pk) for pk in sorted(actor.tenant_ids)]
+    return inbox.whole(inbox.merged(streams, "submitted_at", descending=True, limit=limit))
+
+
+def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
+    """The people who may say yes or no for each tenant, as the roles are now."""
+    found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}
+    held = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
+    for membership in held.select_related("person").order_by("person__name", "person_id"):
+        found[membership.tenant_id].append(membership.person)
+    return found
+
+
+def own_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
+    """The live tickets that the engineer works on, the longest unchanged first."""
+    rows = Ticket.objects.visible_to(actor).filter(assignee=actor.person, state__in=TICKET_LIVE)
+    return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
+
+
+def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
+    """Tickets in the engineer's queues that nobody has taken."""
+    rows = Ticket.objects.visible_to(actor).filter(state=TicketState.NEW)
+    rows = rows.filter(service__in=_queues_where(actor, Role.ENGINEER))
+    return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
+
+
+def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
+    """The live tickets that this person opened, or for whom they were recorded, the newest news first."""
+    rows = Ticket.objects.visible_to(actor).filter(state__in=TICKET_LIVE)
+    rows = rows.filter(Q(opened_by=actor.person) | Q(on_behalf_of=actor.person))
+    return list(rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit])
+
+
+def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
+    """When the same engineer last had a window at the same tenant, for each of these access requests."""
+    before = Grant.objects.filter(
+        engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
+    )
+    latest = Subquery(before.order_by("-opens_at").values("opens_at")[:1])
+    found = AccessRequest.objects.filter(pk__in=[row.pk for row in rows]).annotate(last_here=latest)
+    return dict(found.values_list("pk", "last_here"))
+
+
+def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:
+    """The last few looks under each grant, newest first: one step in the index for each, however many there were."""
+    looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
+    newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
+    newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}
+    found: dict[UUID, list[ContentAccess]] = {pk: [] for pk in grant_ids}
+    picked = Grant.objects.filter(pk__in=grant_ids).annotate(**newest).values_list(*newest)
+    wanted = [pk for row in picked for pk in row if pk is not None]
+    rows = ContentAccess.objects.filter(pk__in=wanted).select_related("resource").order_by("-at", "-pk")
+    for look in rows:
+        found[look.grant_id].append(look)
+    return found
+
+
+def _by(actor: Actor) -> AccessRequestQuerySet:
+    rows = AccessRequest.objects.visible_to(actor)
+    return rows.filter(requested_by=actor.person).order_by("-submitted_at", "-pk")
+
+
+def _under_way(at: datetime) -> Q:
+    return Q(state__in=PENDING, decide_by__gt=at) | Q(state=State.OPEN, grant__closes_at__gt=at)
+
+
+def _queues_where(actor: Actor, role: Role) -> list[UUID]:
+    return sorted(service_id for service_id, roles in actor.queue_roles.items() if role in roles)

@@ -1,0 +1,151 @@
+"""What the page of one access request shows beside the row itself: its history, what came before, what is looked at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Max, Q, Sum
+from django.utils.functional import cached_property
+
+from audit_app.models import AuditEntry
+from requests_app.actors import Actor
+from requests_app.errors import StepUpRequired
+from requests_app.events import Event
+from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
+from requests_app.queries import inbox
+from requests_app.queries.inbox import COUNTED
+
+A_YEAR = timedelta(days=365)
+#: How much of a history one page shows, and how many items of a resource.
+ENTRIES, ITEMS, LIVE = 200, 50, 50
+
+_CONTENT = (
+    Event.CONTENT_LIST_ASKED,
+    Event.CONTENT_LISTED,
+    Event.CONTENT_OPENED,
+    Event.CONTENT_FAILED,
+    Event.CONTENT_CUT,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log, with what its evidence says."""
+
+    row: AuditEntry
+
+    @cached_property
+    def said(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(bytes(self.row.canonical))
+        return found
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.said["detail"]
+        return found
+
+    @property
+    def side(self) -> str:
+        return str(self.said["actor"].get("side", ""))
+
+
+@dataclass
+class Looked:
+    """What was looked at in one resource."""
+
+    resource: Resource
+    opened: int
+    listed: int
+    failed: int
+    last_at: datetime
+    items: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was before; the counts are bounded by COUNTED and reach back a year."""
+
+    by_engineer: int
+    of_service: int
+    lately: list[AccessRequest]
+
+
+def history(row: AccessRequest) -> list[Entry]:
+    """What the log says about an access request, content aside: that is folded by resource, see `looked_at`."""
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk).exclude(event__in=_CONTENT)
+    return [Entry(entry) for entry in entries.order_by("seq")[:ENTRIES]]
+
+
+def last_change(row: AccessRequest) -> Entry | None:
+    """The entry that brought the access request to where it stands."""
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
+    last = entries.exclude(event__in=(*_CONTENT, Event.ACT_REFUSED)).order_by("-seq").first()
+    return Entry(last) if last else None
+
+
+def decision_entry(row: AccessRequest, event: Event) -> AuditEntry | None:
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
+    return entries.order_by("-seq").first()
+
+
+def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
+    """What was looked at under a grant, folded by resource; the items by name only for those who may read them."""
+    kinds = ContentAccess.Kind
+    looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
+    folded = (
+        looks.order_by()
+        .values("resource")
+        .annotate(
+            opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
+            listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
+            failed=Count("pk", filter=Q(kind__in=(kinds.FAILED, kinds.CUT))),
+            last_at=Max("at"),
+        )
+    )
+    found = {line.pop("resource"): line for line in folded}
+    resources = Resource.objects.filter(pk__in=found)
+    by_pk = {resource.pk: Looked(resource=resource, **found[resource.pk]) for resource in resources}
+    if with_items and by_pk:
+        opened = looks.filter(kind=kinds.OPENED).order_by("-at", "-pk").values_list("resource_id", "item_ref")
+        for resource_id, item in opened[: ITEMS * len(by_pk)]:
+            if item not in by_pk[resource_id].items and len(by_pk[resource_id].items) < ITEMS:
+                by_pk[resource_id].items.append(item)
+    return sorted(by_pk.values(), key=lambda looked: looked.last_at)
+
+
+def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
+    """The newest looks under a grant. That a list was asked for is left out: what came of it is here."""
+    looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
+    looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
+    return list(looks.order_by("-at", "-pk")[:limit])
+
+
+def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
+    """What this engineer, and this service's engineers, had at this tenant before this was asked for."""
+    since = row.submitted_at - A_YEAR
+    windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
+    asked = AccessRequest.objects.visible_to(actor).filter(
+        requested_by=row.requested_by_id, tenant=row.tenant_id, submitted_at__lt=row.submitted_at
+    )
+    newest = asked.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:3]
+    return Earlier(
+        by_engineer=windows.filter(engineer=row.requested_by_id)[:COUNTED].count(),
+        of_service=windows.filter(access_request__service=row.service_id)[:COUNTED].count(),
+        lately=inbox.whole(list(newest)),
+    )
+
+
+def wrong_passwords(actor: Actor, *, tenant_id: UUID, since: datetime) -> int:
+    """How many acts of this person the log shows as refused for want of proof who they are.
+
+    Reads the newest few of their entries: more than that within minutes is nobody who types.
+    """
+    entries = AuditEntry.objects.filter(tenant_id=tenant_id, actor_id=actor.person).order_by("-seq")
+    newest = entries.values_list("event", "at", "text")[:100]
+    return sum(
+        event == Event.ACT_REFUSED and at >= since and text.endswith(StepUpRequired.code) for event, at, text in newest
+    )

@@ -1,0 +1,180 @@
+"""How the pages put access requests into words: lines of lists, steps, timelines, what is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator, capfirst, slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app import operations, policy, sentences
+from requests_app.actors import Actor, Role
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
+from requests_app.queries import access
+from requests_app.templatetags._text import visible_single
+
+#: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
+_OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
+_EXCERPT = 240
+
+
+@dataclass
+class Line:
+    """An access request as one line of a list."""
+
+    row: AccessRequest
+    state: State
+    act: str
+    reason: str
+    word: str = ""
+    turn: str = ""
+    outcome: str = ""
+    grant: Grant | None = None
+    sees_looks: bool = False
+    close_url: str = ""
+    close_words: str = ""
+    last_here: datetime | None = None
+    again_url: str = ""
+
+
+def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
+    """Lines for many rows; what was looked at under their windows is read at once."""
+    rows = list(rows)
+    grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
+    ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
+    seen = access.seen_resources(ended) if ended else {}
+    return [_line(row, actor=actor, at=at, seen=seen) for row in rows]
+
+
+def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, dict[str, Any]]) -> Line:
+    grant, state = grant_of(row), row.state_at(at)
+    actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
+    waits = any(edge.is_decision for edge in actions.values())
+    # Whoever asked gives the window back; everybody else who may end it closes it.
+    ending = [actions[name] for name in ("release", "revoke") if name in actions]
+    return Line(
+        row=row,
+        state=state,
+        act=sentences.reading(row.level, [line.resource for line in row.scope.all()]),
+        reason=Truncator(row.justification).chars(_EXCERPT),
+        word=_("Waiting for you") if waits else "",
+        turn=whose_turn(row, state),
+        outcome=outcome(row, state, seen.get(grant.pk) if grant else None),
+        grant=grant,
+        sees_looks=sees_content_names(actor, row),
+        close_url=reverse("web:access_request_act", args=[row.pk, ending[0].action]) if ending else "",
+        close_words=str(ending[0].label) if ending else "",
+        again_url=again_url(row, actor=actor, state=state),
+    )
+
+
+def grant_of(row: AccessRequest) -> Grant | None:
+    found: Grant | None = getattr(row, "grant", None)
+    return found
+
+
+def sees_content_names(actor: Actor, row: AccessRequest) -> bool:
+    """Whether this person sees by name what was looked at; a member of the tenant sees how much it was."""
+    return bool(policy.roles_of(actor, row) & (operations.LOG_READERS | _OVERSEERS))
+
+
+def whose_turn(row: AccessRequest, state: State) -> str:
+    if state == State.PENDING_PROVIDER:
+        return _("An approver of %(provider)s answers next") % {"provider": settings.PROVIDER_NAME}
+    if state == State.PENDING_CUSTOMER:
+        return _("%(tenant)s answers next") % {"tenant": row.tenant.name}
+    return ""
+
+
+def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
+    """How it ended, in a few words; nothing while it is under way."""
+    if state == State.CLOSED and seen is not None:
+        return capfirst(sentences.summary(seen))
+    if state == State.DENIED:
+        denied = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
+        return _("Denied by %(name)s") % {"name": denied.decider.name} if denied else _("Denied")
+    if state == State.EXPIRED:
+        return _("Nobody answered; nothing was opened")
+    if state == State.WITHDRAWN:
+        return _("Withdrawn; nothing was opened")
+    return ""
+
+
+def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
+    """Where the engineer asks again for what has ended, with this one as the first draft; empty where it can't be."""
+    ended = state in (State.DENIED, State.EXPIRED, State.WITHDRAWN, State.CLOSED)
+    if not ended or Role.REQUESTER not in policy.roles_of(actor, row):
+        return ""
+    if row.ticket is not None and not row.ticket.is_live:
+        return ""
+    try:
+        url = reverse("web:ask", args=[row.ticket.pk]) if row.ticket else reverse("web:legal_demand")
+    except NoReverseMatch:
+        return ""
+    return f"{url}?previous={row.pk}"
+
+
+@dataclass
+class Window:
+    """An open window as a live list: who may do what, until when, and the last that was looked at."""
+
+    line: Line
+    heading: str
+    poll_url: str = ""
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    seen: str = ""
+
+    @property
+    def name(self) -> str:
+        return slugify(self.line.row.reference)
+
+
+def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
+    """`polls` is how many looks the list asks for again and again; 0 for a list that stands still."""
+    values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
+    heading = format_html(_("{who} may {act}"), **values)
+    if with_tenant:
+        heading = format_html(_("{who} may {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
+    poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
+    return Window(line, heading, poll, look_lines(looks), newest(looks))
+
+
+def newest(looks: Sequence[ContentAccess]) -> str:
+    """What a live list says it has, so that it is sent again only when there is more."""
+    return str(looks[0].pk) if looks else "nothing"
+
+
+# --- What is looked at ---------------------------------------------------------------------------------------
+
+
+def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
+    """Looks as the live list shows them: a reference, never a subject line, because that is content."""
+    return [
+        {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
+    ]
+
+
+def look_words(look: ContentAccess) -> str:
+    kinds = ContentAccess.Kind
+    if look.kind == kinds.LISTED:
+        return ngettext("listed %(n)d name", "listed %(n)d names", look.count) % {"n": look.count}
+    if look.kind == kinds.FAILED:
+        return _("asked for an item that could not be read")
+    if look.kind == kinds.CUT:
+        return _("was cut off in the middle of reading")
+    if look.part:
+        return _("opened an attachment of the message")
+    if look.resource.kind == Resource.Kind.MAILBOX:
+        return _("opened the message")
+    if look.resource.kind == Resource.Kind.LIBRARY:
+        return _("opened the document")
+    return _("opened the record")

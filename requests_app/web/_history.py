@@ -1,0 +1,188 @@
+"""Where an access request stands and how it came there: its steps, and a timeline made from the log's own entries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app import errors, lifecycle, operations, sentences
+from requests_app.actors import Side
+from requests_app.events import Event, title_of
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.queries import review
+from requests_app.queries.review import ITEMS, Entry, Looked
+from requests_app.templatetags._text import visible_single
+from requests_app.web._access import grant_of
+
+# --- Steps ---------------------------------------------------------------------------------------------------
+
+_STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
+
+
+def needs_customer(row: AccessRequest) -> bool:
+    """Whether the customer is or was asked; before the provider's yes, by the very rule that this yes applies."""
+    decisions = {decision.stage for decision in row.decisions.all()}
+    if Decision.Stage.PROVIDER in decisions:
+        # Without a second stage the first yes opens the window.
+        return Decision.Stage.CUSTOMER in decisions or grant_of(row) is None
+    return row.needs_customer_approval or operations.lockbox_applies(row.tenant, row.service)
+
+
+def steps(row: AccessRequest, *, at: datetime) -> list[dict[str, Any]]:
+    """The way of this access request, and where on it it stands; what was never reached is left out once it ended."""
+    state = row.state_at(at)
+    decisions = {decision.stage: decision for decision in row.decisions.all()}
+    found = [{"label": _("Asked for"), "status": "done", "at": row.submitted_at, "note": row.requested_by.name}]
+    stages = [(Decision.Stage.PROVIDER, settings.PROVIDER_NAME, State.PENDING_PROVIDER)]
+    if needs_customer(row):
+        stages.append((Decision.Stage.CUSTOMER, row.tenant.name, State.PENDING_CUSTOMER))
+    for stage, side, pending in stages:
+        step = _stage_step(row, state, side, decisions.get(stage), is_its_turn=row.state == pending)
+        found.append(step)
+        if step["status"] == "stopped":
+            return found
+    return found + _window_steps(row, state)
+
+
+def _stage_step(
+    row: AccessRequest, state: State, side: str, decision: Decision | None, *, is_its_turn: bool
+) -> dict[str, Any]:
+    if decision is not None:
+        yes = decision.verdict == Decision.Verdict.APPROVE
+        label = _("%(side)s said yes") if yes else _("%(side)s said no")
+        status = "done" if yes else "stopped"
+        return {"label": label % {"side": side}, "status": status, "at": decision.at, "note": decision.decider.name}
+    if state == State.EXPIRED:
+        return {"label": _("%(side)s did not answer") % {"side": side}, "status": "stopped", "at": row.decide_by}
+    if state == State.WITHDRAWN:
+        return {"label": _("Withdrawn"), "status": "stopped", "at": row.state_changed_at}
+    status = "current" if is_its_turn else "upcoming"
+    return {"label": _("%(side)s answers") % {"side": side}, "status": status}
+
+
+def _window_steps(row: AccessRequest, state: State) -> list[dict[str, Any]]:
+    grant = grant_of(row)
+    if grant is None:
+        return [{"label": _("Window opens"), "status": "upcoming"}, {"label": _("Window closes"), "status": "upcoming"}]
+    opened = {"label": _("Window opened"), "status": "done", "at": grant.opens_at}
+    if state == State.OPEN:
+        opened["status"] = "current"
+        return [opened, {"label": _("Closes by itself"), "status": "upcoming", "at": grant.closes_at}]
+    return [opened, {"label": how_closed(grant), "status": "done", "at": grant.ends_at}]
+
+
+def how_closed(grant: Grant) -> str:
+    """How a window ended; one that no sweep has written down closed by itself, too."""
+    if grant.close_reason == Grant.CloseReason.RELEASED:
+        return _("Given back early")
+    if grant.close_reason == Grant.CloseReason.REVOKED:
+        return _("Closed early")
+    return _("Closed by itself")
+
+
+# --- Timeline ------------------------------------------------------------------------------------------------
+
+_LOOKS: dict[str, tuple[str, str]] = {
+    Event.ACCESS_REQUEST_SUBMITTED: ("active", "file-text"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: ("active", "check"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: ("open", "check"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: ("refused", "x"),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: ("refused", "x"),
+    Event.ACCESS_REQUEST_WITHDRAWN: ("over", "undo-2"),
+    Event.ACCESS_REQUEST_EXPIRED: ("over", "timer-off"),
+    Event.GRANT_RELEASED: ("sealed", "lock"),
+    Event.GRANT_REVOKED: ("sealed", "lock"),
+    Event.GRANT_CLOSED: ("sealed", "lock"),
+    Event.ACT_REFUSED: ("refused", "triangle-alert"),
+}
+
+
+def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> list[dict[str, Any]]:
+    """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
+    events = [_event(row, entry) for entry in entries]
+    events += [_looked_event(row, one) for one in looked]
+    return sorted(events, key=lambda event: event["at"])
+
+
+def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
+    kind, icon = _LOOKS.get(entry.row.event, ("over", "circle"))
+    is_person = entry.row.actor_kind == "person"
+    return {
+        "at": entry.row.at,
+        "kind": kind,
+        "icon": icon,
+        "person": entry.row.actor_name if is_person else "",
+        "organisation": _organisation(row, entry.side) if is_person else "",
+        "words": _words(entry),
+        "comment": entry.detail.get("comment", ""),
+    }
+
+
+def _organisation(row: AccessRequest, side: str) -> str:
+    return row.tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
+
+
+def _words(entry: Entry) -> str:
+    """The event's own title; a refusal also says what was tried, and why it was refused."""
+    title = title_of(entry.row.event)
+    if entry.row.event == Event.ACT_REFUSED:
+        edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
+        act = str(edge.label) if edge else _("an act")
+        return _("%(refused)s: %(act)s. %(why)s") % {
+            "refused": title,
+            "act": act,
+            "why": refusal_words(entry.detail.get("code", "")),
+        }
+    if entry.detail.get("cause"):
+        by = entry.detail.get("by", "")
+        return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
+    return title
+
+
+def last_change(row: AccessRequest) -> list[dict[str, Any]]:
+    """The line of the timeline that brought the access request to where it stands."""
+    entry = review.last_change(row)
+    return [_event(row, entry)] if entry else []
+
+
+def refusal_words(code: str) -> str:
+    """The words of a refusal's code; an unknown code stands for itself."""
+    kinds: list[type[errors.DomainError]] = [errors.DomainError]
+    for kind in kinds:
+        if kind.code == code:
+            return str(kind.default)
+        kinds.extend(kind.__subclasses__())
+    return code
+
+
+def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
+    seen = {"kinds": {looked.resource.kind: (looked.opened, 1)} if looked.opened else {}, "listed": looked.listed}
+    parts = [sentences.summary(seen)]
+    if looked.listed:
+        parts.append(sentences.listed(seen))
+    if looked.failed:
+        parts.append(
+            ngettext("%(n)d could not be read to its end", "%(n)d could not be read to their end", looked.failed)
+            % {"n": looked.failed}
+        )
+    more = looked.opened - len(looked.items)
+    shown = looked.items[:ITEMS]
+    if shown and more > 0:
+        shown = [*shown, ngettext("and %(n)d more, in the log", "and %(n)d more, in the log", more) % {"n": more}]
+    return {
+        "at": looked.last_at,
+        "kind": "open",
+        "icon": "eye",
+        "person": row.requested_by,
+        "words": format_html(
+            _("looked at {resource}: {what}"), resource=visible_single(looked.resource.name), what="; ".join(parts)
+        ),
+        "details_summary": _("What was opened, by its reference"),
+        "details": shown,
+    }

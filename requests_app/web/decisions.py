@@ -1,0 +1,243 @@
+"""Decide: the page that confirms, with the password, and the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from requests_app import clock, operations, policy
+from requests_app.actors import Actor, Side
+from requests_app.errors import (
+    AlreadyDecidedByYou,
+    DomainError,
+    FactsChanged,
+    Malformed,
+    NotFound,
+    StepUpRequired,
+    TooMany,
+    Unacceptable,
+    WrongState,
+)
+from requests_app.lifecycle import TRANSITIONS, Transition
+from requests_app.models import AccessRequest, Decision
+from requests_app.queries import access, review
+from requests_app.web._access import grant_of
+from requests_app.web._step_up import WRONG_WITHIN, is_proven
+from requests_app.web.access_requests import changed, facts
+from requests_app.web.acts import ActForm, is_offered
+from requests_app.web.context import instant
+from requests_app.web.errors import refusal
+from requests_app.web.middleware import actor_in
+
+security_log = structlog.get_logger("security")
+
+_DECIDE: dict[tuple[Side, str], str] = {
+    (Side.PROVIDER, "approve"): "approve_as_provider",
+    (Side.PROVIDER, "deny"): "deny_as_provider",
+    (Side.CUSTOMER, "approve"): "approve_as_customer",
+    (Side.CUSTOMER, "deny"): "deny_as_customer",
+}
+_OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
+    "approve_as_provider": operations.approve_as_provider,
+    "deny_as_provider": operations.deny_as_provider,
+    "approve_as_customer": operations.approve_as_customer,
+    "deny_as_customer": operations.deny_as_customer,
+}
+
+
+_READERS = {
+    Side.PROVIDER: _("The engineer reads it, and so does the customer."),
+    Side.CUSTOMER: _("The engineer and the provider's approvers read it."),
+}
+
+
+class DecisionForm(ActForm):
+    """`digest` and `shown` say what was on the page that is being answered."""
+
+    password = forms.CharField(
+        label=_("Your password"),
+        help_text=_("A decision needs proof that it is you, even while you are signed in."),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": _("Enter your password.")},
+    )
+    digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    shown = forms.CharField(max_length=20, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, edge: Transition, side: Side, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["comment"].required = edge.needs_note
+        self.fields["comment"].help_text = _READERS[side]
+
+
+# --- Confirm -------------------------------------------------------------------------------------------------
+
+
+@login_required
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
+    """GET shows the act in one sentence; POST, with the password, does it."""
+    actor = actor_in(request)
+    row = access.access_request(pk, actor=actor)
+    edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
+    if _own_decision(row, actor, edge):
+        # The second click of two: what the first one did stands, and is what this one wanted.
+        return redirect("web:receipt", pk=row.pk)
+    if request.method == "POST":
+        return _decided(request, row, edge)
+    if not is_offered(row, edge, actor, at=instant(request)):
+        policy.require(actor, edge, row, decided_by=_deciders(row))
+        return changed(request, row)
+    initial = {"digest": row.content_digest, "shown": row.state}
+    return _confirm(request, row, DecisionForm(initial=initial, edge=edge, side=actor.side), edge)
+
+
+def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
+    actor = actor_in(request)
+    form = DecisionForm(request.POST, edge=edge, side=actor.side)
+    form.refuse_unknown()
+    is_filled = form.is_valid()
+    if "digest" in form.errors or "shown" in form.errors:
+        raise Malformed
+    try:
+        if not is_offered(row, edge, actor, at=instant(request)):
+            _refused(row, edge, actor)
+        _require_same(row, form.cleaned_data, actor)
+        if not is_filled:
+            return _confirm(request, row, form, edge, status=Unacceptable.status)
+        password = form.cleaned_data["password"]
+        if not is_proven(request, password, tenant_id=row.tenant_id, at=instant(request)):
+            _refused(row, edge, actor)
+            form.add_error("password", _("This is not your password. Nothing was decided."))
+            return _confirm(request, row, form, edge, status=StepUpRequired.status)
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=form.cleaned_data["comment"])
+    except (WrongState, AlreadyDecidedByYou) as error:
+        return _overtaken(request, row, edge, error)
+    except Unacceptable as error:
+        form.add_error("comment", str(error))
+        return _confirm(request, row, form, edge, status=error.status)
+    except TooMany as error:
+        response = refusal(request, error)
+        response["Retry-After"] = str(int(WRONG_WITHIN.total_seconds()))
+        return response
+    return redirect("web:receipt", pk=row.pk)
+
+
+def _confirm(
+    request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, *, status: int = 200
+) -> HttpResponse:
+    context = facts(row, actor=actor_in(request), at=instant(request))
+    context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
+    return render(request, "access_requests/confirm.html", context, status=status)
+
+
+def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
+    """Try the act without proof who it is. It is refused for the right reason, and the tenant's log says so.
+
+    Returns where that proof is all that was missing.
+    """
+    try:
+        _OPERATIONS[edge.action](row.pk, actor=actor, note="")
+    except StepUpRequired:
+        return
+
+
+def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> None:
+    """Raise FactsChanged unless what is decided on is what was on the page."""
+    if shown["digest"] != row.content_digest or shown["shown"] != row.state:
+        security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
+        raise FactsChanged(_("This is not what you were shown. Read it again before you decide."))
+
+
+def _own_decision(row: AccessRequest, actor: Actor, edge: Transition) -> Decision | None:
+    """This human's own decision by this very edge, if there is one."""
+    verdict, _as, stage = edge.action.partition("_as_")
+    mine = (d for d in row.decisions.all() if d.decider_human == actor.human_id)
+    return next((d for d in mine if (d.verdict, d.stage) == (verdict, stage)), None)
+
+
+def _deciders(row: AccessRequest) -> frozenset[UUID]:
+    return frozenset(decision.decider_human for decision in row.decisions.all())
+
+
+# --- Somebody was faster -------------------------------------------------------------------------------------
+
+
+def _overtaken(request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError) -> HttpResponse:
+    actor = actor_in(request)
+    row = access.access_request(row.pk, actor=actor)
+    if _own_decision(row, actor, edge):
+        return redirect("web:receipt", pk=row.pk)
+    stage = edge.action.partition("_as_")[2]
+    is_own = any(d.stage == stage and d.decider_human == actor.human_id for d in row.decisions.all())
+    if isinstance(error, AlreadyDecidedByYou) and not is_own:
+        raise error
+    return changed(request, row, None if isinstance(error, AlreadyDecidedByYou) else error)
+
+
+# --- Receipt -------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What this person's side decided, to keep: the decision's entry in the log, and what happens next."""
+    actor, at = actor_in(request), instant(request)
+    row = access.access_request(pk, actor=actor)
+    decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)
+    if decision is None:
+        raise NotFound
+    edge = TRANSITIONS[f"{decision.verdict}_as_{decision.stage}"]
+    is_yes = decision.verdict == Decision.Verdict.APPROVE
+    entry = review.decision_entry(row, edge.event)
+    context = {
+        **facts(row, actor=actor, at=at),
+        "decision": decision,
+        "is_yes": is_yes,
+        "is_mine": decision.decider_human == actor.human_id,
+        "entry": entry,
+        "entry_hash": bytes(entry.leaf_hash).hex() if entry else "",
+        "told": _told(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),
+    }
+    return render(request, "access_requests/receipt.html", context)
+
+
+def _told(row: AccessRequest, *, asks_customer: bool) -> list[str]:
+    """Who was told, as audiences: the people in them are read when the mail leaves."""
+    values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
+    engineer = gettext("%(engineer)s, who asked") % values
+    provider = gettext("the approvers of %(provider)s") % values
+    customer = gettext("the approvers of %(tenant)s, and its addresses for notices") % values
+    grant = grant_of(row)
+    if asks_customer and grant is None:
+        return [customer]
+    reached_customer = grant is not None or any(d.stage == Decision.Stage.CUSTOMER for d in row.decisions.all())
+    return [engineer, provider, customer] if reached_customer else [engineer, provider]
+
+
+class _Verdict(StringConverter):
+    regex = "approve|deny"
+
+
+register_converter(_Verdict, "verdict")
+
+_ONE = "access-requests/<uuid:pk>"
+urlpatterns = [
+    path(f"{_ONE}/decide/<verdict:verdict>/", decide, name="decide"),
+    path(f"{_ONE}/receipt/", receipt, name="receipt"),
+]
