@@ -1,0 +1,193 @@
+"""Every route of the URL resolver, tried by outsiders: absent and not-yours are the same 404."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from audit_app.models import AuditEntry
+from requests_app.models import AccessRequest, Grant, NotificationAddress, Ticket
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+#: Whose route it is: `object` names a row of Contoso's; `own` shows each person their own; `public` is for everybody.
+Ids = dict[str, Any]
+
+
+class World:
+    """One row of each kind at Contoso, with a word in each that nobody else may ever read."""
+
+    CANARY = "Zanzibar"
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.ticket: Ticket = cast.ticket(title=f"{self.CANARY} ticket", body=f"{self.CANARY} body")
+        self.pending: AccessRequest = cast.confirmed(ticket=self.ticket, justification=f"{self.CANARY} " + "x" * 40)
+        self.grant: Grant = cast.opened(ticket=self.ticket, justification=f"{self.CANARY} " + "y" * 40)
+        self.mailbox = cast.resource()
+        self.address = NotificationAddress.objects.create(
+            tenant=cast.contoso, email="zanzibar@contoso.example", created_at=cast.contoso.created_at
+        )
+
+
+def _request(world: World) -> Ids:
+    return {"pk": world.pending.pk}
+
+
+def _ticket(world: World) -> Ids:
+    return {"pk": world.ticket.pk}
+
+
+def _tenant(world: World) -> Ids:
+    return {"tenant": world.cast.contoso.pk}
+
+
+def _window(world: World) -> Ids:
+    return {"pk": world.grant.pk}
+
+
+def _window_resource(world: World) -> Ids:
+    return {"pk": world.grant.pk, "resource": world.mailbox.pk}
+
+
+OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
+    "ticket": [_ticket],
+    "ticket_act": [
+        lambda w, a=action: {**_ticket(w), "action": a} for action in ("close_ticket", "comment", "unknown")
+    ],
+    "ask": [_ticket],
+    "access_request": [_request],
+    "decide": [lambda w, v=verdict: {**_request(w), "verdict": v} for verdict in ("approve", "deny")],
+    "receipt": [_request],
+    "access_request_act": [
+        lambda w, a=action: {**_request(w), "action": a} for action in ("withdraw", "revoke", "release")
+    ],
+    "live": [_request],
+    "window": [_window],
+    "window_state": [_window],
+    "window_resource": [_window_resource],
+    "window_item": [_window_resource],
+    "window_raw": [_window_resource],
+    "log": [_tenant],
+    "log_export": [lambda w, k=kind: {**_tenant(w), "kind": k} for kind in ("csv", "jsonl")],
+    "log_verify": [_tenant],
+    "tenant": [_tenant],
+    "people": [_tenant],
+    "addresses": [_tenant],
+}
+OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme"}
+PUBLIC = {"limits"}
+
+
+def routes(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
+    """(namespace, name) of every route; the admin's and the sign-in library's are tried in tests of their own."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, entry.namespace or namespace)
+        elif isinstance(entry, URLPattern):
+            yield namespace, entry.name or str(entry.pattern)
+
+
+def pages() -> list[str]:
+    return sorted({name for namespace, name in routes() if namespace == "web"})
+
+
+def signed_in(cast: Cast, name: str) -> Client:
+    client = Client()
+    client.force_login(cast.people[name])
+    return client
+
+
+def test_every_route_has_a_case() -> None:
+    assert set(pages()) - OWN - PUBLIC - set(OBJECTS) == set()
+
+
+def test_every_case_has_a_route() -> None:
+    assert (OWN | PUBLIC | set(OBJECTS)) - set(pages()) == set()
+
+
+def test_no_route_lies_outside_the_known_doors() -> None:
+    namespaces = {namespace for namespace, _name in routes()}
+    assert namespaces == {"web", "admin", ""}
+    bare = {name for namespace, name in routes() if not namespace}
+    assert {name for name in bare if not name.startswith(("account_", "^"))} <= {"healthz", "readyz"}
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+@pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "nils"])
+def test_another_tenants_people_get_the_404_of_what_does_not_exist(cast: Cast, name: str, outsider: str) -> None:
+    world = World(cast)
+    client = signed_in(cast, outsider)
+    before = AuditEntry.objects.count()
+    for ids in (build(world) for build in OBJECTS[name]):
+        absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
+        for method in ("get", "head", "post"):
+            foreign = getattr(client, method)(reverse(f"web:{name}", kwargs=ids), {"id": "1.mail"})
+            nothing = getattr(client, method)(reverse(f"web:{name}", kwargs=absent), {"id": "1.mail"})
+            assert foreign.status_code == nothing.status_code, (method, ids)
+            assert foreign.status_code in (404, 405), (method, ids)
+            assert _plain(foreign) == _plain(nothing)
+    assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ticket", "ticket_act", "ask", "access_request", "decide", "access_request_act", "live", "window", "window_raw"],
+)
+def test_an_engineer_of_another_queue_is_an_outsider_too(cast: Cast, name: str) -> None:
+    world = World(cast)
+    client = signed_in(cast, "samir")
+    for ids in (build(world) for build in OBJECTS[name]):
+        for method in ("get", "post"):
+            response = getattr(client, method)(reverse(f"web:{name}", kwargs=ids), {"id": "1.mail"})
+            assert response.status_code in (404, 405), (method, ids)
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+@pytest.mark.parametrize("outsider", ["frida", "fred", "samir"])
+def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, name: str, outsider: str) -> None:
+    World(cast)
+    response = signed_in(cast, outsider).get(reverse(f"web:{name}"), {"q": World.CANARY})
+    text = response.content.decode().replace(f'value="{World.CANARY}"', "")
+    # What the person typed may come back as what was searched for; nothing that was found may.
+    assert f"{World.CANARY} ticket" not in text
+    assert f"{World.CANARY} body" not in text
+    assert "Contoso" not in text or outsider == "samir"
+
+
+@pytest.mark.parametrize("name", sorted([*OBJECTS, *OWN]))
+def test_whoever_is_not_signed_in_is_asked_to(cast: Cast, name: str) -> None:
+    world = World(cast)
+    for ids in [build(world) for build in OBJECTS.get(name, [])] or [{}]:
+        for method in ("get", "post"):
+            response = getattr(Client(), method)(reverse(f"web:{name}", kwargs=ids))
+            assert response.status_code in (302, 405), (method, ids)
+            if response.status_code == 302:
+                assert response["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_pages_are_public(db: None, name: str) -> None:
+    assert Client().get(reverse(f"web:{name}")).status_code == 200
+
+
+def _plain(response: Any) -> str:
+    """The page without what differs by request: ids, tokens, the time, and the address asked for."""
+    text = response.content.decode()
+    for varying in (
+        r'name="csrfmiddlewaretoken" value="[^"]+"',
+        r'"X-CSRFToken": "[^"]+"',
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        r"[0-9a-f]{32}",
+        r'content="\d{4}-\d\d-\d\dT[^"]+"',
+        r'(datetime|data-[a-z-]+)="\d{4}-[^"]+"',
+    ):
+        text = re.sub(varying, "", text)
+    return text
