@@ -73,6 +73,7 @@ def run_checks() -> dict[str, Check]:
     }
     if not unapplied:
         checks |= {"worker": _part(_worker, at), "outbox": _part(_outbox, at), "sweep": _part(_sweep, at)}
+        checks |= {"tasks": _part(_tasks, at)}
     return checks
 
 
@@ -97,6 +98,13 @@ def _worker(at: dt.datetime) -> Check:
     from requests_app.models import Heartbeat
 
     return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+
+def _tasks(at: dt.datetime) -> Check:
+    """Report the tasks that were given up. A person has to look; taking web servers out of service would not help."""
+    from requests_app.models import TaskAttempt
+
+    return {"ok": True, "parked": TaskAttempt.objects.parked().count()}
 
 
 def _sweep(at: dt.datetime) -> Check:

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from lockbox_site import health
 from requests_app import clock
-from requests_app.models import Heartbeat, OutboxMessage, Plan, Tenant
+from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +57,17 @@ def test_a_probe_needs_no_host_name(client: Client) -> None:
 def test_readyz_says_ok_when_all_is_well(client: Client) -> None:
     all_well()
     found = checks(client, 200)
-    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep"}
+    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks"}
     assert all(check["ok"] for check in found.values())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_counts_parked_tasks_and_stays_in_service(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    for number, parked_at in enumerate((None, at)):
+        TaskAttempt.objects.create(key=str(number), name="t", attempts=3, first_at=at, last_at=at, parked_at=parked_at)
+    assert checks(client, 200)["tasks"] == {"ok": True, "parked": 1}
 
 
 @pytest.mark.django_db(transaction=True)
