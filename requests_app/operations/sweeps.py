@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
 
 from requests_app import bell, clock
 from requests_app.actors import Actor
@@ -49,20 +50,19 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
     """Tell once that a window closes soon, if it is long enough for "soon" to mean something."""
     at, notice = clock.now(), timedelta(seconds=settings.CLOSING_SOON_SECONDS)
     soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
+    # Here and not in the loop: windows that are never announced must not use up the limit.
+    soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
     soon = soon.exclude(Exists(_told(Topic.CLOSING_SOON, "access_request_id"))).order_by("closes_at")[:limit]
-    notes = [
-        about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER)
-        for grant in soon
-        if grant.closes_at - grant.opens_at > notice
-    ]
-    return _tell(notes)
+    return _tell(
+        [about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER) for grant in soon]
+    )
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
     """Remind the customer's approvers at each of the set times, and after an outage of the latest one only."""
     at, told = clock.now(), 0
     steps = sorted(settings.REMINDER_SECONDS)
-    for since, until in zip(steps, [*steps[1:], settings.CUSTOMER_DECISION_SECONDS], strict=True):
+    for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):
         waiting = AccessRequest.objects.waiting(at).filter(
             state=State.PENDING_CUSTOMER,
             state_changed_at__lte=at - timedelta(seconds=since),

@@ -1,0 +1,63 @@
+"""Sends what was told, and finds the one mail that a test is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from requests_app import operations
+from requests_app.models import Person, Tenant
+from requests_app.outbox import delivery
+from tests.cast import Cast
+
+#: A Tuesday in winter: 14:05 in Berlin, 08:05 in New York, 18:35 in Kolkata.
+AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
+
+
+class Mails:
+    """The mails that left, by the short name of their recipient."""
+
+    def send(self) -> Mails:
+        mail.outbox.clear()
+        while delivery.drain():
+            pass
+        return self
+
+    def __call__(self, name: str, topic: str) -> Any:
+        """The only mail on this topic to somebody; draining first is the test's own act."""
+        found = [
+            m
+            for m in mail.outbox
+            if m.to[0].startswith(f"{name}@") and m.extra_headers["X-Lockbox-Topic"] == f"notify.{topic}"
+        ]
+        assert len(found) == 1, [(m.to, m.extra_headers["X-Lockbox-Topic"]) for m in mail.outbox]
+        return found[0]
+
+    def to(self, topic: str) -> list[str]:
+        wanted = f"notify.{topic}"
+        return sorted(m.to[0].partition("@")[0] for m in mail.outbox if m.extra_headers["X-Lockbox-Topic"] == wanted)
+
+
+@pytest.fixture
+def world(cast: Cast, travel: Any) -> Cast:
+    """The cast over three time zones, with an address at Contoso that only gets mail."""
+    travel.to(AT)
+    people = Person.objects.get_queryset()
+    people.filter(email__endswith="@contoso.example").update(time_zone="Europe/Berlin")
+    people.filter(pk=cast.priya.pk).update(time_zone="America/New_York")
+    Tenant.objects.filter(pk=cast.contoso.pk).update(time_zone="Asia/Kolkata")
+    operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=cast.as_("ines"))
+    return cast
+
+
+@pytest.fixture
+def mails() -> Mails:
+    return Mails()
+
+
+def parts(found: Any) -> tuple[str, str]:
+    """Text and HTML of a mail, the text with its lines joined so that a sentence can be looked for."""
+    return " ".join(found.body.split()), found.alternatives[0][0]

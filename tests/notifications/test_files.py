@@ -1,0 +1,47 @@
+"""The mails of an installation without a server."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from pathlib import Path
+
+import pytest
+from django.core.mail import EmailMultiAlternatives, get_connection
+
+BACKEND = "requests_app.notifications.files.EmailBackend"
+
+
+@pytest.fixture
+def folder(settings, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]  # pytest-django's own wrapper
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    return tmp_path / "mail"
+
+
+def a_mail(text: str, to: str = "ada@contoso.example") -> EmailMultiAlternatives:
+    headers = {"Message-ID": "<4711@localhost>", "X-Lockbox-Topic": "notify.reminder"}
+    mail = EmailMultiAlternatives("Subject ü", text, to=[to], headers=headers, connection=get_connection(BACKEND))
+    mail.attach_alternative("<p>…</p>", "text/html")
+    return mail
+
+
+def test_each_mail_is_a_file_that_a_mail_program_reads(folder: Path) -> None:
+    assert a_mail("Grüße").send() == 1
+    [path] = folder.iterdir()
+    assert path.name == "reminder-ada@contoso.example-4711.eml"
+    read = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    assert read["Subject"] == "Subject ü"
+    assert read.get_body(("plain",)).get_content().strip() == "Grüße"  # type: ignore[union-attr]  # it has one
+
+
+def test_a_mail_that_is_sent_again_replaces_its_file(folder: Path) -> None:
+    a_mail("one").send()
+    a_mail("one").send()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_an_address_never_leads_out_of_the_folder(folder: Path) -> None:
+    a_mail("one", to='"../../etc/passwd"@contoso.example').send()
+    [path] = folder.iterdir()
+    assert path.parent == folder
+    assert "/" not in path.name

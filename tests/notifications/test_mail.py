@@ -1,0 +1,297 @@
+"""What holds for every mail: its headers, its links, what is in its HTML, and what strangers wrote in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from html.parser import HTMLParser
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core import mail
+from django.core.mail.message import BadHeaderError
+from django.urls import resolve
+
+from lockbox_site import pseudolocale
+from requests_app import clock, operations
+from requests_app.models import OutboxMessage, Person, Tenant
+from requests_app.notifications import email, words
+from requests_app.operations import sweeps
+from requests_app.outbox import delivery
+from requests_app.outbox.topics import Topic
+from tests.cast import Cast
+from tests.notifications.conftest import Mails, parts
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = (
+    "First line <b>bold</b> <script>alert(1)</script> {{ provider }} &amp;\n"
+    "second \u202etxet desrever\u202c with zero\u200bwidth\n"
+    "Answer by Mon 1 Jan, 00:00 UTC."
+)
+
+
+@pytest.fixture
+def one_of_each(world: Cast, mails: Mails, travel: Any) -> list[Any]:
+    """Mails on every topic, as they left."""
+    left: list[Any] = []
+
+    def send() -> None:
+        mails.send()
+        left.extend(mail.outbox)
+
+    ticket = world.ticket(by="priya", on_behalf_of_id=world.mia.pk)
+    operations.comment(ticket.pk, actor=world.as_("priya"), body="We look at it.")
+    row = world.submitted(ticket=ticket)
+    send()
+    operations.approve_as_provider(row.pk, actor=world.as_("pat"))
+    send()
+    travel.by(hours=1)
+    sweeps.remind_deciders(actor=world.system(), limit=10)
+    send()
+    operations.approve_as_customer(row.pk, actor=world.as_("ada"))
+    send()
+    travel.by(minutes=111)
+    sweeps.announce_closing_soon(actor=world.system(), limit=10)
+    send()
+    operations.release(row.pk, actor=world.as_("priya"))
+    operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
+    operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
+    operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
+    send()
+    assert {m.extra_headers["X-Lockbox-Topic"] for m in left} == set(Topic)
+    return left
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_no_mail_loads_runs_or_submits_anything(one_of_each: list[Any]) -> None:
+    allowed = {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "div",
+        "table",
+        "tr",
+        "td",
+        "th",
+        "h1",
+        "p",
+        "a",
+        "br",
+        "span",
+        "bdi",
+    }
+    for found in one_of_each:
+        html = found.alternatives[0][0]
+        tags = Tags(html).found
+        assert {tag for tag, _ in tags} <= allowed
+        assert "url(" not in html
+        assert "@import" not in html
+        assert not [
+            name for _, attrs in tags for name in attrs if name.startswith("on") or name in ("src", "background")
+        ]
+
+
+def test_every_layout_table_is_hidden_from_screen_readers_and_the_facts_are_not(one_of_each: list[Any]) -> None:
+    for found in one_of_each:
+        tables = [attrs.get("role") for tag, attrs in Tags(found.alternatives[0][0]).found if tag == "table"]
+        assert tables.count(None) == 1
+        assert set(tables) == {None, "presentation"}
+
+
+def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[Any]) -> None:
+    for found in one_of_each:
+        plain, html = parts(found)
+        links = {attrs["href"] for tag, attrs in Tags(html).found if tag == "a"}
+        assert links == set(re.findall(r"https?://\S+", plain))
+        [link] = links
+        assert re.fullmatch(
+            r"http://localhost:8000/(access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/)?", str(link)
+        )
+
+
+def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
+    names = {"access-requests": "access_request", "tickets": "ticket", "tenant": "tenant"}
+    for found in one_of_each:
+        [path] = set(re.findall(r"http://localhost:8000(/\S+)", found.body))
+        match = resolve(path)
+        expected = "people" if path.endswith("/people/") else names[path.split("/")[1]]
+        assert match.view_name == f"web:{expected}"
+
+
+def test_the_text_part_fits_a_terminal_and_has_no_markup(one_of_each: list[Any]) -> None:
+    for found in one_of_each:
+        for line in found.body.splitlines():
+            assert len(line) <= words.WIDTH or " " not in line.strip()
+            assert line == line.rstrip()
+        assert "<" not in found.body
+        assert "&" not in found.body
+        assert "\n\n\n" not in found.body
+
+
+def test_mails_about_one_thing_are_one_thread(one_of_each: list[Any]) -> None:
+    threads: dict[str, set[str]] = {}
+    for found in one_of_each:
+        row = OutboxMessage.objects.get(pk=UUID(found.extra_headers["Message-ID"][1:37]))
+        message = found.message()
+        assert message["References"] == message["In-Reply-To"]
+        threads.setdefault(str(row.about), set()).add(message["References"])
+    assert all(len(ids) == 1 for ids in threads.values())
+    assert len(set.union(*threads.values())) == len(threads)
+
+
+def test_headers_keep_machines_from_answering(one_of_each: list[Any]) -> None:
+    for found in one_of_each:
+        message = found.message()
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert message["X-Auto-Response-Suppress"] == "All"
+        assert message["Reply-To"] is None
+        assert message["Date"].endswith("+0000")
+    assert len({found.extra_headers["Message-ID"] for found in one_of_each}) == len(one_of_each)
+
+
+def test_answers_go_where_a_setting_says(world: Cast, mails: Mails, settings: Any) -> None:
+    settings.REPLY_TO_EMAIL = "support@provider.example"
+    world.ticket()
+    assert mails.send()("priya", "ticket_opened").message()["Reply-To"] == "support@provider.example"
+
+
+def test_the_sender_names_the_domain_of_the_ids(world: Cast, mails: Mails, settings: Any) -> None:
+    settings.DEFAULT_FROM_EMAIL = '"Acme, Inc." <lockbox@acme.example>'
+    world.ticket()
+    message = mails.send()("priya", "ticket_opened").message()
+    assert message["Message-ID"].endswith("@acme.example>")
+    assert message["From"] == '"Acme, Inc." <lockbox@acme.example>'
+
+
+def test_what_an_engineer_writes_is_shown_with_nothing_hidden_in_it(world: Cast, mails: Mails) -> None:
+    world.confirmed(justification=HOSTILE)
+    found = mails.send()("ada", "decide_as_customer")
+    html = found.alternatives[0][0]
+    assert "> First line <b>bold</b> <script>alert(1)</script>" in found.body
+    assert "> second [U+202E]txet desrever[U+202C] with zero[U+200B]width" in found.body
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ provider }} &amp;amp;" in html
+    assert "second [U+202E]txet desrever[U+202C] with zero[U+200B]width" in html
+    assert not re.search("[\u200b\u202a-\u202e\u2066-\u2069]", found.subject + found.body + html)
+    # A line of the text cannot pass for one of ours: every line of a quotation is marked.
+    assert "\n> Answer by Mon 1 Jan, 00:00 UTC." in found.body
+    assert "\nAnswer by Mon 1 Jan" not in found.body
+
+
+def test_a_name_and_a_title_cannot_break_a_line_or_a_header(world: Cast, mails: Mails) -> None:
+    Person.objects.filter(pk=world.priya.pk).update(name="Priya\r\nBcc: eve@evil.example")
+    Tenant.objects.filter(pk=world.contoso.pk).update(name="Contoso\nLtd\u2028x")
+    world.submitted()
+    found = mails.send()("pat", "decide_as_provider")
+    assert (
+        found.subject
+        == "Contoso ↵ Ltd[U+2028]x: Priya ↵ Bcc: eve@evil.example asks to read 1 mailbox, confirm by Wed 13:05 UTC"
+    )
+    assert found.message()["Bcc"] is None
+    assert found.recipients() == ["pat@provider.example"]
+
+
+def test_a_line_break_in_a_stored_subject_is_refused(world: Cast) -> None:
+    rendered = {
+        "subject": "One\nBcc: eve@evil.example",
+        "text": "",
+        "html": "",
+        "from": "a@a.example",
+        "to": "b@b.example",
+    }
+    with pytest.raises(BadHeaderError):
+        email.built({**rendered, "message_id": "<1@a>", "headers": {}}).message()
+
+
+def test_a_subject_is_bounded(world: Cast, mails: Mails) -> None:
+    world.ticket(title="very " * 39 + "long")
+    subject = mails.send()("priya", "ticket_opened").subject
+    assert len(subject) <= email.SUBJECT_MAX
+    assert subject.endswith("…")
+
+
+def test_a_name_of_two_alphabets_says_so(world: Cast, mails: Mails) -> None:
+    Person.objects.filter(pk=world.priya.pk).update(name="Pri\u0443a Test")
+    world.confirmed()
+    plain, html = parts(mails.send()("ada", "decide_as_customer"))
+    assert "(letters of different alphabets in this name)" in plain
+    assert "(letters of different alphabets in this name)" in html
+
+
+def test_a_long_text_is_quoted_in_part_and_says_that_it_goes_on(world: Cast, mails: Mails) -> None:
+    world.confirmed(justification="word " * 700)
+    plain, html = parts(mails.send()("ada", "decide_as_customer"))
+    assert plain.count("word") < 300
+    assert "…" in plain
+    assert "(It goes on: read all of it on the page.)" in plain
+    assert "(It goes on: read all of it on the page.)" in html
+
+
+def test_a_broken_time_zone_is_read_as_utc(world: Cast, mails: Mails) -> None:
+    Person.objects.filter(pk=world.ada.pk).update(time_zone="Mars/Olympus", language="xx")
+    world.confirmed()
+    assert mails.send()("ada", "decide_as_customer").subject.endswith("answer by Wed 01:05 UTC")
+
+
+def test_a_mail_in_another_year_names_the_year(world: Cast, mails: Mails, travel: Any) -> None:
+    travel.to(dt.datetime(2026, 12, 31, 20, 0, tzinfo=dt.UTC))
+    world.confirmed()
+    assert "Answer by Fri 1 Jan 2027, 09:00 CET." in mails.send()("ada", "decide_as_customer").body
+
+
+def test_the_admins_preview_shows_what_would_leave_and_changes_nothing(world: Cast) -> None:
+    world.confirmed()
+    delivery._drain_lane("fanout", 100, clock.monotonic() + 60, delivery.Postman())
+    message = OutboxMessage.objects.get(recipient="ada@contoso.example", topic=Topic.DECIDE_AS_CUSTOMER)
+    preview = email.render_preview(message)
+    message.refresh_from_db()
+    assert message.rendered is None
+    assert mail.outbox == []
+    delivery.drain()
+    message.refresh_from_db()
+    assert message.rendered == preview
+    assert email.render_preview(message) == message.rendered
+
+
+def test_a_note_that_has_no_recipient_yet_can_be_previewed_too(world: Cast) -> None:
+    world.confirmed()
+    note = OutboxMessage.objects.get(lane="fanout", topic=Topic.DECIDE_AS_CUSTOMER)
+    assert "answer by Wed 06:35 IST" in email.render_preview(note)["subject"]
+
+
+def test_every_word_of_every_mail_is_translated(
+    world: Cast, mails: Mails, travel: Any, settings: Any, request: pytest.FixtureRequest
+) -> None:
+    settings.LANGUAGES = [*settings.LANGUAGES, (pseudolocale.LANGUAGE, "Pseudo")]
+    pseudolocale.install()
+    Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
+    settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
+    data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
+    data |= {"UTC", "CET", "EST", "IST"}
+    for found in request.getfixturevalue("one_of_each"):
+        raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
+        assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data
+
+
+def _outside(text: str) -> str:
+    """What stands in no bracket of the pseudo-language, however deep they are nested."""
+    depth, kept = 0, []
+    for char in text:
+        depth += (char == pseudolocale.OPENING) - (char == pseudolocale.CLOSING)
+        kept.append(char if depth == 0 else " ")
+    return "".join(kept)

@@ -1,0 +1,353 @@
+"""Every topic, for each kind of recipient: the right facts, in both parts, in the reader's own time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils.html import escape
+
+from requests_app import clock, operations
+from requests_app.models import ContentAccess, Grant
+from requests_app.operations import sweeps
+from requests_app.outbox.topics import Topic
+from tests.cast import JUSTIFICATION, TRIED, Cast
+from tests.notifications.conftest import Mails, parts
+
+pytestmark = pytest.mark.django_db
+
+
+def says(found: Any, *texts: str) -> None:
+    """Both parts say each of these."""
+    plain, html = parts(found)
+    for text in texts:
+        assert text in plain
+        assert escape(text) in html
+
+
+def silent(found: Any, *texts: str) -> None:
+    plain, html = parts(found)
+    for text in texts:
+        assert text not in plain
+        assert escape(text) not in html
+
+
+def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:
+    """Write what a window was used for, as the content operations do."""
+    resource = grant.access_request.resources.get()
+    common = {"tenant": cast.contoso, "grant": grant, "resource": resource, "at": clock.now()}
+    for item in items:
+        ContentAccess.objects.create(kind="opened", item_id=item, item_ref=f"<{item}@x>", **common)
+    if listed:
+        ContentAccess.objects.create(kind="listed", count=listed, **common)
+
+
+def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(world: Cast, mails: Mails) -> None:
+    row = world.confirmed()
+    found = mails.send()("ada", "decide_as_customer")
+    assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 02:05 CET"
+    says(
+        found,
+        "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
+        "Answer by Wed 25 Nov, 02:05 CET.",
+        "If nobody answers by then, the request expires and nobody gets access.",
+        JUSTIFICATION,
+        TRIED,
+        row.reference,
+        row.ticket.reference,
+        "Invoices are missing",
+        "Pat Test (Microsoft)",
+        "No other way.",
+        "2 hours",
+        f"http://localhost:8000/access-requests/{row.pk}/",
+        "You get this mail because you answer for Contoso.",
+    )
+    plain, html = parts(found)
+    assert row.content_digest in plain.replace(" ", "")
+    assert row.content_digest in html.replace(" ", "").replace("<br>", "")
+
+
+def test_an_address_that_decides_nothing_is_told_in_the_tenants_time(world: Cast, mails: Mails) -> None:
+    world.confirmed()
+    found = mails.send()("soc", "decide_as_customer")
+    assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 06:35 IST"
+    says(found, "Answer due by Wed 25 Nov, 06:35 IST.", "This address decides nothing.")
+    silent(found, "Your yes opens")
+
+
+def test_a_law_enforcement_demand_is_named_as_one(world: Cast, mails: Mails) -> None:
+    demand = operations.Demand(
+        authority="District Court", instrument="Search warrant", reference="12 O 34/26", date=dt.date(2026, 11, 20)
+    )
+    ask = operations.Ask(
+        demand=demand,
+        tenant_id=world.contoso.pk,
+        service_id=world.exchange.pk,
+        resource_ids=[world.resource().pk],
+        level="names",
+        window_for=1800,
+        tried="Asked for the court's own copy.",
+        justification="The warrant names this mailbox.",
+    )
+    row = operations.submit(ask, actor=world.as_("priya"))
+    operations.approve_as_provider(row.pk, actor=world.as_("pat"))
+    found = mails.send()("ada", "decide_as_customer")
+    assert found.subject == "Contoso: Microsoft asks to see names in 1 mailbox, answer by Wed 02:05 CET"
+    says(
+        found,
+        "The reason is a law-enforcement demand. It goes through the same process as every other reason.",
+        "Search warrant",
+        "District Court",
+        "12 O 34/26",
+        "see senders, dates and subjects; open nothing",
+    )
+
+
+def test_the_providers_approver_reads_what_the_yes_leads_to(world: Cast, mails: Mails) -> None:
+    world.submitted()
+    found = mails.send()("pat", "decide_as_provider")
+    assert found.subject == "Contoso: Priya Test asks to read 1 mailbox, confirm by Wed 13:05 UTC"
+    says(found, "Answer by Wed 25 Nov, 13:05 UTC.", "Your yes asks Contoso, who then have 12 hours to answer.")
+    says(found, JUSTIFICATION, TRIED, "You get this mail because you confirm access requests of Exchange Online.")
+
+
+def test_the_providers_approver_is_told_that_a_tenant_without_lockbox_is_not_asked(world: Cast, mails: Mails) -> None:
+    world.submitted("northwind")
+    says(
+        mails.send()("pat", "decide_as_provider"),
+        "Northwind is not asked:",
+        "Your yes opens a window of 2 hours at once.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("hours", "left", "which"),
+    [
+        (1, "11 hours", "This is reminder 1 of 3."),
+        (6, "6 hours", "This is reminder 2 of 3."),
+        (11, "1 hour", "This is the last reminder."),
+    ],
+)
+def test_a_reminder_says_which_it_is_and_how_long_is_left(
+    world: Cast, mails: Mails, travel: Any, hours: int, left: str, which: str
+) -> None:
+    world.confirmed()
+    travel.by(hours=hours, seconds=20)
+    sweeps.remind_deciders(actor=world.system(), limit=10)
+    mails.send()
+    assert mails.to("reminder") == ["ada", "alan"]
+    found = mails("ada", "reminder")
+    assert found.subject == f"Contoso: {left} left to answer Microsoft, until Wed 02:05 CET"
+    says(found, f"Nobody has answered yet: {left} left", which, "Answer by Wed 25 Nov, 02:05 CET.", JUSTIFICATION)
+
+
+def test_a_customers_no_names_who_and_why_to_everybody_concerned(world: Cast, mails: Mails) -> None:
+    row = world.confirmed()
+    operations.deny_as_customer(row.pk, actor=world.as_("ada"), note="Not during the audit.")
+    mails.send()
+    assert mails.to("access_request_ended") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
+    found = mails("priya", "access_request_ended")
+    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox was denied"
+    says(found, "You asked to read messages in 1 mailbox", "Ada Test (Contoso) said no.", "Not during the audit.")
+    says(found, "If you still need access, ask again", "Denied: nobody gets access", "Tue 24 Nov, 08:05 EST")
+    says(mails("alan", "access_request_ended"), "Priya Test had asked to", "Tue 24 Nov, 14:05 CET")
+    silent(mails("alan", "access_request_ended"), "ask again")
+
+
+def test_a_providers_no_is_no_business_of_the_customers(world: Cast, mails: Mails) -> None:
+    row = world.submitted()
+    operations.deny_as_provider(row.pk, actor=world.as_("pat"), note="Ask for a screenshot first.")
+    mails.send()
+    assert mails.to("access_request_ended") == ["bea", "pat", "paula", "priya"]
+    says(mails("priya", "access_request_ended"), "Pat Test (Microsoft) said no.", "Ask for a screenshot first.")
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("submitted", "Nobody at Microsoft confirmed it by the deadline."),
+        ("confirmed", "Nobody at Contoso answered by the deadline."),
+    ],
+)
+def test_silence_says_whose_it_was(world: Cast, mails: Mails, travel: Any, stage: str, words: str) -> None:
+    getattr(world, stage)()
+    travel.by(hours=24)
+    sweeps.expire_overdue(actor=world.system(), limit=10)
+    found = mails.send()("priya", "access_request_ended")
+    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox expired"
+    says(found, words, "Expired: nobody gets access")
+
+
+def test_a_withdrawal_says_by_whom_and_why(world: Cast, mails: Mails) -> None:
+    row = world.confirmed()
+    operations.withdraw(row.pk, actor=world.as_("priya"), note="Solved without.")
+    found = mails.send()("ada", "access_request_ended")
+    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox was withdrawn"
+    says(found, "Priya Test withdrew it.", "Solved without.")
+
+
+@pytest.mark.parametrize("cause", ["closed", "resolved", "switched off", "role taken"])
+def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) -> None:
+    row = world.confirmed()
+    if cause == "closed":
+        operations.close_ticket(row.ticket_id, actor=world.as_("mia"))
+        words = "the ticket was closed"
+    elif cause == "resolved":
+        operations.assign_ticket(row.ticket_id, actor=world.as_("priya"))
+        operations.resolve_ticket(row.ticket_id, actor=world.as_("priya"))
+        words = "the ticket was resolved"
+    elif cause == "switched off":
+        operations.switch_off_person(world.priya.pk, actor=world.as_("stella"))
+        words = "the engineer’s account was switched off"
+    else:
+        operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
+        words = "the engineer no longer works for this service"
+    says(mails.send()("ada", "access_request_ended"), f"It was withdrawn by itself, because {words}.")
+
+
+def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, mails: Mails) -> None:
+    world.opened()
+    mails.send()
+    theirs, own = mails("ada", "window_opened"), mails("priya", "window_opened")
+    assert theirs.subject == "Contoso: Microsoft may read 1 mailbox until Tue 16:05 CET"
+    says(theirs, "Priya Test may read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window there")
+    says(theirs, "Pat Test (Microsoft)", "Ada Test (Contoso)")
+    assert own.subject == "Contoso: you may read 1 mailbox until Tue 10:05 EST"
+    says(own, "Everything that you open is shown to Contoso at once.", "Tue 24 Nov, 10:05 EST")
+    silent(own, "can close the window there")
+    silent(theirs, "was not asked")
+
+
+def test_a_tenant_without_lockbox_is_told_of_the_window_and_that_it_was_not_asked(world: Cast, mails: Mails) -> None:
+    world.opened("northwind")
+    says(mails.send()("nils", "window_opened"), "Northwind was not asked: Lockbox is off there", "Pat Test (Microsoft)")
+
+
+def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mails, travel: Any) -> None:
+    grant = world.opened()
+    look(world, grant, "a", "b", listed=12)
+    travel.by(hours=1, minutes=50)
+    sweeps.announce_closing_soon(actor=world.system(), limit=10)
+    mails.send()
+    assert mails.to("closing_soon") == ["ada", "alan", "priya", "soc"]
+    found = mails("ada", "closing_soon")
+    assert found.subject == "Contoso: window on 1 mailbox closes at Tue 16:05 CET"
+    says(found, "The window closes in 10 minutes", "So far: 2 messages read, in 1 mailbox. 12 names were listed.")
+    says(mails("priya", "closing_soon"), "You may read messages", "more time is a new request")
+
+
+def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) -> None:
+    grant = world.opened()
+    # One of them twice: it is one message that was read.
+    look(world, grant, "a", "b", "c", "c", listed=12)
+    travel.by(hours=2)
+    sweeps.close_elapsed(actor=world.system(), limit=10)
+    mails.send()
+    assert mails.to("window_closed") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
+    found = mails("ada", "window_closed")
+    assert found.subject == "Contoso: window closed, 3 messages read, in 1 mailbox"
+    says(
+        found,
+        "The window closed by itself at its end.",
+        "12 names were listed",
+        "after 2 hours",
+        "Tue 24 Nov, 16:05 CET",
+    )
+
+
+def test_a_window_that_was_not_used_says_so(world: Cast, mails: Mails) -> None:
+    grant = world.opened()
+    operations.release(grant.access_request_id, actor=world.as_("priya"), note="Found it in the service's log.")
+    found = mails.send()("ada", "window_closed")
+    assert found.subject == "Contoso: window closed, nothing was opened"
+    says(found, "Priya Test gave the window back early.", "Found it in the service's log.")
+    says(mails("priya", "window_closed"), "You gave the window back early.")
+
+
+def test_a_window_closed_early_says_by_whom(world: Cast, mails: Mails) -> None:
+    grant = world.opened()
+    operations.revoke(grant.access_request_id, actor=world.as_("alan"), note="We have seen enough.")
+    says(mails.send()("priya", "window_closed"), "Alan Test (Contoso) closed the window early.", "We have seen enough.")
+
+
+def test_a_window_closed_with_its_ticket_says_so(world: Cast, mails: Mails) -> None:
+    grant = world.opened()
+    operations.close_ticket(grant.access_request.ticket_id, actor=world.as_("mia"))
+    says(mails.send()("ada", "window_closed"), "The window closed early, because the ticket was closed.")
+
+
+def test_a_new_ticket_goes_to_its_queue(world: Cast, mails: Mails) -> None:
+    ticket = world.ticket()
+    mails.send()
+    assert mails.to("ticket_opened") == ["bea", "erik", "priya"]
+    found = mails("priya", "ticket_opened")
+    assert found.subject == f"Contoso: new ticket {ticket.reference}, Invoices are missing"
+    says(found, "Mia Test (Contoso) opened it.", "Since Monday the search finds no invoice of November.")
+    says(found, f"http://localhost:8000/tickets/{ticket.pk}/", "Tue 24 Nov, 08:05 EST")
+
+
+def test_a_recorded_ticket_is_confirmed_to_whom_it_was_recorded_for(world: Cast, mails: Mails) -> None:
+    ticket = world.ticket(by="priya", on_behalf_of_id=world.mia.pk)
+    mails.send()
+    assert mails.to("ticket_recorded") == ["mia"]
+    found = mails("mia", "ticket_recorded")
+    assert found.subject == f"Contoso: your ticket {ticket.reference} is recorded, Invoices are missing"
+    says(found, "Priya Test (Microsoft) wrote down for you", "because this is your ticket")
+    says(mails("erik", "ticket_opened"), "Priya Test (Microsoft) recorded it for Mia Test (Contoso).")
+
+
+def test_an_answer_goes_to_the_other_side(world: Cast, mails: Mails) -> None:
+    ticket = world.ticket()
+    operations.assign_ticket(ticket.pk, actor=world.as_("priya"))
+    operations.ask_customer(ticket.pk, actor=world.as_("priya"), note="Which calendar?")
+    mails.send()
+    assert mails.to("ticket_answered") == ["mia"]
+    says(mails("mia", "ticket_answered"), "Which calendar?", "The ticket waits for an answer of Contoso.")
+    operations.answer_ticket(ticket.pk, actor=world.as_("mia"), note="The shared one.")
+    mails.send()
+    assert mails.to("ticket_answered") == ["priya"]
+    says(
+        mails("priya", "ticket_answered"),
+        f"Mia Test (Contoso) answered on ticket {ticket.reference}",
+        "The shared one.",
+    )
+
+
+def test_an_internal_note_never_leaves_by_mail(world: Cast, mails: Mails) -> None:
+    ticket = world.ticket()
+    operations.comment(ticket.pk, actor=world.as_("priya"), body="Canary: they never pay.", is_internal=True)
+    mails.send()
+    assert mails.to("ticket_answered") == []
+
+
+@pytest.mark.parametrize(("on", "words"), [(False, "From now on Contoso is not asked."), (True, "silence means no.")])
+def test_switching_lockbox_says_what_it_means(world: Cast, mails: Mails, travel: Any, on: bool, words: str) -> None:
+    if on:
+        operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
+    mails.send()
+    travel.by(seconds=1)
+    operations.switch_lockbox(world.contoso.pk, on=on, actor=world.as_("ines"))
+    mails.send()
+    assert mails.to("lockbox_switched") == ["ada", "alan", "soc"]
+    found = mails("ada", "lockbox_switched")
+    assert found.subject == f"Contoso: Lockbox was switched {'on' if on else 'off'}"
+    says(found, "Ines Test switched Lockbox", words, f"http://localhost:8000/tenant/{world.contoso.pk}/")
+
+
+def test_who_decides_never_changes_quietly(world: Cast, mails: Mails, travel: Any) -> None:
+    operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
+    found = mails.send()("ada", "approvers_changed")
+    assert found.subject == "Contoso: Mia Test is an approver now"
+    says(found, "Ines Test gave this role.", "mia@contoso.example", f"/tenant/{world.contoso.pk}/people/")
+    travel.by(seconds=1)
+    operations.take_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
+    found = mails.send()("ada", "approvers_changed")
+    assert found.subject == "Contoso: Mia Test is no longer an approver"
+    says(found, "Ines Test took this role away.")
+
+
+def test_every_topic_is_proved_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [topic for topic in Topic if f'"{topic.purpose}")' not in source] == []

@@ -1,0 +1,218 @@
+"""What the system writes down and tells by itself: each thing once, late after an outage, and never a decision."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from requests_app import operations
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Grant, OutboxMessage
+from requests_app.operations import sweeps
+from requests_app.outbox import delivery
+from requests_app.outbox.topics import Topic
+from tests.cast import Cast, events_of, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+
+def remind(cast: Cast) -> int:
+    return sweeps.remind_deciders(actor=cast.system("remind"), limit=10)
+
+
+def announce(cast: Cast) -> int:
+    return sweeps.announce_closing_soon(actor=cast.system("closing-soon"), limit=10)
+
+
+def reminders() -> list[str]:
+    """The marks of the reminders that were told, in order."""
+    told = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
+    return list(told.values_list("mark", flat=True))
+
+
+def test_reminders_go_out_at_one_six_and_eleven_hours_and_once_each(cast: Cast, travel: Any) -> None:
+    start = travel.freeze()
+    cast.confirmed()
+    told: list[float] = []
+    for minute in range(0, 12 * 60 + 30, 10):
+        travel.to(start + dt.timedelta(minutes=minute))
+        told += [minute / 60] * remind(cast)
+    assert told == [1, 6, 11]
+    assert reminders() == ["3600", "21600", "39600"]
+
+
+def test_a_reminder_is_due_at_its_instant_and_not_before(cast: Cast, travel: Any) -> None:
+    start = travel.freeze()
+    cast.confirmed()
+    travel.to(start + dt.timedelta(hours=1, microseconds=-1))
+    assert remind(cast) == 0
+    travel.to(start + dt.timedelta(hours=1))
+    assert remind(cast) == 1
+    assert remind(cast) == 0
+
+
+def test_the_hours_count_from_the_providers_yes(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    row = cast.submitted()
+    travel.by(hours=5)
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    assert remind(cast) == 0
+    travel.by(hours=1)
+    assert remind(cast) == 1
+    assert reminders() == ["3600"]
+
+
+def test_after_an_outage_the_latest_reminder_alone_is_sent(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    cast.confirmed()
+    travel.by(hours=7)
+    assert remind(cast) == 1
+    assert reminders() == ["21600"]
+
+
+@pytest.mark.parametrize("end", ["approve", "deny", "withdraw", "expire by the clock"])
+def test_nobody_is_reminded_of_what_is_over(cast: Cast, travel: Any, end: str) -> None:
+    travel.freeze()
+    row = cast.confirmed(window_for=1800)
+    if end == "approve":
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    elif end == "deny":
+        operations.deny_as_customer(row.pk, actor=cast.as_("ada"))
+    elif end == "withdraw":
+        operations.withdraw(row.pk, actor=cast.as_("priya"))
+    for hours in (1, 5, 5, 1):
+        if end == "expire by the clock":
+            hours = 12
+        travel.by(hours=hours)
+        assert remind(cast) == 0
+
+
+def test_a_reminder_told_before_the_decision_is_not_sent_after_it(
+    cast: Cast, travel: Any, mailoutbox: list[Any]
+) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    travel.by(hours=1)
+    assert remind(cast) == 1
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    while delivery.drain():
+        pass
+    assert [m for m in mailoutbox if m.extra_headers["X-Lockbox-Topic"] == Topic.REMINDER] == []
+
+
+def test_the_providers_stage_has_no_reminders(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    cast.submitted()
+    for _ in range(12):
+        travel.by(hours=1)
+        assert remind(cast) == 0
+
+
+def test_deadlines_shortened_by_a_setting_have_their_reminders(cast: Cast, travel: Any, settings: Any) -> None:
+    settings.CUSTOMER_DECISION_SECONDS, settings.REMINDER_SECONDS = 60, [20, 40]
+    travel.freeze()
+    cast.confirmed()
+    told = []
+    for second in range(70):
+        told += [second] * remind(cast)
+        travel.by(seconds=1)
+    assert told == [20, 40]
+
+
+def test_reminders_beyond_the_deadline_are_never_due(cast: Cast, travel: Any, settings: Any) -> None:
+    settings.CUSTOMER_DECISION_SECONDS = 60
+    travel.freeze()
+    cast.confirmed()
+    for _ in range(7):
+        travel.by(seconds=10)
+        assert remind(cast) == 0
+
+
+def test_reminders_switched_off_are_none(cast: Cast, travel: Any, settings: Any) -> None:
+    settings.REMINDER_SECONDS = []
+    travel.freeze()
+    cast.confirmed()
+    travel.by(hours=11)
+    assert remind(cast) == 0
+
+
+def test_closing_soon_is_told_once_ten_minutes_before_the_end(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=3600)
+    travel.to(grant.closes_at - dt.timedelta(minutes=10, microseconds=1))
+    assert announce(cast) == 0
+    travel.to(grant.closes_at - dt.timedelta(minutes=10))
+    assert announce(cast) == 1
+    travel.by(minutes=1)
+    assert announce(cast) == 0
+    assert outbox_topics(grant.access_request).count(Topic.CLOSING_SOON) == 1
+
+
+def test_a_window_as_short_as_the_notice_has_none(cast: Cast, travel: Any, settings: Any) -> None:
+    settings.CLOSING_SOON_SECONDS = 1800
+    travel.freeze()
+    cast.opened(window_for=1800)
+    assert announce(cast) == 0
+    travel.by(minutes=10)
+    assert announce(cast) == 0
+
+
+def test_short_windows_do_not_crowd_out_the_ones_that_have_a_notice(cast: Cast, travel: Any, settings: Any) -> None:
+    settings.CLOSING_SOON_SECONDS = 1800
+    travel.freeze()
+    long = cast.opened(window_for=3600)
+    travel.by(minutes=30)
+    for _ in range(3):
+        cast.opened(window_for=1800)
+    # Those that close first come first.
+    Grant.objects.exclude(pk=long.pk).update(closes_at=long.closes_at - dt.timedelta(seconds=1))
+    assert sweeps.announce_closing_soon(actor=cast.system(), limit=2) == 1
+    assert outbox_topics(long.access_request)[-1] == Topic.CLOSING_SOON
+
+
+def test_a_window_that_was_closed_early_is_not_announced(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=3600)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    travel.to(grant.closes_at - dt.timedelta(minutes=5))
+    assert announce(cast) == 0
+
+
+def test_a_sweep_expires_what_is_overdue_and_nothing_else(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    late, early = cast.confirmed(), cast.submitted()
+    travel.by(hours=12, microseconds=-1)
+    assert sweeps.expire_overdue(actor=cast.system("sweep"), limit=10) == 0
+    travel.by(microseconds=1)
+    assert sweeps.expire_overdue(actor=cast.system("sweep"), limit=10) == 1
+    assert sweeps.expire_overdue(actor=cast.system("sweep"), limit=10) == 0
+    late.refresh_from_db()
+    early.refresh_from_db()
+    assert (late.state, early.state) == (State.EXPIRED, State.PENDING_PROVIDER)
+    assert events_of(late)[-1] == "access_request.expired"
+    assert Counter(events_of(late))["access_request.expired"] == 1
+    assert outbox_topics(late)[-1] == Topic.ACCESS_REQUEST_ENDED
+
+
+def test_a_sweep_closes_what_has_run_out_at_its_end_however_late_it_comes(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=3600)
+    travel.by(hours=13)
+    assert sweeps.close_elapsed(actor=cast.system("sweep"), limit=10) == 1
+    assert sweeps.close_elapsed(actor=cast.system("sweep"), limit=10) == 0
+    grant.refresh_from_db()
+    assert (grant.closed_at, grant.close_reason) == (grant.closes_at, "elapsed")
+    assert AccessRequest.objects.get(pk=grant.access_request_id).state == State.CLOSED
+    assert Counter(events_of(grant.access_request_id))["grant.closed"] == 1
+    assert outbox_topics(grant.access_request)[-1] == Topic.WINDOW_CLOSED
+
+
+def test_a_sweep_takes_no_more_than_its_limit(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    for _ in range(3):
+        cast.submitted()
+    travel.by(hours=24)
+    assert [sweeps.expire_overdue(actor=cast.system(), limit=2) for _ in range(3)] == [2, 1, 0]
