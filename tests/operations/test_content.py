@@ -1,0 +1,406 @@
+"""Looking at content: nothing without a live window on the very resource, and nothing before its entry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app import clock, operations
+from requests_app.connectors.base import ByteSource, Connector, ConnectorUnavailable, Item, Listing, Stream
+from requests_app.errors import (
+    ContentUnavailable,
+    Malformed,
+    NotAllowed,
+    NotCovered,
+    NotFound,
+    StoreUnavailable,
+    WindowNotOpen,
+)
+from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
+from requests_app.operations import content
+from requests_app.operations.content import WindowClosed
+from tests.cast import Cast, events_of
+from tests.content import CANARY, fill, mail_id
+
+pytestmark = pytest.mark.django_db
+
+OPENING = ["access_request.submitted", "access_request.approved_by_provider", "access_request.approved_by_customer"]
+
+
+@pytest.fixture(autouse=True)
+def _content(tmp_path: Path, settings: Any) -> None:
+    settings.CONTENT_ROOT = tmp_path
+    fill(tmp_path)
+
+
+class Source(ByteSource):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.chunks, self.is_closed = chunks, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.chunks
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Fake(Connector):
+    """A system whose answers a test decides; it counts how often it was asked."""
+
+    kind, names = "fake", ("file_name",)
+
+    def __init__(self, chunks: Callable[[], Iterator[bytes]] = lambda: iter([b"content"])) -> None:
+        super().__init__()
+        self.make, self.asked, self.fails = chunks, 0, False
+        self.source: Source | None = None
+
+    def _ask(self) -> None:
+        self.asked += 1
+        if self.fails:
+            raise ConnectorUnavailable(f"{CANARY} is in this message")
+
+    def check(self, locator: str) -> None:
+        self._ask()
+
+    def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
+        self._ask()
+        return Listing((), None)
+
+    def stat(self, locator: str, item_id: str) -> Item:
+        self.asked += 1
+        return Item(item_id, item_id, CANARY, "document", 7, None, "text/plain")
+
+    def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
+        self._ask()
+        self.source = Source(self.make())
+        return Stream(filename="x", media_type="text/plain", size=None, source=self.source)
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fake], Fake]:
+    def install(fake: Fake) -> Fake:
+        monkeypatch.setattr(content, "connector_for", lambda name: fake)
+        return fake
+
+    return install
+
+
+def _looks(grant: Grant) -> list[str]:
+    return list(ContentAccess.objects.filter(grant=grant).order_by("at", "pk").values_list("kind", flat=True))
+
+
+def _events(grant: Grant) -> list[str]:
+    return events_of(grant.access_request_id)[len(OPENING) :]
+
+
+def _read(cast: Cast, grant: Grant, *, by: str = "priya", resource: Resource | None = None, item: str = "") -> Any:
+    resource = resource or cast.resource()
+    return content.read_message(grant.pk, resource.pk, item or mail_id(), actor=cast.as_(by))
+
+
+def _stream(cast: Cast, grant: Grant) -> tuple[Iterator[bytes], Any]:
+    actor = cast.as_("priya")
+    looked, item, stream = content.open_item(grant.pk, cast.resource().pk, "x", actor=actor)
+    return content.guarded(looked, stream, actor=actor, item_id=item.id), stream
+
+
+# --- What a window gives -------------------------------------------------------------------------------------
+
+
+def test_a_list_is_recorded_when_it_is_asked_for_and_when_it_is_given(cast: Cast) -> None:
+    grant = cast.opened()
+    looked, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert [item.id for item in listing.items] == [mail_id()]
+    assert looked.grant == grant
+    assert _events(grant) == ["content.list_asked", "content.listed"]
+    assert ContentAccess.objects.get(kind="listed").count == 1
+
+
+def test_an_opened_message_is_named_by_its_message_id(cast: Cast) -> None:
+    grant = cast.opened()
+    _looked, message = _read(cast, grant)
+    assert CANARY in message.headers["Subject"]
+    assert _events(grant) == ["content.opened"]
+    look = ContentAccess.objects.get()
+    assert (look.item_ref, look.item_id) == ("<invoice-1@wideworld.example>", mail_id())
+    assert (look.tenant_id, look.resource_id) == (grant.tenant_id, cast.resource().pk)
+
+
+def test_neither_subject_nor_text_stands_in_the_log_or_the_outbox(cast: Cast) -> None:
+    grant = cast.opened()
+    content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    _read(cast, grant)
+    _looked, _item, stream = content.open_item(
+        grant.pk, cast.resource().pk, mail_id(), actor=cast.as_("priya"), part="2"
+    )
+    stream.close()
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    canary = CANARY.encode()
+    assert AuditEntry.objects.count() == 4 + 4 + 1  # a ticket, three steps, four looks' entries, the end
+    assert not any(canary in bytes(entry.canonical) for entry in AuditEntry.objects.all())
+    assert not ContentAccess.objects.filter(item_ref__contains=CANARY).exists()
+    assert not any(CANARY in str(row.payload) for row in OutboxMessage.objects.all())
+
+
+def test_a_stream_ends_with_the_item_and_is_closed(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake = use(Fake(lambda: iter([b"a", b"b"])))
+    chunks, _ = _stream(cast, cast.opened())
+    assert list(chunks) == [b"a", b"b"]
+    assert fake.source is not None
+    assert fake.source.is_closed
+
+
+# --- What it does not give -----------------------------------------------------------------------------------
+
+
+def test_another_engineer_of_the_queue_gets_nothing_and_is_in_the_log(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake()), cast.opened()
+    with pytest.raises(NotAllowed):
+        _read(cast, grant, by="erik")
+    assert (_events(grant), _looks(grant), fake.asked) == (["act.refused"], [], 0)
+
+
+@pytest.mark.parametrize("name", ["ada", "mia", "pat", "stella"])
+def test_nobody_but_the_engineer_reads_under_the_grant(cast: Cast, name: str) -> None:
+    grant = cast.opened()
+    with pytest.raises(NotAllowed):
+        _read(cast, grant, by=name)
+    assert (_events(grant), _looks(grant)) == (["act.refused"], [])
+
+
+@pytest.mark.parametrize("name", ["samir", "frida"])
+def test_outsiders_find_no_window(cast: Cast, name: str) -> None:
+    grant = cast.opened()
+    with pytest.raises(NotFound):
+        _read(cast, grant, by=name)
+    assert (_events(grant), _looks(grant)) == ([], [])
+
+
+@pytest.mark.parametrize("other", ["sales", "legal"])
+def test_a_resource_that_was_not_asked_for_is_not_covered(cast: Cast, other: str, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake()), cast.opened()
+    with pytest.raises(NotCovered):
+        _read(cast, grant, resource=cast.resource(name=other))
+    assert (_events(grant), _looks(grant), fake.asked) == (["act.refused"], [], 0)
+
+
+def test_another_tenants_resource_looks_absent(cast: Cast) -> None:
+    grant = cast.opened()
+    with pytest.raises(NotFound):
+        _read(cast, grant, resource=cast.resource("fabrikam"))
+    assert (_events(grant), _looks(grant)) == ([], [])
+
+
+def test_a_resource_that_was_switched_off_is_not_covered(cast: Cast) -> None:
+    grant = cast.opened()
+    Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
+    with pytest.raises(NotCovered):
+        _read(cast, grant)
+    assert _looks(grant) == []
+
+
+def test_a_window_on_names_opens_nothing(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    grant = cast.opened(level="names")
+    content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    fake = use(Fake())
+    for attempt in (_read, lambda cast, grant: _stream(cast, grant)):
+        with pytest.raises(NotCovered):
+            attempt(cast, grant)
+    assert _looks(grant) == ["list_asked", "listed"]
+    assert _events(grant) == ["content.list_asked", "content.listed", "act.refused", "act.refused"]
+    assert fake.asked == 0
+
+
+def test_a_window_gives_its_first_instant_and_not_its_last(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    grant = cast.opened()
+    _read(cast, grant)
+    travel.to(grant.closes_at)
+    with pytest.raises(WindowNotOpen):
+        _read(cast, grant)
+    assert _events(grant) == ["content.opened", "act.refused"]
+
+
+@pytest.mark.parametrize("end", ["release", "revoke"])
+def test_a_window_that_was_closed_early_gives_nothing(cast: Cast, end: str, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake()), cast.opened()
+    by = {"release": "priya", "revoke": "ada"}[end]
+    getattr(operations, end)(grant.access_request_id, actor=cast.as_(by))
+    with pytest.raises(WindowNotOpen):
+        _read(cast, grant)
+    assert (_looks(grant), fake.asked) == ([], 0)
+
+
+def test_a_ticket_that_ended_gives_nothing_though_its_window_were_open(cast: Cast) -> None:
+    ticket = cast.ticket()
+    grant = cast.opened(ticket=ticket)
+    Ticket.objects.filter(pk=ticket.pk).update(state="RESOLVED")
+    with pytest.raises(WindowNotOpen):
+        _read(cast, grant)
+    assert _looks(grant) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ("1699999999.M9.host", NotFound),
+        ("../sales/1.M1.host", NotCovered),
+        ("/etc/passwd", NotCovered),
+        (mail_id().upper(), NotFound),
+    ],
+)
+def test_what_is_not_there_fails_and_the_log_says_so(cast: Cast, item: str, error: type[Exception]) -> None:
+    grant = cast.opened()
+    with pytest.raises(error):
+        _read(cast, grant, item=item)
+    assert _looks(grant) == ["failed"]
+    assert _events(grant) == ["content.failed"]
+
+
+def test_a_bad_cursor_is_refused_after_the_question_was_recorded(cast: Cast) -> None:
+    grant = cast.opened()
+    with pytest.raises(Malformed):
+        content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"), after="\x00nonsense")
+    assert _looks(grant) == ["list_asked", "failed"]
+
+
+def test_a_system_that_fails_is_logged_without_its_words(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake()), cast.opened()
+    fake.fails = True
+    with pytest.raises(ContentUnavailable) as refusal:
+        content.open_item(grant.pk, cast.resource().pk, "x", actor=cast.as_("priya"))
+    assert CANARY not in str(refusal.value)
+    assert _events(grant) == ["content.opened", "content.failed"]
+    assert not any(CANARY.encode() in bytes(entry.canonical) for entry in AuditEntry.objects.all())
+
+
+def test_a_system_that_fails_in_the_middle_is_logged(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"a"
+        raise ConnectorUnavailable("gone")
+
+    use(Fake(chunks))
+    grant = cast.opened()
+    stream, _ = _stream(cast, grant)
+    assert next(stream) == b"a"
+    with pytest.raises(ConnectorUnavailable):
+        next(stream)
+    assert _events(grant) == ["content.opened", "content.failed"]
+
+
+# --- The witness ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", ["list", "open"])
+def test_where_no_entry_can_be_written_nothing_is_read(
+    cast: Cast, look: str, use: Callable[[Fake], Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, grant = use(Fake()), cast.opened()
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("disk is full")
+
+    monkeypatch.setattr(recorder, "record", refuse)
+    question = content.list_items if look == "list" else partial(content.open_item, item_id="x")
+    with pytest.raises(StoreUnavailable):
+        question(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert fake.source is None  # never opened
+    assert fake.asked == (0 if look == "list" else 1)  # the item's name alone, which stays inside
+    assert (_looks(grant), _events(grant)) == ([], [])
+
+
+# --- A stream ends with its window ---------------------------------------------------------------------------
+
+
+def test_a_revoke_cuts_a_stream_within_a_second(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    grant = cast.opened()
+    revoked_at: list[float] = []
+
+    def endless() -> Iterator[bytes]:
+        for n in range(1000):
+            if n == 3:
+                operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+                revoked_at.append(time.perf_counter())
+            time.sleep(0.01)
+            yield b"x"
+
+    fake = use(Fake(endless))
+    chunks, _ = _stream(cast, grant)
+    with pytest.raises(WindowClosed):
+        for _ in chunks:
+            pass
+    assert time.perf_counter() - revoked_at[0] < 1
+    assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
+    assert fake.source is not None
+    assert fake.source.is_closed
+
+
+def test_a_slow_source_gives_nothing_more_once_the_window_is_closed(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    grant = cast.opened()
+
+    def slow() -> Iterator[bytes]:
+        yield b"before"
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        time.sleep(content.RECHECK_SECONDS + 0.05)
+        yield b"after"
+
+    use(Fake(slow))
+    chunks, _ = _stream(cast, grant)
+    assert next(chunks) == b"before"
+    with pytest.raises(WindowClosed):
+        next(chunks)
+    assert _looks(grant) == ["opened", "cut"]
+
+
+def test_the_end_of_the_window_cuts_a_stream_by_a_clock_that_nobody_sets_back(
+    cast: Cast, use: Callable[[Fake], Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = cast.opened()
+    present = [1000.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: present[0])
+    # The database is not asked: the end of the window is known from the start.
+    monkeypatch.setattr(content, "_is_live", lambda grant: True)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"a"
+        present[0] += (grant.closes_at - grant.opens_at).total_seconds()
+        yield b"b"
+
+    use(Fake(chunks))
+    stream, _ = _stream(cast, grant)
+    assert next(stream) == b"a"
+    with pytest.raises(WindowClosed):
+        next(stream)
+    assert _looks(grant) == ["opened", "cut"]
+
+
+def test_a_database_that_does_not_answer_counts_as_closed(
+    cast: Cast, use: Callable[[Fake], Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(Fake(lambda: iter([b"a"])))
+    grant = cast.opened()
+    chunks, _ = _stream(cast, grant)
+
+    def refuse(*args: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(type(Grant.objects.get_queryset()), "live", refuse)
+    with pytest.raises(WindowClosed):
+        next(chunks)
+
+
+def test_a_reader_who_goes_away_leaves_nothing_open(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake = use(Fake(lambda: iter([b"a", b"b"])))
+    chunks, _ = _stream(cast, cast.opened())
+    next(chunks)
+    chunks.close()  # type: ignore[attr-defined]  # a generator
+    assert fake.source is not None
+    assert fake.source.is_closed

@@ -1,0 +1,397 @@
+"""The reader's pages: what they show, what they keep to themselves, and what their answers say to a browser."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.connectors.base import ConnectorUnavailable
+from requests_app.models import ContentAccess, Grant, Resource
+from requests_app.operations import content
+from requests_app.operations.content import WindowClosed
+from requests_app.web.content import TEXT_BYTES, disposition
+from tests.cast import Cast
+from tests.content import CANARY, PNG, fill, mail_id
+from tests.operations.test_content import Fake
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, settings: Any) -> Path:
+    settings.CONTENT_ROOT = tmp_path
+    fill(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def as_(cast: Cast) -> Callable[[str], Client]:
+    def signed_in(name: str) -> Client:
+        client = Client()
+        client.force_login(cast.people[name])
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def library(cast: Cast) -> Grant:
+    """An open window of Priya's on Contoso's documents."""
+    return cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk))
+
+
+def _url(name: str, grant: Grant, resource: Resource | None = None, **query: str) -> str:
+    resource = resource or grant.access_request.scope.get().resource
+    args = [grant.pk] if name in ("window", "window_state") else [grant.pk, resource.pk]
+    return reverse(f"web:{name}", args=args, query=query)
+
+
+def _body(response: Any) -> bytes:
+    """All of an answer; one that streams is closed by the client at its end."""
+    return b"".join(response.streaming_content) if response.streaming else response.content
+
+
+def _looks(grant: Grant) -> list[str]:
+    return list(ContentAccess.objects.filter(grant=grant).order_by("at", "pk").values_list("kind", flat=True))
+
+
+# --- Pages ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_page_names_the_resources_and_records_nothing(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened()
+    before = AuditEntry.objects.count()
+    response = as_("priya").get(_url("window", grant))
+    assert response.status_code == 200
+    assert "finance@contoso.example" in response.content.decode()
+    assert "Everything you open is shown to" in response.content.decode()
+    assert (AuditEntry.objects.count(), _looks(grant)) == (before, [])
+
+
+def test_a_list_links_each_message(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened()
+    response = as_("priya").get(_url("window_resource", grant))
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert f"{CANARY} invoice" in page
+    assert _url("window_item", grant, id=mail_id()) in page
+    assert f'data-closes-at="{grant.closes_at.isoformat()}"' in page
+    assert _looks(grant) == ["list_asked", "listed"]
+
+
+def test_a_window_on_names_links_nothing(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened(level="names")
+    page = as_("priya").get(_url("window_resource", grant)).content.decode()
+    assert f"{CANARY} invoice" in page
+    assert "/item/" not in page
+    assert "/raw/" not in page
+
+
+def test_a_message_is_shown_with_its_headers_and_without_its_scripts(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened()
+    response = as_("priya").get(_url("window_item", grant, id=mail_id()))
+    page = response.content.decode()
+    assert response.status_code == 200
+    for shown in ("grace@wideworld.example", "invoice-1@wideworld.example", "<b>invoice</b>", "rows.csv"):
+        assert shown in page
+    for gone in ("alert(1)", "onclick", "color:red"):
+        assert gone not in page
+    assert _looks(grant) == ["opened"]
+
+
+def test_for_htmx_an_item_comes_without_its_page(cast: Cast, as_: Callable[[str], Client]) -> None:
+    response = as_("priya").get(_url("window_item", cast.opened(), id=mail_id()), headers={"HX-Request": "true"})
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert page.lstrip().startswith('<section class="reader-item" id="reader-item">')
+    assert "<html" not in page
+
+
+def test_a_library_is_read_by_folder(as_: Callable[[str], Client], library: Grant) -> None:
+    top = as_("priya").get(_url("window_resource", library)).content.decode()
+    assert _url("window_resource", library, folder="Contracts") in top
+    inside = as_("priya").get(_url("window_resource", library, folder="Contracts")).content.decode()
+    assert "Lease.txt" in inside
+    assert "folder=Contracts" in inside
+
+
+def test_a_text_is_shown_and_what_could_run_is_for_download(as_: Callable[[str], Client], library: Grant) -> None:
+    text = as_("priya").get(_url("window_item", library, id="Contracts/Lease.txt")).content.decode()
+    assert f"The lease of {CANARY}" in text
+    html = as_("priya").get(_url("window_item", library, id="page.html")).content.decode()
+    assert "alert(1)" not in html
+    assert "is not shown in the page" in html
+    assert _looks(library) == ["opened", "opened"]
+
+
+def test_a_long_text_is_cut_and_says_so(as_: Callable[[str], Client], library: Grant, root: Path) -> None:
+    (root / "contoso/docs/legal/long.txt").write_text("x" * (TEXT_BYTES + 5) + "END")
+    page = as_("priya").get(_url("window_item", library, id="long.txt")).content.decode()
+    assert "Only the beginning is shown" in page
+    assert "END" not in page
+
+
+def test_a_picture_is_recorded_once_by_the_address_that_gives_it(as_: Callable[[str], Client], library: Grant) -> None:
+    listed = as_("priya").get(_url("window_resource", library)).content.decode()
+    assert "shown=image" in listed
+    page = as_("priya").get(_url("window_item", library, id="logo.png", shown="image")).content.decode()
+    address = _url("window_raw", library, id="logo.png", inline="1").replace("&", "&amp;")
+    assert f'src="{address}"' in page
+    assert _looks(library) == ["list_asked", "listed"]
+    response = as_("priya").get(_url("window_raw", library, id="logo.png", inline="1"))
+    assert _body(response) == PNG
+    assert (response["Content-Type"], response["Content-Disposition"]) == ("image/png", 'inline; filename="logo.png"')
+    assert _looks(library) == ["list_asked", "listed", "opened"]
+
+
+def test_a_list_costs_the_same_with_twenty_names_as_with_two(
+    cast: Cast, as_: Callable[[str], Client], tmp_path: Path, settings: Any
+) -> None:
+    grant, client, counts = cast.opened(), as_("priya"), []
+    for n in (2, 20):
+        settings.CONTENT_ROOT = tmp_path / str(n)
+        fill(settings.CONTENT_ROOT, mails=n)
+        client.get(_url("window_resource", grant))
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            page = client.get(_url("window_resource", grant)).content.decode()
+        assert page.count("data-reader-link") == n
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+# --- Bytes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_download_says_what_a_browser_must_not_do(as_: Callable[[str], Client], library: Grant) -> None:
+    response = as_("priya").get(_url("window_raw", library, id="page.html"))
+    assert response.status_code == 200
+    assert _body(response) == b"<script>alert(1)</script>"
+    assert response["Content-Disposition"] == 'attachment; filename="page.html"'
+    assert response["Content-Type"] == "application/octet-stream"
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Cache-Control"] == "no-store, private"
+    assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert response["Content-Length"] == "25"
+    assert _looks(library) == ["opened"]
+
+
+@pytest.mark.parametrize("name", ["page.html", "offer “ä”.pdf", "Contracts/Lease.txt"])
+def test_only_a_picture_is_shown_in_place(as_: Callable[[str], Client], library: Grant, name: str) -> None:
+    response = as_("priya").get(_url("window_raw", library, id=name, inline="1"))
+    assert _body(response)
+    assert response["Content-Disposition"].startswith("attachment;")
+    assert response["Content-Type"] == "application/octet-stream"
+
+
+def test_a_part_of_a_message_is_downloaded_by_itself(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened()
+    page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
+    part = page.split("part=")[1].split('"')[0]
+    response = as_("priya").get(_url("window_raw", grant, id=mail_id(), part=part))
+    assert _body(response).split() == [b"a;b", b"1;2"]
+    assert response["Content-Disposition"] == 'attachment; filename="rows.csv"'
+    assert ContentAccess.objects.filter(part=part, kind="opened").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("plain.txt", 'attachment; filename="plain.txt"'),
+        ('a"b\\c.txt', 'attachment; filename="a\\"b\\\\c.txt"'),
+        ("a\r\nSet-Cookie: x=1.txt", 'attachment; filename="aSet-Cookie: x=1.txt"'),
+        ("Übersicht.pdf", "attachment; filename*=utf-8''%C3%9Cbersicht.pdf"),
+        ("gpj.\u202eexe", 'attachment; filename="gpj.exe"'),
+        ("\r\n", 'attachment; filename="content"'),
+    ],
+)
+def test_a_name_cannot_leave_its_header(name: str, header: str) -> None:
+    assert disposition(name, as_attachment=True) == header
+
+
+@pytest.mark.parametrize("name", ["window", "window_state", "window_resource", "window_item", "window_raw"])
+@pytest.mark.parametrize("method", ["head", "post", "put", "delete", "options"])
+def test_content_is_looked_at_by_get_alone(cast: Cast, as_: Callable[[str], Client], name: str, method: str) -> None:
+    grant = cast.opened()
+    response = getattr(as_("priya"), method)(_url(name, grant, id=mail_id()))
+    assert response.status_code == 405
+    assert _looks(grant) == []
+
+
+def test_a_range_is_ignored(as_: Callable[[str], Client], library: Grant) -> None:
+    response = as_("priya").get(_url("window_raw", library, id="logo.png"), headers={"Range": "bytes=0-3"})
+    assert response.status_code == 200
+    assert _body(response) == PNG
+    assert response["Accept-Ranges"] == "none"
+
+
+@pytest.mark.parametrize("name", ["window_resource", "window_item", "window_raw"])
+def test_a_browser_that_guesses_gets_nothing(cast: Cast, as_: Callable[[str], Client], name: str) -> None:
+    grant = cast.opened()
+    response = as_("priya").get(_url(name, grant, id=mail_id()), headers={"Sec-Purpose": "prefetch;prerender"})
+    assert (response.status_code, response.content, _looks(grant)) == (425, b"", [])
+
+
+@pytest.mark.parametrize("name", ["window", "window_state", "window_resource", "window_item", "window_raw"])
+def test_no_page_of_the_reader_is_kept_anywhere(cast: Cast, as_: Callable[[str], Client], name: str) -> None:
+    response = as_("priya").get(_url(name, cast.opened(), id=mail_id()))
+    _body(response)
+    assert response["Cache-Control"] == "no-store, private"
+
+
+@pytest.mark.parametrize("query", [{}, {"id": "x" * 5000}])
+@pytest.mark.parametrize("name", ["window_item", "window_raw"])
+def test_an_item_without_a_name_is_no_question(
+    cast: Cast, as_: Callable[[str], Client], name: str, query: dict[str, str]
+) -> None:
+    grant = cast.opened()
+    assert as_("priya").get(_url(name, grant, **query)).status_code == 400
+    assert _looks(grant) == []
+
+
+# --- Closed, or somebody else's ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["window_resource", "window_item", "window_raw"])
+def test_a_closed_window_says_when_and_by_whom_and_gives_nothing(
+    cast: Cast, as_: Callable[[str], Client], name: str
+) -> None:
+    grant = cast.opened()
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    response = as_("priya").get(_url(name, grant, id=mail_id()))
+    page = response.content.decode()
+    assert response.status_code == 403
+    assert "The window is closed" in page
+    assert "Ada Test" in page
+    assert "nothing was opened" in page
+    assert CANARY not in page
+    assert _looks(grant) == []
+    assert response["Cache-Control"] == "no-store, private"
+
+
+def test_the_first_page_of_a_window_that_ran_out_says_so(cast: Cast, as_: Callable[[str], Client], travel: Any) -> None:
+    grant = cast.opened()
+    travel.to(grant.closes_at)
+    response = as_("priya").get(_url("window", grant))
+    assert response.status_code == 200
+    assert "It closed by itself." in response.content.decode()
+    assert "finance@contoso.example" not in response.content.decode()
+
+
+def test_a_picture_is_not_announced_once_the_window_is_closed(as_: Callable[[str], Client], library: Grant) -> None:
+    client = as_("priya")
+    client.post(reverse("web:access_request_act", args=[library.access_request_id, "release"]))
+    assert client.get(_url("window_item", library, id="logo.png", shown="image")).status_code == 403
+
+
+def test_an_open_page_learns_that_the_window_was_closed(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant, client = cast.opened(), as_("priya")
+    before = AuditEntry.objects.count()
+    assert client.get(_url("window_state", grant)).status_code == 204
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    response = client.get(_url("window_state", grant))
+    assert response.status_code == 286
+    assert "Ada Test" in response.content.decode()
+    assert AuditEntry.objects.count() == before + 1
+
+
+@pytest.mark.parametrize("person", ["erik", "pat", "stella", "ada"])
+@pytest.mark.parametrize("name", ["window", "window_state", "window_resource", "window_item", "window_raw"])
+def test_the_reader_is_for_the_engineer_of_the_window(
+    cast: Cast, as_: Callable[[str], Client], name: str, person: str
+) -> None:
+    grant = cast.opened()
+    response = as_(person).get(_url(name, grant, id=mail_id()))
+    assert response.status_code == 403
+    assert CANARY not in response.content.decode()
+    assert _looks(grant) == []
+
+
+def test_what_the_window_does_not_cover_is_refused(cast: Cast, as_: Callable[[str], Client]) -> None:
+    grant = cast.opened()
+    for name in ("window_resource", "window_item", "window_raw"):
+        other = _url(name, grant, cast.resource(name="sales"), id=mail_id())
+        assert as_("priya").get(other).status_code == 403
+        foreign = _url(name, grant, cast.resource("fabrikam"), id=mail_id())
+        assert as_("priya").get(foreign).status_code == 404
+    assert _looks(grant) == []
+
+
+# --- Failures ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fake], Fake]:
+    def install(fake: Fake) -> Fake:
+        monkeypatch.setattr(content, "connector_for", lambda name: fake)
+        return fake
+
+    return install
+
+
+def test_a_window_that_closes_in_mid_stream_ends_the_answer_and_adds_nothing(
+    cast: Cast, as_: Callable[[str], Client], library: Grant, use: Callable[[Fake], Fake]
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        operations.revoke(library.access_request_id, actor=cast.as_("ada"))
+        time.sleep(content.RECHECK_SECONDS + 0.05)
+        yield b"second"
+
+    fake = use(Fake(chunks))
+    response = as_("priya").get(_url("window_raw", library, id="x"))
+    assert response.status_code == 200
+    body = iter(response.streaming_content)  # type: ignore[attr-defined]  # a streaming answer
+    assert next(body) == b"first"
+    with pytest.raises(WindowClosed):
+        next(body)
+    assert fake.source is not None
+    assert fake.source.is_closed
+    assert _looks(library) == ["opened", "cut"]
+
+
+def test_a_system_that_fails_before_the_first_byte_is_answered_with_a_page(
+    as_: Callable[[str], Client], library: Grant, use: Callable[[Fake], Fake]
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        raise ConnectorUnavailable(CANARY)
+        yield b""
+
+    fake = use(Fake(chunks))
+    response = as_("priya").get(_url("window_raw", library, id="x"))
+    assert response.status_code == 503
+    assert CANARY not in response.content.decode()
+    assert fake.source is not None
+    assert fake.source.is_closed
+    assert _looks(library) == ["opened", "failed"]
+
+
+def test_a_text_is_not_shown_when_the_window_closes_while_it_is_read(
+    cast: Cast, as_: Callable[[str], Client], library: Grant, use: Callable[[Fake], Fake]
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        operations.revoke(library.access_request_id, actor=cast.as_("ada"))
+        yield CANARY.encode()
+
+    use(Fake(chunks))
+    response = as_("priya").get(_url("window_item", library, id="x"))
+    assert response.status_code == 403
+    assert CANARY not in response.content.decode()
+
+
+def test_the_bar_turns_amber_ten_minutes_before_the_end(cast: Cast, as_: Callable[[str], Client], travel: Any) -> None:
+    grant = cast.opened()
+    travel.to(grant.closes_at - dt.timedelta(minutes=10))
+    assert "deadline-soon" in as_("priya").get(_url("window", grant)).content.decode()
