@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -220,13 +221,20 @@ def _ticket_page(
         "may_comment": queries.may_comment(row, actor=actor),
         "may_note": queries.may_comment(row, actor=actor) and policy.sees_internal_notes(actor),
         "may_ask": queries.may_ask(row, actor=actor),
-        "reply": wrong if isinstance(wrong, ReplyForm) else ReplyForm(),
+        "reply": _worded(wrong if isinstance(wrong, ReplyForm) else ReplyForm(), actor, "answer_ticket" in allowed),
         "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
         "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
         "asked": [(found, found.state_at(at)) for found in row.asked],  # type: ignore[attr-defined]  # by queries.ticket
         "viewer": actor.person_id,
     }
     return render(request, "tickets/detail.html", context, status=status)
+
+
+def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
+    """Say to whom one writes."""
+    words = _("Your answer") if is_answer else _("Write to %(provider)s") % {"provider": settings.PROVIDER_NAME}
+    form.fields["note"].label = words if actor.side is Side.CUSTOMER else _("Write to the customer")
+    return form
 
 
 @login_required
