@@ -1,0 +1,28 @@
+"""The page about mail names every topic and the numbers that the code works with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from django.conf import settings
+
+from requests_app.outbox import delivery
+from requests_app.outbox.topics import Topic
+
+PAGE = (Path(settings.BASE_DIR) / "docs" / "mail.md").read_text(encoding="utf-8")
+
+
+def test_every_topic_has_a_row() -> None:
+    table = PAGE.partition("## Which")[2].partition("## How")[0]
+    assert re.findall(r"(?m)^\| `(\w+)`", table) == [topic.purpose for topic in Topic]
+
+
+def test_the_numbers_are_the_codes() -> None:
+    minutes = [wait.total_seconds() / 60 for wait in delivery.BACK_OFF]
+    assert minutes == [0.5, 2, 10, 30, 60, 120, 240]
+    assert "30 s, 2 min, 10 min, 30 min, 1 h, 2 h, then every 4 h" in PAGE
+    assert f"parked after {delivery.MOST_ATTEMPTS} attempts" in PAGE
+    assert f"hangs ({settings.EMAIL_TIMEOUT} s)" in PAGE
+    assert f"rests for {delivery.REST.seconds} s" in PAGE
+    assert delivery.LEASE.seconds == 120
