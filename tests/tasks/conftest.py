@@ -1,5 +1,6 @@
 """Real processes on the test's own database, each bounded in time and ended by its own process id."""
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -7,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
+from requests_app.models import Heartbeat
 from requests_app.worker.processes import kill_tree, tree
+
+T = TypeVar("T")
 
 
 class Running:
@@ -68,7 +72,7 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def wait_for(what: Callable[[], Any], *, within: float, why: str = "") -> Any:
+def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
     """Ask again and again; fail with what it should have been."""
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -76,6 +80,25 @@ def wait_for(what: Callable[[], Any], *, within: float, why: str = "") -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError(f"not within {within} s: {why or what}")
+
+
+def runs(pid: int, command: str) -> bool:
+    """Tell whether this word stands in the process's command line."""
+    return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def beats() -> dict[str, dt.datetime]:
+    """When each cluster was last seen."""
+    return dict(Heartbeat.objects.workers().values_list("name", "at"))
+
+
+def in_service(count: int = 1) -> dict[str, dt.datetime]:
+    """Wait until so many clusters have shown themselves alive."""
+
+    def enough() -> dict[str, dt.datetime]:
+        return found if len(found := beats()) >= count else {}
+
+    return wait_for(enough, within=30, why=f"{count} heartbeats")
 
 
 def database_url(**instead: object) -> str:
@@ -113,13 +136,17 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
         running.clean_up()
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Callable[[], list[str]]:
-    """The lines that the chores have written so far; the file is `notes.path`."""
+class Notes:
+    """The lines that the chores have written; `notes.path` is told to the chores, `notes()` reads what is there."""
 
-    def read() -> list[str]:
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __call__(self) -> list[str]:
+        path = Path(self.path)
         return path.read_text().splitlines() if path.exists() else []
 
-    path = tmp_path / "notes"
-    read.path = str(path)  # type: ignore[attr-defined]
-    return read
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Notes:
+    return Notes(tmp_path / "notes")

@@ -11,7 +11,7 @@ from requests_app import checks, lifecycle, schedules
 
 
 def found() -> list[str]:
-    return [message.id for message in run_checks(tags=["lockbox"])]
+    return [str(message.id) for message in run_checks(tags=["lockbox"])]
 
 
 def test_the_settings_as_they_are_pass() -> None:

@@ -1,22 +1,17 @@
 """The traps of the queue, with real processes on a real database, each killed for real."""
 
-import contextlib
 import datetime as dt
 import os
 import re
 import signal
 import socket
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.db import connection
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
@@ -25,7 +20,7 @@ from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
 from tests.cast import gather
-from tests.tasks.conftest import Running, Start, database_url, wait_for
+from tests.tasks.conftest import Notes, Running, Start, beats, in_service, runs, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,33 +29,18 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 
-Notes = Callable[[], list[str]]
 NOTE, DIE, FAIL = (f"tests.tasks.chores.{name}" for name in ("note", "die", "fail"))
 
 
-def beats() -> dict[str, Any]:
-    return dict(Heartbeat.objects.workers().values_list("name", "at"))
-
-
-def in_service(count: int = 1) -> dict[str, Any]:
-    return wait_for(lambda: len(beats()) >= count and beats(), within=30, why=f"{count} heartbeats")
-
-
-def workers_of(running: Running, *, many: int = 2) -> list[int]:
-    """The worker processes of the only cluster: its sentinel forks them first, then monitor and pusher."""
+def forked(running: Running) -> list[int]:
+    """What the only cluster's sentinel has forked: at first two workers, then the monitor, then the pusher."""
     parents = {}
     for pid in running.family():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         parents[pid] = int(state[1])
-    (cluster,) = [pid for pid, parent in parents.items() if parent == running.pid and _runs(pid, "cluster")]
+    (cluster,) = [pid for pid, parent in parents.items() if parent == running.pid and runs(pid, "cluster")]
     (sentinel,) = [pid for pid, parent in parents.items() if parent == cluster]
-    forked = sorted(pid for pid, parent in parents.items() if parent == sentinel)
-    assert len(forked) == many + 2
-    return forked[:many]
-
-
-def _runs(pid: int, command: str) -> bool:
-    return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return sorted(pid for pid, parent in parents.items() if parent == sentinel)
 
 
 def waiting_words() -> list[str]:
@@ -73,13 +53,18 @@ def waiting_words() -> list[str]:
 def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, notes: Notes) -> None:
     running = start("lockbox", "--no-web")
     in_service()
-    for pid in workers_of(running):
-        os.kill(pid, signal.SIGKILL)
-    async_task(NOTE, notes.path, "after the death")
-    time.sleep(3)
-    assert notes() == [], "the trap is gone from django-q2: the watchdog may have less to do"
-    wait_for(lambda: notes() == ["after the death"], within=40, why="work goes on")
-    assert "cluster-1 does no work any more; it is killed and started anew." in running.log
+    _, _, *no_workers = forked(running)
+    assert len(no_workers) == 2
+    for attempt in range(6):
+        for pid in set(forked(running)) - set(no_workers):
+            os.kill(pid, signal.SIGKILL)
+        async_task(NOTE, notes.path, f"word-{attempt}")
+        wait_for(lambda: f"word-{attempt}" in notes(), within=40, why="work goes on")  # noqa: B023 - called at once
+        # One that was at work in that moment held no lock, and django-q2 replaces it by itself.
+        if "cluster-1 does no work any more; it is killed and started anew." in running.log:
+            break
+    else:
+        pytest.fail("The trap is gone from django-q2: the watchdog may have less to do.")
     assert running.stop() < 10
     assert (running.process.returncode, running.orphans()) == (0, [])
 
@@ -99,11 +84,11 @@ def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: 
 
 def test_a_beat_that_hangs_is_started_anew(start: Start) -> None:
     running = start("lockbox", "--no-web", "--clusters", "0")
-    before = wait_for(lambda: Heartbeat.objects.filter(name="beat").first(), within=20)
-    (beat,) = [pid for pid in running.family() if _runs(pid, "beat")]
+    wait_for(lambda: Heartbeat.objects.filter(name="beat").exists(), within=20)
+    (beat,) = [pid for pid in running.family() if runs(pid, "beat")]
     os.kill(beat, signal.SIGSTOP)
     wait_for(lambda: "beat does no work any more" in running.log, within=20)
-    wait_for(lambda: Heartbeat.objects.get(name="beat").pid not in (before.pid, beat), within=20)
+    wait_for(lambda: Heartbeat.objects.get(name="beat").pid != beat, within=20)
 
 
 # --- A task that kills its worker ------------------------------------------------------------------------
@@ -181,8 +166,8 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(start: Start) -> None:
 def test_a_part_that_dies_is_started_again(start: Start) -> None:
     running = start("lockbox", "--no-web")
     in_service()
-    (beat,) = [pid for pid in running.family() if _runs(pid, "beat")]
-    (cluster,) = [pid for pid in running.family() if _runs(pid, "cluster") and _leads(pid)]
+    (beat,) = [pid for pid in running.family() if runs(pid, "beat")]
+    (cluster,) = [pid for pid in running.family() if runs(pid, "cluster") and _leads(pid)]
     os.kill(beat, signal.SIGKILL)
     os.kill(cluster, signal.SIGKILL)
     wait_for(lambda: running.log.count("starts again in 1 s") == 2, within=10)
@@ -208,7 +193,7 @@ def test_the_whole_runs_says_where_and_ends_by_ctrl_c(start: Start) -> None:
     in_service()
     with urllib.request.urlopen("http://127.0.0.1:8124/healthz", timeout=5) as answer:
         assert answer.status == 200
-    (web,) = [pid for pid in running.family() if _runs(pid, "granian") and _leads(pid)]
+    (web,) = [pid for pid in running.family() if runs(pid, "granian") and _leads(pid)]
     os.kill(web, signal.SIGKILL)
     wait_for(lambda: "web ended with code -9" in running.log, within=10)
     wait_for(lambda: _answers("http://127.0.0.1:8124/healthz"), within=20, why="the web server is back")
@@ -255,76 +240,6 @@ def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
     wait_for(lambda: not Schedule.objects.filter(func="os.system").exists(), within=10)
     assert "Schedule another is taken out: its kwargs can't be read." in running.log
     assert running.stop() < 3
-
-
-# --- A database that goes away ---------------------------------------------------------------------------
-
-
-@pytest.mark.postgres
-def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start: Start, notes: Notes) -> None:
-    with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
-        url = database_url(host="127.0.0.1", port=gate.port)
-        running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="14")
-        in_service()
-        gate.close()
-        time.sleep(16)  # longer than the watchdog's patience
-        running.family()
-        gate.open()
-        async_task(NOTE, notes.path, "after the outage")
-        wait_for(lambda: notes() == ["after the outage"], within=40, why="work goes on")
-        back = clock.now()
-        wait_for(lambda: Heartbeat.objects.get(name="beat").at > back, within=40, why="the beat goes on")
-        assert "does no work any more" not in running.log
-        assert "starts again" not in running.log
-        assert "beat_failed" in running.log
-        assert running.stop() < 10
-
-
-class Gate:
-    """Passes connections on to a server while it is open; closed, it drops them and refuses new ones."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._ends: list[socket.socket] = []
-        self.port = 0
-        self.open()
-
-    def open(self) -> None:
-        self._door = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._door.getsockname()[1]
-        threading.Thread(target=self._admit, args=(self._door,), daemon=True).start()
-
-    def close(self) -> None:
-        for end in [self._door, *self._ends]:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._ends.clear()
-
-    def _admit(self, door: socket.socket) -> None:
-        while True:
-            try:
-                near, _ = door.accept()
-            except OSError:
-                return
-            far = socket.create_connection(self._target)
-            self._ends += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> "Gate":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 # --- Nothing that matters lives in the queue --------------------------------------------------------------

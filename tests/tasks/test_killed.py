@@ -1,0 +1,154 @@
+"""Web server, workers and beat are killed in mid-work, again and again: no lost and no double change, entry or mail."""
+
+from __future__ import annotations
+
+import contextlib
+import email
+import http.client
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.db import connection
+
+from audit_app.models import AuditEntry
+from audit_app.verify import verify
+from requests_app.demo.browser import Browser, Stopped
+from requests_app.demo.stage import free_port
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
+from tests.cast import PASSWORD, Cast, gather
+from tests.tasks.conftest import Running, Start, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.real_clock,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+]
+
+KILLS, EVERY_SECONDS = 10, 0.8
+
+
+class Mailbox:
+    """Keeps every mail that was taken, by recipient and Message-ID."""
+
+    def __init__(self) -> None:
+        self.taken: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # aiosmtpd's name
+        message = email.message_from_bytes(envelope.content)
+        for to in envelope.rcpt_tos:
+            self.taken[to, str(message["Message-ID"])].append(envelope.content)
+        return "250 OK"
+
+
+def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest]) -> None:
+    """Do as a person does whose page does not load: try again until there is a receipt."""
+    browser: Browser | None = None
+    for row in rows:
+        ends = time.monotonic() + 90
+        while time.monotonic() < ends:
+            seen = ""
+            try:
+                if browser is None:
+                    browser = Browser(base, world.people[who].email, PASSWORD)
+                    browser.sign_in()
+                page = browser.get(f"/access-requests/{row.pk}/decide/approve/")
+                if not page.path.endswith("/receipt/"):
+                    page = browser.submit(page, page.form(having="password"), password=PASSWORD)
+                if page.path.endswith("/receipt/"):
+                    break
+                seen = f"{page.path} {page.status} {page.text[:300]}"
+            except (OSError, Stopped, http.client.HTTPException) as failure:
+                seen = repr(failure)
+            time.sleep(0.2)
+        else:
+            raise AssertionError(f"{row.reference} could not be decided: {seen}")
+
+
+def kill_somebody(running: Running, chance: random.Random) -> None:
+    children = [pid for pid in running.family() if pid != running.pid]
+    if children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(children), signal.SIGKILL)
+
+
+def test_kills_in_mid_work_lose_nothing_and_double_nothing(start: Start) -> None:
+    world = gather()
+    rows = [world.confirmed() for _ in range(8)]
+    boxes = Mailbox()
+    server = Controller(boxes, hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        port = free_port()
+        running = start(
+            "lockbox",
+            PORT=str(port),
+            BASE_URL=f"http://127.0.0.1:{port}",
+            EMAIL_URL=f"smtp://127.0.0.1:{server.port}",
+            DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+            OUTBOX_LEASE_SECONDS="3",
+        )
+        wait_for(lambda: "Ready:" in running.log, within=40)
+        failures = _decide_while_killing(running, f"http://127.0.0.1:{port}", world, rows)
+        assert failures == []
+        wait_for(_all_delivered, within=90, why="every message leaves")
+        assert running.stop() < 20
+    finally:
+        server.stop()
+    _nothing_lost_nothing_doubled(world, rows, boxes)
+
+
+def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[AccessRequest]) -> list[Exception]:
+    failures: list[Exception] = []
+
+    def run(who: str, own: list[AccessRequest]) -> None:
+        try:
+            decide_until_done(base, who, world, own)
+        except Exception as failure:
+            failures.append(failure)
+
+    deciders = [threading.Thread(target=run, args=(who, rows[n::2])) for n, who in enumerate(("ada", "alan"))]
+    for thread in deciders:
+        thread.start()
+    chance = random.Random(20261125)
+    for _ in range(KILLS):
+        time.sleep(EVERY_SECONDS)
+        kill_somebody(running, chance)
+    for thread in deciders:
+        thread.join(timeout=120)
+        assert not thread.is_alive()
+    return failures
+
+
+def _all_delivered() -> bool:
+    waiting = OutboxMessage.objects.filter(state="waiting").exists()
+    connection.close()
+    return not waiting
+
+
+def _nothing_lost_nothing_doubled(world: Cast, rows: list[AccessRequest], boxes: Mailbox) -> None:
+    for row in rows:
+        row.refresh_from_db()
+        events = Counter(AuditEntry.objects.filter(correlation_id=row.pk).values_list("event", flat=True))
+        assert row.state == "OPEN"
+        assert events["access_request.approved_by_customer"] == 1
+        assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+        assert Grant.objects.filter(access_request=row).count() == 1
+    assert verify(world.contoso.pk).is_good
+    assert not OutboxMessage.objects.filter(state="parked").exists()
+    sent = OutboxMessage.objects.filter(lane="mail", rendered__isnull=False)
+    for message in sent:
+        copies = boxes.taken[message.recipient, message.rendered["message_id"]]
+        assert copies, f"{message} never arrived"
+        assert len(set(copies)) == 1, "a mail that is sent again is the very same mail"
+    assert len(boxes.taken) == sent.count(), "each mail has one Message-ID, whatever was killed"
+    opened = sent.filter(topic="notify.window_opened").values_list("about", "recipient")
+    assert len(opened) == len(set(opened)) == len(rows) * len(set(opened.values_list("recipient", flat=True)))

@@ -1,0 +1,9 @@
+"""The same for a web server that people of the cast sign in to."""
+
+from tests.tasks.process_settings import *  # noqa: F403
+from tests.tasks.process_settings import STORAGES  # type: ignore[attr-defined]  # from the site's settings
+
+# The cast's passwords are hashed in the tests' quick way.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# The manifest exists only after collectstatic.
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
