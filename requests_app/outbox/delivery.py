@@ -31,7 +31,7 @@ LEASE = timedelta(minutes=2)
 #: Claimed at once. Small, so that drains side by side share the work and a killed one holds up little.
 CHUNK = 50
 #: A drain puts back what it has not begun well before django-q2's time-out would kill it.
-LONGEST_SECONDS = 20.0
+LONGEST_SECONDS = 10.0
 #: All mail rests this long when its server can't be reached: trying each in turn would cost a time-out each.
 REST = timedelta(seconds=30)
 #: Waited after the first, second … failed attempt; the last goes on.
