@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -85,7 +85,10 @@ def _language(message: OutboxMessage) -> str:
 def _zone(message: OutboxMessage) -> ZoneInfo:
     """The person's own zone; an address that is nobody's is read where the tenant is."""
     wanted = message.person.time_zone if message.person else message.tenant.time_zone
-    return ZoneInfo(wanted if wanted in available_timezones() else "UTC")
+    try:
+        return ZoneInfo(wanted)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
 
 
 def _subject(raw: str) -> str:
