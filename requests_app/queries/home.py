@@ -52,6 +52,13 @@ def lately(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
     return inbox.whole(inbox.merged(streams, "submitted_at", descending=True, limit=limit))
 
 
+def under_way(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+    """What is asked of the customer's tenants and not yet answered, the oldest deadline first."""
+    rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
+    streams = [rows.filter(tenant=pk, state=state) for pk in sorted(actor.tenant_ids) for state in sorted(PENDING)]
+    return inbox.whole(inbox.merged(streams, "decide_by", descending=False, limit=limit))
+
+
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
     """The people who may say yes or no for each tenant, as the roles are now."""
     found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}

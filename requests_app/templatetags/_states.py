@@ -57,15 +57,13 @@ KIND_ICONS = {
 _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
     "read": {
         "mailbox": gettext_lazy("read messages"),
-        "folder": gettext_lazy("read documents"),
-        "site": gettext_lazy("read documents"),
+        "library": gettext_lazy("read documents"),
         "database": gettext_lazy("read records"),
         "": gettext_lazy("read content"),
     },
     "names": {
-        "mailbox": gettext_lazy("see which messages there are, and open none"),
-        "folder": gettext_lazy("see the names of documents, and open none"),
-        "site": gettext_lazy("see the names of documents, and open none"),
+        "mailbox": gettext_lazy("see senders, dates and subjects, and open none"),
+        "library": gettext_lazy("see the names of documents, and open none"),
         "database": gettext_lazy("see the names of records, and open none"),
         "": gettext_lazy("see names, and open nothing"),
     },

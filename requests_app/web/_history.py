@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import errors, lifecycle, operations, sentences
 from requests_app.actors import Side
@@ -47,7 +47,7 @@ def steps(row: AccessRequest, *, at: datetime) -> list[dict[str, Any]]:
         found.append(step)
         if step["status"] == "stopped":
             return found
-    return found + _window_steps(row, state)
+    return [*found, _window_step(grant_of(row), state)]
 
 
 def _stage_step(
@@ -66,15 +66,12 @@ def _stage_step(
     return {"label": _("%(side)s answers") % {"side": side}, "status": status}
 
 
-def _window_steps(row: AccessRequest, state: State) -> list[dict[str, Any]]:
-    grant = grant_of(row)
+def _window_step(grant: Grant | None, state: State) -> dict[str, Any]:
     if grant is None:
-        return [{"label": _("Window opens"), "status": "upcoming"}, {"label": _("Window closes"), "status": "upcoming"}]
-    opened = {"label": _("Window opened"), "status": "done", "at": grant.opens_at}
+        return {"label": _("Window opens"), "status": "upcoming"}
     if state == State.OPEN:
-        opened["status"] = "current"
-        return [opened, {"label": _("Closes by itself"), "status": "upcoming", "at": grant.closes_at}]
-    return [opened, {"label": how_closed(grant), "status": "done", "at": grant.ends_at}]
+        return {"label": _("Window is open"), "status": "current", "note": _("closes by itself")}
+    return {"label": how_closed(grant), "status": "done", "at": grant.ends_at}
 
 
 def how_closed(grant: Grant) -> str:
@@ -100,6 +97,19 @@ _LOOKS: dict[str, tuple[str, str]] = {
     Event.GRANT_REVOKED: ("sealed", "lock"),
     Event.GRANT_CLOSED: ("sealed", "lock"),
     Event.ACT_REFUSED: ("refused", "triangle-alert"),
+}
+
+
+#: What a person did, said after their name; an event that is missing here is said by its title.
+_DID: dict[str, Any] = {
+    Event.ACCESS_REQUEST_SUBMITTED: gettext_lazy("asked for this access"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: gettext_lazy("said yes for the provider"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: gettext_lazy("said yes for the customer"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: gettext_lazy("said no for the provider"),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: gettext_lazy("said no for the customer"),
+    Event.ACCESS_REQUEST_WITHDRAWN: gettext_lazy("withdrew it"),
+    Event.GRANT_RELEASED: gettext_lazy("gave the window back"),
+    Event.GRANT_REVOKED: gettext_lazy("closed the window early"),
 }
 
 
@@ -129,20 +139,17 @@ def _organisation(row: AccessRequest, side: str) -> str:
 
 
 def _words(entry: Entry) -> str:
-    """The event's own title; a refusal also says what was tried, and why it was refused."""
+    """What a person did, or the event's own title; a refusal also says what was tried, and why it was refused."""
     title = title_of(entry.row.event)
     if entry.row.event == Event.ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
         act = str(edge.label) if edge else _("an act")
-        return _("%(refused)s: %(act)s. %(why)s") % {
-            "refused": title,
-            "act": act,
-            "why": refusal_words(entry.detail.get("code", "")),
-        }
+        why = refusal_words(entry.detail.get("code", ""))
+        return _("tried “%(act)s” and was refused: %(why)s") % {"act": act, "why": why}
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
         return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
-    return title
+    return str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:

@@ -67,7 +67,10 @@ def _everybody(actor: Actor, at: datetime) -> dict[str, Any]:
 def _customer(actor: Actor, at: datetime) -> dict[str, Any]:
     tenants = menu.tenants(actor)
     who = queries.who_can_answer(tenants)
+    pending = lines(queries.under_way(actor, at=at, limit=WAITING), actor=actor, at=at)
     return {
+        # What waits for this very person stands above already.
+        "pending": [line for line in pending if not line.word],
         "is_customer": True,
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "tenants": [
