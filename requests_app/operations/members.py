@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
 from django.contrib.auth.password_validation import validate_password
@@ -198,7 +198,7 @@ def _tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, 
             tenant_id=tenant.pk,
             about=person.pk,
             audiences=(Audience.CUSTOMER,),
-            mark=f"{role}:{current.at.isoformat()}",
+            mark=uuid4().hex,
             extra={"role": role, "given": "yes" if given else "", "by": current.actor.name},
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -33,14 +34,13 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
         tenant.lockbox_on = on
         tenant.save(update_fields=["lockbox_on"])
         current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
-        mark = current.at.isoformat()
         current.tell(
             Note(
                 topic=Topic.LOCKBOX_SWITCHED,
                 tenant_id=tenant.pk,
                 about=tenant.pk,
                 audiences=(Audience.CUSTOMER,),
-                mark=mark,
+                mark=uuid4().hex,
                 extra={"on": "yes" if on else "", "by": current.actor.name},
             )
         )
