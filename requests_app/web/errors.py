@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 from requests_app.errors import DomainError, NotFound
 
-_TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 503: "503.html"}
+_TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html", 503: "503.html"}
 
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:

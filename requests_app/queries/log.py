@@ -1,0 +1,145 @@
+"""A tenant's log as its readers look at it: one page, what its entries are about, and all of it for an export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from audit_app import queries as audit
+from audit_app.models import AuditEntry, ChainHead
+from requests_app.actors import Actor
+from requests_app.models import AccessRequest, Person, Tenant, Ticket
+
+PAGE = 50
+#: A search by words or by a name has no index to walk. One page looks at this many entries and says how far it got.
+SPAN = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """`person` is part of a name, or a whole email address."""
+
+    wanted: audit.Filter = field(default_factory=audit.Filter)
+    person: str = ""
+
+    @property
+    def has_no_index(self) -> bool:
+        return bool(self.person or self.wanted.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Older than `before`, or newer than `after`, or, with neither, the newest."""
+
+    before: int | None = None
+    after: int | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """How long the log is, and when it was last written to."""
+
+    size: int
+    last_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """`newer` and `older` are the cursors `after` and `before`; `looked_to` is set where a search stopped early."""
+
+    entries: list[AuditEntry]
+    newer: int | None = None
+    older: int | None = None
+    looked_to: int | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """The references of what the entries of a page are about, by id; a ticket's is text, as in the entries."""
+
+    access_requests: dict[UUID, str]
+    tickets: dict[str, str]
+
+
+def head(tenant: Tenant) -> Head:
+    row = ChainHead.objects.filter(pk=tenant.pk).first()
+    return Head(row.size, row.last_at) if row else Head(0, None)
+
+
+def page(tenant: Tenant, search: Search, place: Place, *, size: int, limit: int = PAGE) -> Page:
+    """One page, newest first. `size` is the length of the log, from which a search without an index counts back."""
+    before = place.before
+    if place.after is not None:
+        found = _newer(tenant, search, size=size, after=place.after, limit=limit)
+        if found is not None:
+            return found
+    top = size if before is None else min(before, size)
+    floor = max(0, top - SPAN) if search.has_no_index else 0
+    rows = _matching(tenant, search).filter(seq__gte=floor, seq__lt=top)
+    entries = list(rows[: limit + 1])
+    more, entries = len(entries) > limit, entries[:limit]
+    older = entries[-1].seq if more else floor or None
+    newer = None if top == size else (entries[0].seq if entries else top - 1)
+    return Page(entries, newer, older, looked_to=floor if floor and not more else None)
+
+
+def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int) -> Page | None:
+    """The page before this one; None where that is the first, which is best shown full."""
+    ceiling = min(size, after + 1 + SPAN) if search.has_no_index else size
+    rows = _matching(tenant, search).filter(seq__gt=after, seq__lt=ceiling).order_by("seq")
+    entries = list(rows[: limit + 1])
+    if len(entries) <= limit:
+        if ceiling == size:
+            return None
+        entries.reverse()
+        return Page(entries, newer=ceiling - 1, older=entries[-1].seq if entries else after + 1)
+    entries = entries[:limit][::-1]
+    return Page(entries, newer=entries[0].seq, older=entries[-1].seq)
+
+
+def in_order(tenant: Tenant, search: Search, *, until: int) -> Iterator[AuditEntry]:
+    """What the search finds among the first `until` entries, oldest first, a batch at a time."""
+    rows, next_seq = _matching(tenant, search).filter(seq__lt=until).order_by("seq"), 0
+    while True:
+        batch = list(rows.filter(seq__gte=next_seq)[: audit.BATCH])
+        yield from batch
+        if len(batch) < audit.BATCH:
+            return
+        next_seq = batch[-1].seq + 1
+
+
+def about(entries: Iterable[AuditEntry], *, actor: Actor) -> About:
+    entries = list(entries)
+    requests = {entry.correlation_id for entry in entries if entry.correlation_id}
+    tickets = {key for entry in entries if entry.subject_type == "ticket" and (key := _uuid(entry.subject_id))}
+    found = Ticket.objects.visible_to(actor).filter(pk__in=tickets).values_list("pk", "reference")
+    return About(
+        dict(AccessRequest.objects.visible_to(actor).filter(pk__in=requests).values_list("pk", "reference")),
+        {str(pk): reference for pk, reference in found},
+    )
+
+
+def access_request_id(tenant: Tenant, reference: str) -> UUID | None:
+    return AccessRequest.objects.filter(tenant=tenant, reference=reference).values_list("pk", flat=True).first()
+
+
+def _matching(tenant: Tenant, search: Search) -> QuerySet[AuditEntry]:
+    rows = audit.matching(tenant.pk, search.wanted)
+    if "@" in search.person:
+        ids = Person.objects.get_queryset().filter(email=search.person.lower()).values_list("pk", flat=True)
+        return rows.filter(actor_id__in=list(ids))
+    if search.person:
+        rows = rows.filter(Q(actor_name__icontains=search.person))
+    return rows
+
+
+def _uuid(text: str) -> UUID | None:
+    """The id that a column holds; in a log that was tampered with it may be none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,118 @@
+"""A tenant as its own people see it: its Lockbox, who holds which role, and the addresses that only get mail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import NotFound
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Membership, NotificationAddress, Person, Service, Tenant
+
+#: More people are found by searching for them.
+SHOWN = 100
+#: A tenant never loses its last holder of one of these.
+GUARDED = (Role.APPROVER, Role.ADMINISTRATOR)
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """What a switch of Lockbox finds: waiting with the provider, waiting with the customer, open windows."""
+
+    with_provider: int
+    bound_for_customer: int
+    with_customer: int
+    open: int
+
+
+@dataclass(frozen=True)
+class People:
+    rows: list[Person]
+    has_more: bool
+
+
+def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
+    """The tenant for its own people and for staff.
+
+    An engineer can choose any tenant when a customer calls; how it is set up and what is in its log is not theirs.
+    """
+    if actor.side is Side.PROVIDER and not actor.is_staff:
+        raise NotFound
+    return cast(Tenant, Tenant.objects.visible_to(actor).select_related("plan").find(tenant_id))
+
+
+def services(actor: Actor) -> list[Service]:
+    return list(Service.objects.visible_to(actor).order_by("name"))
+
+
+def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
+    """Count what is not over, in one query; what has run out counts as over though no sweep has written it down."""
+    waiting = Q(decide_by__gt=at)
+    provider = Q(state=State.PENDING_PROVIDER) & waiting
+    rows = AccessRequest.objects.filter(
+        tenant=tenant, state__in=[State.PENDING_PROVIDER, State.PENDING_CUSTOMER, State.OPEN]
+    )
+    found = rows.aggregate(
+        with_provider=Count("pk", filter=provider),
+        bound_for_customer=Count("pk", filter=provider & Q(needs_customer_approval=True)),
+        with_customer=Count("pk", filter=Q(state=State.PENDING_CUSTOMER) & waiting),
+        open=Count("pk", filter=Q(state=State.OPEN, grant__closes_at__gt=at)),
+    )
+    return UnderWay(**found)
+
+
+def approvers(tenant: Tenant) -> QuerySet[Person]:
+    """Who can answer an access request."""
+    return Person.objects.get_queryset().approvers_of(tenant.pk).order_by("name")
+
+
+# --- People --------------------------------------------------------------------------------------------------
+
+
+def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
+    """Everybody who holds a role here, by name, each with `held`, their memberships; some are switched off."""
+    rows = _people(tenant)
+    if words:
+        rows = rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
+    found = list(rows.order_by("name", "pk")[: limit + 1])
+    return People(found[:limit], len(found) > limit)
+
+
+def person(tenant: Tenant, person_id: UUID) -> Person:
+    """One of the tenant's people; anybody else is absent."""
+    found = _people(tenant).filter(pk=person_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def last_in(tenant: Tenant) -> dict[str, UUID]:
+    """The roles that only one active person holds, of those that a tenant must never be without."""
+    held = tenant.memberships.filter(role__in=GUARDED, person__is_active=True).values_list("role", "person_id")
+    holders: dict[str, list[UUID]] = {}
+    for role, person_id in held:
+        holders.setdefault(role, []).append(person_id)
+    return {role: people[0] for role, people in holders.items() if len(people) == 1}
+
+
+def _people(tenant: Tenant) -> QuerySet[Person]:
+    held = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
+    rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
+    return rows.prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
+
+
+# --- Addresses -----------------------------------------------------------------------------------------------
+
+
+def addresses(tenant: Tenant) -> list[NotificationAddress]:
+    return list(tenant.notification_addresses.order_by("email"))
+
+
+def address(tenant: Tenant, address_id: object) -> NotificationAddress:
+    """One of this tenant's addresses; one of another tenant is absent, though the same person may manage both."""
+    return cast(NotificationAddress, NotificationAddress.objects.filter(tenant=tenant).find(address_id))

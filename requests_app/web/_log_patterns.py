@@ -1,0 +1,155 @@
+"""The sentence of every event of the log. {who} is whoever acted; the other names are made by _log_words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.events import Event
+from requests_app.lifecycle import State
+
+Said = dict[str, Any]
+
+#: For an event of a newer version, and for an entry whose bytes cannot be read.
+BY_NAME = _("{who}: {title}")
+
+PATTERNS: dict[str, Promise] = {
+    Event.ACCESS_REQUEST_SUBMITTED: _("{who} asked to {ask} for {length}"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: _("{who} approved {request} for {provider}; {tenant} is asked next"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: _("{who} denied {request} for {provider}"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: _(
+        "{who} approved {request} for {tenant}; the window is open until {until}"
+    ),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: _("{who} denied {request} for {tenant}"),
+    Event.ACCESS_REQUEST_WITHDRAWN: _("{who} withdrew {request}"),
+    Event.ACCESS_REQUEST_EXPIRED: _("Nobody answered {request} in time; it expired"),
+    Event.GRANT_RELEASED: _("{who} gave the window of {request} back early"),
+    Event.GRANT_REVOKED: _("{who} closed the window of {request} early"),
+    Event.GRANT_CLOSED: _("The window of {request} closed by itself"),
+    Event.CONTENT_LIST_ASKED: _("{who} asked for the names in {resource_name}"),
+    Event.CONTENT_LISTED: _("{who} was shown {names} in {resource_name}"),
+    Event.CONTENT_OPENED: _("{who} opened {item} in {resource_name}"),
+    Event.CONTENT_FAILED: _("{who} tried to look at {item} in {resource_name}; it could not be read"),
+    Event.CONTENT_CUT: _("{who} was reading {item} in {resource_name}; it was cut off when the window closed"),
+    Event.TICKET_OPENED: _("{who} opened the ticket {ticket}: {ticket_title}"),
+    Event.TICKET_ASSIGNED: _("{who} gave the ticket {ticket} to {assignee}"),
+    Event.TICKET_ANSWER_ASKED: _("{who} asked the customer something on the ticket {ticket}"),
+    Event.TICKET_ANSWERED: _("{who} answered on the ticket {ticket}"),
+    Event.TICKET_COMMENTED: _("{who} wrote on the ticket {ticket}"),
+    Event.TICKET_NOTE_ADDED: _("{who} wrote a note on the ticket {ticket} that only {provider} reads"),
+    Event.TICKET_RESOLVED: _("{who} resolved the ticket {ticket}"),
+    Event.TICKET_CLOSED: _("{who} closed the ticket {ticket}"),
+    Event.TICKET_REOPENED: _("{who} reopened the ticket {ticket}"),
+    Event.TENANT_CREATED: _("{who} set up {name} on the plan {plan}"),
+    Event.TENANT_CHANGED: _("{who} changed the tenant: {changes}"),
+    Event.PLAN_CHANGED: _("{who} changed a plan: {changes}"),
+    Event.SERVICE_CHANGED: _("{who} changed a service: {changes}"),
+    Event.LOCKBOX_SWITCHED_ON: _("{who} switched Lockbox on"),
+    Event.LOCKBOX_SWITCHED_OFF: _("{who} switched Lockbox off"),
+    Event.ROLE_GIVEN: _("{who} gave {name} the role “{role}”"),
+    Event.ROLE_TAKEN: _("{who} took the role “{role}” from {name}"),
+    Event.PERSON_CREATED: _("{who} added an account for {name} ({email})"),
+    Event.PERSON_CHANGED: _("{who} changed the account of {name}"),
+    Event.PERSON_SWITCHED_OFF: _("{who} switched off the account of {name}"),
+    Event.PERSON_SWITCHED_ON: _("{who} switched on the account of {name}"),
+    Event.ADDRESS_ADDED: _("{who} added {email} to the addresses that only get mail"),
+    Event.ADDRESS_REMOVED: _("{who} removed {email} from the addresses that only get mail"),
+    Event.RESOURCE_ADDED: _("{who} added the resource {resource_set}"),
+    Event.RESOURCE_CHANGED: _("{who} changed a resource: {changes}"),
+    Event.MAIL_PARKED: _("A mail to {to} could not be delivered and was given up"),
+    Event.MAIL_RESENT: _("{who} had a mail to {to} sent again"),
+    Event.LOG_EXPORTED: _("{who} exported the log as {format}"),
+    Event.ACT_REFUSED: _("{who} tried to {act} and was refused: {why}"),
+}
+
+
+def _has(name: str, value: object = None) -> Callable[[Said, Said], bool]:
+    """Whether the detail has something under this name, or exactly this value."""
+    return lambda detail, actor: bool(detail.get(name)) if value is None else detail.get(name) == value
+
+
+#: Kinds of an event that have a sentence of their own, by (detail, actor); the first that applies counts.
+VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = {
+    Event.ACCESS_REQUEST_SUBMITTED: (
+        (_has("reason", "legal_demand"), _("{who} asked to {ask} for {length}, because {authority} demands it")),
+    ),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: (
+        (
+            _has("state", State.OPEN.value),
+            _("{who} approved {request} for {provider}; the window is open until {until}"),
+        ),
+    ),
+    Event.ACCESS_REQUEST_WITHDRAWN: ((_has("cause"), _("{request} was withdrawn, because {cause}")),),
+    Event.GRANT_REVOKED: ((_has("cause"), _("The window of {request} was closed, because {cause}")),),
+    Event.CONTENT_OPENED: ((_has("part"), _("{who} opened an attachment of {item} in {resource_name}")),),
+    Event.CONTENT_FAILED: ((_has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
+    Event.TICKET_OPENED: (
+        (_has("on_behalf_of"), _("{who} recorded the ticket {ticket} for {on_behalf_of}: {ticket_title}")),
+    ),
+    Event.TICKET_ASSIGNED: (
+        (
+            lambda detail, actor: detail.get("assignee_id") is not None and detail["assignee_id"] == actor.get("id"),
+            _("{who} took the ticket {ticket}"),
+        ),
+    ),
+    Event.TENANT_CHANGED: ((_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),),
+}
+
+#: What ended access as a consequence, by the cause that the entry names.
+CAUSES: dict[str, Promise] = {
+    "ticket-closed": _("{by} closed the ticket"),
+    "ticket-resolved": _("{by} resolved the ticket"),
+    "person-switched-off": _("{by} switched off the engineer’s account"),
+    "role-taken": _("{by} took the engineer out of the queue"),
+}
+
+#: What was tried and refused: "… tried to …".
+ACTS: dict[str, Promise] = {
+    "submit": _("ask for access"),
+    "approve_as_provider": _("approve an access request for the provider"),
+    "deny_as_provider": _("deny an access request for the provider"),
+    "approve_as_customer": _("approve an access request for the customer"),
+    "deny_as_customer": _("deny an access request for the customer"),
+    "withdraw": _("withdraw an access request"),
+    "release": _("give a window back"),
+    "revoke": _("close a window"),
+    "list_items": _("see the names in a resource"),
+    "open_item": _("open an item"),
+    "open_ticket": _("open a ticket"),
+    "assign_ticket": _("take or give a ticket"),
+    "ask_customer": _("ask the customer something"),
+    "answer_ticket": _("answer on a ticket"),
+    "resolve_ticket": _("resolve a ticket"),
+    "close_ticket": _("close a ticket"),
+    "reopen_ticket": _("reopen a ticket"),
+    "comment": _("write on a ticket"),
+    "add_member": _("add a member"),
+    "add_person": _("add an account"),
+    "give_role": _("give a role"),
+    "take_role": _("take a role away"),
+    "give_queue_role": _("put somebody into a queue"),
+    "take_queue_role": _("take somebody out of a queue"),
+    "switch_off_person": _("switch an account off"),
+    "switch_on_person": _("switch an account on"),
+    "switch_lockbox": _("switch Lockbox on or off"),
+    "set_window_cap": _("set the longest window"),
+    "add_address": _("add a notification address"),
+    "remove_address": _("remove a notification address"),
+    "create_tenant": _("set up a tenant"),
+    "change_tenant": _("change the tenant"),
+    "save_plan": _("change a plan"),
+    "save_service": _("change a service"),
+    "save_resource": _("change a resource"),
+    "export_log": _("export the log"),
+    "resend_mail": _("send a mail again"),
+}
+
+
+def pattern_for(event: str, detail: Said, actor: Said) -> Promise:
+    """The sentence for the event, or for the kind of it that the detail shows."""
+    if not actor or event not in PATTERNS:
+        return BY_NAME
+    return next((words for applies, words in VARIANTS.get(event, ()) if applies(detail, actor)), PATTERNS[event])

@@ -1,0 +1,267 @@
+"""The log in plain words: one sentence an entry, made from the hashed bytes and not from the columns beside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import get_template
+from django.utils.functional import Promise
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+from audit_app.verify import Flaw
+from requests_app import sentences
+from requests_app.actors import Role, Side
+from requests_app.events import title_of
+from requests_app.models import Resource, Tenant
+from requests_app.queries.log import About
+from requests_app.templatetags import _text, _times
+from requests_app.web._history import refusal_words
+from requests_app.web._log_patterns import ACTS, CAUSES, pattern_for
+from requests_app.web.context import ROLE_WORDS
+
+DOORS: dict[str, Promise] = {
+    "pages": gettext_lazy("Pages"),
+    "api": gettext_lazy("API"),
+    "admin": gettext_lazy("Administration"),
+    "command": gettext_lazy("Command"),
+    "task": gettext_lazy("By itself"),
+}
+#: What verification finds (audit_app.verify), by the beginning of its words.
+_FLAWS: tuple[tuple[str, Promise], ...] = (
+    ("missing", gettext_lazy("An entry is missing here.")),
+    ("the hash", gettext_lazy("Its hash does not belong to its bytes.")),
+    ("the bytes are no JSON", gettext_lazy("Its bytes are no JSON.")),
+    ("the bytes are not canonical", gettext_lazy("Its bytes are not canonical JSON.")),
+    ("the column", gettext_lazy("What is stored beside it says something else than its bytes.")),
+    ("it is older", gettext_lazy("It is older than the entry before it.")),
+    ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One entry as the page shows it."""
+
+    row: AuditEntry
+    sentence: SafeString
+    comment: str
+    door: str
+    email: str
+    record: str
+    leaf: str
+    is_intact: bool
+    request_reference: str
+    ticket_reference: str
+
+
+def told(entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, at: dt.datetime) -> list[Told]:
+    return [_told(entry, tenant, about, at) for entry in entries]
+
+
+def flaw_words(flaw: Flaw) -> str:
+    """Why an entry is not as it was written, translated; words that are new to this page stand for themselves."""
+    return next((str(words) for beginning, words in _FLAWS if flaw.why.startswith(beginning)), flaw.why)
+
+
+def _told(entry: AuditEntry, tenant: Tenant, about: About, at: dt.datetime) -> Told:
+    raw = bytes(entry.canonical)
+    said = _read(raw)
+    actor, detail = _dict(said, "actor"), _dict(said, "detail")
+    ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
+    request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
+    words = _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
+    return Told(
+        row=entry,
+        sentence=words.sentence(),
+        comment=_str(detail, "comment"),
+        door=str(DOORS.get(entry.door, entry.door)),
+        email=_str(actor, "email"),
+        record=json.dumps(said, indent=2, ensure_ascii=False) if said else raw.decode(errors="backslashreplace"),
+        leaf=bytes(entry.leaf_hash).hex(),
+        is_intact=canonical.leaf_hash(raw) == bytes(entry.leaf_hash),
+        request_reference=request,
+        ticket_reference=ticket,
+    )
+
+
+class _Words:
+    """The words of one entry. A placeholder is a property here, or else the text of that name in the detail."""
+
+    def __init__(
+        self,
+        entry: AuditEntry,
+        actor: dict[str, Any],
+        detail: dict[str, Any],
+        *,
+        tenant: Tenant,
+        request: str,
+        ticket: str,
+        at: dt.datetime,
+    ) -> None:
+        self.entry, self.actor, self.detail, self._tenant, self.at = entry, actor, detail, tenant, at
+        self._request, self._ticket = request, ticket
+
+    def sentence(self) -> SafeString:
+        """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
+        pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
+        names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
+        return format_html(pattern, **{name: self._value(name) for name in names})
+
+    def _value(self, name: str) -> object:
+        return getattr(self, name) if isinstance(vars(type(self)).get(name), property) else self._plain(name)
+
+    def _plain(self, name: str) -> SafeString:
+        return _text.visible_single(_str(self.detail, name))
+
+    # --- Who and what -------------------------------------------------------------------------------------
+
+    @property
+    def who(self) -> SafeString:
+        if self.actor.get("kind") != "person":
+            return mark_safe(_("The system"))  # noqa: S308  a translation
+        name = _str(self.actor, "name") or self.entry.actor_name
+        side = self.actor.get("side")
+        values = {
+            "name": name,
+            "organisation": self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME,
+            "is_mixed": _text.is_mixed_script(name),
+            "has_hidden": _text.has_hidden_characters(name),
+        }
+        return mark_safe(get_template("components/_person.html").render(values).strip())  # noqa: S308  a rendered template
+
+    @property
+    def title(self) -> str:
+        return title_of(self.entry.event)
+
+    @property
+    def provider(self) -> SafeString:
+        return _text.visible_single(settings.PROVIDER_NAME)
+
+    @property
+    def tenant(self) -> SafeString:
+        return _text.visible_single(self._tenant.name)
+
+    @property
+    def request(self) -> SafeString:
+        return _reference(self._request or _str(self.detail, "reference")) or escape(_("an access request"))
+
+    @property
+    def ticket(self) -> SafeString:
+        return _reference(self._ticket or _str(self.detail, "reference"))
+
+    @property
+    def ticket_title(self) -> SafeString:
+        return self._plain("title")
+
+    # --- From the detail ----------------------------------------------------------------------------------
+
+    @property
+    def ask(self) -> SafeString:
+        found = self.detail.get("resources")
+        resources = [
+            Resource(kind=one["kind"], name=str(one.get("name", "")))
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict) and one.get("kind") in Resource.Kind.values
+        ]
+        return _text.visible_single(sentences.reading(_str(self.detail, "level"), resources))
+
+    @property
+    def length(self) -> str:
+        return _duration(self.detail.get("window_for", self.detail.get("window_cap")))
+
+    @property
+    def before(self) -> str:
+        return _duration(self.detail.get("window_cap_before"))
+
+    @property
+    def until(self) -> str:
+        try:
+            return _times.when_words(dt.datetime.fromisoformat(_str(self.detail, "closes_at")), self.at)
+        except ValueError:
+            return ""
+
+    @property
+    def names(self) -> str:
+        found = self.detail.get("items")
+        n = len(found) if isinstance(found, list) else 0
+        return ngettext("%(n)d name", "%(n)d names", n) % {"n": n}
+
+    @property
+    def item(self) -> SafeString:
+        return _text.visible_single(_str(self.detail, "reference") or _str(self.detail, "item"))
+
+    @property
+    def role(self) -> str:
+        role = _str(self.detail, "role")
+        return str(ROLE_WORDS[Role(role)]) if role in ROLE_WORDS else role
+
+    @property
+    def resource_set(self) -> SafeString:
+        return _text.visible_single(_str(_dict(self.detail, "set"), "name"))
+
+    @property
+    def changes(self) -> SafeString:
+        """What was set, and what it was before."""
+        now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
+        parts = [
+            _("%(field)s is “%(now)s”, was “%(was)s”") % {"field": key, "now": value, "was": was.get(key, "")}
+            for key, value in now.items()
+        ]
+        return _text.visible_single("; ".join(parts))
+
+    @property
+    def cause(self) -> SafeString:
+        words = CAUSES.get(_str(self.detail, "cause"))
+        return format_html(str(words), by=self._plain("by")) if words else self._plain("cause")
+
+    @property
+    def act(self) -> str:
+        action = _str(self.detail, "action")
+        return str(ACTS.get(action, action))
+
+    @property
+    def why(self) -> str:
+        return refusal_words(_str(self.detail, "code"))
+
+    @property
+    def format(self) -> str:
+        return {"csv": _("CSV"), "jsonl": _("JSON Lines")}.get(_str(self.detail, "format"), "")
+
+
+def _reference(text: str) -> SafeString:
+    """A reference in one piece: broken at its hyphen it is hard to find and to type."""
+    return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    """The record; empty where the bytes are none, so that a log that was tampered with can still be looked at."""
+    try:
+        said = json.loads(raw)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _dict(said: dict[str, Any], name: str) -> dict[str, Any]:
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _str(said: dict[str, Any], name: str) -> str:
+    found = said.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _duration(seconds: object) -> str:
+    return _times.duration_words(seconds) if isinstance(seconds, int) else ""

@@ -1,0 +1,130 @@
+"""The forms by which a tenant's administrator sets it up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.password_validation import MinimumLengthValidator, get_default_password_validators
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app import limits
+from requests_app.models import Membership, Tenant
+from requests_app.templatetags._times import duration_words
+from requests_app.web.forms.strict import StrictForm
+
+#: Longer than any window may be, so that every length that is configured is offered.
+_DAY = 24 * 60 * 60
+ROLE_HELP = {
+    Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
+    Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
+    Membership.Role.AUDITOR: gettext_lazy("reads everything and the log, decides nothing"),
+    Membership.Role.ADMINISTRATOR: gettext_lazy("switches Lockbox, manages people and addresses, reads the log"),
+}
+
+
+class _FirstPassword(forms.PasswordInput):
+    """Shown while it is typed, because it is handed to somebody else; never sent back to the page."""
+
+    input_type = "text"
+
+
+class CapForm(StrictForm):
+    window_cap = forms.TypedChoiceField(
+        label=gettext_lazy("The longest window"),
+        help_text=gettext_lazy(
+            "No window is longer than this, whatever was asked for. It counts for windows that open from now on."
+        ),
+        coerce=int,
+        error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"window_cap": tenant.window_cap})
+        super().__init__(*args, **kwargs)
+        lengths = sorted({*limits.window_choices(_DAY), tenant.window_cap})
+        self.fields["window_cap"].choices = [(seconds, duration_words(seconds)) for seconds in lengths]  # type: ignore[attr-defined]  # a ChoiceField
+
+
+class MemberForm(StrictForm):
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=120, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    email = forms.EmailField(
+        label=gettext_lazy("Email address"),
+        help_text=gettext_lazy("With this the person signs in. It cannot be changed here later."),
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(
+        label=gettext_lazy("First role"),
+        help_text=gettext_lazy("You can give more roles afterwards."),
+        widget=forms.RadioSelect,
+    )
+    password = forms.CharField(
+        label=gettext_lazy("First password"),
+        max_length=128,
+        strip=False,
+        widget=_FirstPassword(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "class": "mono"}
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = role_choices(Membership.Role.values)  # type: ignore[attr-defined]  # a ChoiceField
+        self.fields["password"].help_text = _(
+            "At least %(n)d characters, not only digits, nothing common, nothing like the name or the address. "
+            "Hand it over yourself, and ask the person to change it after the first sign-in."
+        ) % {"n": _shortest_password()}
+
+
+class AddressForm(StrictForm):
+    email = forms.EmailField(
+        label=gettext_lazy("Email address"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+    )
+    label = forms.CharField(
+        label=gettext_lazy("What it is"),
+        help_text=gettext_lazy("For example: security team, or on-call mailbox."),
+        max_length=80,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class RemovalForm(StrictForm):
+    """The button beside an address."""
+
+    remove = forms.UUIDField()
+
+
+class RoleForm(StrictForm):
+    """The buttons on the page of one person: an act, and the role that it is about."""
+
+    act = forms.ChoiceField(choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on")])
+    role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if bool(values.get("role")) != (values.get("act") in ("give", "take")):
+            self.add_error("role", _("Name a role to give or to take, and none for anything else."))
+        return values
+
+
+class PeopleFilter(StrictForm):
+    q = forms.CharField(
+        label=gettext_lazy("Name or email address"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+
+
+def _shortest_password() -> int:
+    rules = [rule for rule in get_default_password_validators() if isinstance(rule, MinimumLengthValidator)]
+    return max(rule.min_length for rule in rules)
+
+
+def role_choices(roles: list[str]) -> list[tuple[str, str]]:
+    """Roles with what each may do, so that nobody gives one by its name alone."""
+    return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[Membership.Role(role)]}") for role in roles]

@@ -1,0 +1,169 @@
+"""A tenant's log: look through it, have it checked, take it along."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+from django.utils import dateparse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from audit_app import export
+from audit_app.models import AuditEntry
+from audit_app.verify import Verdict, verify
+from requests_app import operations, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import Malformed
+from requests_app.events import title_of
+from requests_app.models import Tenant
+from requests_app.queries import log as queries
+from requests_app.queries import tenant as tenants
+from requests_app.web._log_words import flaw_words, told
+from requests_app.web.context import instant
+from requests_app.web.forms.log import LogFilter, LogPlace
+from requests_app.web.forms.strict import require_nothing
+from requests_app.web.middleware import actor_in
+
+READERS = operations.LOG_READERS | {Role.STAFF}
+#: A longer log is not checked while somebody waits for the page.
+VERIFY_MAX = 20_000
+
+_Lines = Callable[[Iterable[AuditEntry]], Iterator[str]]
+_KINDS: dict[str, tuple[str, _Lines]] = {
+    "csv": ("text/csv; charset=utf-8", export.csv_lines),
+    "jsonl": ("application/jsonl; charset=utf-8", export.json_lines),
+}
+
+
+@login_required
+@require_safe
+@never_cache
+def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """One page of the log. A filter that is not known or not of its form is refused in words, with 400."""
+    actor = actor_in(request)
+    row = _read_by(actor, tenant)
+    form = LogPlace(request.GET, tenant=row)
+    form.require_known()
+    if not form.is_valid():
+        return render(request, "log/log.html", _page(request, row, form), status=Malformed.status)
+    return render(request, "log/log.html", _page(request, row, form, actor=actor))
+
+
+@login_required
+@require_POST
+def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """Recompute the whole log and keep what came of it for this session."""
+    row = _read_by(actor_in(request), tenant)
+    require_nothing(request.POST)
+    if queries.head(row).size <= VERIFY_MAX:
+        verdict = verify(row.pk)
+        request.session[_kept_as(row)] = {"at": instant(request).isoformat(), **_kept(verdict)}
+    return redirect("web:log", row.pk)
+
+
+@login_required
+@require_POST
+def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
+    """The entries that the filters let through, oldest first; that they leave the house is itself an entry."""
+    actor = actor_in(request)
+    form = LogFilter(request.POST, tenant=tenants.tenant(tenant, actor=actor))
+    form.require_known()
+    form.require_valid()
+    row = operations.export_log(tenant, actor=actor, kind=kind, filters=form.as_asked())
+    search = form.search()
+    # With its end fixed: a log that grows faster than it is read would never come to one.
+    entries = queries.in_order(row, search, until=queries.head(row).size) if search else iter(())
+    content_type, lines = _KINDS[kind]
+    response = StreamingHttpResponse(lines(entries), content_type=content_type)
+    at = instant(request).astimezone(dt.UTC)
+    name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{kind}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _read_by(actor: Actor, tenant_id: UUID) -> Tenant:
+    """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
+    row = tenants.tenant(tenant_id, actor=actor)
+    policy.require_role(actor, READERS, tenant_id=row.pk)
+    return row
+
+
+def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor | None = None) -> dict[str, Any]:
+    """What the page shows; without an actor, as after a filter that was refused, no entries."""
+    at, head = instant(request), queries.head(tenant)
+    asked = form.as_asked() if form.is_valid() else {}
+    context = {
+        "now": at,
+        "tenant": tenant,
+        "form": form,
+        "asked": asked,
+        "shown": _in_words(form, asked),
+        "head": head,
+        "last_seq": head.size - 1,
+        "verified": _verified(request, tenant, head),
+        "may_verify": 0 < head.size <= VERIFY_MAX,
+        "verify_max": VERIFY_MAX,
+    }
+    if actor is None:
+        return context
+    search = form.search()
+    found = queries.page(tenant, search, form.place(), size=head.size) if search else queries.Page([])
+    about = queries.about(found.entries, actor=actor)
+    return context | {
+        "entries": told(found.entries, tenant=tenant, about=about, at=at),
+        "opened": form.cleaned_data["entry"],
+        "found": found,
+        "newer_url": _url(asked, "after", found.newer),
+        "older_url": _url(asked, "before", found.older),
+    }
+
+
+def _in_words(form: LogFilter, asked: dict[str, str]) -> list[tuple[Any, str]]:
+    """The filters that are set, for people and for paper."""
+    return [(form.fields[name].label, title_of(value) if name == "event" else value) for name, value in asked.items()]
+
+
+def _url(asked: dict[str, str], name: str, cursor: int | None) -> str:
+    return "" if cursor is None else "?" + urlencode({**asked, name: cursor})
+
+
+# --- What a check found, for as long as the session lasts --------------------------------------------------
+
+
+def _kept_as(tenant: Tenant) -> str:
+    return f"log_verified_{tenant.pk}"
+
+
+def _kept(verdict: Verdict) -> dict[str, Any]:
+    flaw = verdict.flaw
+    return {"size": verdict.size, "seq": flaw.seq if flaw else None, "why": flaw_words(flaw) if flaw else ""}
+
+
+def _verified(request: HttpRequest, tenant: Tenant, head: queries.Head) -> dict[str, Any] | None:
+    kept = request.session.get(_kept_as(tenant))
+    if kept is None:
+        return None
+    return {**kept, "at": dateparse.parse_datetime(kept["at"]), "since": head.size - kept["size"]}
+
+
+class _Kind(StringConverter):
+    regex = "|".join(_KINDS)
+
+
+register_converter(_Kind, "log_kind")
+
+urlpatterns = [
+    path("log/<uuid:tenant>/", log, name="log"),
+    path("log/<uuid:tenant>/verify/", log_verify, name="log_verify"),
+    path("log/<uuid:tenant>/export/<log_kind:kind>/", log_export, name="log_export"),
+]
