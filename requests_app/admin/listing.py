@@ -72,7 +72,9 @@ def _kept(changes: ChangeList) -> list[tuple[str, str]]:
 def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
     """Say "51 to 100 of more than 10,000", and the addresses of the pages beside this one."""
     paginator: Any = changes.paginator
-    first = (changes.page_num - 1) * changes.list_per_page + 1
+    # A single page is shown whatever page was asked for.
+    number = changes.page_num if changes.multi_page else 1
+    first = (number - 1) * changes.list_per_page + 1
     values = {"first": first, "last": first + here - 1, "n": paginator.count}
     if not here:
         words = ""
@@ -82,10 +84,8 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
         words = ngettext("%(n)d row", "%(first)d to %(last)d of %(n)d", paginator.count) % values
     return {
         "words": words,
-        "newer_url": changes.get_query_string({PAGE_VAR: changes.page_num - 1}) if changes.page_num > 1 else "",
-        "older_url": changes.get_query_string({PAGE_VAR: changes.page_num + 1})
-        if changes.page_num < paginator.num_pages
-        else "",
+        "newer_url": changes.get_query_string({PAGE_VAR: number - 1}) if number > 1 else "",
+        "older_url": changes.get_query_string({PAGE_VAR: number + 1}) if number < paginator.num_pages else "",
     }
 
 

@@ -14,7 +14,7 @@ from django_q.models import OrmQ, Schedule, Task
 from requests_app import bell, clock, operations, schedules
 from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt
 from requests_app.outbox.topics import MAIL
-from tests.cast import Cast
+from tests.cast import PASSWORD, Cast
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 #: What happened, and what is being told: nobody changes it, whatever their rights.
@@ -99,6 +99,25 @@ def add_task(number: int, *, success: bool) -> Task:
     )
 
 
+def add_tenant(cast: Cast, number: int) -> None:
+    """A tenant with one person in it and one resource."""
+    stella = cast.as_("stella")
+    plan = cast.contoso.plan_id
+    tenant = operations.create_tenant(name=f"Tenant {number}", slug=f"tenant-{number}", plan_id=plan, actor=stella)
+    person = operations.add_person(
+        actor=stella, email=f"p{number}@tenant.example", name=f"Person {number}", side="customer", password=PASSWORD
+    )
+    operations.give_role(tenant.pk, person.pk, role="member", actor=stella)
+    operations.save_resource(
+        actor=stella,
+        tenant_id=tenant.pk,
+        service_id=cast.exchange.pk,
+        kind="mailbox",
+        name=f"box{number}",
+        locator=f"t{number}/mail",
+    )
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """So many rows more in every table that grows."""
     for number in range(rounds):
@@ -119,6 +138,7 @@ def populate(cast: Cast, rounds: int) -> None:
             actor=cast.as_("stella"), key=f"service-{base}", name=f"Service {base}", connector="folder"
         )
         operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
+        add_tenant(cast, base)
 
 
 @pytest.fixture

@@ -1,0 +1,395 @@
+"""What staff may do: through the operations, with its entry, and with the refusal's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Membership,
+    OutboxMessage,
+    Person,
+    Plan,
+    QueueAssignment,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+    TicketComment,
+)
+from requests_app.operations._change import PROVIDER_LOG
+from tests.admin.conftest import act_address, add_mail, address
+from tests.cast import PASSWORD, Cast
+
+pytestmark = pytest.mark.django_db
+NEW_PASSWORD = "a quite long first password 7"
+
+
+def newest() -> tuple[Any, str, str, str]:
+    """Of the newest entry: log, event, door and who."""
+    entry = AuditEntry.objects.order_by("-id").first()
+    assert entry is not None
+    return entry.tenant_id, entry.event, entry.door, entry.actor_name
+
+
+def by_stella(tenant_id: Any, event: str) -> tuple[Any, str, str, str]:
+    return tenant_id, event, "admin", "Stella Test"
+
+
+def said(answer: Any) -> list[str]:
+    return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def choose(client: Client, model: Any, act: str, *rows: Any) -> Any:
+    """Press a list's button with these rows chosen."""
+    body = {"action": act, "_selected_action": [str(row.pk) for row in rows], "index": "0"}
+    return client.post(address(model), body)
+
+
+def add(client: Client, model: Any, **body: Any) -> Any:
+    answer = client.post(address(model, "add"), body)
+    assert answer.status_code == 302, answer.context["form"].errors
+    return answer
+
+
+# --- Each act, and its entry -----------------------------------------------------------------------------------
+
+
+def test_a_plan_is_added_and_changed(cast: Cast, staff: Client) -> None:
+    add(staff, Plan, name="Business", includes_lockbox="on")
+    plan = Plan.objects.get(name="Business")
+    assert plan.includes_lockbox
+    assert newest() == by_stella(PROVIDER_LOG, "plan.changed")
+    answer = staff.post(act_address(plan, "change"), {"name": "Business"})
+    plan.refresh_from_db()
+    assert not plan.includes_lockbox
+    assert answer.headers["Location"] == address(Plan, "change", plan.pk)
+
+
+def test_a_tenant_is_added_and_changed(cast: Cast, staff: Client) -> None:
+    plan = Plan.objects.get(name="E5")
+    add(staff, Tenant, name="Tailspin", slug="tailspin", plan=str(plan.pk), time_zone="Europe/Berlin")
+    tenant = Tenant.objects.get(slug="tailspin")
+    assert (tenant.lockbox_on, tenant.window_cap) == (False, 14400)
+    assert newest() == by_stella(tenant.pk, "tenant.created")
+    body = {"name": "Tailspin Toys", "slug": "tailspin", "plan": str(plan.pk), "time_zone": "UTC"}
+    staff.post(act_address(tenant, "change"), body)
+    tenant.refresh_from_db()
+    assert tenant.name == "Tailspin Toys"
+    assert newest() == by_stella(tenant.pk, "tenant.changed")
+
+
+def test_a_service_and_a_resource_are_added_and_changed(cast: Cast, staff: Client) -> None:
+    add(staff, Service, key="teams", name="Teams", connector="folder", is_covered="on")
+    service = Service.objects.get(key="teams")
+    assert newest() == by_stella(PROVIDER_LOG, "service.changed")
+    staff.post(act_address(service, "change"), {"key": "teams", "name": "Teams", "connector": "folder"})
+    service.refresh_from_db()
+    assert not service.is_covered
+
+    body = {"kind": "library", "name": "Plans", "locator": "contoso/docs/plans"}
+    add(staff, Resource, tenant="contoso", service=str(service.pk), **body)
+    resource = Resource.objects.get(name="Plans")
+    assert newest() == by_stella(cast.contoso.pk, "resource.added")
+    staff.post(act_address(resource, "change"), {"name": "Old plans"})
+    resource.refresh_from_db()
+    assert (resource.name, resource.is_active, resource.locator) == ("Old plans", False, "contoso/docs/plans")
+
+
+def test_a_person_is_added_and_can_sign_in(cast: Cast, staff: Client) -> None:
+    body = {"email": "New@Provider.example", "name": "Nina New", "side": "provider", "time_zone": "UTC"}
+    answer = add(staff, Person, **body, password=NEW_PASSWORD)
+    person = Person.objects.get(email="new@provider.example")
+    assert person.check_password(NEW_PASSWORD)
+    assert not person.is_staff
+    assert not person.is_superuser
+    assert newest() == by_stella(PROVIDER_LOG, "person.created")
+    page = staff.get(answer.headers["Location"]).content.decode()
+    assert NEW_PASSWORD not in page
+    assert person.password not in page
+
+
+def test_a_password_is_not_sent_back_with_a_refusal(cast: Cast, staff: Client) -> None:
+    body = {"email": "ada@contoso.example", "name": "Ada Again", "side": "customer", "time_zone": "UTC"}
+    answer = staff.post(address(Person, "add"), {**body, "password": NEW_PASSWORD})
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["email"] == ["This address has an account already."]
+    assert NEW_PASSWORD not in answer.content.decode()
+    assert Person.objects.filter(name="Ada Again").count() == 0
+
+
+def test_a_place_in_a_queue_is_given_and_taken(cast: Cast, staff: Client) -> None:
+    grant = cast.opened(by="erik")
+    body = {"service": str(cast.sharepoint.pk), "role": "engineer"}
+    assert staff.post(act_address(cast.erik, "queue"), body).status_code == 302
+    assert newest() == by_stella(PROVIDER_LOG, "role.given")
+    row = QueueAssignment.objects.get(person=cast.erik, service=cast.exchange)
+    answer = staff.post(act_address(row, "take"), {})
+    assert answer.headers["Location"] == address(QueueAssignment)
+    assert not QueueAssignment.objects.filter(pk=row.pk).exists()
+    grant.refresh_from_db()
+    assert grant.close_reason == "revoked"
+
+
+def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_not(cast: Cast, staff: Client) -> None:
+    plan = Plan.objects.get(name="E5")
+    add(staff, Tenant, name="Tailspin", slug="tailspin", plan=str(plan.pk), time_zone="UTC")
+    tenant = Tenant.objects.get(slug="tailspin")
+    for name in ("one", "two"):
+        body = {"email": f"{name}@tailspin.example", "name": name, "side": "customer", "time_zone": "UTC"}
+        add(staff, Person, **body, password=NEW_PASSWORD)
+    answer = staff.post(act_address(tenant, "give-role"), {"person": "one@tailspin.example", "role": "approver"})
+    assert answer.status_code == 302
+    assert newest() == by_stella(tenant.pk, "role.given")
+    answer = staff.post(act_address(tenant, "give-role"), {"person": "two@tailspin.example", "role": "approver"})
+    assert answer.status_code == 403
+    assert Membership.objects.filter(tenant=tenant, role="approver").count() == 1
+
+
+@pytest.mark.parametrize("role", ["approver", "administrator", "auditor", "member"])
+def test_staff_give_no_role_to_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
+    """Neither from the tenant's page nor from the person's, to nobody: the provider makes nobody an approver."""
+    newcomer = operations.add_person(
+        actor=cast.as_("stella"), email="eve@contoso.example", name="Eve", side="customer", password=PASSWORD
+    )
+    before = Membership.objects.count()
+    tries = [
+        (act_address(cast.contoso, "give-role"), {"person": newcomer.email, "role": role}),
+        (act_address(newcomer, "give-role"), {"tenant": "contoso", "role": role}),
+    ]
+    for url, body in tries:
+        answer = staff.post(url, body)
+        assert answer.status_code == 403
+        assert "This tenant has" in answer.content.decode()
+        assert newest() == by_stella(cast.contoso.pk, "act.refused")
+    assert Membership.objects.count() == before
+
+
+def test_staff_make_no_approver_of_themselves(cast: Cast, staff: Client) -> None:
+    body = {"person": "stella@provider.example", "role": "member"}
+    assert staff.post(act_address(cast.northwind, "give-role"), body).status_code in (403, 404)
+    assert not Membership.objects.filter(person=cast.stella).exists()
+
+
+def test_a_person_is_switched_off_and_on(cast: Cast, staff: Client) -> None:
+    grant = cast.opened()
+    assert staff.post(act_address(cast.priya, "switch-off"), {}).status_code == 302
+    grant.refresh_from_db()
+    cast.priya.refresh_from_db()
+    assert (cast.priya.is_active, grant.close_reason) == (False, "revoked")
+    assert AuditEntry.objects.filter(event="person.switched_off", door="admin").count() == 1
+    staff.post(act_address(cast.priya, "switch-on"), {})
+    cast.priya.refresh_from_db()
+    assert cast.priya.is_active
+    assert newest() == by_stella(PROVIDER_LOG, "person.switched_on")
+
+
+def test_a_ticket_is_recorded_and_worked(cast: Cast, staff: Client) -> None:
+    body = {
+        "tenant": "contoso",
+        "service": str(cast.exchange.pk),
+        "title": "She called",
+        "body": "Nothing arrives.",
+        "priority": "high",
+        "on_behalf_of": "mia@contoso.example",
+    }
+    add(staff, Ticket, **body)
+    ticket = Ticket.objects.get(title="She called")
+    assert (ticket.origin, ticket.on_behalf_of, ticket.opened_by) == ("recorded", cast.mia, cast.stella)
+    assert newest() == by_stella(cast.contoso.pk, "ticket.opened")
+    steps = [
+        ("assign", {"assignee": str(cast.priya.pk)}, "ticket.assigned", "ASSIGNED"),
+        ("comment", {"body": "Called back.", "is_internal": "on"}, "ticket.note_added", "ASSIGNED"),
+        ("ask-customer", {"note": "Since when?"}, "ticket.answer_asked", "WAITING_FOR_CUSTOMER"),
+        ("resolve", {"note": "It works."}, "ticket.resolved", "RESOLVED"),
+        ("reopen", {"note": "It does not."}, "ticket.reopened", "ASSIGNED"),
+        ("close", {"note": ""}, "ticket.closed", "CLOSED"),
+    ]
+    for act, body, event, state in steps:
+        assert staff.post(act_address(ticket, act), body).status_code == 302, act
+        ticket.refresh_from_db()
+        assert ticket.state == state
+        assert newest() == by_stella(cast.contoso.pk, event)
+    assert ticket.assignee == cast.priya
+    assert TicketComment.objects.filter(ticket=ticket, is_internal=True).count() == 1
+
+
+@pytest.mark.parametrize("of", [AccessRequest, Grant])
+def test_a_window_is_closed_now(cast: Cast, staff: Client, of: Any) -> None:
+    grant = cast.opened()
+    row = grant if of is Grant else grant.access_request
+    assert staff.post(act_address(row, "revoke"), {"note": "Asked for by phone."}).status_code == 302
+    grant.refresh_from_db()
+    assert (grant.close_reason, grant.closed_by) == ("revoked", cast.stella)
+    assert newest() == by_stella(cast.contoso.pk, "grant.revoked")
+
+
+def test_a_mail_is_sent_again(cast: Cast, staff: Client) -> None:
+    mail = add_mail(cast, state="parked")
+    assert staff.post(act_address(mail, "resend"), {}).status_code == 302
+    mail.refresh_from_db()
+    assert mail.state == "waiting"
+    assert newest() == by_stella(cast.contoso.pk, "mail.resent")
+
+
+# --- Many at once ----------------------------------------------------------------------------------------------
+
+
+def test_each_chosen_window_is_closed_and_each_refusal_is_said_and_logged(cast: Cast, staff: Client) -> None:
+    open_ones = [cast.opened(), cast.opened("fabrikam")]
+    closed = cast.opened()
+    operations.release(closed.access_request_id, actor=cast.as_("priya"))
+    answer = choose(staff, Grant, "revoke", *open_ones, closed)
+    words = said(answer)
+    assert "Close these windows now: done for 2." in words
+    assert [line for line in words if closed.access_request.reference in line and "Closed now" in line]
+    assert not Grant.objects.filter(closed_at=None).exists()
+    closed.refresh_from_db()
+    assert closed.close_reason == "released"
+    assert newest()[1] in ("act.refused", "grant.revoked")
+    refused = AuditEntry.objects.get(event="act.refused")
+    assert (refused.correlation_id, refused.door) == (closed.access_request_id, "admin")
+
+
+@pytest.mark.parametrize(
+    ("model", "act", "event"),
+    [
+        (Ticket, "close", "ticket.closed"),
+        (AccessRequest, "revoke", "grant.revoked"),
+        (OutboxMessage, "resend", "mail.resent"),
+        (Person, "switch-off", "person.switched_off"),
+        (QueueAssignment, "take", "role.taken"),
+    ],
+)
+def test_a_lists_button_does_what_the_rows_own_page_does(
+    cast: Cast, staff: Client, model: Any, act: str, event: str
+) -> None:
+    rows = {
+        Ticket: lambda: cast.ticket(),
+        AccessRequest: lambda: cast.opened().access_request,
+        OutboxMessage: lambda: add_mail(cast, state="parked"),
+        Person: lambda: cast.samir,
+        QueueAssignment: lambda: QueueAssignment.objects.get(person=cast.samir),
+    }
+    answer = choose(staff, model, act, rows[model]())
+    assert "done for 1" in said(answer)[0]
+    entry = AuditEntry.objects.get(event=event)
+    assert (entry.door, entry.actor_name) == ("admin", "Stella Test")
+
+
+def test_too_many_at_once_are_refused_and_none_is_done(cast: Cast, staff: Client) -> None:
+    for number in range(101):
+        cast.ticket(title=f"Ticket {number}")
+    body = {"action": "close", "_selected_action": [str(Ticket.objects.first().pk)], "select_across": "1", "index": "0"}
+    answer = staff.post(address(Ticket), body)
+    assert said(answer) == ["Choose at most 100 at once. Nothing was done."]
+    assert Ticket.objects.filter(state="NEW").count() == 101
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------
+
+
+def test_a_window_that_is_closed_already_says_so(cast: Cast, staff: Client) -> None:
+    grant = cast.opened()
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    answer = staff.post(act_address(grant, "revoke"), {})
+    assert answer.status_code == 409
+    assert "Closed now" in answer.content.decode()
+    assert newest() == by_stella(cast.contoso.pk, "act.refused")
+    grant.refresh_from_db()
+    assert grant.close_reason == "released"
+
+
+def test_the_last_approver_is_not_switched_off(cast: Cast, staff: Client) -> None:
+    answer = staff.post(act_address(cast.frida, "switch-off"), {})
+    assert answer.status_code == 409
+    assert "last approver" in answer.content.decode()
+    assert newest() == by_stella(cast.fabrikam.pk, "act.refused")
+    cast.frida.refresh_from_db()
+    assert cast.frida.is_active
+
+
+def test_staff_switch_no_approver_on_again(cast: Cast, staff: Client) -> None:
+    operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))
+    answer = staff.post(act_address(cast.alan, "switch-on"), {})
+    assert answer.status_code == 403
+    assert newest() == by_stella(cast.contoso.pk, "act.refused")
+    cast.alan.refresh_from_db()
+    assert not cast.alan.is_active
+
+
+def test_a_refusal_stands_beside_its_field(cast: Cast, staff: Client) -> None:
+    body = {"kind": "mailbox", "name": "Again", "locator": cast.resource().locator}
+    answer = staff.post(address(Resource, "add"), {"tenant": "contoso", "service": str(cast.exchange.pk), **body})
+    assert answer.status_code == 422
+    assert Resource.objects.filter(name="Again").count() == 0
+    answer = staff.post(
+        address(Tenant, "add"), {"name": "X", "slug": "contoso", "plan": str(cast.contoso.plan_id), "time_zone": "UTC"}
+    )
+    assert answer.status_code == 422
+    assert "slug" in answer.context["form"].errors
+
+
+def test_a_form_that_is_not_filled_in_does_nothing(cast: Cast, staff: Client) -> None:
+    before = AuditEntry.objects.count()
+    answer = staff.post(address(Ticket, "add"), {"tenant": "nobody", "on_behalf_of": "nobody@x.example"})
+    assert answer.status_code == 200
+    assert set(answer.context["form"].errors) == {"tenant", "service", "title", "body", "priority", "on_behalf_of"}
+    assert AuditEntry.objects.count() == before
+
+
+def test_somebody_who_lost_their_rights_meanwhile_is_refused_by_the_operation(cast: Cast, staff: Client) -> None:
+    """The door lets in, the operation reads the rights again: both must hold."""
+    grant = cast.opened()
+    actor = cast.as_("stella", door="admin")
+    Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
+    with pytest.raises(Exception, match="nothing here"):
+        operations.revoke(grant.access_request_id, actor=actor)
+    grant.refresh_from_db()
+    assert grant.closed_at is None
+
+
+# --- What is offered -------------------------------------------------------------------------------------------
+
+
+def test_a_row_offers_what_the_table_of_moves_lets_staff_do(cast: Cast, staff: Client) -> None:
+    grant = cast.opened()
+    closing = act_address(grant, "revoke")
+    page = address(Grant, "change", grant.pk)
+    assert closing in staff.get(page).content.decode()
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    assert closing not in staff.get(page).content.decode()
+
+
+def test_a_window_that_ran_out_is_not_shown_as_open_though_no_sweep_has_run(
+    cast: Cast, staff: Client, travel: Any
+) -> None:
+    grant = cast.opened()
+    travel.to(grant.closes_at)
+    page = staff.get(address(Grant, "change", grant.pk)).content.decode()
+    assert act_address(grant, "revoke") not in page
+    assert "Open now" not in page
+    row = staff.get(address(AccessRequest, "change", grant.access_request_id)).content.decode()
+    assert "Open now" not in row
+
+
+def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> None:
+    seen = 0
+    for model, model_admin in admin.site._registry.items():
+        row = model._default_manager.first()
+        for act in model_admin.acts:  # type: ignore[attr-defined]  # every class of the portal has them
+            answer = staff.get(address(model, "act", row.pk, act.name))
+            assert answer.status_code == 200
+            assert str(act.label) in answer.content.decode()
+            seen += 1
+        if model_admin.adding:  # type: ignore[attr-defined]
+            assert staff.get(address(model, "add")).status_code == 200
+    assert seen == 19
