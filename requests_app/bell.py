@@ -1,4 +1,4 @@
-"""Wakes the workers once the present transaction has committed. A lost ring costs a minute, no message."""
+"""Wakes the workers once the present transaction has committed. A lost ring costs seconds, no message."""
 
 from django.db import transaction
 from django_q.conf import Conf

@@ -24,6 +24,9 @@ TICK_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 #: With more than this waiting nobody works, and further rounds of the same work would only pile up.
 MOST_WAITING = 100
+#: Enqueued between the minutes, too. Nobody rings when a deadline passes or when a failed mail is due again;
+#: nothing hangs on being fast, but people like to hear soon.
+OUT_OF_TURN = (bell.SWEEP, bell.DRAIN_OUTBOX)
 FORGET_CLUSTER_AFTER = dt.timedelta(days=7)
 
 
@@ -62,10 +65,10 @@ def tick() -> None:
         logger.warning("schedule_mended", change=line)
     if bell.waiting() < MOST_WAITING:
         _enqueue_what_is_due()
-    sweep_every = dt.timedelta(seconds=settings.SWEEP_SECONDS)
-    if heartbeats.claim(Heartbeat.PULSE + bell.SWEEP, every=sweep_every, at=at):
-        # Nobody rings when a deadline passes. Nothing hangs on being fast, but people like to hear soon.
-        bell.ring(bell.SWEEP)
+    between = dt.timedelta(seconds=settings.SWEEP_SECONDS)
+    for task in OUT_OF_TURN:
+        if heartbeats.claim(Heartbeat.PULSE + task, every=between, at=at):
+            bell.ring(task)
     # Claimed, so that it is written every few seconds and not at every tick.
     heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):

@@ -137,6 +137,7 @@ class Supervisor:
         self._stops += 1
 
     def _look_after_all(self) -> None:
+        self._undertaker.keep()
         now = clock.monotonic()
         for part in self._parts:
             if part.child is None:

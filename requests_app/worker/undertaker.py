@@ -35,8 +35,7 @@ class Undertaker:
 
     def dismiss(self) -> None:
         """Close the pipe and wait until what was left is gone."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._close_pipe()
         self._process.wait(timeout=5)
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -49,18 +48,23 @@ class Undertaker:
             bufsize=0,
         )
 
-    def _write(self, order: str) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(order.encode())
-        except BrokenPipeError:
-            # Somebody killed the undertaker. The next one has to know them all.
-            self._process.wait()
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+    def keep(self) -> None:
+        """Start another one where somebody killed it; the next one has to know all the sessions."""
+        if self._process.poll() is not None:
+            self._close_pipe()
             self._process = self._start()
-            assert self._process.stdin is not None
-            self._process.stdin.write("".join(f"+{known}\n" for known in self._sessions).encode())
+            self._write("".join(f"+{known}\n" for known in self._sessions))
+
+    def _write(self, orders: str) -> None:
+        assert self._process.stdin is not None
+        # To nobody, where it has just been killed: `keep` repeats what still counts.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(orders.encode())
+
+    def _close_pipe(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
 
 
 def main(orders: IO[str]) -> None:

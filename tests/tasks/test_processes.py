@@ -116,5 +116,6 @@ def test_a_second_undertaker_knows_what_the_first_one_knew() -> None:
     undertaker._process.kill()
     undertaker._process.wait(timeout=5)
     undertaker.watch_over(after.pid)
+    undertaker.keep()
     undertaker.dismiss()
     assert (before.wait(timeout=5), after.wait(timeout=5)) == (-signal.SIGKILL, -signal.SIGKILL)
