@@ -83,7 +83,7 @@ def address_of(host: str, port: int) -> str:
     """Return the numeric address that the web server wants, IPv4 first, as most of what calls `localhost` does."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for what is no name at all
         raise CannotStart(_("HOST=%(host)s is not an address of this machine.") % {"host": host}) from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return str(found[0][4][0])

@@ -1,0 +1,100 @@
+"""The commands that an operator, or a container's probe, runs by hand."""
+
+import datetime as dt
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from requests_app import clock
+from requests_app.models import AccessRequest, Heartbeat, OutboxMessage
+from requests_app.worker import heartbeats, supervisor
+from tests.cast import gather
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def said(*command: str) -> str:
+    out = StringIO()
+    call_command(*command, stdout=out)
+    return out.getvalue()
+
+
+def seen(name: str, **ago: float) -> None:
+    Heartbeat.objects.update_or_create(name=name, defaults={"at": clock.now() - dt.timedelta(**ago), "pid": 1})
+
+
+def test_a_probe_passes_while_its_own_cluster_lives_and_fails_when_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_NAME", "here")
+    seen("worker:elsewhere", seconds=1)
+    with pytest.raises(CommandError, match=r"worker:here has never been seen\."):
+        said("heartbeat")
+    seen("worker:here", seconds=10)
+    assert said("heartbeat") == "worker:here was last seen 10 s ago.\n"
+    seen("worker:here", seconds=settings.HEARTBEAT_MAX_AGE_SECONDS + 5)
+    with pytest.raises(CommandError, match=r"worker:here was last seen 65 s ago\."):
+        said("heartbeat")
+    assert said("heartbeat", "--max-age", "70")
+
+
+def test_a_probe_asks_for_any_name() -> None:
+    seen("beat", seconds=3)
+    assert said("heartbeat", "beat") == "beat was last seen 3 s ago.\n"
+
+
+def test_a_cluster_is_named_after_its_host_unless_it_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLUSTER_NAME", raising=False)
+    monkeypatch.setattr(heartbeats.socket, "gethostname", lambda: "box7")
+    assert heartbeats.of_cluster(heartbeats.cluster_name()) == "worker:box7"
+    assert len(heartbeats.of_cluster("n" * 300)) == 120
+
+
+def test_sweep_and_drain_run_without_a_worker() -> None:
+    row = gather().submitted()
+    AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() - dt.timedelta(minutes=1))
+    assert said("sweep") == "Swept: 1.\n"
+    assert AccessRequest.objects.get(pk=row.pk).state == "EXPIRED"
+    assert said("drain_outbox").startswith("Delivered: ")
+    assert not OutboxMessage.objects.filter(state="waiting").exists()
+    assert (said("sweep"), said("drain_outbox")) == ("Swept: 0.\n", "Delivered: 0.\n")
+    assert not Heartbeat.objects.workers().exists(), "a hand at work is no sign of a worker"
+
+
+def test_nothing_to_run_is_said() -> None:
+    with pytest.raises(CommandError, match="Nothing is left to run"):
+        call_command("lockbox", "--no-web", "--no-beat", "--clusters", "0")
+
+
+def test_a_database_behind_the_code_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from requests_app.management.commands import lockbox
+
+    monkeypatch.setattr(lockbox.MigrationExecutor, "migration_plan", lambda self, targets: ["one"])
+    with pytest.raises(CommandError, match=r"Run: manage\.py migrate"):
+        call_command("lockbox", "--no-web")
+
+
+@pytest.mark.parametrize("host", ["not..a..name", "192.0.2.7"])
+def test_an_address_that_is_not_ours_is_one_line(host: str, settings: pytest.FixtureRequest) -> None:
+    settings.HOST = host  # type: ignore[attr-defined]
+    with pytest.raises(CommandError, match="HOST"):
+        call_command("lockbox", "--clusters", "0", "--no-beat")
+
+
+def test_the_web_server_gets_a_number_for_its_address() -> None:
+    """It takes no names, and browsers call `localhost` by IPv4 first where only that answers."""
+    assert supervisor.address_of("localhost", 8000) == "127.0.0.1"
+    command = supervisor.web_command()
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--blocking-threads") + 1] == str(settings.WEB_THREADS)
+
+
+def test_the_web_servers_options_are_ones_that_it_knows() -> None:
+    known = subprocess.run(
+        [sys.executable, "-m", "granian", "--help"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    options = [word for word in supervisor.web_command() if word.startswith("--")]
+    assert options
+    assert [option for option in options if option not in known] == []
