@@ -1,0 +1,195 @@
+"""A copy of the code in a directory of its own, with stand-ins for what a test must not do to the machine."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.docs.documents import ROOT
+
+LEFT_OUT = {".git", ".venv", ".venv-next", "var", "staticfiles", "node_modules"}
+
+#: Each writes down how it was called. What would change the machine does nothing else.
+STAND_INS = {
+    "useradd": "exit 0",
+    "systemctl": """
+for word in "$@"; do
+    case $word in
+        start | stop | restart | status | enable | daemon-reload | --now) ;;
+        *) [ -f "$CLONE/deploy/systemd/$word.service" ] || { echo "no unit $word" >&2; exit 1; } ;;
+    esac
+done""",
+    # There is no group of that name here; everything else is done.
+    "install": """
+n=$#
+while [ $n -gt 0 ]; do
+    word=$1; shift; n=$((n - 1))
+    if [ "$word" = -g ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi
+done
+exec /usr/bin/install "$@" """,
+    "systemd-run": """
+while :; do
+    case $1 in
+        --wait | --pty | --pipe | --quiet | --uid=*) shift ;;
+        --working-directory=*) cd "${1#*=}"; shift ;;
+        --property=EnvironmentFile=*) [ -r "${1#*=*=}" ] || exit 1; shift ;;
+        -*) echo "unknown option $1" >&2; exit 1 ;;
+        *) exec "$@" ;;
+    esac
+done""",
+    "python3": """
+if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin"; cp "$CLONE/stand-ins/venv/"* "$3/bin"; exit 0; fi
+exec "$PYTHON_HERE" "$@" """,
+}
+
+
+@dataclass
+class Running:
+    """A command that goes on, and the file that holds what it says."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def until(self, words: str, *, within: float) -> str:
+        """Wait until it has said these words, and return all that it said."""
+        until = time.monotonic() + within
+        while time.monotonic() < until and self.process.poll() is None:
+            said = self.output.read_text()
+            if words in said:
+                return said
+            time.sleep(0.1)
+        raise AssertionError(f"It never said {words!r}.\n{self.output.read_text()[-2000:]}")
+
+    def end(self) -> int:
+        """Press Ctrl-C, which reaches every process of the terminal, and return the exit status."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        try:
+            return self.process.wait(timeout=25)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+
+
+@dataclass
+class Clone:
+    """`path` is where the code lies; `environment` holds nothing of the machine's but where programs are."""
+
+    path: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, path: Path) -> Clone:
+        path.mkdir()
+        for entry in ROOT.iterdir():
+            if entry.name in LEFT_OUT or entry.name.endswith("_cache") or entry.name == ".hypothesis":
+                continue
+            if entry.is_dir():
+                shutil.copytree(entry, path / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(entry, path)
+        for place in ("home", "etc/lockbox", "etc/systemd/system", "stand-ins/venv"):
+            (path / place).mkdir(parents=True)
+        shutil.copy(path / "deploy" / "lockbox.env", path / "etc" / "lockbox")
+        for name, body in STAND_INS.items():
+            _script(path / "stand-ins" / name, f'echo "{name} $*" >>"$CLONE/called"\n{body}')
+        # The packages of this very run; nothing is installed, and nothing is fetched.
+        _script(path / "stand-ins/venv/pip", 'echo "pip $*" >>"$CLONE/called"')
+        _script(
+            path / "stand-ins/venv/python",
+            'if [ "$1 $2" = "-m pip" ]; then exec "$CLONE/stand-ins/venv/pip" "$@"; fi\nexec "$PYTHON_HERE" "$@"',
+        )
+        shutil.copytree(path / "stand-ins/venv", path / ".venv/bin")
+        kept = {name: os.environ[name] for name in ("LANG", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
+        own = {
+            "CLONE": str(path),
+            "HOME": str(path / "home"),
+            "PATH": f"{path / 'stand-ins'}:{os.environ['PATH']}",
+            "PYTHON_HERE": sys.executable,
+        }
+        return cls(path, kept | own)
+
+    def sh(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one command as a shell runs it, in the directory of the code."""
+        return subprocess.run(
+            ["sh", "-euc", self.here(command)],
+            cwd=self.path,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def done(self, command: str, **environment: str) -> str:
+        """Run one command, demand that it succeeds, and return what it said."""
+        run = self.sh(command, **environment)
+        assert run.returncode == 0, f"{command}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
+        return run.stdout
+
+    def start(self, command: str, **environment: str) -> Running:
+        """Start a command that goes on until it is told to end."""
+        output = self.path / "output"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                # By `exec env` the process is the command itself, whatever is set before it.
+                ["sh", "-euc", f"exec env {self.here(command)}"],
+                cwd=self.path,
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Running(process, output)
+
+    def in_a_terminal(self, command: str, answer: str) -> tuple[int, str]:
+        """Run a command that asks for a password, and type it whenever it asks; return status and what was shown."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(self.path)
+            os.execvpe("sh", ["sh", "-euc", self.here(command)], self.environment)
+        shown = b""
+        while True:
+            try:
+                said = os.read(terminal, 1024)
+            except OSError:  # how a terminal ends on Linux
+                break
+            if not said:
+                break
+            shown += said
+            if b"assword" in said:
+                os.write(terminal, f"{answer}\n".encode())
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")
+
+    def called(self) -> list[str]:
+        """How the stand-ins were called so far."""
+        log = self.path / "called"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def here(self, command: str) -> str:
+        """The command with the places of an installation moved into the copy, and a port that is free."""
+        command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
+        command = command.replace("=/etc/", f"={self.path}/etc/")
+        return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _script(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)

@@ -1,0 +1,105 @@
+"""Reads the documents: their fenced blocks, their prose, and what both name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
+_LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
+_HEADING = re.compile(r"^#+ +(.*)$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; `line` is where it begins."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+
+def documents() -> list[Path]:
+    """Every document of the project, wherever it stands."""
+    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    found += [ROOT / "deploy" / "README.md", ROOT / "templates" / "components" / "README.md"]
+    return [*found, *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def _parted(path: Path) -> tuple[list[Block], str]:
+    """A document's fenced blocks, and its other lines."""
+    blocks: list[Block] = []
+    prose: list[str] = []
+    opened: re.Match[str] | None = None
+    held: list[str] = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        fence = _FENCE.match(line)
+        if opened is None and fence:
+            opened, held, began = fence, [], number
+        elif opened is not None and fence and not fence["language"]:
+            blocks.append(Block(name_of(path), began, opened["language"], "\n".join(held)))
+            opened = None
+        elif opened is not None:
+            held.append(line.removeprefix(opened["indent"]))
+        else:
+            prose.append(line)
+    if opened is not None:
+        raise ValueError(f"{path}: the block of line {began} has no end")
+    return blocks, "\n".join(prose)
+
+
+def blocks(language: str) -> list[Block]:
+    return [block for path in documents() for block in _parted(path)[0] if block.language == language]
+
+
+def prose(path: Path) -> str:
+    return _parted(path)[1]
+
+
+def commands(block: Block) -> list[str]:
+    """The commands of a block marked `sh`, one a line; a backslash at the end goes on with the next."""
+    joined = block.text.replace("\\\n", " ")
+    lines = (re.sub(r"\s+# .*$", "", line).strip() for line in joined.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def links(path: Path) -> list[str]:
+    return [match["target"] for match in _LINK.finditer(prose(path))]
+
+
+def code_spans(path: Path) -> list[str]:
+    # A pipe is escaped inside a table.
+    return [span.replace("\\|", "|") for span in _CODE.findall(prose(path))]
+
+
+def bold(path: Path) -> list[str]:
+    return [words for words in _BOLD.findall(prose(path)) if "`" not in words]
+
+
+def anchors(path: Path) -> set[str]:
+    """The fragments by which the headings are reached, as GitHub makes them."""
+    return {_slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def sources(*suffixes: str) -> Iterator[Path]:
+    """The files of the product itself: neither tests nor documents."""
+    for place in ("requests_app", "audit_app", "lockbox_site", "templates", "bin", "deploy", "bench"):
+        for path in sorted((ROOT / place).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and (not suffixes or path.suffix in suffixes):
+                yield path

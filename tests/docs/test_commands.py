@@ -1,0 +1,141 @@
+"""Every command in the documents is run, or, where a test must not run it, is checked for what can be checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from tests.docs.clone import Clone, free_port
+from tests.docs.documents import ROOT, Block, blocks, commands
+
+# The commands use a database of their own, whatever the tests use: once is enough.
+pytestmark = pytest.mark.skipif(connection.vendor == "postgresql", reason="is done beside the tests on SQLite")
+
+ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
+
+#: The installation of a production machine, whose commands build on each other: they are run in their order.
+INSTALLATION = "deploy/README.md"
+SERVES = re.compile(r"bin/run$")
+#: These run for minutes, and are themselves part of the test run or of the closing demonstration.
+LONG = re.compile(r"^bin/(test|demo|bench)\b")
+#: Compiling the lock files asks a package index, which a test does not reach.
+NEEDS_INDEX = re.compile(r"^uv ")
+#: Say something about PostgreSQL: they are run on one, in test_postgresql.
+POSTGRESQL = re.compile(r"^pg_|pg_roles")
+ASKS = re.compile(r"\bcreatesuperuser\b")
+
+OF_THEIR_OWN = (SERVES, LONG, NEEDS_INDEX, POSTGRESQL, ASKS)
+
+
+def kind(pattern: re.Pattern[str]) -> list[str]:
+    return sorted({command for document, command in ALL if document != INSTALLATION and pattern.search(command)})
+
+
+PLAIN = sorted(
+    {command for document, command in ALL if document != INSTALLATION}
+    - {command for pattern in OF_THEIR_OWN for command in kind(pattern)}
+)
+
+
+def test_the_documents_have_commands() -> None:
+    assert "bin/run" in kind(SERVES)
+    assert "bin/demo" in kind(LONG)
+    assert any("demo_people" in command for command in PLAIN)
+
+
+def test_a_comment_and_a_continued_line_are_read_as_a_shell_reads_them() -> None:
+    block = Block("x.md", 1, "sh", "# first\none \\\n  two   # why\n\nthree 'a#b'")
+    assert commands(block) == ["one    two", "three 'a#b'"]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A copy with its database and the people of the demo world."""
+    made = Clone.make(tmp_path_factory.mktemp("docs") / "clone")
+    made.done(".venv/bin/python manage.py migrate --noinput")
+    made.done(".venv/bin/python manage.py demo_world --bare")
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("command", PLAIN)
+def test_a_command_succeeds(clone: Clone, command: str) -> None:
+    clone.done(command)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_command_that_fails_is_noticed(clone: Clone) -> None:
+    """Without this, the test above could pass because nothing is run."""
+    assert clone.sh(".venv/bin/python manage.py no_such_command").returncode != 0
+    assert clone.sh("systemctl restart lockbox-nothing").returncode != 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("command", kind(ASKS))
+def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
+    status, shown = clone.in_a_terminal(command, "a-password-of-good-length-7")
+    assert status == 0, shown
+    assert "Superuser created successfully." in shown
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
+    """The first start makes everything; a later one finds it there. Each ends cleanly when it is told to."""
+    fresh = Clone.make(tmp_path / "clone")
+    for command in kind(SERVES):
+        running = fresh.start(command, PORT=str(free_port()))
+        try:
+            said = running.until("Ready: ", within=150)
+            address = said.rpartition("Ready: ")[2].split()[0]
+            with urllib.request.urlopen(f"{address}/accounts/login/", timeout=10) as answer:
+                assert answer.status == 200
+            assert "ada.keller@contoso.example" in said
+        finally:
+            status = running.end()
+        assert status == 0, running.output.read_text()[-1500:]
+    assert (fresh.path / "var" / "lockbox.sqlite3").exists()
+    assert not [line for line in fresh.called() if not line.startswith("pip ")]
+
+
+@pytest.mark.parametrize("command", kind(LONG))
+def test_a_long_command_is_there_and_is_called_as_it_wants(command: str) -> None:
+    name, *words = command.split()
+    script = ROOT / name
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["sh", "-n", script], capture_output=True).returncode == 0
+    if name == "bin/test" and words:
+        [offered] = re.findall(r"^# Usage: bin/test \[([a-z|]+)\]", script.read_text(), flags=re.MULTILINE)
+        assert words[0] in offered.split("|")
+
+
+@pytest.mark.parametrize("command", kind(NEEDS_INDEX))
+def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
+    assert subprocess.run(["sh", "-nc", command], capture_output=True).returncode == 0
+    files = [word for word in command.split() if word.startswith("requirements")]
+    assert len(files) == 2
+    assert all((ROOT / name).is_file() for name in files)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_production_machine_is_installed_as_deploy_says(tmp_path: Path) -> None:
+    machine = Clone.make(tmp_path / "clone")
+    (machine.path / "etc" / "lockbox" / "lockbox.env").unlink()
+    for command in [command for block in blocks("sh") if block.document == INSTALLATION for command in commands(block)]:
+        machine.done(command)
+    assert (machine.path / "etc" / "lockbox" / "lockbox.env").stat().st_mode & 0o777 == 0o640
+    units = {path.stem for path in (machine.path / "deploy" / "systemd").iterdir()}
+    assert {path.stem for path in (machine.path / "etc" / "systemd" / "system").iterdir()} == units
+    started = {word for line in machine.called() if line.startswith("systemctl") for word in line.split()}
+    assert units <= started
+    assert any("--require-hashes" in line for line in machine.called())

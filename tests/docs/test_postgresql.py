@@ -1,0 +1,101 @@
+"""What the documents say about PostgreSQL is done on one: the role, the dump, the restore."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.db import connection, connections
+
+from tests.docs.clone import Clone
+from tests.docs.documents import ROOT, blocks
+from tests.docs.test_commands import POSTGRESQL, kind
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.django_db(transaction=True),
+]
+#: A role belongs to the whole server, on which other workers run this very test.
+ROLE = f"docs_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
+
+
+@dataclass
+class Server:
+    """The addresses of the role's own database, and of an empty one beside it."""
+
+    url: str
+    restored: str
+
+
+def _statements() -> list[str]:
+    """The SQL of the documents, for a role and databases of another name."""
+    [block] = blocks("sql")
+    text = re.sub(r"\blockbox\b", ROLE, block.text)
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def _sql(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@pytest.fixture
+def server(transactional_db: None) -> Iterator[Server]:
+    drop = [f"DROP DATABASE IF EXISTS {ROLE}", f"DROP DATABASE IF EXISTS {ROLE}_2", f"DROP ROLE IF EXISTS {ROLE}"]
+    _sql(*drop, *_statements(), f"CREATE DATABASE {ROLE}_2 OWNER {ROLE}")
+    where = connection.settings_dict
+    base = f"postgres://{ROLE}:choose%20one@{where['HOST'] or 'localhost'}:{where['PORT'] or 5432}"
+    yield Server(f"{base}/{ROLE}", f"{base}/{ROLE}_2")
+    _sql(*drop)
+    connections.close_all()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    """A copy that finds PostgreSQL's programs of the server's own version."""
+    made = Clone.make(tmp_path / "clone")
+    place = importlib.util.spec_from_file_location("with_postgres", ROOT / "bin" / "_with_postgres.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    made.environment["PATH"] = f"{module.programs(tmp_path, None)}:{made.environment['PATH']}"
+    return made
+
+
+def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Clone, server: Server) -> None:
+    """Migrate, work, dump, restore, check: by the very role, which row-level security holds back."""
+    clone.environment |= {"DATABASE_URL": server.url, "RESTORED_URL": server.restored}
+    clone.done(".venv/bin/python manage.py migrate --noinput")
+    clone.done(".venv/bin/python manage.py demo_world --bare")
+    before = clone.done(".venv/bin/python manage.py verify_audit")
+    ordered = sorted(kind(POSTGRESQL), key=lambda command: command.startswith("pg_restore"))
+    said = {command: clone.done(command) for command in ordered}
+    assert [words.strip() for command, words in said.items() if "pg_roles" in command] == ["good"]
+    assert sum(command.startswith("pg_") for command in said) == 2
+    assert clone.done(".venv/bin/python manage.py verify_audit", DATABASE_URL=server.restored) == before
+    assert "0 bad" in before
+    assert clone.done(".venv/bin/python manage.py migrate --check", DATABASE_URL=server.restored) is not None
+
+
+def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> None:
+    """So the option in the documents is needed, and nobody drops it as a whim."""
+    clone.done(".venv/bin/python manage.py migrate --noinput", DATABASE_URL=server.url)
+    refused = clone.sh('pg_dump --format=custom --file=x.dump "$DATABASE_URL"', DATABASE_URL=server.url)
+    assert refused.returncode != 0
+    assert "row-level security" in refused.stderr
+
+
+def test_a_superuser_is_told_apart(clone: Clone, server: Server) -> None:
+    where = connection.settings_dict
+    url = f"postgres://{where['USER']}:{where['PASSWORD']}@{where['HOST']}:{where['PORT']}/{ROLE}"
+    [check] = [command for command in kind(POSTGRESQL) if "pg_roles" in command]
+    assert clone.done(check, DATABASE_URL=url).strip() == "superuser: do not use"

@@ -1,0 +1,74 @@
+"""Each case of the threat model names a test that exists, or says that it is not met yet."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+from tests.docs.documents import ROOT
+
+MODEL = ROOT / "docs" / "threat-model.md"
+_CASE = re.compile(r"^### (\d+)\. (.+)$", flags=re.MULTILINE)
+_TEST = re.compile(r"^\* `(tests/[\w/]+\.py)::(test_\w+)`$", flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Case:
+    number: int
+    title: str
+    tests: tuple[tuple[str, str], ...]
+    is_open: bool
+
+
+def cases(text: str) -> list[Case]:
+    starts = list(_CASE.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    found = []
+    for match, end in zip(starts, ends, strict=True):
+        # The next part of the document is no part of its last case.
+        body = text[match.end() : end].partition("\n## ")[0]
+        tests = tuple((path, name) for path, name in _TEST.findall(body))
+        found.append(Case(int(match[1]), match[2], tests, "*Not met yet:*" in body))
+    return found
+
+
+ALL = cases(MODEL.read_text())
+
+
+@cache
+def _functions_of(path: str) -> frozenset[str]:
+    if not (ROOT / path).exists():
+        return frozenset()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(
+        node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, functions)
+    )
+
+
+def missing(case: Case) -> list[str]:
+    return [f"{path}::{name}" for path, name in case.tests if name not in _functions_of(path)]
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: str(case.number))
+def test_a_case_is_proved_or_said_to_be_open(case: Case) -> None:
+    assert case.tests or case.is_open
+    assert missing(case) == []
+
+
+def test_no_case_is_left_out() -> None:
+    assert [case.number for case in ALL] == list(range(1, 45))
+
+
+def test_every_line_that_names_a_test_is_read() -> None:
+    assert sum(len(case.tests) for case in ALL) == MODEL.read_text().count("* `tests/")
+
+
+def test_a_test_that_is_not_there_is_noticed() -> None:
+    [case] = cases("### 1. X\n\nProved by:\n\n* `tests/docs/test_threats.py::test_that_nobody_wrote`\n")
+    assert missing(case) == ["tests/docs/test_threats.py::test_that_nobody_wrote"]
+    [gone] = cases("### 1. X\n\n* `tests/docs/test_gone.py::test_a`\n")
+    assert missing(gone) == ["tests/docs/test_gone.py::test_a"]
