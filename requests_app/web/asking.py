@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,7 +16,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import limits, operations, policy, sentences
+from requests_app import limits, operations, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import FactsChanged, Malformed, NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.models import AccessRequest, Person, Service, Tenant
@@ -27,7 +28,7 @@ from requests_app.web.middleware import actor_in
 from requests_app.web.tickets import choose_tenant
 
 F = TypeVar("F", bound=AskForm)
-_ENGINEERS = frozenset({Role.ENGINEER})
+_NO_DEMAND = operations.Demand(authority="", instrument="", reference="", date=dt.date.min)
 
 
 @login_required
@@ -36,7 +37,8 @@ def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask for access under a ticket."""
     actor = actor_in(request)
     ticket = queries.ticket(pk, actor=actor)
-    policy.require_role(actor, _ENGINEERS, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+    if Role.ENGINEER not in actor.roles_on(tenant_id=ticket.tenant_id, service_id=ticket.service_id):
+        return _refuse(request, actor, ticket_id=ticket.pk)
     if not ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": ticket.get_state_display()})
     previous = _previous(request, ticket.tenant, actor)
@@ -52,7 +54,8 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
     actor = actor_in(request)
     offered = list(queries.demand_services(actor))
     if not offered:
-        raise NotAllowed
+        about = {"tenant_id": request.GET.get("tenant"), "service_id": request.GET.get("service")}
+        return _refuse(request, actor, demand=_NO_DEMAND, **about)
     if "tenant" not in request.GET:
         return choose_tenant(request, actor, title=_("Which customer does the demand name?"))
     tenant = queries.tenant(request.GET["tenant"], actor=actor)
@@ -66,6 +69,14 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
         return form.ask(demand=form.demand(), tenant_id=tenant.pk, service_id=service.pk)
 
     return _answer(request, form, asked, {"is_demand": True})
+
+
+def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
+    """Whoever may not ask is refused; whoever tried is in the log besides, which the operation sees to."""
+    if request.method == "POST":
+        nothing = operations.Ask(resource_ids=[], level="", window_for=0, tried="", justification="", **reason)
+        operations.submit(nothing, actor=actor)
+    raise NotAllowed
 
 
 def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
@@ -91,7 +102,9 @@ def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessReque
 def _form(request: HttpRequest, kind: type[F], **about: Any) -> F:
     previous: AccessRequest | None = about["previous"]
     if request.method == "POST":
-        return kind(request.POST, **about)
+        form = kind(request.POST, **about)
+        form.require_known()
+        return form
     return kind(initial=_as_before(previous) if previous else {}, **about)
 
 

@@ -6,7 +6,7 @@ without content; a range is ignored, for an entry names whole items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
@@ -17,18 +17,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils.functional import Promise
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
 from requests_app import operations, sentences
-from requests_app.connectors.base import ByteSource, ConnectorError, Item, Listing, Message, Stream, render_hint
+from requests_app.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.models import Level, Resource
 from requests_app.operations.content import Looked, WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
+from requests_app.web._streams import Body, GuardedSource, disposition
 from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
 
@@ -151,43 +151,6 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     return response
 
 
-class Body:
-    """The chunks of a stream, the first of them read already.
-
-    What fails before the first byte can still be answered with a page; what fails later ends the connection.
-    """
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        try:
-            self._first = next(chunks, b"")
-        except ConnectorError as error:
-            raise ContentUnavailable from error
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._first
-        yield from self._chunks
-
-    def close(self) -> None:
-        """Called by the server when the client has all, or has gone away."""
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
-
-
-class GuardedSource(ByteSource):
-    """The chunks of an item while its window is open, for reading them as text."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._body = Body(chunks)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        self._body.close()
-
-
 class Place:
     """Where in a window the reader is: one resource, one folder of it, one page of that."""
 
@@ -220,12 +183,6 @@ class Place:
         ways = ["/".join(parts[: n + 1]) for n in range(len(parts))]
         names = zip(parts, ways, strict=True)
         return [(name.lstrip("."), self.url("window_resource", folder=way)) for name, way in names]
-
-
-def disposition(filename: str, *, as_attachment: bool) -> str:
-    """Content-Disposition by RFC 6266; a character that no name needs, such as a line break, is left out."""
-    clean = "".join(char for char in filename if char.isprintable()) or "content"
-    return content_disposition_header(as_attachment, clean) or "attachment"
 
 
 def _entries(place: Place, listing: Listing) -> list[dict[str, Any]]:

@@ -1,10 +1,9 @@
-"""Tickets: the list, a new one, and the page on which both sides talk and the provider works."""
+"""Tickets: a new one, and the page on which both sides talk and the provider works."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,15 +19,15 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from requests_app import operations, policy
 from requests_app.actors import Actor, Role, Side
-from requests_app.errors import Malformed, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import Tenant, Ticket
-from requests_app.queries import inbox
 from requests_app.queries import tickets as queries
 from requests_app.web.context import instant
-from requests_app.web.forms import PageForm
-from requests_app.web.forms.tickets import AssignForm, EndForm, FilterForm, NewTicketForm, NoteForm, ReplyForm
+from requests_app.web.forms.strict import StrictForm
+from requests_app.web.forms.tickets import AssignForm, EndForm, NewTicketForm, NoteForm, ReplyForm
 from requests_app.web.middleware import actor_in
+from requests_app.web.ticket_list import openers, tickets
 
 #: How many tenants are listed to choose from before one has to search.
 TENANTS_LISTED = 20
@@ -53,77 +52,6 @@ _SAYINGS: dict[str, Callable[..., Any]] = {
 }
 
 
-# --- The list ------------------------------------------------------------------------------------------------
-
-
-@login_required
-@require_GET
-def ticket_list(request: HttpRequest) -> HttpResponse:
-    actor = actor_in(request)
-    views = _views(actor)
-    form = FilterForm(request.GET, actor=actor)
-    if not form.is_valid():
-        raise Malformed
-    search, filters = _search(form, actor, views)
-    page = queries.page(actor, search, cursor=_cursor(request))
-    context = {
-        "page": page,
-        "tabs": [(name, words, _list_url({**filters, "view": name})) for name, words in views],
-        "view": search.view,
-        "form": FilterForm(initial={**filters, "view": search.view, "state": search.state}, actor=actor),
-        "is_filtered": bool(search.text or search.tenant_ids is not None or search.state != queries.LIVE),
-        "newer_url": _list_url({**filters, "before": page.newer}),
-        "older_url": _list_url({**filters, "after": page.older}),
-        "has_cursor": bool(_cursor(request)),
-        "first_url": _list_url(filters) or reverse("web:tickets"),
-        "shows_tenant": actor.side is not Side.CUSTOMER or len(actor.tenant_ids) > 1,
-        "may_open": bool(_openers(actor)),
-    }
-    return render(request, "tickets/list.html", context)
-
-
-def _views(actor: Actor) -> list[tuple[str, str]]:
-    """The lists that this person has, the one that opens first in front."""
-    if actor.side is Side.CUSTOMER:
-        return [("all", _("All of ours")), ("mine", _("Mine"))]
-    if Role.ENGINEER in actor.roles:
-        return [("queue", _("My queue")), ("mine", _("Mine")), ("all", _("All that I see"))]
-    return [("all", _("All that I see"))]
-
-
-def _search(form: FilterForm, actor: Actor, views: list[tuple[str, str]]) -> tuple[queries.Search, dict[str, Any]]:
-    values = form.cleaned_data
-    view = values["view"] or views[0][0]
-    if view not in dict(views):
-        raise Malformed
-    named = values.get("tenant", "").strip()
-    search = queries.Search(
-        view=view,
-        state=values["state"] or queries.LIVE,
-        tenant_ids=inbox.tenants_named(actor, named) if named else None,
-        text=values["text"].strip(),
-    )
-    return search, {name: value for name, value in values.items() if value}
-
-
-def _cursor(request: HttpRequest) -> inbox.Cursor | None:
-    for name in ("after", "before"):
-        if name in request.GET:
-            return inbox.Cursor.read(request.GET[name], is_older=name == "after")
-    return None
-
-
-def _list_url(values: dict[str, Any]) -> str:
-    """The list with these filters; no address where a page's neighbour is missing."""
-    if None in values.values():
-        return ""
-    return f"{reverse('web:tickets')}?{urlencode(values)}" if values else ""
-
-
-def _openers(actor: Actor) -> frozenset[Role]:
-    return TICKET_TRANSITIONS["open_ticket"].roles & actor.roles
-
-
 # --- A new one -----------------------------------------------------------------------------------------------
 
 
@@ -132,12 +60,13 @@ def _openers(actor: Actor) -> frozenset[Role]:
 def ticket_new(request: HttpRequest) -> HttpResponse:
     """A customer's ticket for the own tenant; the provider chooses a customer first."""
     actor = actor_in(request)
-    if not _openers(actor):
+    if not openers(actor):
         raise NotAllowed
     tenant = _tenant_in(request, actor)
     if tenant is None:
         return choose_tenant(request, actor, title=_("Which customer is it about?"))
     form = NewTicketForm(request.POST or None, actor=actor, tenant=tenant)
+    form.require_known()
     if request.method == "POST" and form.is_valid():
         try:
             ticket = operations.open_ticket(_report(form, tenant), actor=actor)
@@ -204,7 +133,7 @@ def ticket_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _ticket_page(
-    request: HttpRequest, row: Ticket, *, wrong: PageForm | None = None, status: int = 200
+    request: HttpRequest, row: Ticket, *, wrong: StrictForm | None = None, status: int = 200
 ) -> HttpResponse:
     """The ticket, with a form as it was sent where something was wrong with it."""
     actor, at = actor_in(request), instant(request)
@@ -227,6 +156,10 @@ def _ticket_page(
         "asked": [(found, found.state_at(at)) for found in row.asked],  # type: ignore[attr-defined]  # by queries.ticket
         "viewer": actor.person_id,
     }
+    if wrong is not None and not context["may_comment"]:
+        # The form is gone with the state that offered it; what was written into it must not be.
+        context["unsent"] = wrong.data.get("note") or wrong.data.get("internal")
+        context["refusal"] = next(iter(wrong.non_field_errors()), "")
     return render(request, "tickets/detail.html", context, status=status)
 
 
@@ -250,7 +183,8 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     if action == "assign_ticket":
         return _assign(request, row, actor)
-    form: PageForm = NoteForm(request.POST) if action == "note" else ReplyForm(request.POST)
+    form: StrictForm = NoteForm(request.POST) if action == "note" else ReplyForm(request.POST)
+    form.require_known()
     if not form.is_valid():
         return _ticket_page(request, row, wrong=form, status=422)
     try:
@@ -262,7 +196,7 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     return _done(request, row, action)
 
 
-def _say(row: Ticket, action: str, form: PageForm, actor: Actor) -> None:
+def _say(row: Ticket, action: str, form: StrictForm, actor: Actor) -> None:
     values = form.cleaned_data
     if action == "note":
         operations.comment(row.pk, actor=actor, body=values["internal"], is_internal=True)
@@ -275,8 +209,9 @@ def _say(row: Ticket, action: str, form: PageForm, actor: Actor) -> None:
 def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
     """Take the ticket, or give it to the engineer who was chosen."""
     assignee = None
+    form = AssignForm(request.POST, engineers=queries.engineers(row))
+    form.require_known()
     if "assignee_id" in request.POST:
-        form = AssignForm(request.POST, engineers=queries.engineers(row))
         if not form.is_valid():
             raise Unacceptable(_("Choose an engineer of this queue."), field="assignee_id")
         assignee = form.cleaned_data["assignee_id"].pk
@@ -287,7 +222,8 @@ def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
     """Say what resolving or closing ends; do it once that has been read."""
     at, edge = instant(request), TICKET_TRANSITIONS[action]
-    policy.require_role(actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+    if not edge.roles & actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id):
+        return _refuse(request, row, action, actor)
     ends = queries.ends_with(row, at=at) if action != "reopen_ticket" else []
     shown = {"ends": " ".join(str(found.pk) for found in ends)}
     page = {"ticket": row, "action": action, "edge": edge, "ends": ends, "is_provider": actor.side is not Side.CUSTOMER}
@@ -296,6 +232,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
             raise WrongState
         return render(request, "tickets/end.html", {**page, "form": EndForm(initial=shown, needs_note=edge.needs_note)})
     form = EndForm(request.POST, needs_note=edge.needs_note)
+    form.require_known()
     if form.is_valid():
         # A window that opened since the page was read must not close without a word.
         if not set(shown["ends"].split()) <= set(form.cleaned_data["ends"].split()):
@@ -313,13 +250,20 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
     return render(request, "tickets/end.html", {**page, "form": form}, status=422)
 
 
+def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
+    """Whoever may not is refused; whoever tried is in the log besides, which the operation sees to."""
+    if request.method == "POST":
+        _SAYINGS[action](row.pk, actor=actor, note="")
+    raise NotAllowed
+
+
 def _done(request: HttpRequest, row: Ticket, action: str) -> HttpResponse:
     messages.success(request, str(_SAID[action]))
     return redirect("web:ticket", row.pk)
 
 
 urlpatterns = [
-    path("tickets/", ticket_list, name="tickets"),
+    path("tickets/", tickets, name="tickets"),
     path("tickets/new/", ticket_new, name="ticket_new"),
     path("tickets/<uuid:pk>/", ticket_page, name="ticket"),
     path("tickets/<uuid:pk>/<slug:action>/", ticket_act, name="ticket_act"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from requests_app import sentences
@@ -10,7 +12,7 @@ from requests_app.queries import access
 from tests.cast import Cast
 
 
-def _row(cast: Cast, **fields: object) -> AccessRequest:
+def _row(cast: Cast, **fields: Any) -> AccessRequest:
     return AccessRequest.objects.get(pk=cast.submitted(**fields).pk)
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from requests_app import limits, operations, sentences
 from requests_app.actors import Actor
+from requests_app.errors import Malformed
 from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
 from requests_app.templatetags._times import duration_words
@@ -92,6 +93,11 @@ class AskForm(PageForm):
         if len(values.get("resource_ids", [])) > limits.RESOURCES_MAX:
             self.add_error("resource_ids", _("Choose 1 to 20 resources."))
         return values
+
+    def require_known(self) -> None:
+        """Raise Malformed for a name that has no place here."""
+        if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
+            raise Malformed(_("Something was sent that has no place here."))
 
     def chosen(self) -> list[Resource]:
         """The resources of a valid form, in the order of the list."""

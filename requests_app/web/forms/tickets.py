@@ -13,10 +13,10 @@ from requests_app.actors import Actor, Side
 from requests_app.lifecycle import TicketState
 from requests_app.models import Person, Tenant, Ticket
 from requests_app.queries import tickets as queries
-from requests_app.web.forms import PageForm
+from requests_app.web.forms.strict import StrictForm
 
 
-class FilterForm(forms.Form):
+class FilterForm(StrictForm):
     """What the list shows; each part may be missing, and none may be something else."""
 
     view = forms.ChoiceField(
@@ -35,13 +35,18 @@ class FilterForm(forms.Form):
         if actor.side is Side.CUSTOMER:
             del self.fields["tenant"]
 
+    def require_known(self) -> None:
+        """The cursors of the pages are read apart from the filters."""
+        self.data = {name: value for name, value in self.data.items() if name not in ("after", "before")}
+        super().require_known()
+
 
 class _PersonChoice(forms.ModelChoiceField):
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.name} ({obj.email})"
 
 
-class NewTicketForm(PageForm):
+class NewTicketForm(StrictForm):
     other_names = {"service_id": "service"}
 
     service: forms.ModelChoiceField = forms.ModelChoiceField(
@@ -79,7 +84,7 @@ class NewTicketForm(PageForm):
             self.fields["on_behalf_of_id"].queryset = queries.people_of(tenant)  # type: ignore[attr-defined]  # as above
 
 
-class ReplyForm(PageForm):
+class ReplyForm(StrictForm):
     """What is said on a ticket: a comment, a question, an answer, a note of the provider's."""
 
     other_names = {"body": "note"}
@@ -89,7 +94,7 @@ class ReplyForm(PageForm):
     )
 
 
-class NoteForm(PageForm):
+class NoteForm(StrictForm):
     other_names = {"body": "internal"}
 
     internal = forms.CharField(
@@ -99,7 +104,7 @@ class NoteForm(PageForm):
     )
 
 
-class EndForm(PageForm):
+class EndForm(StrictForm):
     """The last word on a ticket, or the first after it was reopened. `ends` is what the page said that it ends."""
 
     note = forms.CharField(
@@ -117,7 +122,7 @@ class EndForm(PageForm):
             self.fields["note"].label = _("Why?")
 
 
-class AssignForm(PageForm):
+class AssignForm(StrictForm):
     assignee_id = _PersonChoice(queryset=None, label=_("Give it to"), empty_label=None)
 
     def __init__(self, *args: Any, engineers: QuerySet[Person], **kwargs: Any) -> None:

@@ -1,0 +1,53 @@
+"""Bytes on their way out: read ahead by one chunk, closed when the client has gone, named by a safe header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.http import content_disposition_header
+
+from requests_app.connectors.base import ByteSource, ConnectorError
+from requests_app.errors import ContentUnavailable
+
+
+class Body:
+    """The chunks of a stream, the first of them read already.
+
+    What fails before the first byte can still be answered with a page; what fails later ends the connection.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        try:
+            self._first = next(chunks, b"")
+        except ConnectorError as error:
+            raise ContentUnavailable from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._chunks
+
+    def close(self) -> None:
+        """Called by the server when the client has all, or has gone away."""
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+class GuardedSource(ByteSource):
+    """The chunks of an item while its window is open, for reading them as text."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._body = Body(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def disposition(filename: str, *, as_attachment: bool) -> str:
+    """Content-Disposition by RFC 6266; a character that no name needs, such as a line break, is left out."""
+    clean = "".join(char for char in filename if char.isprintable()) or "content"
+    return content_disposition_header(as_attachment, clean) or "attachment"

@@ -1,0 +1,495 @@
+"""Tickets in the browser: the list, a new one, the conversation, and what ending one says beforehand."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
+from tests.cast import Cast, events_in, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/tickets/"
+NEW = "/tickets/new/"
+
+
+@pytest.fixture
+def as_(cast: Cast) -> Callable[[str], Client]:
+    def signed_in(name: str) -> Client:
+        client = Client()
+        client.force_login(cast.people[name])
+        return client
+
+    return signed_in
+
+
+@pytest.fixture
+def taken(cast: Cast) -> Ticket:
+    """A ticket of Mia's that Priya works."""
+    ticket = cast.ticket()
+    return operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+
+
+def _page(ticket: Ticket) -> str:
+    return reverse("web:ticket", args=[ticket.pk])
+
+
+def _act(ticket: Ticket, action: str) -> str:
+    return reverse("web:ticket_act", args=[ticket.pk, action])
+
+
+def _state(ticket: Ticket) -> str:
+    return str(Ticket.objects.get(pk=ticket.pk).state)
+
+
+def _closed_at(ticket: Ticket) -> dt.datetime:
+    at = Ticket.objects.get(pk=ticket.pk).closed_at
+    assert at is not None
+    return at
+
+
+def _text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+# --- The list ------------------------------------------------------------------------------------------------
+
+
+def test_the_list_costs_the_same_with_twenty_tickets_as_with_two(cast: Cast, as_: Callable[[str], Client]) -> None:
+    client, counts = as_("priya"), []
+    for more in (2, 18):
+        for n in range(more):
+            ticket = cast.ticket()
+            if n < 5:
+                cast.submitted(ticket=ticket)
+        client.get(LIST)
+        with CaptureQueriesContext(connection) as queries:
+            page = _text(client.get(LIST))
+        counts.append((page.count("Invoices are missing"), len(queries)))
+    assert [rows for rows, _ in counts] == [2, 20]
+    assert counts[0][1] == counts[1][1]
+
+
+def test_a_page_ends_and_the_next_one_goes_on(cast: Cast, as_: Callable[[str], Client]) -> None:
+    for n in range(30):
+        cast.ticket(title=f"Number {n:02}")
+    client = as_("mia")
+    first = _text(client.get(LIST))
+    assert [f"Number {n:02}" in first for n in range(30)] == [False] * 5 + [True] * 25
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    second = _text(client.get(older))
+    assert [f"Number {n:02}" in second for n in range(30)] == [True] * 5 + [False] * 25
+    newer = second.split('rel="prev" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "Number 29" in _text(client.get(newer))
+
+
+def test_each_side_has_its_own_lists(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    cast.ticket(by="ada", title="Of Ada alone")
+    cast.ticket(service_id=cast.sharepoint.pk, title="Of another queue")
+    assert "Of Ada alone" not in _text(as_("mia").get(LIST, {"view": "mine"}))
+    assert "Of Ada alone" in _text(as_("mia").get(LIST))
+    mine = _text(as_("priya").get(LIST, {"view": "mine"}))
+    assert taken.reference in mine
+    assert "Of Ada alone" not in mine
+    queue = _text(as_("erik").get(LIST, {"view": "queue"}))
+    assert "Of Ada alone" in queue
+    assert "Of another queue" not in queue
+
+
+def test_the_list_is_filtered_by_state_customer_and_words(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ours, theirs = cast.ticket(title="Ours"), cast.ticket("fabrikam", "fred", title="Theirs")
+    operations.close_ticket(theirs.pk, actor=cast.as_("fred"))
+    client = as_("priya")
+
+    def shown(**query: str) -> list[bool]:
+        page = _text(client.get(LIST, query))
+        return [ours.reference in page, theirs.reference in page]
+
+    assert shown() == [True, False]
+    assert shown(state="any") == [True, True]
+    assert shown(state="CLOSED") == [False, True]
+    assert shown(state="any", tenant="Fab") == [False, True]
+    assert shown(state="any", text="the") == [False, True]
+    assert shown(state="any", text=ours.reference[:6].lower()) == [True, False]
+
+
+def test_nobody_finds_another_tenants_ticket_by_its_reference(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(title="Of Contoso")
+    page = _text(as_("frida").get(LIST, {"state": "any", "text": ticket.reference}))
+    assert "Of Contoso" not in page
+    assert "No ticket matches." in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"status": "NEW"},
+        {"state": "OPENED"},
+        {"view": "theirs"},
+        {"after": "x"},
+        {"before": "2026-01-01~1"},
+        {"text": "x" * 121},
+    ],
+)
+def test_a_filter_that_does_not_exist_is_refused(
+    cast: Cast, as_: Callable[[str], Client], query: dict[str, str]
+) -> None:
+    assert as_("priya").get(LIST, query).status_code == 400
+
+
+def test_a_customer_has_no_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
+    assert as_("mia").get(LIST, {"view": "queue"}).status_code == 400
+
+
+def test_the_list_says_which_access_is_going_on(cast: Cast, as_: Callable[[str], Client], travel: Any) -> None:
+    travel.freeze()
+    grant = cast.opened()
+    assert "Open now" in _text(as_("priya").get(LIST))
+    travel.to(grant.closes_at)
+    assert "Open now" not in _text(as_("priya").get(LIST))
+
+
+# --- A new one -----------------------------------------------------------------------------------------------
+
+
+def _report(cast: Cast, **fields: Any) -> dict[str, Any]:
+    return {
+        "service": cast.exchange.pk,
+        "title": "No mail since noon",
+        "body": "Nothing arrives.",
+        "priority": "high",
+        **fields,
+    }
+
+
+def test_a_member_opens_a_ticket_for_the_own_tenant(cast: Cast, as_: Callable[[str], Client]) -> None:
+    assert as_("mia").get(NEW).status_code == 200
+    response = as_("mia").post(NEW, _report(cast))
+    ticket = Ticket.objects.get()
+    assert response.status_code == 302
+    assert response["Location"] == _page(ticket)
+    assert (ticket.tenant, ticket.opened_by, ticket.origin) == (cast.contoso, cast.mia, "customer")
+    assert (ticket.state, ticket.priority, ticket.on_behalf_of) == ("NEW", "high", None)
+    assert events_in(cast.contoso) == ["ticket.opened"]
+
+
+def test_an_auditor_opens_none(cast: Cast, as_: Callable[[str], Client]) -> None:
+    assert "Open a ticket" not in _text(as_("otto").get(LIST))
+    assert as_("otto").get(NEW).status_code == 403
+    assert as_("otto").post(NEW, _report(cast)).status_code == 403
+    assert not Ticket.objects.exists()
+
+
+def test_a_member_cannot_open_one_for_another_tenant(cast: Cast, as_: Callable[[str], Client]) -> None:
+    response = as_("mia").post(f"{NEW}?tenant={cast.fabrikam.pk}", _report(cast))
+    assert response.status_code == 404
+    assert not Ticket.objects.exists()
+
+
+def test_an_engineer_chooses_the_customer_and_names_who_called(cast: Cast, as_: Callable[[str], Client]) -> None:
+    client = as_("priya")
+    address = f"{NEW}?tenant={cast.contoso.pk}"
+    assert address.partition("/new/")[2] in _text(client.get(NEW))
+    form = _text(client.get(address))
+    assert "Mia Test" in form
+    assert "Fred Test" not in form
+    client.post(address, _report(cast, on_behalf_of_id=cast.mia.pk))
+    ticket = Ticket.objects.get()
+    assert (ticket.origin, ticket.on_behalf_of, ticket.opened_by) == ("recorded", cast.mia, cast.priya)
+    assert outbox_topics(None) == ["notify.ticket_opened", "notify.ticket_recorded"]
+
+
+def test_without_a_caller_it_is_a_problem_that_the_provider_found(cast: Cast, as_: Callable[[str], Client]) -> None:
+    as_("stella").post(f"{NEW}?tenant={cast.contoso.pk}", _report(cast, on_behalf_of_id=""))
+    assert Ticket.objects.get().origin == "provider"
+
+
+def test_a_caller_of_another_tenant_is_refused_beside_the_field(cast: Cast, as_: Callable[[str], Client]) -> None:
+    response = as_("priya").post(f"{NEW}?tenant={cast.contoso.pk}", _report(cast, on_behalf_of_id=cast.fred.pk))
+    assert response.status_code == 422
+    assert "on_behalf_of_id" in response.context["form"].errors
+    assert not Ticket.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("title", " "), ("title", "x" * 201), ("body", ""), ("priority", "now"), ("service", "x")]
+)
+def test_what_is_wrong_stands_beside_its_field(
+    cast: Cast, as_: Callable[[str], Client], field: str, value: str
+) -> None:
+    response = as_("mia").post(NEW, _report(cast, **{field: value}))
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == [field]
+    assert not Ticket.objects.exists()
+
+
+def test_an_engineer_records_none_for_another_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
+    response = as_("erik").post(f"{NEW}?tenant={cast.contoso.pk}", _report(cast, service=cast.sharepoint.pk))
+    assert response.status_code == 422
+    assert not Ticket.objects.exists()
+
+
+# --- The conversation ----------------------------------------------------------------------------------------
+
+
+def test_both_sides_read_the_conversation_and_only_the_provider_its_notes(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket
+) -> None:
+    operations.comment(taken.pk, actor=cast.as_("priya"), body="Looking into it.")
+    operations.comment(taken.pk, actor=cast.as_("priya"), body="Smells like the index.", is_internal=True)
+    provider, customer = _text(as_("erik").get(_page(taken))), _text(as_("ada").get(_page(taken)))
+    assert "Looking into it." in provider
+    assert "Looking into it." in customer
+    assert "Smells like the index." in provider
+    assert "the customer does not see this" in provider
+    assert "Smells like the index." not in customer
+    assert "internal note" not in customer
+
+
+def test_the_page_costs_the_same_with_much_said_as_with_little(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket
+) -> None:
+    client, counts = as_("priya"), []
+    for _ in range(2):
+        for n in range(5):
+            operations.comment(taken.pk, actor=cast.as_("priya"), body=f"Word {n}")
+        cast.submitted(ticket=taken)
+        client.get(_page(taken))
+        with CaptureQueriesContext(connection) as queries:
+            client.get(_page(taken))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_text_of_strangers_is_shown_as_it_is(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(title="<b>bold</b>", body="<script>alert(1)</script> \u202eevil")
+    page = _text(as_("priya").get(_page(ticket)))
+    assert "<b>bold</b>" not in page
+    assert "<script>alert(1)" not in page
+    assert "U+202E" in page
+
+
+@pytest.mark.parametrize(
+    ("person", "offered", "not_offered"),
+    [
+        (
+            "priya",
+            ["ask_customer", "comment", "note", "resolve_ticket", "close_ticket", "/ask/"],
+            ["answer_ticket", "Take this ticket", "reopen_ticket"],
+        ),
+        ("erik", ["Take this ticket", "comment", "note", "/ask/"], ["answer_ticket"]),
+        ("stella", ["assign_ticket", "comment", "note", "close_ticket"], ["Take this ticket", "/ask/"]),
+        ("mia", ["comment", "close_ticket"], ["ask_customer", "note/", "resolve_ticket", "/ask/", "assign_ticket"]),
+        ("otto", [], ["comment/", "close_ticket", "note/", "/ask/"]),
+        ("pat", [], ["comment/", "close_ticket", "note/", "/ask/"]),
+    ],
+)
+def test_what_is_offered_is_what_would_be_accepted(
+    as_: Callable[[str], Client], taken: Ticket, person: str, offered: list[str], not_offered: list[str]
+) -> None:
+    page = _text(as_(person).get(_page(taken)))
+    assert [word for word in offered if word not in page] == []
+    assert [word for word in not_offered if word in page] == []
+
+
+def test_a_question_waits_for_its_answer(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    response = as_("priya").post(_act(taken, "ask_customer"), {"note": "Since when?"})
+    assert (response.status_code, response["Location"]) == (302, _page(taken))
+    assert _state(taken) == "WAITING_FOR_CUSTOMER"
+    page = _text(as_("mia").get(_page(taken)))
+    assert "Send the answer" in page
+    assert "Your answer is awaited." in page
+    as_("mia").post(_act(taken, "answer_ticket"), {"note": "Since Monday."})
+    assert _state(taken) == "ASSIGNED"
+    assert events_in(cast.contoso)[-2:] == ["ticket.answer_asked", "ticket.answered"]
+    assert list(TicketComment.objects.values_list("body", flat=True)) == ["Since when?", "Since Monday."]
+
+
+def test_an_engineer_takes_a_ticket_or_is_given_it(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket()
+    as_("erik").post(_act(ticket, "assign_ticket"))
+    assert Ticket.objects.get().assignee == cast.erik
+    as_("stella").post(_act(ticket, "assign_ticket"), {"assignee_id": cast.priya.pk})
+    assert Ticket.objects.get().assignee == cast.priya
+
+
+@pytest.mark.parametrize("assignee", ["samir", "mia", "nonsense"])
+def test_a_ticket_is_given_to_engineers_of_its_queue_alone(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, assignee: str
+) -> None:
+    value = cast.people[assignee].pk if assignee in cast.people else assignee
+    assert as_("erik").post(_act(taken, "assign_ticket"), {"assignee_id": value}).status_code == 422
+    assert Ticket.objects.get().assignee == cast.priya
+
+
+def test_a_note_of_the_provider_is_not_written_by_a_customer(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket
+) -> None:
+    assert as_("mia").post(_act(taken, "note"), {"internal": "Psst"}).status_code == 403
+    assert not TicketComment.objects.exists()
+
+
+@pytest.mark.parametrize(("action", "field"), [("comment", "note"), ("ask_customer", "note"), ("note", "internal")])
+@pytest.mark.parametrize("text", ["", "  ", "x" * 5000])
+def test_an_empty_or_endless_word_is_refused_and_kept(
+    as_: Callable[[str], Client], taken: Ticket, action: str, field: str, text: str
+) -> None:
+    response = as_("priya").post(_act(taken, action), {field: text})
+    assert response.status_code == 422
+    assert "field-errors" in _text(response)
+    assert text.strip() in _text(response)
+    assert not TicketComment.objects.exists()
+
+
+def test_what_was_written_too_late_is_kept(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    operations.close_ticket(taken.pk, actor=cast.as_("priya"))
+    response = as_("mia").post(_act(taken, "comment"), {"note": "One more thing"})
+    assert response.status_code == 409
+    assert "One more thing" in _text(response)
+    assert "This ticket is closed. Reopen it to go on." in _text(response)
+    assert not TicketComment.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["comment", "note", "ask_customer", "answer_ticket", "assign_ticket"])
+def test_a_get_changes_nothing(as_: Callable[[str], Client], taken: Ticket, action: str) -> None:
+    before = AuditEntry.objects.count()
+    assert as_("priya").get(_act(taken, action)).status_code == 405
+    assert AuditEntry.objects.count() == before
+
+
+def test_an_unknown_act_is_absent(as_: Callable[[str], Client], taken: Ticket) -> None:
+    assert as_("priya").post(_act(taken, "open_ticket")).status_code == 404
+
+
+@pytest.mark.parametrize("person", ["otto", "pat"])
+@pytest.mark.parametrize("action", ["comment", "close_ticket", "assign_ticket"])
+def test_whoever_may_only_read_is_refused_and_in_the_log(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, person: str, action: str
+) -> None:
+    events = events_in(cast.contoso)
+    response = as_(person).post(_act(taken, action), {} if action == "assign_ticket" else {"note": "No"})
+    assert response.status_code == 403
+    assert events_in(cast.contoso) == [*events, "act.refused"]
+    assert _state(taken) == "ASSIGNED"
+    assert not TicketComment.objects.exists()
+
+
+# --- The end of one ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("action", "person"), [("resolve_ticket", "priya"), ("close_ticket", "mia")])
+def test_ending_a_ticket_says_what_it_ends_and_then_ends_it(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, action: str, person: str
+) -> None:
+    opened = cast.opened(ticket=taken)
+    pending = cast.submitted(ticket=taken)
+    before = AuditEntry.objects.count()
+    page = as_(person).get(_act(taken, action))
+    assert page.status_code == 200
+    assert opened.access_request.reference in _text(page)
+    assert pending.reference in _text(page)
+    assert "An open window closes" in _text(page)
+    assert AuditEntry.objects.count() == before
+    ends = f"{pending.pk} {opened.access_request_id}"
+    assert as_(person).post(_act(taken, action), {"note": "", "ends": ends}).status_code == 302
+    assert _state(taken) == {"resolve_ticket": "RESOLVED", "close_ticket": "CLOSED"}[action]
+    assert AccessRequest.objects.get(pk=pending.pk).state == "WITHDRAWN"
+    assert Grant.objects.get().close_reason == "revoked"
+
+
+def test_what_began_while_the_page_was_read_does_not_end_without_a_word(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket
+) -> None:
+    pending = cast.submitted(ticket=taken)
+    response = as_("mia").post(_act(taken, "close_ticket"), {"note": "Thanks", "ends": ""})
+    assert response.status_code == 409
+    assert pending.reference in _text(response)
+    assert "Thanks" in _text(response)
+    assert _state(taken) == "ASSIGNED"
+    assert AccessRequest.objects.get(pk=pending.pk).state == "PENDING_PROVIDER"
+
+
+def test_where_nothing_ends_the_page_says_so(as_: Callable[[str], Client], taken: Ticket) -> None:
+    assert "nothing else ends with it" in _text(as_("mia").get(_act(taken, "close_ticket")))
+
+
+def test_a_ticket_is_closed_once(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    operations.close_ticket(taken.pk, actor=cast.as_("mia"))
+    events = events_in(cast.contoso)
+    assert as_("priya").get(_act(taken, "close_ticket")).status_code == 409
+    assert as_("priya").post(_act(taken, "close_ticket"), {"note": "", "ends": ""}).status_code == 409
+    assert events_in(cast.contoso) == [*events, "act.refused"]
+
+
+def test_a_closed_ticket_is_reopened_with_a_reason_for_seven_days(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, travel: Any
+) -> None:
+    operations.close_ticket(taken.pk, actor=cast.as_("mia"))
+    assert "Reopen" in _text(as_("mia").get(_page(taken)))
+    assert as_("mia").get(_act(taken, "reopen_ticket")).status_code == 200
+    assert as_("mia").post(_act(taken, "reopen_ticket"), {"note": ""}).status_code == 422
+    assert _state(taken) == "CLOSED"
+    travel.to(_closed_at(taken) + dt.timedelta(days=7, microseconds=-1))
+    assert as_("mia").post(_act(taken, "reopen_ticket"), {"note": "Again"}).status_code == 302
+    assert _state(taken) == "ASSIGNED"
+
+
+def test_after_seven_days_a_closed_ticket_stays_closed(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, travel: Any
+) -> None:
+    operations.close_ticket(taken.pk, actor=cast.as_("mia"))
+    travel.to(_closed_at(taken) + dt.timedelta(days=7))
+    assert "reopen_ticket" not in _text(as_("mia").get(_page(taken)))
+    assert as_("mia").get(_act(taken, "reopen_ticket")).status_code == 409
+    assert as_("mia").post(_act(taken, "reopen_ticket"), {"note": "Again"}).status_code == 409
+    assert _state(taken) == "CLOSED"
+
+
+# --- Access beside it ----------------------------------------------------------------------------------------
+
+
+def test_the_ticket_says_whose_turn_it_is(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    row = cast.submitted(ticket=taken)
+    page = _text(as_("mia").get(_page(taken)))
+    assert "It is the turn of Microsoft’s approvers." in page
+    assert "read messages in 1 mailbox (finance@contoso.example)" in page
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="Yes.")
+    assert "’s approvers." in _text(as_("mia").get(_page(taken)))
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    grant = Grant.objects.get()
+    assert reverse("web:window", args=[grant.pk]) in _text(as_("priya").get(_page(taken)))
+    assert reverse("web:window", args=[grant.pk]) not in _text(as_("erik").get(_page(taken)))
+
+
+def test_what_is_over_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+    row = cast.submitted(ticket=taken)
+    operations.withdraw(row.pk, actor=cast.as_("priya"))
+    again = f"{reverse('web:ask', args=[taken.pk])}?from={row.pk}"
+    assert again in _text(as_("priya").get(_page(taken)))
+    assert again not in _text(as_("mia").get(_page(taken)))
+
+
+# --- What has no place ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", ["state", "tenant", "closed_at", "author"])
+def test_what_a_form_does_not_know_is_refused_and_not_ignored(
+    cast: Cast, as_: Callable[[str], Client], taken: Ticket, extra: str
+) -> None:
+    client = as_("priya")
+    assert client.post(_act(taken, "comment"), {"note": "Hello", extra: "x"}).status_code == 400
+    assert client.post(_act(taken, "assign_ticket"), {extra: "x"}).status_code == 400
+    assert client.post(_act(taken, "close_ticket"), {"note": "", extra: "x"}).status_code == 400
+    assert as_("mia").post(NEW, _report(cast, **{extra: "x"})).status_code == 400
+    assert not TicketComment.objects.exists()
+    assert Ticket.objects.get().state == "ASSIGNED"
