@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
@@ -19,6 +20,7 @@ from requests_app.actors import Actor
 from requests_app.errors import DomainError, Unacceptable, WrongState
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import tenant as queries
+from requests_app.templatetags._text import visible_single
 from requests_app.web.context import instant
 from requests_app.web.forms.tenant import ROLE_HELP, MemberForm, PeopleFilter, RoleForm
 from requests_app.web.middleware import actor_in
@@ -42,7 +44,7 @@ def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except (Unacceptable, WrongState) as refusal:
             form.refuse(refusal)
             return _people_page(request, row, form, status=refusal.status)
-        messages.success(request, _("%(name)s can sign in now.") % {"name": person.name})
+        messages.success(request, format_html(_("{name} can sign in now."), name=visible_single(person.name)))
         return redirect("web:person", row.pk, person.pk)
     policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
     return _people_page(request, row, form, status=Unacceptable.status)
@@ -104,12 +106,13 @@ def _done(row: Tenant, someone: Person, act: str, role: str, *, actor: Actor) ->
 
 def _said(someone: Person, act: str, role: str) -> str:
     words = {
-        "give": _("%(name)s has the role “%(role)s” now."),
-        "take": _("%(name)s no longer has the role “%(role)s”."),
-        "switch_off": _("The account of %(name)s is switched off."),
-        "switch_on": _("The account of %(name)s is switched on."),
+        "give": _("{name} has the role “{role}” now."),
+        "take": _("{name} no longer has the role “{role}”."),
+        "switch_off": _("The account of {name} is switched off."),
+        "switch_on": _("The account of {name} is switched on."),
     }
-    return words[act] % {"name": someone.name, "role": Membership.Role(role).label if role else ""}
+    label = Membership.Role(role).label if role else ""
+    return format_html(words[act], name=visible_single(someone.name), role=label)
 
 
 def _next(actor: Actor, row: Tenant, someone: Person) -> tuple[Any, ...]:

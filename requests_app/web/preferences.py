@@ -64,7 +64,9 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 
 def _is_local(target: str) -> bool:
     """A path of this very site. Without a host that is allowed, everything with a host or a scheme is refused."""
-    return target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+    # Browsers drop tabs and line breaks from an address before they look at it.
+    is_plain = target.isprintable()
+    return is_plain and target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
 
 
 urlpatterns = [

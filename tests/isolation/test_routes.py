@@ -81,6 +81,8 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "tenant": [_tenant],
     "people": [_tenant],
     "addresses": [_tenant],
+    "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
+    "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }
 OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme"}
 PUBLIC = {"limits"}

@@ -1,0 +1,42 @@
+"""What this cannot stop: public, whole, and linked from every page."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+
+from requests_app.errors import TooMany
+from requests_app.web.errors import refusal
+from tests.cast import Cast
+from tests.web.pages import signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("name", ["", "ada", "priya", "stella"])
+def test_everybody_may_know_the_limits(cast: Cast, name: str) -> None:
+    client = signed_in(cast, name) if name else Client()
+    response = client.get("/limits/")
+    page = response.content.decode()
+    assert response.status_code == 200
+    for danger in ("A photograph of a screen", "goes around the gate", "shows you a false page"):
+        assert danger in page
+    assert "Microsoft" in page
+
+
+def test_it_is_a_page_and_nothing_more() -> None:
+    assert Client().head("/limits/").status_code == 200
+    assert Client().post("/limits/").status_code == 405
+
+
+def test_every_page_leads_there(cast: Cast) -> None:
+    for page in (Client().get("/accounts/login/"), signed_in(cast, "ada").get("/preferences/")):
+        assert '<a href="/limits/">What this cannot stop</a>' in page.content.decode()
+
+
+def test_too_much_at_once_has_a_page_of_its_own() -> None:
+    request: HttpRequest = RequestFactory().get("/")
+    response = refusal(request, TooMany())
+    assert response.status_code == 429
+    assert "Too much at once" in response.content.decode()

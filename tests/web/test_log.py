@@ -1,0 +1,600 @@
+"""The log in the browser: who reads it, what a filter may be, sentences, paging, checking and taking it along."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import html
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app import canonical, recorder
+from audit_app import queries as audit
+from audit_app.models import AuditEntry, ChainHead
+from audit_app.verify import Flaw
+from requests_app import clock, operations
+from requests_app.events import Event
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app.models import Person, Tenant
+from requests_app.queries import log as queries
+from requests_app.web import _log_words
+from requests_app.web import log as pages
+from requests_app.web._log_patterns import ACTS, PATTERNS, VARIANTS
+from tests.audit.test_log import _tamper
+from tests.cast import Cast, events_in
+from tests.web.pages import look, nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
+
+pytestmark = pytest.mark.django_db
+
+READERS = ["ada", "alan", "otto", "ines", "stella"]
+STRANGERS = ["frida", "finn", "nadia", "priya", "pat", "bea"]
+
+
+def url(tenant: Tenant, name: str = "log", *more: str) -> str:
+    return reverse(f"web:{name}", args=[tenant.pk, *more])
+
+
+def text(response: Any) -> str:
+    """What a person reads of the page, on one line."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", response.content.decode())).split())
+
+
+def numbers(response: Any) -> list[int]:
+    """The entries on the page, in its order."""
+    return [int(seq) for seq in re.findall(r'<tr id="entry-(\d+)"', response.content.decode())]
+
+
+def sentences(response: Any) -> list[str]:
+    found = re.findall(r'<span class="entry-sentence">(.*?)</span></summary>', response.content.decode(), re.DOTALL)
+    return [" ".join(html.unescape(re.sub(r"<[^>]+>", "", one)).split()) for one in found]
+
+
+def filled(cast: Cast, count: int, **fields: Any) -> None:
+    """Entries without a story, for what is about their number alone."""
+    values: dict[str, Any] = {
+        "event": "ticket.commented",
+        "door": "pages",
+        "actor": {
+            "kind": "person",
+            "id": str(cast.mia.pk),
+            "name": "Mia Test",
+            "side": "customer",
+            "email": "m@c.example",
+        },
+        "subject_type": "ticket",
+        "subject_id": "1",
+        **fields,
+    }
+    with transaction.atomic():
+        recorder.record([recorder.Witnessed(tenant_id=cast.contoso.pk, **values) for _ in range(count)], at=clock.now())
+
+
+# --- Who reads it --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_those_who_read_logs_read_it(cast: Cast, name: str) -> None:
+    cast.opened()
+    response = signed_in(cast, name).get(url(cast.contoso))
+    assert response.status_code == 200
+    assert numbers(response) == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("where", [("log",), ("log_verify",), ("log_export", "csv"), ("log_export", "jsonl")])
+def test_for_strangers_and_the_providers_people_there_is_no_log(cast: Cast, name: str, where: tuple[str, ...]) -> None:
+    cast.opened()
+    client = signed_in(cast, name)
+    with nothing_happens():
+        method = client.get if where == ("log",) else client.post
+        assert method(url(cast.contoso, *where)).status_code == 404
+
+
+def test_a_member_reads_no_log(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "mia")
+    with nothing_happens():
+        assert client.get(url(cast.contoso)).status_code == 403
+        assert client.post(url(cast.contoso, "log_verify")).status_code == 403
+    with only_a_refusal():
+        assert client.post(url(cast.contoso, "log_export", "csv")).status_code == 403
+
+
+def test_looking_changes_nothing(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    with nothing_happens():
+        assert client.get(url(cast.contoso)).status_code == 200
+        assert client.head(url(cast.contoso)).status_code == 200
+        assert client.get(url(cast.contoso) + "?entry=1").status_code == 200
+        assert client.post(url(cast.contoso)).status_code == 405
+        for where in (("log_verify",), ("log_export", "csv")):
+            assert client.get(url(cast.contoso, *where)).status_code == 405
+            assert client.head(url(cast.contoso, *where)).status_code == 405
+
+
+def test_a_log_without_entries_says_how_they_come(cast: Cast) -> None:
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    assert "The log is empty" in text(response)
+    assert "Verify" not in text(response)
+
+
+# --- In plain words ------------------------------------------------------------------------------------------
+
+
+def test_each_act_is_a_sentence(cast: Cast) -> None:
+    grant = cast.opened()
+    request = grant.access_request
+    look(cast, grant, "<1@contoso.example>")
+    operations.revoke(request.pk, actor=cast.as_("ada"), note="Enough.")
+    operations.close_ticket(request.ticket_id, actor=cast.as_("mia"))
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    assert request.ticket is not None
+    ticket, ref = request.ticket.reference, request.reference
+    until = grant.closes_at.strftime("%a %-d %b, %H:%M UTC")
+    assert sentences(response) == [
+        f"Mia Test, Contoso closed the ticket {ticket}",
+        f"Ada Test, Contoso closed the window of {ref} early",
+        "Priya Test, Microsoft opened <1@contoso.example> in finance@contoso.example",
+        f"Ada Test, Contoso approved {ref} for Contoso; the window is open until {until}",
+        f"Pat Test, Microsoft approved {ref} for Microsoft; Contoso is asked next",
+        "Priya Test, Microsoft asked to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
+        f"Mia Test, Contoso opened the ticket {ticket}: Invoices are missing",
+    ]
+    assert '<blockquote class="quote"><span class="visible" dir="auto">Enough.</span></blockquote>' in (
+        response.content.decode()
+    )
+    assert f'<a class="mono" href="{reverse("web:access_request", args=[request.pk])}">{ref}</a>' in (
+        response.content.decode()
+    )
+
+
+def test_what_follows_from_an_act_says_from_which(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
+    assert f"{row.reference} was withdrawn, because Mia Test closed the ticket" in sentences(
+        signed_in(cast, "otto").get(url(cast.contoso))
+    )
+
+
+def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
+    ines = cast.as_("ines")
+    operations.set_window_cap(cast.contoso.pk, seconds=3600, actor=ines)
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=ines)
+    operations.give_role(cast.contoso.pk, cast.mia.pk, role="auditor", actor=ines)
+    with pytest.raises(Exception, match="last administrator"):
+        operations.take_role(cast.contoso.pk, cast.ines.pk, role="administrator", actor=ines)
+    assert sentences(signed_in(cast, "otto").get(url(cast.contoso))) == [
+        "Ines Test, Contoso tried to take a role away and was refused:"
+        " This is no longer possible: the state has changed.",
+        "Ines Test, Contoso gave Mia Test the role “Auditor”",
+        "Ines Test, Contoso switched Lockbox off",
+        "Ines Test, Contoso set the longest window to 1 hour; it was 4 hours",
+    ]
+
+
+@pytest.mark.parametrize("event", list(Event))
+def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast, event: Event) -> None:
+    assert event in PATTERNS
+    filled(cast, 1, event=event.value)
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    assert response.status_code == 200
+    assert len(sentences(response)) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "detail"),
+    [
+        (
+            "access_request.submitted",
+            {"reason": "legal_demand", "authority": "A court", "level": "read", "resources": 7},
+        ),
+        ("access_request.approved_by_provider", {"state": "OPEN", "closes_at": "never"}),
+        ("access_request.withdrawn", {"cause": "something-new", "by": 3}),
+        ("grant.revoked", {"cause": "ticket-closed"}),
+        ("content.opened", {"part": "2", "reference": "<1@x>"}),
+        ("content.failed", {"item": ""}),
+        ("content.listed", {"items": "none"}),
+        ("ticket.opened", {"on_behalf_of": "Mia", "title": "T"}),
+        ("tenant.changed", {"window_cap": True, "set": {"name": 1}}),
+        ("tenant.changed", {"set": [1], "was": None}),
+        ("role.given", {"role": "emperor", "name": ["x"]}),
+        ("act.refused", {"action": "dance", "code": "no_music"}),
+        ("thing.of_a_later_version", {"window_cap": 1}),
+    ],
+)
+def test_a_detail_of_another_form_breaks_no_page(cast: Cast, event: str, detail: dict[str, Any]) -> None:
+    filled(cast, 1, event=event, detail=detail)
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    assert response.status_code == 200
+    assert len(sentences(response)) == 1
+
+
+def test_every_variant_belongs_to_an_event() -> None:
+    assert set(VARIANTS) <= set(PATTERNS)
+
+
+def test_every_act_that_can_be_refused_has_words() -> None:
+    """The names of the acts as the operations give them; the system's own acts are never refused on paper."""
+    named = {*TRANSITIONS, *TICKET_TRANSITIONS} - {"expire", "close"}
+    for path in sorted(Path(operations.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "act" and node.args:
+                named |= {str(leaf.value) for leaf in ast.walk(node.args[0]) if isinstance(leaf, ast.Constant)}
+    found = named - {"expire", "close", "names", "park_mail", "note_outcome"}
+    assert found - set(ACTS) == set()
+
+
+def test_what_strangers_wrote_hides_nothing(cast: Cast) -> None:
+    cast.ticket(title="<script>alert(1)</script> \u202egnp.exe")
+    Person.objects.filter(pk=cast.pat.pk).update(name="P\u0430t Test")
+    row = cast.submitted()
+    operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="No.\n\u2066<b>Yes.</b>")
+    page = signed_in(cast, "otto").get(url(cast.contoso)).content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>Yes." not in page
+    assert not re.search("[\u202e\u2066]", page)
+    assert "U+202E" in page
+    assert "U+2066" in page
+    assert "letters of different alphabets in this name" in page
+
+
+def test_an_entry_shows_its_record_and_the_hash_of_it(cast: Cast) -> None:
+    cast.ticket()
+    page = signed_in(cast, "otto").get(url(cast.contoso) + "?entry=0").content.decode()
+    shown = html.unescape(re.sub("<br>", "\n", re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)[0]))
+    record = json.loads(re.sub(r"<[^>]+>", "", shown))
+    leaf = canonical.leaf_hash(canonical.encode(record)).hex()
+    assert f'data-copy="{leaf}"' in page
+    assert record["event"] == "ticket.opened"
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+def test_filters_narrow_and_are_said(cast: Cast) -> None:
+    grant = cast.opened()
+    other = cast.submitted(by="erik")
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    by_event = client.get(here, {"event": "access_request.submitted"})
+    assert numbers(by_event) == [5, 1]
+    assert "Event: Access request submitted" in text(by_event)
+    assert numbers(client.get(here, {"request": other.reference})) == [5]
+    assert numbers(client.get(here, {"request": grant.access_request.reference.lower().removeprefix("ar-")})) == [
+        3,
+        2,
+        1,
+    ]
+    assert numbers(client.get(here, {"person": "priya"})) == [1]
+    assert numbers(client.get(here, {"person": "Priya@provider.example"})) == [1]
+    assert numbers(client.get(here, {"q": "invoices"})) == [4, 0]
+    assert numbers(client.get(here, {"person": "erik", "event": "access_request.submitted"})) == [5]
+    assert numbers(client.get(here, {"person": "erik", "event": "ticket.opened"})) == []
+
+
+def test_days_are_those_of_the_readers_own_zone(cast: Cast, travel: Any) -> None:
+    Person.objects.filter(pk=cast.otto.pk).update(time_zone="Pacific/Kiritimati")
+    travel.to(clock.now().replace(year=2027, month=3, day=1, hour=11, minute=0))
+    cast.ticket()
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    # 11:00 UTC on the first is already the second on Kiritimati, 14 hours ahead.
+    assert numbers(client.get(here, {"since": "2027-03-02"})) == [0]
+    assert numbers(client.get(here, {"until": "2027-03-02"})) == [0]
+    assert numbers(client.get(here, {"since": "2027-03-02", "until": "2027-03-02"})) == [0]
+    assert numbers(client.get(here, {"until": "2027-03-01"})) == []
+    assert numbers(client.get(here, {"since": "2027-03-03"})) == []
+
+
+def test_what_is_not_found_is_said(cast: Cast) -> None:
+    foreign = cast.submitted("fabrikam")
+    cast.ticket()
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    for asked in ({"request": foreign.reference}, {"request": "AR-2222-2222"}, {"q": "nowhere"}, {"person": "nobody"}):
+        response = client.get(here, asked)
+        assert response.status_code == 200
+        assert numbers(response) == []
+        assert "Nothing found" in text(response)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "unknown=1",
+        "event__in=ticket.opened",
+        "_connector=OR&q=x",
+        "q=x&q=y",
+        "actor_id=1",
+        "ordering=-seq;",
+    ],
+)
+def test_a_filter_that_is_not_known_is_refused(cast: Cast, asked: str) -> None:
+    cast.ticket()
+    response = signed_in(cast, "otto").get(f"{url(cast.contoso)}?{asked}")
+    assert response.status_code == 400
+    assert numbers(response) == []
+    assert "Something was sent" in text(response)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"event": "ticket.eaten"}, "event"),
+        ({"event": "plan.changed"}, "event"),
+        ({"event": "'; DROP TABLE audit_app_auditentry; --"}, "event"),
+        ({"since": "2025-13-01"}, "since"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "0001-01-01"}, "since"),
+        ({"until": "9999-12-31"}, "until"),
+        ({"since": "2027-03-02", "until": "2027-03-01"}, "until"),
+        ({"request": "AR-1"}, "request"),
+        ({"request": "AR-0000-0000"}, "request"),
+        ({"q": "nul\x00"}, "q"),
+        ({"q": "x" * 121}, "q"),
+        ({"person": "p\x00"}, "person"),
+        ({"before": "-1"}, "before"),
+        ({"before": "1e9"}, "before"),
+        ({"before": str(2**63)}, "before"),
+        ({"after": "x"}, "after"),
+        ({"entry": "1 OR 1=1"}, "entry"),
+        ({"before": "3", "after": "1"}, "__all__"),
+    ],
+)
+def test_a_filter_of_another_form_is_refused_beside_it_and_reaches_no_query(
+    cast: Cast, asked: dict[str, str], field: str
+) -> None:
+    cast.ticket()
+    client = signed_in(cast, "otto")
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get(url(cast.contoso), asked)
+    assert response.status_code == 400
+    assert list(response.context["form"].errors) == [field]
+    assert numbers(response) == []
+    assert not [query for query in captured if "audit_app_auditentry" in query["sql"]]
+
+
+@pytest.mark.parametrize(
+    "hostile", ["%", "_", "' OR 1=1 --", "\\", '"><script>alert(1)</script>', "\u202egnp", "{{ 7 }}", "%(who)s"]
+)
+def test_hostile_words_find_nothing_and_do_nothing(cast: Cast, hostile: str) -> None:
+    cast.ticket()
+    client = signed_in(cast, "otto")
+    for name in ("q", "person"):
+        response = client.get(url(cast.contoso), {name: hostile})
+        assert response.status_code == 200
+        assert numbers(response) == []
+        assert "<script>alert" not in response.content.decode()
+
+
+# --- Pages ---------------------------------------------------------------------------------------------------
+
+
+def test_pages_lead_through_the_whole_log_and_back(cast: Cast) -> None:
+    filled(cast, 2 * queries.PAGE + 7)
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    seen, response = [], client.get(here)
+    while True:
+        seen += numbers(response)
+        filled(cast, 1)  # The log grows meanwhile, and no entry moves from page to page.
+        if not response.context["older_url"]:
+            break
+        response = client.get(here + response.context["older_url"])
+    assert seen == list(range(2 * queries.PAGE + 6, -1, -1))
+    while response.context["newer_url"]:
+        response = client.get(here + response.context["newer_url"])
+    assert numbers(response) == numbers(client.get(here))
+
+
+def test_pages_keep_the_filters(cast: Cast) -> None:
+    filled(cast, queries.PAGE + 1)
+    filled(cast, 3, event="ticket.closed")
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    first = client.get(here, {"event": "ticket.commented"})
+    assert numbers(first) == list(range(queries.PAGE, 0, -1))
+    assert numbers(client.get(here + first.context["older_url"])) == [0]
+
+
+def test_an_entry_has_an_address_and_opens_there(cast: Cast) -> None:
+    filled(cast, 5)
+    response = signed_in(cast, "otto").get(url(cast.contoso) + "?entry=3")
+    assert numbers(response) == [3, 2, 1, 0]
+    opened = re.findall(
+        r'<tr id="entry-(\d+)">(?:(?!</tr>).)*<details class="fold entry" open>', response.content.decode(), re.DOTALL
+    )
+    assert opened == ["3"]
+    assert numbers(signed_in(cast, "otto").get(url(cast.contoso) + "?entry=99")) == [4, 3, 2, 1, 0]
+
+
+def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "SPAN", 10)
+    filled(cast, 1, text="needle")
+    filled(cast, 24)
+    client, here = signed_in(cast, "otto"), url(cast.contoso)
+    response = client.get(here, {"q": "needle"})
+    assert numbers(response) == []
+    assert "entries down to number 15" in text(response)
+    for expected in ([], [0]):
+        response = client.get(here + response.context["older_url"])
+        assert numbers(response) == expected
+    assert not response.context["older_url"]
+    assert "entries down to number" not in text(response)
+
+
+def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) -> None:
+    client = signed_in(cast, "otto")
+
+    def grow(count: int) -> None:
+        for _ in range(count):
+            cast.opened()
+
+    grow(1)
+    for asked in ("", "?q=invoices", "?person=priya"):
+        same_queries(lambda asked=asked: queries_of(client, url(cast.contoso) + asked), lambda: grow(4))  # type: ignore[misc]  # the default binds the loop's value
+        assert queries_of(client, url(cast.contoso) + asked) <= 16
+
+
+# --- Checking ------------------------------------------------------------------------------------------------
+
+
+def test_a_good_log_is_verified_in_words(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    assert "You have not had it checked" in text(client.get(url(cast.contoso)))
+    assert url(cast.contoso, "log_verify") in client.get(url(cast.contoso)).content.decode()
+    with nothing_happens():
+        response = client.post(url(cast.contoso, "log_verify"), follow=True)
+    assert "Verified" in text(response)
+    assert "All 4 checked without a gap" in text(response)
+    cast.ticket()
+    assert "1 has come since" in text(client.get(url(cast.contoso)))
+    assert "You have not had it checked" in text(signed_in(cast, "ada").get(url(cast.contoso)))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_entry_that_is_not_as_it_was_written_is_named(cast: Cast) -> None:
+    filled(cast, 9)
+    _tamper("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = 4", b"no json \xff<b>")
+    _tamper("UPDATE audit_app_auditentry SET actor_name = 'Somebody' WHERE seq = 7")
+    client = signed_in(cast, "otto")
+    response = client.post(url(cast.contoso, "log_verify"), follow=True)
+    assert response.status_code == 200
+    assert "Verified" not in text(response)
+    assert "Entry 4 is the first that is not as it was written. Its hash does not belong to its bytes." in text(
+        response
+    )
+    rows = re.findall(
+        r'<tr id="entry-(\d+)">(?:(?!</tr>).)*not as it was written', response.content.decode(), re.DOTALL
+    )
+    assert rows == ["4"]
+    assert "<b>" not in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_entry_is_named(cast: Cast) -> None:
+    filled(cast, 9)
+    _tamper("DELETE FROM audit_app_auditentry WHERE seq = 6")
+    response = signed_in(cast, "otto").post(url(cast.contoso, "log_verify"), follow=True)
+    assert "Entry 6 is the first that is not as it was written. An entry is missing here." in text(response)
+
+
+def test_everything_that_verification_finds_has_words() -> None:
+    source = (Path(_log_words.__file__).parents[2] / "audit_app" / "verify.py").read_text()
+    found = re.findall(r'(?:yield|Flaw\(tenant_id, \w+,) f?"([^"]+)"', source)
+    assert len(found) == 8
+    for why in found:
+        assert _log_words.flaw_words(Flaw(Tenant().pk, 0, why)) != why
+
+
+def test_a_long_log_is_not_checked_while_somebody_waits(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "VERIFY_MAX", 3)
+    cast.opened()
+    client = signed_in(cast, "otto")
+    response = client.post(url(cast.contoso, "log_verify"), follow=True)
+    assert "Verified" not in text(response)
+    assert "Logs of more than 3 entries are not checked while you wait" in text(response)
+    assert url(cast.contoso, "log_verify") not in response.content.decode()
+
+
+def test_checking_takes_nothing_but_the_button(cast: Cast) -> None:
+    cast.ticket()
+    with nothing_happens():
+        assert signed_in(cast, "otto").post(url(cast.contoso, "log_verify"), {"until": "3"}).status_code == 400
+
+
+# --- Taking it along -----------------------------------------------------------------------------------------
+
+
+def exported(client: Client, cast: Cast, kind: str, **filters: str) -> Any:
+    return client.post(url(cast.contoso, "log_export", kind), filters)
+
+
+def body(response: Any) -> str:
+    return b"".join(response.streaming_content).decode()
+
+
+def test_json_lines_hold_the_records_with_their_hashes(cast: Cast) -> None:
+    cast.opened()
+    response = exported(signed_in(cast, "otto"), cast, "jsonl")
+    lines = [json.loads(line) for line in body(response).splitlines()]
+    assert response.status_code == 200
+    assert [line["index"] for line in lines] == [0, 1, 2, 3, 4]
+    for line in lines:
+        assert canonical.leaf_hash(canonical.encode(line["entry"])).hex() == line["leaf_hash"]
+    assert lines[-1]["entry"]["event"] == "log.exported"
+    assert lines[-1]["entry"]["detail"] == {"format": "jsonl", "filters": {}}
+
+
+def test_an_export_is_a_file_that_nobody_keeps(cast: Cast, travel: Any) -> None:
+    travel.to(clock.now().replace(year=2027, month=3, day=1, hour=11, minute=5, second=9))
+    response = exported(signed_in(cast, "otto"), cast, "csv")
+    assert response["Content-Disposition"] == 'attachment; filename="contoso-log-20270301T110509Z.csv"'
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Cache-Control"] == "no-store"
+    assert exported(signed_in(cast, "otto"), cast, "jsonl")["Content-Type"] == "application/jsonl; charset=utf-8"
+
+
+def test_an_export_takes_the_filters_and_the_log_says_which(cast: Cast) -> None:
+    cast.opened()
+    cast.submitted(by="erik")
+    response = exported(signed_in(cast, "ada"), cast, "csv", person="priya", event="", since="2020-01-01")
+    rows = list(csv.DictReader(io.StringIO(body(response))))
+    assert [row["actor"] for row in rows] == ["Priya Test"]
+    entry = AuditEntry.objects.filter(event="log.exported").get()
+    said = json.loads(bytes(entry.canonical))
+    assert said["detail"] == {"format": "csv", "filters": {"person": "priya", "since": "2020-01-01"}}
+    assert said["actor"]["name"] == "Ada Test"
+
+
+def test_an_export_for_another_tenants_access_request_is_empty(cast: Cast) -> None:
+    foreign = cast.submitted("fabrikam")
+    response = exported(signed_in(cast, "otto"), cast, "csv", request=foreign.reference)
+    assert len(body(response).splitlines()) == 1
+
+
+@pytest.mark.parametrize("filters", [{"unknown": "1"}, {"since": "never"}, {"before": "3"}, {"q": "x\x00"}])
+def test_an_export_with_a_filter_that_is_not_known_is_refused(cast: Cast, filters: dict[str, str]) -> None:
+    cast.ticket()
+    with nothing_happens():
+        assert exported(signed_in(cast, "otto"), cast, "csv", **filters).status_code == 400
+
+
+def test_there_are_two_kinds_of_export(cast: Cast) -> None:
+    here = url(cast.contoso, "log_export", "csv").replace("csv", "xlsx")
+    assert signed_in(cast, "otto").post(here).status_code == 404
+
+
+@pytest.mark.parametrize("formula", ['=HYPERLINK("https://x.example","y")', "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_no_cell_is_a_formula(cast: Cast, formula: str) -> None:
+    actor = {"kind": "person", "id": str(cast.mia.pk), "name": formula, "side": "customer", "email": formula}
+    filled(cast, 1, actor=actor, detail={"comment": f"a\n{formula}"})
+    rows = list(csv.DictReader(io.StringIO(body(exported(signed_in(cast, "otto"), cast, "csv")))))
+    assert len(rows) == 2
+    for row in rows:
+        assert not [cell for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert rows[0]["actor"].startswith("'")
+
+
+def test_five_thousand_entries_leave_in_constant_memory(cast: Cast) -> None:
+    filled(cast, 5000)
+    response = exported(signed_in(cast, "otto"), cast, "jsonl")
+    lines = iter(response.streaming_content)
+    reads = 'FROM "audit_app_auditentry"'
+    with CaptureQueriesContext(connection) as captured:
+        first = json.loads(next(lines))
+        assert len([query for query in captured if reads in query["sql"]]) == 1
+        filled(cast, 10)
+        rest = [json.loads(line) for line in lines]
+        assert len([query for query in captured if reads in query["sql"]]) == 5001 // audit.BATCH + 1
+    # With its own entry at the end, and without those that came while it was on its way.
+    assert [first["index"], *(line["index"] for line in rest)] == list(range(5001))
+    assert ChainHead.objects.get(pk=cast.contoso.pk).size == 5011
+    assert events_in(cast.contoso).count("log.exported") == 1
