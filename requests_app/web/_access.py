@@ -117,10 +117,11 @@ def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
     if row.ticket is not None and not row.ticket.is_live:
         return ""
     try:
-        url = reverse("web:ask", args=[row.ticket.pk]) if row.ticket else reverse("web:legal_demand")
+        if row.ticket:
+            return f"{reverse('web:ask', args=[row.ticket.pk])}?from={row.pk}"
+        return f"{reverse('web:legal_demand')}?tenant={row.tenant_id}&service={row.service_id}&from={row.pk}"
     except NoReverseMatch:
         return ""
-    return f"{url}?previous={row.pk}"
 
 
 @dataclass

@@ -1,0 +1,68 @@
+"""What every page must pass: axe-core without a violation, no sideways scrolling, targets that a thumb can hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Page
+
+WIDTHS = (360, 1280)
+#: Where a decision is made, in CSS pixels.
+TARGET = 44
+_RUN = """
+async (tags) => {
+  const found = await axe.run(
+    {include: [["html"]], exclude: [[".letter-html *"]]},
+    {resultTypes: ["violations"], ...(tags ? {runOnly: {type: "tag", values: tags}} : {})});
+  return found.violations.map((violation) => [violation.id, violation.help, violation.nodes.slice(0, 3).map(
+    (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)} ${node.failureSummary}`)]);
+}
+"""
+_MEASURE = """
+() => {
+  const root = document.scrollingElement;
+  const targets = [...document.querySelectorAll(".button-decide, .decision .button, form .button-primary, .live .button")];
+  const tooSmall = targets.map((element) => [element.textContent.trim(), element.getBoundingClientRect()])
+    .filter(([, box]) => box.width && (Math.round(box.width) < %(target)d || Math.round(box.height) < %(target)d))
+    .map(([words, box]) => `${words}: ${box.width} x ${box.height}`);
+  const wide = root.scrollWidth > root.clientWidth ? [...document.body.querySelectorAll("*")]
+    .filter((element) => element.getBoundingClientRect().right > root.clientWidth + 1)
+    .slice(0, 3).map((element) => element.outerHTML.slice(0, 120)) : [];
+  return {tooSmall, overflow: root.scrollWidth - root.clientWidth, wide};
+}
+""" % {"target": TARGET}
+
+
+def violations(page: Page, tags: list[str] | None = None) -> list[Any]:
+    """What axe-core finds, but in the foreign HTML of a message."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    return list(page.evaluate(_RUN, tags))
+
+
+def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
+    """Hold the page as it stands against the rules, in both themes; leave it as it was."""
+    found = faults(page, widths)
+    if found:
+        raise AssertionError("\n".join(str(fault) for fault in found))
+
+
+def faults(page: Page, widths: tuple[int, ...] = WIDTHS) -> list[Any]:
+    found: list[Any] = []
+    before = page.viewport_size
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        measured = page.evaluate(_MEASURE)
+        if measured["overflow"] > 0:
+            found.append((page.url, width, "scrolls sideways", measured["wide"]))
+        if measured["tooSmall"]:
+            found.append((page.url, width, "targets", measured["tooSmall"]))
+        page.emulate_media(color_scheme="light")
+        found += [(page.url, width, "light", *violation) for violation in violations(page)]
+        page.emulate_media(color_scheme="dark")
+        # A theme changes colours and nothing else, which test_a_theme_changes_colours_alone holds.
+        found += [(page.url, width, "dark", *violation) for violation in violations(page, ["cat.color"])]
+    if before:
+        page.set_viewport_size(before)
+    return found

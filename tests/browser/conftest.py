@@ -1,0 +1,93 @@
+"""A real Chromium before a real server, with the demo world and its content on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from requests_app.demo import people
+from requests_app.demo import world as demo
+from requests_app.models import Person
+from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
+
+#: Longer than a page takes on a machine that is busy with other things.
+PATIENCE_MS = 15_000
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="session")
+def _playwright() -> Iterator[Playwright]:
+    # Playwright keeps an event loop in this thread, in which Django would refuse to touch the database.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        yield playwright
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="session")
+def browser(_playwright: Playwright) -> Iterator[Browser]:
+    path = find_chromium(chromium_wanted(), _playwright.chromium.executable_path)
+    if path is None:
+        pytest.fail(NO_BROWSER, pytrace=False)
+    browser = _playwright.chromium.launch(executable_path=path, args=FLAGS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def world(live_server: LiveServer) -> None:
+    """The demo world as somebody finds it who looks at the product for the first time."""
+    demo.build()
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
+    """Open a browser of its own for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
+    contexts, watches = [], []
+    secrets = people.passwords()
+    base = live_server.url
+
+    def visit(login: str = "", *, form: bool = False, javascript: bool = True, width: int = 1280) -> Visitor:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            java_script_enabled=javascript,
+            # A colour on its way from one theme to the other has the contrast of neither.
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        watch = Watch(urlsplit(base).netloc)
+        watch.over(context)
+        contexts.append(context)
+        watches.append(watch)
+        if not login:
+            return Visitor(context.new_page(), base, "", "", watch)
+        person = Person.objects.get(email__startswith=f"{login}@")
+        if not form:
+            client = Client()
+            client.force_login(person)
+            cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+            context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
+        visitor = Visitor(context.new_page(), base, person.email, secrets[person.email], watch)
+        if form:
+            visitor.sign_in()
+        return visitor
+
+    yield visit
+    for context in contexts:
+        for page in context.pages:
+            # What is under way must not find a database that is being emptied.
+            page.goto("about:blank")
+        context.close()
+    complaints = [complaint for watch in watches for complaint in watch.complaints]
+    assert complaints == []

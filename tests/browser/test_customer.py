@@ -1,0 +1,125 @@
+"""The customer's approver: from what waits, over the yes, to closing the window; and a no."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from playwright.sync_api import expect
+
+from requests_app import operations
+from requests_app.demo.world import as_, resource
+from requests_app.models import AccessRequest, Grant
+from tests.browser.axe import check
+from tests.browser.conftest import Visit
+from tests.browser.visiting import Visitor
+
+#: The promise of the page: what is being looked at shows within this, without a reload.
+LIVE_WITHIN = 5.0
+
+
+def waiting() -> AccessRequest:
+    return AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
+
+
+def review(ada: Visitor) -> None:
+    page = ada.page
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 access request waits for your answer")
+    expect(page.get_by_role("heading", name="Waiting for you (1)")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("Priya Nair")
+    page.get_by_role("link", name="Review").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("wants to read messages in 1 mailbox")
+    expect(page.locator("main")).to_contain_text("sales@contoso.example")
+
+
+def looks(row: AccessRequest, opens: int) -> None:
+    """The engineer opens so many messages, meanwhile and elsewhere."""
+    grant, mailbox, priya = Grant.objects.get(access_request=row), resource("contoso", "sales"), as_("priya.nair")
+    _looked, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
+    for item in [item for item in listing.items if item.kind == "message"][:opens]:
+        operations.content.read_message(grant.pk, mailbox.pk, item.id, actor=priya)
+
+
+def test_a_yes_is_followed_live_and_taken_back(visit: Visit) -> None:
+    row, ada = waiting(), visit("ada.keller", form=True)
+    page = ada.page
+    review(ada)
+    check(page)
+    ada.link("Approve 2 hours of read access to 1 mailbox")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your yes")
+    check(page)
+    page.get_by_label("Your comment").fill("Please tell us what it was.")
+    page.get_by_label("Your password").fill(ada.password)
+    ada.button("Approve 2 hours of read access to 1 mailbox")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    expect(page.locator("main")).to_contain_text(row.reference)
+    check(page)
+    ada.link("See what is looked at")
+    live = page.get_by_role("log")
+    expect(live).to_contain_text("Nothing has been opened so far.")
+    page.evaluate("window.stillTheSamePage = true")
+    looks(row, 2)
+    seen_from = time.monotonic()
+    expect(live.get_by_role("listitem").filter(has_text=re.compile("opened", re.I))).to_have_count(2)
+    assert time.monotonic() - seen_from < LIVE_WITHIN
+    assert page.evaluate("window.stillTheSamePage")
+    check(page)
+    ada.button("Close now")
+    expect(page.locator("main")).to_contain_text("The window is closed.")
+    expect(page.locator("main")).to_contain_text("2 messages read")
+    assert AccessRequest.objects.get(pk=row.pk).state == "CLOSED"
+    assert Grant.objects.get(access_request=row).closed_by_id == as_("ada.keller").person_id
+    check(page)
+
+
+def test_what_is_looked_at_shows_on_the_first_page_too(visit: Visit) -> None:
+    row = waiting()
+    operations.approve_as_customer(row.pk, actor=as_("alan.fischer", fresh=True))
+    ada = visit("ada.keller")
+    ada.goto("/")
+    live = ada.page.get_by_role("log")
+    expect(live).to_contain_text("Nothing has been opened so far.")
+    looks(row, 1)
+    seen_from = time.monotonic()
+    expect(live.get_by_role("listitem").filter(has_text=re.compile("opened", re.I))).to_have_count(1)
+    assert time.monotonic() - seen_from < LIVE_WITHIN
+    operations.release(row.pk, actor=as_("priya.nair"))
+    expect(ada.page.locator("main")).to_contain_text("1 message read")
+
+
+def test_a_no_needs_the_right_password(visit: Visit) -> None:
+    row, ada = waiting(), visit("ada.keller")
+    page = ada.page
+    ada.goto(f"/access-requests/{row.pk}/")
+    ada.link("Deny")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your no")
+    page.get_by_label("Your comment").fill("We can send you three of them.")
+    with ada.expecting(422, 403):
+        ada.button("Deny this access request")
+        expect(page.locator("main")).to_contain_text("Enter your password.")
+        check(page)
+        page.get_by_label("Your password").fill("not my password")
+        ada.button("Deny this access request")
+        expect(page.locator("main")).to_contain_text("This is not your password. Nothing was decided.")
+        check(page)
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+    expect(page.get_by_label("Your comment")).to_have_value("We can send you three of them.")
+    page.get_by_label("Your password").fill(ada.password)
+    ada.button("Deny this access request")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your no is recorded")
+    expect(page.locator("main")).to_contain_text("We can send you three of them.")
+    check(page)
+    assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"
+
+
+def test_whoever_comes_late_sees_what_was_decided(visit: Visit) -> None:
+    row, ada = waiting(), visit("ada.keller")
+    page = ada.page
+    ada.goto(f"/access-requests/{row.pk}/decide/approve/")
+    operations.deny_as_customer(row.pk, actor=as_("alan.fischer", fresh=True), note="We found it ourselves.")
+    page.get_by_label("Your password").fill(ada.password)
+    with ada.expecting(409):
+        ada.button("Approve 2 hours of read access to 1 mailbox")
+        expect(page.locator("main")).to_contain_text("Alan Fischer")
+        check(page)
+    assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"

@@ -1,0 +1,39 @@
+"""The watch itself: what no page of ours may do is seen where it is done."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Visit
+from tests.browser.visiting import find_chromium
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("console.error('broken')", "error: broken"),
+        ("setTimeout(() => { throw new Error('unforeseen') })", "page error"),
+        ("location.href = 'http://127.0.0.1:8219/'", "request to another host: http://127.0.0.1:8219/"),
+        ("document.head.append(Object.assign(document.createElement('style'), {textContent: 'p{}'}))", "content policy"),
+        ("fetch('/tickets/nothing/')", "404"),
+    ],
+)
+def test_a_page_that_misbehaves_is_seen(visit: Visit, script: str, words: str) -> None:
+    visitor = visit("mia.weber")
+    visitor.goto("/")
+    visitor.page.evaluate(f"() => {{ {script} }}")
+    until = time.monotonic() + 5
+    while not any(words in complaint for complaint in visitor.watch.complaints) and time.monotonic() < until:
+        visitor.page.wait_for_timeout(50)
+    assert any(words in complaint for complaint in visitor.watch.complaints)
+    visitor.watch.complaints.clear()
+
+
+def test_the_browser_that_is_named_is_the_one_that_is_driven(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    assert find_chromium("/nowhere/chromium", str(own)) is None
+    own.touch(mode=0o755)
+    assert find_chromium(str(own), "") == str(own)

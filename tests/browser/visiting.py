@@ -1,0 +1,115 @@
+"""A person in front of a real browser, and the watch that no page of ours may give cause to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NO_BROWSER = "There is no Chromium here. Install one, or name it: CHROMIUM=/path bin/test browser"
+#: Chromium tells of a violated content policy to the console as well; this also names where it came from.
+REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`content policy: ${event.violatedDirective} refused ${event.blockedURI || event.sample}`));
+"""
+_REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+
+
+def find_chromium(wanted: str, playwrights_own: str) -> str | None:
+    """The browser to drive: the one that is named, the distribution's, or the one that Playwright brought."""
+    if wanted:
+        return shutil.which(wanted)
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    return found or (playwrights_own if Path(playwrights_own).exists() else None)
+
+
+def chromium_wanted() -> str:
+    return os.environ.get("CHROMIUM", "")
+
+
+@dataclass
+class Watch:
+    """Collects whatever a browser complains about, and every request that leaves for another host."""
+
+    host: str
+    complaints: list[str] = field(default_factory=list)
+    expected: set[int] = field(default_factory=set)
+
+    def over(self, context: BrowserContext) -> None:
+        context.on("console", self._said)
+        context.on("weberror", lambda error: self.complaints.append(f"page error: {error.error}"))
+        context.on("request", self._requested)
+        context.add_init_script(REPORT_VIOLATIONS)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type not in ("error", "warning"):
+            return
+        refused = _REFUSED.match(message.text)
+        if refused and int(refused[1]) in self.expected:
+            return
+        self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")
+
+    def _requested(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.host:
+            self.complaints.append(f"request to another host: {request.url}")
+
+
+@dataclass
+class Visitor:
+    """One person's tab."""
+
+    page: Page
+    base: str
+    email: str
+    password: str
+    watch: Watch
+
+    def goto(self, path: str) -> Page:
+        answer = self.page.goto(self.base + path)
+        assert answer is not None
+        assert answer.status in {200, *self.watch.expected}, (path, answer.status)
+        return self.page
+
+    def sign_in(self) -> None:
+        """Through the form, as a person does."""
+        page = self.page
+        page.goto(f"{self.base}/accounts/login/")
+        page.get_by_label("Email").fill(self.email)
+        page.get_by_label("Password", exact=True).fill(self.password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{self.base}/")
+
+    def button(self, name: str, *, within: str = "main") -> None:
+        self.page.locator(within).get_by_role("button", name=name).click()
+
+    def link(self, name: str, *, within: str = "main") -> None:
+        self.page.locator(within).get_by_role("link", name=name).click()
+
+    @contextmanager
+    def expecting(self, *statuses: int) -> Iterator[None]:
+        """Within it the browser may report answers of these statuses: they are what the test is about."""
+        self.watch.expected |= set(statuses)
+        try:
+            yield
+        finally:
+            # Messages of the console come later than the page that caused them.
+            self.page.wait_for_timeout(50)
+            self.watch.expected -= set(statuses)

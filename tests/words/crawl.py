@@ -1,0 +1,88 @@
+"""Every page that a person can come to by following links, without a browser."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+from django.test import Client
+from django.urls import Resolver404, resolve
+
+from requests_app.models import Person
+
+#: One page of every kind in every state is wanted; a hundredth message of a mailbox is not.
+PER_ROUTE = 8
+#: Files, not pages.
+FILES = frozenset({"window_raw", "log_export"})
+
+
+@dataclass(frozen=True)
+class Visited:
+    """One page as one person got it."""
+
+    login: str
+    route: str
+    address: str
+    status: int
+    html: str
+
+
+class _Links(HTMLParser):
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self.base, self.found = base, []  # type: ignore[var-annotated]  # filled below
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "a" and given.get("href") and "download" not in given:
+            self.found.append(urljoin(self.base, given["href"]).partition("#")[0])
+
+
+def links(html: str, base: str) -> list[str]:
+    parser = _Links(base)
+    parser.feed(html)
+    return [link for link in parser.found if urlsplit(link).netloc in ("", "testserver")]
+
+
+def route_of(address: str) -> str:
+    """The name of what answers, with the kinds of its query: a filtered list is another page than the whole one."""
+    parts = urlsplit(address)
+    try:
+        match = resolve(parts.path)
+    except Resolver404:
+        return f"nowhere {parts.path}"
+    kinds = ",".join(sorted({name for name, _value in parse_qsl(parts.query)}))
+    words = "/".join(str(value) for name, value in match.kwargs.items() if name in ("action", "verdict", "to"))
+    return " ".join(filter(None, [match.view_name or str(match.route), words, kinds]))
+
+
+def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE, **headers: Any) -> Iterator[Visited]:
+    """Follow every link from the first pages on, as this person; so many pages of each kind."""
+    client = Client(headers=headers)
+    if login:
+        client.force_login(Person.objects.get(email__startswith=f"{login}@"))
+    waiting, known, taken = deque(first), set(first), Counter[str]()
+    while waiting:
+        address = waiting.popleft()
+        route = route_of(address)
+        if taken[route] >= per_route or FILES & {route.partition(" ")[0].partition(":")[2]}:
+            continue
+        taken[route] += 1
+        answer = client.get(address, follow=False)
+        if answer.status_code in (301, 302):
+            onward = [urljoin(address, answer["Location"]).partition("#")[0]]
+        elif not answer.get("Content-Type", "").startswith("text/html") or answer.streaming:
+            continue
+        else:
+            html = answer.content.decode()
+            yield Visited(login, route, address, answer.status_code, html)
+            onward = links(html, address)
+        for link in onward:
+            # The portal offers thousands of ways to sort and filter each of its lists.
+            if link not in known and not (link.startswith("/admin/") and "?" in link):
+                known.add(link)
+                waiting.append(link)
