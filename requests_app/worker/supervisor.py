@@ -67,7 +67,8 @@ def web_command() -> list[str]:
 
     A client that reads slowly holds a thread for the whole download. Threads are therefore many and processes
     few; an idle thread costs next to nothing. Its `--backpressure` stays high: it counts connections, idle ones
-    too, and browsers keep theirs open.
+    too, and browsers keep theirs open. Without `--workers-kill-timeout` a client that has stopped reading would
+    hold up the end for as long as it likes.
     """
     options = {
         "--interface": "wsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,

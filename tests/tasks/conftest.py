@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +100,12 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
         return found if len(found := beats()) >= count else {}
 
     return wait_for(enough, within=30, why=f"{count} heartbeats")
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def database_url(**instead: object) -> str:

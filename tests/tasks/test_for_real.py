@@ -20,7 +20,7 @@ from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
 from tests.cast import gather
-from tests.tasks.conftest import Notes, Running, Start, beats, in_service, runs, wait_for
+from tests.tasks.conftest import Notes, Running, Start, beats, free_port, in_service, runs, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -154,7 +154,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, notes: Notes) -> None:
 
 
 def test_a_supervisor_that_is_killed_leaves_nobody_behind(start: Start) -> None:
-    running = start("lockbox", PORT="8123")
+    running = start("lockbox", PORT=str(free_port()))
     in_service()
     wait_for(lambda: "Ready: " in running.log, within=30)
     assert len(running.family()) >= 9
@@ -188,15 +188,17 @@ def _leads(pid: int) -> bool:
 
 
 def test_the_whole_runs_says_where_and_ends_by_ctrl_c(start: Start) -> None:
-    running = start("lockbox", PORT="8124")
-    wait_for(lambda: "Ready: http://127.0.0.1:8124" in running.log, within=30)
+    port = free_port()
+    healthz = f"http://127.0.0.1:{port}/healthz"
+    running = start("lockbox", PORT=str(port))
+    wait_for(lambda: f"Ready: http://127.0.0.1:{port} " in running.log, within=30)
     in_service()
-    with urllib.request.urlopen("http://127.0.0.1:8124/healthz", timeout=5) as answer:
+    with urllib.request.urlopen(healthz, timeout=5) as answer:
         assert answer.status == 200
     (web,) = [pid for pid in running.family() if runs(pid, "granian") and _leads(pid)]
     os.kill(web, signal.SIGKILL)
     wait_for(lambda: "web ended with code -9" in running.log, within=10)
-    wait_for(lambda: _answers("http://127.0.0.1:8124/healthz"), within=20, why="the web server is back")
+    wait_for(lambda: _answers(healthz), within=20, why="the web server is back")
     assert running.stop(signal.SIGINT) < 10
     assert (running.process.returncode, running.orphans()) == (0, [])
 
@@ -212,17 +214,21 @@ def _answers(address: str) -> bool:
 def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
     with socket.socket() as somebody:
         somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        somebody.bind(("127.0.0.1", 8125))
+        somebody.bind(("127.0.0.1", 0))
         somebody.listen()
-        running = start("lockbox", PORT="8125")
+        port = somebody.getsockname()[1]
+        running = start("lockbox", PORT=str(port))
         assert running.process.wait(timeout=20) == 1
     (line,) = running.log.splitlines()
-    assert line == ("CommandError: Port 8125 of 127.0.0.1 is in use. Stop what uses it, or choose another: PORT=8126")
+    told = f"Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another: PORT={port + 1}"
+    assert line == f"CommandError: {told}"
 
 
 def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
     """It is the operator's first start: to try again for ever would hide what is wrong."""
-    running = start("lockbox", PORT="8126", GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere")
+    running = start(
+        "lockbox", PORT=str(free_port()), GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere"
+    )
     assert running.process.wait(timeout=30) == 1
     assert "The web server could not start; its own words are above." in running.log
     assert running.orphans() == []
