@@ -1,0 +1,93 @@
+"""What the tests of pages share: signing in, pressing buttons, and proof that nothing happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, OutboxMessage
+from requests_app.operations import content
+from tests.cast import PASSWORD, Cast
+
+
+def signed_in(cast: Cast, name: str) -> Any:
+    """A browser of this person's; untyped, because Django adds to its answers at run time."""
+    client = Client()
+    client.force_login(cast.people[name])
+    return client
+
+
+def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str:
+    return reverse(f"web:{name}", args=[row.pk, *more])
+
+
+def answer(row: AccessRequest, **fields: Any) -> dict[str, Any]:
+    """The confirm form as the page sends it."""
+    shown = {"digest": row.content_digest, "shown": row.state, "comment": "", "password": PASSWORD}
+    return {**shown, **fields}
+
+
+def snapshot() -> dict[str, Any]:
+    return {
+        "states": list(AccessRequest.objects.order_by("pk").values_list("pk", "state", "decide_by")),
+        "grants": list(Grant.objects.order_by("pk").values_list("pk", "closed_at", "close_reason")),
+        "decisions": Decision.objects.count(),
+        "looks": ContentAccess.objects.count(),
+        "outbox": OutboxMessage.objects.count(),
+        "entries": AuditEntry.objects.count(),
+    }
+
+
+@contextmanager
+def nothing_happens() -> Iterator[None]:
+    before = snapshot()
+    yield
+    assert snapshot() == before
+
+
+@contextmanager
+def only_a_refusal() -> Iterator[None]:
+    """Nothing happens, but that the log says that somebody tried."""
+    before = snapshot()
+    yield
+    after = snapshot()
+    assert AuditEntry.objects.order_by("-pk")[0].event == "act.refused"
+    assert after.pop("entries") == before.pop("entries") + 1
+    assert after == before
+
+
+def queries_of(client: Any, url: str, **headers: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(url, headers=headers).status_code == 200
+    return len(captured)
+
+
+def same_queries(few: Callable[[], int], grow: Callable[[], None]) -> None:
+    """A page costs as many queries with many rows as with few."""
+    few()  # The first page of a session also writes down when it began.
+    before = few()
+    grow()
+    after = few()
+    assert after == before
+
+
+def look(cast: Cast, grant: Grant, *items: str, by: str = "priya") -> None:
+    """Looks as the content operations record them, without a mailbox behind."""
+    resource = grant.access_request.scope.get().resource
+    for item in items:
+        content._record(
+            grant.pk,
+            resource.pk,
+            ContentAccess.Kind.OPENED,
+            actor=cast.as_(by),
+            detail={"item": item},
+            item_id=item,
+            item_ref=item,
+        )

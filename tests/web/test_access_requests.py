@@ -1,0 +1,542 @@
+"""The list of access requests, the page of one, and what is looked at under it, live."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pytest
+from django.urls import reverse
+
+from requests_app import clock, limits, operations
+from requests_app.models import AccessRequest, ContentAccess, Grant
+from requests_app.queries import inbox
+from tests.cast import Cast
+from tests.web.pages import look, nothing_happens, page_of, queries_of, same_queries, signed_in
+
+pytestmark = pytest.mark.django_db
+
+STATES = ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN", "DENIED", "WITHDRAWN", "EXPIRED", "CLOSED"]
+LIST = "/access-requests/"
+HTMX = {"HX-Request": "true"}
+
+
+def shown(cast: Cast, name: str, row: AccessRequest) -> str:
+    response = signed_in(cast, name).get(page_of(row))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def references(cast: Cast, name: str, query: str = "") -> list[str]:
+    response = signed_in(cast, name).get(LIST + query)
+    assert response.status_code == 200
+    return [line.row.reference for line in response.context["lines"]]
+
+
+# --- Who may see ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["access_request", "live", "receipt"])
+@pytest.mark.parametrize("outsider", ["frida", "fred", "samir"])
+def test_an_outsider_finds_nothing(cast: Cast, name: str, outsider: str) -> None:
+    row = cast.opened().access_request
+    client = signed_in(cast, outsider)
+    with nothing_happens():
+        found, absent = client.get(page_of(row, name)), client.get(reverse(f"web:{name}", args=[uuid.uuid4()]))
+    assert found.status_code == absent.status_code == 404
+    assert row.reference not in found.content.decode()
+
+
+@pytest.mark.parametrize("name", ["access_request", "live", "receipt"])
+def test_a_stranger_signs_in_first(cast: Cast, client, name: str) -> None:
+    response = client.get(page_of(cast.opened().access_request, name))
+    assert response.status_code == 302
+    assert response.url.startswith(reverse("account_login"))
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options"])
+@pytest.mark.parametrize("name", ["access_request", "live", "receipt"])
+def test_looking_changes_nothing(cast: Cast, name: str, method: str) -> None:
+    row = cast.opened().access_request
+    client = signed_in(cast, "ada")
+    with nothing_happens():
+        getattr(client, method)(page_of(row, name))
+
+
+@pytest.mark.parametrize("name", ["access_request", "live", "receipt"])
+def test_only_reading_is_answered(cast: Cast, name: str) -> None:
+    row = cast.opened().access_request
+    with nothing_happens():
+        assert signed_in(cast, "ada").post(page_of(row, name)).status_code == 405
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", ["ada", "mia", "otto", "ines", "priya", "erik", "pat", "stella"])
+def test_every_state_can_be_read_by_everybody_concerned(cast: Cast, state: str, name: str) -> None:
+    page = shown(cast, name, cast.in_state(state))
+    assert "read messages in 1 mailbox (finance@contoso.example)" in page
+
+
+# --- What it says --------------------------------------------------------------------------------------------
+
+
+def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
+    row = cast.confirmed()
+    page = shown(cast, "ada", row)
+    order = [
+        "wants to",
+        row.decide_by.isoformat(),
+        "If nobody at",
+        "What would be opened",
+        "Why nothing else will do",
+        "What was tried first",
+        "The ticket",
+        "Who confirmed it at Microsoft",
+        "No other way.",
+        "Earlier access here",
+        "What the engineer can and cannot do",
+        "Where it stands",
+        "What happened, from the log",
+        "Your answer",
+        "Approve 2 hours of read access to 1 mailbox",
+    ]
+    # From the heading on: the frame of the page has words of its own.
+    places = [page.index(words, page.index("<h1>")) for words in order]
+    assert places == sorted(places)
+
+
+def test_it_says_what_silence_does_at_each_stage(cast: Cast) -> None:
+    words = " ".join(shown(cast, "pat", cast.submitted()).split())
+    assert "answers by then, it expires: nothing is opened, and" in words
+    words = " ".join(shown(cast, "ada", cast.confirmed()).split())
+    assert "Doing nothing means no." in words
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "offered"),
+    [
+        ("ada", "PENDING_CUSTOMER", True),
+        ("alan", "PENDING_CUSTOMER", True),
+        ("mia", "PENDING_CUSTOMER", False),
+        ("otto", "PENDING_CUSTOMER", False),
+        ("ines", "PENDING_CUSTOMER", False),
+        ("pat", "PENDING_CUSTOMER", False),
+        ("priya", "PENDING_CUSTOMER", False),
+        ("stella", "PENDING_CUSTOMER", False),
+        ("pat", "PENDING_PROVIDER", True),
+        ("paula", "PENDING_PROVIDER", True),
+        ("ada", "PENDING_PROVIDER", False),
+        ("erik", "PENDING_PROVIDER", False),
+    ],
+)
+def test_the_answer_is_offered_to_those_who_may_give_it(cast: Cast, name: str, stage: str, offered: bool) -> None:
+    row = cast.in_state(stage)
+    page = shown(cast, name, row)
+    assert (page_of(row, "decide", "approve") in page) is offered
+    assert (page_of(row, "decide", "deny") in page) is offered
+
+
+def test_the_providers_approver_gets_a_list_of_questions(cast: Cast) -> None:
+    page = shown(cast, "pat", cast.submitted())
+    assert "Ask yourself, before you answer" in page
+    assert "The ticket is not assigned to" in page
+    assert "is asked next, and reads your comment" in page
+    assert "Ask yourself" not in shown(cast, "erik", cast.submitted())
+
+
+def test_without_lockbox_the_approver_reads_that_the_yes_opens_the_window(cast: Cast) -> None:
+    assert "It opens the window at once" in shown(cast, "pat", cast.submitted("northwind"))
+
+
+def test_what_is_overdue_is_expired_though_no_sweep_has_run(cast: Cast, travel) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    travel.to(row.decide_by)
+    page = shown(cast, "ada", row)
+    assert "Expired" in page
+    assert "Nobody answered; nothing was opened" in page
+    assert "Contoso did not answer" in page
+    assert "Your answer" not in page
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+
+
+def test_a_window_that_ran_out_is_closed_though_no_sweep_has_run(cast: Cast, travel) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=1800)
+    travel.to(grant.closes_at)
+    page = shown(cast, "ada", grant.access_request)
+    assert "Closed by itself" in page
+    assert page_of(grant.access_request, "access_request_act", "revoke") not in page
+
+
+def test_a_law_enforcement_demand_is_shown_in_place_of_a_ticket(cast: Cast) -> None:
+    demand = operations.Demand(
+        authority="Landgericht Hamburg", instrument="Seizure order", reference="3 Qs 114/26", date=dt.date(2026, 1, 20)
+    )
+    ask = operations.Ask(
+        resource_ids=[cast.resource().pk],
+        level="read",
+        window_for=3600,
+        tried="Asked the authority to address the customer.",
+        justification="The court demands what its order names, and nothing else will do.",
+        demand=demand,
+        tenant_id=cast.contoso.pk,
+        service_id=cast.exchange.pk,
+    )
+    row = operations.submit(ask, actor=cast.as_("priya"))
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    page = shown(cast, "ada", row)
+    for words in ("A law-enforcement demand", "Landgericht Hamburg", "Seizure order", "3 Qs 114/26", "answer is yours"):
+        assert words in page
+    assert "The ticket" not in page
+    assert "answer is yours" not in shown(cast, "pat", row)
+
+
+def test_earlier_access_is_told(cast: Cast) -> None:
+    earlier = cast.opened()
+    look(cast, earlier, "<1@x.example>")
+    operations.release(earlier.access_request_id, actor=cast.as_("priya"))
+    cast.opened(by="erik")
+    page = " ".join(shown(cast, "ada", cast.confirmed()).split())
+    assert "had 1 window at" in page
+    assert "together had 2." in page
+    assert "1 message read, in 1 mailbox" in page
+    assert page_of(earlier.access_request) in page
+
+
+def test_earlier_access_elsewhere_stays_there(cast: Cast) -> None:
+    other = cast.opened("fabrikam")
+    page = " ".join(shown(cast, "ada", cast.confirmed()).split())
+    assert "had no window at" in page
+    assert other.access_request.reference not in page
+
+
+# --- The story -----------------------------------------------------------------------------------------------
+
+
+def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cast) -> None:
+    grant = cast.opened()
+    look(cast, grant, "<1@x.example>", "<2@x.example>", "<2@x.example>")
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"), note="Thank you, enough.")
+    page = " ".join(shown(cast, "otto", grant.access_request).split())
+    story = page[page.index("What happened, from the log") :]
+    order = [
+        "asked for this access",
+        "said yes for the provider",
+        "No other way.",
+        "said yes for the customer",
+        "2 messages read, in 1 mailbox",
+        "closed the window early",
+        "Thank you, enough.",
+    ]
+    places = [story.index(words) for words in order]
+    assert places == sorted(places)
+    assert "&lt;1@x.example&gt;" in story
+    assert story.count("looked at") == 1
+
+
+def test_a_member_reads_how_much_was_opened_and_not_what(cast: Cast) -> None:
+    grant = cast.opened()
+    look(cast, grant, "<1@x.example>")
+    page = shown(cast, "mia", grant.access_request)
+    assert "1 message read, in 1 mailbox" in page
+    assert "1@x.example" not in page
+
+
+def test_a_refused_try_stands_in_the_timeline(cast: Cast) -> None:
+    row = cast.confirmed()
+    with pytest.raises(operations.access_requests.policy.NotAllowed):
+        operations.approve_as_customer(row.pk, actor=cast.as_("mia"))
+    page = shown(cast, "ada", row)
+    assert "tried “Approve” and was refused: Your role does not allow this." in page
+
+
+def test_what_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
+    page = shown(cast, "ada", row)
+    assert "as a consequence of what Mia Test did" in page
+
+
+# --- Hostile words -------------------------------------------------------------------------------------------
+
+
+def test_what_strangers_wrote_is_escaped_and_visible(cast: Cast) -> None:
+    evil = "<img src=x onerror=alert(1)> \u202egnp.exe \u200b and more words than twenty"
+    row = cast.submitted(justification=evil, tried=evil)
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note=evil)
+    cast.priya.name = "Рriya Nаtarajan"
+    cast.priya.save()
+    for path in (page_of(row), page_of(row, "decide", "approve"), "/", LIST):
+        page = signed_in(cast, "ada").get(path).content.decode()
+        assert "<img src=x" not in page
+        assert "\u202e" not in page
+        assert "\u200b" not in page
+    page = shown(cast, "ada", row)
+    assert page.count("U+202E") >= 3
+    assert "letters of different alphabets in this name" in page
+
+
+# --- The list ------------------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_the_own_tenant_and_queues_only(cast: Cast) -> None:
+    own, foreign = cast.submitted(), cast.submitted("fabrikam")
+    other_queue = cast.submitted(ticket=cast.ticket(service_id=cast.sharepoint.pk), by="samir")
+    assert set(references(cast, "ada")) == {own.reference, other_queue.reference}
+    assert set(references(cast, "frida")) == {foreign.reference}
+    assert set(references(cast, "erik")) == {own.reference, foreign.reference}
+    assert set(references(cast, "samir")) == {other_queue.reference}
+    assert set(references(cast, "stella")) == {own.reference, foreign.reference, other_queue.reference}
+
+
+def test_each_state_is_found_under_its_filter(cast: Cast) -> None:
+    rows = {state: cast.in_state(state).reference for state in STATES}
+    expected = {
+        "waiting": {rows["PENDING_PROVIDER"], rows["PENDING_CUSTOMER"]},
+        "open": {rows["OPEN"]},
+        "closed": {rows["CLOSED"]},
+        "denied": {rows["DENIED"]},
+        "withdrawn": {rows["WITHDRAWN"]},
+        "expired": {rows["EXPIRED"]},
+    }
+    assert set(expected) == set(inbox.GROUPS)
+    for name in ("ada", "pat"):
+        for group, found in expected.items():
+            assert set(references(cast, name, f"?state={group}")) == found
+
+
+def test_the_filters_go_by_the_clock_and_not_by_the_sweep(cast: Cast, travel) -> None:
+    travel.freeze()
+    pending, grant = cast.confirmed(), cast.opened(window_for=1800)
+    travel.by(hours=13)
+    for name in ("ada", "pat"):
+        assert references(cast, name, "?state=waiting") == []
+        assert references(cast, name, "?state=open") == []
+        assert references(cast, name, "?state=expired") == [pending.reference]
+        assert references(cast, name, "?state=closed") == [grant.access_request.reference]
+
+
+def test_it_filters_by_service_and_by_the_beginning_of_a_tenants_name(cast: Cast) -> None:
+    mail, files = cast.submitted(), cast.submitted(ticket=cast.ticket(service_id=cast.sharepoint.pk), by="samir")
+    foreign = cast.submitted("fabrikam")
+    assert references(cast, "pat", "?service=exchange-online&tenant=con") == [mail.reference]
+    assert references(cast, "ada", "?service=sharepoint-online") == [files.reference]
+    assert references(cast, "pat", "?tenant=Fabrikam") == [foreign.reference]
+    assert references(cast, "pat", "?tenant=Nobody") == []
+
+
+def test_a_customers_tenant_filter_reaches_nobody_else(cast: Cast) -> None:
+    own = cast.submitted()
+    cast.submitted("fabrikam")
+    assert references(cast, "ada", "?tenant=fabrikam") == [own.reference]
+
+
+@pytest.mark.parametrize("form", ["{0}", "{1}", "{2}", " {2} "])
+def test_a_reference_is_found_however_it_is_typed(cast: Cast, form: str) -> None:
+    row = cast.submitted()
+    cast.submitted()
+    bare = row.reference.removeprefix("AR-")
+    typed = form.format(row.reference, row.reference.lower(), bare.replace("-", "").lower())
+    assert references(cast, "ada", f"?q={typed}") == [row.reference]
+    assert references(cast, "frida", f"?q={typed}") == []
+
+
+def test_a_tickets_reference_finds_what_was_asked_under_it(cast: Cast) -> None:
+    ticket = cast.ticket()
+    first, second = cast.submitted(ticket=ticket), cast.submitted(ticket=ticket)
+    cast.submitted()
+    assert references(cast, "ada", f"?q={ticket.reference}") == [second.reference, first.reference]
+    assert references(cast, "frida", f"?q={ticket.reference}") == []
+
+
+def test_what_is_no_reference_is_explained(cast: Cast) -> None:
+    response = signed_in(cast, "ada").get(LIST, {"q": "invoices"})
+    assert response.status_code == 200
+    assert "A reference looks like" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?state=nonsense",
+        "?service=nonsense",
+        "?before=nonsense",
+        "?before=2026-01-01T00:00:00~x",
+        "?before=2026-01-01T00:00:00~00000000-0000-0000-0000-000000000000",
+        "?after=",
+        "?_connector=OR",
+        "?tenant__name=x",
+    ],
+)
+def test_a_hostile_parameter_is_refused_and_not_ignored(cast: Cast, query: str) -> None:
+    assert signed_in(cast, "ada").get(LIST + query).status_code == 400
+
+
+def test_somebody_without_a_role_sees_an_honest_empty_list(cast: Cast) -> None:
+    cast.submitted()
+    cast.ada.memberships.all().delete()
+    response = signed_in(cast, "ada").get(LIST)
+    assert response.status_code == 200
+    assert "There is no access request yet" in response.content.decode()
+
+
+@pytest.mark.parametrize(("name", "query"), [("ada", ""), ("ada", "?state=waiting"), ("pat", ""), ("stella", "")])
+def test_paging_shows_every_row_once_there_and_back(cast: Cast, monkeypatch, name: str, query: str) -> None:
+    monkeypatch.setattr(limits, "PENDING_MAX", 100)
+    rows = [cast.submitted(by=by) for _ in range(4) for by in ("priya", "erik")]
+    # Several of one instant: the cursor must tell them apart.
+    AccessRequest.objects.filter(pk__in=[row.pk for row in rows[2:6]]).update(
+        submitted_at=rows[0].submitted_at, decide_by=rows[0].decide_by
+    )
+    monkeypatch.setattr(inbox.page, "__kwdefaults__", {"cursor": None, "limit": 3})
+    client, seen, url = signed_in(cast, name), [], LIST + query
+    pages = []
+    while url:
+        context = client.get(url).context
+        pages.append([line.row.reference for line in context["lines"]])
+        seen += pages[-1]
+        url, back = LIST + context["older_url"] if context["older_url"] else "", context["newer_url"]
+    assert sorted(seen) == sorted(row.reference for row in rows)
+    assert len(seen) == len(set(seen))
+    for expected in reversed(pages[:-1]):
+        context = client.get(LIST + back).context
+        assert [line.row.reference for line in context["lines"]] == expected
+        back = context["newer_url"]
+    assert back == ""
+
+
+@pytest.mark.parametrize("name", ["ada", "pat", "stella"])
+def test_the_list_costs_the_same_with_many_rows(cast: Cast, monkeypatch, name: str) -> None:
+    monkeypatch.setattr(limits, "PENDING_MAX", 100)
+    monkeypatch.setattr(limits, "HOURLY_MAX", 100)
+
+    def some(count: int) -> None:
+        for _ in range(count):
+            cast.submitted()
+            cast.in_state("CLOSED")
+
+    some(1)
+    client = signed_in(cast, name)
+    same_queries(lambda: queries_of(client, LIST), lambda: some(9))
+
+
+@pytest.mark.parametrize("name", ["ada", "pat", "priya"])
+def test_one_page_costs_the_same_however_much_was_looked_at(cast: Cast, name: str) -> None:
+    grant = cast.opened(resource_ids=[cast.resource().pk, cast.resource(name="sales").pk])
+    scope = [line.resource for line in grant.access_request.scope.all()]
+    client = signed_in(cast, name)
+
+    def looked(count: int) -> None:
+        for resource in scope:
+            for n in range(count):
+                operations.content._record(
+                    grant.pk,
+                    resource.pk,
+                    ContentAccess.Kind.OPENED,
+                    actor=cast.as_("priya"),
+                    detail={},
+                    item_id=f"{n}",
+                    item_ref=f"<{n}@x.example>",
+                )
+
+    looked(1)
+    same_queries(lambda: queries_of(client, page_of(grant.access_request)), lambda: looked(19))
+
+
+# --- Live ----------------------------------------------------------------------------------------------------
+
+
+def test_the_live_page_works_without_a_script(cast: Cast) -> None:
+    grant = cast.opened()
+    look(cast, grant, "<1@x.example>")
+    response = signed_in(cast, "ada").get(page_of(grant.access_request, "live"))
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert "<html" in page
+    assert "&lt;1@x.example&gt;" in page
+    assert "Refresh" in page
+    assert page_of(grant.access_request, "access_request_act", "revoke") in page
+
+
+def test_the_list_is_sent_again_only_when_there_is_something_new(cast: Cast) -> None:
+    grant = cast.opened()
+    client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
+    assert client.get(url, {"seen": "nothing"}, headers=HTMX).status_code == 204
+    look(cast, grant, "<1@x.example>")
+    fresh = client.get(url, {"seen": "nothing"}, headers=HTMX)
+    assert fresh.status_code == 200
+    assert "<html" not in fresh.content.decode()
+    assert "&lt;1@x.example&gt;" in fresh.content.decode()
+    newest = str(grant.content_accesses.get().pk)
+    assert f'value="{newest}"' in fresh.content.decode()
+    assert client.get(url, {"seen": newest}, headers=HTMX).status_code == 204
+
+
+def test_polling_ends_with_the_window(cast: Cast) -> None:
+    grant = cast.opened()
+    client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
+    operations.revoke(grant.access_request_id, actor=cast.as_("alan"))
+    response = client.get(url, {"seen": "nothing"}, headers=HTMX)
+    assert response.status_code == 286
+    assert response["HX-Refresh"] == "true"
+
+
+def test_polling_ends_at_the_windows_end_though_no_sweep_has_run(cast: Cast, travel) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=1800)
+    travel.to(grant.closes_at)
+    response = signed_in(cast, "ada").get(page_of(grant.access_request, "live"), headers=HTMX)
+    assert response.status_code == 286
+    assert Grant.objects.get(pk=grant.pk).closed_at is None
+
+
+def test_the_list_is_bounded_and_newest_first(cast: Cast) -> None:
+    grant = cast.opened()
+    look(cast, grant, *[f"<{n}@x.example>" for n in range(60)])
+    client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
+    page = client.get(url, headers=HTMX).content.decode()
+    assert page.count('class="live-item"') == 50
+    assert page.index("&lt;59@x") < page.index("&lt;58@x")
+    assert client.get(url, {"lines": "3"}, headers=HTMX).content.decode().count('class="live-item"') == 3
+    for hostile in ("0", "-1", "99999", "x", "²"):
+        assert client.get(url, {"lines": hostile}, headers=HTMX).content.decode().count('class="live-item"') == 50
+
+
+@pytest.mark.parametrize("name", ["mia", "erik"])
+def test_who_may_not_read_the_log_does_not_watch(cast: Cast, name: str) -> None:
+    grant = cast.opened()
+    look(cast, grant, "<1@x.example>")
+    response = signed_in(cast, name).get(page_of(grant.access_request, "live"), headers=HTMX)
+    assert response.status_code == 403
+    assert "1@x.example" not in response.content.decode()
+
+
+@pytest.mark.parametrize("name", ["ada", "alan", "otto", "ines", "pat", "paula", "stella", "priya"])
+def test_who_may_watch(cast: Cast, name: str) -> None:
+    grant = cast.opened()
+    assert signed_in(cast, name).get(page_of(grant.access_request, "live")).status_code == 200
+
+
+def test_before_there_is_a_window_the_live_page_says_so(cast: Cast) -> None:
+    row = cast.confirmed()
+    response = signed_in(cast, "ada").get(page_of(row, "live"))
+    assert response.status_code == 200
+    assert "No window is open" in response.content.decode()
+    assert signed_in(cast, "ada").get(page_of(row, "live"), headers=HTMX).status_code == 286
+
+
+def test_a_poll_is_cheap(cast: Cast) -> None:
+    grant = cast.opened()
+    look(cast, grant, "<1@x.example>")
+    client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
+    client.get(url, headers=HTMX)
+    # The session, the person, the roles, the row with its scope, decisions and followers, the looks.
+    assert queries_of(client, url, **HTMX) <= 10
+
+
+def test_the_clock_is_the_domains(cast: Cast) -> None:
+    row = cast.submitted()
+    response = signed_in(cast, "pat").get(page_of(row))
+    assert abs((response.context["now"] - clock.now()).total_seconds()) < 60

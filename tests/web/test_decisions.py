@@ -1,0 +1,623 @@
+"""Confirm, receipt, and the acts that are no decision, through the pages."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.models import AccessRequest, Decision, Grant, Person
+from tests.cast import Cast, events_of, outbox_topics
+from tests.web.pages import answer, nothing_happens, only_a_refusal, page_of, queries_of, same_queries, signed_in
+
+pytestmark = pytest.mark.django_db
+
+FINAL = ["DENIED", "WITHDRAWN", "EXPIRED", "CLOSED"]
+VERDICTS = ["approve", "deny"]
+
+
+def decide(cast: Cast, name: str, row: AccessRequest, verdict: str, /, **fields: Any) -> Any:
+    return signed_in(cast, name).post(page_of(row, "decide", verdict), answer(row, **fields))
+
+
+def words(response: Any) -> str:
+    return " ".join(response.content.decode().split())
+
+
+# --- Both verdicts at both stages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "verdict", "state"),
+    [
+        ("pat", "PENDING_PROVIDER", "approve", "PENDING_CUSTOMER"),
+        ("pat", "PENDING_PROVIDER", "deny", "DENIED"),
+        ("ada", "PENDING_CUSTOMER", "approve", "OPEN"),
+        ("ada", "PENDING_CUSTOMER", "deny", "DENIED"),
+    ],
+)
+def test_a_decision_is_made_and_leads_to_its_receipt(
+    cast: Cast, name: str, stage: str, verdict: str, state: str
+) -> None:
+    row = cast.in_state(stage)
+    response = decide(cast, name, row, verdict, comment="I have read it.")
+    assert response.status_code == 302
+    assert response.url == page_of(row, "receipt")
+    row.refresh_from_db()
+    assert row.state == state
+    decision = row.decisions.get(decider=cast.people[name])
+    assert (decision.verdict, decision.comment, decision.door) == (verdict, "I have read it.", "pages")
+    side = "provider" if name == "pat" else "customer"
+    did = "approved" if verdict == "approve" else "denied"
+    assert events_of(row)[-1] == f"access_request.{did}_by_{side}"
+    receipt = signed_in(cast, name).get(response.url)
+    assert receipt.status_code == 200
+    assert row.reference in words(receipt)
+
+
+def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast: Cast) -> None:
+    row = cast.confirmed()
+    page = words(signed_in(cast, "ada").get(page_of(row, "decide", "approve")))
+    assert "You let <bdi" in page
+    assert "read messages in 1 mailbox (finance@contoso.example)" in page
+    assert "Approve 2 hours of read access to 1 mailbox" in page
+    assert f'value="{row.content_digest}"' in page
+    assert 'autocomplete="current-password"' in page
+    assert page_of(row) in page
+    page = words(signed_in(cast, "ada").get(page_of(row, "decide", "deny")))
+    assert "Deny this access request" in page
+
+
+def test_the_first_yes_says_who_is_asked_next(cast: Cast) -> None:
+    page = words(signed_in(cast, "pat").get(page_of(cast.submitted(), "decide", "approve")))
+    assert "is asked next, and nothing opens without their yes" in page
+    page = words(signed_in(cast, "pat").get(page_of(cast.submitted("northwind"), "decide", "approve")))
+    assert "is not asked" in page
+
+
+# --- Reading decides nothing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options"])
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_reading_decides_nothing(cast: Cast, method: str, verdict: str) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+    with nothing_happens():
+        getattr(client, method)(page_of(row, "decide", verdict), answer(row))
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_other_methods_are_not_answered(cast: Cast, method: str) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        assert getattr(signed_in(cast, "ada"), method)(page_of(row, "decide", "approve")).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("action", ["withdraw", "release", "revoke"])
+def test_reading_acts_on_nothing(cast: Cast, method: str, action: str) -> None:
+    row = cast.opened().access_request
+    client = signed_in(cast, "priya")
+    with nothing_happens():
+        getattr(client, method)(page_of(row, "access_request_act", action))
+
+
+def test_a_form_of_another_site_is_refused(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.ada)
+    with nothing_happens():
+        assert client.post(page_of(row, "decide", "approve"), answer(row)).status_code == 403
+        assert client.post(page_of(row, "access_request_act", "revoke")).status_code == 403
+
+
+def test_a_stranger_signs_in_first(cast: Cast, client: Any) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        response = client.post(page_of(row, "decide", "approve"), answer(row))
+    assert response.status_code == 302
+    assert response.url.startswith(reverse("account_login"))
+
+
+# --- The wrong person --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("outsider", ["frida", "fred", "samir"])
+def test_an_outsider_finds_nothing(cast: Cast, outsider: str, verdict: str) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        found = decide(cast, outsider, row, verdict)
+        absent = signed_in(cast, outsider).post(reverse("web:decide", args=[uuid.uuid4(), verdict]), answer(row))
+        read = signed_in(cast, outsider).get(page_of(row, "decide", verdict))
+    assert found.status_code == absent.status_code == read.status_code == 404
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("name", ["mia", "otto", "ines", "erik", "priya", "stella"])
+def test_a_wrong_role_is_refused_and_the_log_says_so(cast: Cast, name: str, verdict: str) -> None:
+    row = cast.confirmed()
+    with only_a_refusal():
+        assert decide(cast, name, row, verdict).status_code == 403
+    with nothing_happens():
+        assert signed_in(cast, name).get(page_of(row, "decide", verdict)).status_code == 403
+
+
+def test_a_wrong_role_learns_no_state(cast: Cast) -> None:
+    answers = {decide(cast, "mia", cast.in_state(state), "approve").status_code for state in (*FINAL, "OPEN")}
+    assert answers == {403}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_nobody_decides_on_what_they_asked_for(cast: Cast, verdict: str) -> None:
+    row = cast.submitted(by="bea")
+    with only_a_refusal():
+        response = decide(cast, "bea", row, verdict, comment="Mine.")
+    assert response.status_code == 403
+    assert "decides nothing on it" in words(response)
+
+
+def test_a_role_that_was_taken_away_while_the_page_was_open(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+    assert client.get(page_of(row, "decide", "approve")).status_code == 200
+    cast.ada.memberships.filter(role="approver").delete()
+    with only_a_refusal():
+        assert client.post(page_of(row, "decide", "approve"), answer(row)).status_code == 403
+
+
+# --- The password ------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_decides_nothing_and_keeps_the_comment(cast: Cast) -> None:
+    row = cast.confirmed()
+    with only_a_refusal():
+        response = decide(cast, "ada", row, "approve", password="not hers at all", comment="Please be quick.")
+    assert response.status_code == 403
+    page = words(response)
+    assert "This is not your password. Nothing was decided." in page
+    assert "Please be quick." in page
+    assert "not hers at all" not in page
+    assert AuditEntry.objects.order_by("-pk")[0].text == "approve_as_customer step_up_required"
+
+
+def test_a_missing_password_is_asked_for(cast: Cast) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        response = decide(cast, "ada", row, "approve", password="", comment="Please be quick.")
+    assert response.status_code == 422
+    assert "Enter your password." in words(response)
+    assert "Please be quick." in words(response)
+
+
+def test_the_sixth_try_within_five_minutes_is_not_even_looked_at(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+    for _ in range(5):
+        assert client.post(page_of(row, "decide", "approve"), answer(row, password="wrong")).status_code == 403
+    with nothing_happens():
+        response = client.post(page_of(row, "decide", "approve"), answer(row))
+    assert response.status_code == 429
+    assert response["Retry-After"] == "300"
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_the_limit_holds_in_every_process(cast: Cast, forgotten: bool) -> None:
+    """Another worker has a cache of its own and finds the tries in the log; without the log the cache holds."""
+    row, other = cast.confirmed(), cast.confirmed("fabrikam")
+    cast.fabrikam.memberships.create(person=cast.ada, role="approver", given_at=cast.fabrikam.created_at)
+    client = signed_in(cast, "ada")
+    for _ in range(5):
+        client.post(page_of(row, "decide", "approve"), answer(row, password="wrong"))
+    if forgotten:
+        cache.clear()
+    target = row if forgotten else other
+    with nothing_happens():
+        assert client.post(page_of(target, "decide", "approve"), answer(target)).status_code == 429
+
+
+def test_a_right_password_is_no_try(cast: Cast) -> None:
+    client = signed_in(cast, "ada")
+    for _ in range(7):
+        row = cast.confirmed()
+        assert client.post(page_of(row, "decide", "deny"), answer(row)).status_code == 302
+
+
+def test_the_limit_is_one_persons_own_and_ends(cast: Cast, travel) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    for _ in range(5):
+        decide(cast, "ada", row, "approve", password="wrong")
+    assert decide(cast, "ada", row, "approve").status_code == 429
+    assert decide(cast, "alan", row, "approve", password="wrong").status_code == 403
+    travel.by(minutes=5, seconds=1)
+    assert decide(cast, "ada", row, "approve").status_code == 302
+
+
+def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, monkeypatch) -> None:
+    from requests_app.web import _step_up
+
+    looked: list[str] = []
+    gate = threading.Barrier(20)
+    request: Any = SimpleNamespace(user=cast.ada, actor=cast.as_("ada"))
+
+    def check(person: Person, raw: str) -> bool:
+        looked.append(raw)
+        return False
+
+    monkeypatch.setattr(Person, "check_password", check)
+    monkeypatch.setattr(_step_up.review, "wrong_passwords", lambda *args, **kwargs: 0)
+
+    def attempt() -> None:
+        gate.wait()
+        with contextlib.suppress(_step_up.TooMany):
+            _step_up.is_proven(request, "wrong", tenant_id=cast.contoso.pk, at=cast.contoso.created_at)
+
+    threads = [threading.Thread(target=attempt) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(looked) == 5
+
+
+def test_a_session_alone_decides_nothing(cast: Cast) -> None:
+    """A stolen cookie comes without the password, and an earlier proof is not carried along."""
+    first, second = cast.confirmed(), cast.confirmed()
+    client = signed_in(cast, "ada")
+    assert client.post(page_of(first, "decide", "approve"), answer(first)).status_code == 302
+    without = answer(second)
+    del without["password"]
+    with nothing_happens():
+        assert client.post(page_of(second, "decide", "approve"), without).status_code == 422
+
+
+# --- What was sent -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"state": "OPEN"},
+        {"tenant": "fabrikam"},
+        {"approved_by": "alan"},
+        {"closes_at": "2099-01-01"},
+        {"verdict": "deny"},
+        {"note": "x"},
+    ],
+)
+def test_a_field_that_the_form_does_not_have_is_refused(cast: Cast, extra: dict[str, str]) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        assert decide(cast, "ada", row, "approve", **extra).status_code == 400
+        url = page_of(row, "access_request_act", "withdraw")
+        assert signed_in(cast, "priya").post(url, extra).status_code == 400
+
+
+@pytest.mark.parametrize("missing", ["digest", "shown"])
+def test_without_what_was_shown_nothing_is_decided(cast: Cast, missing: str) -> None:
+    row = cast.confirmed()
+    sent = answer(row)
+    del sent[missing]
+    with nothing_happens():
+        assert signed_in(cast, "ada").post(page_of(row, "decide", "approve"), sent).status_code == 400
+
+
+@pytest.mark.parametrize("stale", [{"digest": "0" * 64}, {"shown": "PENDING_PROVIDER"}])
+def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, str]) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        response = decide(cast, "ada", row, "approve", **stale)
+    assert response.status_code == 409
+    assert "This is not what you were shown" in words(response)
+    assert page_of(row) in words(response)
+
+
+def test_a_no_of_the_provider_needs_a_reason(cast: Cast) -> None:
+    row = cast.submitted()
+    for comment in ("", "   \n"):
+        with nothing_happens():
+            response = decide(cast, "pat", row, "deny", comment=comment)
+        assert response.status_code == 422
+        assert "A no needs a reason" in words(response)
+
+
+def test_a_no_of_the_customer_needs_none(cast: Cast) -> None:
+    assert decide(cast, "ada", cast.confirmed(), "deny").status_code == 302
+
+
+def test_a_comment_has_its_bound(cast: Cast) -> None:
+    row = cast.confirmed()
+    with nothing_happens():
+        assert decide(cast, "ada", row, "approve", comment="x" * 2001).status_code == 422
+    assert decide(cast, "ada", row, "approve", comment="x" * 2000).status_code == 302
+
+
+def test_a_comment_that_cannot_be_stored_is_refused_beside_its_field(cast: Cast) -> None:
+    row = cast.confirmed()
+    response = decide(cast, "ada", row, "approve", comment="bell \x07")
+    assert response.status_code == 422
+    assert "characters that cannot be stored" in words(response)
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+
+
+# --- Somebody was faster -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("winner", ["approve_as_customer", "deny_as_customer"])
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_loser_sees_the_winner(cast: Cast, winner: str, verdict: str) -> None:
+    row = cast.confirmed()
+    getattr(operations, winner)(row.pk, actor=cast.as_("alan"), note="I was faster.")
+    with only_a_refusal():
+        response = decide(cast, "ada", row, verdict)
+    assert response.status_code == 409
+    page = words(response)
+    assert "Alan Test" in page
+    assert "I was faster." in page
+    assert ("said yes" if winner.startswith("approve") else "said no") in page
+    with nothing_happens():
+        assert signed_in(cast, "ada").get(page_of(row, "decide", verdict)).status_code == 409
+
+
+def test_the_second_click_of_two_leads_to_the_same_receipt(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+    first = client.post(page_of(row, "decide", "approve"), answer(row))
+    with nothing_happens():
+        second = client.post(page_of(row, "decide", "approve"), answer(row))
+        again = client.get(page_of(row, "decide", "approve"))
+    assert first.url == second.url == again.url == page_of(row, "receipt")
+
+
+def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) -> None:
+    """The page was read before the first click's decision, and the operation runs after it."""
+    from requests_app.web import decisions
+
+    row = cast.confirmed()
+    monkeypatch.setattr(decisions, "_own_decision", _blind_once(decisions._own_decision, row, cast))
+    response = decide(cast, "ada", row, "approve")
+    assert response.status_code == 302
+    assert response.url == page_of(row, "receipt")
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+    assert Grant.objects.filter(access_request=row).count() == 1
+
+
+def _blind_once(plain: Any, row: AccessRequest, cast: Cast) -> Any:
+    calls: list[int] = []
+
+    def look(*args: Any) -> Any:
+        calls.append(1)
+        found = plain(*args)
+        if len(calls) == 1:
+            operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+        return found
+
+    return look
+
+
+def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> None:
+    row = cast.confirmed()
+    assert decide(cast, "ada", row, "approve").status_code == 302
+    with only_a_refusal():
+        response = decide(cast, "ada", row, "deny")
+    assert response.status_code == 409
+    assert "Ada Test" in words(response)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize("state", [*FINAL, "OPEN"])
+def test_what_is_over_cannot_be_decided(cast: Cast, state: str, verdict: str) -> None:
+    row = cast.in_state(state)
+    with only_a_refusal():
+        response = decide(cast, "alan", row, verdict, shown="PENDING_CUSTOMER")
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_at_the_deadline_it_is_too_late_though_no_sweep_has_run(cast: Cast, travel, verdict: str) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    travel.to(row.decide_by)
+    with only_a_refusal():
+        response = decide(cast, "ada", row, verdict)
+    assert response.status_code == 409
+    assert "The deadline has passed" in words(response)
+    assert not Grant.objects.filter(access_request=row).exists()
+
+
+def test_a_closed_ticket_is_a_changed_fact(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
+    with only_a_refusal():
+        response = decide(cast, "ada", row, "approve")
+    assert response.status_code == 409
+    assert "as a consequence of what Mia Test did" in words(response)
+
+
+def test_an_engineer_who_left_the_queue_is_a_changed_fact(cast: Cast) -> None:
+    row = cast.confirmed()
+    cast.priya.queue_assignments.all().delete()
+    with only_a_refusal():
+        response = decide(cast, "ada", row, "approve")
+    assert response.status_code == 409
+    assert "no longer works for this service" in words(response)
+    assert decide(cast, "ada", row, "deny").status_code == 302
+
+
+# --- The receipt -------------------------------------------------------------------------------------------------
+
+
+def test_the_receipt_names_the_entry_what_is_next_and_who_was_told(cast: Cast) -> None:
+    row = cast.confirmed()
+    decide(cast, "ada", row, "approve", comment="For the audit.")
+    entry = AuditEntry.objects.get(correlation_id=row.pk, event="access_request.approved_by_customer")
+    page = words(signed_in(cast, "ada").get(page_of(row, "receipt")))
+    assert "Your yes is recorded" in page
+    assert f"entry {entry.seq} of the log of" in page
+    assert bytes(entry.leaf_hash).hex() in page
+    assert row.content_digest in page
+    assert "For the audit." in page
+    assert row.grant.closes_at.isoformat() in page
+    assert "who asked" in page
+    assert page_of(row, "access_request_act", "revoke") in page
+    assert "notify.window_opened" in outbox_topics(row)
+
+
+def test_the_receipt_stands_for_colleagues_but_not_as_theirs(cast: Cast) -> None:
+    row = cast.confirmed()
+    decide(cast, "ada", row, "deny")
+    page = words(signed_in(cast, "otto").get(page_of(row, "receipt")))
+    assert "The no is recorded" in page
+    assert "Nothing is opened." in page
+
+
+def test_each_side_has_its_own_receipt(cast: Cast) -> None:
+    row = cast.submitted()
+    assert signed_in(cast, "pat").get(page_of(row, "receipt")).status_code == 404
+    decide(cast, "pat", row, "approve")
+    page = words(signed_in(cast, "pat").get(page_of(row, "receipt")))
+    assert "has been asked." in page
+    assert "the approvers of Contoso" in page
+    assert "Priya Test, who asked" not in page
+    assert signed_in(cast, "ada").get(page_of(row, "receipt")).status_code == 404
+
+
+def test_a_receipt_says_how_it_stands_now(cast: Cast) -> None:
+    row = cast.confirmed()
+    decide(cast, "ada", row, "approve")
+    operations.revoke(row.pk, actor=cast.as_("alan"))
+    page = words(signed_in(cast, "ada").get(page_of(row, "receipt")))
+    assert "Nothing was opened. Closed early" in page
+    assert page_of(row, "access_request_act", "revoke") not in page
+
+
+# --- Withdraw, release, revoke -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "action", "after", "event"),
+    [
+        ("priya", "PENDING_PROVIDER", "withdraw", "WITHDRAWN", "access_request.withdrawn"),
+        ("priya", "PENDING_CUSTOMER", "withdraw", "WITHDRAWN", "access_request.withdrawn"),
+        ("priya", "OPEN", "release", "CLOSED", "grant.released"),
+        ("ada", "OPEN", "revoke", "CLOSED", "grant.revoked"),
+        ("alan", "OPEN", "revoke", "CLOSED", "grant.revoked"),
+        ("pat", "OPEN", "revoke", "CLOSED", "grant.revoked"),
+        ("stella", "OPEN", "revoke", "CLOSED", "grant.revoked"),
+    ],
+)
+def test_one_press_acts(cast: Cast, name: str, state: str, action: str, after: str, event: str) -> None:
+    row = cast.in_state(state)
+    client = signed_in(cast, name)
+    asked = client.get(page_of(row, "access_request_act", action))
+    assert asked.status_code == 200
+    response = client.post(page_of(row, "access_request_act", action))
+    assert response.status_code == 302
+    assert response.url == page_of(row)
+    row.refresh_from_db()
+    assert row.state == after
+    assert events_of(row)[-1] == event
+    assert client.get(response.url).status_code == 200
+
+
+def test_a_comment_goes_into_the_log(cast: Cast) -> None:
+    row = cast.in_state("OPEN")
+    signed_in(cast, "ada").post(page_of(row, "access_request_act", "revoke"), {"comment": "That is enough."})
+    assert b"That is enough." in bytes(AuditEntry.objects.get(event="grant.revoked").canonical)
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "action"),
+    [
+        ("mia", "OPEN", "revoke"),
+        ("otto", "OPEN", "revoke"),
+        ("ines", "OPEN", "revoke"),
+        ("priya", "OPEN", "revoke"),
+        ("erik", "OPEN", "release"),
+        ("ada", "OPEN", "release"),
+        ("pat", "OPEN", "release"),
+        ("erik", "PENDING_PROVIDER", "withdraw"),
+        ("ada", "PENDING_CUSTOMER", "withdraw"),
+        ("stella", "PENDING_CUSTOMER", "withdraw"),
+    ],
+)
+def test_a_wrong_role_acts_on_nothing(cast: Cast, name: str, state: str, action: str) -> None:
+    row = cast.in_state(state)
+    client = signed_in(cast, name)
+    with nothing_happens():
+        assert client.get(page_of(row, "access_request_act", action)).status_code == 403
+    with only_a_refusal():
+        assert client.post(page_of(row, "access_request_act", action)).status_code == 403
+
+
+@pytest.mark.parametrize("action", ["withdraw", "release", "revoke"])
+def test_an_outsider_acts_on_nothing(cast: Cast, action: str) -> None:
+    row = cast.in_state("OPEN")
+    with nothing_happens():
+        for outsider in ("frida", "samir"):
+            client = signed_in(cast, outsider)
+            assert client.post(page_of(row, "access_request_act", action)).status_code == 404
+            assert client.get(page_of(row, "access_request_act", action)).status_code == 404
+
+
+def test_an_act_that_is_none_is_not_found(cast: Cast) -> None:
+    row = cast.in_state("OPEN")
+    for url in ("expire/", "close/", "submit/", "decide/maybe/", "decide/"):
+        assert signed_in(cast, "ada").post(page_of(row) + url).status_code == 404
+
+
+def test_whoever_closes_second_reads_who_was_first(cast: Cast) -> None:
+    row = cast.in_state("OPEN")
+    operations.revoke(row.pk, actor=cast.as_("alan"), note="Closed by me.")
+    with only_a_refusal():
+        response = signed_in(cast, "pat").post(page_of(row, "access_request_act", "revoke"))
+    assert response.status_code == 409
+    assert "Alan Test" in words(response)
+    assert "Closed by me." in words(response)
+
+
+def test_closing_after_the_end_is_too_late_and_says_so(cast: Cast, travel) -> None:
+    travel.freeze()
+    grant = cast.opened(window_for=1800)
+    travel.to(grant.closes_at)
+    response = signed_in(cast, "ada").post(page_of(grant.access_request, "access_request_act", "revoke"))
+    assert response.status_code == 409
+    assert "The window has closed by itself." in words(response)
+
+
+def test_withdrawing_what_has_been_decided_is_too_late(cast: Cast) -> None:
+    row = cast.in_state("DENIED")
+    with only_a_refusal():
+        response = signed_in(cast, "priya").post(page_of(row, "access_request_act", "withdraw"))
+    assert response.status_code == 409
+    with nothing_happens():
+        assert signed_in(cast, "priya").get(page_of(row, "access_request_act", "withdraw")).status_code == 409
+
+
+# --- Many --------------------------------------------------------------------------------------------------------
+
+
+def test_confirming_costs_the_same_with_much_history(cast: Cast) -> None:
+    for _ in range(2):
+        operations.release(cast.opened().access_request_id, actor=cast.as_("priya"))
+    row = cast.confirmed()
+    client = signed_in(cast, "ada")
+
+    def grow() -> None:
+        for _ in range(10):
+            operations.release(cast.opened(by="erik").access_request_id, actor=cast.as_("erik"))
+
+    same_queries(lambda: queries_of(client, page_of(row, "decide", "approve")), grow)
+    same_queries(lambda: queries_of(client, page_of(row)), grow)
