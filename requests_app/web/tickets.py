@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
-from requests_app import operations, policy
+from requests_app import operations, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.lifecycle import TICKET_TRANSITIONS
-from requests_app.models import Tenant, Ticket
+from requests_app.lifecycle import TICKET_TRANSITIONS, State
+from requests_app.models import AccessRequest, Tenant, Ticket
+from requests_app.queries import access
 from requests_app.queries import tickets as queries
 from requests_app.web.context import instant
 from requests_app.web.forms.strict import StrictForm
@@ -153,7 +155,7 @@ def _ticket_page(
         "reply": _worded(wrong if isinstance(wrong, ReplyForm) else ReplyForm(), actor, "answer_ticket" in allowed),
         "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
         "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
-        "asked": [(found, found.state_at(at)) for found in row.asked],  # type: ignore[attr-defined]  # by queries.ticket
+        "asked": _asked(row, at),
         "viewer": actor.person_id,
     }
     if wrong is not None and not context["may_comment"]:
@@ -161,6 +163,17 @@ def _ticket_page(
         context["unsent"] = wrong.data.get("note") or wrong.data.get("internal")
         context["refusal"] = next(iter(wrong.non_field_errors()), "")
     return render(request, "tickets/detail.html", context, status=status)
+
+
+def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
+    """The access requests under the ticket: each with its state now, and what was seen if there was a window."""
+    asked: list[AccessRequest] = row.asked  # type: ignore[attr-defined]  # prefetched by queries.ticket
+    grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
+    seen = access.seen_resources(list(grants.values()))
+    return [
+        (found, found.state_at(at), sentences.summary(seen[grants[found.pk]]) if found.pk in grants else "")
+        for found in asked
+    ]
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:

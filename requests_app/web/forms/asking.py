@@ -31,6 +31,7 @@ class AskForm(PageForm):
         label=gettext_lazy("What did you try without access?"),
         help_text=gettext_lazy("Logs you read, questions you asked, changes you made, and what came of them."),
         widget=forms.Textarea(attrs=_TEXTAREA),
+        error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},
     )
     justification = forms.CharField(
         label=gettext_lazy("Why will nothing else do?"),
@@ -38,6 +39,7 @@ class AskForm(PageForm):
             "Begin with one line that says it all: the customer reads it first. Say what you will look for."
         ),
         widget=forms.Textarea(attrs=_TEXTAREA),
+        error_messages={"required": gettext_lazy("Say why nothing else will do: the customer decides by it.")},
     )
     find = forms.CharField(
         label=gettext_lazy("Find by name"),
@@ -48,18 +50,25 @@ class AskForm(PageForm):
     resource_ids = forms.MultipleChoiceField(
         label=gettext_lazy("Which resources?"),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"invalid_choice": gettext_lazy("Choose resources of this tenant and this service.")},
+        error_messages={
+            "required": gettext_lazy("Choose at least one."),
+            "invalid_choice": gettext_lazy("Choose resources of this tenant and this service."),
+        },
     )
     level = forms.ChoiceField(
         label=gettext_lazy("Names only, or read?"),
         help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
         widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose one of the two.")},
     )
     window_for = forms.TypedChoiceField(
         label=gettext_lazy("For how long?"),
         coerce=int,
         widget=forms.RadioSelect,
-        error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
+        error_messages={
+            "required": gettext_lazy("Choose one of the offered lengths."),
+            "invalid_choice": gettext_lazy("Choose one of the offered lengths."),
+        },
     )
 
     def __init__(
