@@ -17,12 +17,15 @@ from requests_app.operations._change import Step, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.outbox.topics import Audience, Note, Topic, post
 
+#: What an end writes down of an access request; its long texts are not fetched for it.
+_NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
+
 
 def expire_overdue(*, actor: Actor, limit: int) -> int:
     """Expire up to `limit` access requests whose deadline has passed; return how many."""
     with act("expire", actor=actor) as current:
         current.at = clock.now()
-        rows = AccessRequest.objects.overdue(current.at).order_by("decide_by")[:limit]
+        rows = AccessRequest.objects.overdue(current.at).only(*_NEEDED).order_by("decide_by")[:limit]
         steps = [begin(actor, row, None, "expire", current.at) for row in rows.claimed()]
         for step in steps:
             tell_ended(step)
@@ -36,7 +39,8 @@ def close_elapsed(*, actor: Actor, limit: int) -> int:
     with act("close", actor=actor) as current:
         current.at = clock.now()
         ripe = Grant.objects.elapsed(current.at).order_by("closes_at").values_list("access_request_id", flat=True)
-        rows = list(AccessRequest.objects.filter(state=State.OPEN, pk__in=list(ripe[:limit])).order_by("pk").claimed())
+        rows = AccessRequest.objects.filter(state=State.OPEN, pk__in=list(ripe[:limit])).only(*_NEEDED)
+        rows = list(rows.order_by("pk").claimed())
         grants = Grant.objects.filter(access_request__in=[row.pk for row in rows]).order_by("pk").locked()
         by_request = {grant.access_request_id: grant for grant in grants}
         steps = [begin(actor, row, by_request[row.pk], "close", current.at) for row in rows]
