@@ -92,6 +92,7 @@ class AccessRequest(models.Model):
         indexes = [
             models.Index(fields=["tenant", "state", "decide_by"], name="access_request_by_tenant"),
             models.Index(fields=["tenant", "-submitted_at"], name="access_request_by_age"),
+            models.Index(fields=["-submitted_at"], name="access_request_newest"),
             models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
             models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
             models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
@@ -168,7 +169,10 @@ class Decision(models.Model):
             models.UniqueConstraint(fields=["access_request", "stage"], name="decision_one_per_stage"),
             models.CheckConstraint(condition=~Q(decider_human=F("requester_human")), name="decision_not_by_requester"),
         ]
-        indexes = [models.Index(fields=["tenant", "-at"], name="decision_by_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "-at"], name="decision_by_tenant"),
+            models.Index(fields=["-at"], name="decision_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.access_request_id} {self.stage}: {self.verdict}"
@@ -220,6 +224,7 @@ class Grant(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "-opens_at"], name="grant_by_tenant"),
+            models.Index(fields=["-opens_at"], name="grant_newest"),
             models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
             models.Index(fields=["closes_at"], condition=Q(closed_at=None), name="grant_unclosed"),
         ]
@@ -269,6 +274,7 @@ class ContentAccess(models.Model):
         indexes = [
             models.Index(fields=["tenant", "grant", "-at"], name="content_access_by_grant"),
             models.Index(fields=["tenant", "-at"], name="content_access_by_tenant"),
+            models.Index(fields=["-at"], name="content_access_newest"),
         ]
 
     def __str__(self) -> str:

@@ -62,6 +62,8 @@ class OutboxMessage(models.Model):
         indexes = [
             models.Index(fields=["lane", "next_attempt_at"], condition=Q(state="waiting"), name="outbox_waiting"),
             models.Index(fields=["tenant", "-created_at"], name="outbox_by_tenant"),
+            models.Index(fields=["-created_at"], name="outbox_newest"),
+            models.Index(fields=["-created_at"], condition=Q(state="parked"), name="outbox_parked"),
             models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
         ]
 

@@ -63,6 +63,7 @@ class Ticket(models.Model):
         ]
         indexes = [
             models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),
+            models.Index(fields=["-opened_at"], name="ticket_newest"),
             models.Index(fields=["service", "state", "-changed_at"], name="ticket_by_queue"),
             models.Index(fields=["assignee", "state", "-changed_at"], name="ticket_by_assignee"),
         ]
@@ -100,7 +101,10 @@ class TicketComment(models.Model):
         verbose_name = _("ticket comment")
         verbose_name_plural = _("ticket comments")
         ordering = ["at"]
-        indexes = [models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket")]
+        indexes = [
+            models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket"),
+            models.Index(fields=["-at"], name="ticket_comment_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.ticket_id} {self.at:%Y-%m-%d %H:%M}"
