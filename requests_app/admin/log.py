@@ -136,6 +136,10 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME, reference=_REFERENCE)
 
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Within one log by its own number, for which there is an index; over all of them by the key."""
+        return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """An access request's entries are looked up in its tenant's log, where there is an index for them."""
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
@@ -151,7 +155,9 @@ class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
     words = _("Logs")
     lead = _("One log per tenant, and one for what concerns none of them.")
     facts: ClassVar = [("", (tenant, entries, "last_at"))]
-    related: ClassVar = [Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, title=_("Newest entries"))]
+    related: ClassVar = [
+        Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, order=("-seq",), title=_("Newest entries"))
+    ]
 
     def name_of(self, row: Any) -> str:
         return _log_name(row.pk, row.tenant_name)

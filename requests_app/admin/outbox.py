@@ -70,7 +70,7 @@ def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMess
 
 class OutboxMessageAdmin(StaffAdmin):
     list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
-    list_select_related = ("tenant",)
+    reads: ClassVar = ("tenant",)
     ordering = ("-created_at",)
     date_hierarchy = "created_at"
     lead = _("Each message first becomes one mail for each recipient, and those are sent until the server takes them.")

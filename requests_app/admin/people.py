@@ -118,6 +118,7 @@ class PersonAdmin(StaffAdmin):
         Related(
             model=AuditEntry,
             by=lambda p: {"tenant_id": _own_log(p), "actor_id": p.pk},
+            order=("-seq",),
             title=_("What this person did, in the log of their own side"),
         ),
     ]
@@ -170,7 +171,7 @@ class PersonAdmin(StaffAdmin):
 
 class MembershipAdmin(StaffAdmin):
     list_display = ("person", "role", "tenant", "given_at")
-    list_select_related = ("person", "tenant")
+    reads: ClassVar = ("person", "tenant")
     ordering = ("-given_at",)
     search: ClassVar = Search(ids=("person", "tenant"), tenant="tenant", people=("person",))
     list_filter = (
@@ -184,7 +185,7 @@ class MembershipAdmin(StaffAdmin):
 
 class QueueAssignmentAdmin(StaffAdmin):
     list_display = ("person", "role", "service", "given_at")
-    list_select_related = ("person", "service")
+    reads: ClassVar = ("person", "service")
     ordering = ("-given_at",)
     search: ClassVar = Search(ids=("person", "service"), people=("person",))
     list_filter = (

@@ -96,7 +96,7 @@ class ServiceAdmin(StaffAdmin):
 
 class ResourceAdmin(StaffAdmin):
     list_display = ("name", "kind", "service", "tenant", "is_active")
-    list_select_related = ("tenant", "service")
+    reads: ClassVar = ("tenant", "service")
     ordering = ("name",)
     search: ClassVar = Search(tenant="tenant", words=("name", "locator"))
     list_filter = (

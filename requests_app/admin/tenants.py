@@ -99,7 +99,7 @@ class PlanAdmin(StaffAdmin):
 
 class TenantAdmin(StaffAdmin):
     list_display = ("name", "slug", "plan", "lockbox_on", WINDOW_CAP, "time_zone", "created_at")
-    list_select_related = ("plan",)
+    reads: ClassVar = ("plan",)
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "slug"))
     list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
@@ -116,7 +116,9 @@ class TenantAdmin(StaffAdmin):
         Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
         Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
         Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),
-        Related(model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, title=_("The tenant's log")),
+        Related(
+            model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant's log")
+        ),
     ]
     adding: ClassVar = Act(
         name="add", label=_("Add a tenant"), form=TenantForm, run=create_tenant, done=_("The tenant was added.")
@@ -151,7 +153,7 @@ class TenantAdmin(StaffAdmin):
 
 class NotificationAddressAdmin(StaffAdmin):
     list_display = ("email", "label", "tenant", "created_at")
-    list_select_related = ("tenant",)
+    reads: ClassVar = ("tenant",)
     ordering = ("email",)
     search: ClassVar = Search(emails=("email",), tenant="tenant", words=("email",))
     list_filter = (by_tenant(),)

@@ -89,7 +89,7 @@ def from_table(action: str) -> Callable[[Ticket], bool]:
 
 class TicketAdmin(StaffAdmin):
     list_display = ("reference", "title", STATE, "priority", "tenant", "service", "assignee", "changed_at")
-    list_select_related = ("tenant", "service", "assignee")
+    reads: ClassVar = ("tenant", "service", "assignee")
     ordering = ("-opened_at",)
     date_hierarchy = "opened_at"
     search: ClassVar = Search(
@@ -179,7 +179,7 @@ class TicketAdmin(StaffAdmin):
 
 class TicketCommentAdmin(StaffAdmin):
     list_display = ("at", "author", "body", "is_internal", "ticket", "tenant")
-    list_select_related = ("author", "ticket", "tenant")
+    reads: ClassVar = ("author", "ticket", "tenant")
     ordering = ("-at",)
     date_hierarchy = "at"
     search: ClassVar = Search(

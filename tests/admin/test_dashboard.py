@@ -1,0 +1,134 @@
+"""The first page: each figure is right, leads to its rows, and costs the same on a full database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from requests_app import clock, operations
+from requests_app.errors import NotAllowed
+from requests_app.models import Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.queries import dashboard as queries
+from tests.admin.conftest import add_mail, add_task, populate
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def tiles(client: Client) -> dict[str, Any]:
+    groups = client.get("/admin/").context["groups"]
+    return {tile.label: tile for _heading, found in groups for tile in found}
+
+
+def test_only_staff_may_ask_how_things_stand(cast: Cast) -> None:
+    for name in ("priya", "ada"):
+        with pytest.raises(NotAllowed):
+            queries.dashboard(actor=cast.as_(name), at=clock.now())
+
+
+def test_what_waits_is_counted_by_stage_with_its_oldest_deadline(cast: Cast, staff: Client, travel: Any) -> None:
+    travel.to(dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.UTC))
+    cast.submitted()
+    travel.by(hours=1)
+    cast.submitted()
+    cast.confirmed("fabrikam")
+    staff.force_login(cast.stella)
+    found = tiles(staff)
+    assert found["Waiting for the provider"].figure == "2"
+    assert "Wed 25 Nov, 12:00 UTC (in 23 h)" in found["Waiting for the provider"].detail
+    assert found["Waiting for the customer"].figure == "1"
+    assert "Wed 25 Nov, 01:00 UTC (in 12 h)" in found["Waiting for the customer"].detail
+
+
+def test_what_is_past_its_deadline_no_longer_waits_though_no_sweep_has_run(
+    cast: Cast, staff: Client, travel: Any
+) -> None:
+    row = cast.confirmed()
+    travel.to(row.decide_by)
+    staff.force_login(cast.stella)
+    tile = tiles(staff)["Waiting for the customer"]
+    assert (tile.figure, tile.alarm) == ("0", "1 more is past its deadline and not yet written down as expired")
+
+
+def test_open_windows_are_listed_soonest_first(cast: Cast, staff: Client, travel: Any) -> None:
+    long, short = cast.opened(window_for=7200), cast.opened("fabrikam", window_for=1800)
+    page = staff.get("/admin/")
+    assert tiles(staff)["Open windows"].figure == "2"
+    assert [row["closes_at"] for row in page.context["closing_next"]] == [short.closes_at, long.closes_at]
+    travel.to(short.closes_at)
+    staff.force_login(cast.stella)
+    assert tiles(staff)["Open windows"].figure == "1"
+
+
+def test_the_outbox_says_how_much_waits_how_long_and_what_was_given_up(cast: Cast, staff: Client) -> None:
+    cast.ticket()
+    waiting = OutboxMessage.objects.filter(state="waiting").count()
+    add_mail(cast, state="parked")
+    found = tiles(staff)
+    assert found["Waiting to be sent"].figure == str(waiting)
+    assert found["Waiting to be sent"].alarm == ""
+    assert found["Mail given up"].figure == "1"
+    assert found["Mail given up"].alarm
+    OutboxMessage.objects.update(next_attempt_at=clock.now() - dt.timedelta(hours=1))
+    assert tiles(staff)["Waiting to be sent"].alarm == "Mail is late"
+
+
+def test_the_background_work_says_when_it_was_last_seen(cast: Cast, staff: Client) -> None:
+    found = tiles(staff)
+    assert found["Clusters alive"].alarm
+    assert found["Last sweep"].figure == "never"
+    at = clock.now()
+    names = ("worker:one", "worker:two", "sweep", "beat")
+    Heartbeat.objects.bulk_create(Heartbeat(name=name, at=at, pid=1) for name in names)
+    Heartbeat.objects.create(name="worker:gone", at=at - dt.timedelta(hours=1), pid=1)
+    found = tiles(staff)
+    assert (found["Clusters alive"].figure, found["Clusters alive"].alarm) == ("2", "")
+    assert (found["Last sweep"].figure, found["Last sweep"].alarm) == ("just now", "")
+
+
+def test_the_last_failure_and_what_was_given_up_are_shown(cast: Cast, staff: Client) -> None:
+    assert tiles(staff)["Last failure"].figure == "none"
+    add_task(1, success=False)
+    tile = tiles(staff)["Last failure"]
+    assert (tile.detail, tile.alarm) == ("requests_app.tasks.sweep", "")
+    at = clock.now()
+    TaskAttempt.objects.create(key="k", name="sweep", attempts=3, first_at=at, last_at=at, parked_at=at)
+    assert tiles(staff)["Last failure"].alarm == "1 task was given up"
+
+
+def test_every_figure_leads_to_its_rows(world: Cast, staff: Client) -> None:
+    operations.revoke(Grant.objects.first().access_request_id, actor=world.as_("stella"))
+    for label, tile in tiles(staff).items():
+        answer = staff.get(tile.url)
+        assert answer.status_code == 200, label
+        assert not answer.context["cl"].params.get("e"), label
+    assert len(staff.get(tiles(staff)["Open windows"].url).context["table"]["rows"]) == 1
+
+
+def test_the_sizes_of_the_logs_are_shown(world: Cast, staff: Client) -> None:
+    logs = staff.get("/admin/").context["logs"]
+    assert logs[0]["name"] == "Contoso"
+    assert logs[0]["size"] > 0
+    assert "The provider's own" in [log["name"] for log in logs]
+
+
+def test_the_page_costs_the_same_on_a_full_database(world: Cast, staff: Client) -> None:
+    staff.get("/admin/")
+    with CaptureQueriesContext(connection) as few:
+        staff.get("/admin/")
+    populate(world, 6)
+    with CaptureQueriesContext(connection) as many:
+        staff.get("/admin/")
+    assert len(many) == len(few)
+
+
+def test_no_count_goes_further_than_it_is_told(cast: Cast, monkeypatch: pytest.MonkeyPatch, staff: Client) -> None:
+    monkeypatch.setattr(queries, "MOST", 2)
+    for _ in range(4):
+        cast.submitted()
+    assert tiles(staff)["Waiting for the provider"].figure == "over 2"

@@ -1,0 +1,249 @@
+"""Finding rows: search, filters, dates, pages; and what a row's page shows of itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+from base64 import b64decode, b64encode
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django_q.models import Failure, OrmQ, Success
+
+from audit_app.admin import CappedPaginator
+from audit_app.models import AuditEntry
+from requests_app import clock
+from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person, Tenant, Ticket
+from tests.admin.conftest import add_mail, add_task, address
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def found(client: Client, model: Any, **query: Any) -> list[Any]:
+    answer = client.get(address(model), query)
+    assert answer.status_code == 200, answer
+    return [row["pk"] for row in answer.context["table"]["rows"]]
+
+
+# --- Search ----------------------------------------------------------------------------------------------------
+
+
+def test_an_access_request_is_found_by_whatever_one_knows_of_it(cast: Cast, staff: Client) -> None:
+    row, other = cast.submitted(), cast.submitted("fabrikam", by="erik")
+    bare = row.reference.replace("-", "").lower()
+    for typed in (
+        row.reference,
+        row.reference.lower(),
+        bare,
+        str(row.pk),
+        "contoso",
+        "priya@provider.example",
+        "Priya",
+    ):
+        assert found(staff, AccessRequest, q=typed) == [row.pk], typed
+    assert found(staff, AccessRequest, q="Fabrikam") == [other.pk]
+    assert found(staff, AccessRequest, q="AR-2222-2222") == []
+    assert found(staff, AccessRequest, q="nobody knows") == []
+
+
+def test_other_rows_are_found_too(cast: Cast, staff: Client) -> None:
+    grant = cast.opened()
+    mail = add_mail(cast)
+    assert found(staff, Person, q="ADA@contoso.example") == [cast.ada.pk]
+    assert found(staff, Person, q=str(cast.ada.human_id)) == [cast.ada.pk]
+    assert found(staff, Tenant, q="fabri") == [cast.fabrikam.pk]
+    assert found(staff, Grant, q=grant.access_request.reference) == [grant.pk]
+    assert len(found(staff, Decision, q=grant.access_request.reference)) == 2
+    assert found(staff, Ticket, q=grant.access_request.ticket.reference) == [grant.access_request.ticket_id]
+    assert len(found(staff, Membership, q="ada")) == 2
+    assert mail.pk in found(staff, OutboxMessage, q=str(mail.about))
+    assert len(found(staff, AuditEntry, q=grant.access_request.reference)) == 3
+
+
+@pytest.mark.parametrize("typed", ["priya", "contoso", "AR-2345-6789", "somebody@x.example", "x"])
+def test_a_search_of_a_large_table_reads_no_text_of_it(cast: Cast, staff: Client, typed: str) -> None:
+    """LIKE over a million rows takes seconds; over tenants and people it does not."""
+    with CaptureQueriesContext(connection) as asked:
+        found(staff, AccessRequest, q=typed)
+    large = [query["sql"] for query in asked if 'FROM "requests_app_accessrequest"' in query["sql"]]
+    assert large
+    assert not [sql for sql in large if " LIKE " in sql or "UPPER(" in sql]
+
+
+# --- Filters, dates, pages -------------------------------------------------------------------------------------
+
+
+def test_filters_narrow(cast: Cast, staff: Client) -> None:
+    open_one, pending, theirs = cast.opened(), cast.submitted(), cast.confirmed("fabrikam")
+    assert found(staff, AccessRequest, state="OPEN") == [open_one.access_request_id]
+    assert found(staff, AccessRequest, state="PENDING_PROVIDER") == [pending.pk]
+    assert found(staff, AccessRequest, tenant=str(cast.fabrikam.pk)) == [theirs.pk]
+    assert found(staff, Grant, window="open") == [open_one.pk]
+    assert found(staff, Grant, window="closed") == []
+    assert found(staff, Person, is_staff="yes") == [cast.stella.pk]
+
+
+def test_a_filter_that_a_link_has_set_is_shown_with_its_rows_name(cast: Cast, staff: Client) -> None:
+    row = cast.submitted()
+    answer = staff.get(address(AccessRequest), {"requested_by": str(row.requested_by_id)})
+    assert "Priya Test" in answer.content.decode()
+    chosen = [option for spec in answer.context["filters"] for option in spec.options if option[2] and option[0]]
+    assert [(str(key), str(words)) for key, words, _ in chosen] == [(str(cast.priya.pk), "Priya Test")]
+
+
+def test_dates_are_offered_from_year_to_day(cast: Cast, staff: Client, travel: Any) -> None:
+    travel.to(dt.datetime(2025, 12, 30, 9, 0, tzinfo=dt.UTC))
+    old = cast.submitted()
+    travel.to(dt.datetime(2026, 2, 3, 9, 0, tzinfo=dt.UTC))
+    new = cast.submitted()
+    staff.force_login(cast.stella)
+    dates = staff.get(address(AccessRequest)).context["dates"]
+    assert [words for words, _url in dates["offered"]] == ["2026", "2025"]
+    answer = staff.get(address(AccessRequest) + dates["offered"][1][1])
+    assert [row["pk"] for row in answer.context["table"]["rows"]] == [old.pk]
+    assert [words for words, _url in answer.context["dates"]["offered"]] == ["December 2025"]
+    month = {"submitted_at__year": 2026, "submitted_at__month": 2}
+    answer = staff.get(address(AccessRequest), month)
+    assert [words for words, _ in answer.context["dates"]["offered"]] == [f"{day} February 2026" for day in (1, 2, 3)]
+    assert found(staff, AccessRequest, **month, submitted_at__day=3) == [new.pk]
+    assert found(staff, AccessRequest, **month, submitted_at__day=1) == []
+
+
+def test_pages_are_turned_and_counted_no_further_than_the_cap(
+    cast: Cast, staff: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CappedPaginator, "MOST", 100)
+    for number in range(60):
+        add_mail(cast, recipient=f"{number}@x.example")
+    first = staff.get(address(OutboxMessage)).context
+    assert first["pages"]["words"] == "1 to 50 of 60"
+    second = staff.get(address(OutboxMessage) + first["pages"]["older_url"]).context
+    assert second["pages"]["words"] == "51 to 60 of 60"
+    assert second["pages"]["older_url"] == ""
+    everything = {row["pk"] for page in (first, second) for row in page["table"]["rows"]}
+    assert len(everything) == 60
+    monkeypatch.setattr(CappedPaginator, "MOST", 55)
+    assert staff.get(address(OutboxMessage)).context["pages"]["words"] == "1 to 50 of more than 55"
+    assert staff.get(address(OutboxMessage), {"p": 3}).status_code == 302
+
+
+def test_no_list_counts_a_whole_table(world: Cast, staff: Client) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        for model in (AccessRequest, Grant, AuditEntry, OutboxMessage, Ticket):
+            staff.get(address(model))
+    counts = [query["sql"] for query in asked if "COUNT(" in query["sql"]]
+    assert counts
+    assert [sql for sql in counts if "LIMIT 10001" not in sql] == []
+
+
+# --- What a row shows ------------------------------------------------------------------------------------------
+
+
+def test_an_entry_shows_its_record_its_hash_and_its_access_request(cast: Cast, staff: Client) -> None:
+    row = cast.submitted()
+    entry = AuditEntry.objects.get(correlation_id=row.pk)
+    page = staff.get(address(AuditEntry, "change", entry.pk))
+    facts = dict(line for _title, lines in page.context["facts"] for line in lines)
+    assert "&quot;event&quot;: &quot;access_request.submitted&quot;" in facts["Canonical record"]
+    assert bytes(entry.leaf_hash).hex()[:4] in facts["Leaf hash (SHA-256)"]
+    assert facts["Hash is that of the record"] == "yes"
+    assert address(AccessRequest, "change", row.pk) in facts["Access request"]
+
+
+def test_an_entry_that_is_not_what_was_hashed_says_so(cast: Cast, staff: Client) -> None:
+    """The triggers refuse to change an entry, so one is written wrong from the start."""
+    cast.submitted()
+    whole = AuditEntry.objects.first()
+    wrong = AuditEntry(**{f.attname: getattr(whole, f.attname) for f in AuditEntry._meta.concrete_fields})
+    wrong.pk, wrong.seq, wrong.canonical = None, 999, b"\xff not even JSON"
+    wrong.save(force_insert=True)
+    page = staff.get(address(AuditEntry, "change", wrong.pk))
+    facts = dict(line for _title, lines in page.context["facts"] for line in lines)
+    assert facts["Hash is that of the record"] == "no"
+    assert "not even JSON" in facts["Canonical record"]
+
+
+def test_an_access_request_shows_who_decided_what_was_looked_at_and_its_entries(world: Cast, staff: Client) -> None:
+    row = AccessRequest.objects.filter(state="OPEN").first()
+    panels = {
+        str(p["title"]): p["table"]["rows"]
+        for p in staff.get(address(AccessRequest, "change", row.pk)).context["panels"]
+    }
+    assert len(panels["Decisions"]) == 2
+    assert len(panels["Entries in the tenant's log"]) == 3
+    assert len(panels["What was looked at"]) == 1
+    assert len(panels["Resources"]) == 1
+
+
+def test_text_of_strangers_hides_nothing_and_runs_nothing(cast: Cast, staff: Client) -> None:
+    ticket = cast.ticket(title="<script>alert(1)</script> \u202egpj.exe", body="<b>bold</b>\u200b")
+    for url in (address(Ticket), address(Ticket, "change", ticket.pk)):
+        page = staff.get(url).content.decode()
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;" in page
+        assert "\u202e" not in page
+        assert "U+202E" in page
+
+
+def test_no_page_shows_a_password(world: Cast, staff: Client) -> None:
+    page = staff.get(address(Person, "change", world.ada.pk)).content.decode()
+    assert world.ada.password not in page
+    assert world.ada.password.split("$")[-1] not in page
+
+
+def test_a_mail_is_shown_as_it_was_sent_and_its_markup_in_a_sandbox(cast: Cast, staff: Client) -> None:
+    mail = add_mail(cast)
+    page = staff.get(address(OutboxMessage, "change", mail.pk)).content.decode()
+    assert "Contoso: read this" in page
+    assert "color:red" not in page
+    html = staff.get(address(OutboxMessage, "html", mail.pk))
+    assert html.content == b"<p style='color:red'>Who asks</p>"
+    policy = html.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox; default-src 'none'")
+    assert "allow-scripts" not in policy
+    OutboxMessage.objects.update(rendered=None)
+    assert staff.get(address(OutboxMessage, "html", mail.pk)).status_code == 404
+
+
+# --- Pickles ---------------------------------------------------------------------------------------------------
+
+
+WENT_OFF: list[str] = []
+
+
+def explode() -> None:
+    WENT_OFF.append("boom")
+
+
+class Bomb:
+    """Runs a function when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return (explode, ())
+
+
+def test_a_pickle_that_somebody_put_into_the_database_is_not_run(cast: Cast, staff: Client) -> None:
+    bomb = b64encode(pickle.dumps(Bomb())).decode()
+    pickle.loads(b64decode(bomb))
+    assert WENT_OFF, "the bomb must work, or this test proves nothing"
+    WENT_OFF.clear()
+    failure, success = add_task(1, success=False), add_task(2, success=True)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_q_task SET args = %s, kwargs = %s, result = %s", [bomb, bomb, bomb])
+    queued = OrmQ.objects.create(key="lockbox", payload=bomb, lock=clock.now())
+    for model, pk in ((Failure, failure.pk), (Success, success.pk), (OrmQ, queued.pk)):
+        assert staff.get(address(model)).status_code == 200
+        page = staff.get(address(model, "change", pk))
+        assert page.status_code == 200
+    assert staff.get("/admin/").status_code == 200
+    assert "not signed by this installation" in page.content.decode()
+    assert WENT_OFF == []
+
+
+def test_the_text_of_a_failure_is_shown(cast: Cast, staff: Client) -> None:
+    task = add_task(1, success=False)
+    assert "the database was away" in staff.get(address(Failure, "change", task.pk)).content.decode()
