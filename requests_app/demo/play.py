@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
@@ -354,7 +354,8 @@ def the_log(here: Play) -> None:
     logs = page.links("/log/")
     expect(bool(logs), "the auditor is shown the way to the log", page)
     page = auditor.get(logs[0])
-    exported = auditor.submit(page, page.form("/export/jsonl/"))
+    form = page.form("/export/csv/")
+    exported = auditor.submit(page, replace(form, action=form.action.replace("csv", "jsonl")))
     entries = [json.loads(line) for line in exported.body.decode().splitlines()]
     expect(exported.status == 200 and bool(entries), "the log can be exported", exported)
     here.console.print(_entries(entries))

@@ -29,8 +29,8 @@ from requests_app.demo.browser import Browser, Stopped
 
 #: What stands for what in the demo, in seconds. Every other setting is as in production.
 SHORTENED = {
-    "CUSTOMER_DECISION_SECONDS": "20",
-    "REMINDER_SECONDS": "3,10,18",
+    "CUSTOMER_DECISION_SECONDS": "30",
+    "REMINDER_SECONDS": "3,15,27",
     "WINDOW_CHOICES_SECONDS": "15,1800,3600,7200,14400,28800",
     "CLOSING_SOON_SECONDS": "6",
     "SWEEP_SECONDS": "1",

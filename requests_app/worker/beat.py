@@ -21,12 +21,13 @@ from requests_app.worker import heartbeats
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+#: Well below the age at which the watchdog takes a heartbeat for dead.
+LONGEST_PAUSE_SECONDS = 10.0
 #: With more than this waiting nobody works, and further rounds of the same work would only pile up.
 MOST_WAITING = 100
-#: Enqueued between the minutes, too. Nobody rings when a deadline passes or when a failed mail is due again;
-#: nothing hangs on being fast, but people like to hear soon.
-OUT_OF_TURN = (bell.SWEEP, bell.DRAIN_OUTBOX)
+#: Enqueued between the minutes, too. Nobody rings when a deadline passes, a reminder falls due, or a failed mail may
+#: be tried again; nothing hangs on being fast, but people like to hear soon.
+OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC)
 FORGET_CLUSTER_AFTER = dt.timedelta(days=7)
 
 

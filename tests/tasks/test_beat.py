@@ -23,7 +23,7 @@ def queued() -> list[str]:
 def test_a_tick_enqueues_what_is_due_and_shows_itself_alive(travel: Traveller) -> None:
     travel.freeze()
     beat.tick()  # the rows are new, and due at this very instant
-    assert queued() == ["drain_outbox", "sweep"]
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"]
     OrmQ.objects.all().delete()
     travel.by(seconds=1)
     beat.tick()
@@ -31,7 +31,7 @@ def test_a_tick_enqueues_what_is_due_and_shows_itself_alive(travel: Traveller) -
     assert {"beat", "pulse:requests_app.tasks.sweep"} <= set(Heartbeat.objects.values_list("name", flat=True))
 
 
-def test_between_the_minutes_only_sweep_and_drain_are_enqueued_and_never_twice(travel: Traveller) -> None:
+def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Traveller) -> None:
     travel.freeze()
     beat.tick()
     OrmQ.objects.all().delete()
@@ -42,7 +42,7 @@ def test_between_the_minutes_only_sweep_and_drain_are_enqueued_and_never_twice(t
     for _ in range(35):
         travel.by(seconds=1)
         beat.tick()
-    assert queued() == ["drain_outbox", "sweep"], "three turns have passed, and the first task still waits"
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"], "three turns have passed, and the first task still waits"
 
 
 def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:
