@@ -232,7 +232,7 @@ def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry without its door, and without ids and references that are new each time."""
     entry.pop("door")
     text = re.sub(r"\b(AR|T)-[A-Z2-9]{4}-[A-Z2-9]{4}\b", r"\1-new", json.dumps(entry, sort_keys=True))
-    known = {}
+    known: dict[str, str] = {}
     for found in re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text):
         known.setdefault(found, f"id{len(known)}")
     for found, name in known.items():

@@ -42,7 +42,8 @@ def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Trave
     for _ in range(35):
         travel.by(seconds=1)
         beat.tick()
-    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"], "three turns have passed, and the first task still waits"
+    # Three turns have passed, and each first task still waits.
+    assert queued() == ["closing_soon", "drain_outbox", "remind", "sweep"]
 
 
 def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:

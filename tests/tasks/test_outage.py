@@ -68,10 +68,10 @@ class Gate:
 def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start: Start, notes: Notes) -> None:
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)
-        running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="14")
+        running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="20")
         in_service()
         gate.close()
-        time.sleep(16)  # longer than the watchdog's patience
+        time.sleep(24)  # longer than the watchdog's patience
         running.family()
         gate.open()
         async_task(NOTE, notes.path, "after the outage")

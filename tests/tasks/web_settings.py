@@ -1,7 +1,7 @@
 """The same for a web server that people of the cast sign in to."""
 
 from tests.tasks.process_settings import *  # noqa: F403
-from tests.tasks.process_settings import Q_CLUSTER, STORAGES  # type: ignore[attr-defined]  # from the site's settings
+from tests.tasks.process_settings import Q_CLUSTER, STORAGES
 
 # A drain that sends mail takes longer than the chores of the other tests.
 Q_CLUSTER |= {"timeout": 15, "retry": 20}
