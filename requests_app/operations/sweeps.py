@@ -39,8 +39,8 @@ def close_elapsed(*, actor: Actor, limit: int) -> int:
     with act("close", actor=actor) as current:
         current.at = clock.now()
         ripe = Grant.objects.elapsed(current.at).order_by("closes_at").values_list("access_request_id", flat=True)
-        rows = AccessRequest.objects.filter(state=State.OPEN, pk__in=list(ripe[:limit])).only(*_NEEDED)
-        rows = list(rows.order_by("pk").claimed())
+        elapsed = AccessRequest.objects.filter(state=State.OPEN, pk__in=list(ripe[:limit])).only(*_NEEDED)
+        rows = list(elapsed.order_by("pk").claimed())
         grants = Grant.objects.filter(access_request__in=[row.pk for row in rows]).order_by("pk").locked()
         by_request = {grant.access_request_id: grant for grant in grants}
         steps = [begin(actor, row, by_request[row.pk], "close", current.at) for row in rows]

@@ -13,7 +13,7 @@ BACKEND = "requests_app.notifications.files.EmailBackend"
 
 
 @pytest.fixture
-def folder(settings, tmp_path: Path) -> Path:  # type: ignore[no-untyped-def]  # pytest-django's own wrapper
+def folder(settings, tmp_path: Path) -> Path:
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
     return tmp_path / "mail"
 
@@ -31,7 +31,7 @@ def test_each_mail_is_a_file_that_a_mail_program_reads(folder: Path) -> None:
     assert path.name == "reminder-ada@contoso.example-4711.eml"
     read = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert read["Subject"] == "Subject ü"
-    assert read.get_body(("plain",)).get_content().strip() == "Grüße"  # type: ignore[union-attr]  # it has one
+    assert read.get_body(("plain",)).get_content().strip() == "Grüße"
 
 
 def test_a_mail_that_is_sent_again_replaces_its_file(folder: Path) -> None:

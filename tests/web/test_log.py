@@ -438,7 +438,7 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
 
     grow(1)
     for asked in ("", "?q=invoices", "?person=priya"):
-        same_queries(lambda asked=asked: queries_of(client, url(cast.contoso) + asked), lambda: grow(4))  # type: ignore[misc]  # the default binds the loop's value
+        same_queries(lambda asked=asked: queries_of(client, url(cast.contoso) + asked), lambda: grow(4))
         assert queries_of(client, url(cast.contoso) + asked) <= 16
 
 
