@@ -6,9 +6,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from requests_app import clock, demo_content, operations
+from requests_app import clock, operations
 from requests_app.actors import Actor
-from requests_app.demo import people
+from requests_app.demo import content, people
 from requests_app.models import Person, Plan, Resource, Service, Tenant
 from requests_app.models.people import actor_of
 
@@ -19,7 +19,7 @@ def exists() -> bool:
 
 def build(*, with_history: bool = True) -> None:
     """Build the world once; `with_history` adds tickets and access requests as if a day had gone by already."""
-    demo_content.build(Path(settings.CONTENT_ROOT))
+    content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
     if staff is None:
@@ -100,7 +100,7 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
 
 
 def _resources(tenant: Tenant, staff: Actor) -> None:
-    for slug, service_key, kind, name, locator in demo_content.catalogue():
+    for slug, service_key, kind, name, locator in content.catalogue():
         if slug == tenant.slug:
             service = Service.objects.get(key=service_key)
             operations.save_resource(

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from requests_app import demo_content
 from requests_app.connectors.base import Connector, Item, Message
 from requests_app.connectors.folder import Folder
 from requests_app.connectors.maildir import Maildir
+from requests_app.demo import content
 
-MAILBOXES = [place for place in demo_content.catalogue() if place.kind == "mailbox"]
-LIBRARIES = [place for place in demo_content.catalogue() if place.kind == "library"]
+MAILBOXES = [place for place in content.catalogue() if place.kind == "mailbox"]
+LIBRARIES = [place for place in content.catalogue() if place.kind == "library"]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("content")
-    demo_content.build(path)
+    content.build(path)
     return path
 
 
@@ -49,11 +49,11 @@ def test_every_tenant_has_mail_and_documents() -> None:
     assert {place.tenant for place in MAILBOXES} == {place.tenant for place in LIBRARIES}
     assert {place.tenant for place in MAILBOXES} == {"contoso", "fabrikam", "northwind"}
     assert {place.locator for place in MAILBOXES} >= {"contoso/mail/finance", "contoso/mail/alex.wilber"}
-    assert len({place.locator for place in demo_content.catalogue()}) == len(demo_content.catalogue())
+    assert len({place.locator for place in content.catalogue()}) == len(content.catalogue())
 
 
 @pytest.mark.parametrize("place", MAILBOXES, ids=lambda place: place.locator)
-def test_a_mailbox_holds_a_believable_number_of_messages(root: Path, place: demo_content.Place) -> None:
+def test_a_mailbox_holds_a_believable_number_of_messages(root: Path, place: content.Place) -> None:
     maildir = Maildir(root)
     inbox = [item for item in maildir.list(place.locator, limit=500).items if item.kind == "message"]
     assert 20 <= len(inbox) <= 40
@@ -62,7 +62,7 @@ def test_a_mailbox_holds_a_believable_number_of_messages(root: Path, place: demo
 
 
 @pytest.mark.parametrize("place", MAILBOXES, ids=lambda place: place.locator)
-def test_every_message_is_whole(root: Path, place: demo_content.Place) -> None:
+def test_every_message_is_whole(root: Path, place: content.Place) -> None:
     found = messages(root, place.locator)
     assert len({message.headers["Message-ID"] for message in found}) == len(found)
     for message in found:
@@ -82,7 +82,7 @@ def test_every_message_is_whole(root: Path, place: demo_content.Place) -> None:
 
 
 @pytest.mark.parametrize("place", MAILBOXES, ids=lambda place: place.locator)
-def test_threads_hang_together(root: Path, place: demo_content.Place) -> None:
+def test_threads_hang_together(root: Path, place: content.Place) -> None:
     maildir = Maildir(root)
     raw = []
     for item in walk(maildir, place.locator):
@@ -103,14 +103,14 @@ def test_one_machine_writes_a_date_that_is_none(root: Path) -> None:
 
 def test_building_again_changes_nothing(root: Path, tmp_path: Path) -> None:
     before = snapshot(root)
-    demo_content.build(root)
+    content.build(root)
     assert snapshot(root) == before
-    demo_content.build(tmp_path)
+    content.build(tmp_path)
     assert snapshot(tmp_path) == before
 
 
 def test_what_people_did_to_their_mail_stays(tmp_path: Path) -> None:
-    demo_content.build(tmp_path)
+    content.build(tmp_path)
     box = tmp_path / "contoso/mail/finance"
     unread = next((box / "new").iterdir())
     unread.rename(box / "cur" / f"{unread.name}:2,S")
@@ -118,7 +118,7 @@ def test_what_people_did_to_their_mail_stays(tmp_path: Path) -> None:
     flagged.rename(flagged.with_name(flagged.name + "F"))
     (tmp_path / "contoso/docs/legal/README.txt").write_bytes(b"edited")
     before = snapshot(tmp_path)
-    demo_content.build(tmp_path)
+    content.build(tmp_path)
     assert snapshot(tmp_path) == before
 
 
