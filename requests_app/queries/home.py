@@ -1,4 +1,7 @@
-"""What the first page shows, side by side: what is open, what came of it lately, the engineer's own work."""
+"""What the first page shows, side by side: what is open, what came of it lately, the engineer's own work.
+
+Each part finds ids, by an index; `rows_of` then reads the rows of all parts at once.
+"""
 
 from __future__ import annotations
 
@@ -17,46 +20,49 @@ from requests_app.queries import inbox
 _TICKET = ("tenant", "service", "assignee", "opened_by")
 
 
-def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
+    """The rows of every part of the page, each part in its order."""
+    found = {row.pk: row for row in inbox.whole(list({pk for part in parts.values() for pk in part}))}
+    return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
+
+
+def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
     """The windows that are open now and concern this person as a customer, an approver or staff; first to close first.
 
     An engineer's own windows are in `own`.
     """
     rows = AccessRequest.objects.visible_to(actor)
-    if actor.side is Side.PROVIDER and not actor.is_staff:
-        rows = rows.filter(service__in=_queues_where(actor, Role.PROVIDER_APPROVER))
+    if actor.side is Side.PROVIDER:
+        # Staff see every service; naming them lets the index over queues find the few rows that are open.
+        every = [service.pk for service in inbox.services(actor)] if actor.is_staff else None
+        rows = rows.filter(service__in=every or _queues_where(actor, Role.PROVIDER_APPROVER))
     rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("grant__closes_at", "pk")
-    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+    return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def own(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+def own(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
     """What the engineer has asked for and is under way, newest first."""
     # Nothing is under way for longer than the deadlines and the longest window together: with this the index on
     # the engineer's own rows is read for days and not for years.
     longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
     since = at - max(timedelta(days=14), timedelta(seconds=longest))
     rows = _by(actor).filter(submitted_at__gt=since).filter(_under_way(at))
-    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+    return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def own_lately(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
+def own_lately(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
     """How the engineer's newest access requests ended."""
     rows = _by(actor).exclude(_under_way(at))
-    return inbox.whole(list(rows.values_list("pk", flat=True)[:limit]))
+    return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def lately(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
-    """How the newest access requests of the customer's tenants ended."""
-    rows = AccessRequest.objects.visible_to(actor).exclude(_under_way(at))
-    streams = [rows.filter(tenant=pk) for pk in sorted(actor.tenant_ids)]
-    return inbox.whole(inbox.merged(streams, "submitted_at", descending=True, limit=limit))
-
-
-def under_way(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
-    """What is asked of the customer's tenants and not yet answered, the oldest deadline first."""
+def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
+    """What is asked of the customer's tenants and waits for others than this person, the oldest deadline first."""
     rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
-    streams = [rows.filter(tenant=pk, state=state) for pk in sorted(actor.tenant_ids) for state in sorted(PENDING)]
-    return inbox.whole(inbox.merged(streams, "decide_by", descending=False, limit=limit))
+    streams = [rows.filter(tenant=pk, state=State.PENDING_PROVIDER) for pk in sorted(actor.tenant_ids)]
+    others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
+    streams += [rows.filter(tenant=pk, state=State.PENDING_CUSTOMER) for pk in others]
+    return inbox.merged(streams, "decide_by", descending=False, limit=limit)
 
 
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:

@@ -48,9 +48,9 @@ def count_waiting_for(actor: Actor, *, at: datetime) -> int:
     return COUNTED - left
 
 
-def waiting(actor: Actor, *, at: datetime, limit: int) -> list[AccessRequest]:
-    """What this person may decide now, the oldest deadline first."""
-    return whole(merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit))
+def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
+    """The ids of what this person may decide now, the oldest deadline first."""
+    return merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit)
 
 
 # --- The list ------------------------------------------------------------------------------------------------
@@ -115,6 +115,13 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
     newer = Cursor(getattr(first, column), first.pk, False) if (more if not forward else cursor) else None
     older = Cursor(getattr(last, column), last.pk) if (more if forward else cursor) else None
     return Page(found, newer, older)
+
+
+def ended(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
+    """The ids of the newest of the customer's that are over, each kind of ending by its own walk."""
+    searches = [Search(group=group) for group in ("closed", "denied", "withdrawn", "expired")]
+    streams = [rows for search in searches for rows in _streams(actor, search, at)[0]]
+    return merged(streams, "decide_by", descending=True, limit=limit)
 
 
 def services(actor: Actor) -> list[Service]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -106,6 +107,12 @@ def deadline(
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
     """`{% icon "lock" %}`: a shape without words; with `label` it is read aloud."""
+    return _icon(name, str(label), css)
+
+
+@lru_cache(maxsize=512)
+def _icon(name: str, label: str, css: str) -> SafeString:
+    # A page has a hundred of these, out of a few dozen; rendering each anew costs as much as its queries.
     return _partial("_icon.html", {"name": name, "label": label, "css": css})
 
 
@@ -116,7 +123,12 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
     `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
     """
     look = _states.look_of(state, subject, word)
-    return _partial("_badge.html", {"kind": look.kind, "icon_name": look.icon, "word": look.word})
+    return _badge(look.kind, look.icon, str(look.word))
+
+
+@lru_cache(maxsize=512)
+def _badge(kind: str, icon_name: str, word: str) -> SafeString:
+    return _partial("_badge.html", {"kind": kind, "icon_name": icon_name, "word": word})
 
 
 @register.simple_tag(takes_context=True)

@@ -30,7 +30,7 @@ ROLE_WORDS: dict[Role, str | Promise] = {
     Role.STAFF: _("Staff"),
 }
 _ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
-_INSTANT = "page_instant"
+_INSTANT, _COUNT = "page_instant", "page_waiting_count"
 
 
 @dataclass
@@ -48,6 +48,15 @@ def instant(request: HttpRequest) -> datetime:
         at = clock.now()
         setattr(request, _INSTANT, at)
     return at
+
+
+def waiting_count(request: HttpRequest) -> int:
+    """How much waits for this person; the menu and the first page both say it, and it is counted once."""
+    count: int | None = getattr(request, _COUNT, None)
+    if count is None:
+        count = inbox.count_waiting_for(actor_in(request), at=instant(request))
+        setattr(request, _COUNT, count)
+    return count
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _page(request: HttpRequest) -> dict[str, Any]:
 
 
 def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> list[NavItem]:
-    waits = counted(inbox.count_waiting_for(actor, at=instant(request)))
+    waits = counted(waiting_count(request))
     items = [_item(_("Home"), "home", count=waits)]
     if actor.tenant_roles or actor.queue_roles or actor.is_staff:
         items += [_item(_("Access requests"), "access_requests"), _item(_("Tickets"), "tickets")]

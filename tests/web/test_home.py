@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from requests_app import limits, operations
@@ -300,3 +302,37 @@ def test_it_costs_the_same_with_many_rows(cast: Cast, name: str, monkeypatch) ->
         cast.in_state("DENIED")
     operations.assign_ticket(cast.ticket().pk, actor=cast.as_("priya"))
     same_queries(lambda: queries_of(client, "/"), lambda: grown(cast))
+
+
+def test_more_windows_than_fit_are_a_press_away(cast: Cast) -> None:
+    for _ in range(6):
+        cast.opened()
+    page = home(cast, "ada")
+    assert "More than 5 windows are open now" in page
+    assert "Open now (5+)" in page
+    assert page.count('class="live"') == 5
+    assert f"{reverse('web:access_requests')}?state=open" in page
+
+
+@pytest.mark.parametrize("name", ["ada", "pat", "priya", "stella", "otto"])
+def test_no_query_of_the_page_reads_a_whole_table(cast: Cast, name: str) -> None:
+    """SQLite says how it goes about each query: a scan of the big tables would cost a second at a million rows."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL scans tables as small as these on purpose")
+    for by in ("priya", "erik"):
+        cast.submitted(by=by)
+        look(cast, cast.opened(by=by), "<1@x.example>", by=by)
+    client = signed_in(cast, name)
+    with CaptureQueriesContext(connection) as captured:
+        client.get("/")
+        client.get(reverse("web:access_requests"))
+        client.get(reverse("web:access_requests") + "?state=closed")
+    big = ("requests_app_accessrequest", "requests_app_grant", "requests_app_decision", "requests_app_contentaccess")
+    for query in captured.captured_queries:
+        if not query["sql"].startswith("SELECT"):
+            continue
+        with connection.cursor() as cursor:
+            # Without parameters: the captured text holds their values, and a percent sign is no placeholder.
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plan = [line[3] for line in cursor.fetchall()]
+        assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in big], query["sql"]
