@@ -212,10 +212,7 @@ class DecisionAdmin(StaffAdmin):
 
 
 class GrantAdmin(StaffAdmin):
-    list_display = (
-        *("opens_at", window_now, "access_request", "tenant"),
-        *("engineer", "level", "closes_at", "closed_at", "close_reason"),
-    )
+    list_display = ("opens_at", window_now, "access_request", "tenant", "engineer", "closes_at", "closed_at")
     reads: ClassVar = ("tenant", "access_request", "engineer")
     ordering = ("-opens_at",)
     date_hierarchy = "opens_at"

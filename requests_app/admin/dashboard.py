@@ -93,7 +93,7 @@ def _windows(found: Dashboard, at: dt.datetime) -> Tile:
         label=_("Open windows"),
         figure=_figure(found.open_windows),
         detail=_("The next one closes %(when)s.") % {"when": _relative(soonest, at)} if soonest else _("None is open."),
-        url=list_of(Grant, window="open", o="7"),
+        url=list_of(Grant, window="open", o="6"),
     )
 
 
