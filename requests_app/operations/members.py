@@ -78,7 +78,10 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Take a role away. A tenant keeps its last approver and its last administrator."""
+    """Take a role away. A tenant keeps its last approver and its last administrator, and a person their last role.
+
+    Whoever held none would be a stranger, whom nobody could bring back; switching the account off is the way out.
+    """
     with act("take_role", actor=actor) as current:
         tenant = _administered(tenant_id, current)
         membership = Membership.objects.filter(tenant=tenant, person=_key(person_id), role=role).first()
@@ -86,6 +89,9 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
             raise NotFound
         _require_not_last(tenant, membership)
         person = membership.person
+        if not person.memberships.exclude(pk=membership.pk).exists():
+            words = _("This is the last role of %(name)s. Switch the account off instead.")
+            raise WrongState(words % {"name": person.name})
         membership.delete()
         current.witness(Event.ROLE_TAKEN, detail={**_described(person), "role": role}, text=person.name)
         _tell_approvers(current, tenant, role, person, given=False)

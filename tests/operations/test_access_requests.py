@@ -183,10 +183,17 @@ def test_a_role_taken_away_counts_though_the_actor_was_built_before(cast: Cast) 
     assert not Grant.objects.exists()
 
 
-def test_somebody_whose_last_role_was_taken_finds_nothing_any_more(cast: Cast) -> None:
+def test_nobody_is_left_without_a_role_and_so_without_a_way_back(cast: Cast) -> None:
+    with pytest.raises(WrongState, match="Switch the account off"):
+        operations.take_role(cast.contoso.pk, cast.alan.pk, role="approver", actor=cast.as_("ines"))
+    assert cast.alan.memberships.count() == 1
+    assert events_in(cast.contoso)[-1] == "act.refused"
+
+
+def test_somebody_who_was_switched_off_finds_nothing_any_more(cast: Cast) -> None:
     row = cast.confirmed()
     alan = cast.as_("alan")
-    operations.take_role(cast.contoso.pk, cast.alan.pk, role="approver", actor=cast.as_("ines"))
+    operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))
     with pytest.raises(NotFound):
         operations.approve_as_customer(row.pk, actor=alan)
     assert not Grant.objects.exists()
