@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from requests_app.demo.browser import Stopped
-from requests_app.demo.play import introduction, play, working
+from requests_app.demo.scenes import introduction, play, working
 from requests_app.demo.stage import Stage
 
 
