@@ -10,6 +10,9 @@ ACCENTS = str.maketrans("AEIOUaeiouCcNnSsYyZz", "ÅÉÎÖÛåéîöûÇçÑñŠ�
 # Placeholders, tags and entities carry meaning for a program and stay untouched.
 KEPT = re.compile(r"(%\([^)]*\)[#0\- +]*[\d.]*[a-zA-Z]|%[#0\- +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}|<[^<>]*>|&[#\w]+;)")
 
+#: Contexts whose messages are patterns for dates.
+PATTERNS = "instant of"
+
 
 def disguise(message: str) -> str:
     """Return a text with accents and in brackets, with everything that a program reads kept."""
@@ -23,7 +26,9 @@ class PseudoTranslation(trans_real.DjangoTranslation):
     """Answers each message with its disguise, so that no catalogue has to be compiled."""
 
     def gettext(self, message: str) -> str:
-        return disguise(message.rpartition(trans_real.CONTEXT_SEPARATOR)[2])
+        context, _separator, words = message.rpartition(trans_real.CONTEXT_SEPARATOR)
+        # The letters of a pattern for dates are read by a program; what it makes of them is translated itself.
+        return words if context.startswith(PATTERNS) else disguise(words)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)

@@ -274,7 +274,9 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 # Shows every translated word in brackets and with accents, so that a raw one stands out. For tests alone.
 PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
 if PSEUDO_LOCALE:
-    LANGUAGES.append(("en-xa", "Pseudo"))
+    # The only one, or a browser that asks for English would get it.
+    LANGUAGE_CODE = "en-xa"
+    LANGUAGES = [(LANGUAGE_CODE, "Pseudo")]
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 

@@ -109,3 +109,18 @@ def title_of(name: str) -> str:
         return str(TITLES[Event(name)])
     except ValueError:
         return name
+
+
+#: Through what somebody came to act.
+DOORS: dict[str, Promise] = {
+    "pages": _("Pages"),
+    "api": _("API"),
+    "admin": _("Administration"),
+    "command": _("Command"),
+    "task": _("By itself"),
+}
+
+
+def door_title(name: str) -> str:
+    """The door in words; one that is not known as it stands in the log."""
+    return str(DOORS.get(name, name))

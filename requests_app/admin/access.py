@@ -14,7 +14,7 @@ from requests_app import operations
 from requests_app.actors import Actor, Role
 from requests_app.admin.acts import Act, NoteForm
 from requests_app.admin.base import Related, StaffAdmin
-from requests_app.admin.columns import NOTHING, length, link_to, list_of, reached
+from requests_app.admin.columns import NOTHING, door, length, link_to, list_of, reached
 from requests_app.admin.filters import by_choice, by_row, by_tenant
 from requests_app.admin.searching import Search
 from requests_app.lifecycle import PENDING, TRANSITIONS, State
@@ -184,7 +184,7 @@ class ScopeAdmin(StaffAdmin):
 
 
 class DecisionAdmin(StaffAdmin):
-    list_display = ("at", "access_request", "stage", verdict, "decider", "door", "tenant")
+    list_display = ("at", "access_request", "stage", verdict, "decider", door, "tenant")
     reads: ClassVar = ("tenant", "access_request", "decider")
     ordering = ("-at",)
     date_hierarchy = "at"
@@ -203,7 +203,7 @@ class DecisionAdmin(StaffAdmin):
         by_row("access_request", _("access request"), AccessRequest),
     )
     facts: ClassVar = [
-        ("", ("access_request", "tenant", "stage", verdict, "decider", "at", "door", "comment")),
+        ("", ("access_request", "tenant", "stage", verdict, "decider", "at", door, "comment")),
         (_("Identity"), ("decider_human", "requester_human")),
     ]
 

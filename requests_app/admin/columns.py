@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from requests_app.events import door_title
 from requests_app.templatetags import _text, _times
 from requests_app.templatetags import lockbox as tags
 
@@ -51,6 +52,11 @@ LABELS: dict[str, Promise] = {
     "tenant": gettext_lazy("tenant"),
     "ticket": gettext_lazy("ticket"),
 }
+
+
+@admin.display(description=gettext_lazy("door"), ordering="door")
+def door(row: Any) -> str:
+    return door_title(row.door)
 
 
 def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:

@@ -16,7 +16,7 @@ from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.admin.access import SEALED
 from requests_app.admin.base import Related, StaffAdmin
-from requests_app.admin.columns import NOTHING, link_to, list_of, mono, preformatted
+from requests_app.admin.columns import NOTHING, door, link_to, list_of, mono, preformatted
 from requests_app.admin.filters import Choices, Filter, by_choice, by_row
 from requests_app.admin.searching import Search
 from requests_app.events import TITLES, title_of
@@ -104,7 +104,7 @@ def entries(head: ChainHead) -> str:
 
 
 class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
-    list_display = ("at", event, actor, access_request, tenant, "door", "seq")
+    list_display = ("at", event, actor, access_request, tenant, door, "seq")
     list_filter = (
         ByLog,
         in_one_log(by_choice("event", _("what happened"), [(str(name), words) for name, words in TITLES.items()])),
@@ -129,7 +129,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return _text.digest_groups(self.leaf(entry))
 
     facts: ClassVar = [
-        ("", ("at", event, "event", actor, "door", tenant, "seq", access_request, subject)),
+        ("", ("at", event, "event", actor, door, tenant, "seq", access_request, subject)),
         (_("Evidence"), ("is_intact", "grouped_leaf", "layout")),
     ]
 

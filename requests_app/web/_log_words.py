@@ -22,7 +22,7 @@ from audit_app.models import AuditEntry
 from audit_app.verify import Flaw
 from requests_app import sentences
 from requests_app.actors import Role, Side
-from requests_app.events import title_of
+from requests_app.events import door_title, title_of
 from requests_app.models import Resource, Tenant
 from requests_app.queries.log import About
 from requests_app.templatetags import _text, _times
@@ -30,13 +30,6 @@ from requests_app.web._history import refusal_words
 from requests_app.web._log_patterns import ACTS, CAUSES, pattern_for
 from requests_app.web.context import ROLE_WORDS
 
-DOORS: dict[str, Promise] = {
-    "pages": gettext_lazy("Pages"),
-    "api": gettext_lazy("API"),
-    "admin": gettext_lazy("Administration"),
-    "command": gettext_lazy("Command"),
-    "task": gettext_lazy("By itself"),
-}
 #: What verification finds (audit_app.verify), by the beginning of its words.
 _FLAWS: tuple[tuple[str, Promise], ...] = (
     ("missing", gettext_lazy("An entry is missing here.")),
@@ -85,7 +78,7 @@ def _told(entry: AuditEntry, tenant: Tenant, about: About, at: dt.datetime) -> T
         row=entry,
         sentence=words.sentence(),
         comment=_str(detail, "comment"),
-        door=str(DOORS.get(entry.door, entry.door)),
+        door=door_title(entry.door),
         email=_str(actor, "email"),
         record=json.dumps(said, indent=2, ensure_ascii=False) if said else raw.decode(errors="backslashreplace"),
         leaf=bytes(entry.leaf_hash).hex(),

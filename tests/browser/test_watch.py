@@ -17,7 +17,10 @@ from tests.browser.visiting import find_chromium
         ("console.error('broken')", "error: broken"),
         ("setTimeout(() => { throw new Error('unforeseen') })", "page error"),
         ("location.href = 'http://127.0.0.1:8219/'", "request to another host: http://127.0.0.1:8219/"),
-        ("document.head.append(Object.assign(document.createElement('style'), {textContent: 'p{}'}))", "content policy"),
+        (
+            "document.head.append(Object.assign(document.createElement('style'), {textContent: 'p{}'}))",
+            "content policy",
+        ),
         ("fetch('/tickets/nothing/')", "404"),
     ],
 )

@@ -29,6 +29,11 @@ def test_every_kind_of_message_is_disguised() -> None:
     assert ngettext("%(n)d item", "%(n)d items", 3) % {"n": 3} == "⟦3 îtémš⟧"
 
 
+@pytest.mark.usefixtures("_pseudo")
+def test_a_pattern_for_dates_stays() -> None:
+    assert pgettext("instant of this year", "D j M, H:i") == "D j M, H:i"
+
+
 def test_other_languages_are_left_alone() -> None:
     pseudolocale.install()
     with translation.override("en"):

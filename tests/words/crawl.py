@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from django.test import Client
@@ -60,9 +59,9 @@ def route_of(address: str) -> str:
     return " ".join(filter(None, [match.view_name or str(match.route), words, kinds]))
 
 
-def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE, **headers: Any) -> Iterator[Visited]:
+def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE) -> Iterator[Visited]:
     """Follow every link from the first pages on, as this person; so many pages of each kind."""
-    client = Client(headers=headers)
+    client = Client()
     if login:
         client.force_login(Person.objects.get(email__startswith=f"{login}@"))
     waiting, known, taken = deque(first), set(first), Counter[str]()

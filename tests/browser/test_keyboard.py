@@ -1,0 +1,185 @@
+"""A whole journey with the keyboard alone, and one without a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from requests_app import operations
+from requests_app.demo.world import as_, resource
+from requests_app.models import AccessRequest, Grant
+from tests.browser.conftest import Visit
+
+#: More stops than the longest page of the journey has.
+STOPS = 120
+_FOCUSED = """
+() => {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const style = getComputedStyle(element);
+  const box = element.getBoundingClientRect();
+  const named = element.labels?.[0]?.textContent || element.getAttribute("aria-label") || element.textContent;
+  return {
+    words: named.trim().replace(/\\s+/g, " "),
+    tag: element.tagName.toLowerCase(),
+    outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
+    inView: box.bottom > 0 && box.top < innerHeight && box.width > 1 && box.height > 1,
+  };
+}
+"""
+
+
+@dataclass
+class Keyboard:
+    """Goes from stop to stop; each of them must show that it has the focus, inside of what is seen."""
+
+    page: Page
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def tab(self) -> dict[str, Any] | None:
+        """Go on to the next stop; None where the page ends."""
+        self.press("Tab")
+        focused: dict[str, Any] | None = self.page.evaluate(_FOCUSED)
+        if focused is not None:
+            assert focused["outline"] >= 2, focused
+            assert focused["inView"], focused
+        return focused
+
+    def to(self, words: str, tag: str = "") -> None:
+        """Tab on until this has the focus."""
+        passed = []
+        for _stop in range(STOPS):
+            focused = self.tab()
+            if focused and focused["words"].startswith(words) and tag in ("", focused["tag"]):
+                return
+            passed.append(focused and focused["words"])
+        raise AssertionError(f"{words!r} is not among {passed}")
+
+    def type(self, words: str) -> None:
+        self.page.keyboard.type(words)
+
+
+def test_a_yes_with_the_keyboard_alone(visit: Visit) -> None:
+    row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
+    ada = visit("ada.keller")
+    page, keys = ada.page, Keyboard(ada.page)
+    page.context.clear_cookies()
+    ada.goto("/accounts/login/")
+    keys.to("Email")
+    keys.type(ada.email)
+    keys.to("Password", "input")
+    keys.type(ada.password)
+    keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 access request waits for your answer")
+    first = keys.tab()
+    assert first is not None
+    assert first["words"] == "Skip to the content"
+    keys.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    keys.to("Review")
+    keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("wants to read messages in 1 mailbox")
+    keys.to("To your answer")
+    keys.press("Enter")
+    keys.to("Approve 2 hours of read access to 1 mailbox")
+    keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your yes")
+    keys.to("Your comment")
+    keys.type("Go ahead.")
+    keys.to("Your password")
+    keys.type(ada.password)
+    keys.to("Approve 2 hours")
+    keys.press("Space")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    keys.to("See what is looked at")
+    keys.press("Enter")
+    expect(page.get_by_role("log")).to_be_visible()
+    keys.to("Close now")
+    keys.press("Space")
+    expect(page.locator("main")).to_contain_text("The window is closed.")
+    assert AccessRequest.objects.get(pk=row.pk).state == "CLOSED"
+
+
+def test_menus_open_and_close_with_the_keyboard(visit: Visit) -> None:
+    ada = visit("ada.keller")
+    page, keys = ada.page, Keyboard(ada.page)
+    ada.goto("/")
+    keys.to("Ada Keller")
+    keys.press("Enter")
+    keys.to("Dark", "button")
+    keys.press("Space")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.keyboard.press("Escape")
+    expect(page.locator(".menu-panel")).to_be_hidden()
+    focused = page.evaluate(_FOCUSED)
+    assert focused["words"].startswith("Ada Keller")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_the_focus_reaches_every_link_and_leaves_every_page(visit: Visit) -> None:
+    """No trap: tabbing on from the top comes to the end of the page, over everything that can be used."""
+    row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
+    ada = visit("ada.keller")
+    keys = Keyboard(ada.page)
+    for path in ("/", f"/access-requests/{row.pk}/", f"/access-requests/{row.pk}/decide/deny/", "/tickets/new/"):
+        ada.goto(path)
+        wanted = ada.page.locator(
+            "a[href]:visible, button:visible, summary:visible, textarea:visible, select:visible,"
+            " input:not([type=hidden], [type=radio], [tabindex='-1']):visible"
+        ).count()
+        reached = 0
+        while keys.tab() is not None:
+            reached += 1
+            assert reached <= STOPS, path
+        assert reached >= wanted, path
+
+
+def test_the_main_job_without_a_script(visit: Visit) -> None:
+    row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
+    ada = visit("ada.keller", form=True, javascript=False, width=360)
+    page = ada.page
+    ada.link("Review")
+    ada.link("Approve 2 hours of read access to 1 mailbox")
+    page.get_by_label("Your password").fill(ada.password)
+    ada.button("Approve 2 hours of read access to 1 mailbox")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    priya = visit("priya.nair", javascript=False)
+    priya.goto(f"/access-requests/{row.pk}/")
+    priya.link("Open the content")
+    priya.link("sales@contoso.example")
+    link = priya.page.locator("[data-reader-link]").first
+    title = link.locator(".reader-link-title").inner_text()
+    link.click()
+    expect(priya.page.get_by_role("heading", name=title)).to_be_visible()
+    ada.link("See what is looked at")
+    expect(page.locator("main")).to_contain_text("opened the message")
+    expect(page.get_by_text("Reload the page to see what is new.")).to_be_visible()
+    expect(page.get_by_text("This list renews itself")).to_be_hidden()
+    operations.content.list_items(
+        Grant.objects.get(access_request=row).pk, resource("contoso", "sales").pk, actor=as_("priya.nair")
+    )
+    page.reload()
+    expect(page.get_by_role("log").get_by_role("listitem")).to_have_count(3)
+    ada.button("Close now")
+    expect(page.locator("main")).to_contain_text("The window is closed.")
+    with priya.expecting(403):
+        priya.page.reload()
+        expect(priya.page.locator("main")).to_contain_text("Ada Keller closed it early.")
+
+
+def test_the_theme_and_the_menu_without_a_script(visit: Visit) -> None:
+    ada = visit("ada.keller", javascript=False)
+    page = ada.page
+    ada.goto("/tickets/")
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Dark").click()
+    expect(page).to_have_url(f"{ada.base}/tickets/")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()

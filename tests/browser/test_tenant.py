@@ -1,0 +1,90 @@
+"""The customer's administrator and auditor at work."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+from audit_app.models import AuditEntry
+from requests_app.models import Membership, NotificationAddress, Person, Tenant
+from tests.browser.axe import check
+from tests.browser.conftest import Visit
+
+
+def contoso() -> Tenant:
+    return Tenant.objects.get(slug="contoso")
+
+
+def test_an_administrator_switches_lockbox_off_and_on(visit: Visit) -> None:
+    ines = visit("ines.vogel", form=True)
+    page = ines.page
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Lockbox").click()
+    ines.link("Switch Lockbox off")
+    expect(page.locator("main")).to_contain_text("still needs your yes")
+    check(page, widths=(360, 1280))
+    ines.button("Switch Lockbox off")
+    expect(page.locator("main")).to_contain_text("Lockbox is off.")
+    assert not contoso().lockbox_on
+    check(page)
+    ines.link("Switch Lockbox on")
+    ines.button("Switch Lockbox on")
+    expect(page.locator("main")).to_contain_text("Lockbox is on.")
+    assert contoso().lockbox_on
+
+
+def test_an_administrator_brings_people_and_addresses_in(visit: Visit) -> None:
+    ines = visit("ines.vogel")
+    page = ines.page
+    ines.goto(f"/tenant/{contoso().pk}/people/")
+    with ines.expecting(422):
+        page.get_by_label("Name", exact=True).fill("Nina Wolf")
+        ines.button("Add this member")
+        expect(page.get_by_role("alert")).to_be_visible()
+        check(page, widths=(360, 1280))
+    page.get_by_label("Email address").fill("nina.wolf@contoso.example")
+    page.get_by_label("First password").fill("a long enough first password 7")
+    page.get_by_role("radio", name="Member").check()
+    ines.button("Add this member")
+    expect(page.locator("main")).to_contain_text("Nina Wolf can sign in now.")
+    nina = Person.objects.get(email="nina.wolf@contoso.example")
+    ines.button("Give Auditor")
+    expect(page.locator("main")).to_contain_text("Nina Wolf has the role “Auditor” now.")
+    assert Membership.objects.filter(person=nina, role="auditor").exists()
+    check(page, widths=(360, 1280))
+    ines.goto(f"/tenant/{contoso().pk}/addresses/")
+    page.get_by_label("Email address").fill("soc@contoso.example")
+    ines.button("Add this address")
+    expect(page.locator("main")).to_contain_text("soc@contoso.example is told from now on.")
+    assert NotificationAddress.objects.filter(tenant=contoso(), email="soc@contoso.example").exists()
+    ines.button("Remove soc@contoso.example")
+    expect(page.locator("main")).to_contain_text("soc@contoso.example is not told any more.")
+    check(page, widths=(360, 1280))
+
+
+def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
+    otto = visit("otto.brandt", form=True)
+    page = otto.page
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Log").click()
+    check(page)
+    expect(page.locator("main")).to_contain_text("You have not had it checked in this session.")
+    otto.button("Verify")
+    expect(page.locator("main")).to_contain_text("checked without a gap")
+    check(page, widths=(360, 1280))
+    page.get_by_label("Person").fill("Priya")
+    otto.button("Show")
+    expect(page).to_have_url(re.compile("person=Priya"))
+    rows = page.locator(".log-table tbody tr")
+    expect(rows.first).to_contain_text("Priya Nair")
+    rows.first.locator("summary").click()
+    entry = rows.first.locator("pre")
+    expect(entry).to_be_visible()
+    assert json.loads(entry.inner_text())["actor"]["name"] == "Priya Nair"
+    check(page, widths=(360, 1280))
+    with page.expect_download() as download:
+        otto.button("Export as JSON Lines")
+    lines = download.value.path().read_text().splitlines()
+    assert lines
+    assert all("Priya" in line for line in lines)
+    assert AuditEntry.objects.filter(tenant_id=contoso().pk).order_by("-seq")[0].event == "log.exported"

@@ -1,0 +1,84 @@
+"""The demo world in the language that disguises every word that was marked for translation."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import zoneinfo
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as project
+from django.utils import translation
+
+from audit_app.models import AuditEntry
+from lockbox_site import pseudolocale
+from requests_app import clock, models, schedules
+from requests_app.connectors import registry
+from requests_app.demo import world as demo
+from requests_app.outbox.topics import Topic
+from tests.words.reading import World
+
+#: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
+TYPED: dict[Any, tuple[str, ...]] = {
+    models.Person: ("name",),
+    models.Tenant: ("name", "slug"),
+    models.Plan: ("name",),
+    models.Service: ("name", "key"),
+    models.Resource: ("name", "locator"),
+    models.NotificationAddress: ("label",),
+    models.Ticket: ("title", "body"),
+    models.TicketComment: ("body",),
+    models.AccessRequest: ("tried", "justification", "authority", "instrument", "demand_reference"),
+    models.Decision: ("comment",),
+    models.ContentAccess: ("item_ref", "item_id"),
+}
+
+
+def in_the_database() -> Iterator[str]:
+    for model, fields in TYPED.items():
+        for row in model._default_manager.values_list(*fields):
+            yield from row
+    for canonical in AuditEntry.objects.values_list("canonical", flat=True):
+        yield str(json.loads(bytes(canonical))["detail"].get("comment", ""))
+
+
+def on_disk() -> Iterator[str]:
+    """Names of documents and folders, and what the list of a mailbox says of each message."""
+    root = Path(project.CONTENT_ROOT)
+    for path in root.rglob("*"):
+        yield path.name
+        if path.is_file() and path.parent.name in ("cur", "new"):
+            message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            for header in ("Subject", "From", "To", "Cc"):
+                value = str(message[header] or "")
+                yield value
+                yield from value.split(",")
+            for part in message.walk():
+                yield part.get_filename() or ""
+
+
+def by_programs() -> Iterator[str]:
+    """Names that stand in code and in settings, and are the same in every language."""
+    yield from registry.KINDS
+    yield from (schedule.name for schedule in schedules.PERIODIC)
+    yield from (topic.purpose for topic in Topic)
+    yield from models.OutboxMessage.objects.values_list("lane", flat=True).distinct()
+    yield from (code for code, _name in project.LANGUAGES)
+    yield from (zone.replace("_", " ") for zone in zoneinfo.available_timezones())
+
+
+@pytest.fixture
+def world(db: None, settings: Any) -> Iterator[World]:
+    settings.LANGUAGES = [(pseudolocale.LANGUAGE, "Pseudo")]
+    settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
+    pseudolocale.install()
+    with translation.override("en"):
+        demo.build()
+    models.Person.objects.update(language=pseudolocale.LANGUAGE)
+    schedules.sync(clock.now())
+    yield World([*in_the_database(), *on_disk(), *by_programs(), settings.PROVIDER_NAME])
+    translation.deactivate()

@@ -1,0 +1,141 @@
+"""Tells our words, which are disguised where they were marked for translation, from the data that stands among them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
+
+#: A disguised word has none of these left.
+TELLTALE = re.compile(r"[AEIOUaeiouCcNnSsYyZz]")
+#: What is data by its form: addresses, references, ids, digests, instants, names that programs give.
+FORMS = re.compile(
+    r"""
+      <?[\w.+%'-]+@[\w.-]+>?                              # an e-mail address, a Message-ID
+    | https?://\S+
+    | \b(?:AR|T)-[0-9A-Z]{4}-[0-9A-Z]{4}\b
+    | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b
+    | \b(?:[0-9a-f]{4}\ ){3,}[0-9a-f]{4}\b                # a digest in groups
+    | \b[0-9a-f]{12,64}\b
+    | \b\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-][\d:]+)?)?
+    | (?<=\d\d:\d\d\s)(?:[A-Z]{3,4})\b                    # the letters of a time zone
+    | \b[A-Z][a-z]+/[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_]+)?\b  # the name of a time zone
+    | \b[a-z]+(?:[_.:][a-z_]+)+\b                         # an event, a topic, a function
+    """,
+    re.VERBOSE,
+)
+WORD = re.compile(r"[^\W\d_]+")
+SPOKEN = ("title", "alt", "aria-label", "aria-description", "placeholder", "data-label", "data-copied", "label")
+_PLACEHOLDER = re.compile(r"%\(\w+\)s")
+#: Words that are the same in every language: names, and units of measure.
+SAME_EVERYWHERE = {"UTC", "KB", "MB", "GB"}
+#: Four words in a row that stand so in a text of the world are a piece of it.
+PIECE = 4
+
+Words = tuple[str, ...]
+
+
+class _Spoken(HTMLParser):
+    """Collects what a person sees or hears; what a message or a record says is not ours."""
+
+    FOREIGN = ("letter-text", "letter-html", "digest-value")
+    VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._silent: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        is_foreign = tag in ("style", "script", "pre") or set(self.FOREIGN) & set(given.get("class", "").split())
+        self.said += [given[name] for name in SPOKEN if name in given]
+        if tag == "input" and given.get("type") in ("submit", "button"):
+            self.said.append(given.get("value", ""))
+        if tag == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
+            # For scripts: patterns by name, with placeholders.
+            self.said += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
+        if tag in self.VOID:
+            return
+        self._open.append(tag)
+        if self._silent or is_foreign:
+            self._silent.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        # Elements that HTML lets stay open end with the one around them.
+        while tag in self._open:
+            closed = self._open.pop()
+            if self._silent:
+                self._silent.pop()
+            if closed == tag:
+                break
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and not self._silent:
+            self.said.append(data)
+
+
+def spoken(html: str) -> list[str]:
+    parser = _Spoken()
+    parser.feed(html)
+    return parser.said
+
+
+def words_of(text: str) -> Words:
+    return tuple(WORD.findall(text))
+
+
+class World:
+    """The texts that are data, by their words."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._starting: dict[str, set[Words]] = defaultdict(set)
+        self._pieces: set[Words] = set()
+        for text in {" ".join(text.split()) for text in texts if text}:
+            words = words_of(FORMS.sub(" ", text))
+            if words:
+                self._starting[words[0]].add(words)
+            self._pieces |= {words[at : at + PIECE] for at in range(len(words) - PIECE + 1)}
+        self._known: dict[str, list[str]] = {}
+
+    def raw(self, said: Iterable[str]) -> Iterator[str]:
+        """The words of ours that were not disguised, each with where it stands."""
+        for text in said:
+            text = " ".join(text.split())
+            if text not in self._known:
+                self._known[text] = self._raw_in(text)
+            yield from self._known[text]
+
+    def _raw_in(self, text: str) -> list[str]:
+        words = words_of(FORMS.sub(" ", text))
+        suspects = [len(word) > 1 and bool(TELLTALE.search(word)) and word not in SAME_EVERYWHERE for word in words]
+        at = 0
+        while at < len(words):
+            length = self._data_at(words, at)
+            suspects[at : at + length] = [False] * length
+            at += max(length, 1)
+        self._excuse_cut_end(text, words, suspects)
+        found = [word for word, is_suspect in zip(words, suspects, strict=True) if is_suspect]
+        return [f"{' '.join(found)!r} in {text[:160]!r}"] if found else []
+
+    def _data_at(self, words: Words, at: int) -> int:
+        """How many words from here on are data: a whole text of the world, or a piece of one."""
+        whole = max(
+            (len(known) for known in self._starting.get(words[at], ()) if words[at : at + len(known)] == known),
+            default=0,
+        )
+        length = 0
+        while words[at + length : at + length + PIECE] in self._pieces:
+            length += 1
+        return max(whole, length + PIECE - 1 if length else 0)
+
+    def _excuse_cut_end(self, text: str, words: Words, suspects: list[bool]) -> None:
+        """The last word of a text that was cut short is the beginning of a word of the world."""
+        if len(words) < PIECE or not text.rstrip("”\"' ").endswith("…") or not suspects[-1]:
+            return
+        before = words[-PIECE:-1]
+        if any(piece[:-1] == before and piece[-1].startswith(words[-1]) for piece in self._pieces):
+            suspects[-1] = False

@@ -1,0 +1,102 @@
+"""What no crawl can come to: every branch of every template, and the catalogue that translators get."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template.base import Lexer, TokenType
+
+from tests.words.reading import FORMS, World, spoken, words_of
+
+FOLDER = settings.BASE_DIR / "templates"
+#: The names of typefaces, which stand in a style.
+STYLES = FOLDER / "emails" / "_font.html"
+TEMPLATES = sorted(path for path in FOLDER.rglob("*") if path.suffix in (".html", ".txt") and path != STYLES)
+#: Between these words are marked, or are names of classes.
+_MARKED = {"blocktranslate": "endblocktranslate", "block page_class": "endblock"}
+
+
+def raw_in(template: str) -> list[str]:
+    """The words that a template says by itself."""
+    pieces, until = [], ""
+    for token in Lexer(template).tokenize():
+        words = token.contents.split() if token.token_type is TokenType.BLOCK else [""]
+        if until:
+            until = "" if words[0] == until else until
+        elif token.token_type is TokenType.BLOCK and (end := _MARKED.get(words[0]) or _MARKED.get(" ".join(words))):
+            until = end
+        elif token.token_type is TokenType.TEXT:
+            pieces.append(token.contents)
+        else:
+            pieces.append(" ")
+    said = "".join(pieces)
+    return [word for text in spoken(said) for word in words_of(FORMS.sub(" ", text)) if len(word) > 1]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_a_template_says_nothing_that_is_not_marked(path: Path) -> None:
+    assert raw_in(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "<p>Bare</p>",
+        '<input placeholder="Bare">',
+        '<button title="{{ x }} Bare">',
+        "{% if x %}<p>{% translate 'ok' %} Bare</p>{% endif %}",
+        "{% blocktranslate %}ok{% endblocktranslate %}Bare",
+    ],
+)
+def test_a_word_that_is_not_marked_is_found(template: str) -> None:
+    assert raw_in(template) == ["Bare"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_raw"),
+    [
+        ("⟦Öpéñ ñöw⟧", False),
+        ("Open now", True),
+        ("⟦Ašk Contoso⟧ now", True),
+        ("⟦Öpéñ⟧ Contoso", False),
+        ("⟦Öpéñ until⟧", True),
+        ("Since Monday the search finds nothing", False),
+        ("Since Monday the search fi…", False),
+        ("Since Tuesday", True),
+        ("ada@contoso.example, AR-7K2M-Q4XD, 14:05 CET", False),
+        ("CET", True),
+    ],
+)
+def test_the_reader_tells_words_from_data(text: str, is_raw: bool) -> None:
+    world = World(["Contoso", "Since Monday the search finds nothing", "Ada Keller"])
+    assert bool(list(world.raw([text]))) is is_raw
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("xgettext") is None, reason="GNU gettext is not installed")
+def test_the_catalogue_is_made_without_a_warning(tmp_path: Path) -> None:
+    for name in ("requests_app", "audit_app", "lockbox_site", "templates"):
+        shutil.copytree(settings.BASE_DIR / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "locale").mkdir()
+    made = subprocess.run(
+        [sys.executable, "-m", "django", "makemessages", "--locale", "xx", "--keep-pot", "--extension", "html,txt,py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        # It needs no settings, and those of the tests are not in this folder.
+        env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+    )
+    assert made.returncode == 0, made.stderr
+    assert "warning" not in (made.stdout + made.stderr).lower()
+    catalogue = (tmp_path / "locale" / "django.pot").read_text()
+    assert catalogue.count("\nmsgid ") > 500
+    # A message with line breaks or indents in it comes from a block that was not trimmed.
+    assert re.findall(r'^"[^"\n]*\\n[^"\n]*"$', catalogue.partition("\n\n")[2], re.MULTILINE) == []
