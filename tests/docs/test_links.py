@@ -11,7 +11,19 @@ from uuid import uuid4
 import pytest
 from django.urls import Resolver404, resolve
 
-from tests.docs.documents import ROOT, anchors, blocks, bold, code_spans, documents, links, name_of, prose, sources
+from tests.docs.documents import (
+    ROOT,
+    anchors,
+    blocks,
+    bold,
+    code_spans,
+    commands,
+    documents,
+    links,
+    name_of,
+    prose,
+    sources,
+)
 
 #: Guides for people: what is bold in them is a label of a page, or of a mail.
 GUIDES = ("customer-", "engineer", "provider-approver")
@@ -73,7 +85,8 @@ def _known_text() -> str:
     here = Path(__file__).parent
     own = [path for path in tests if path.parent != here]
     other = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "requirements.in"]
-    return "\n".join(path.read_text(errors="replace") for path in [*sources(), *own, *other])
+    programs = [command.split()[0] for block in blocks("sh") for command in commands(block)]
+    return "\n".join([path.read_text(errors="replace") for path in [*sources(), *own, *other]] + programs)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +103,7 @@ def _occurs(span: str, known: str) -> bool:
         return True
     # `grant.closes_at`, `Limits.item_bytes`: the last part is what must exist. A file of our own stands for itself.
     last = span.rpartition(".")[2]
-    is_file = bool(list(ROOT.glob(f"*/**/{span}"))) or (ROOT / span).exists()
+    is_file = (ROOT / span).exists() or any(path.name == span for path in sources())
     return is_file or re.search(rf"\b{re.escape(last)}\b", known) is not None and span.count(".") == 1
 
 
