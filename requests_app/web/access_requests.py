@@ -21,7 +21,7 @@ from requests_app import clock, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DeadlinePassed, DomainError, FactsChanged, Malformed, NotAllowed, WrongState
 from requests_app.lifecycle import PENDING, State
-from requests_app.models import AccessRequest, ContentAccess, Decision
+from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, inbox, review
 from requests_app.web._access import (
     Window,
@@ -200,14 +200,12 @@ def changed(request: HttpRequest, row: AccessRequest, error: DomainError | None 
 def live(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What is being looked at, newest first: a page, or for htmx the list alone, or nothing where nothing is new."""
     actor, at = actor_in(request), instant(request)
-    row = access.access_request(pk, actor=actor)
+    row = review.watched(pk, actor=actor)
     if not sees_content_names(actor, row):
         raise NotAllowed
-    is_open = row.state_at(at) == State.OPEN
     if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
-        grant = grant_of(row)
-        looks = review.live(grant, limit=_limit(request)) if grant else []
-        return _fragment(request, looks, at=at, is_open=is_open)
+        return _fragment(request, row, at=at)
+    row = access.access_request(pk, actor=actor)
     context = {**facts(row, actor=actor, at=at), "window": _window(row, actor=actor, at=at)}
     return render(request, "access_requests/live.html", context)
 
@@ -220,8 +218,10 @@ def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
     return window(line, review.live(grant) if grant else [], polls=polls, with_tenant=with_tenant)
 
 
-def _fragment(request: HttpRequest, looks: list[ContentAccess], *, at: datetime, is_open: bool) -> HttpResponse:
+def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> HttpResponse:
     # Rendered without the request: the menu and its counts would cost more than the list itself.
+    grant, is_open = grant_of(row), row.state_at(at) == State.OPEN
+    looks = review.live(grant, limit=_limit(request)) if grant else []
     seen = newest(looks)
     if is_open and request.GET.get("seen") == seen:
         return HttpResponse(status=204)

@@ -532,8 +532,8 @@ def test_a_poll_is_cheap(cast: Cast) -> None:
     look(cast, grant, "<1@x.example>")
     client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
     client.get(url, headers=HTMX)
-    # The session, the person, the roles, the row with its scope, decisions and followers, the looks.
-    assert queries_of(client, url, **HTMX) <= 10
+    # The session, the person, the roles, the row, the looks; and where the database is the clock, the time, twice.
+    assert queries_of(client, url, **HTMX) <= 7
 
 
 def test_the_clock_is_the_domains(cast: Cast) -> None:
