@@ -73,6 +73,7 @@ def access_requests(request: HttpRequest) -> HttpResponse:
         "groups": GROUP_WORDS.items(),
         "services": inbox.services(actor),
         "by_tenant": actor.side is Side.PROVIDER,
+        "may_demand": Role.ENGINEER in actor.roles,
         "newer_url": _page_url(asked, "after", found.newer),
         "older_url": _page_url(asked, "before", found.older),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -10,54 +11,14 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from requests_app.demo import world as demo
-from requests_app.models import AccessRequest, Grant
+from requests_app.models import AccessRequest
 from tests.browser.axe import faults
 from tests.browser.conftest import Visit
-from tests.words.crawl import FILES, Visited, crawl
+from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, addresses, crawl
 
-#: One person for every role, and those beside them who have what the first ones have not. What looks the same to
-#: several of a group is looked at once.
-GROUPS = {
-    "nobody": [""],
-    "customer": ["ada.keller", "otto.brandt", "ines.vogel", "mia.weber", "frida.olsen", "noah.kim"],
-    "provider": ["priya.nair", "samira.haddad", "pat.doyle"],
-    "staff": ["stella.okafor"],
-}
-PEOPLE = [login for group in GROUPS.values() for login in group]
 #: Answers to forms, and to scripts.
 NO_PAGES = {"set_theme", "log_verify", "log_export", "window_state", "window_raw"}
 PER_ROUTE = 3
-
-
-def addresses(login: str) -> tuple[str, ...]:
-    """Where a person starts; beside the first page, what nobody comes to by a link from there."""
-    if not login:
-        return ("/", "/limits/", "/accounts/password/reset/", "/accounts/password/reset/done/")
-    first = ["/", "/nothing/here/", "/accounts/logout/"]
-    rows = {row.state: row for row in AccessRequest.objects.filter(tenant__slug="contoso")}
-    if login == "ada.keller":
-        first += [f"/access-requests/{rows['CLOSED'].pk}/{page}/" for page in ("receipt", "live")]
-        first += [f"/access-requests/{rows['CLOSED'].pk}/decide/approve/", "/access-requests/?state=closed"]
-        first += ["/access-requests/?q=nothing"]
-    if login == "otto.brandt":
-        # Without the role to decide.
-        first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
-    if login == "frida.olsen":
-        grant = Grant.objects.get(tenant__slug="fabrikam")
-        first += [f"/access-requests/{grant.access_request_id}/{page}/" for page in ("live", "receipt", "revoke")]
-    if login == "priya.nair":
-        closed, opened = Grant.objects.get(tenant__slug="contoso"), Grant.objects.get(tenant__slug="fabrikam")
-        first += [f"/windows/{closed.pk}/", f"/access-requests/{opened.access_request_id}/release/"]
-        first += [f"/access-requests/legal-demand/?tenant={opened.tenant_id}"]
-        first += [
-            f"/access-requests/legal-demand/?tenant={opened.tenant_id}&service={opened.access_request.service_id}"
-        ]
-    if login == "pat.doyle":
-        first += [f"/access-requests/{rows['CLOSED'].pk}/receipt/"]
-    if login == "stella.okafor":
-        first += ["/admin/requests_app/person/?q=nobody-has-this-name", "/admin/requests_app/person/?q=ada"]
-        first += ["/admin/requests_app/person/?side=customer", "/admin/requests_app/person/no-id/change/"]
-    return tuple(first)
 
 
 _LOOKS = """
@@ -77,7 +38,7 @@ _LOOKS = """
 
 
 class _Shape(HTMLParser):
-    """What a page is made of, without its words: two pages of one shape are one page to the rules."""
+    """What a page is made of, without its words."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,19 +49,18 @@ class _Shape(HTMLParser):
         self.pieces.add((tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
 
 
-def shape(page: Visited) -> tuple[Any, ...]:
-    parser = _Shape()
-    parser.feed(page.html)
-    return page.route, page.status, frozenset(parser.pieces)
-
-
 def pages(logins: list[str]) -> dict[str, list[Visited]]:
-    """What these people can come to, each shape once."""
-    found: dict[tuple[Any, ...], Visited] = {}
+    """What these people can come to; of each kind of page those that have a piece the ones before had not."""
+    seen: dict[tuple[str, int], set[Any]] = defaultdict(set)
+    found: dict[str, list[Visited]] = {login: [] for login in logins}
     for login in logins:
         for page in crawl(login, first=addresses(login), per_route=PER_ROUTE):
-            found.setdefault(shape(page), page)
-    return {login: [page for page in found.values() if page.login == login] for login in logins}
+            parser = _Shape()
+            parser.feed(page.html)
+            if not parser.pieces <= seen[page.route, page.status]:
+                found[login].append(page)
+            seen[page.route, page.status] |= parser.pieces
+    return found
 
 
 def names(resolver: URLResolver, wanted: str, namespace: str = "") -> Iterator[str]:

@@ -11,12 +11,45 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from django.test import Client
 from django.urls import Resolver404, resolve
 
-from requests_app.models import Person
+from requests_app.models import AccessRequest, Grant, Person
 
+#: One person for every role, and those beside them who have what the first ones have not. What looks the same to
+#: several of a group is looked at once.
+GROUPS = {
+    "nobody": [""],
+    "customer": ["ada.keller", "otto.brandt", "ines.vogel", "mia.weber", "frida.olsen", "noah.kim"],
+    "provider": ["priya.nair", "samira.haddad", "pat.doyle"],
+    "staff": ["stella.okafor"],
+}
+PEOPLE = [login for group in GROUPS.values() for login in group]
 #: One page of every kind in every state is wanted; a hundredth message of a mailbox is not.
 PER_ROUTE = 8
 #: Files, not pages.
 FILES = frozenset({"window_raw", "log_export"})
+
+
+def addresses(login: str) -> tuple[str, ...]:
+    """Where a person starts; beside the first page, what nobody comes to by a link from there."""
+    if not login:
+        return ("/", "/limits/", "/accounts/password/reset/", "/accounts/password/reset/done/")
+    first = ["/", "/nothing/here/", "/accounts/logout/"]
+    rows = {row.state: row for row in AccessRequest.objects.filter(tenant__slug="contoso")}
+    if login == "ada.keller":
+        first += [f"/access-requests/{rows['CLOSED'].pk}/{page}/" for page in ("live", "decide/approve")]
+        first += ["/access-requests/?q=nothing"]
+    if login == "otto.brandt":
+        # Without the role to decide.
+        first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
+    if login == "frida.olsen":
+        grant = Grant.objects.get(tenant__slug="fabrikam")
+        first += [f"/access-requests/{grant.access_request_id}/{page}/" for page in ("live", "revoke")]
+    if login == "priya.nair":
+        closed, opened = Grant.objects.get(tenant__slug="contoso"), Grant.objects.get(tenant__slug="fabrikam")
+        first += [f"/windows/{closed.pk}/", f"/access-requests/{opened.access_request_id}/release/"]
+    if login == "stella.okafor":
+        first += ["/admin/requests_app/person/?q=nobody-has-this-name", "/admin/requests_app/person/?q=ada"]
+        first += ["/admin/requests_app/person/?side=customer", "/admin/requests_app/person/no-id/change/"]
+    return tuple(first)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.test_every_page import PEOPLE, addresses
-from tests.words.crawl import crawl
+from tests.words.crawl import PEOPLE, addresses, crawl
 from tests.words.reading import World, spoken
 
 
