@@ -52,9 +52,13 @@ def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
     return rows
 
 
-def last_instant(tenant_id: UUID) -> datetime | None:
-    """The time of the newest entry: no decision about this tenant may be made at an earlier instant."""
-    return ChainHead.objects.filter(pk=tenant_id).values_list("last_at", flat=True).first()
+def lock(tenant_id: UUID) -> datetime | None:
+    """Take the tenant's turn at its log until the caller commits, and return the time of the newest entry.
+
+    Whoever asks the clock after this asks it after every wait: nobody can hold up the entry of an act until past the
+    deadline that it was judged by.
+    """
+    return _locked_heads({tenant_id})[tenant_id].last_at
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:

@@ -5,8 +5,10 @@ from typing import Any
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import reverse
 
 security_log = structlog.get_logger("security")
 
@@ -16,6 +18,11 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        """A link to this site as the operator named it, and never as the Host header of whoever asked says."""
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
+        return settings.BASE_URL.rstrip("/") + path.replace("UID-KEY", key)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         try:

@@ -1,13 +1,45 @@
 """Which door an address leads to."""
 
+from allauth.account.urls import urlpatterns as library_routes
 from django.contrib import admin
-from django.urls import include, path
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, include, path
 
 from lockbox_site import health
 
+#: What of the sign-in library people here need. The rest (an address changed by oneself, sign-up, codes) would change
+#: who somebody is past the operations and the log.
+OFFERED = frozenset(
+    {
+        "account_login",
+        "account_logout",
+        "account_inactive",
+        "account_reauthenticate",
+        "account_change_password",
+        "account_reset_password",
+        "account_reset_password_done",
+        "account_reset_password_from_key",
+        "account_reset_password_from_key_done",
+    }
+)
+
+
+def absent(request: HttpRequest, **named: object) -> HttpResponse:
+    raise Http404
+
+
+def sign_in_urls() -> list[URLPattern]:
+    """The library's routes; those that are not offered keep their names, which its views reverse, and answer 404."""
+    return [
+        route if route.name in OFFERED else URLPattern(route.pattern, absent, name=route.name)
+        for route in library_routes
+        if isinstance(route, URLPattern)
+    ]
+
+
 urlpatterns = [
     path("", include("requests_app.web.urls", namespace="web")),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include(sign_in_urls())),
     path("admin/", admin.site.urls),
     # ProbeMiddleware answers these two earlier; they stand here so that they are part of the address plan.
     path("healthz", health.healthz, name="healthz"),

@@ -17,14 +17,18 @@ from django.utils import translation
 from requests_app import clock
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
+#: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
+LONG_WALKS = tuple(Path(__file__).parent / name for name in ("admin", "docs", "isolation", "words"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the browser's tests by their place, and pass over what only PostgreSQL can answer."""
+    """Mark tests by their place, and pass over what only PostgreSQL can answer."""
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
     for item in items:
         if BROWSER_TESTS in item.path.parents:
             item.add_marker(pytest.mark.browser)
+        if any(place in item.path.parents for place in LONG_WALKS):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
             item.add_marker(other_database)
 

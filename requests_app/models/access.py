@@ -218,6 +218,9 @@ class Grant(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(closes_at__gt=F("opens_at")), name="grant_window_is_positive"),
             models.CheckConstraint(
+                condition=Q(closed_at=None) | Q(closed_at__gte=F("opens_at")), name="grant_closed_after_opening"
+            ),
+            models.CheckConstraint(
                 condition=Q(closed_at=None, close_reason="") | (Q(closed_at__isnull=False) & ~Q(close_reason="")),
                 name="grant_closed_with_reason",
             ),

@@ -10,6 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.tenants import Tenant
+
+
+def is_own_place(tenant: Tenant, locator: str) -> bool:
+    """Whether a locator lies under the tenant's own root, which is named as the tenant is."""
+    root, slash, rest = locator.partition("/")
+    return bool(root == tenant.slug and slash and rest) and ".." not in locator.split("/")
 
 
 class ServiceQuerySet(ScopedQuerySet):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -25,8 +26,8 @@ from requests_app.errors import (
     WrongState,
 )
 from requests_app.events import Event
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
-from requests_app.models import AccessRequest, Decision, Grant, Ticket
+from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
+from requests_app.models import AccessRequest, Decision, Grant, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.outbox.topics import Note, post
 
@@ -34,6 +35,8 @@ security_log = structlog.get_logger("security")
 
 #: The log of what concerns no tenant: the provider's people, plans and services.
 PROVIDER_LOG = UUID(int=0)
+#: PostgreSQL, appendix A: unique_violation.
+_UNIQUE_VIOLATION = "23505"
 #: Before the row is found and locked, an act has no instant.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
@@ -53,7 +56,10 @@ class Act:
     notes: list[Note] = field(default_factory=list)
 
     def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
-        """Name the row; from here on a refusal is an entry in its tenant's log."""
+        """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
+
+        From here on a refusal is an entry in that log.
+        """
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         self.at = _not_before_the_log(tenant_id)
 
@@ -127,6 +133,10 @@ def change(access_request_id: object, action: str, *, actor: Actor, note: str = 
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
         grant = Grant.objects.locked().filter(access_request=row).first()
+        if len(edge.targets) > 1:
+            # Which way the edge leads hangs on these two; they must not change while it is taken.
+            row.tenant = Tenant.objects.locked().find(row.tenant_id)
+            row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
         outer.concerns("access_request", row, row.tenant_id)
         step = Step(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
@@ -153,6 +163,7 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
     with act(action, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
+        lock_access(AccessRequest.objects.filter(ticket=row))
         outer.concerns("ticket", row, row.tenant_id)
         policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         _require_ticket_edge(row, edge, outer.at)
@@ -166,6 +177,13 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
         yield step
         move_ticket(row, step.target or edge.target, at=step.at)
         step.witness(edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
+
+
+def lock_access(which: QuerySet[Any]) -> None:
+    """Lock what an act may end, requests before grants, before the act takes its turn at the log."""
+    held = which.filter(state__in=[*PENDING, State.OPEN]).order_by("pk")
+    ids = list(held.locked().values_list("pk", flat=True))  # type: ignore[attr-defined]  # ScopedQuerySet
+    list(Grant.objects.filter(access_request__in=ids).order_by("pk").locked().values_list("pk", flat=True))
 
 
 def move_ticket(row: Ticket, target: str, *, at: datetime) -> None:
@@ -215,8 +233,9 @@ def _post(current: Act) -> None:
 
 
 def _not_before_the_log(tenant_id: UUID) -> datetime:
-    # Read after the lock was had. A clock that was set back must not bring a closed window to life again.
-    at, last = clock.now(), recorder.last_instant(tenant_id)
+    # A clock that was set back must not bring a closed window to life again.
+    last = recorder.lock(tenant_id)
+    at = clock.now()
     return at if last is None else max(at, last)
 
 
@@ -266,12 +285,12 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """The database's own guard against what the code should have refused; any other violation is a bug."""
+    """The database's own guard against what the code looked for and could not see yet; any other is a bug."""
     words = str(error)
     if "decision_not_by_requester" in words:
         return NotAllowed(_("Whoever raised an access request decides nothing on it."))
-    if "requests_app_decision" in words or "decision_one" in words:
-        return WrongState(_("Somebody else was faster: this access request is decided."))
+    if getattr(error.__cause__, "sqlstate", "") == _UNIQUE_VIOLATION or words.startswith("UNIQUE constraint failed"):
+        return WrongState(_("Somebody else was faster: this is there already."))
     raise error
 
 

@@ -20,12 +20,14 @@ from requests_app.models import (
     Decision,
     Grant,
     Level,
+    Person,
     QueueAssignment,
     Resource,
     Service,
     Tenant,
     Ticket,
 )
+from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
 from requests_app.operations._change import Act, Step, act, change
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
@@ -62,6 +64,9 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     """Raise an access request; the provider's approvers of the service's queue are asked first."""
     edge = TRANSITIONS["submit"]
     with act("submit", actor=actor) as current:
+        # Whoever is being switched off, or loses the role, either sees this access request or is seen by it.
+        Person.objects.get_queryset().select_for_update().filter(pk=current.actor.person).first()
+        current.actor = reread(current.actor)
         row = _drafted(ask, current)
         policy.require_role(current.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         resources = _resources(ask, row, current.actor)
@@ -90,7 +95,7 @@ def approve_as_provider(access_request_id: object, *, actor: Actor, note: str = 
         _require_facts(step)
         _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE)
         row = step.row
-        # Asked anew: Lockbox switched on since the submission counts, switched off since then does not.
+        # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
             step.target = State.PENDING_CUSTOMER
             step.decide_by = limits.customer_deadline(step.at)
@@ -280,6 +285,16 @@ def _open(step: Step) -> None:
     step.tell(about(row, Topic.WINDOW_OPENED, *EVERYBODY))
 
 
+def _named(resource: Resource) -> dict[str, str]:
+    """What is digested of a resource: its place, too, for a name can be given to anything."""
+    return {
+        "id": str(resource.pk),
+        "kind": str(resource.kind),
+        "name": resource.name,
+        "locator": resource.locator,
+    }
+
+
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
     """Everything that was asked for, as it is hashed, logged and shown; strings, integers and lists only."""
     return {
@@ -293,7 +308,7 @@ def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
         "demand_reference": row.demand_reference,
         "demand_date": row.demand_date.isoformat() if row.demand_date else None,
         "engineer": str(row.requested_by_id),
-        "resources": [{"id": str(r.pk), "kind": str(r.kind), "name": r.name} for r in resources],
+        "resources": [_named(resource) for resource in resources],
         "level": str(row.level),
         "window_for": row.window_for,
         "tried": row.tried,

@@ -38,6 +38,7 @@ from requests_app.errors import (
 )
 from requests_app.events import Event
 from requests_app.models import ContentAccess, Grant, Level, Resource
+from requests_app.models.services import is_own_place
 from requests_app.operations._change import Act, act
 
 #: How long a stream may run on what it last heard from the database, in seconds.
@@ -205,6 +206,8 @@ def _authorised(current: Act, grant_id: object, resource_id: object, *, level: L
         raise WindowNotOpen
     if access_request.ticket is not None and not access_request.ticket.is_live:
         raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": access_request.ticket.get_state_display()})
+    if not is_own_place(grant.tenant, resource.locator):
+        raise NotCovered
     if not resource.is_active or not access_request.scope.filter(resource=resource).exists():
         raise NotCovered
     if level == Level.READ and grant.level != Level.READ:

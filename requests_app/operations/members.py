@@ -7,7 +7,6 @@ from zoneinfo import available_timezones
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
@@ -15,7 +14,7 @@ from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -38,8 +37,8 @@ def add_person(
         if side not in Person.Side.values or (is_staff and side != Person.Side.PROVIDER):
             raise Unacceptable(_("Choose a side; staff are on the provider's."), field="side")
         person = _new_person(email=email, name=name, side=side, time_zone=time_zone, password=password)
-        person.is_staff, person.created_at = is_staff, current.at
         current.concerns("person", person, PROVIDER_LOG)
+        person.is_staff, person.created_at = is_staff, current.at
         person.save(force_insert=True)
         current.witness(Event.PERSON_CREATED, detail=_described(person), text=person.name)
     return person
@@ -124,13 +123,14 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         row = QueueAssignment.objects.filter(service=service, person=_key(person_id), role=role).first()
         if row is None:
             raise NotFound
-        person = row.person
+        person = Person.objects.get_queryset().select_for_update().get(pk=row.person_id)
+        theirs = AccessRequest.objects.filter(requested_by=person, service=service)
+        lock_access(theirs)
         current.concerns("person", person, PROVIDER_LOG)
         row.delete()
         detail = {**_described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
         if role == QueueAssignment.Role.ENGINEER:
-            theirs = AccessRequest.objects.filter(requested_by=person, service=service)
             end_access(current, theirs, cause="role-taken")
 
 
@@ -143,11 +143,14 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person = _managed(person_id, current)
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
-        for membership in person.memberships.select_related("tenant"):
+        memberships = list(person.memberships.select_related("tenant").order_by("pk"))
+        for membership in memberships:
             _require_not_last(membership.tenant, membership)
         person.is_active = False
         person.save(update_fields=["is_active"])
         current.witness(Event.PERSON_SWITCHED_OFF, detail=_described(person), text=person.name)
+        for membership in memberships:
+            _tell_approvers(current, membership.tenant, membership.role, person, given=False)
         end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
     return person
 
@@ -163,6 +166,8 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
         person.is_active = True
         person.save(update_fields=["is_active"])
         current.witness(Event.PERSON_SWITCHED_ON, detail=_described(person), text=person.name)
+        for membership in person.memberships.select_related("tenant"):
+            _tell_approvers(current, membership.tenant, membership.role, person, given=True)
     return person
 
 
@@ -211,9 +216,10 @@ def _tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, 
 
 
 def _require_first(tenant: Tenant, role: str) -> None:
-    sealed = Q(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
+    """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
+    sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in (Role.APPROVER, Role.ADMINISTRATOR):
-        if tenant.memberships.filter(sealed, person__is_active=True, role=role).exists():
+        if sealed.exists():
             raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
     elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
         raise NotAllowed(_("This tenant has an administrator, who manages its people."))
@@ -246,6 +252,9 @@ def _managed(person_id: object, current: Act) -> Person:
     membership = person.memberships.select_related("tenant").first()
     if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
         raise NotFound
+    # Locked as take_role() locks it: two such acts at once must not each leave the other's as the last.
+    list(Tenant.objects.filter(memberships__person=person).order_by("pk").locked())
+    lock_access(AccessRequest.objects.filter(requested_by=person))
     current.concerns("person", person, membership.tenant_id if membership else PROVIDER_LOG)
     if not actor.is_staff:
         policy.require_role(actor, _ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)

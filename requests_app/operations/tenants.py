@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.connectors.registry import KINDS
 from requests_app.errors import Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
+from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -109,7 +114,10 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
             wanted["plan"] = _plan(wanted.pop("plan_id"))
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
-        _change_row(current, tenant, wanted, allowed={"name", "slug", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
+        if wanted.pop("slug", tenant.slug) != tenant.slug:
+            # The root of the tenant's content carries this name; another tenant could then be given the old one.
+            raise Unacceptable(_("A tenant keeps its short name."), field="slug")
+        _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
     return tenant
 
 
@@ -129,12 +137,15 @@ def save_service(
     """Add or change a service. One that is not covered behaves as if the tenant had no Lockbox."""
     with act("save_service", actor=actor) as current:
         policy.require_staff(current.actor)
-        service = Service.objects.visible_to(current.actor).find(service_id) if service_id else Service()
+        service = Service.objects.visible_to(current.actor).locked().find(service_id) if service_id else Service()
         current.concerns("service", service, PROVIDER_LOG)
         if connector not in KINDS:
             raise Unacceptable(_("There is no such connector."), field="connector")
+        was_covered = None if service._state.adding else service.is_covered
         wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
         _change_row(current, service, wanted, allowed=set(wanted), event=Event.SERVICE_CHANGED)
+        if was_covered is not None and was_covered != is_covered:
+            _witness_coverage(current, service)
     return service
 
 
@@ -151,9 +162,34 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             service = Service.objects.visible_to(current.actor).find(wanted.pop("service_id", None))
             resource = Resource(tenant=tenant, service=service)
             allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
+            _require_place(resource, wanted.get("locator"))
         current.concerns("resource", resource, resource.tenant_id)
         _change_row(current, resource, wanted, allowed=allowed, event=event)
     return resource
+
+
+def _witness_coverage(current: Act, service: Service) -> None:
+    """Whether a service is covered decides whether customers are asked: it is in the log of each that it concerns."""
+    entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
+    tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
+    recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
+
+
+def _require_place(resource: Resource, locator: object) -> None:
+    """A resource lies under its tenant's own root, and over or under no other resource.
+
+    Otherwise a harmless name, or a tenant without Lockbox, could stand for what somebody else has to say yes to.
+    """
+    path = PurePosixPath(locator if isinstance(locator, str) else "")
+    if not is_own_place(resource.tenant, str(path)):
+        root = resource.tenant.slug
+        raise Unacceptable(
+            _("The locator begins with this tenant's own root: %(root)s/…") % {"root": root}, field="locator"
+        )
+    above = [str(parent) for parent in path.parents]
+    others = Resource.objects.filter(tenant=resource.tenant)
+    if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
+        raise Unacceptable(_("Another resource has this place, or a place above or below it."), field="locator")
 
 
 def _own_tenant(tenant_id: object, current: Act) -> Tenant:

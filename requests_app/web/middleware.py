@@ -28,7 +28,11 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
         with timezone.override(_zone_of(request)), _own_rows(request):
-            return self.get_response(request)
+            response = self.get_response(request)
+        if request.user.is_authenticated and not response.has_header("Cache-Control"):
+            # What somebody saw must not come back from the browser's store after they have signed out.
+            response["Cache-Control"] = "private, no-store"
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return refusal(request, exception) if isinstance(exception, DomainError) else None

@@ -93,7 +93,7 @@ def test_time_never_goes_back_in_a_log() -> None:
     recorder.record([an_entry(tenant)], at=AT)
     (row,) = recorder.record([an_entry(tenant)], at=AT - dt.timedelta(hours=1))
     assert row.at == AT
-    assert recorder.last_instant(tenant) == AT
+    assert recorder.lock(tenant) == AT
 
 
 @pytest.mark.django_db(transaction=True)

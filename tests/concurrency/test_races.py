@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections, transaction
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.verify import verify
 from requests_app import clock, operations
-from requests_app.errors import DomainError, StoreUnavailable, WindowNotOpen, WrongState
-from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person
+from requests_app.errors import DeadlinePassed, DomainError, StoreUnavailable, WindowNotOpen, WrongState
+from requests_app.models import (
+    AccessRequest,
+    ContentAccess,
+    Decision,
+    Grant,
+    Membership,
+    OutboxMessage,
+    Person,
+    Tenant,
+)
 from tests.cast import PASSWORD, Cast, events_of, gather
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -256,9 +266,133 @@ def test_closing_a_ticket_against_a_yes_leaves_nothing_open(world: Cast) -> None
 
 @pytest.mark.parametrize("statement", ["UPDATE {0} SET seq = 9", "DELETE FROM {0}", "TRUNCATE {0}"])
 def test_entries_are_append_only_for_the_database_itself(world: Cast, statement: str) -> None:
-    from django.db import DatabaseError, transaction
-
     world.submitted()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement.format("audit_app_auditentry"))
     assert verify(world.contoso.pk).is_good
+
+
+# --- The clock is read after every wait ------------------------------------------------------------------
+
+
+def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Start the call on a connection of its own; its result or refusal is put into the list."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except DomainError as refusal:
+            outcome.append(refusal)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcome
+
+
+def with_the_log_held(world: Cast, call: Callable[[], Any], *, seconds: float) -> Any:
+    """Make the call while somebody else has the turn at Contoso's log for so long."""
+    with transaction.atomic():
+        ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
+        thread, outcome = in_background(call)
+        time.sleep(seconds)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    return outcome[0]
+
+
+@pytest.mark.real_clock
+def test_a_yes_that_waited_past_its_deadline_is_refused(world: Cast) -> None:
+    row = world.confirmed()
+    AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() + dt.timedelta(milliseconds=500))
+    yes = partial(operations.approve_as_customer, row.pk, actor=world.as_("ada"))
+    assert isinstance(with_the_log_held(world, yes, seconds=1.0), DeadlinePassed)
+    assert not Grant.objects.exists()
+
+
+@pytest.mark.real_clock
+def test_a_read_that_waited_past_the_windows_end_gives_nothing(world: Cast, settings: Any, tmp_path: Any) -> None:
+    grant, mailbox = world.opened(), world.resource()
+    _one_mail(settings, tmp_path, mailbox.locator)
+    Grant.objects.filter(pk=grant.pk).update(closes_at=clock.now() + dt.timedelta(milliseconds=500))
+    read = partial(operations.content.list_items, grant.pk, mailbox.pk, actor=world.as_("priya"))
+    assert isinstance(with_the_log_held(world, read, seconds=1.0), WindowNotOpen)
+    assert not ContentAccess.objects.exists()
+
+
+@pytest.mark.real_clock
+def test_a_ticket_that_waited_for_a_yes_closes_its_window_after_it_opened(world: Cast) -> None:
+    ticket = world.ticket()
+    row = world.confirmed(ticket=ticket)
+    with transaction.atomic():
+        AccessRequest.objects.locked().get(pk=row.pk)
+        thread, _outcome = in_background(partial(operations.close_ticket, ticket.pk, actor=world.as_("mia")))
+        time.sleep(0.5)
+    thread.join(timeout=20)
+    row.refresh_from_db()
+    assert row.state == "WITHDRAWN"
+    ended = AuditEntry.objects.filter(correlation_id=row.pk).order_by("seq").last()
+    assert ended is not None
+    assert ended.event == "access_request.withdrawn"
+
+
+def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast) -> None:
+    ines = world.as_("ines")
+    results = at_once(
+        partial(operations.switch_off_person, world.ada.pk, actor=ines),
+        partial(operations.switch_off_person, world.alan.pk, actor=ines),
+        partial(operations.take_role, world.contoso.pk, world.ada.pk, role="approver", actor=ines),
+    )
+    assert "WrongState" in outcomes(results)
+    approvers = Membership.objects.filter(tenant=world.contoso, role="approver", person__is_active=True)
+    assert approvers.exists()
+
+
+def test_one_address_given_to_two_people_at_once_makes_one_account(world: Cast) -> None:
+    ines = world.as_("ines")
+    new = partial(
+        operations.add_member,
+        world.contoso.pk,
+        email="new@contoso.example",
+        name="New",
+        role="member",
+        password=PASSWORD,
+        actor=ines,
+    )
+    results = at_once(new, new, new)
+    assert outcomes(results)["Person"] == 1
+    assert set(outcomes(results)) <= {"Person", "WrongState", "Unacceptable"}
+    assert Person.objects.get_queryset().filter(email="new@contoso.example").count() == 1
+
+
+def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cast) -> None:
+    """Whichever comes first: a window without the customer's yes never stands after the switch in the log."""
+    for _ in range(4):
+        Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=False)
+        row = world.submitted()
+        ines, pat = world.as_("ines"), world.as_("pat")
+        at_once(
+            partial(operations.switch_lockbox, world.contoso.pk, on=True, actor=ines),
+            partial(operations.approve_as_provider, row.pk, actor=pat),
+        )
+        row.refresh_from_db()
+        events = list(
+            AuditEntry.objects.filter(tenant_id=world.contoso.pk).order_by("seq").values_list("event", flat=True)
+        )
+        last_on = len(events) - 1 - events[::-1].index("lockbox.switched_on")
+        last_yes = len(events) - 1 - events[::-1].index("access_request.approved_by_provider")
+        assert row.state == ("PENDING_CUSTOMER" if last_on < last_yes else "OPEN")
+
+
+def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> None:
+    ticket = world.ticket()
+    for _ in range(4):
+        Person.objects.get_queryset().filter(pk=world.priya.pk).update(is_active=True)
+        priya, stella = world.as_("priya"), world.as_("stella")
+        at_once(
+            partial(operations.submit, world.ask(ticket), actor=priya),
+            partial(operations.switch_off_person, world.priya.pk, actor=stella),
+        )
+        assert not AccessRequest.objects.filter(state="PENDING_PROVIDER").exists()

@@ -167,6 +167,7 @@ TRAPS = ["<select>", "<noscript>", "<title>", "<textarea>", "<mtext>", "<mglyph>
 pieces = st.sampled_from([*MARKS, *TAGS, *TRAPS, "<a href=", "javascript:"])
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(st.lists(pieces | st.text(max_size=3), max_size=25).map("".join))
 def test_no_markup_at_all_leaves_anything_hostile(html: str) -> None:

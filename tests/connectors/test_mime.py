@@ -352,6 +352,7 @@ names = st.from_regex(r"[a-zäöü€ ]{1,30}\.(pdf|bin)", fullmatch=True).filte
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     subject=texts,
@@ -390,6 +391,7 @@ CONTENT = [b"=?utf-8?q?", b"?=", b"Subject: ", b"From: ", b"<script>", b"<img sr
 tokens = st.sampled_from([*STRUCTURE, *CONTENT, b"=", b"%", b";", b'"', b"\\"])
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(tokens | st.binary(max_size=6), max_size=40).map(b"".join))
 def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:

@@ -70,6 +70,7 @@ def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 @pytest.mark.parametrize("state", list(State))
@@ -124,6 +125,7 @@ def test_strangers_find_nothing_to_move(cast: Cast, action: str, name: str) -> N
     assert events_of(row) == ["access_request.submitted"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", list(State))
 def test_what_is_offered_is_what_is_accepted(cast: Cast, state: State) -> None:

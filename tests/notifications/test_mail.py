@@ -274,6 +274,7 @@ def test_a_note_that_has_no_recipient_yet_can_be_previewed_too(world: Cast) -> N
     assert "answer by Wed 06:35 IST" in email.render_preview(note)["subject"]
 
 
+@pytest.mark.slow
 def test_every_word_of_every_mail_is_translated(
     world: Cast, mails: Mails, travel: Any, settings: Any, request: pytest.FixtureRequest
 ) -> None:

@@ -95,6 +95,7 @@ def test_mails_are_filed_at_the_very_place_that_is_named(tmp_path: Path) -> None
     assert setting(tmp_path, "EMAIL_FILE_PATH", EMAIL_URL="filemail:///srv/mail") == "/srv/mail"
 
 
+@pytest.mark.slow
 def test_a_queued_task_is_signed_with_a_key_of_its_own(tmp_path: Path) -> None:
     script = (
         "from django.conf import settings; from django_q.conf import Conf; print(Conf.SECRET_KEY, settings.SECRET_KEY)"

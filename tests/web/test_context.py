@@ -147,6 +147,7 @@ def test_a_store_that_is_away_leaves_the_context_empty(cast: Cast, monkeypatch) 
     assert context.page(request) == {}
 
 
+@pytest.mark.slow
 def test_the_menu_costs_the_same_with_many_waiting(cast: Cast) -> None:
     client = signed_in(cast, "ada")
     cast.confirmed()

@@ -429,6 +429,7 @@ def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, mon
     assert "entries down to number" not in text(response)
 
 
+@pytest.mark.slow
 def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) -> None:
     client = signed_in(cast, "otto")
 
@@ -583,6 +584,7 @@ def test_no_cell_is_a_formula(cast: Cast, formula: str) -> None:
     assert rows[0]["actor"].startswith("'")
 
 
+@pytest.mark.slow
 def test_five_thousand_entries_leave_in_constant_memory(cast: Cast) -> None:
     filled(cast, 5000)
     response = exported(signed_in(cast, "otto"), cast, "jsonl")

@@ -1,0 +1,97 @@
+"""Who may decide for a tenant, and where its content lies: what staff cannot arrange for themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from requests_app import operations
+from requests_app.errors import NotAllowed, NotCovered, Unacceptable
+from requests_app.models import Membership, Resource
+from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_account_that_staff_add_is_as_old_as_its_entry(cast: Cast, travel) -> None:
+    at = travel.freeze()
+    person = operations.add_person(
+        actor=cast.as_("stella"), email="new@provider.example", name="New", side="provider", password=PASSWORD
+    )
+    assert person.created_at == at
+
+
+@pytest.mark.parametrize("role", ["approver", "administrator"])
+def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: str) -> None:
+    """Not even where everybody who did is switched off."""
+    cast.contoso.memberships.exclude(role="administrator").delete()
+    for person in (cast.ada, cast.alan, cast.ines):
+        person.is_active = False
+        person.save()
+    stranger = operations.add_person(
+        actor=cast.as_("stella"), email="x@contoso.example", name="X", side="customer", password=PASSWORD
+    )
+    with pytest.raises(NotAllowed):
+        operations.give_role(cast.contoso.pk, stranger.pk, role=role, actor=cast.as_("stella"))
+    assert not Membership.objects.filter(person=stranger).exists()
+
+
+def test_switching_an_approver_off_and_on_is_told(cast: Cast) -> None:
+    operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))
+    operations.switch_on_person(cast.alan.pk, actor=cast.as_("ines"))
+    assert outbox_topics() == ["notify.approvers_changed", "notify.approvers_changed"]
+
+
+@pytest.mark.parametrize(
+    "locator",
+    ["contoso/docs/legal", "fabrikam/mail/finance", "/contoso/mail/x", "northwind", "northwind/../contoso/mail", ""],
+)
+def test_a_resource_cannot_stand_for_another_tenants_content(cast: Cast, locator: str) -> None:
+    with pytest.raises(Unacceptable) as refusal:
+        operations.save_resource(
+            actor=cast.as_("stella"),
+            tenant_id=cast.northwind.pk,
+            service_id=cast.sharepoint.pk,
+            kind="library",
+            name="Support test library",
+            locator=locator,
+        )
+    assert refusal.value.field == "locator"
+    assert not Resource.objects.filter(name="Support test library").exists()
+
+
+@pytest.mark.parametrize("locator", ["contoso/mail/finance", "contoso/mail", "contoso/mail/finance/cur"])
+def test_a_harmless_name_cannot_be_given_to_a_place_that_has_one(cast: Cast, locator: str) -> None:
+    with pytest.raises(Unacceptable):
+        operations.save_resource(
+            actor=cast.as_("stella"),
+            tenant_id=cast.contoso.pk,
+            service_id=cast.exchange.pk,
+            kind="mailbox",
+            name="Nothing of interest",
+            locator=locator,
+        )
+
+
+def test_a_place_that_was_changed_behind_our_back_gives_nothing(cast: Cast) -> None:
+    grant, mailbox = cast.opened(), cast.resource()
+    Resource.objects.filter(pk=mailbox.pk).update(locator="fabrikam/mail/finance")
+    with pytest.raises(NotCovered):
+        operations.content.list_items(grant.pk, mailbox.pk, actor=cast.as_("priya"))
+
+
+def test_a_tenant_keeps_the_name_of_its_root(cast: Cast) -> None:
+    with pytest.raises(Unacceptable):
+        operations.change_tenant(cast.contoso.pk, actor=cast.as_("stella"), slug="somebody-else")
+
+
+def test_a_service_that_is_no_longer_covered_is_in_the_log_of_each_tenant_it_concerns(cast: Cast) -> None:
+    operations.save_service(
+        actor=cast.as_("stella"),
+        service_id=cast.exchange.pk,
+        key="exchange-online",
+        name="Exchange Online",
+        connector="maildir",
+        is_covered=False,
+    )
+    assert events_in(cast.contoso) == events_in(cast.fabrikam) == ["service.changed"]
+    assert events_in(cast.northwind) == []

@@ -1,0 +1,35 @@
+"""What of the sign-in library can be reached: nothing that changes who somebody is past the log."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("name", ["account_email", "account_signup", "account_set_password"])
+def test_what_is_not_offered_is_absent(cast: Cast, name: str) -> None:
+    client = Client()
+    client.force_login(cast.erik)
+    for method in (client.get, client.post):
+        assert method(reverse(name), {"email": "ada@contoso.example", "action_add": ""}).status_code == 404
+    cast.erik.refresh_from_db()
+    assert cast.erik.email == "erik@provider.example"
+
+
+def test_signed_in_pages_are_not_kept_by_the_browser(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.ada)
+    assert "no-store" in client.get("/")["Cache-Control"]
+
+
+def test_a_reset_link_leads_to_this_site_whatever_the_host_header_says(cast: Cast, mailoutbox: list, settings) -> None:
+    settings.BASE_URL = "https://lockbox.example"
+    Client().post(reverse("account_reset_password"), {"email": cast.ada.email}, headers={"host": "localhost:6666"})
+    [mail] = mailoutbox
+    assert "https://lockbox.example/accounts/password/reset/key/" in mail.body
+    assert "6666" not in mail.body
