@@ -1,7 +1,9 @@
 """What this product changes in allauth's sign-in."""
 
 from smtplib import SMTPException
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
@@ -37,6 +39,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send, and say nothing where the mail server fails: an error page would tell who has an account."""
+        here = urlsplit(settings.BASE_URL).netloc
+        context = {**context, "current_site": SimpleNamespace(name=here, domain=here)}
         try:
             super().send_mail(template_prefix, email, context)
         except (OSError, SMTPException) as failure:
