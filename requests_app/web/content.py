@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
-from requests_app import operations, sentences
+from requests_app import clock, operations, sentences
 from requests_app.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.models import Level, Resource
@@ -29,7 +29,6 @@ from requests_app.operations.content import Looked, WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
 from requests_app.web._streams import Body, GuardedSource, disposition
-from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
 
 #: How much of a text document is shown in the page, in bytes; the whole is there for download.
@@ -243,7 +242,8 @@ def _read_text(looked: Looked, stream: Stream, request: HttpRequest, item_id: st
 
 
 def _window(request: HttpRequest, pk: UUID) -> queries.Window:
-    return queries.window(pk, actor=actor_in(request), at=instant(request))
+    """The window as it is now, and not as it was when the request began: something was read meanwhile."""
+    return queries.window(pk, actor=actor_in(request), at=clock.now())
 
 
 def _text(request: HttpRequest, name: str, *, needed: bool = False) -> str:
