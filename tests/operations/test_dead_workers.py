@@ -1,4 +1,4 @@
-"""All workers are dead for 13 hours: no deadline moves and no window stays; afterwards everything is written down once."""
+"""All workers are dead for 13 hours: no deadline moves, no window stays, and all is written down once afterwards."""
 
 from __future__ import annotations
 
