@@ -114,7 +114,7 @@ def add_tenant(cast: Cast, number: int) -> None:
         service_id=cast.exchange.pk,
         kind="mailbox",
         name=f"box{number}",
-        locator=f"t{number}/mail",
+        locator=f"{tenant.slug}/mail",
     )
 
 
