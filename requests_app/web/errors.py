@@ -16,7 +16,8 @@ _TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html"
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     """Render the refusal with its own status. Absent and foreign give the very same page."""
     # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
-    security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(getattr(request, "user", None), "pk", None)))
+    person = getattr(request, "user", None)
+    security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))
     if isinstance(error, NotFound):
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}
