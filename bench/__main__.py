@@ -28,7 +28,7 @@ def main() -> int:
     import django
 
     django.setup()
-    from django.test.utils import get_runner, setup_test_environment  # noqa: F401 - the environment alone is wanted
+    from django.test.utils import setup_test_environment
 
     setup_test_environment()
     try:

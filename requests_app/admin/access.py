@@ -78,7 +78,7 @@ def verdict(row: Decision) -> str:
 def is_open(row: AccessRequest) -> bool:
     """Offered where the table lets staff close a window."""
     edge = TRANSITIONS["revoke"]
-    return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]
+    return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]  # annotated
 
 
 def revoke(row: AccessRequest | Grant, actor: Actor, data: dict[str, Any]) -> AccessRequest:

@@ -62,6 +62,8 @@ class Act:
         """
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         self.at = _not_before_the_log(tenant_id)
+        # Once more: a role may have been taken away while this act waited for its turn.
+        self.actor = reread(self.actor)
 
     def tell(self, note: Note) -> None:
         self.notes.append(note)

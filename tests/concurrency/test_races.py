@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.verify import verify
 from requests_app import clock, operations
-from requests_app.errors import DeadlinePassed, DomainError, StoreUnavailable, WindowNotOpen, WrongState
+from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, StoreUnavailable, WindowNotOpen, WrongState
 from requests_app.models import (
     AccessRequest,
     ContentAccess,
@@ -309,6 +309,18 @@ def test_a_yes_that_waited_past_its_deadline_is_refused(world: Cast) -> None:
     AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() + dt.timedelta(milliseconds=500))
     yes = partial(operations.approve_as_customer, row.pk, actor=world.as_("ada"))
     assert isinstance(with_the_log_held(world, yes, seconds=1.0), DeadlinePassed)
+    assert not Grant.objects.exists()
+
+
+def test_a_role_that_was_taken_while_a_yes_waited_does_not_count(world: Cast) -> None:
+    row = world.confirmed()
+    with transaction.atomic():
+        ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
+        thread, outcome = in_background(partial(operations.approve_as_customer, row.pk, actor=world.as_("ada")))
+        time.sleep(0.7)
+        Membership.objects.filter(person=world.ada, role="approver").delete()
+    thread.join(timeout=20)
+    assert type(outcome[0]) is NotAllowed
     assert not Grant.objects.exists()
 
 
