@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.db import models
 
 
 class ChainHead(models.Model):
-    """How long a tenant's log is; its row is the lock under which the next entry gets its number."""
+    """How long a tenant's log is; its row is the lock under which the next entry gets its number.
+
+    `size` is the sequence number of the next entry. Of what stands before `pruned_to` only hashes are left. The tree
+    that is signed now is the shard that begins at `first_seq`.
+    """
 
     tenant_id = models.UUIDField(primary_key=True)
     size = models.PositiveBigIntegerField(default=0)
     last_at = models.DateTimeField(null=True)
+    shard = models.PositiveIntegerField(default=0)
+    first_seq = models.PositiveBigIntegerField(default=0)
+    pruned_to = models.PositiveBigIntegerField(default=0)
+    # Set by whoever appends first after a checkpoint: the signer finds the few logs that grew among the many that
+    # did not, and everybody sees how long they have been waiting.
+    unsigned_since = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = "chain head"
+        indexes = [
+            models.Index(
+                fields=["unsigned_since"],
+                name="chain_head_unsigned",
+                condition=models.Q(unsigned_since__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.tenant_id}: {self.size}"
@@ -54,3 +73,185 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant_id} #{self.seq} {self.event}"
+
+
+class ClosedShard(models.Model):
+    """A shard that a tombstone closed: what was signed of it last, and where the next one begins."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    shard = models.PositiveIntegerField()
+    first_seq = models.PositiveBigIntegerField()
+    # One above the last entry that was ever in it, found or not; the tombstone has this number.
+    end_seq = models.PositiveBigIntegerField()
+    found_size = models.PositiveBigIntegerField()
+    checkpoint = models.TextField(default="")
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "closed shard"
+        ordering = ["tenant_id", "shard"]
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "shard"], name="closed_shard_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} shard {self.shard}"
+
+
+class Tile(models.Model):
+    """Up to 256 hashes of one level of a shard's tree (C2SP tlog-tiles): the last of a level grows until it is full."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    shard = models.PositiveIntegerField()
+    level = models.PositiveSmallIntegerField()
+    number = models.PositiveBigIntegerField()
+    hashes = models.BinaryField()
+
+    class Meta:
+        verbose_name = "tile"
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "shard", "level", "number"], name="tile_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.shard} tile {self.level}/{self.number}"
+
+
+class SignedHead(models.Model):
+    """How far a tenant's log is signed; its row is the signer's lock. What may be signed is said outside: heads.py."""
+
+    tenant_id = models.UUIDField(primary_key=True)
+    shard = models.PositiveIntegerField(default=0)
+    size = models.PositiveBigIntegerField(default=0)
+    dated_at = models.DateTimeField(null=True)
+    # The public key that the log was told of last; another one is announced by an entry before it signs.
+    key = models.BinaryField(max_length=32, default=b"")
+    # Where the signer goes on looking through what was signed long ago.
+    checked_to = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "signed head"
+        indexes = [models.Index(fields=["dated_at"], name="signed_head_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.shard}: {self.size} signed"
+
+
+class Checkpoint(models.Model):
+    """A signed head of a shard (C2SP tlog-checkpoint). A heartbeat dates it anew; size and root never change."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    shard = models.PositiveIntegerField()
+    size = models.PositiveBigIntegerField()
+    root = models.BinaryField(max_length=32)
+    signed_at = models.DateTimeField()
+    dated_at = models.DateTimeField()
+    note = models.TextField()
+
+    class Meta:
+        verbose_name = "checkpoint"
+        ordering = ["tenant_id", "shard", "size"]
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "shard", "size"], name="checkpoint_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.shard}: {self.size}"
+
+
+class LogKey(models.Model):
+    """A public key that has signed here. Whoever trusts one got it some other way than from this table."""
+
+    public = models.BinaryField(max_length=32, primary_key=True)
+    first_used_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "log key"
+        ordering = ["first_used_at"]
+
+    def __str__(self) -> str:
+        return bytes(self.public).hex()
+
+
+class LogAlarm(models.Model):
+    """Why a tenant's log is not signed any more, for as long as that is so."""
+
+    tenant_id = models.UUIDField(primary_key=True)
+    since = models.DateTimeField()
+    last_at = models.DateTimeField()
+    code = models.CharField(max_length=32)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = "log alarm"
+        ordering = ["since"]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}: {self.code}"
+
+
+class Witness(models.Model):
+    """Whom a tenant asks to cosign its checkpoints (C2SP tlog-witness), and how that went last."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant_id = models.UUIDField()
+    vkey = models.CharField(max_length=300)
+    url = models.CharField(max_length=300)
+    added_at = models.DateTimeField()
+    # The next attempt, moved on by failures; what the witness said it holds; what went wrong last.
+    due_at = models.DateTimeField()
+    failures = models.PositiveIntegerField(default=0)
+    held_size = models.PositiveBigIntegerField(default=0)
+    cosigned_at = models.DateTimeField(null=True)
+    problem = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        verbose_name = "witness"
+        verbose_name_plural = "witnesses"
+        ordering = ["tenant_id", "added_at"]
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "vkey"], name="witness_once")]
+        indexes = [models.Index(fields=["due_at"], name="witness_by_due")]
+
+    def __str__(self) -> str:
+        return self.vkey.partition("+")[0]
+
+
+class Cosignature(models.Model):
+    """A witness's line under a checkpoint. It stays when the witness goes."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, related_name="cosignatures")
+    vkey = models.CharField(max_length=300)
+    line = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "cosignature"
+        ordering = ["tenant_id", "checkpoint_id", "at"]
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "checkpoint", "vkey"], name="cosignature_once")]
+
+    def __str__(self) -> str:
+        return self.vkey.partition("+")[0]
+
+
+class LogCheck(models.Model):
+    """A verification that somebody asked for: how far it is, and what it found."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant_id = models.UUIDField()
+    asked_by = models.UUIDField(null=True)
+    asked_at = models.DateTimeField()
+    size = models.PositiveBigIntegerField()
+    done = models.PositiveBigIntegerField(default=0)
+    # The frontier so far and the time of the last entry: a long check goes on in a fresh task.
+    kept = models.JSONField(default=dict)
+    worked_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    flaw_seq = models.PositiveBigIntegerField(null=True)
+    flaw = models.CharField(max_length=200, default="", blank=True)
+
+    class Meta:
+        verbose_name = "log check"
+        ordering = ["tenant_id", "-asked_at"]
+        indexes = [models.Index(fields=["tenant_id", "-asked_at"], name="log_check_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}: {self.done} of {self.size}"

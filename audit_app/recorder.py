@@ -47,7 +47,10 @@ def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
     AuditEntry.objects.bulk_create(rows, batch_size=500)
     ChainHead.objects.bulk_create(
-        heads.values(), update_conflicts=True, unique_fields=["tenant_id"], update_fields=["size", "last_at"]
+        heads.values(),
+        update_conflicts=True,
+        unique_fields=["tenant_id"],
+        update_fields=["size", "last_at", "unsigned_since"],
     )
     return rows
 
@@ -96,6 +99,7 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
         leaf_hash=canonical.leaf_hash(body),
     )
     head.size, head.last_at = head.size + 1, at
+    head.unsigned_since = head.unsigned_since or at
     return row
 
 

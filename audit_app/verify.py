@@ -1,21 +1,30 @@
-"""Recompute a tenant's log: dense sequence, hashes, and columns that say what the hashed bytes say."""
+"""Recompute a tenant's log: dense sequence, hashes, columns that say what the bytes say, and every signed root.
+
+It begins where the entries begin: after what was pruned, and with the shard that is in use. A shard that a tombstone
+closed is known to be damaged, and is not looked at.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-from audit_app import canonical, queries
-from audit_app.models import AuditEntry, ChainHead
+from django.utils import dateparse
+
+from audit_app import checkpoints, keys, notes, queries
+from audit_app.entries import flaws_of
+from audit_app.models import AuditEntry, Checkpoint, LogKey
+from audit_app.notes import BadNote, Head, Note
+from audit_app.tiles import MissingTile, Tiles
+from audit_app.tree import Frontier
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong, and at which index it shows first."""
+    """What is wrong, and at which sequence number it shows first."""
 
     tenant_id: UUID
     seq: int
@@ -38,73 +47,114 @@ class Verdict:
 
 def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) -> Verdict:
     """Check the whole log as it stands and stop at the first flaw. An entry that is added meanwhile is not read."""
-    head = ChainHead.objects.filter(pk=tenant_id).first()
-    expected = head.size if head else 0
-    seq, last_at = 0, None
-    for entry in queries.in_order(tenant_id, until=expected):
-        why = next(_flaws_of(entry, seq, last_at), None)
-        if why:
-            return Verdict(tenant_id, expected, Flaw(tenant_id, seq, why))
-        seq, last_at = seq + 1, entry.at
-        if progress and seq % queries.BATCH == 0:
-            progress(seq)
-    if seq != expected:
-        return Verdict(tenant_id, expected, Flaw(tenant_id, seq, f"missing: the log should have {expected} entries"))
-    if AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=expected).exists() and _size_now(tenant_id) == expected:
-        return Verdict(tenant_id, expected, Flaw(tenant_id, expected, "there are entries beyond the log's size"))
-    return Verdict(tenant_id, expected, None)
+    found = Verification.begin(tenant_id)
+    while not found.has_ended:
+        found.advance(queries.BATCH)
+        if progress:
+            progress(found.seq)
+    return Verdict(tenant_id, found.size, found.flaw)
 
 
-def _size_now(tenant_id: UUID) -> int:
-    return queries.size(tenant_id)
+@dataclass
+class Verification:
+    """A check under way, which can be put down (`kept`) and taken up again by another process (`resume`)."""
+
+    tenant_id: UUID
+    shard: int
+    first_seq: int
+    size: int
+    seq: int
+    frontier: Frontier
+    last_at: dt.datetime | None = None
+    flaw: Flaw | None = None
+    has_ended: bool = False
+
+    @classmethod
+    def begin(cls, tenant_id: UUID) -> Self:
+        head = checkpoints.state(tenant_id)
+        start = max(head.first_seq, head.pruned_to)
+        found = cls(tenant_id, head.shard, head.first_seq, head.size, start, Frontier())
+        try:
+            found.frontier = Tiles(tenant_id, head.shard).frontier(start - head.first_seq)
+        except MissingTile:
+            found._end(start, "missing: the hashes of what was pruned are not there")
+        return found
+
+    @classmethod
+    def resume(cls, tenant_id: UUID, kept: dict[str, Any]) -> Self:
+        hashes = [bytes.fromhex(each) for each in kept["frontier"]]
+        last_at = dateparse.parse_datetime(kept["last_at"]) if kept["last_at"] else None
+        frontier = Frontier(kept["seq"] - kept["first_seq"], hashes)
+        return cls(tenant_id, kept["shard"], kept["first_seq"], kept["size"], kept["seq"], frontier, last_at)
+
+    def kept(self) -> dict[str, Any]:
+        return {
+            "shard": self.shard,
+            "first_seq": self.first_seq,
+            "size": self.size,
+            "seq": self.seq,
+            "frontier": [each.hex() for each in self.frontier.hashes],
+            "last_at": self.last_at.isoformat() if self.last_at else "",
+        }
+
+    def advance(self, limit: int) -> None:
+        """Check the next entries, and the signed heads on the way; `has_ended` says whether that was all."""
+        if self.has_ended:
+            return
+        end = min(self.size, self.seq + limit)
+        signed = self._heads(self.seq, end)
+        rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=self.seq, seq__lt=end).order_by("seq")
+        for entry in rows:
+            if why := next(flaws_of(entry, self.seq, self.last_at), None):
+                return self._end(self.seq, why)
+            self.frontier.append(bytes(entry.leaf_hash))
+            self.seq, self.last_at = self.seq + 1, entry.at
+            if (root := signed.get(self.frontier.size)) is not None and root != self.frontier.root():
+                return self._end(self.seq - 1, "the signed root is another one: an entry up to here was changed")
+        if self.seq != end:
+            return self._end(self.seq, f"missing: the log should have {self.size} entries")
+        if end == self.size:
+            self._at_the_end()
+        return None
+
+    def _heads(self, start: int, end: int) -> dict[int, bytes]:
+        rows = Checkpoint.objects.filter(
+            tenant_id=self.tenant_id,
+            shard=self.shard,
+            size__gt=start - self.first_seq,
+            size__lte=end - self.first_seq,
+        )
+        return {size: bytes(root) for size, root in rows.values_list("size", "root")}
+
+    def _at_the_end(self) -> None:
+        beyond = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=self.size).exists()
+        if beyond and queries.size(self.tenant_id) == self.size:
+            return self._end(self.size, "there are entries beyond the log's size")
+        newest = checkpoints.newest(self.tenant_id, self.shard)
+        if newest is not None and self.first_seq + newest.size > queries.size(self.tenant_id):
+            return self._end(self.size, f"missing: {newest.size} entries were signed")
+        if newest is not None and (why := _flaw_of_note(newest)):
+            return self._end(self.first_seq + newest.size - 1, why)
+        self.has_ended = True
+        return None
+
+    def _end(self, seq: int, why: str) -> None:
+        self.flaw, self.has_ended = Flaw(self.tenant_id, seq, why), True
 
 
-def _flaws_of(entry: AuditEntry, seq: int, last_at: dt.datetime | None) -> Iterator[str]:
-    if entry.seq != seq:
-        yield f"missing: the next entry is {entry.seq}"
-    body = bytes(entry.canonical)
-    if canonical.leaf_hash(body) != bytes(entry.leaf_hash):
-        yield "the hash does not belong to the bytes"
+def _flaw_of_note(checkpoint: Checkpoint) -> str:
+    """Why the newest checkpoint's signature is not good; keys are those that are known to have signed here."""
+    origin = checkpoints.origin_of(checkpoint.tenant_id, checkpoint.shard)
     try:
-        said = json.loads(body)
-    except ValueError:
-        yield "the bytes are no JSON"
-        return
-    if canonical.encode(said) != body:
-        yield "the bytes are not canonical (RFC 8785)"
-    columns, written = _columns(entry), _written(said)
-    for name, value in columns.items():
-        if written.get(name) != value:
-            yield f"the column {name} says something else than the bytes"
-    if last_at is not None and entry.at < last_at:
-        yield "it is older than the entry before it"
-
-
-def _columns(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "tenant": str(entry.tenant_id),
-        "seq": entry.seq,
-        "at": canonical.instant(entry.at),
-        "event": entry.event,
-        "door": entry.door,
-        "actor_kind": entry.actor_kind,
-        "actor_id": str(entry.actor_id) if entry.actor_id else None,
-        "actor_name": entry.actor_name,
-        "subject_type": entry.subject_type,
-        "subject_id": entry.subject_id,
-        "access_request": str(entry.correlation_id) if entry.correlation_id else None,
-    }
-
-
-def _written(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict):
-        return {}
-    actor, subject = said.get("actor") or {}, said.get("subject") or {}
-    return {
-        **{name: said.get(name) for name in ("tenant", "seq", "at", "event", "door", "access_request")},
-        "actor_kind": actor.get("kind"),
-        "actor_id": actor.get("id"),
-        "actor_name": actor.get("name"),
-        "subject_type": subject.get("type"),
-        "subject_id": subject.get("id"),
-    }
+        note = Note.parse(checkpoint.note)
+        if Head.parse(note.text) != Head(origin, checkpoint.size, bytes(checkpoint.root)):
+            return "the checkpoint says another head than the log"
+    except BadNote:
+        return "the checkpoint can't be read"
+    for public in LogKey.objects.values_list("pk", flat=True):
+        try:
+            note.times(keys.log_key(origin, bytes(public)))
+        except notes.BadNote:
+            continue
+        return ""
+    return "the checkpoint has no good signature"

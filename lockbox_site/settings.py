@@ -5,6 +5,7 @@ import hmac
 from email.utils import formataddr
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -81,6 +82,21 @@ CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
 REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
 if not WINDOW_CHOICES_SECONDS:
     raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of a window.")
+
+# --- The log --------------------------------------------------------------------------------------
+
+# What the logs are called in their checkpoints. It must never change: under another name they are other logs.
+LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
+# The private key, from here or from the file. Only machines that sign need one.
+LOG_KEY = text("LOG_KEY")
+LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")))
+# The heads that were signed last, outside the database that they vouch for. Back it up apart from the database.
+LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
+LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
+# Witnesses are asked over the network. Where they may be reached without TLS and on this very network is said here.
+WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
+if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
+    raise ImproperlyConfigured("LOG_ORIGIN is a name like lockbox.example.com, without spaces and plus signs.")
 
 # --- Django ---------------------------------------------------------------------------------------
 
@@ -366,6 +382,8 @@ STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 HEARTBEAT_MAX_AGE_SECONDS = seconds("HEARTBEAT_MAX_AGE_SECONDS", default=60)
 OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
 SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
+# Entries that wait longer than this for their checkpoint are reported.
+CHECKPOINT_MAX_AGE_SECONDS = seconds("CHECKPOINT_MAX_AGE_SECONDS", default=180)
 
 # --- Logs -----------------------------------------------------------------------------------------
 

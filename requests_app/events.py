@@ -52,6 +52,13 @@ class Event(StrEnum):
     MAIL_PARKED = "mail.parked"
     MAIL_RESENT = "mail.resent"
     LOG_EXPORTED = "log.exported"
+    LOG_EVIDENCE_TAKEN = "log.evidence_taken"
+    LOG_KEY_ROTATED = "log.key_rotated"
+    LOG_TOMBSTONED = "log.tombstoned"
+    LOG_PRUNED = "log.pruned"
+    LOG_POLICY_CHANGED = "log.policy_changed"
+    WITNESS_ADDED = "witness.added"
+    WITNESS_REMOVED = "witness.removed"
     ACT_REFUSED = "act.refused"
 
 
@@ -99,6 +106,13 @@ TITLES: dict[Event, Promise] = {
     Event.MAIL_PARKED: _("Mail could not be delivered"),
     Event.MAIL_RESENT: _("Mail sent again"),
     Event.LOG_EXPORTED: _("Log exported"),
+    Event.LOG_EVIDENCE_TAKEN: _("Evidence downloaded"),
+    Event.LOG_KEY_ROTATED: _("Log key changed"),
+    Event.LOG_TOMBSTONED: _("Damaged log closed, and a new one begun"),
+    Event.LOG_PRUNED: _("Old entries removed"),
+    Event.LOG_POLICY_CHANGED: _("Rules of the log changed"),
+    Event.WITNESS_ADDED: _("Witness added"),
+    Event.WITNESS_REMOVED: _("Witness removed"),
     Event.ACT_REFUSED: _("Refused"),
 }
 

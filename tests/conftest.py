@@ -1,14 +1,17 @@
 """What every test stands on: one clock, no network, clean caches, and a flush that passes the triggers."""
 
+import contextlib
 import datetime as dt
 import ipaddress
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -170,6 +173,26 @@ def _nothing_left_over() -> Iterator[None]:
     cache.clear()
     yield
     translation.deactivate()
+
+
+# --- The log's key, and what is kept outside the database ------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_log_key() -> None:
+    from audit_app import keys
+
+    with contextlib.suppress(keys.NoKey):  # another worker of this run has made it
+        keys.create()
+
+
+@pytest.fixture(autouse=True)
+def _own_heads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the heads of each test apart: the database forgets them, and the file would not."""
+    path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
+    monkeypatch.setattr(settings, "LOG_HEADS_FILE", path)
+    yield
+    path.unlink(missing_ok=True)
 
 
 # --- The people ------------------------------------------------------------------------------------------

@@ -47,6 +47,13 @@ class Tenant(models.Model):
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    # Hours: a window opens only while the log's last checkpoint has a witness's cosignature that is no older.
+    cosigned_within = models.PositiveSmallIntegerField(
+        _("cosigned within (hours)"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(168)]
+    )
+    log_retention_days = models.PositiveIntegerField(
+        _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
+    )
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

@@ -1,0 +1,478 @@
+"""The signer: a log's next checkpoint, or the reason why there will be none.
+
+A head is signed only if it follows from the one that is kept outside the database (heads.py), and only after two ways
+to its root agree: from the kept frontier and the entries' own bytes, in memory; and from the tiles, as the database
+gives them back. Whatever is found on the way is a Refusal: it is written down as an alarm, and nothing is signed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from audit_app import canonical, heads, keys, notes, recorder, tree
+from audit_app.entries import flaws_of
+from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
+from audit_app.keys import Keys, NoKey
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
+from audit_app.notes import BadNote, Head, Note
+from audit_app.tiles import WIDTH, MissingTile, Tiles
+from audit_app.tree import Frontier
+
+#: The name of the entry that announces a new key; events.py knows it too.
+KEY_ROTATED = "log.key_rotated"
+#: So many entries are read for one checkpoint; a longer backlog gets several, one after the other.
+MOST_ENTRIES = 20_000
+#: So many signed entries are looked at anew before each signature, in turn: 8 tiles.
+LOOK_BACK = 8 * WIDTH
+#: An alarm is looked into again no sooner than this.
+RETRY_AFTER = dt.timedelta(seconds=60)
+
+_SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "email": ""}
+
+
+class Refusal(Exception):
+    """The log is not what was signed of it, or can't be compared. `code` is stable; `detail` is for people."""
+
+    def __init__(self, code: str, **detail: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one round of the signer did."""
+
+    signed: int = 0
+    dated: int = 0
+    refused: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+def origin_of(tenant_id: UUID, shard: int) -> str:
+    """The first line of this log's checkpoints, which no other log has."""
+    base = f"{settings.LOG_ORIGIN}/log/{tenant_id}"
+    return f"{base}/{shard}" if shard else base
+
+
+# --- One round -------------------------------------------------------------------------------------------
+
+
+def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
+    """Sign up to `limit` logs that grew, then date those on which nothing happened for an hour.
+
+    Raises NoKey where this machine has none: another one signs. A log that is refused holds up no other.
+    """
+    have, done = keys.load(), Work()
+    # A whole round more than once would keep a refused log first in the line for ever.
+    for tenant_id in _grown(now(), limit):
+        if is_over():
+            return done
+        done = _count(done, tenant_id, now, have, is_new=True)
+    for tenant_id in _undated(now(), limit):
+        if is_over():
+            return done
+        done = _count(done, tenant_id, now, have, is_new=False)
+    return done
+
+
+def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Keys, *, is_new: bool) -> Work:
+    try:
+        found = sign(tenant_id, at=now(), have=have)
+    except Refusal as refusal:
+        return Work(done.signed, done.dated, [*done.refused, (tenant_id, refusal.code)])
+    if found is None:
+        return done
+    return Work(done.signed + is_new, done.dated + (not is_new), done.refused)
+
+
+def _grown(at: dt.datetime, limit: int) -> list[UUID]:
+    rows = ChainHead.objects.filter(unsigned_since__isnull=False).exclude(pk__in=_alarmed(at))
+    return list(rows.order_by("unsigned_since").values_list("pk", flat=True)[:limit])
+
+
+def _undated(at: dt.datetime, limit: int) -> list[UUID]:
+    latest = at - dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
+    rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at))
+    return list(rows.order_by("dated_at").values_list("pk", flat=True)[:limit])
+
+
+def _alarmed(at: dt.datetime) -> list[UUID]:
+    return list(LogAlarm.objects.filter(last_at__gt=at - RETRY_AFTER).values_list("pk", flat=True))
+
+
+# --- One log ---------------------------------------------------------------------------------------------
+
+
+def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
+    """Bring a log's newest checkpoint up to its entries, and date it. None: somebody else is at it, or it is empty.
+
+    Raises Refusal, after it has been written down as an alarm, and NoKey. A log that is well again is so from here on.
+    """
+    have = have or keys.load()
+    try:
+        _announce(tenant_id, have, at)
+        found = None
+        while found is None or found[1]:
+            found = _step(tenant_id, have, at)
+            if found is None:
+                return None
+    except (MissingTile, HeadsUnavailable) as error:
+        refusal = Refusal("tile" if isinstance(error, MissingTile) else "outside_unreadable", why=str(error))
+        _alarm(tenant_id, refusal, at)
+        raise refusal from error
+    except Refusal as refusal:
+        _alarm(tenant_id, refusal, at)
+        raise
+    except HeadConflict:
+        return None
+    LogAlarm.objects.filter(pk=tenant_id).delete()
+    return found[0]
+
+
+@dataclass
+class _Reading:
+    """What one signature is made from."""
+
+    tenant_id: UUID
+    shard: int
+    first_seq: int
+    size: int
+    kept: Kept | None
+    signed: SignedHead
+    latest: Checkpoint | None
+    pruned_to: int
+
+    @property
+    def origin(self) -> str:
+        return origin_of(self.tenant_id, self.shard)
+
+    @property
+    def before(self) -> Frontier:
+        return self.kept.frontier.copy() if self.kept else Frontier()
+
+
+def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, bool] | None:
+    """One checkpoint, and whether there is more to sign after it."""
+    reading = _read(tenant_id)
+    if reading is None:
+        return None
+    size = min(reading.size, reading.before.size + MOST_ENTRIES)
+    tiled = min(reading.signed.size, size)
+    # Entries that the tiles have and the kept head does not, or the other way round, are left by a crash or a restore.
+    start = min(tiled, reading.before.size)
+    computed, stored = _leaves(reading, start, size)
+    frontier = reading.before
+    frontier.extend(computed[frontier.size - start :])
+    _look_back(reading)
+    with transaction.atomic():
+        locked = SignedHead.objects.select_for_update().filter(pk=tenant_id).first()
+        if locked is None or (locked.size, locked.shard) != (reading.signed.size, reading.signed.shard):
+            return None
+        tiles = Tiles(tenant_id, reading.shard)
+        tiles.extend(tiled, stored[tiled - start :])
+        _agree(reading, tiles, frontier)
+        head = Head(reading.origin, size, frontier.root())
+        note = _signed(head, have, at)
+        if reading.kept is None or reading.kept.head != head:
+            heads.put(head, frontier, str(note), after=reading.kept.head if reading.kept else None)
+        checkpoint = _write(reading, head, note, have, locked, at)
+    _mark(reading, size, at)
+    return checkpoint, size < reading.size
+
+
+def _read(tenant_id: UUID) -> _Reading | None:
+    head = ChainHead.objects.filter(pk=tenant_id).first()
+    if head is None or head.size == head.first_seq:
+        return None
+    SignedHead.objects.bulk_create([SignedHead(tenant_id=tenant_id)], ignore_conflicts=True)
+    signed = SignedHead.objects.get(pk=tenant_id)
+    if signed.shard != head.shard:
+        signed.shard, signed.size, signed.checked_to = head.shard, 0, 0
+        SignedHead.objects.filter(pk=tenant_id).exclude(shard=head.shard).update(shard=head.shard, size=0, checked_to=0)
+    origin, size = origin_of(tenant_id, head.shard), head.size - head.first_seq
+    kept, latest = heads.get(origin), newest(tenant_id, head.shard)
+    if latest is not None and (kept is None or kept.head.size < latest.size):
+        raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
+    if kept is not None and kept.head.size > size:
+        raise Refusal("shorter", signed=kept.head.size, found=size)
+    return _Reading(tenant_id, head.shard, head.first_seq, size, kept, signed, latest, head.pruned_to)
+
+
+def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
+    """The leaf hashes of entries start to size: as their bytes give them, and as they are stored beside them.
+
+    They are equal here, and each goes its own way to the root: a fault on one way does not go unseen.
+    """
+    first = expected = reading.first_seq + start
+    rows = AuditEntry.objects.filter(
+        tenant_id=reading.tenant_id, seq__gte=first, seq__lt=reading.first_seq + size
+    ).order_by("seq")
+    computed, stored = [], []
+    for seq, body, beside in rows.values_list("seq", "canonical", "leaf_hash").iterator(2000):
+        if seq != expected:
+            raise Refusal("missing", seq=expected)
+        computed.append(canonical.leaf_hash(bytes(body)))
+        stored.append(bytes(beside))
+        if computed[-1] != stored[-1]:
+            raise Refusal("altered", seq=seq, why="the hash does not belong to the bytes")
+        expected += 1
+    if expected != reading.first_seq + size:
+        raise Refusal("missing", seq=expected)
+    return computed, stored
+
+
+def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
+    """Both ways lead to one root, and through the one that was signed last. The tiles are read back for it."""
+    tiles.forget()
+    if reading.kept and tiles.frontier(reading.kept.head.size).root() != reading.kept.head.root:
+        raise Refusal("different", signed=reading.kept.head.size)
+    if tiles.frontier(frontier.size).hashes != frontier.hashes:
+        raise Refusal("tile", why="the tiles lead to another root than the entries")
+
+
+def _signed(head: Head, have: Keys, at: dt.datetime) -> Note:
+    """The checkpoint with every key's signature, checked as a stranger would: from its text on."""
+    own = [notes.sign(head.text, head.origin, key) for key in have.keys]
+    clock = [notes.cosign(head.text, settings.LOG_ORIGIN, key, int(at.timestamp())) for key in have.keys]
+    note = Note.parse(str(Note(head.text, (*own, *clock))))
+    try:
+        for public in have.publics:
+            note.times(keys.log_key(head.origin, public))
+            note.times(keys.clock_key(public))
+    except BadNote as error:
+        raise Refusal("signature", why=str(error)) from error
+    if Head.parse(note.text) != head:
+        raise Refusal("signature", why="the text says another head")
+    return note
+
+
+def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: SignedHead, at: dt.datetime) -> Checkpoint:
+    checkpoint = reading.latest
+    if checkpoint is not None and checkpoint.size == head.size:
+        checkpoint.note, checkpoint.dated_at = str(note), at
+        checkpoint.save(update_fields=["note", "dated_at"])
+    else:
+        checkpoint = Checkpoint.objects.create(
+            tenant_id=reading.tenant_id,
+            shard=reading.shard,
+            size=head.size,
+            root=head.root,
+            signed_at=at,
+            dated_at=at,
+            note=str(note),
+        )
+    known = {bytes(public) for public in LogKey.objects.values_list("pk", flat=True)}
+    LogKey.objects.bulk_create(
+        [LogKey(public=public, first_used_at=at) for public in have.publics if public not in known],
+        ignore_conflicts=True,
+    )
+    locked.size, locked.dated_at, locked.key = head.size, at, have.publics[0]
+    locked.checked_to = reading.signed.checked_to
+    locked.save()
+    return checkpoint
+
+
+def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
+    """Outside the signer's transaction, which must never wait for a writer's turn at the log."""
+    row = ChainHead.objects.filter(pk=reading.tenant_id, unsigned_since__isnull=False)
+    end = reading.first_seq + size
+    if not row.filter(size=end, shard=reading.shard).update(unsigned_since=None):
+        row.filter(size__gt=end, shard=reading.shard).update(unsigned_since=at)
+
+
+def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
+    """Tell the log of a new key before it signs. The old one, where it is still there, signs this entry's tree too."""
+    new = have.publics[0]
+    told = bytes(SignedHead.objects.filter(pk=tenant_id).values_list("key", flat=True).first() or b"")
+    if told in (b"", new):
+        return
+    with transaction.atomic(durable=True):
+        recorder.lock(tenant_id)
+        head = ChainHead.objects.get(pk=tenant_id)
+        # Whoever was faster has written it.
+        if not SignedHead.objects.filter(pk=tenant_id, key=told).update(key=new):
+            return
+        origin = origin_of(tenant_id, head.shard)
+        entry = recorder.Witnessed(
+            tenant_id=tenant_id,
+            event=KEY_ROTATED,
+            door="task",
+            actor=_SYSTEM,
+            subject_type="log",
+            subject_id=str(tenant_id),
+            detail={"old": [str(keys.log_key(origin, told))], "new": str(keys.log_key(origin, new))},
+        )
+        recorder.record([entry], at=at)
+
+
+def _alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
+    row, _is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
+    row.last_at, row.code, row.detail = at, refusal.code, refusal.detail
+    row.save()
+
+
+# --- Looking back ----------------------------------------------------------------------------------------
+
+
+def _look_back(reading: _Reading) -> None:
+    """Compare the next few tiles of what was signed with the entries' bytes, and each with the tile above it."""
+    signed = reading.signed.size
+    start = reading.signed.checked_to - reading.signed.checked_to % WIDTH
+    if start >= signed:
+        start = 0
+    end = min(start + LOOK_BACK, signed)
+    tiles = Tiles(reading.tenant_id, reading.shard)
+    for number in range(start // WIDTH, -(-end // WIDTH)):
+        _look_at_tile(reading, tiles, number, min((number + 1) * WIDTH, signed))
+    reading.signed.checked_to = end
+
+
+def _look_at_tile(reading: _Reading, tiles: Tiles, number: int, end: int) -> None:
+    hashes, start = tiles.leaves(number), number * WIDTH
+    first = max(start, reading.pruned_to - reading.first_seq)
+    rows = AuditEntry.objects.filter(
+        tenant_id=reading.tenant_id, seq__gte=reading.first_seq + first, seq__lt=reading.first_seq + end
+    ).order_by("seq")
+    index, last_at = first, None
+    for entry in rows:
+        if why := next(flaws_of(entry, reading.first_seq + index, last_at), None):
+            raise Refusal("altered", seq=reading.first_seq + index, why=why)
+        at = (index - start) * 32
+        if bytes(entry.leaf_hash) != hashes[at : at + 32]:
+            raise Refusal("altered", seq=entry.seq, why="the tree has another hash for it")
+        index, last_at = index + 1, entry.at
+    if index != max(end, first):
+        raise Refusal("missing", seq=reading.first_seq + index)
+    if end - start == WIDTH:
+        _look_above(tiles, number)
+
+
+def _look_above(tiles: Tiles, number: int) -> None:
+    """The tile's root is the hash that stands for it one level up, and so on where that tile is full too."""
+    level = 8
+    while True:
+        below = [tiles.subtree(level - 8, (number << 8) + at) for at in range(WIDTH)]
+        if tree.root_of(below) != tiles.subtree(level, number):
+            raise Refusal("tile", why=f"a hash of level {level} does not belong to those below it")
+        level, last = level + 8, number & (WIDTH - 1)
+        number >>= 8
+        if last != WIDTH - 1:
+            return
+
+
+# --- What is known of a log ------------------------------------------------------------------------------
+
+
+def newest(tenant_id: UUID, shard: int) -> Checkpoint | None:
+    return Checkpoint.objects.filter(tenant_id=tenant_id, shard=shard).order_by("-size").first()
+
+
+@dataclass(frozen=True)
+class LogState:
+    """How a tenant's log stands: what it has, what of it is signed, and what is wrong."""
+
+    tenant_id: UUID
+    origin: str
+    shard: int
+    first_seq: int
+    size: int
+    pruned_to: int
+    checkpoint: Checkpoint | None
+    unsigned_since: dt.datetime | None
+    alarm: LogAlarm | None
+    closed: tuple[ClosedShard, ...]
+
+    @property
+    def unsigned(self) -> int:
+        """How many entries wait for a checkpoint."""
+        return max(0, self.size - self.first_seq - (self.checkpoint.size if self.checkpoint else 0))
+
+    def index(self, seq: int) -> int:
+        return seq - self.first_seq
+
+
+def state(tenant_id: UUID) -> LogState:
+    head = ChainHead.objects.filter(pk=tenant_id).first() or ChainHead(tenant_id=tenant_id)
+    return LogState(
+        tenant_id=tenant_id,
+        origin=origin_of(tenant_id, head.shard),
+        shard=head.shard,
+        first_seq=head.first_seq,
+        size=head.size,
+        pruned_to=head.pruned_to,
+        checkpoint=newest(tenant_id, head.shard),
+        unsigned_since=head.unsigned_since,
+        alarm=LogAlarm.objects.filter(pk=tenant_id).first(),
+        closed=tuple(ClosedShard.objects.filter(tenant_id=tenant_id).order_by("shard")),
+    )
+
+
+# --- The way back ----------------------------------------------------------------------------------------
+
+
+def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
+    """Close the shard that can't be signed any more and open the next; returns what the tombstone is to say.
+
+    Inside the caller's transaction, which holds the turn at the log and writes the tombstone as its next entry. The
+    new shard begins above everything that was ever signed, so no number stands for two entries.
+    """
+    head = ChainHead.objects.get(pk=tenant_id)
+    origin, found = origin_of(tenant_id, head.shard), head.size - head.first_seq
+    try:
+        kept = heads.get(origin)
+    except HeadsUnavailable:
+        kept = None
+    latest = newest(tenant_id, head.shard)
+    last = kept.note if kept and (latest is None or kept.head.size >= latest.size) else latest.note if latest else ""
+    signed = max(kept.head.size if kept else 0, latest.size if latest else 0)
+    alarm = LogAlarm.objects.filter(pk=tenant_id).first()
+    end = head.first_seq + max(signed, found)
+    ClosedShard.objects.create(
+        tenant_id=tenant_id,
+        shard=head.shard,
+        first_seq=head.first_seq,
+        end_seq=end,
+        found_size=found,
+        checkpoint=last,
+        closed_at=at,
+    )
+    ChainHead.objects.filter(pk=tenant_id).update(shard=head.shard + 1, first_seq=end, size=end)
+    LogAlarm.objects.filter(pk=tenant_id).delete()
+    return {
+        "closes": origin,
+        "opens": origin_of(tenant_id, head.shard + 1),
+        "signed_size": signed,
+        "found_size": found,
+        "checkpoint": last,
+        "cause": alarm.code if alarm else "",
+    }
+
+
+def adopt(tenant_id: UUID) -> Head:
+    """Keep the database's newest checkpoint outside anew, after the outside file was lost. Raises Refusal.
+
+    Whoever does this vouches that the database was not set back meanwhile: a witness or a kept checkpoint tells.
+    """
+    current = state(tenant_id)
+    if current.checkpoint is None:
+        raise Refusal("missing", seq=current.first_seq)
+    kept = heads.get(current.origin)
+    if kept is not None and kept.head.size > current.checkpoint.size:
+        raise Refusal("shorter", signed=kept.head.size, found=current.checkpoint.size)
+    head = Head.parse(Note.parse(current.checkpoint.note).text)
+    frontier = Tiles(tenant_id, current.shard).frontier(head.size)
+    if frontier.root() != head.root or head.root != bytes(current.checkpoint.root):
+        raise Refusal("different", signed=head.size)
+    if kept is None or kept.head != head:
+        heads.put(head, frontier, current.checkpoint.note, after=kept.head if kept else None)
+    return head
+
+
+__all__ = ["NoKey", "Refusal", "adopt", "close_shard", "newest", "origin_of", "sign", "state", "work"]

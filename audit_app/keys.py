@@ -1,0 +1,129 @@
+"""The key that signs the logs' heads. It lives outside the database: in the environment or in a file.
+
+A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The first line signs and dates; the ones
+below it are on their way out, and sign along for as long as they stand there, so that whoever knows only an old key
+still has a signature to check.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
+
+from audit_app.notes import COSIGNATURE, Verifier, public_bytes
+
+MARK = "lockbox-log-key-v1"
+
+
+class NoKey(RuntimeError):
+    """There is no key here, or one that can't be read. The message says which; it never holds the key."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The private keys, the one that signs first."""
+
+    keys: tuple[Ed25519PrivateKey, ...]
+
+    @property
+    def current(self) -> Ed25519PrivateKey:
+        return self.keys[0]
+
+    @property
+    def publics(self) -> list[bytes]:
+        return [public_bytes(key) for key in self.keys]
+
+
+def log_key(origin: str, public: bytes) -> Verifier:
+    """The key under the name of one log, as its checkpoints are signed with it."""
+    return Verifier(origin, public)
+
+
+def clock_key(public: bytes) -> Verifier:
+    """The same key as the cosigner that dates every log's checkpoints."""
+    return Verifier(settings.LOG_ORIGIN, public, COSIGNATURE)
+
+
+def load() -> Keys:
+    """The keys of this machine. Read anew each time, so that a rotation needs no restart. Raises NoKey."""
+    raw = settings.LOG_KEY
+    if not raw:
+        try:
+            raw = Path(settings.LOG_KEY_FILE).read_text()
+        except FileNotFoundError:
+            raise NoKey("there is no log key on this machine") from None
+        except OSError as error:
+            raise NoKey(f"the log key can't be read: {error.strerror}") from None
+    return _parse(raw)
+
+
+def create() -> Verifier:
+    """Make the first key; refuses where one is. The file appears whole, readable by its owner alone."""
+    path = Path(settings.LOG_KEY_FILE)
+    line, key = _new()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = _draft(path, line)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise NoKey("there is a log key already") from None
+    finally:
+        draft.unlink()
+    return clock_key(public_bytes(key))
+
+
+def rotate() -> Verifier:
+    """Put a new key in front of the present ones, which sign along from now on."""
+    path = _own_file()
+    line, key = _new()
+    lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
+    os.replace(_draft(path, "\n".join(lines) + "\n"), path)
+    return clock_key(public_bytes(key))
+
+
+def retire() -> int:
+    """Take out all keys but the one that signs; return how many went."""
+    path = _own_file()
+    lines = [each for each in path.read_text().splitlines() if each.strip()]
+    os.replace(_draft(path, lines[0] + "\n"), path)
+    return len(lines) - 1
+
+
+def _own_file() -> Path:
+    if settings.LOG_KEY:
+        raise NoKey("the log key comes from the environment: put a new first line into LOG_KEY")
+    load()
+    return Path(settings.LOG_KEY_FILE)
+
+
+def _new() -> tuple[str, Ed25519PrivateKey]:
+    key = Ed25519PrivateKey.generate()
+    return f"{MARK} {base64.b64encode(key.private_bytes_raw()).decode()}\n", key
+
+
+def _draft(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    return draft
+
+
+def _parse(raw: str) -> Keys:
+    lines = [line.split() for line in raw.splitlines() if line.strip()]
+    if not lines or any(len(line) != 2 or line[0] != MARK for line in lines):
+        raise NoKey(f"the log key is no line '{MARK} <base64>'")
+    try:
+        seeds = [base64.b64decode(line[1], validate=True) for line in lines]
+        return Keys(tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds))
+    except (binascii.Error, ValueError):
+        raise NoKey("the log key is no Ed25519 seed of 32 bytes") from None

@@ -1,0 +1,96 @@
+"""Proofs out of the database: that an entry is in a signed tree, and that one tree grew out of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from audit_app import checkpoints, notes, tree
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, Cosignature
+from audit_app.notes import Note, Proof
+from audit_app.tiles import MissingTile, Tiles
+from audit_app.tree import BadProof
+
+
+class NotProven(Exception):
+    """There is no proof of this: not yet, or not any more. `code` is `unsigned`, `absent` or `damaged`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in which tree an entry stands."""
+
+    shard: int
+    first_seq: int
+    index: int
+
+
+def place_of(tenant_id: UUID, seq: int) -> Place:
+    """The shard that has this entry, and its index in that shard's tree. Raises NotProven."""
+    head = ChainHead.objects.filter(pk=tenant_id).first()
+    if head is None or not 0 <= seq < head.size:
+        raise NotProven("absent")
+    if seq >= head.first_seq:
+        return Place(head.shard, head.first_seq, seq - head.first_seq)
+    shards = ClosedShard.objects.filter(tenant_id=tenant_id, first_seq__lte=seq, end_seq__gt=seq)
+    shard = shards.order_by("shard").last()
+    if shard is None:
+        raise NotProven("absent")
+    return Place(shard.shard, shard.first_seq, seq - shard.first_seq)
+
+
+def cosigned(checkpoint: Checkpoint) -> Note:
+    """The checkpoint as a note, with what its witnesses signed."""
+    lines = Cosignature.objects.filter(checkpoint=checkpoint).order_by("pk").values_list("line", flat=True)
+    return Note.parse(checkpoint.note).with_signatures(notes.signature_lines("".join(lines)) if lines else ())
+
+
+def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
+    """The newest checkpoint of the shard, if it covers this index. Raises NotProven."""
+    newest = checkpoints.newest(tenant_id, shard)
+    if newest is None or newest.size <= index:
+        raise NotProven("unsigned")
+    return newest
+
+
+def receipt(tenant_id: UUID, seq: int) -> Proof:
+    """A `.tlog-proof` of one entry under the newest checkpoint, checked before it is given away. Raises NotProven."""
+    place = place_of(tenant_id, seq)
+    checkpoint = covering(tenant_id, place.shard, place.index)
+    entry = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).first()
+    if entry is None:
+        raise NotProven("absent")
+    path = inclusion(checkpoint, place.index, bytes(entry.canonical))
+    return Proof(place.index, tuple(path), cosigned(checkpoint), extra=bytes(entry.canonical))
+
+
+def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
+    """The path from this entry's bytes to the checkpoint's root. Raises NotProven if it does not lead there."""
+    try:
+        path = Tiles(checkpoint.tenant_id, checkpoint.shard).inclusion(index, checkpoint.size)
+        tree.check_inclusion(index, checkpoint.size, tree.leaf(entry), path, bytes(checkpoint.root))
+    except (BadProof, MissingTile) as error:
+        raise NotProven("damaged") from error
+    return path
+
+
+def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
+    """The path from an older checkpoint of the shard to a newer one. Raises NotProven if there is none."""
+    try:
+        path = Tiles(new.tenant_id, new.shard).consistency(old.size, new.size)
+        tree.check_consistency(old.size, new.size, bytes(old.root), bytes(new.root), path)
+    except (BadProof, MissingTile, ValueError) as error:
+        raise NotProven("damaged") from error
+    return path
+
+
+def consistency_to(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
+    """The path from a size that somebody else holds; whether their root fits is theirs to check."""
+    try:
+        return Tiles(checkpoint.tenant_id, checkpoint.shard).consistency(old_size, checkpoint.size)
+    except (MissingTile, ValueError) as error:
+        raise NotProven("damaged") from error

@@ -1,0 +1,131 @@
+"""The tree's hashes as tiles of 256 (C2SP tlog-tiles), so that a proof costs a handful of reads.
+
+Tile (level, number) holds the hashes of complete subtrees of 256**level leaves. The last tile of a level grows; one
+that is full gives its root to the level above and never changes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from django.db.models import Q
+
+from audit_app import tree
+from audit_app.models import Tile
+from audit_app.tree import Frontier, Range
+
+BITS = 8
+WIDTH = 1 << BITS
+_HASH = 32
+
+_Place = tuple[int, int]
+
+
+class MissingTile(LookupError):
+    """A hash that should be in the tiles is not there."""
+
+
+class Tiles:
+    """One shard's tiles; what was read is kept, so one of these serves one proof or one signature."""
+
+    def __init__(self, tenant_id: UUID, shard: int) -> None:
+        self.tenant_id = tenant_id
+        self.shard = shard
+        self._read: dict[_Place, bytes] = {}
+
+    def subtree(self, level: int, index: int) -> bytes:
+        """The hash of a complete subtree; see tree.Subtree."""
+        tile_level, height = divmod(level, BITS)
+        first = index << height
+        place = (tile_level, first >> BITS)
+        hashes = self._hashes(place)
+        start = (first & (WIDTH - 1)) * _HASH
+        found = [hashes[at : at + _HASH] for at in range(start, start + (_HASH << height), _HASH)]
+        if len(found[-1]) != _HASH:
+            raise MissingTile(f"tile {place} of shard {self.shard} is too short")
+        while len(found) > 1:
+            found = [tree.node(found[at], found[at + 1]) for at in range(0, len(found), 2)]
+        return found[0]
+
+    def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
+        """The hash of each range, after one query for all that they need."""
+        parts = list(parts)
+        self._fetch({place for part in parts for place in _places(part)})
+        return [tree.hash_of(part, self.subtree) for part in parts]
+
+    def frontier(self, size: int) -> Frontier:
+        self._fetch(set(_places((0, size))))
+        return tree.frontier_at(size, self.subtree)
+
+    def leaves(self, number: int) -> bytes:
+        """The leaf hashes of one tile of the lowest level, one after the other."""
+        return self._hashes((0, number))
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        return self.hashes_of(tree.inclusion(index, size))
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        return self.hashes_of(tree.consistency(old, new))
+
+    def extend(self, size: int, leaf_hashes: Sequence[bytes]) -> None:
+        """Append leaves to a tree of this size. Inside the caller's transaction, under the signer's lock."""
+        level, count, added = 0, size, list(leaf_hashes)
+        rows = []
+        while added:
+            number, width = count >> BITS, count & (WIDTH - 1)
+            # Cut to the width that the size says: what a crash left behind is not built upon.
+            start = self._hashes((level, number))[: width * _HASH] if width else b""
+            if len(start) != width * _HASH:
+                raise MissingTile(f"tile {(level, number)} of shard {self.shard} is too short")
+            whole = start + b"".join(added)
+            above = []
+            for offset in range(0, len(whole), WIDTH * _HASH):
+                hashes = whole[offset : offset + WIDTH * _HASH]
+                rows.append(self._row(level, number, hashes))
+                self._read[level, number] = hashes
+                if len(hashes) == WIDTH * _HASH:
+                    above.append(root_of(hashes))
+                number += 1
+            level, count, added = level + 1, count >> BITS, above
+        Tile.objects.bulk_create(
+            rows,
+            batch_size=200,
+            update_conflicts=True,
+            unique_fields=["tenant_id", "shard", "level", "number"],
+            update_fields=["hashes"],
+        )
+
+    def forget(self) -> None:
+        """Read anew from the database from here on."""
+        self._read.clear()
+
+    def _row(self, level: int, number: int, hashes: bytes) -> Tile:
+        return Tile(tenant_id=self.tenant_id, shard=self.shard, level=level, number=number, hashes=hashes)
+
+    def _hashes(self, place: _Place) -> bytes:
+        if place not in self._read:
+            self._fetch({place})
+        if place not in self._read:
+            raise MissingTile(f"tile {place} of shard {self.shard} is not there")
+        return self._read[place]
+
+    def _fetch(self, places: set[_Place]) -> None:
+        wanted = Q()
+        for level, number in places - self._read.keys():
+            wanted |= Q(level=level, number=number)
+        if wanted:
+            rows = Tile.objects.filter(wanted, tenant_id=self.tenant_id, shard=self.shard)
+            for level, number, hashes in rows.values_list("level", "number", "hashes"):
+                self._read[level, number] = bytes(hashes)
+
+
+def root_of(hashes: bytes) -> bytes:
+    """The root over a tile's hashes."""
+    return tree.root_of(hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH))
+
+
+def _places(part: Range) -> Iterable[_Place]:
+    for level, index in tree.subtrees(part):
+        tile_level, height = divmod(level, BITS)
+        yield tile_level, (index << height) >> BITS

@@ -1,0 +1,412 @@
+"""The signer: what it signs, when, and all that it refuses to sign."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+
+from audit_app import canonical, checkpoints, heads, keys, notes, proofs, recorder, tree
+from audit_app.checkpoints import Refusal
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
+from audit_app.notes import Head, Note
+from audit_app.verify import verify
+from requests_app.events import Event
+
+pytestmark = pytest.mark.django_db
+
+AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
+TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000001")
+
+
+def append(count: int, *, tenant: UUID = TENANT, at: dt.datetime = AT, what: str = "x") -> None:
+    entries = [
+        recorder.Witnessed(
+            tenant_id=tenant,
+            event="ticket.commented",
+            door="pages",
+            actor={"kind": "person", "id": str(UUID(int=7)), "name": "Nora", "side": "customer", "email": "n@e.test"},
+            subject_type="ticket",
+            subject_id=f"{what}{number}",
+        )
+        for number in range(count)
+    ]
+    with transaction.atomic():
+        recorder.record(entries, at=at)
+
+
+def leaves(tenant: UUID = TENANT) -> list[bytes]:
+    bodies = AuditEntry.objects.filter(tenant_id=tenant).order_by("seq").values_list("canonical", flat=True)
+    return [tree.leaf(bytes(body)) for body in bodies]
+
+
+def meddle(sql: str, *values: Any) -> None:
+    """What somebody does who owns the database."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            triggers = cursor.fetchall()
+            for name, _sql in triggers:
+                cursor.execute(f'DROP TRIGGER "{name}"')
+            cursor.execute(sql, values)
+            for _name, body in triggers:
+                cursor.execute(body)
+        else:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(sql, values)
+            cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+def uuid_sql(tenant: UUID) -> Any:
+    return tenant.hex if connection.vendor == "sqlite" else tenant
+
+
+def cut_to(size: int) -> None:
+    """The log as a backup of that time had it: entries, tiles, checkpoints and all."""
+    tenant = uuid_sql(TENANT)
+    for statement in (
+        "DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s",
+        "DELETE FROM audit_app_checkpoint WHERE tenant_id = %s AND size > %s",
+        "UPDATE audit_app_chainhead SET size = %s WHERE tenant_id = %s",
+        "UPDATE audit_app_signedhead SET size = %s WHERE tenant_id = %s",
+    ):
+        values = (tenant, size) if statement.startswith("DELETE") else (size, tenant)
+        meddle(statement, *values)
+
+
+# --- What is signed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 600])
+def test_a_checkpoint_is_the_root_over_the_entries_bytes_signed_by_the_logs_key(size: int) -> None:
+    append(size)
+    checkpoint = checkpoints.sign(TENANT, at=AT)
+    assert checkpoint is not None
+    note = Note.parse(checkpoint.note)
+    origin = f"{settings.LOG_ORIGIN}/log/{TENANT}"
+    assert Head.parse(note.text) == Head(origin, size, tree.root_of(leaves()))
+    public = keys.load().publics[0]
+    assert note.times(keys.log_key(origin, public)) == [None]
+    assert note.times(keys.clock_key(public)) == [int(AT.timestamp())]
+    assert ChainHead.objects.get(pk=TENANT).unsigned_since is None
+
+
+def test_it_grows_batch_by_batch_and_every_checkpoint_follows_from_every_earlier_one() -> None:
+    for count in (1, 3, 250, 2, 300, 1):
+        append(count)
+        checkpoints.sign(TENANT, at=AT)
+    stored = list(Checkpoint.objects.order_by("size"))
+    assert [each.size for each in stored] == [1, 4, 254, 256, 556, 557]
+    for newer in stored:
+        for older in stored:
+            if older.size <= newer.size:
+                path = proofs.consistency(older, newer)
+                tree.check_consistency(older.size, newer.size, bytes(older.root), bytes(newer.root), path)
+
+
+def test_a_backlog_is_signed_in_several_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "MOST_ENTRIES", 100)
+    append(250)
+    checkpoints.sign(TENANT, at=AT)
+    assert list(Checkpoint.objects.values_list("size", flat=True)) == [100, 200, 250]
+    assert verify(TENANT).is_good
+
+
+def test_a_heartbeat_dates_the_same_head_anew() -> None:
+    append(3)
+    first = checkpoints.sign(TENANT, at=AT)
+    hour = dt.timedelta(hours=1)
+    assert checkpoints.work(lambda: AT + hour - dt.timedelta(seconds=1), limit=10) == checkpoints.Work()
+    assert checkpoints.work(lambda: AT + hour, limit=10) == checkpoints.Work(dated=1)
+    row = Checkpoint.objects.get()
+    note = Note.parse(row.note)
+    assert first is not None
+    assert note.text == Note.parse(first.note).text
+    assert (row.signed_at, row.dated_at) == (AT, AT + hour)
+    assert note.times(keys.clock_key(keys.load().publics[0])) == [int((AT + hour).timestamp())]
+
+
+def test_a_log_without_entries_is_not_signed_and_costs_no_row() -> None:
+    assert checkpoints.sign(uuid4(), at=AT) is None
+    assert checkpoints.work(lambda: AT, limit=10) == checkpoints.Work()
+    assert not Checkpoint.objects.exists()
+    assert not SignedHead.objects.exists()
+
+
+def test_one_round_signs_what_grew_and_nothing_else() -> None:
+    tenants = [UUID(int=number) for number in range(1, 5)]
+    for tenant in tenants:
+        append(2, tenant=tenant)
+    assert checkpoints.work(lambda: AT, limit=10).signed == 4
+    append(1, tenant=tenants[2])
+    assert checkpoints.work(lambda: AT, limit=10) == checkpoints.Work(signed=1)
+
+
+def test_without_a_key_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "LOG_KEY_FILE", tmp_path / "none")
+    append(1)
+    with pytest.raises(keys.NoKey):
+        checkpoints.work(lambda: AT, limit=10)
+    assert not Checkpoint.objects.exists()
+
+
+# --- A new key -------------------------------------------------------------------------------------------
+
+
+def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "LOG_KEY_FILE", tmp_path / "log_key")
+    keys.create()
+    append(2)
+    checkpoints.sign(TENANT, at=AT)
+    old = keys.load().publics[0]
+    keys.rotate()
+    new = keys.load().publics[0]
+    checkpoint = checkpoints.sign(TENANT, at=AT)
+    assert checkpoint is not None
+    entry = AuditEntry.objects.order_by("seq").last()
+    origin = checkpoints.origin_of(TENANT, 0)
+    assert entry.event == Event.LOG_KEY_ROTATED == checkpoints.KEY_ROTATED
+    assert entry.seq == 2
+    old_key, new_key = keys.log_key(origin, old), keys.log_key(origin, new)
+    said = canonical.encode({"new": str(new_key), "old": [str(old_key)]})
+    assert said in bytes(entry.canonical)
+    note = Note.parse(checkpoint.note)
+    assert checkpoint.size == 3
+    assert note.times(old_key) == note.times(new_key) == [None]
+    keys.retire()
+    append(1)
+    later = checkpoints.sign(TENANT, at=AT)
+    assert later is not None
+    assert Note.parse(later.note).times(new_key) == [None]
+    with pytest.raises(notes.BadNote):
+        Note.parse(later.note).times(old_key)
+    assert AuditEntry.objects.filter(event=Event.LOG_KEY_ROTATED).count() == 1
+
+
+# --- What is refused -------------------------------------------------------------------------------------
+
+
+def refused(code: str, **detail: Any) -> None:
+    """Nothing is signed, the state outside stays, and the alarm says why."""
+    signed = list(Checkpoint.objects.order_by("pk").values_list("size", "note"))
+    kept = heads.get(checkpoints.origin_of(TENANT, 0))
+    with pytest.raises(Refusal) as caught:
+        checkpoints.sign(TENANT, at=AT)
+    assert caught.value.code == code
+    for name, value in detail.items():
+        assert caught.value.detail[name] == value
+    assert list(Checkpoint.objects.order_by("pk").values_list("size", "note")) == signed
+    assert heads.get(checkpoints.origin_of(TENANT, 0)) == kept or (
+        kept and heads.get(checkpoints.origin_of(TENANT, 0)).head == kept.head
+    )
+    assert LogAlarm.objects.get(pk=TENANT).code == code
+
+
+def test_a_log_whose_tail_was_cut_is_refused() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    cut_to(7)
+    refused("shorter", signed=10, found=7)
+
+
+def test_a_restored_backup_that_grew_again_is_refused() -> None:
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    cut_to(300)
+    append(40, what="another history ")
+    refused("different", signed=310)
+
+
+def test_a_restored_backup_whose_lost_entries_came_back_unchanged_is_signed_on() -> None:
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    cut_to(300)
+    append(10)
+    append(1, what="new")
+    checkpoint = checkpoints.sign(TENANT, at=AT)
+    assert checkpoint is not None
+    assert checkpoint.size == 311
+    assert bytes(checkpoint.root) == tree.root_of(leaves())
+
+
+@pytest.mark.parametrize("seq", [0, 255, 256, 511, 512, 599])
+def test_a_bit_flipped_in_bytes_that_are_signed_is_found_before_the_next_signature(seq: int) -> None:
+    append(600)
+    checkpoints.sign(TENANT, at=AT)
+    flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
+    append(1)
+    refused("altered", seq=seq)
+
+
+def test_a_bit_flipped_in_bytes_that_wait_for_their_signature_is_found() -> None:
+    append(5)
+    flip_bit("audit_app_auditentry", "canonical", "seq", 3, at=40)
+    refused("altered", seq=3)
+
+
+def test_bytes_and_hash_changed_together_are_found() -> None:
+    append(600)
+    checkpoints.sign(TENANT, at=AT)
+    entry = AuditEntry.objects.get(seq=100)
+    body = bytes(entry.canonical).replace(b"x100", b"y100")
+    where = "WHERE tenant_id = %s AND seq = 100"
+    meddle(
+        f"UPDATE audit_app_auditentry SET canonical = %s, leaf_hash = %s, subject_id = 'y100' {where}",
+        body,
+        tree.leaf(body),
+        uuid_sql(TENANT),
+    )
+    refused("altered", seq=100, why="the tree has another hash for it")
+
+
+@pytest.mark.parametrize(("level", "number", "at"), [(0, 0, 31), (0, 1, 32 * 255), (0, 2, 0), (1, 0, 33)])
+def test_a_bit_flipped_in_a_tile_is_found_before_the_next_signature(level: int, number: int, at: int) -> None:
+    append(600)
+    checkpoints.sign(TENANT, at=AT)
+    row = Tile.objects.get(level=level, number=number)
+    Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), at))
+    append(1)
+    with pytest.raises(Refusal) as caught:
+        checkpoints.sign(TENANT, at=AT)
+    assert caught.value.code in ("tile", "different", "altered")
+    assert Checkpoint.objects.count() == 1
+
+
+@pytest.mark.parametrize("way", [0, 1])
+def test_a_bit_flipped_in_memory_before_signing_is_found(way: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(300)
+    plain = checkpoints._leaves
+
+    def faulty(*arguments: Any) -> Any:
+        ways = plain(*arguments)
+        ways[way][17] = flipped(ways[way][17], 5)
+        return ways
+
+    monkeypatch.setattr(checkpoints, "_leaves", faulty)
+    refused("tile", why="the tiles lead to another root than the entries")
+
+
+def test_a_signature_that_is_not_good_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(3)
+    plain = notes.sign
+
+    def faulty(*arguments: Any) -> notes.Signature:
+        made = plain(*arguments)
+        return notes.Signature(made.name, made.key_id, flipped(made.signature, 9))
+
+    monkeypatch.setattr(notes, "sign", faulty)
+    refused("signature")
+
+
+def test_a_log_whose_head_outside_was_lost_is_refused_until_somebody_vouches_for_it() -> None:
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    Path(settings.LOG_HEADS_FILE).unlink()
+    append(1)
+    refused("outside_behind", kept=0, signed=3)
+    assert checkpoints.adopt(TENANT).size == 3
+    assert checkpoints.sign(TENANT, at=AT).size == 4
+    assert not LogAlarm.objects.exists()
+
+
+def test_a_file_outside_that_is_rubbish_is_refused() -> None:
+    append(3)
+    Path(settings.LOG_HEADS_FILE).write_bytes(b"rubbish" * 1000)
+    with pytest.raises(Refusal) as caught:
+        checkpoints.sign(TENANT, at=AT)
+    assert caught.value.code == "outside_unreadable"
+    assert not Checkpoint.objects.exists()
+
+
+def test_a_refused_log_holds_up_no_other() -> None:
+    other = UUID(int=99)
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    cut_to(2)
+    append(1, what="forged")
+    append(2, tenant=other)
+    done = checkpoints.work(lambda: AT, limit=10)
+    assert done.signed == 1
+    assert done.refused == [(TENANT, "different")]
+    assert Checkpoint.objects.get(tenant_id=other).size == 2
+
+
+# --- The way back ----------------------------------------------------------------------------------------
+
+
+def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed() -> None:
+    append(10)
+    last = checkpoints.sign(TENANT, at=AT)
+    cut_to(7)
+    refused("shorter")
+    with transaction.atomic():
+        recorder.lock(TENANT)
+        said = checkpoints.close_shard(TENANT, at=AT)
+    assert last is not None
+    origin = checkpoints.origin_of(TENANT, 0)
+    assert said == {
+        "closes": origin,
+        "opens": f"{origin}/1",
+        "signed_size": 10,
+        "found_size": 7,
+        "checkpoint": last.note,
+        "cause": "shorter",
+    }
+    append(2)
+    assert list(AuditEntry.objects.order_by("seq").values_list("seq", flat=True)) == [*range(7), 10, 11]
+    checkpoint = checkpoints.sign(TENANT, at=AT)
+    assert checkpoint is not None
+    assert Head.parse(Note.parse(checkpoint.note).text).origin == f"{origin}/1"
+    assert checkpoint.size == 2
+    assert bytes(checkpoint.root) == tree.root_of(leaves()[7:])
+    assert not LogAlarm.objects.exists()
+    assert verify(TENANT).is_good
+    assert proofs.receipt(TENANT, 11).index == 1
+
+
+# --- Proofs ----------------------------------------------------------------------------------------------
+
+
+def test_every_entry_has_a_receipt_under_the_newest_checkpoint() -> None:
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    append(1)
+    for seq in (0, 255, 256, 299):
+        proof = proofs.receipt(TENANT, seq)
+        head = Head.parse(proof.checkpoint.text)
+        assert proof.extra is not None
+        tree.check_inclusion(seq, head.size, tree.leaf(proof.extra), proof.path, head.root)
+    with pytest.raises(proofs.NotProven) as caught:
+        proofs.receipt(TENANT, 300)
+    assert caught.value.code == "unsigned"
+    with pytest.raises(proofs.NotProven) as caught:
+        proofs.receipt(TENANT, 301)
+    assert caught.value.code == "absent"
+
+
+def test_a_damaged_tile_gives_no_receipt() -> None:
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    row = Tile.objects.get(level=0, number=0)
+    Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), 40))
+    with pytest.raises(proofs.NotProven) as caught:
+        proofs.receipt(TENANT, 3)
+    assert caught.value.code == "damaged"
+
+
+def flipped(raw: bytes, at: int) -> bytes:
+    return raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :]
+
+
+def flip_bit(table: str, column: str, key: str, value: int, *, at: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {table} WHERE {key} = %s", [value])
+        raw = bytes(cursor.fetchone()[0])
+    meddle(f"UPDATE {table} SET {column} = %s WHERE {key} = %s", flipped(raw, at), value)
