@@ -1,0 +1,147 @@
+"""Signed notes and checkpoints, against what other implementations wrote; and what is not taken for one."""
+
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audit_app import notes
+from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Proof, Verifier
+
+#: The example of Go's sumdb/note, whose text is public and whose key signs nothing else.
+VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+SEED = base64.b64decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")[1:]
+TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+SIGNED = (
+    TEXT
+    + "\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+)
+#: The example of tlog-checkpoint and tlog-cosignature.
+SOFA = (
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeM"
+    "cTOAYQ8=\n"
+    "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+m"
+    "bIUBkBIfZ+qnA==\n"
+)
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def test_the_example_of_gos_notes_verifies_and_is_signed_byte_for_byte() -> None:
+    verifier = Verifier.parse(VKEY)
+    assert str(verifier) == VKEY
+    assert Note.parse(SIGNED).times(verifier) == [None]
+    key = Ed25519PrivateKey.from_private_bytes(SEED)
+    assert str(Note(TEXT, (notes.sign(TEXT, "PeterNeumann", key),))) == SIGNED
+
+
+@pytest.mark.parametrize(
+    "vkey",
+    [
+        "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+        "TEST+7997405c+AQcC+FTVKf0jlTdHDY3rbevmnKxxPjigCXlVtGe6RIr6",
+        "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2",
+    ],
+)
+def test_verifier_keys_of_other_implementations_are_read_and_written_alike(vkey: str) -> None:
+    assert str(Verifier.parse(vkey)) == vkey
+
+
+def test_the_example_of_the_checkpoint_specification_is_read_and_written_alike() -> None:
+    note = Note.parse(SOFA)
+    assert str(note) == SOFA
+    head = Head.parse(note.text)
+    assert (head.origin, head.size) == ("example.com/behind-the-sofa", 20852163)
+    assert head.root.hex() == "0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62"
+    assert head.text == note.text
+    assert int.from_bytes(note.signatures[1].signature[:8]) == 1679315147
+
+
+def test_a_cosignature_dates_what_it_signs() -> None:
+    text = Head("log.example", 3, bytes(32)).text
+    made = notes.cosign(text, "witness.example", KEY, 1_700_000_000)
+    verifier = Verifier("witness.example", notes.public_bytes(KEY), COSIGNATURE)
+    note = Note(text, (made,))
+    assert note.times(verifier) == [1_700_000_000]
+    later = notes.Signature(made.name, made.key_id, (1_700_000_001).to_bytes(8) + made.signature[8:])
+    with pytest.raises(BadNote):
+        Note(text, (later,)).times(verifier)
+    other = Note(Head("log.example", 4, bytes(32)).text, (made,))
+    with pytest.raises(BadNote):
+        other.times(verifier)
+    plain = Verifier("witness.example", notes.public_bytes(KEY))
+    with pytest.raises(BadNote, match="no signature"):
+        note.times(plain)
+
+
+def test_signatures_of_unknown_keys_are_passed_over_and_a_bad_one_of_a_known_key_is_not() -> None:
+    text = Head("log.example", 3, bytes(32)).text
+    good = notes.sign(text, "log.example", KEY)
+    stranger = notes.sign(text, "log.example", Ed25519PrivateKey.generate())
+    verifier = Verifier("log.example", notes.public_bytes(KEY))
+    assert Note(text, (stranger, good)).times(verifier) == [None]
+    bad = notes.Signature(good.name, good.key_id, bytes(64))
+    with pytest.raises(BadNote):
+        Note(text, (good, bad)).times(verifier)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "text\n",
+        "text\n\n",
+        SIGNED[:-1],
+        SIGNED + "\n",
+        SIGNED.replace("—", "-"),
+        SIGNED.replace("PeterNeumann ", "Peter+Neumann "),
+        SIGNED.replace("AM=", "AN="),  # the last bits of base64 that no encoder writes
+        SIGNED.replace("AM=", "AM"),
+        SIGNED.replace("your problem is.", "your problem\x07 is."),
+        SIGNED.replace("\n", "\r\n"),
+        "x" * notes.MAX_NOTE + SIGNED,
+    ],
+)
+def test_what_is_no_note_is_not_read_as_one(raw: str) -> None:
+    with pytest.raises(BadNote):
+        Note.parse(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "log\n",
+        "log\n3\n",
+        "\n3\n" + "A" * 43 + "=\n",
+        "log\n03\n" + "A" * 43 + "=\n",
+        "log\n+3\n" + "A" * 43 + "=\n",
+        "log\n-3\n" + "A" * 43 + "=\n",
+        "log\n3 \n" + "A" * 43 + "=\n",
+        "log\n٣\n" + "A" * 43 + "=\n",
+        "log\n3\nAAAA\n",
+        "log\n3\n" + "A" * 43 + "=",
+        "log\n3\n" + "A" * 43 + "=\n\n",
+    ],
+)
+def test_what_is_no_checkpoint_is_not_read_as_one(text: str) -> None:
+    with pytest.raises(BadNote):
+        Head.parse(text)
+
+
+@pytest.mark.parametrize(
+    "vkey", ["", "name", "name+c74f20a3", VKEY.replace("c74f20a3", "c74f20a4"), VKEY[:-4], " " + VKEY, "+" + VKEY]
+)
+def test_what_is_no_verifier_key_is_not_read_as_one(vkey: str) -> None:
+    with pytest.raises(BadNote):
+        Verifier.parse(vkey)
+
+
+def test_a_receipt_has_the_lines_of_its_specification() -> None:
+    checkpoint = Note.parse(SOFA)
+    proof = Proof(7, (bytes(32), bytes([255]) * 32), checkpoint, extra=b"{}")
+    assert str(proof) == (
+        "c2sp.org/tlog-proof@v1\nextra e30=\nindex 7\n"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n//////////////////////////////////////////8=\n\n" + SOFA
+    )
+    assert str(Proof(0, (), checkpoint)) == "c2sp.org/tlog-proof@v1\nindex 0\n\n" + SOFA

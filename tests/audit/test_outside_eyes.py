@@ -1,0 +1,48 @@
+"""A second implementation, written by others, takes what is signed and proven here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+
+from audit_app import checkpoints, keys, proofs, recorder
+from audit_app.models import Checkpoint
+from tests.audit.test_log import an_entry
+
+tlog = pytest.importorskip("aics_tlog", reason="needs Python 3.12")
+
+pytestmark = pytest.mark.django_db
+
+AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
+TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000002")
+
+
+def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -> None:
+    for count in (1, 2, 40, 250, 300):
+        with transaction.atomic():
+            recorder.record([an_entry(TENANT, subject_id=str(number)) for number in range(count)], at=AT)
+        checkpoints.sign(TENANT, at=AT)
+    public = keys.load().publics[0]
+    origin = checkpoints.origin_of(TENANT, 0)
+    log_key = tlog.parse_vkey(str(keys.log_key(origin, public)))
+    clock = tlog.parse_vkey(str(keys.clock_key(public)))
+    stored = list(Checkpoint.objects.order_by("size"))
+    for row in stored:
+        note = tlog.parse_note(row.note)
+        result = tlog.verify_checkpoint(note, log_key, [clock], quorum=1, expected_origin=origin)
+        assert result.ok, result
+        assert (result.size, result.root) == (row.size, bytes(row.root))
+        for other in stored:
+            if other.size <= row.size:
+                path = proofs.consistency(other, row)
+                assert tlog.verify_consistency(other.size, row.size, bytes(other.root), bytes(row.root), path)
+    size, root = stored[-1].size, bytes(stored[-1].root)
+    for seq in range(0, size, 7):
+        proof = proofs.receipt(TENANT, seq)
+        assert tlog.verify_leaf_inclusion(proof.extra, seq, size, list(proof.path), root)
+        assert not tlog.verify_leaf_inclusion(proof.extra + b" ", seq, size, list(proof.path), root)
+    assert clock.name == settings.LOG_ORIGIN
