@@ -21,7 +21,7 @@ def export_log(tenant_id: object, *, actor: Actor, kind: str, filters: dict[str,
     with act("export_log", actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, LOG_READERS | {Role.STAFF}, tenant_id=tenant.pk)
+        policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
     return tenant
 

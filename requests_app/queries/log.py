@@ -101,9 +101,13 @@ def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int)
     return Page(entries, newer=entries[0].seq, older=entries[-1].seq)
 
 
-def in_order(tenant: Tenant, search: Search, *, until: int) -> Iterator[AuditEntry]:
-    """What the search finds among the first `until` entries, oldest first, a batch at a time."""
-    rows, next_seq = _matching(tenant, search).filter(seq__lt=until).order_by("seq"), 0
+def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
+    """What the search finds among the first `until` entries, oldest first, a batch at a time.
+
+    `after` is the number of the entry that was had last.
+    """
+    rows = _matching(tenant, search).filter(seq__lt=until).order_by("seq")
+    next_seq = 0 if after is None else after + 1
     while True:
         batch = list(rows.filter(seq__gte=next_seq)[: audit.BATCH])
         yield from batch

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -17,8 +17,8 @@ from django.utils import dateparse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from audit_app import export
-from audit_app.models import AuditEntry
+from audit_app.places import Places
+from audit_app.siem import FORMATS, Source
 from audit_app.verify import Verdict, verify
 from requests_app import operations, policy
 from requests_app.actors import Actor, Role
@@ -29,19 +29,13 @@ from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
 from requests_app.web._log_words import flaw_words, told
 from requests_app.web.context import instant
-from requests_app.web.forms.log import LogFilter, LogPlace
+from requests_app.web.forms.log import LogExport, LogFilter, LogPlace
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
 
 READERS = operations.LOG_READERS | {Role.STAFF}
 #: A longer log is not checked while somebody waits for the page.
 VERIFY_MAX = 20_000
-
-_Lines = Callable[[Iterable[AuditEntry]], Iterator[str]]
-_KINDS: dict[str, tuple[str, _Lines]] = {
-    "csv": ("text/csv; charset=utf-8", export.csv_lines),
-    "jsonl": ("application/jsonl; charset=utf-8", export.json_lines),
-}
 
 
 @login_required
@@ -73,19 +67,23 @@ def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
-    """The entries that the filters let through, oldest first; that they leave the house is itself an entry."""
+    """The entries that the filters let through, oldest first; that they leave the house is itself an entry.
+
+    Each line carries its number, so whoever read one to its end asks for the next one `after` that.
+    """
     actor = actor_in(request)
-    form = LogFilter(request.POST, tenant=tenants.tenant(tenant, actor=actor))
+    form = LogExport(request.POST, tenant=tenants.tenant(tenant, actor=actor))
     form.require_known()
     form.require_valid()
     row = operations.export_log(tenant, actor=actor, kind=kind, filters=form.as_asked())
     search = form.search()
     # With its end fixed: a log that grows faster than it is read would never come to one.
-    entries = queries.in_order(row, search, until=queries.head(row).size) if search else iter(())
-    content_type, lines = _KINDS[kind]
-    response = StreamingHttpResponse(lines(entries), content_type=content_type)
+    until, after = queries.head(row).size, form.cleaned_data["after"]
+    entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
+    wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
+    response = StreamingHttpResponse(wanted.lines(entries, source), content_type=wanted.content_type)
     at = instant(request).astimezone(dt.UTC)
-    name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{kind}"
+    name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
@@ -146,7 +144,7 @@ def _kept_as(tenant: Tenant) -> str:
 
 def _kept(verdict: Verdict) -> dict[str, Any]:
     flaw = verdict.flaw
-    return {"size": verdict.size, "seq": flaw.seq if flaw else None, "why": flaw_words(flaw) if flaw else ""}
+    return {"size": verdict.size, "seq": flaw.seq if flaw else None, "why": flaw_words(flaw.why) if flaw else ""}
 
 
 def _verified(request: HttpRequest, tenant: Tenant, head: queries.Head) -> dict[str, Any] | None:
@@ -157,7 +155,7 @@ def _verified(request: HttpRequest, tenant: Tenant, head: queries.Head) -> dict[
 
 
 class _Kind(StringConverter):
-    regex = "|".join(_KINDS)
+    regex = "|".join(FORMATS)
 
 
 register_converter(_Kind, "log_kind")

@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection, transaction
 
 from audit_app import canonical, export, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
+from audit_app.places import Places
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.errors import StoreUnavailable
@@ -263,7 +264,7 @@ def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
         "email": "a@b.example",
     }
     recorder.record([an_entry(tenant, actor=hostile, detail={"comment": 'two\r\nlines, "quoted"'})], at=AT)
-    text = "".join(export.csv_lines(queries.in_order(tenant)))
+    text = "".join(export.csv_lines(queries.in_order(tenant), Places.of(tenant)))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert text.count("\r\n") == 2
     assert rows[0]["actor"] == '\'=cmd|"/c calc"!A1'
@@ -272,7 +273,7 @@ def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
 
 @pytest.mark.django_db
 def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
-    lines = list(export.json_lines(queries.in_order(log)))
+    lines = list(export.json_lines(queries.in_order(log), Places.of(log)))
     assert len(lines) == 40
     for index, line in enumerate(lines):
         said = json.loads(line)
@@ -284,7 +285,7 @@ def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
 def test_a_line_separator_in_a_comment_keeps_one_event_on_one_line() -> None:
     tenant = uuid4()
     recorder.record([an_entry(tenant, detail={"comment": "a\u2028b\u2029c\u0085d"})], at=AT)
-    (line,) = export.json_lines(queries.in_order(tenant))
+    (line,) = export.json_lines(queries.in_order(tenant), Places.of(tenant))
     assert len(line.splitlines()) == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from audit_app import export, queries
+from audit_app.places import Places
 from lockbox_site import health
 from requests_app.actors import Role
 from requests_app.lifecycle import State
@@ -148,7 +149,7 @@ def test_an_export_is_checked_by_the_lines_that_auditors_are_given(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast.opened()
-    lines = list(export.json_lines(queries.in_order(cast.contoso.pk)))
+    lines = list(export.json_lines(queries.in_order(cast.contoso.pk), Places.of(cast.contoso.pk)))
     (tmp_path / "log.jsonl").write_text("".join(lines))
     assert _check(tmp_path, monkeypatch) == len(lines) > 2
     gap = [*lines[:1], *lines[2:]]

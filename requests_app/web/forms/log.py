@@ -127,6 +127,18 @@ class LogPlace(LogFilter):
         return queries.Place(before=before, after=values["after"])
 
 
+class LogExport(LogFilter):
+    """The filters, and where an export begins: after the entry that the reader had last."""
+
+    after = forms.IntegerField(
+        label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=_LAST
+    )
+
+    def as_asked(self) -> dict[str, str]:
+        after = self.cleaned_data.get("after")
+        return super().as_asked() | ({} if after is None else {"after": str(after)})
+
+
 def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Every event that a tenant's log can hold, by what it is about."""
     groups: dict[str, list[tuple[str, str]]] = {}

@@ -1,0 +1,39 @@
+"""Where an entry stands: in which shard of its tenant's log, and at which index of that shard's tree."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from uuid import UUID
+
+from audit_app.checkpoints import origin_of
+from audit_app.models import ChainHead, ClosedShard
+
+
+@dataclass(frozen=True)
+class Place:
+    """The index is what an inclusion proof is about; the sequence number goes on over all shards."""
+
+    origin: str
+    shard: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """The shards of one tenant's log as they are now; a later tombstone opens one that this does not know."""
+
+    tenant_id: UUID
+    first_seqs: tuple[int, ...] = (0,)
+
+    @classmethod
+    def of(cls, tenant_id: UUID) -> Places:
+        found = dict(ClosedShard.objects.filter(tenant_id=tenant_id).values_list("shard", "first_seq"))
+        head = ChainHead.objects.filter(pk=tenant_id).first()
+        if head is not None:
+            found[head.shard] = head.first_seq
+        return cls(tenant_id, tuple(found[shard] for shard in sorted(found)) or (0,))
+
+    def place(self, seq: int) -> Place:
+        shard = max(bisect_right(self.first_seqs, seq) - 1, 0)
+        return Place(origin_of(self.tenant_id, shard), shard, seq - self.first_seqs[shard])

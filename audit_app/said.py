@@ -1,0 +1,150 @@
+"""One entry as an export reads it: from its hashed bytes, and from its columns where those bytes say nothing.
+
+Somebody may have damaged an entry. An export that stopped there would leave whoever watches the log blind from there
+on, so it goes on, and says of that line that it is not intact.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+from audit_app.places import Place, Places
+
+_DEEPEST = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What an entry says. `raw` holds the hashed bytes as text, and is empty where they are no record."""
+
+    tenant: uuid.UUID
+    seq: int
+    place: Place
+    leaf_hash: str
+    at: datetime
+    event: str
+    door: str
+    actor: dict[str, str]
+    subject_type: str
+    subject_id: str
+    access_request: str
+    detail: dict[str, Any] = field(default_factory=dict)
+    raw: str = ""
+    is_intact: bool = True
+
+    @property
+    def guid(self) -> str:
+        """The same for the same entry in every export, so that a line which is sent twice is seen to be one."""
+        return str(uuid.uuid5(self.tenant, f"entry/{self.seq}"))
+
+    @property
+    def at_ms(self) -> int:
+        """Whole milliseconds since 1970, rounded down."""
+        return (self.at - _EPOCH) // timedelta(milliseconds=1)
+
+    @property
+    def is_by_a_person(self) -> bool:
+        return self.actor["kind"] == "person"
+
+    def told(self, name: str) -> str:
+        """A part of the detail as text; empty where there is none, or where it is no text or number."""
+        value = self.detail.get(name)
+        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def read(entry: AuditEntry, places: Places) -> Said:
+    place, stored = places.place(entry.seq), bytes(entry.leaf_hash)
+    body = bytes(entry.canonical)
+    try:
+        said = _from_bytes(body)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Said(
+            tenant=entry.tenant_id,
+            seq=entry.seq,
+            place=place,
+            leaf_hash=stored.hex(),
+            is_intact=False,
+            **_from_columns(entry),
+        )
+    return Said(
+        tenant=entry.tenant_id,
+        seq=entry.seq,
+        place=place,
+        leaf_hash=stored.hex(),
+        raw=body.decode(),
+        is_intact=canonical.leaf_hash(body) == stored,
+        **said,
+    )
+
+
+def parse(body: bytes) -> Any:
+    """The JSON of an entry's bytes. Raises ValueError, also for what Python would take and no other reader does.
+
+    No record is nested deeper than a few levels; one that is was made to break whoever writes it out again.
+    """
+    try:
+        found = json.loads(body.decode(), parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("the bytes are nested too deeply") from error
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deep(found):
+        raise ValueError("the bytes are nested too deeply")
+    return found
+
+
+def _is_deep(found: Any) -> bool:
+    level = [found]
+    for _ in range(_DEEPEST):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [value for values in inner for value in values]
+    return bool(level)
+
+
+def _from_bytes(body: bytes) -> dict[str, Any]:
+    record = parse(body)
+    actor, subject, detail = record["actor"], record["subject"], record["detail"]
+    if not isinstance(detail, dict):
+        raise TypeError("the detail is no object")
+    at = datetime.fromisoformat(record["at"])
+    return {
+        "at": at.astimezone(UTC),
+        "event": _text(record["event"]),
+        "door": _text(record["door"]),
+        "actor": {name: _text(actor.get(name)) for name in ("kind", "id", "name", "side", "email")},
+        "subject_type": _text(subject["type"]),
+        "subject_id": _text(subject["id"]),
+        "access_request": _text(record["access_request"]),
+        "detail": detail,
+    }
+
+
+def _from_columns(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "at": entry.at.astimezone(UTC),
+        "event": entry.event,
+        "door": entry.door,
+        "actor": {
+            "kind": entry.actor_kind,
+            "id": _text(entry.actor_id),
+            "name": entry.actor_name,
+            "side": "",
+            "email": "",
+        },
+        "subject_type": entry.subject_type,
+        "subject_id": entry.subject_id,
+        "access_request": _text(entry.correlation_id),
+    }
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

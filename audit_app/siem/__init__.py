@@ -1,0 +1,36 @@
+"""The log for other systems: each format by its name, one line an entry, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from audit_app import export
+from audit_app.models import AuditEntry
+from audit_app.siem import cef, ocsf, office365
+from audit_app.siem.source import Source
+
+__all__ = ["FORMATS", "Format", "Source"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """`ending` is that of a file's name. Without a header, one export is continued by the next."""
+
+    content_type: str
+    ending: str
+    lines: Callable[[Iterable[AuditEntry], Source], Iterator[str]]
+    has_header: bool = False
+
+
+_JSON_LINES = "application/jsonl; charset=utf-8"
+
+FORMATS = {
+    "csv": Format(
+        "text/csv; charset=utf-8", "csv", lambda rows, source: export.csv_lines(rows, source.places), has_header=True
+    ),
+    "jsonl": Format(_JSON_LINES, "jsonl", lambda rows, source: export.json_lines(rows, source.places)),
+    "ocsf": Format(_JSON_LINES, "ocsf.jsonl", ocsf.lines),
+    "o365": Format(_JSON_LINES, "o365.jsonl", office365.lines),
+    "cef": Format("text/plain; charset=utf-8", "cef", cef.lines),
+}

@@ -1,0 +1,144 @@
+"""What each event of the log is in the words of others: OCSF class and activity, severity, outcome.
+
+By the events' names, since the log knows nothing of what it watches. A name that is not here comes from a newer
+version and gets OCSF's base event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+_NONE: dict[int, str] = {}
+
+
+class Family(Enum):
+    """The event classes of OCSF that the log's events fall into: class, category, and activities that are used."""
+
+    BASE = (0, "Base Event", 0, "Uncategorized", _NONE)
+    LOG = (1008, "Event Log Activity", 1, "System Activity", {2: "Delete", 3: "Export"})
+    ACCOUNT = (3001, "Account Change", 3, "Identity & Access Management", {1: "Create", 2: "Enable", 5: "Disable"})
+    ENTITY = (
+        *(3004, "Entity Management", 3, "Identity & Access Management"),
+        {1: "Create", 3: "Update", 4: "Delete", 8: "Enable", 9: "Disable"},
+    )
+    USER_ACCESS = (
+        *(3005, "User Access Management", 3, "Identity & Access Management"),
+        {1: "Assign Privileges", 2: "Revoke Privileges"},
+    )
+    API = (6003, "API Activity", 6, "Application Activity", _NONE)
+    DATASTORE = (6005, "Datastore Activity", 6, "Application Activity", {1: "Read", 4: "Query", 8: "List"})
+
+    def __init__(self, uid: int, caption: str, category: int, category_caption: str, activities: dict[int, str]):
+        self.uid, self.caption = uid, caption
+        self.category, self.category_caption = category, category_caption
+        self.activities = activities
+
+
+class Severity(IntEnum):
+    """`severity_id` of OCSF."""
+
+    INFORMATIONAL = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+
+    @property
+    def of_ten(self) -> int:
+        """On CEF's scale: 0 to 3 is low, 4 to 6 medium, 7 and 8 high."""
+        return {1: 1, 2: 3, 3: 5, 4: 8}[self.value]
+
+
+class Action(IntEnum):
+    """`action_id` of OCSF's profile security_control."""
+
+    ALLOWED = 1
+    DENIED = 2
+
+
+OTHER = 99
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """`name` is the activity's where OCSF has no number for it."""
+
+    family: Family
+    activity: int = OTHER
+    name: str = ""
+    severity: Severity = Severity.INFORMATIONAL
+    action: Action | None = None
+    is_decision: bool = False
+    has_failed: bool = False
+
+    @property
+    def activity_name(self) -> str:
+        return self.name or self.family.activities.get(self.activity, "Other")
+
+
+_LOW, _MEDIUM, _HIGH = Severity.LOW, Severity.MEDIUM, Severity.HIGH
+_CREATED, _UPDATED, _DELETED = (Meaning(Family.ENTITY, activity) for activity in (1, 3, 4))
+_TICKET = ("assigned", "answer_asked", "answered", "commented", "note_added", "resolved", "closed", "reopened")
+
+
+def _decided(name: str, action: Action, severity: Severity) -> Meaning:
+    return Meaning(Family.ENTITY, OTHER, name, severity, action, is_decision=True)
+
+
+MEANINGS: dict[str, Meaning] = {
+    "access_request.submitted": Meaning(Family.ENTITY, 1, severity=_LOW),
+    "access_request.approved_by_provider": _decided("Approve", Action.ALLOWED, _LOW),
+    "access_request.denied_by_provider": _decided("Deny", Action.DENIED, Severity.INFORMATIONAL),
+    "access_request.approved_by_customer": _decided("Approve", Action.ALLOWED, _LOW),
+    "access_request.denied_by_customer": _decided("Deny", Action.DENIED, Severity.INFORMATIONAL),
+    "access_request.withdrawn": _UPDATED,
+    "access_request.expired": _UPDATED,
+    "grant.released": Meaning(Family.USER_ACCESS, 2),
+    "grant.revoked": Meaning(Family.USER_ACCESS, 2, severity=_LOW),
+    "grant.closed": Meaning(Family.USER_ACCESS, 2),
+    "content.list_asked": Meaning(Family.DATASTORE, 4),
+    "content.listed": Meaning(Family.DATASTORE, 8),
+    "content.opened": Meaning(Family.DATASTORE, 1, severity=_LOW),
+    "content.failed": Meaning(Family.DATASTORE, 1, severity=_LOW, has_failed=True),
+    "content.cut": Meaning(Family.DATASTORE, OTHER, "Cut off", _MEDIUM, Action.DENIED),
+    "ticket.opened": _CREATED,
+    **{f"ticket.{name}": _UPDATED for name in _TICKET},
+    "tenant.created": _CREATED,
+    "tenant.changed": Meaning(Family.ENTITY, 3, severity=_LOW),
+    "plan.changed": Meaning(Family.ENTITY, 3, severity=_LOW),
+    "service.changed": Meaning(Family.ENTITY, 3, severity=_MEDIUM),
+    "lockbox.switched_on": Meaning(Family.ENTITY, 8, severity=_LOW),
+    "lockbox.switched_off": Meaning(Family.ENTITY, 9, severity=_HIGH),
+    "role.given": Meaning(Family.USER_ACCESS, 1, severity=_MEDIUM),
+    "role.taken": Meaning(Family.USER_ACCESS, 2, severity=_LOW),
+    "person.created": Meaning(Family.ACCOUNT, 1, severity=_LOW),
+    "person.changed": Meaning(Family.ACCOUNT, OTHER, "Update", _LOW),
+    "person.switched_off": Meaning(Family.ACCOUNT, 5, severity=_LOW),
+    "person.switched_on": Meaning(Family.ACCOUNT, 2, severity=_LOW),
+    "notification_address.added": Meaning(Family.ENTITY, 1, severity=_LOW),
+    "notification_address.removed": Meaning(Family.ENTITY, 4, severity=_LOW),
+    "resource.added": _CREATED,
+    "resource.changed": Meaning(Family.ENTITY, 3, severity=_LOW),
+    "mail.parked": Meaning(Family.ENTITY, OTHER, "Delivery given up", _MEDIUM, has_failed=True),
+    "mail.resent": Meaning(Family.ENTITY, OTHER, "Sent again"),
+    "log.exported": Meaning(Family.LOG, 3, severity=_LOW),
+    "log.evidence_taken": Meaning(Family.LOG, 3, severity=_LOW),
+    "log.key_rotated": Meaning(Family.LOG, OTHER, "Key rotated", _MEDIUM),
+    "log.tombstoned": Meaning(Family.LOG, OTHER, "Shard closed", _HIGH),
+    "log.pruned": Meaning(Family.LOG, 2, severity=_MEDIUM),
+    "log.policy_changed": Meaning(Family.LOG, OTHER, "Policy changed", _MEDIUM),
+    "witness.added": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
+    "witness.removed": Meaning(Family.ENTITY, 4, severity=_MEDIUM),
+    "act.refused": Meaning(Family.API, OTHER, "Refused", _MEDIUM, Action.DENIED, has_failed=True),
+}
+
+UNKNOWN = Meaning(Family.BASE)
+
+
+def meaning_of(event: str) -> Meaning:
+    return MEANINGS.get(event, UNKNOWN)
+
+
+def title_of(event: str) -> str:
+    """A name for people that no translation changes, so that a rule about it holds in every language."""
+    return event.replace(".", " ").replace("_", " ").capitalize()
