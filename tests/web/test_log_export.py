@@ -1,0 +1,119 @@
+"""Taking the log along, in every format, from where the last time ended."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from audit_app.models import AuditEntry, ChainHead
+from audit_app.siem import FORMATS
+from tests.audit import cef_reader
+from tests.audit.test_siem import ocsf_faults, office365_faults
+from tests.cast import Cast, events_in
+from tests.web.pages import nothing_happens, signed_in
+from tests.web.test_log import body, exported, filled, text, url
+
+pytestmark = pytest.mark.django_db
+
+
+def numbers(kind: str, response: Any) -> list[int]:
+    """The sequence number that each line of an export carries."""
+    said = body(response)
+    if kind == "csv":
+        return [int(row["seq"]) for row in csv.DictReader(io.StringIO(said))]
+    if kind == "cef":
+        return [int(cef_reader.read(line).labelled()["logSequence"]) for line in said.splitlines()]
+    lines = [json.loads(line) for line in said.splitlines()]
+    name = {"jsonl": lambda line: line["seq"], "ocsf": lambda line: line["unmapped"]["seq"]}
+    return [name.get(kind, lambda line: line["LogSequence"])(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type", "ending"),
+    [
+        ("csv", "text/csv; charset=utf-8", "csv"),
+        ("jsonl", "application/jsonl; charset=utf-8", "jsonl"),
+        ("ocsf", "application/jsonl; charset=utf-8", "ocsf.jsonl"),
+        ("o365", "application/jsonl; charset=utf-8", "o365.jsonl"),
+        ("cef", "text/plain; charset=utf-8", "cef"),
+    ],
+)
+def test_every_format_is_offered_and_holds_the_whole_log(cast: Cast, kind: str, content_type: str, ending: str) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    assert url(cast.contoso, "log_export", kind) in client.get(url(cast.contoso)).content.decode()
+    response = exported(client, cast, kind)
+    assert (response.status_code, response["Content-Type"]) == (200, content_type)
+    assert response["Content-Disposition"].endswith(f'Z.{ending}"')
+    assert response["Cache-Control"] == "no-store"
+    # Its own entry is the last line.
+    assert numbers(kind, response) == [0, 1, 2, 3, 4]
+    entry = AuditEntry.objects.filter(event="log.exported").get()
+    assert json.loads(bytes(entry.canonical))["detail"] == {"format": kind, "filters": {}}
+
+
+def test_what_leaves_is_as_the_others_want_it(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    lines = [json.loads(line) for line in body(exported(client, cast, "ocsf")).splitlines()]
+    assert [fault for line in lines for fault in ocsf_faults(line)] == []
+    assert lines[0]["metadata"]["product"]["vendor_name"] == "Microsoft"
+    lines = [json.loads(line) for line in body(exported(client, cast, "o365")).splitlines()]
+    assert [fault for line in lines for fault in office365_faults(line)] == []
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_an_export_goes_on_where_the_last_one_ended(cast: Cast, kind: str) -> None:
+    client, seen, after = signed_in(cast, "otto"), [], ""
+    filled(cast, 3)
+    for _ in range(4):
+        response = exported(client, cast, kind, after=after)
+        filled(cast, 2)  # The log grows while the answer is on its way; its end was fixed before.
+        found = numbers(kind, response)
+        assert found[-1] == ChainHead.objects.get(pk=cast.contoso.pk).size - 3
+        seen += found
+        after = str(found[-1])
+    assert seen == list(range(len(seen)))
+    assert len(seen) == 3 + 4 + 3 * 2
+
+
+def test_the_place_is_in_the_entry_of_the_export_the_first_number_too(cast: Cast) -> None:
+    filled(cast, 3)
+    assert numbers("jsonl", exported(signed_in(cast, "otto"), cast, "jsonl", after="0")) == [1, 2, 3]
+    entry = AuditEntry.objects.filter(event="log.exported").get()
+    assert json.loads(bytes(entry.canonical))["detail"]["filters"] == {"after": "0"}
+
+
+def test_place_and_filters_hold_together(cast: Cast) -> None:
+    filled(cast, 3)
+    filled(cast, 2, event="ticket.closed")
+    filled(cast, 1)
+    client = signed_in(cast, "otto")
+    assert numbers("ocsf", exported(client, cast, "ocsf", after="3", event="ticket.closed")) == [4]
+    assert numbers("ocsf", exported(client, cast, "ocsf", after="99")) == []
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "1.5", "1e3", str(2**63), "0x1", "\x00"])
+def test_a_place_that_is_none_is_refused(cast: Cast, after: str) -> None:
+    cast.ticket()
+    with nothing_happens():
+        assert exported(signed_in(cast, "otto"), cast, "ocsf", after=after).status_code == 400
+
+
+@pytest.mark.parametrize(("name", "status"), [("mia", 403), ("frida", 404), ("priya", 404), ("pat", 404)])
+def test_those_who_do_not_read_the_log_take_none_of_it_along(cast: Cast, name: str, status: int) -> None:
+    cast.ticket()
+    for kind in FORMATS:
+        assert exported(signed_in(cast, name), cast, kind).status_code == status
+    assert "log.exported" not in events_in(cast.contoso)
+
+
+def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
+    cast.ticket()
+    page = signed_in(cast, "otto").get(url(cast.contoso))
+    assert "Only after entry number" in text(page)
+    assert "The file then goes on where the one before ended." in text(page)
