@@ -24,9 +24,13 @@ BROWSER_TESTS = Path(__file__).parent / "browser"
 LONG_WALKS = tuple(Path(__file__).parent / name for name in ("admin", "docs", "isolation", "words"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and pass over what only PostgreSQL can answer."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by their place, and pass over what only PostgreSQL can answer, or what no database has a say in."""
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
+    if connection.vendor == "postgresql":
+        # They have run on SQLite, and can't come to another end.
+        config.hook.pytest_deselected(items=[item for item in items if not _touches_database(item)])
+        items[:] = [item for item in items if _touches_database(item)]
     for item in items:
         if BROWSER_TESTS in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -34,6 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
             item.add_marker(other_database)
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgres")
+    return marked is not None or any(
+        name in fixtures for name in ("db", "transactional_db", "live_server", "django_db_setup")
+    )
 
 
 # --- The flush after a test with real transactions -------------------------------------------------------
