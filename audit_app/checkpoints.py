@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 
 from audit_app import canonical, heads, keys, notes, recorder, tree
 from audit_app.entries import flaws_of
@@ -24,6 +25,8 @@ from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, Log
 from audit_app.notes import BadNote, Head, Note
 from audit_app.tiles import WIDTH, MissingTile, Tiles
 from audit_app.tree import Frontier
+
+logger = structlog.get_logger(__name__)
 
 #: The name of the entry that announces a new key; events.py knows it too.
 KEY_ROTATED = "log.key_rotated"
@@ -48,11 +51,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What one round of the signer did."""
+    """What one round of the signer did. What failed is not the log's fault, and is tried again in the next."""
 
     signed: int = 0
     dated: int = 0
     refused: list[tuple[UUID, str]] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
 
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
@@ -67,10 +71,11 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
     """Sign up to `limit` logs that grew, then date those on which nothing happened for an hour.
 
-    Raises NoKey where this machine has none: another one signs. A log that is refused holds up no other.
+    Raises NoKey where this machine has none: another one signs; and HeadsUnavailable where no head can be kept, which
+    is no log's fault. A log that is refused, or can't be read or written, holds up no other.
     """
     have, done = keys.load(), Work()
-    # A whole round more than once would keep a refused log first in the line for ever.
+    heads.require_usable()
     for tenant_id in _grown(now(), limit):
         if is_over():
             return done
@@ -86,10 +91,16 @@ def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Ke
     try:
         found = sign(tenant_id, at=now(), have=have)
     except Refusal as refusal:
-        return Work(done.signed, done.dated, [*done.refused, (tenant_id, refusal.code)])
+        done.refused.append((tenant_id, refusal.code))
+        return done
+    except DatabaseError as error:
+        logger.error("log_signing_failed", tenant=str(tenant_id), error=f"{type(error).__name__}: {error}")
+        connection.close_if_unusable_or_obsolete()
+        done.failed.append(tenant_id)
+        return done
     if found is None:
         return done
-    return Work(done.signed + is_new, done.dated + (not is_new), done.refused)
+    return replace(done, signed=done.signed + is_new, dated=done.dated + (not is_new))
 
 
 def _grown(at: dt.datetime, limit: int) -> list[UUID]:
@@ -132,7 +143,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
         raise
     except HeadConflict:
         return None
-    LogAlarm.objects.filter(pk=tenant_id).delete()
+    if LogAlarm.objects.filter(pk=tenant_id).delete()[0]:
+        logger.info("log_signing_recovered", tenant=str(tenant_id))
     return found[0]
 
 
@@ -191,13 +203,21 @@ def _read(tenant_id: UUID) -> _Reading | None:
     head = ChainHead.objects.filter(pk=tenant_id).first()
     if head is None or head.size == head.first_seq:
         return None
-    SignedHead.objects.bulk_create([SignedHead(tenant_id=tenant_id)], ignore_conflicts=True)
-    signed = SignedHead.objects.get(pk=tenant_id)
-    if signed.shard != head.shard:
+    signed = SignedHead.objects.filter(pk=tenant_id).first()
+    if signed is None:
+        SignedHead.objects.bulk_create([SignedHead(tenant_id=tenant_id)], ignore_conflicts=True)
+        signed = SignedHead.objects.get(pk=tenant_id)
+    if signed.shard < head.shard:
         signed.shard, signed.size, signed.checked_to = head.shard, 0, 0
-        SignedHead.objects.filter(pk=tenant_id).exclude(shard=head.shard).update(shard=head.shard, size=0, checked_to=0)
-    origin, size = origin_of(tenant_id, head.shard), head.size - head.first_seq
-    kept, latest = heads.get(origin), newest(tenant_id, head.shard)
+        SignedHead.objects.filter(pk=tenant_id, shard__lt=head.shard).update(shard=head.shard, size=0, checked_to=0)
+    # In this order: another signer keeps a head before it writes its checkpoint, and has read the entries before
+    # that. Read in any other, its work done in between would look like a log that was cut.
+    latest = newest(tenant_id, head.shard)
+    kept = heads.get(origin_of(tenant_id, head.shard))
+    head = ChainHead.objects.get(pk=tenant_id)
+    if head.shard != signed.shard:
+        return None
+    size = head.size - head.first_seq
     if latest is not None and (kept is None or kept.head.size < latest.size):
         raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
     if kept is not None and kept.head.size > size:
@@ -313,7 +333,9 @@ def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
 
 
 def _alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
-    row, _is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
+    row, is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
+    if is_new or row.code != refusal.code:
+        logger.error("log_signing_refused", tenant=str(tenant_id), code=refusal.code)
     row.last_at, row.code, row.detail = at, refusal.code, refusal.detail
     row.save()
 
@@ -372,6 +394,22 @@ def _look_above(tiles: Tiles, number: int) -> None:
 
 def newest(tenant_id: UUID, shard: int) -> Checkpoint | None:
     return Checkpoint.objects.filter(tenant_id=tenant_id, shard=shard).order_by("-size").first()
+
+
+def publics() -> list[bytes]:
+    """The public keys that ever signed here, the oldest first."""
+    return [bytes(public) for public in LogKey.objects.order_by("first_used_at", "pk").values_list("pk", flat=True)]
+
+
+def without_key(public: bytes) -> int:
+    """How many of the logs that are signed have not been told of this key."""
+    return SignedHead.objects.filter(size__gt=0).exclude(key=public).count()
+
+
+def origins(tenant_id: UUID) -> list[str]:
+    """The names of this log's shards, from the first to the one in use."""
+    shard = ChainHead.objects.filter(pk=tenant_id).values_list("shard", flat=True).first() or 0
+    return [origin_of(tenant_id, each) for each in range(shard + 1)]
 
 
 @dataclass(frozen=True)

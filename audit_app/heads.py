@@ -56,6 +56,13 @@ def get(origin: str) -> Kept | None:
     return kept
 
 
+def require_usable() -> None:
+    """Raise HeadsUnavailable if the file can't be opened and locked for writing, as on a full or missing disk."""
+    with _opened() as file:
+        file.execute("BEGIN IMMEDIATE")
+        file.execute("ROLLBACK")
+
+
 def put(head: Head, frontier: Frontier, note: str, *, after: Head | None) -> None:
     """Keep this head in place of `after`, on the disk before it returns; raises HeadConflict if another one is kept."""
     expected = (after.size, after.root) if after else None

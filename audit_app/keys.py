@@ -23,7 +23,11 @@ MARK = "lockbox-log-key-v1"
 
 
 class NoKey(RuntimeError):
-    """There is no key here, or one that can't be read. The message says which; it never holds the key."""
+    """There is no key here. The message never holds one."""
+
+
+class BadKey(NoKey):
+    """There should be a key here, and it can't be used: somebody has to look."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def load() -> Keys:
         except FileNotFoundError:
             raise NoKey("there is no log key on this machine") from None
         except OSError as error:
-            raise NoKey(f"the log key can't be read: {error.strerror}") from None
+            raise BadKey(f"the log key can't be read: {error.strerror}") from None
     return _parse(raw)
 
 
@@ -121,9 +125,9 @@ def _draft(path: Path, text: str) -> Path:
 def _parse(raw: str) -> Keys:
     lines = [line.split() for line in raw.splitlines() if line.strip()]
     if not lines or any(len(line) != 2 or line[0] != MARK for line in lines):
-        raise NoKey(f"the log key is no line '{MARK} <base64>'")
+        raise BadKey(f"the log key is no line '{MARK} <base64>'")
     try:
         seeds = [base64.b64decode(line[1], validate=True) for line in lines]
         return Keys(tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds))
     except (binascii.Error, ValueError):
-        raise NoKey("the log key is no Ed25519 seed of 32 bytes") from None
+        raise BadKey("the log key is no Ed25519 seed of 32 bytes") from None

@@ -41,6 +41,7 @@ PERIODIC = (
     Periodic(name="drain_outbox", func=bell.DRAIN_OUTBOX),
     Periodic(name="closing_soon", func="requests_app.tasks.closing_soon"),
     Periodic(name="remind", func="requests_app.tasks.remind"),
+    Periodic(name="checkpoint", func=bell.CHECKPOINT),
 )
 #: Every function that a schedule may enqueue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)

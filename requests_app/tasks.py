@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 
+import structlog
+
+from audit_app import checkpoints
+from audit_app.heads import HeadsUnavailable
+from audit_app.keys import BadKey, NoKey
 from requests_app import bell, clock
 from requests_app.actors import Actor
 from requests_app.operations import sweeps
 from requests_app.outbox import delivery
 from requests_app.worker.guard import guarded
+
+logger = structlog.get_logger(__name__)
 
 BATCH = 500
 #: A task hands over to a fresh one well before django-q2's time-out, which would count as a failure.
@@ -35,6 +42,33 @@ def closing_soon() -> int:
 def remind() -> int:
     """Remind those who have not decided yet."""
     return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
+
+
+@guarded
+def checkpoint() -> int:
+    """Sign the logs that grew, and date those on which nothing happens.
+
+    Without the key this is nothing to do: another machine has it. Entries that nobody signs show on /readyz.
+    """
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    try:
+        return _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
+    except BadKey as why:
+        logger.error("log_key_unreadable", why=str(why))
+    except NoKey:
+        logger.debug("log_key_absent")
+    except HeadsUnavailable as why:
+        logger.error("log_heads_unavailable", why=str(why))
+    return 0
+
+
+def _sign_once(is_over: Callable[[], bool]) -> int:
+    done = checkpoints.work(clock.now, limit=BATCH, is_over=is_over)
+    return done.signed + done.dated
 
 
 @guarded

@@ -35,6 +35,14 @@ SHORTENED = {
     "CLOSING_SOON_SECONDS": "6",
     "SWEEP_SECONDS": "1",
 }
+#: What is done before the product starts.
+STEPS = (
+    ["migrate"],
+    ["log_key", "create"],
+    ["demo_world", "--bare"],
+    ["collectstatic", "--noinput"],
+    ["sync_schedules"],
+)
 BIG_DOCUMENT = "Exports/everything-2026.bin"
 BIG_BYTES = 40 * 1024 * 1024
 HOST = "127.0.0.1"
@@ -110,7 +118,7 @@ class Stage:
         _empty(Path(settings.DATA_DIR))
         self.mail.start()
         try:
-            for step in (["migrate"], ["demo_world", "--bare"], ["collectstatic", "--noinput"], ["sync_schedules"]):
+            for step in STEPS:
                 self.manage(*step)
             self._passwords = _read_passwords()
             _write_big_document()

@@ -1,0 +1,40 @@
+"""What the commands about logs have in common: naming one, and refusing in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+
+from requests_app.actors import Actor
+from requests_app.models import Tenant
+from requests_app.operations._change import PROVIDER_LOG
+
+#: What the provider's own log is called where a tenant's short name could stand. No short name has a dot.
+PROVIDER = "provider."
+
+
+@dataclass(frozen=True)
+class Log:
+    id: UUID
+    name: str
+
+
+def log_of(wanted: str) -> Log:
+    """The log of a tenant, by its short name or id; of the provider by "provider." or its id."""
+    if wanted in (PROVIDER, str(PROVIDER_LOG)):
+        return Log(PROVIDER_LOG, str(_("The provider's own log")))
+    try:
+        found = Tenant.objects.filter(pk=UUID(wanted)).first()
+    except ValueError:
+        found = Tenant.objects.filter(slug=wanted).first()
+    if found is None:
+        raise CommandError(_("There is no tenant %(name)s.") % {"name": wanted}, returncode=2)
+    return Log(found.pk, found.name)
+
+
+def actor(name: str) -> Actor:
+    """The system, at the operator's hand."""
+    return replace(Actor.system(name), door="command")

@@ -1,0 +1,139 @@
+"""`manage.py log_key create|show|rotate|retire`: the key that signs the logs. Only public keys are ever printed."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from audit_app import checkpoints, keys
+from audit_app.keys import BadKey, NoKey
+from requests_app.management._logs import log_of
+
+
+class Command(BaseCommand):
+    help = "Make, show, rotate and retire the key that signs the logs."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|rotate|retire")
+        create = acts.add_parser("create", help="make the first key, in LOG_KEY_FILE")
+        create.add_argument("--if-missing", action="store_true", help="do nothing where there is one")
+        create.add_argument("--anyway", action="store_true", help="even if logs were signed with a key that is lost")
+        show = acts.add_parser("show", help="print the public keys")
+        show.add_argument("--tenant", metavar="TENANT", help="under the names of this tenant's log (short name or id)")
+        acts.add_parser("rotate", help="put a new key in front; the old one signs along until it is retired")
+        retire = acts.add_parser("retire", help="take the old key out")
+        retire.add_argument("--anyway", action="store_true", help="even while logs wait for the new key's signature")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['act']}")(options)
+        except NoKey as refusal:
+            raise CommandError(_one_line(refusal), returncode=1) from refusal
+        except DatabaseError as error:
+            raise CommandError(_("The database can't be used: %(why)s") % {"why": error}, returncode=1) from error
+        except OSError as error:
+            words = {"path": settings.LOG_KEY_FILE, "why": error.strerror}
+            raise CommandError(_("%(path)s can't be written: %(why)s.") % words, returncode=1) from error
+
+    def _create(self, options: dict[str, Any]) -> None:
+        try:
+            keys.load()
+        except BadKey:
+            raise
+        except NoKey:
+            if _publics_used() and not options["anyway"]:
+                # With a second key on a second machine, each would announce its own in every log, in turn.
+                raise NoKey(
+                    _(
+                        "the logs were signed with a key that is not here: put it into %(path)s, or, if it is lost, "
+                        "say --anyway"
+                    )
+                    % {"path": settings.LOG_KEY_FILE}
+                ) from None
+            vkey = keys.create()
+            self.stdout.write(str(vkey))
+            self.stderr.write(
+                _("The log's key was made: %(path)s. Back it up apart from the database.")
+                % {"path": settings.LOG_KEY_FILE}
+            )
+            return
+        if not options["if_missing"]:
+            raise NoKey(_("there is a log key already"))
+
+    def _show(self, options: dict[str, Any]) -> None:
+        have, used = _publics_here(), _publics_used()
+        found = [*have, *(public for public in reversed(used) if public not in have)]
+        if not found:
+            raise NoKey(_("there is no log key yet: manage.py log_key create"))
+        if options["tenant"]:
+            log = log_of(options["tenant"])
+            for origin in checkpoints.origins(log.id):
+                for public in found:
+                    self.stdout.write(str(keys.log_key(origin, public)))
+            return
+        for place, public in enumerate(found):
+            self.stdout.write(f"{keys.clock_key(public)}  {_standing(place, public in have)}")
+        self.stderr.write(_("These date the checkpoints. The keys of one log: manage.py log_key show --tenant TENANT"))
+
+    def _rotate(self, options: dict[str, Any]) -> None:
+        if len(keys.load().keys) > 1:
+            raise NoKey(_("a rotation is under way: first retire the old key (manage.py log_key retire)"))
+        vkey = keys.rotate()
+        self.stdout.write(str(vkey))
+        self.stderr.write(
+            _(
+                "The new key signs from now on, and the old one signs along. Back the file up. When every log has been "
+                "signed with the new key, which takes about a day, take the old one out: manage.py log_key retire"
+            )
+        )
+
+    def _retire(self, options: dict[str, Any]) -> None:
+        have = keys.load()
+        if len(have.keys) == 1:
+            raise NoKey(_("there is no old key to take out"))
+        waiting = checkpoints.without_key(have.publics[0])
+        if waiting and not options["anyway"]:
+            words = ngettext(
+                "%(n)d log was not yet signed with the new key: wait for its next checkpoint",
+                "%(n)d logs were not yet signed with the new key: wait for their next checkpoints",
+                waiting,
+            )
+            raise NoKey(words % {"n": waiting})
+        gone = keys.retire()
+        words = ngettext("%(n)d old key was taken out.", "%(n)d old keys were taken out.", gone)
+        self.stdout.write(words % {"n": gone})
+
+
+def _publics_here() -> list[bytes]:
+    try:
+        return keys.load().publics
+    except BadKey:
+        raise
+    except NoKey:
+        # A machine without the key still knows which ones signed.
+        return []
+
+
+def _publics_used() -> list[bytes]:
+    try:
+        return checkpoints.publics()
+    except DatabaseError:
+        # Before the first migration nothing has been signed.
+        return []
+
+
+def _standing(place: int, is_here: bool) -> str:
+    if not is_here:
+        return _("has signed, and is not on this machine")
+    return _("signs") if place == 0 else _("signs along until it is retired")
+
+
+def _one_line(refusal: NoKey) -> str:
+    words = str(refusal)
+    return f"{words[:1].upper()}{words[1:]}."
