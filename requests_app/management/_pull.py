@@ -1,0 +1,163 @@
+"""The part of `export_log` that must lose nothing: lines first, then the place up to which they were written."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from audit_app import queries as audit
+from audit_app.models import AuditEntry
+from audit_app.places import Places
+from audit_app.siem import FORMATS, Source
+from requests_app.models import Tenant
+
+
+class CursorInUse(Exception):
+    """The cursor file is another run's, another tenant's, or no cursor file at all."""
+
+
+class ReaderGone(Exception):
+    """Nobody reads the lines any more."""
+
+
+@dataclass
+class Cursor:
+    """The number of the last entry that was written, in a file that is replaced as a whole."""
+
+    path: Path
+    tenant_id: UUID
+    after: int | None = None
+
+    @classmethod
+    @contextmanager
+    def held(cls, path: Path, tenant_id: UUID) -> Iterator[Cursor]:
+        """The cursor, for one run at a time: two would send each entry twice, and each move the other's place."""
+        lock = path.with_name(f"{path.name}.lock")
+        try:
+            handle = lock.open("w")
+        except OSError as error:
+            raise CursorInUse(f"{lock}: {error.strerror}") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise CursorInUse(_("Another run uses %(path)s.") % {"path": path}) from error
+            yield cls(path, tenant_id, _read(path, tenant_id))
+
+    def store(self, after: int) -> None:
+        """Write the new place beside the old and put it there in one step, so that a crash leaves one or the other."""
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            with draft.open("w") as handle:
+                json.dump({"tenant": str(self.tenant_id), "after": after}, handle)
+                handle.write("\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(draft, self.path)
+        except OSError as error:
+            raise CursorInUse(f"{self.path}: {error.strerror}") from error
+        self.after = after
+
+
+def _read(path: Path, tenant_id: UUID) -> int | None:
+    try:
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CursorInUse(_("%(path)s is no cursor file.") % {"path": path}) from error
+    after = kept.get("after") if isinstance(kept, dict) else None
+    if type(after) is not int or after < 0:
+        raise CursorInUse(_("%(path)s is no cursor file.") % {"path": path})
+    if kept.get("tenant") != str(tenant_id):
+        raise CursorInUse(_("%(path)s belongs to another tenant's log.") % {"path": path})
+    return after
+
+
+class Lines:
+    """Where the lines go, in UTF-8 whatever the environment says, and how they are made."""
+
+    def __init__(self, out: Any, kind: str, *, vendor: str) -> None:
+        self._out, self._vendor = out, vendor
+        self._format = FORMATS[kind]
+        if reconfigure := getattr(out, "reconfigure", None):
+            reconfigure(encoding="utf-8", newline="\n")
+
+    def write(self, tenant_id: UUID, batch: list[AuditEntry]) -> None:
+        """Write the lines and push them out of this process. Raises ReaderGone."""
+        source = Source(Places.of(tenant_id), vendor=self._vendor)
+        try:
+            self._out.write("".join(self._format.lines(batch, source)), ending="")
+            self._out.flush()
+        except BrokenPipeError as error:
+            self._give_up()
+            raise ReaderGone from error
+        # On a disk they shall be there before the cursor says so; a pipe has nothing to sync.
+        with suppress(OSError, io.UnsupportedOperation):
+            os.fsync(self._out.fileno())
+
+    def _give_up(self) -> None:
+        """Lead what is still held to nowhere: Python flushes once more when it ends, and would complain then."""
+        with suppress(OSError, AttributeError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), self._out.fileno())
+
+
+@dataclass
+class Pull:
+    """One export under way. Lines may come twice after a crash, each with its number; none is ever left out."""
+
+    tenant: Tenant
+    lines: Lines
+    cursor: Cursor | None
+    after: int | None
+    left: int | None
+    tell: Callable[[str], object]
+
+    @property
+    def next_seq(self) -> int:
+        return 0 if self.after is None else self.after + 1
+
+    def run(
+        self,
+        *,
+        until: int,
+        stop: Callable[[], bool] = lambda: False,
+        tick: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Write what there is up to the size `until`, a batch at a time, and keep the place after each."""
+        while self.next_seq < until and self.left != 0 and not stop():
+            batch = self._batch(until)
+            if not batch:
+                self._tell_gap(until)
+                self.after = until - 1
+                return
+            self._tell_gap(batch[0].seq)
+            self.lines.write(self.tenant.pk, batch)
+            self.after = batch[-1].seq
+            if self.left is not None:
+                self.left -= len(batch)
+            if self.cursor is not None:
+                self.cursor.store(self.after)
+            tick(len(batch))
+
+    def _batch(self, until: int) -> list[AuditEntry]:
+        """The next entries that follow each other without a gap."""
+        most = audit.BATCH if self.left is None else min(self.left, audit.BATCH)
+        rows = AuditEntry.objects.filter(tenant_id=self.tenant.pk, seq__gte=self.next_seq, seq__lt=until)
+        found = list(rows.order_by("seq")[:most])
+        return [entry for place, entry in enumerate(found) if entry.seq == found[0].seq + place]
+
+    def _tell_gap(self, seq: int) -> None:
+        if seq > self.next_seq:
+            words = _("Entries %(first)d to %(last)d are not in the log any more.")
+            self.tell(words % {"first": self.next_seq, "last": seq - 1})

@@ -1,0 +1,138 @@
+"""`manage.py export_log TENANT --format FORMAT`: a tenant's log, one line an entry, for a system that watches logs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+from django.utils.translation import gettext as _
+from rich.console import Console
+from rich.progress import Progress
+
+from audit_app.siem import FORMATS
+from requests_app import operations
+from requests_app.actors import Actor
+from requests_app.management._pull import Cursor, CursorInUse, Lines, Pull, ReaderGone
+from requests_app.models import Tenant
+from requests_app.queries import log as queries
+
+ACTOR = replace(Actor.system("export-log"), door="command")
+KINDS = sorted(name for name, each in FORMATS.items() if not each.has_header)
+
+
+class Command(BaseCommand):
+    help = "Write a tenant's log to standard output, one line an entry, for a system that watches logs (SIEM)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", metavar="TENANT", help="the tenant's short name or id")
+        parser.add_argument("--format", choices=KINDS, default="jsonl", help="default: jsonl")
+        begin = parser.add_mutually_exclusive_group()
+        begin.add_argument("--after", type=_number, metavar="N", help="begin after entry number N")
+        begin.add_argument("--cursor-file", type=Path, metavar="FILE", help="go on where the last run with FILE ended")
+        parser.add_argument("--limit", type=_number, metavar="N", help="write at most N lines")
+        parser.add_argument("--follow", action="store_true", help="go on with new entries until SIGTERM or Ctrl-C")
+        parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="with --follow; default: 2")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = _tenant(options["tenant"])
+        path: Path | None = options["cursor_file"]
+        try:
+            with Cursor.held(path, tenant.pk) if path else nullcontext(None) as cursor:
+                self._export(tenant, cursor, options)
+        except CursorInUse as refusal:
+            raise CommandError(str(refusal), returncode=2) from refusal
+        except ReaderGone:
+            raise CommandError(_("Whoever read the lines is gone."), returncode=1) from None
+
+    def _export(self, tenant: Tenant, cursor: Cursor | None, options: dict[str, Any]) -> None:
+        after = cursor.after if cursor else options["after"]
+        size = queries.head(tenant).size
+        if after is not None and after >= size:
+            words = _("The log has %(size)d entries, and none with number %(after)d: it is not the one that was read.")
+            raise CommandError(words % {"size": size, "after": after}, returncode=1)
+        filters = {} if after is None else {"after": str(after)}
+        # Once for all that follows: an entry for each round of --follow would itself be something to follow.
+        operations.export_log(tenant.pk, actor=ACTOR, kind=options["format"], filters=filters)
+        pull = Pull(
+            tenant,
+            Lines(self.stdout, options["format"], vendor=settings.PROVIDER_NAME),
+            cursor=cursor,
+            after=after,
+            left=options["limit"],
+            tell=lambda words: self.stderr.write(words),
+        )
+        if options["follow"]:
+            with _stopped_by_signal() as stop:
+                self._follow(pull, stop, every=options["every"])
+        else:
+            with _progress(pull, until=queries.head(tenant).size) as tick:
+                pull.run(until=queries.head(tenant).size, tick=tick)
+
+    def _follow(self, pull: Pull, stop: threading.Event, *, every: float) -> None:
+        while not stop.is_set() and pull.left != 0:
+            try:
+                pull.run(until=queries.head(pull.tenant).size, stop=stop.is_set)
+            except OperationalError:
+                # A database that is away comes back, and the place in the log is kept.
+                self.stderr.write(_("The database does not answer; trying again."))
+                with suppress(Exception):
+                    connection.close()
+            stop.wait(every)
+
+
+def _tenant(wanted: str) -> Tenant:
+    try:
+        found = Tenant.objects.filter(pk=UUID(wanted)).first()
+    except ValueError:
+        found = Tenant.objects.filter(slug=wanted).first()
+    if found is None:
+        raise CommandError(_("There is no tenant %(name)s.") % {"name": wanted}, returncode=2)
+    return found
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**53):
+        raise ArgumentTypeError(_("a whole number, 0 or more"))
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0.05 <= found <= 3600:
+        raise ArgumentTypeError(_("a number of seconds, 0.05 to 3600"))
+    return found
+
+
+@contextmanager
+def _stopped_by_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set: what is being written is finished, and its place kept."""
+    stop = threading.Event()
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _progress(pull: Pull, *, until: int) -> Iterator[Any]:
+    """A bar on standard error, where that is a terminal and the lines go elsewhere."""
+    is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    with Progress(console=Console(file=sys.stderr), transient=True, disable=not is_shown) as bar:
+        task = bar.add_task(pull.tenant.slug, total=max(until - pull.next_seq, 1))
+        yield lambda count: bar.advance(task, count)
