@@ -45,14 +45,47 @@ def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
         raise NotInTransaction("record() was called outside a transaction")
     heads = _locked_heads({entry.tenant_id for entry in entries})
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
-    AuditEntry.objects.bulk_create(rows, batch_size=500)
-    ChainHead.objects.bulk_create(
-        heads.values(),
-        update_conflicts=True,
-        unique_fields=["tenant_id"],
-        update_fields=["size", "last_at", "unsigned_since"],
-    )
+    if connection.vendor == "postgresql" and len(rows) == len(heads) == 1:
+        _write_one(rows[0], heads[rows[0].tenant_id])
+        return rows
+    _write(rows)
+    for head in heads.values():
+        ChainHead.objects.filter(pk=head.pk).update(
+            size=head.size, last_at=head.last_at, unsigned_since=head.unsigned_since
+        )
     return rows
+
+
+#: From so many rows on PostgreSQL takes them by COPY, several times as fast as by INSERT.
+COPY_FROM = 20
+_COLUMNS = [column for column in (field.column for field in AuditEntry._meta.concrete_fields) if column != "id"]
+_INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
+_HEADS = ChainHead._meta.db_table
+#: One entry and its head in one statement: what nearly every act writes. Made from the model each time, the two took
+#: longer to spell than to run.
+_ONE = f"""
+    WITH head AS (UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s)
+    INSERT INTO {_INTO} VALUES ({", ".join(["%s"] * len(_COLUMNS))})
+"""  # noqa: S608 - names of the models
+
+
+def _write_one(row: AuditEntry, head: ChainHead) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_ONE, [head.size, head.last_at, head.unsigned_since, head.pk, *_values(row)])
+
+
+def _write(rows: list[AuditEntry]) -> None:
+    """Insert the rows as they are; the database gives them ids that nobody asks for."""
+    if connection.vendor == "postgresql" and len(rows) >= COPY_FROM:
+        with connection.cursor() as cursor, cursor.copy(f"COPY {_INTO} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(_values(row))
+    else:
+        AuditEntry.objects.bulk_create(rows, batch_size=500)
+
+
+def _values(row: AuditEntry) -> list[Any]:
+    return [getattr(row, column) for column in _COLUMNS]
 
 
 def lock(tenant_id: UUID) -> datetime | None:
@@ -112,6 +145,14 @@ def _locked_heads(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     return heads
 
 
+_HEAD = [field.column for field in ChainHead._meta.concrete_fields]
+_LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
+
+
 def _lock(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
+    if connection.vendor == "postgresql" and len(tenant_ids) == 1:
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK, list(tenant_ids))
+            return {found[0]: ChainHead(**dict(zip(_HEAD, found, strict=True))) for found in cursor.fetchall()}
     rows = ChainHead.objects.select_for_update().filter(pk__in=tenant_ids).order_by("pk")
     return {head.pk: head for head in rows}
