@@ -1,0 +1,2019 @@
+#!/usr/bin/env python3
+"""Verify what a Customer Lockbox exported of its log, and witness such logs; one file, for somebody who trusts nobody.
+
+    lockbox_verify.py verify evidence.zip [--key K]... [--previous checkpoint.txt] [--witness W]...
+    lockbox_verify.py witness-key --name NAME --key-file F
+    lockbox_verify.py witness --name NAME --key-file F --state S --log K...
+    lockbox_verify.py previous ORIGIN --state S
+
+It needs Python 3.11 and the package `cryptography` (for Ed25519 only), shares no code with the product, and `verify`
+opens no network connection. It is written to be read from top to bottom:
+
+    1  Limits and outcomes          5  Where the files come from      9  The verdict in words
+    2  The Merkle tree              6  One log of a bundle           10  A witness: what it keeps
+    3  Signed notes and keys        7  Who signed, and whom to trust 11  A witness: how it is asked
+    4  Entries                      8  A bundle, a receipt           12  The command line
+
+Exit status of `verify`: 0 everything that was offered holds; 1 something is false; 2 it can't be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import concurrent.futures
+import contextlib
+import datetime as dt
+import hashlib
+import http.server
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+# === 1  Limits and outcomes ==============================================================================
+# Whoever made the file may mean harm, so everything that is read whole has a bound.
+
+FORMAT = "lockbox-evidence-v1"
+RECEIPT = "c2sp.org/tlog-proof@v1"
+BLOCK = 1 << 20  # bytes of entries that are checked in one go
+POOL_FROM = 8 << 20  # below this many bytes of entries, other processes are not worth their start
+MAX_LINE = 8 << 20  # one entry, or one line of proofs
+MAX_SMALL = 4 << 20  # manifest, keys, a receipt
+MAX_NOTE = 256 << 10
+MAX_OLDER = 1000  # older checkpoints in a bundle
+MAX_PATH = 63  # hashes in a proof: trees have fewer than 2^63 leaves
+MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
+LISTED = 1000  # unproven decisions that are named one by one
+
+
+class Bad(Exception):
+    """Something that was offered is false. `index` is the first bad entry; `until` where it is known only roughly."""
+
+    def __init__(self, why: str, *, index: int | None = None, until: int | None = None) -> None:
+        super().__init__(why)
+        self.why, self.index, self.until = why, index, until
+
+
+class CannotTell(Exception):
+    """What would be needed to judge is missing."""
+
+
+# === 2  The Merkle tree: RFC 6962 section 2.1, RFC 9162 section 2.1 ======================================
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def walk(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> tuple[bytes | None, list[bytes]]:
+    """RFC 9162, 2.1.3.2: from a leaf up to the root. Returns the root (None: the path has not the right length) and
+    those hashes of the path that stand to the left of the leaf, lowest first."""
+    if not 0 <= index < size:
+        return None, []
+    fn, sn, root, lefts = index, size - 1, leaf, []
+    for sibling in path:
+        if sn == 0:
+            return None, []
+        if fn & 1 or fn == sn:
+            root = node_hash(sibling, root)
+            lefts.append(sibling)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            root = node_hash(root, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return (root, lefts) if sn == 0 else (None, [])
+
+
+def is_included(index: int, size: int, leaf: bytes, path: Sequence[bytes], root: bytes) -> bool:
+    return walk(index, size, leaf, path)[0] == root
+
+
+def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
+    """RFC 9162, 2.1.4.2: the tree of `new` leaves begins with the tree of `old` leaves."""
+    if not 0 <= old <= new:
+        return False
+    if old in (0, new):
+        return not path and (old_root == new_root if old == new else old_root == EMPTY_ROOT)
+    hashes = [old_root, *path] if old & (old - 1) == 0 else list(path)
+    if not path:
+        return False
+    fn, sn = old - 1, new - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = hashes[0]
+    for sibling in hashes[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node_hash(sibling, fr), node_hash(sibling, sr)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node_hash(sr, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == old_root and sr == new_root
+
+
+class Frontier:
+    """The roots of the perfect subtrees that make up the first `size` leaves, largest first: as many as `size` has
+    ones in binary. They are all that is needed to append, and the root follows from them."""
+
+    def __init__(self, size: int = 0, lefts: Iterable[bytes] = ()) -> None:
+        """`lefts` are the left siblings of leaf number `size` as `walk` gives them: just these subtrees."""
+        self.size = size
+        levels = [level for level in range(size.bit_length()) if size >> level & 1]
+        self.stack = list(zip(levels, lefts, strict=True))[::-1]
+
+    def push(self, level: int, subtree: bytes) -> None:
+        """Append a perfect subtree of 2^level leaves; `size` must be a multiple of that."""
+        self.size += 1 << level
+        while self.stack and self.stack[-1][0] == level:
+            subtree = node_hash(self.stack.pop()[1], subtree)
+            level += 1
+        self.stack.append((level, subtree))
+
+    @property
+    def hashes(self) -> list[bytes]:
+        return [subtree for _level, subtree in self.stack]
+
+    def root(self) -> bytes:
+        if not self.stack:
+            return EMPTY_ROOT
+        root = self.stack[-1][1]
+        for _level, subtree in reversed(self.stack[:-1]):
+            root = node_hash(subtree, root)
+        return root
+
+
+def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[tuple[int, bytes]]:
+    """The largest perfect subtrees over these leaves, of which the first has index `first`; none reaches over a cut."""
+    found: list[tuple[int, bytes]] = []
+    edges, start = [*cuts, first + len(leaves)], 0
+    for edge in edges:
+        base = len(found)
+        for index in range(first + start, edge):
+            level, subtree, place = 0, leaves[index - first], index
+            while place & 1 and len(found) > base and found[-1][0] == level:
+                subtree, level, place = node_hash(found.pop()[1], subtree), level + 1, place >> 1
+            found.append((level, subtree))
+        start = edge - first
+    return found
+
+
+# === 3  Signed notes and keys: c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature =================
+
+ED25519, COSIGNATURE = 0x01, 0x04
+_SIGNATURE_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+#: <host>/log/<tenant>, and /<shard> from the second shard on.
+_ORIGIN = re.compile(r"((.+)/log/([0-9a-f-]{36}))(?:/([1-9][0-9]{0,8}))?")
+
+
+def decoded(text: str) -> bytes:
+    """Base64 (RFC 4648, section 4), and only as an encoder writes it. Raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if encoded(raw) != text:
+        raise binascii.Error("not canonical")
+    return raw
+
+
+def encoded(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def hash_of(text: str) -> bytes:
+    raw = decoded(text)
+    if len(raw) != 32:
+        raise ValueError("a hash has 32 bytes")
+    return raw
+
+
+def number_of(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("no decimal number")
+    return int(text)
+
+
+class Key(NamedTuple):
+    """A public Ed25519 key under a name; as text the vkey `name+key id+base64(type, key)` of signed-note."""
+
+    name: str
+    kind: int
+    public: bytes
+
+    @property
+    def id(self) -> bytes:
+        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{encoded(bytes([self.kind]) + self.public)}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the 32 bytes of the key: equal for all names of one key."""
+        return hashlib.sha256(self.public).hexdigest()
+
+
+def key_of(vkey: str) -> Key:
+    """Raises ValueError."""
+    name, _, rest = vkey.partition("+")
+    key_id, _, material = rest.partition("+")
+    raw = decoded(material)
+    if not name or any(each.isspace() for each in name) or len(raw) != 33 or raw[0] not in (ED25519, COSIGNATURE):
+        raise ValueError("no verifier key of an Ed25519 key")
+    key = Key(name, raw[0], raw[1:])
+    if key_id != key.id.hex():
+        raise ValueError("the key id does not belong to the key")
+    return key
+
+
+class Note(NamedTuple):
+    text: str
+    signatures: list[tuple[str, bytes, bytes]]  # name, key id, signature
+
+
+class Checkpoint(NamedTuple):
+    origin: str
+    size: int
+    root: bytes
+    note: Note
+
+
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    return f"— {name} {encoded(key_id + signature)}\n"
+
+
+def note_of(raw: bytes) -> Note:
+    """Raises ValueError."""
+    if len(raw) > MAX_NOTE:
+        raise ValueError("too long for a note")
+    whole = raw.decode()
+    text, gap, tail = whole.rpartition("\n\n")
+    if not gap or not tail.endswith("\n") or any(each < " " and each != "\n" for each in whole):
+        raise ValueError("a note is a text, an empty line and signatures, without control characters")
+    signatures = []
+    for line in tail[:-1].split("\n"):
+        matched = _SIGNATURE_LINE.fullmatch(line)
+        material = decoded(matched[2]) if matched else b""
+        if not matched or len(material) < 5:
+            raise ValueError("a signature line is a dash, a name and base64")
+        signatures.append((matched[1], material[:4], material[4:]))
+    return Note(text + "\n", signatures)
+
+
+def checkpoint_of(raw: bytes) -> Checkpoint:
+    """Raises ValueError."""
+    note = note_of(raw)
+    lines = note.text[:-1].split("\n")
+    if len(lines) < 3 or not all(lines):
+        raise ValueError("a checkpoint has an origin, a size and a root")
+    return Checkpoint(lines[0], number_of(lines[1]), hash_of(lines[2]), note)
+
+
+def cosigned(text: str, at: int) -> bytes:
+    """What a cosignature signs (tlog-cosignature, Ed25519)."""
+    return f"cosignature/v1\ntime {at}\n{text}".encode()
+
+
+def signatures_by(note: Note, key: Key) -> list[int]:
+    """When `key` cosigned the note, newest last. A plain signature has no time and counts as 0; empty: it did not sign.
+
+    Raises Bad for a signature that says it is of this key, and is not: such a note is refused whole (signed-note).
+    """
+    times = []
+    for name, key_id, signature in note.signatures:
+        if (name, key_id) != (key.name, key.id):
+            continue
+        at, message = 0, note.text.encode()
+        if key.kind == COSIGNATURE:
+            at, signature = int.from_bytes(signature[:8]), signature[8:]
+            message = cosigned(note.text, at)
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            raise Bad(f"the signature of {name} ({key_id.hex()}) under the checkpoint is false") from None
+        if at >= 1 << 63:
+            raise Bad(f"the cosignature of {name} has a time that is none")
+        times.append(at)
+    return sorted(times)
+
+
+# === 4  Entries: RFC 8785 (JCS) JSON, one a line =========================================================
+
+
+def _exact_integer(text: str) -> int:
+    # RFC 8785 writes numbers as IEEE 754 doubles do: beyond this, two numbers may look the same.
+    if len(text) > 17 or abs(int(text)) >= 1 << 53:
+        raise ValueError("a number that is not exact")
+    return int(text)
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError("an entry has no fractions")
+
+
+_parsed = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float, parse_int=_exact_integer).decode
+# For keys of ASCII and values without fractions this is RFC 8785; others go through `canonical`.
+_written = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_INSTANT = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{6}Z", re.ASCII)
+
+DECISIONS = frozenset(
+    f"access_request.{verdict}_by_{side}" for verdict in ("approved", "denied") for side in ("provider", "customer")
+)
+_ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
+_CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
+_LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened"})
+_OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned"})
+_SUBMITTED = "access_request.submitted"
+_TOLD = DECISIONS | _ENDED | _CLOSED | _LOOKED | _OF_THE_LOG | {_SUBMITTED}
+#: What is kept of an entry's detail for the chapters below; everything else is too long to carry around.
+_KEPT = ("closes_at", "digest", "grant", "opens_at", "reference", "resource", "state", "window_for", "level")
+
+
+def canonical(value: Any) -> str:
+    """RFC 8785 for everything but fractions: members sorted by their names' UTF-16 units (section 3.2.3)."""
+    if isinstance(value, dict):
+        members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
+        return "{" + ",".join(f"{_written(name)}:{canonical(each)}" for name, each in members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    return _written(value)
+
+
+def entry_of(line: bytes) -> dict[str, Any]:
+    """The entry that these bytes are. Raises Bad, and CannotTell for a version of the format that came later."""
+    try:
+        text = line.decode()
+        entry = _parsed(text)
+        is_canonical = _written(entry) == text or canonical(entry) == text
+    except (ValueError, RecursionError):
+        raise Bad("this is no entry: not JSON in UTF-8 with whole numbers") from None
+    if not isinstance(entry, dict):
+        raise Bad("this is no entry: not a JSON object")
+    if not is_canonical:
+        raise Bad("the bytes are not canonical (RFC 8785): they would not come out of what they say")
+    get = entry.get
+    if get("v") != 1 or get("v") is True:
+        if type(get("v")) is int:
+            raise CannotTell(f"an entry of version {get('v')}; this verifier knows version 1")
+        raise Bad("this is no entry: it has no version")
+    at = get("at")
+    if not (
+        type(get("seq")) is int
+        and type(at) is str
+        and _INSTANT.fullmatch(at)
+        and type(get("event")) is str
+        and type(get("tenant")) is str
+        and type(get("actor")) is dict
+        and type(get("subject")) is dict
+        and type(get("detail")) is dict
+        and type(get("access_request", 0)) in (str, type(None))
+    ):
+        raise Bad("this is no entry: a member is missing or of another type")
+    return entry
+
+
+class Fact(NamedTuple):
+    """What the chapters below need of an entry."""
+
+    leaf_index: int
+    at: str
+    event: str
+    actor: str
+    name: str
+    access_request: str | None
+    subject: str
+    detail: dict[str, Any]
+
+
+def _fact(index: int, entry: dict[str, Any]) -> Fact:
+    event, actor, detail = entry["event"], entry["actor"], entry["detail"]
+    kept = detail if event in _OF_THE_LOG else {name: detail[name] for name in _KEPT if name in detail}
+    if event == _SUBMITTED:
+        resources = detail.get("resources")
+        found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
+        kept = {**kept, "resources": found, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
+    elif event in DECISIONS:
+        kept["signed"] = "signature" in detail
+    who, subject = str(actor.get("id") or ""), str(entry["subject"].get("id"))
+    name = f"{actor.get('name')} <{actor['email']}>" if actor.get("email") else str(actor.get("name"))
+    return Fact(index, entry["at"], event, who, name, entry["access_request"], subject, kept)
+
+
+class Expected(NamedTuple):
+    """What every entry of a file must say. `access_request` is set for a bundle of one: its entries have gaps."""
+
+    tenant: str
+    first_seq: int
+    access_request: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class Checked(NamedTuple):
+    """What came of one block of lines. `bad` is the first bad line: its place, why, and whether it is only unknown."""
+
+    good: int
+    bad: tuple[int, str, bool] | None
+    indexes: list[int]
+    subtrees: list[tuple[int, bytes]]
+    first_at: str
+    last_at: str
+    facts: list[Fact]
+
+
+def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], expected: Expected) -> Checked:
+    """Check whole lines of an entries file, which come with their part of the leaf hashes, up to the first bad one.
+
+    `first` is the index that the first line must have; nothing outside of the arguments is looked at, so blocks can
+    be checked by several processes. An empty block with a hash stands for a line that is missing at the end.
+    """
+    lines = block.split(b"\n")
+    is_whole = not lines.pop() if block else False
+    indexes: list[int] = []
+    leaves: list[bytes] = []
+    facts: list[Fact] = []
+    first_at = last_at = ""
+    bad = None
+    if not is_whole:
+        bad = (len(lines), "the file of entries ends here, in the middle" if block else "it is missing", False)
+    for place, line in enumerate(lines):
+        try:
+            leaf = hashlib.sha256(b"\x00" + line).digest()
+            if leaf != hashes[32 * place : 32 * place + 32]:
+                raise Bad("the entry does not have the hash that the log has for it")
+            entry = entry_of(line)
+            seq, at = entry["seq"], entry["at"]
+            index = seq - expected.first_seq
+            if entry["tenant"] != expected.tenant:
+                raise Bad("the entry is of another tenant")
+            if expected.access_request is None:
+                if index != first + place:
+                    raise Bad(f"the entry has number {seq} where {expected.first_seq + first + place} is due")
+            elif index < 0 or (indexes and index <= indexes[-1]):
+                raise Bad(f"the entry has number {seq}, which does not follow the one before it")
+            elif entry["access_request"] != expected.access_request and entry["event"] not in _OF_THE_LOG:
+                raise Bad("the entry is of another access request")
+            if at < last_at:
+                raise Bad("the entry is older than the one before it")
+            if (expected.since and at < expected.since) or (expected.until and at > expected.until):
+                raise Bad("the entry is not of the period that the bundle says it is for")
+        except Bad as found:
+            bad = (place, found.why, False)
+            break
+        except CannotTell as found:
+            bad = (place, str(found), True)
+            break
+        indexes.append(index)
+        leaves.append(leaf)
+        first_at, last_at = first_at or at, at
+        if entry["event"] in _TOLD:
+            facts.append(_fact(index, entry))
+    if expected.access_request is not None:
+        return Checked(len(leaves), bad, indexes, [(0, leaf) for leaf in leaves], first_at, last_at, facts)
+    inside = tuple(cut for cut in cuts if cut <= first + len(leaves))
+    return Checked(len(leaves), bad, [], subtrees(first, leaves, inside), first_at, last_at, facts)
+
+
+class Rules:
+    """Replay a whole log, from its first entry on: who asked, who said yes, and what was looked at in the window.
+
+    Only what the product can never do is an error here; what depends on a setting that is not in the log (deadlines,
+    whether a service is covered) is left out. It forgets what has ended, so that it stays small.
+    """
+
+    def __init__(self) -> None:
+        self.asked: dict[str, dict[str, Any]] = {}
+        self.windows: dict[str, tuple[str, str, str]] = {}  # grant: access request, from, to
+        self.looks = self.opened = self.by_provider_alone = 0
+
+    def see(self, fact: Fact) -> None:
+        """Raises Bad."""
+        request, detail = fact.access_request or "", fact.detail
+        if fact.event == _SUBMITTED:
+            self.asked[request] = {**detail, "by": {fact.actor}, "yes": False}
+        elif fact.event in DECISIONS:
+            self._decided(fact, request)
+        elif fact.event in _ENDED:
+            self.asked.pop(request, None)
+        elif fact.event in _CLOSED:
+            if self.windows.pop(str(detail.get("grant")), None) is None:
+                raise Bad("a window is closed that was not open", index=fact.leaf_index)
+            self.asked.pop(request, None)
+        elif fact.event in _LOOKED:
+            self._looked(fact, request)
+
+    def _decided(self, fact: Fact, request: str) -> None:
+        asked, detail = self.asked.get(request), fact.detail
+        if asked is None:
+            raise Bad("a decision on an access request that is not pending", index=fact.leaf_index)
+        if fact.actor in asked["by"]:
+            raise Bad("one person counts twice: who asked or decided before decides again", index=fact.leaf_index)
+        if detail.get("digest") != asked["digest"]:
+            raise Bad("what was decided on is not what was asked for", index=fact.leaf_index)
+        by_customer = fact.event.endswith("_by_customer")
+        if by_customer != asked["yes"]:
+            raise Bad("the two stages of a decision are not in their order", index=fact.leaf_index)
+        asked["by"].add(fact.actor)
+        if ".denied_" in fact.event:
+            del self.asked[request]
+            return
+        asked["yes"] = True
+        if detail.get("state") == "OPEN":
+            self._opens(fact, request, asked)
+            self.by_provider_alone += not by_customer
+        elif by_customer:
+            raise Bad("the customer said yes, and no window opened", index=fact.leaf_index)
+
+    def _opens(self, fact: Fact, request: str, asked: dict[str, Any]) -> None:
+        start, end = str(fact.detail.get("opens_at")), str(fact.detail.get("closes_at"))
+        longest = asked.get("window_for")
+        if not (_INSTANT.fullmatch(start) and _INSTANT.fullmatch(end) and isinstance(longest, int)):
+            raise Bad("a window without its times", index=fact.leaf_index)
+        if start < fact.at or instant(end) - instant(start) > dt.timedelta(seconds=longest):
+            raise Bad(
+                "the window is earlier than its last yes, or longer than what was asked for", index=fact.leaf_index
+            )
+        self.windows[str(fact.detail.get("grant"))] = (request, start, end)
+        self.opened += 1
+
+    def _looked(self, fact: Fact, request: str) -> None:
+        self.looks += 1
+        what = "content opened" if fact.event == "content.opened" else "names of content listed"
+        of, start, end = self.windows.get(fact.subject, ("", "", ""))
+        if of != request or not of or not start <= fact.at < end:
+            raise Bad(f"{what} outside a window", index=fact.leaf_index)
+        asked = self.asked[request]
+        if fact.detail.get("resource") not in asked["resources"]:
+            raise Bad(f"{what} of a resource that was not asked for", index=fact.leaf_index)
+        if fact.event == "content.opened" and asked.get("level") != "read":
+            raise Bad(f"{what} in a window that covers names only", index=fact.leaf_index)
+
+
+def instant(text: str) -> dt.datetime:
+    """RFC 3339. Raises ValueError."""
+    at = dt.datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+
+
+# === 5  Where the files come from: a ZIP, or a folder ====================================================
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.sizes: dict[str, int] = {}
+        self.path = path
+        for each in sorted(path.iterdir()):
+            if each.is_symlink() or not each.is_file():
+                raise Bad(f"{shown(each.name)} in the folder is no plain file")
+            self.sizes[each.name] = each.stat().st_size
+
+    def open(self, name: str) -> BinaryIO:
+        return open(self.path / name, "rb")
+
+
+class Zip:
+    """A ZIP is never unpacked to disk. Its directory is distrusted: names, doubles, sizes."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, zlib.error) as error:
+            raise CannotTell(f"{path} is neither a ZIP nor a folder nor a receipt, or it is cut off") from error
+        self.sizes: dict[str, int] = {}
+        for member in self.zip.infolist():
+            if not _SAFE_NAME.fullmatch(member.filename) or member.filename != member.orig_filename:
+                raise Bad(f"the ZIP has a member with an unsafe name: {shown(member.orig_filename)}")
+            if member.filename in self.sizes:
+                raise Bad(f"the ZIP has two members of the name {member.filename}")
+            if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise Bad(f"{member.filename} in the ZIP is encrypted, or packed in an unusual way")
+            if member.file_size > max(64 << 20, MAX_RATIO * member.compress_size):
+                raise Bad(f"{member.filename} in the ZIP would unpack to {member.file_size:,} bytes: refused")
+            self.sizes[member.filename] = member.file_size
+
+    def open(self, name: str) -> Any:
+        return self.zip.open(name)
+
+
+class Member:
+    """A file of the bundle while it is read; once it has been read, it must be what the manifest says."""
+
+    def __init__(self, name: str, stream: Any, listed: dict[str, Any]) -> None:
+        self.name, self.stream, self.listed = name, stream, listed
+        self.sha256, self.bytes = hashlib.sha256(), 0
+
+    def read(self, size: int) -> bytes:
+        try:
+            data: bytes = self.stream.read(size)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise Bad(f"{self.name} can't be unpacked: {error}") from error
+        self.sha256.update(data)
+        self.bytes += len(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(BLOCK):
+            pass
+        self.stream.close()
+        if self.bytes != self.listed["bytes"]:
+            raise Bad(f"{self.name} has {self.bytes:,} bytes, and {self.listed['bytes']:,} by the manifest")
+        if self.sha256.hexdigest() != self.listed["sha256"]:
+            raise Bad(f"{self.name} is not the file of the manifest: another SHA-256")
+
+
+def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
+    """An object without doubled members. Raises Bad."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError("a member twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(raw, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Bad(f"{what} is no JSON object")
+    return found
+
+
+class Bundle:
+    """The files and the manifest, which must name all of them."""
+
+    def __init__(self, source: Folder | Zip) -> None:
+        self.source = source
+        self.unread: set[str] = set()
+        self.files: dict[str, dict[str, Any]] = {}
+        if "manifest.json" not in source.sizes:
+            raise CannotTell("manifest.json is missing")
+        with source.open("manifest.json") as stream:
+            raw = Member("manifest.json", stream, {}).read(MAX_SMALL + 1)
+        if len(raw) > MAX_SMALL:
+            raise Bad("manifest.json is too long")
+        self.manifest = parsed_json(raw, "manifest.json")
+        if self.manifest.get("format") != FORMAT:
+            raise CannotTell(
+                f"the bundle's format is {shown(self.manifest.get('format'))}; this verifier knows {FORMAT}"
+            )
+        files = self.manifest.get("files")
+        if not isinstance(files, dict) or not all(_is_listed(each) for each in files.values()):
+            raise Bad("manifest.json does not list its files with sizes and SHA-256")
+        self.files, self.unread = files, set(files)
+        for name in sorted(source.sizes.keys() - files.keys() - {"manifest.json"}):
+            raise Bad(f"{shown(name)} is in the bundle, and not in the manifest")
+        for name in sorted(files.keys() - source.sizes.keys()):
+            raise CannotTell(f"{shown(name)} is missing: the manifest lists it")
+
+    def open(self, name: str) -> Member:
+        if name not in self.files:
+            raise CannotTell(f"{name} is missing")
+        self.unread.discard(name)
+        return Member(name, self.source.open(name), self.files[name])
+
+    def read(self, name: str, limit: int) -> bytes:
+        member = self.open(name)
+        raw = member.read(limit + 1)
+        if len(raw) > limit:
+            raise Bad(f"{name} is too long")
+        member.finish()
+        return raw
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        member, rest = self.open(name), b""
+        while data := member.read(BLOCK):
+            *whole, rest = (rest + data).split(b"\n")
+            yield from whole
+            if len(rest) > MAX_LINE:
+                raise Bad(f"{name} has a line that is too long")
+        member.finish()
+        if rest:
+            raise Bad(f"{name} ends in the middle of a line")
+
+    def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes]]:
+        """The entries in blocks of whole lines, each with the leaf hashes of its lines."""
+        entries, hashes = self.open(f"entries-{shard}.jsonl"), self.open(f"leaf-hashes-{shard}.bin")
+        rest = b""
+        while data := entries.read(BLOCK):
+            data = rest + data
+            end = data.rfind(b"\n") + 1
+            block, rest = data[:end], data[end:]
+            if block:
+                yield block, hashes.read(32 * block.count(b"\n"))
+            if len(rest) > MAX_LINE:
+                raise Bad(f"entries-{shard}.jsonl has a line that is too long")
+        if rest or (left := hashes.read(32)):
+            yield rest, b"" if rest else left
+        entries.finish()
+        hashes.finish()
+
+
+def _is_listed(file: Any) -> bool:
+    return (
+        isinstance(file, dict)
+        and type(file.get("bytes")) is int
+        and isinstance(file.get("sha256"), str)
+        and re.fullmatch(r"[0-9a-f]{64}", file["sha256"]) is not None
+    )
+
+
+# === 6  One log (shard) of a bundle ======================================================================
+
+
+@dataclass
+class Older:
+    """An older checkpoint, whose tree was shown to be the beginning of the newest one's."""
+
+    checkpoint: Checkpoint
+    path: list[bytes]
+
+
+@dataclass
+class Shard:
+    """One log as the manifest describes it, and what was found."""
+
+    number: int
+    origin: str
+    base: str
+    clock: str
+    first_seq: int
+    size: int
+    start: int
+    end: int
+    entries: int
+    pruned: int
+    closed_by: int | None
+    checkpoint: Checkpoint
+    older: list[Older] = field(default_factory=list)
+    count: int = 0
+    last_at: str = ""
+    roots: dict[int, bytes] = field(default_factory=dict)  # of the first n entries, as they are in the bundle
+    rotations: list[Fact] = field(default_factory=list)
+    ends: tuple[bytes, bytes] = (b"", b"")  # the leaf hashes of the first and of the last entry here
+    is_closed: bool | None = None  # whether the next log's first entry says so; None: that is not here
+    tombstone: Checkpoint | None = None  # and this is what it says was signed of this one last
+    flaw: Bad | None = None
+    gap: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.start, self.end) == (0, self.size)
+
+
+#: Takes each entry that the chapters below need something of.
+See = Callable[[Shard, Fact], None]
+
+
+def shards_of(bundle: Bundle) -> list[Shard]:
+    manifest = bundle.manifest
+    tenant, logs = manifest.get("tenant"), manifest.get("logs")
+    if manifest.get("kind") not in ("log", "period", "access_request"):
+        raise CannotTell(f"a bundle of the kind {shown(manifest.get('kind'))}; this verifier does not know it")
+    if not isinstance(tenant, dict) or not isinstance(tenant.get("id"), str) or not isinstance(logs, list):
+        raise Bad("manifest.json does not say whose logs these are")
+    if manifest["kind"] == "access_request" and not isinstance(manifest.get("access_request"), str):
+        raise Bad("manifest.json does not say which access request this is of")
+    for name in ("since", "until"):
+        bound = manifest.get(name)
+        try:
+            manifest[name] = None if bound is None else f"{instant(bound).astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        except (ValueError, TypeError, OverflowError):
+            raise Bad(f"manifest.json: “{name}” is no time") from None
+    shards = [_shard_of(bundle, log, tenant["id"]) for log in logs]
+    if not shards:
+        raise CannotTell("the bundle has no log")
+    if any(after.number <= before.number for before, after in itertools.pairwise(shards)):
+        raise Bad("manifest.json: the logs are not in their order")
+    return shards
+
+
+def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard:
+    by_request = bundle.manifest["kind"] == "access_request"
+    log = {**log, "start": 0, "end": 0} if isinstance(log, dict) and by_request else log
+    names = ("shard", "first_seq", "size", "start", "end", "entries", "pruned")
+    if not isinstance(log, dict) or not all(type(log.get(name)) is int and log[name] >= 0 for name in names):
+        raise Bad("manifest.json does not describe its logs")
+    number, origin, closed_by = log["shard"], log.get("origin"), log.get("closed_by")
+    matched = _ORIGIN.fullmatch(origin) if isinstance(origin, str) else None
+    if (
+        not matched
+        or matched[3] != tenant
+        or int(matched[4] or 0) != number
+        or type(closed_by) not in (int, type(None))
+    ):
+        raise Bad("manifest.json does not describe its logs")
+    if not by_request and not (log["start"] + log["entries"] == log["end"] <= log["size"]):
+        raise Bad(f"manifest.json: the numbers of log {number} do not fit together")
+    try:
+        checkpoint = checkpoint_of(bundle.read(f"checkpoint-{number}.txt", MAX_NOTE))
+    except ValueError as error:
+        raise Bad(f"checkpoint-{number}.txt is no checkpoint: {error}") from None
+    if (checkpoint.origin, checkpoint.size) != (origin, log["size"]):
+        raise Bad(f"checkpoint-{number}.txt is of another log or size than the manifest says")
+    numbers = {name: log[name] for name in names[1:]}
+    return Shard(number, matched[0], matched[1], matched[2], closed_by=closed_by, checkpoint=checkpoint, **numbers)
+
+
+def _hashes(value: Any, what: str) -> list[bytes]:
+    try:
+        if len(value) > MAX_PATH:
+            raise ValueError("too many hashes")
+        return [hash_of(each) for each in value]
+    except (ValueError, TypeError):
+        raise Bad(f"{what} is no list of hashes") from None
+
+
+def proofs_in(bundle: Bundle, number: int) -> Iterator[tuple[int, list[bytes]]]:
+    for line in bundle.lines(f"proofs-{number}.jsonl"):
+        proof = parsed_json(line, f"a line of proofs-{number}.jsonl")
+        if type(proof.get("index")) is not int:
+            raise Bad(f"a line of proofs-{number}.jsonl has no index")
+        yield proof["index"], _hashes(proof.get("hashes"), f"a line of proofs-{number}.jsonl")
+
+
+def read_older(bundle: Bundle, shard: Shard) -> None:
+    """The older checkpoints, each of which the newest must continue (RFC 6962, section 2.1.2)."""
+    name = f"consistency-{shard.number}.jsonl"
+    for place, line in enumerate(bundle.lines(name) if name in bundle.files else ()):
+        if place >= MAX_OLDER:
+            raise Bad(f"{name} has more than {MAX_OLDER} checkpoints")
+        record = parsed_json(line, f"a line of {name}")
+        try:
+            older = checkpoint_of(str(record.get("checkpoint")).encode())
+        except ValueError as error:
+            raise Bad(f"a line of {name} has no checkpoint: {error}") from None
+        if older.origin != shard.origin:
+            raise Bad(f"a line of {name} has a checkpoint of another log")
+        shard.older.append(Older(older, _hashes(record.get("hashes"), f"a line of {name}")))
+
+
+def check_older(shard: Shard) -> None:
+    new = shard.checkpoint
+    for each in shard.older:
+        old = each.checkpoint
+        if not is_consistent(old.size, new.size, old.root, new.root, each.path):
+            raise Bad(f"the checkpoint of {new.size} entries does not continue the older one of {old.size}")
+
+
+class Scan:
+    """Feeds blocks to `check_block`, in this process or in several, and gives the outcomes in order."""
+
+    def __init__(self, jobs: int, progress: Callable[[int], None]) -> None:
+        self.jobs, self.progress = jobs, progress
+
+    def outcomes(self, bundle: Bundle, shard: Shard, expected: Expected, cuts: Sequence[int]) -> Iterator[Checked]:
+        tasks = self._tasks(bundle.blocks(shard.number), shard, expected, deque(cuts))
+        size = bundle.files.get(f"entries-{shard.number}.jsonl", {}).get("bytes", 0)
+        if self.jobs < 2 or size < POOL_FROM:
+            for task in tasks:
+                yield check_block(*task)
+            return
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        with concurrent.futures.ProcessPoolExecutor(self.jobs, mp_context=context) as pool:
+            waiting: deque[concurrent.futures.Future[Checked]] = deque()
+            flaw: Exception | None = None
+            try:
+                try:
+                    for task in tasks:
+                        waiting.append(pool.submit(check_block, *task))
+                        if len(waiting) > 2 * self.jobs + 1:
+                            yield waiting.popleft().result()
+                except (Bad, CannotTell) as error:
+                    flaw = error  # The entries that were read before it are judged first: an index says more.
+                while waiting:
+                    yield waiting.popleft().result()
+            except concurrent.futures.BrokenExecutor as error:
+                raise CannotTell("a process that helped to verify died; try again with --jobs 1") from error
+            finally:
+                for future in waiting:
+                    future.cancel()
+            if flaw:
+                raise flaw
+
+    @staticmethod
+    def _tasks(blocks: Iterable[Any], shard: Shard, expected: Expected, cuts: deque[int]) -> Iterator[Any]:
+        first = shard.start
+        for block, hashes in blocks:
+            end, inside = first + block.count(b"\n"), []
+            while cuts and cuts[0] <= end:
+                inside.append(cuts.popleft())
+            shard.ends = (shard.ends[0] or hashes[:32], hashes[-32:])
+            yield block, hashes, first, tuple(inside), expected
+            first = end
+
+
+def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, sizes: set[int], see: See) -> None:
+    """Entries start to end of the tree, without a gap, and the roots of the tree at these `sizes`.
+
+    That they are what was signed is shown by the proofs of the first and the last of them: the left siblings of the
+    first are all that lies before it, those of the last must be what the entries themselves lead to, and both proofs
+    lead to the signed root.
+    """
+    proofs = _two_proofs(bundle, shard)
+    lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
+    if proofs and len(lefts) != shard.start.bit_count():
+        raise Bad("its proof has not the right length", index=shard.start)
+    frontier = Frontier(shard.start, lefts) if shard.entries else Frontier()
+    last = shard.end - 1
+    sizes = {size for size in sizes | {last, shard.end} if shard.start < size <= shard.end}
+    shard.roots[frontier.size], edge = frontier.root(), frontier.hashes
+    for checked in scan.outcomes(bundle, shard, expected, sorted(sizes)):
+        for level, subtree in checked.subtrees:
+            frontier.push(level, subtree)
+            if frontier.size in sizes:
+                shard.roots[frontier.size] = frontier.root()
+                edge = frontier.hashes if frontier.size == last else edge
+        first = shard.start + shard.count
+        _take(shard, checked, first, see)
+        if checked.bad:
+            raise _flaw(shard, checked, first + checked.good)
+        scan.progress(checked.good)
+    if shard.count != shard.entries:
+        index = shard.start + min(shard.count, shard.entries)
+        raise Bad(f"there are {shard.count} entries, and the manifest says {shard.entries}", index=index)
+    if shard.entries:
+        _check_root(shard, frontier, edge, proofs)
+    elif shard.size == 0 and shard.checkpoint.root != EMPTY_ROOT:
+        raise Bad("the checkpoint of an empty log has the root of another")
+
+
+def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
+    """Of the first and the last entry. A whole log leads to its root without them."""
+    name, proofs = f"proofs-{shard.number}.jsonl", []
+    if name in bundle.files or (shard.entries and not shard.is_whole):
+        for proof in proofs_in(bundle, shard.number):
+            proofs.append(proof)
+            if len(proofs) > 2:
+                break
+    expected = {shard.start, shard.end - 1} if shard.entries else set()
+    if (proofs or not shard.is_whole) and (len(proofs) > 2 or {index for index, _path in proofs} != expected):
+        raise Bad(f"{name} has not the proofs of the first and of the last entry")
+    return proofs
+
+
+def _take(shard: Shard, checked: Checked, first: int, see: See) -> None:
+    if checked.first_at and checked.first_at < shard.last_at:
+        raise Bad("the entry is older than the one before it", index=first)
+    shard.count += checked.good
+    shard.last_at = checked.last_at or shard.last_at
+    for fact in checked.facts:
+        see(shard, fact)
+
+
+def _flaw(shard: Shard, checked: Checked, index: int) -> Exception:
+    assert checked.bad is not None
+    _place, why, is_unknown = checked.bad
+    return CannotTell(f"log {shard.number}, index {index}: {why}") if is_unknown else Bad(why, index=index)
+
+
+def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: list[tuple[int, list[bytes]]]) -> None:
+    root, last = shard.checkpoint.root, shard.end - 1
+    reached, lefts = walk(last, shard.size, shard.ends[1], proofs[-1][1]) if proofs else (None, [])
+    signed = lefts[::-1] if reached == root else []
+    is_good = frontier.root() == root if frontier.size == shard.size else reached == root and signed == edge
+    if not is_good:
+        raise _narrowed(shard, signed, edge)
+    for index, leaf, place in ((shard.start, shard.ends[0], 0), (last, shard.ends[1], -1)):
+        if proofs and not is_included(index, shard.size, leaf, proofs[place][1], root):
+            raise Bad("its proof does not lead to the signed root", index=index)
+
+
+def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
+    """The entries are not those that were signed. The first false one is after the largest older checkpoint that agrees
+    and before the smallest that does not, and in the first of the subtrees before the last entry that differs."""
+    low, high = shard.start, shard.end
+    for each in sorted(shard.older, key=lambda each: each.checkpoint.size):
+        size = each.checkpoint.size
+        if shard.start < size <= shard.end:
+            if shard.roots[size] != each.checkpoint.root:
+                high = size
+                break
+            low = size
+    if signed and len(signed) == len(found):
+        place, last = 0, shard.end - 1
+        for level, ours, theirs in zip((n for n in range(63, -1, -1) if last >> n & 1), found, signed, strict=True):
+            if ours != theirs:
+                break
+            place += 1 << level
+        else:
+            level = 0
+        low, high = max(low, place), min(high, place + (1 << level))
+    return Bad("the entries do not lead to the signed root", index=low, until=None if high - low <= 1 else high - 1)
+
+
+def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
+    """Entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
+    proofs, before = proofs_in(bundle, shard.number), -1
+    for checked in scan.outcomes(bundle, shard, expected, ()):
+        for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
+            proven, path = next(proofs, (-1, []))
+            if index <= before:
+                raise Bad("the entry does not follow the one before it", index=index)
+            if proven != index:
+                raise Bad("there is no inclusion proof for the entry", index=index)
+            if not is_included(index, shard.size, leaf, path, shard.checkpoint.root):
+                raise Bad("its inclusion proof does not lead to the signed root", index=index)
+            before = index
+        _take(shard, checked, checked.indexes[0] if checked.indexes else 0, see)
+        if checked.bad:
+            # What a bad line says of itself is not to be trusted; its place is that of the next proof.
+            raise _flaw(shard, checked, next(proofs, (before + 1, []))[0])
+        scan.progress(checked.good)
+    if shard.count != shard.entries or next(proofs, None) is not None:
+        raise Bad(f"{shard.count} entries; the manifest says {shard.entries}, and each must have one proof")
+
+
+def check_previous(shard: Shard, kept: Checkpoint, what: str) -> None:
+    """The log begins with the tree of a checkpoint from elsewhere. Raises Bad (a fork), or CannotTell (no proof)."""
+    new = shard.checkpoint
+    known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
+    root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(kept.size)
+    if kept.size > new.size:
+        raise CannotTell(f"{what} has {kept.size} entries, more than the bundle's of {new.size}: take a newer bundle")
+    if root is None:
+        raise CannotTell(f"{what} has {kept.size} entries, and the bundle has no consistency proof from there")
+    if root != kept.root:
+        raise Bad(f"the log was rewritten: {what}, of {kept.size} entries, is not the beginning of this log")
+
+
+# === 7  Who signed, and whom to trust ====================================================================
+
+
+class Trust:
+    """The log's keys that count, and why.
+
+    The same key signs all logs of an installation, under each log's own name. So a key that was named for one log of
+    a tenant counts for the tenant's other logs (after a tombstone), and never for another tenant's.
+    """
+
+    def __init__(self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]]) -> None:
+        self.is_named = named is not None
+        found = offered["log"] if named is None else named
+        how = "from the bundle itself" if named is None else "named by you"
+        self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
+        self.offered = {key.public for key in offered["log"]}
+        self.witnesses = offered["witnesses"]
+
+    def signers(self, checkpoint: Checkpoint, publics: Iterable[bytes]) -> list[Key]:
+        """Raises Bad if a signature that bears the id of one of the keys is false."""
+        keys = [Key(checkpoint.origin, ED25519, public) for public in publics]
+        return [key for key in keys if signatures_by(checkpoint.note, key)]
+
+    def vouch(self, shards: Iterable[Shard], kept: Checkpoint | None) -> None:
+        """A `log.key_rotated` entry under a checkpoint that a trusted key signed makes its new key trusted, too."""
+        grown = -1
+        while grown != len(self.why):
+            grown = len(self.why)
+            for shard in shards:
+                trees = [shard.checkpoint, *(each.checkpoint for each in shard.older)]
+                trees += [kept] if kept and kept.origin == shard.origin else []
+                covered = max((tree.size for tree in trees if self.signers(tree, self.why)), default=0)
+                for fact in shard.rotations:
+                    with contextlib.suppress(ValueError):
+                        new = key_of(str(fact.detail.get("new")))
+                        if fact.leaf_index < covered and new.kind == ED25519 and _base(new.name) == shard.base:
+                            how = f"named by entry {fact.leaf_index} of log {shard.number}, which a trusted key signed"
+                            self.why.setdefault(new.public, how)
+
+    def check(self, checkpoint: Checkpoint, what: str) -> list[Key]:
+        signers = self.signers(checkpoint, self.why)
+        others = self.signers(checkpoint, self.offered - self.why.keys())
+        if signers:
+            return signers
+        if not self.is_named:
+            raise CannotTell(f"{what} is signed by no key that is known here")
+        raise CannotTell(
+            f"{what} is signed by a key that you did not name"
+            + "".join(f" ({key}, fingerprint {key.fingerprint})" for key in others)
+        )
+
+    def dated(self, checkpoint: Checkpoint, clock: str) -> int | None:
+        """When a trusted key last said that this is the newest tree: it cosigns, under the name of the installation."""
+        keys = [Key(clock, COSIGNATURE, public) for public in self.why]
+        return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
+
+
+def _base(name: str) -> str:
+    matched = _ORIGIN.fullmatch(name)
+    return matched[1] if matched else name
+
+
+def keys_named(words: Sequence[str]) -> list[Key]:
+    """Each word is a vkey, or a file with one on each line; `#` begins a comment. Raises CannotTell."""
+    keys = []
+    for word in words:
+        try:
+            keys.append(key_of(word))
+            continue
+        except ValueError:
+            pass
+        try:
+            lines = [line.strip() for line in Path(word).read_text("utf-8").splitlines()]
+            found = [key_of(line) for line in lines if line and not line.startswith("#")]
+        except (OSError, ValueError) as error:
+            raise CannotTell(f"{shown(word)} is neither a verifier key nor a file of verifier keys") from error
+        if not found:
+            raise CannotTell(f"{shown(word)} holds no verifier key")
+        keys += found
+    return keys
+
+
+def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
+    raw = parsed_json(bundle.read("keys.json", MAX_SMALL), "keys.json")
+    try:
+        return {name: [key_of(vkey) for vkey in raw.get(name, [])] for name in ("log", "clock", "witnesses")}
+    except (ValueError, TypeError, AttributeError):
+        raise Bad("keys.json does not list verifier keys") from None
+
+
+# === 8  A bundle, a receipt ==============================================================================
+
+
+class Report:
+    """What is said in the end, once for people and once for programs."""
+
+    def __init__(self, path: str) -> None:
+        self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
+        self.unproven: list[dict[str, Any]] = []
+        self.decisions: Counter[str] = Counter()
+        self.signed = 0
+
+    def bad(self, flaw: Bad, shard: Shard | None = None) -> None:
+        where: dict[str, Any] = {"log": shard.number if shard else None, "index": flaw.index, "until": flaw.until}
+        where["seq"] = flaw.index + shard.first_seq if shard and flaw.index is not None else None
+        self.data["problems"].append({**where, "why": flaw.why})
+
+    def gap(self, what: object) -> None:
+        self.data["gaps"].append(str(what))
+
+    def note(self, what: str) -> None:
+        self.data["notes"].append(what)
+
+    def decided(self, shard: Shard, fact: Fact) -> None:
+        if fact.detail.get("signed"):
+            self.signed += 1
+            return
+        self.decisions[fact.event] += 1
+        if len(self.unproven) < LISTED:
+            who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
+            self.unproven.append({"log": shard.number, "index": fact.leaf_index, **who})
+
+    def close(self) -> dict[str, Any]:
+        result = "bad" if self.data["problems"] else "unknown" if self.data["gaps"] else "good"
+        self.data["decisions"] = {
+            "unproven": self.decisions.total(),
+            "by_event": dict(sorted(self.decisions.items())),
+            "listed": self.unproven,
+            "signed": self.signed,
+        }
+        return {"result": result, "exit": {"good": 0, "bad": 1, "unknown": 2}[result], **self.data}
+
+
+@dataclass
+class Options:
+    keys: list[Key] | None = None  # None: the bundle's own
+    witnesses: list[Key] | None = None
+    previous: Checkpoint | None = None
+    jobs: int = 1
+    progress: Callable[[int, int], None] = lambda done, whole: None
+
+
+def verify(path: Path, options: Options) -> dict[str, Any]:
+    """Judge a bundle or a receipt; never raises for what is in it."""
+    report = Report(str(path))
+    try:
+        if path.is_dir():
+            verify_bundle(Bundle(Folder(path)), options, report)
+        elif _is_receipt(path):
+            verify_receipt(path, options, report)
+        else:
+            verify_bundle(Bundle(Zip(path)), options, report)
+    except Bad as flaw:
+        report.bad(flaw)
+    except CannotTell as gap:
+        report.gap(gap)
+    except OSError as error:
+        report.gap(f"{error.filename or path} can't be read: {error.strerror or error}")
+    return report.close()
+
+
+def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
+    manifest, shards = bundle.manifest, shards_of(bundle)
+    names = ("format", "kind", "tenant", "made_at", "access_request", "since", "until")
+    report.data.update({name: manifest.get(name) for name in names})
+    offered, total = keys_offered(bundle), sum(shard.entries for shard in shards)
+    trust = Trust({shard.base for shard in shards}, options.keys, offered)
+    for before, after in itertools.pairwise(shards):
+        read_tombstone(bundle, before, after)
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        options.progress(done, total)
+
+    is_replayed = manifest["kind"] == "log" and len(shards) == 1 and shards[0].is_whole and shards[0].number == 0
+    rules = Rules() if is_replayed else None
+    broken: list[Bad] = []
+
+    def see(shard: Shard, fact: Fact) -> None:
+        if fact.event in DECISIONS:
+            report.decided(shard, fact)
+        elif fact.event == "log.key_rotated":
+            shard.rotations.append(fact)
+        if rules and not broken:
+            try:
+                rules.see(fact)
+            except Bad as flaw:
+                broken.append(flaw)
+
+    for shard in shards:
+        check_shard(bundle, shard, Scan(options.jobs, progress), options.previous, see)
+    judge(shards, trust, options, report)
+    for flaw in broken if not shards[0].flaw else ():
+        report.bad(flaw, shards[0])
+    if rules:
+        counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
+        report.data["rules"] = counts
+    # After a flaw some files were not read to their end; what they would add is no better than what is known.
+    for name in sorted(bundle.unread) if not report.data["problems"] else ():
+        bundle.open(name).finish()
+
+
+def check_shard(bundle: Bundle, shard: Shard, scan: Scan, previous: Checkpoint | None, see: See) -> None:
+    manifest = bundle.manifest
+    bounds = (manifest.get("since"), manifest.get("until")) if manifest["kind"] == "period" else (None, None)
+    request = manifest["access_request"] if manifest["kind"] == "access_request" else None
+    expected = Expected(manifest["tenant"]["id"], shard.first_seq, request, *bounds)
+    try:
+        read_older(bundle, shard)
+        if request is not None:
+            check_each(bundle, shard, scan, expected, see)
+        else:
+            kept = [each for each in (previous, shard.tombstone) if each and each.origin == shard.origin]
+            sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in kept}
+            check_range(bundle, shard, scan, expected, sizes, see)
+        check_older(shard)
+        if manifest["kind"] == "log" and (shard.start, shard.end) != (shard.pruned, shard.size):
+            place = shard.pruned if shard.start > shard.pruned else shard.end
+            raise Bad("the bundle says that it is the whole log, and ends before it or begins after it", index=place)
+    except Bad as flaw:
+        shard.flaw = flaw
+    except CannotTell as gap:
+        shard.gap = str(gap)
+
+
+def read_tombstone(bundle: Bundle, closed: Shard, opened: Shard) -> None:
+    """The first entry of the log that follows a damaged one: it names the log it closes, and what was signed last."""
+    name = f"entries-{opened.number}.jsonl"
+    if opened.start or opened.number != closed.number + 1 or name not in bundle.files:
+        return
+    with contextlib.suppress(Bad, CannotTell, ValueError, zipfile.BadZipFile, zlib.error, EOFError):
+        with bundle.source.open(name) as stream:
+            entry = entry_of(stream.readline(MAX_LINE).rstrip(b"\n"))
+        if entry["seq"] != opened.first_seq:
+            return
+        closed.is_closed = entry["event"] == "log.tombstoned" and entry["detail"].get("closes") == closed.origin
+        closed.tombstone = checkpoint_of(str(entry["detail"].get("checkpoint")).encode()) if closed.is_closed else None
+
+
+def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -> None:
+    """From what the files are to what that means: whose signatures, which doubts, which damage."""
+    whole = [shard for shard in shards if not shard.flaw]
+    kept = options.previous
+    try:
+        trust.vouch(whole, kept if any(_continues(shard, kept) for shard in whole) else None)
+    except Bad as flaw:
+        report.bad(flaw)
+    for shard, after in zip(shards, [*shards[1:], None], strict=True):
+        log = _described(shard)
+        report.data["logs"].append(log)
+        try:
+            if shard.gap:
+                report.gap(shard.gap)
+            if shard.flaw:
+                _damaged(shard, after, report)
+            judge_signatures(shard, trust, options, report, log, is_last=after is None)
+            judge_closing(shard, after, trust, report)
+        except Bad as flaw:
+            report.bad(flaw, shard)
+        except CannotTell as gap:
+            report.gap(gap)
+        if shard.pruned:
+            pruned = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here: removed after their time"
+            report.note(f"{pruned} (of them only hashes are left, which lead to the signed root)")
+    if kept is not None:
+        judge_previous(shards, kept, trust, report)
+    # Who only has the bundle's word for a key must be able to compare it.
+    for public, why in trust.why.items():
+        vkeys = [str(Key(shard.origin, ED25519, public)) for shard in shards]
+        report.data["keys"].append({"vkeys": vkeys, "fingerprint": hashlib.sha256(public).hexdigest(), "why": why})
+    report.data["keys_from_bundle"] = not trust.is_named
+
+
+def _continues(shard: Shard, kept: Checkpoint | None) -> bool:
+    try:
+        if kept is None or kept.origin != shard.origin:
+            return False
+        check_previous(shard, kept, "")
+        return True
+    except (Bad, CannotTell):
+        return False
+
+
+def _described(shard: Shard) -> dict[str, Any]:
+    log = {name: getattr(shard, name) for name in ("origin", "first_seq", "size", "entries", "pruned", "closed_by")}
+    root = encoded(shard.checkpoint.root)
+    return {"log": shard.number, **log, "start": shard.start, "end": shard.end, "root": root, "older": len(shard.older)}
+
+
+def _damaged(shard: Shard, after: Shard | None, report: Report) -> None:
+    assert shard.flaw is not None
+    if not (shard.is_closed and after and not after.flaw):
+        report.bad(shard.flaw, shard)
+        return
+    where = "" if shard.flaw.index is None else f" from index {shard.flaw.index} on"
+    why = f"its entries{where} prove nothing ({shard.flaw.why})"
+    report.gap(f"log {shard.number} was closed as damaged by entry {shard.closed_by}: {why}")
+
+
+def judge_signatures(shard: Shard, trust: Trust, options: Options, report: Report, log: dict[str, Any], *,
+                     is_last: bool) -> None:  # fmt: skip
+    checkpoint, what = shard.checkpoint, f"the checkpoint of log {shard.number}"
+    wanted = options.witnesses
+    witnesses = [key for key in (trust.witnesses if wanted is None else wanted) if key.kind == COSIGNATURE]
+    seen = [(key, at) for key in witnesses for at in signatures_by(checkpoint.note, key)[-1:]]
+    log["witnesses"] = [{"name": key.name, "vkey": str(key), "at": _time(at)} for key, at in seen]
+    log["signed_by"] = [str(key) for key in trust.check(checkpoint, what)]
+    at = trust.dated(checkpoint, shard.clock)
+    log["dated_at"] = None if at is None else _time(at)
+    if at is None:
+        report.gap(f"{what} bears no time: the cosignature of {shard.clock} is missing")
+    elif at > time.time() + 600:
+        report.note(f"{what} is dated in the future, by the clock of this machine")
+    for key in wanted or () if is_last else ():
+        if key not in [each for each, _at in seen]:
+            report.gap(f"{what} is not cosigned by the witness {key.name}, which you named")
+    for each in shard.older:
+        trust.signers(each.checkpoint, trust.why)
+
+
+def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
+    if after is None or after.number != shard.number + 1:
+        if shard.closed_by is not None:
+            report.note(f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle")
+        return
+    if shard.closed_by != after.first_seq:
+        raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
+    if shard.is_closed is None or after.flaw:
+        return
+    if not shard.is_closed:
+        report.bad(Bad(f"this is no tombstone of log {shard.number}, which ends here", index=0), after)
+        return
+    report.note(f"log {shard.number} was closed as damaged by entry {shard.closed_by}; log {after.number} goes on")
+    if shard.tombstone is None or shard.flaw:
+        return
+    trust.check(shard.tombstone, f"the checkpoint in the tombstone of log {shard.number}")
+    lost = shard.tombstone.size - shard.size
+    if lost > 0:
+        raise CannotTell(
+            f"{lost} entries of log {shard.number} were signed and are lost, from index {shard.size} on: "
+            f"{shard.origin} had {shard.tombstone.size} entries when it was closed"
+        )
+    with contextlib.suppress(CannotTell):
+        check_previous(shard, shard.tombstone, "the checkpoint in its tombstone")
+
+
+def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, report: Report) -> None:
+    """`--previous`: a checkpoint that was kept from earlier, or that a witness holds."""
+    report.data["previous"] = {"origin": kept.origin, "size": kept.size, "root": encoded(kept.root), "holds": False}
+    shard = next((shard for shard in shards if shard.origin == kept.origin), None)
+    try:
+        if shard is None:
+            raise CannotTell(f"the checkpoint you kept is of another log, {shown(kept.origin)}")
+        trust.check(kept, "the checkpoint you kept")
+        if not shard.flaw and not shard.gap:
+            check_previous(shard, kept, "the checkpoint you kept")
+            report.data["previous"]["holds"] = True
+    except Bad as flaw:
+        report.bad(flaw, shard)
+    except CannotTell as gap:
+        report.gap(gap)
+
+
+def _is_receipt(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(len(RECEIPT)) == RECEIPT.encode()
+
+
+def verify_receipt(path: Path, options: Options, report: Report) -> None:
+    """c2sp.org/tlog-proof: one entry (in `extra`), its index, its inclusion proof, and the checkpoint."""
+    with open(path, "rb") as stream:
+        raw = stream.read(MAX_SMALL + 1)
+    try:
+        if len(raw) > MAX_SMALL:
+            raise ValueError("it is too long")
+        head, _gap, tail = raw.partition(b"\n\n")
+        first, *lines = head.decode().split("\n")
+        extra = decoded(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
+        if first != RECEIPT or not lines or not lines[0].startswith("index ") or len(lines) > MAX_PATH + 1:
+            raise ValueError("its lines are not those of a proof")
+        index, proof = number_of(lines[0].removeprefix("index ")), [hash_of(line) for line in lines[1:]]
+        checkpoint = checkpoint_of(tail)
+    except ValueError as error:
+        raise Bad(f"this is no receipt ({RECEIPT}): {error}") from None
+    matched = _ORIGIN.fullmatch(checkpoint.origin)
+    if not matched:
+        raise CannotTell(f"the receipt is of a log of another kind: {shown(checkpoint.origin)}")
+    if extra is None:
+        raise CannotTell("the receipt does not contain its entry")
+    number, size = int(matched[4] or 0), checkpoint.size
+    shard = Shard(number, checkpoint.origin, matched[1], matched[2], 0, size, index, index + 1, 1, 0, None, checkpoint)
+    report.data.update({"format": RECEIPT, "kind": "receipt", "tenant": {"id": matched[3]}})
+    if not is_included(index, size, leaf_hash(extra), proof, checkpoint.root):
+        raise Bad("the entry's inclusion proof does not lead to the signed root", index=index)
+    entry = entry_of(extra)
+    shard.first_seq = entry["seq"] - index
+    if entry["tenant"] != matched[3] or shard.first_seq < 0 or (number == 0 and shard.first_seq):
+        raise Bad("the entry is not of this log, or not of this index", index=index)
+    fact = _fact(index, entry)
+    report.data["entry"] = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
+    if fact.event in DECISIONS:
+        report.decided(shard, fact)
+    if options.keys is None:
+        raise CannotTell("a receipt brings no key with it: name the log's key with --key")
+    trust = Trust({shard.base}, options.keys, {"log": [], "witnesses": []})
+    judge([shard], trust, options, report)
+
+
+def _time(at: int) -> str:
+    try:
+        return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return f"{at} seconds after 1970"
+
+
+# === 9  The verdict in words =============================================================================
+
+
+def shown(text: object) -> str:
+    """Text from a file, for a terminal: what could move the cursor or turn the line around is written as its code."""
+    short = str(text) if len(str(text)) < 300 else str(text)[:300] + "…"
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
+
+
+def in_words(data: dict[str, Any]) -> Iterator[str]:
+    def line(label: str, text: object) -> str:
+        return f"{label:<11} {shown(text)}"
+
+    if data.get("format"):
+        kinds = {"log": "the whole log", "period": "a period of the log", "access_request": "one access request",
+                 "receipt": "a receipt for one entry"}  # fmt: skip
+        tenant = data["tenant"]
+        yield line("what", f"{kinds[data['kind']]} of {tenant.get('name') or tenant['id']} ({data['format']})")
+        bounds = [f"{name} {data[name]}" for name in ("since", "until", "access_request", "made_at") if data.get(name)]
+        if bounds:
+            yield line("", ", ".join(bounds))
+    if entry := data.get("entry"):
+        yield line("entry", f"index {entry['index']}: {entry['event']} by {entry['who']} at {entry['at']}")
+    for key in data["keys"]:
+        yield line("key", f"{key['why']}; fingerprint {key['fingerprint']}")
+        yield from (f"            {shown(vkey)}" for vkey in key["vkeys"])
+    for log in data["logs"]:
+        yield from _log_in_words(log, line, data["kind"])
+    if previous := data.get("previous"):
+        words = "the log continues it" if previous["holds"] else "not shown that the log continues it"
+        yield line("previous", f"{previous['origin']}, {previous['size']:,} entries: {words}")
+    if data["result"] != "bad" and (rules := data.get("rules")):
+        words = f"replayed: {rules['windows']} windows, {rules['looks']} looks at content, each inside its window"
+        yield line("rules", words)
+        if rules["by_provider_alone"]:
+            alone = rules["by_provider_alone"]
+            yield line("", f"{alone} windows opened on the provider's yes alone (Lockbox off, or service not covered)")
+    yield from _decisions_in_words(data["decisions"], line)
+    for note in data["notes"]:
+        yield line("note", note)
+    if data.get("keys_from_bundle") and data["keys"]:
+        yield line("WARNING", "the key came from the bundle itself. Whoever can forge the bundle can put in a key.")
+        yield line("", "Compare the fingerprint with one that you got some other way, or name the key with --key.")
+    for gap in data["gaps"]:
+        yield line("CAN'T TELL", gap)
+    for problem in data["problems"]:
+        yield line("BAD", problem_in_words(problem))
+    verdicts = {"good": "GOOD: everything that was offered holds.", "bad": "BAD: do not rely on this.",
+                "unknown": "CAN'T TELL: what is missing is named above; nothing was found to be false."}  # fmt: skip
+    yield verdicts[data["result"]]
+
+
+def problem_in_words(problem: dict[str, Any]) -> str:
+    index, until = problem["index"], problem["until"]
+    place = "" if problem["log"] is None else f"log {problem['log']}, "
+    if index is not None:
+        place += f"index {index}" if until is None else f"first bad index between {index} and {until}"
+        place += "" if problem["seq"] in (None, index) else f" (number {problem['seq']})"
+    return f"{place.removesuffix(', ')}: {problem['why']}" if place else problem["why"]
+
+
+def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind: str) -> Iterator[str]:
+    yield line(f"log {log['log']}", f"{log['origin']}: checkpoint of {log['size']:,} entries, root {log['root']}")
+    if kind in ("log", "period"):
+        which = f"index {log['start']:,} to {log['end'] - 1:,}" if log["entries"] else "none"
+        yield line("", f"{log['entries']:,} entries here ({which}), {log['older']:,} older checkpoints")
+    elif kind == "access_request":
+        yield line("", f"{log['entries']:,} entries here, {log['older']:,} older checkpoints")
+    if log.get("signed_by"):
+        names = ", ".join(vkey.split("+")[1] for vkey in log["signed_by"])
+        yield line("", f"signed by key {names}; dated {log.get('dated_at') or 'by nobody'}")
+    for witness in log.get("witnesses", ()):
+        yield line("", f"cosigned by {witness['name']} at {witness['at']}")
+    if log.get("witnesses") == []:
+        yield line("", "cosigned by no witness that is known here")
+
+
+def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
+    if decisions["signed"]:
+        yield line("signed", f"{decisions['signed']} decisions carry a signature, which this version does not check")
+    if not decisions["unproven"]:
+        return
+    yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key:")
+    for each in decisions["listed"][:10]:
+        yield line("", f"index {each['index']}: {each['event']} by {each['who']} at {each['at']}")
+    if decisions["unproven"] > 10:
+        sums = ", ".join(f"{count:,} {event}" for event, count in decisions["by_event"].items())
+        yield line("", f"… in all {sums} (--json names them one by one, up to {LISTED:,})")
+
+
+# === 10  A witness: what it keeps (c2sp.org/tlog-witness) ================================================
+
+#: Marks the file as a witness's state, so that no other database is taken for one ("LBXW").
+APPLICATION = 0x4C425857
+_SCHEMA = """CREATE TABLE IF NOT EXISTS head (
+    origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, at INTEGER NOT NULL, note TEXT NOT NULL)"""
+
+
+class Refused(Exception):
+    """An answer that is no cosignature: its status code and text."""
+
+    def __init__(self, status: int, text: str, why: str = "") -> None:
+        super().__init__(why or text)
+        self.status, self.text = status, text
+
+
+class State:
+    """For each log the checkpoint that was cosigned last. Several processes may share the file."""
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        """Raises CannotTell, with the reason in one line, for a file that is damaged or none of ours."""
+        self.path = path
+        if not create and not path.is_file():
+            raise CannotTell(f"{path} is not there")
+        try:
+            with self.changing() as db:
+                found = db.execute("PRAGMA application_id").fetchone()[0]
+                if found == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                    db.execute(f"PRAGMA application_id = {APPLICATION}")
+                    db.execute(_SCHEMA)
+                elif found != APPLICATION:
+                    raise CannotTell(f"{path} is a database of something else")
+                if (flaw := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                    raise CannotTell(f"{path} is damaged: {flaw}".splitlines()[0])
+                for origin, size, root, _at, note in db.execute("SELECT origin, size, root, at, note FROM head"):
+                    if checkpoint_of(note.encode())[:3] != (origin, size, root):
+                        raise ValueError(f"what it says of {shown(origin)} does not fit together")
+        except (sqlite3.Error, ValueError, AttributeError) as error:
+            raise CannotTell(f"{path} is damaged or can't be used: {error}") from error
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that nobody else writes beside, in any process, and that is on the disk when this returns.
+
+        EXTRA is FULL, and the removal of the journal is on the disk, too: a power cut can't bring the old state back.
+        """
+        with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = EXTRA")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    def heads(self) -> list[tuple[str, int, int, str]]:
+        with self.changing() as db:
+            return db.execute("SELECT origin, size, at, note FROM head ORDER BY origin").fetchall()
+
+
+@dataclass(frozen=True)
+class Cosigner:
+    """The witness's key under its name."""
+
+    name: str
+    private: Ed25519PrivateKey
+
+    @property
+    def key(self) -> Key:
+        return Key(self.name, COSIGNATURE, self.private.public_key().public_bytes_raw())
+
+    def line(self, text: str, at: int) -> str:
+        """A cosignature of type 0x04: eight bytes of time, and a signature over it and the checkpoint."""
+        return signature_line(self.name, self.key.id, at.to_bytes(8) + self.private.sign(cosigned(text, at)))
+
+    @classmethod
+    def load(cls, path: Path, name: str) -> Cosigner:
+        """Read `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raises CannotTell."""
+        try:
+            if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise CannotTell(f"{path} can be read by others: chmod 600 {path}")
+            prefix, suffix, found, key_id, material = path.read_text("utf-8").strip().split("+", 4)
+            raw = decoded(material)
+            if (prefix, suffix) != ("PRIVATE", "KEY") or len(raw) != 33 or raw[0] != COSIGNATURE:
+                raise ValueError("another kind of key")
+            signer = cls(found, Ed25519PrivateKey.from_private_bytes(raw[1:]))
+        except (OSError, ValueError) as error:
+            raise CannotTell(f"{path} holds no witness key: {error}") from error
+        if found != name or key_id != signer.key.id.hex():
+            raise CannotTell(f"{path} holds the key of {shown(found)}, not of {shown(name)}")
+        return signer
+
+    @classmethod
+    def make(cls, path: Path, name: str) -> Cosigner:
+        if not re.fullmatch(r"[^\s+]{1,200}", name):
+            raise CannotTell("a name has no spaces and no plus sign; a host or URL without “https://” is usual")
+        signer = cls(name, Ed25519PrivateKey.generate())
+        material = encoded(bytes([COSIGNATURE]) + signer.private.private_bytes_raw())
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise CannotTell(f"{path} was not written: {error.strerror}") from error
+        with open(handle, "w", encoding="utf-8") as stream:
+            stream.write(f"PRIVATE+KEY+{name}+{signer.key.id.hex()}+{material}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        return signer
+
+
+def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosigner) -> tuple[str, str]:
+    """Answer one add-checkpoint request: the cosignature line, and what to write in the diary. Raises Refused.
+
+    The order of the checks is that of tlog-witness. The comparison with the newest checkpoint and its replacement are
+    one transaction, which is on the disk before anything is answered.
+    """
+    try:
+        head, gap, raw = body.partition(b"\n\n")
+        first, *lines = head.decode("ascii").split("\n")
+        if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
+            raise ValueError("old size, at most 63 hashes, an empty line, a checkpoint")
+        old, path = number_of(first.removeprefix("old ")), [hash_of(line) for line in lines]
+        new = checkpoint_of(raw)
+    except ValueError as error:
+        raise Refused(400, f"malformed: {error}\n") from None
+    keys = [key for key in logs if key.name == new.origin]
+    if not keys:
+        raise Refused(404, "unknown log\n", f"{shown(new.origin)}: unknown log")
+    what = f"{shown(new.origin)} {old} -> {new.size}"
+    try:
+        if not any(signatures_by(new.note, key) for key in keys):
+            raise Bad("no signature by a key of this log")
+    except Bad as flaw:
+        raise Refused(403, f"{flaw.why}\n", f"{what}: {flaw.why}") from None
+    if old > new.size:
+        raise Refused(400, "the old size is larger than the new one\n", f"{what}: old is larger")
+    with state.changing() as db:
+        kept = db.execute("SELECT size, root, at FROM head WHERE origin = ?", (new.origin,)).fetchone()
+        size, root, at = kept or (0, EMPTY_ROOT, 0)
+        if old != size:
+            raise Refused(409, f"{size}\n", f"{what}: this witness is at {size}")
+        if old == new.size and root != new.root:
+            raise Refused(409, f"{size}\n", f"{what}: FORK, another root at the same size")
+        if not (is_consistent(old, new.size, root, new.root, path) if old else not path):
+            raise Refused(422, "the consistency proof does not verify\n", f"{what}: FORK or a false proof")
+        # A clock that was set back must not say that a smaller tree was the newest later than a larger one.
+        at = max(int(time.time()), at)
+        line = signer.line(new.note.text, at)
+        own = "".join(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
+        row = (new.origin, new.size, new.root, at, f"{new.note.text}\n{own}{line}")
+        db.execute("INSERT OR REPLACE INTO head (origin, size, root, at, note) VALUES (?, ?, ?, ?, ?)", row)
+    return line, f"{what}: cosigned"
+
+
+def _ids(keys: Iterable[Key]) -> set[tuple[str, bytes]]:
+    return {(key.name, key.id) for key in keys}
+
+
+# === 11  A witness: how it is asked ======================================================================
+
+MAX_BODY = MAX_NOTE + MAX_PATH * 45 + 64
+REQUEST_SECONDS = 20  # for a whole request, and for the pause before the next one
+CONNECTIONS = 128
+
+
+class _Timed(io.RawIOBase):
+    """The receiving half of a connection with a time at which reading ends, however slowly a client drips."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection, self.until = connection, 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("too slow")
+        self.connection.settimeout(left)
+        return self.connection.recv_into(buffer)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections alive, as tlog-witness asks for
+    server_version, sys_version = "lockbox-witness", ""
+    disable_nagle_algorithm = True
+    server: Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.timed = _Timed(self.connection)
+        self.rfile = io.BufferedReader(self.timed)
+
+    def handle_one_request(self) -> None:
+        self.timed.until = time.monotonic() + REQUEST_SECONDS
+        with contextlib.suppress(ConnectionError):
+            super().handle_one_request()
+            return
+        self.close_connection = True
+
+    def do_POST(self) -> None:
+        try:
+            if not self.path.partition("?")[0].endswith("/add-checkpoint"):
+                raise Refused(404, "no such page\n")
+            line, why = add_checkpoint(self._body(), self.server.state, self.server.logs, self.server.signer)
+            self._answer(200, line, why)
+        except Refused as refusal:
+            self.close_connection = self.close_connection or refusal.status == 404
+            kind = "text/x.tlog.size" if refusal.status == 409 else "text/plain; charset=utf-8"
+            self._answer(refusal.status, refusal.text, str(refusal).strip(), kind)
+        except sqlite3.Error as error:
+            # Nothing was stored, so nothing is cosigned.
+            self._answer(503, "the witness can't write its state\n", f"STATE {error}")
+
+    def do_GET(self) -> None:
+        if self.path not in ("/", "/status"):
+            self._answer(404, "no such page\n", "no such page")
+            return
+        try:
+            heads = self.server.state.heads()
+        except sqlite3.Error as error:
+            self._answer(503, "the witness can't read its state\n", f"STATE {error}")
+            return
+        lines = [f"{shown(origin)} {size} {_time(at)}\n" for origin, size, at, _note in heads]
+        self._answer(200, f"witness {self.server.signer.key}\n" + "".join(lines), "status")
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not _NUMBER.fullmatch(length) or int(length) > MAX_BODY or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            raise Refused(400, f"a body with its length is needed, of at most {MAX_BODY} bytes\n")
+        body = self.rfile.read(int(length))
+        if len(body) != int(length):
+            self.close_connection = True
+            raise Refused(400, "the body was cut off\n")
+        return body
+
+    def _answer(self, status: int, text: str, why: str, kind: str = "text/plain; charset=utf-8") -> None:
+        body = text.encode()
+        self.connection.settimeout(REQUEST_SECONDS)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        diary(f"{status} {why} from {self.client_address[0]}")
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing: `_answer` writes what was decided."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        diary(f"--- {shown(format % args)} from {self.client_address[0]}")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, listen: str, state: State, logs: Sequence[Key], signer: Cosigner) -> None:
+        host, _, port = listen.rpartition(":")
+        host = host.strip("[]")
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.state, self.logs, self.signer = state, logs, signer
+        self.room = threading.BoundedSemaphore(CONNECTIONS)
+        try:
+            super().__init__((host, int(port)), Handler)
+        except (OSError, ValueError, OverflowError) as error:
+            raise CannotTell(f"{shown(listen)} can't be listened on: {error}") from error
+
+    def server_bind(self) -> None:
+        # Without HTTPServer's look-up of the machine's name, which may hang.
+        socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self.room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        diary(f"--- {type(sys.exc_info()[1]).__name__}: {sys.exc_info()[1]} from {client_address[0]}")
+
+
+def diary(line: str) -> None:
+    sys.stderr.write(f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ} {line}\n")
+    sys.stderr.flush()
+
+
+def run_witness(server: Server) -> None:
+    """Until SIGTERM or Ctrl-C. What is under way may go unanswered; what was answered is on the disk."""
+
+    def stop(_signal: int, _frame: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    host, port = server.server_name, server.server_port
+    diary(f"witness {server.signer.key} listens on {host}:{port} for {len(server.logs)} keys of logs")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        diary("stopped")
+    finally:
+        server.server_close()
+
+
+# === 12  The command line ================================================================================
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text)
+
+
+class Progress:
+    """One line on a terminal that is written over."""
+
+    def __init__(self, is_shown: bool) -> None:
+        self.is_shown, self.next = is_shown, 0.0
+
+    def __call__(self, done: int, whole: int) -> None:
+        present = time.monotonic()
+        if self.is_shown and present >= self.next:
+            self.next = present + 0.1
+            sys.stderr.write(f"\r{done:,} of {whole:,} entries ({done * 100 // max(whole, 1)} %)\x1b[K")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        if self.is_shown and self.next:
+            sys.stderr.write("\r\x1b[K")
+
+
+def do_verify(args: argparse.Namespace) -> int:
+    progress = Progress(sys.stderr.isatty() and not args.quiet)
+    options = Options(jobs=args.jobs or min(os.cpu_count() or 1, 8), progress=progress)
+    try:
+        options.keys = keys_named(args.key) if args.key else None
+        options.witnesses = keys_named(args.witness) if args.witness else None
+        if args.previous:
+            options.previous = _kept(Path(args.previous))
+        data = verify(Path(args.bundle), options)
+    except CannotTell as gap:
+        report = Report(args.bundle)
+        report.gap(gap)
+        data = report.close()
+    progress.end()
+    if args.json:
+        say(json.dumps(data, ensure_ascii=True, indent=2) + "\n")
+    elif not args.quiet:
+        say("".join(f"{line}\n" for line in in_words(data)))
+    return int(data["exit"])
+
+
+def _kept(path: Path) -> Checkpoint:
+    try:
+        with open(path, "rb") as stream:
+            return checkpoint_of(stream.read(MAX_NOTE + 1))
+    except (OSError, ValueError) as error:
+        raise CannotTell(f"{path} holds no checkpoint: {error}") from error
+
+
+def do_witness(args: argparse.Namespace) -> int:
+    signer = Cosigner.load(Path(args.key_file), args.name)
+    logs = [key for key in keys_named(args.log) if key.kind == ED25519]
+    if not logs:
+        raise CannotTell("none of the keys is a log's (type 0x01)")
+    path = Path(args.state)
+    if not path.exists():
+        diary(f"{path} is new: this witness takes the first checkpoint of each log as it comes")
+    run_witness(Server(args.listen, State(path, create=True), logs, signer))
+    return 0
+
+
+def do_witness_key(args: argparse.Namespace) -> int:
+    say(f"{Cosigner.make(Path(args.key_file), args.name).key}\n")
+    return 0
+
+
+def do_previous(args: argparse.Namespace) -> int:
+    for origin, _size, _at, note in State(Path(args.state), create=False).heads():
+        if origin == args.origin:
+            sys.stdout.buffer.write(note.encode())
+            return 0
+    raise CannotTell(f"this witness has cosigned no checkpoint of {shown(args.origin)}")
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="lockbox_verify.py", description="Verify evidence of a Customer Lockbox log.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    add = commands.add_parser("verify", help="check a bundle or a receipt: exit 0 good, 1 bad, 2 can't tell")
+    add.add_argument("bundle", metavar="BUNDLE", help="evidence.zip, its unpacked folder, or a .tlog-proof")
+    many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY"}
+    add.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
+    add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
+    add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you kept from earlier")
+    add.add_argument("--json", action="store_true", help="the verdict as JSON")
+    add.add_argument("--quiet", action="store_true", help="no words, only the exit status")
+    add.add_argument("--jobs", type=int, default=0, help="processes that help; 1 for none")
+    add.set_defaults(do=do_verify)
+    add = commands.add_parser("witness", help="run a witness (C2SP tlog-witness)")
+    add.add_argument("--name", required=True, help="the witness's name, as in its key")
+    add.add_argument("--key-file", required=True, help="made by witness-key")
+    add.add_argument("--state", required=True, help="an SQLite file, made if it is not there")
+    add.add_argument("--log", required=True, help="the keys (vkeys) of the logs to cosign, or files", **many)
+    add.add_argument("--listen", default="127.0.0.1:9180", help="host:port (127.0.0.1:9180)")
+    add.set_defaults(do=do_witness)
+    add = commands.add_parser("witness-key", help="make a witness's key and print its public half")
+    add.add_argument("--name", required=True)
+    add.add_argument("--key-file", required=True)
+    add.set_defaults(do=do_witness_key)
+    add = commands.add_parser("previous", help="print the checkpoint that a witness cosigned last")
+    add.add_argument("origin", metavar="ORIGIN")
+    add.add_argument("--state", required=True)
+    add.set_defaults(do=do_previous)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return int(args.do(args))
+    except CannotTell as gap:
+        sys.stderr.write(f"{gap}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
