@@ -1,0 +1,267 @@
+"""Asks tenants' witnesses to cosign the newest checkpoint of their logs (C2SP tlog-witness, add-checkpoint)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+
+from audit_app import checkpoints, notes, proofs
+from audit_app.models import ChainHead, Checkpoint, Cosignature, Witness
+from audit_app.notes import BadNote, Head, Note, Verifier
+from audit_app.proofs import NotProven
+from audit_app.witnesses import ALARMS, PROBLEMS, Problem, cosigned_at
+
+logger = structlog.get_logger(__name__)
+
+#: Asked side by side; a witness that hangs holds up one place, and for no longer than one request may last.
+AT_ONCE = 8
+#: One that is well is asked again after this, though nothing is new: the shortest rule wants an hour.
+ASK_AGAIN = dt.timedelta(minutes=30)
+#: The wait after the first failure; it doubles with each further one up to the longest.
+FIRST_WAIT, LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(minutes=15)
+#: A witness's clock may be off by this much.
+CLOCK_SKEW = dt.timedelta(minutes=5)
+SIZE_TYPE = "text/x.tlog.size"
+
+_SIZE = re.compile(r"\A(0|[1-9][0-9]{0,18})\n?\Z")
+
+
+class Answer(Protocol):
+    """What came back from a witness; the body is as short as the caller's limits."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+#: Sends a body to a URL, within limits of its own. Raises OSError where no answer came; its first argument is a code.
+Post = Callable[[str, bytes], Answer]
+
+
+# --- Asking ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of asking: how many cosigned, and who did not."""
+
+    cosigned: int = 0
+    failed: int = 0
+
+    @property
+    def asked(self) -> int:
+        return self.cosigned + self.failed
+
+
+@dataclass
+class _Ask:
+    """One witness that is being asked: about which checkpoint, and from which size on."""
+
+    witness: Witness
+    checkpoint: Checkpoint
+    old_size: int
+    is_second: bool = False
+
+    @property
+    def head(self) -> Head:
+        return Head.parse(Note.parse(self.checkpoint.note).text)
+
+
+def collect(
+    now: Callable[[], dt.datetime], post: Post, *, is_over: Callable[[], bool] = lambda: False, at_once: int = AT_ONCE
+) -> Round:
+    """Ask every witness that is due, until all are asked or time is over.
+
+    The threads do nothing but `post`: the database is read and written here, and no transaction is open while an
+    answer is waited for. Those that answered last time come first, so that dead ones cannot starve them.
+    """
+    done = Round()
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="witness") as pool:
+        waiting: dict[Future[Answer], _Ask] = {}
+        claimed = _claimed(now)
+
+        def send(ask: _Ask) -> None:
+            waiting[pool.submit(post, _url(ask.witness), request(ask.checkpoint, ask.old_size))] = ask
+
+        while True:
+            while len(waiting) < at_once and not is_over() and (ask := next(claimed, None)):
+                try:
+                    send(ask)
+                except Problem as problem:
+                    _failed(ask.witness, problem, now())
+                    done = replace(done, failed=done.failed + 1)
+            if not waiting:
+                return done
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                ask = waiting.pop(future)
+                try:
+                    again = _answered(ask, future, now())
+                    if again:
+                        send(again)
+                        continue
+                except Problem as problem:
+                    _failed(ask.witness, problem, now())
+                    done = replace(done, failed=done.failed + 1)
+                else:
+                    done = replace(done, cosigned=done.cosigned + 1)
+
+
+def request(checkpoint: Checkpoint, old_size: int) -> bytes:
+    """The body of add-checkpoint: what the witness holds, the proof from there, and the note as the log signed it."""
+    try:
+        path = _proof(checkpoint, old_size)
+    except NotProven as error:
+        raise Problem("damaged") from error
+    return f"old {old_size}\n{notes.hash_lines(path)}\n{checkpoint.note}".encode()
+
+
+def _proof(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
+    if old_size == 0:
+        return []
+    same = Q(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size=old_size)
+    older = Checkpoint.objects.filter(same).first()
+    # Where the older checkpoint is known, the proof is tried here first: a damaged tile must not look like a fork.
+    return proofs.consistency(older, checkpoint) if older else proofs.consistency_to(checkpoint, old_size)
+
+
+def _url(witness: Witness) -> str:
+    return f"{witness.url.rstrip('/')}/add-checkpoint"
+
+
+def _due(at: dt.datetime) -> QuerySet[Witness]:
+    """Those whose time has come, and those that are well and have not cosigned the newest checkpoint."""
+    newest = Checkpoint.objects.filter(tenant_id=OuterRef("tenant_id")).order_by("-shard", "-size").values("pk")[:1]
+    signed = Cosignature.objects.filter(
+        tenant_id=OuterRef("tenant_id"), checkpoint_id=OuterRef("newest"), vkey=OuterRef("vkey")
+    )
+    rows = Witness.objects.annotate(newest=Subquery(newest)).filter(newest__isnull=False)
+    rows = rows.filter(Q(due_at__lte=at) | Q(failures=0) & ~Exists(signed))
+    return rows.order_by("failures", "due_at", "pk")
+
+
+def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
+    """Take one due witness after the other, each as if it had failed: nobody else takes it, nor is it asked for ever.
+
+    A success puts that right; a process that dies over an answer does not, and so backs off.
+    """
+    passed: set[UUID] = set()
+    while True:
+        at = now()
+        row = _due(at).exclude(pk__in=passed).first()
+        if row is None:
+            return
+        passed.add(row.pk)
+        mine = Witness.objects.filter(pk=row.pk, failures=row.failures, due_at=row.due_at)
+        if not mine.update(failures=F("failures") + 1, due_at=at + _wait(row.failures + 1)):
+            continue
+        row.failures += 1
+        checkpoint = checkpoints.newest(row.tenant_id, _shard(row))
+        if checkpoint is not None:
+            # What it held of a shard that is closed says nothing here; it will tell its size.
+            yield _Ask(row, checkpoint, row.held_size if row.held_size <= checkpoint.size else 0)
+
+
+def _shard(row: Witness) -> int:
+    return ChainHead.objects.filter(pk=row.tenant_id).values_list("shard", flat=True).first() or 0
+
+
+def _wait(failures: int) -> dt.timedelta:
+    """Doubling, and up to half of it shorter by chance, so that many that failed at once do not come back at once."""
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10))
+    return longest * random.uniform(0.5, 1)  # noqa: S311  # spreads load, hides nothing
+
+
+# --- Answers ---------------------------------------------------------------------------------------------
+
+
+def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None:
+    """Keep the cosignature, or return what to ask next. Raises Problem."""
+    try:
+        answer = future.result()
+    except OSError as error:
+        code = error.args[0] if error.args and error.args[0] in PROBLEMS else "unreachable"
+        raise Problem(str(code)) from error
+    if answer.status == 409:
+        return _other_size(ask, answer)
+    if answer.status != 200:
+        raise _refusal(answer.status)
+    try:
+        line, when = cosigned_at(ask.head, answer.body.decode(), Verifier.parse(ask.witness.vkey))
+    except (UnicodeDecodeError, BadNote) as error:
+        raise Problem("no_cosignature") from error
+    # One from the future would be taken for fresh long after it was made.
+    if when > at + CLOCK_SKEW:
+        raise Problem("clock")
+    _keep(ask, line, when, at)
+    if when < at - CLOCK_SKEW:
+        raise Problem("clock")
+    return None
+
+
+def _refusal(status: int) -> Problem:
+    known = {400: "not_understood", 403: "unknown_key", 404: "unknown_log", 422: "other_root"}
+    if 300 <= status < 400:
+        return Problem("elsewhere")
+    return Problem(known[status]) if status in known else Problem("status", status)
+
+
+def _other_size(ask: _Ask, answer: Answer) -> _Ask:
+    """The witness holds another size than it was told; ask once more from there. Raises Problem."""
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    said = _SIZE.match(answer.body.decode(errors="replace"))
+    if kind != SIZE_TYPE or not said:
+        # At equal sizes this is how a witness says that the roots differ.
+        raise Problem("other_root" if ask.old_size == ask.checkpoint.size else "undecided")
+    size = int(said[1])
+    if size == ask.old_size == ask.checkpoint.size:
+        raise Problem("other_root")
+    # Another worker may have got a newer checkpoint cosigned meanwhile.
+    newest = checkpoints.newest(ask.checkpoint.tenant_id, ask.checkpoint.shard) or ask.checkpoint
+    if size > newest.size:
+        raise Problem("longer", size)
+    if ask.is_second or size == ask.old_size:
+        raise Problem("undecided")
+    return _Ask(ask.witness, newest, size, is_second=True)
+
+
+def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
+    """Keep the line in place of an older one under the same checkpoint; a witness that was removed meanwhile left."""
+    with transaction.atomic():
+        witness = Witness.objects.filter(pk=ask.witness.pk)
+        well = {"failures": 0, "problem": "", "due_at": at + ASK_AGAIN}
+        if not witness.update(held_size=ask.checkpoint.size, cosigned_at=when, **well):
+            return
+        kept, is_new = Cosignature.objects.get_or_create(
+            tenant_id=ask.checkpoint.tenant_id,
+            checkpoint=ask.checkpoint,
+            vkey=ask.witness.vkey,
+            defaults={"line": line, "at": when},
+        )
+        if not is_new and kept.at < when:
+            kept.line, kept.at = line, when
+            kept.save(update_fields=["line", "at"])
+
+
+def _failed(witness: Witness, problem: Problem, at: dt.datetime) -> None:
+    """Say what is wrong, on the row and in the operator's log, and come back later."""
+    row = Witness.objects.filter(pk=witness.pk)
+    if not row.update(problem=str(problem), failures=witness.failures, due_at=at + _wait(witness.failures)):
+        return
+    told = {"tenant": str(witness.tenant_id), "witness": str(witness), "problem": str(problem)}
+    if problem.code in ALARMS:
+        logger.error("witness_disagrees", **told)
+    else:
+        logger.warning("witness_failed", **told, failures=witness.failures)
