@@ -62,6 +62,15 @@ PATTERNS: dict[str, Promise] = {
     Event.MAIL_PARKED: _("A mail to {to} could not be delivered and was given up"),
     Event.MAIL_RESENT: _("{who} had a mail to {to} sent again"),
     Event.LOG_EXPORTED: _("{who} exported the log as {format}"),
+    Event.LOG_EVIDENCE_TAKEN: _("{who} downloaded the evidence of the log"),
+    Event.LOG_KEY_ROTATED: _("The log is signed with a new key from here on: {new_key} in place of {old_keys}"),
+    Event.LOG_TOMBSTONED: _(
+        "{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"
+    ),
+    Event.LOG_PRUNED: _("{who} removed the entries before number {to}, which were older than {days}"),
+    Event.LOG_POLICY_CHANGED: _("{who} changed the rules of the log"),
+    Event.WITNESS_ADDED: _("{who} added the witness {name} at {url}"),
+    Event.WITNESS_REMOVED: _("{who} removed the witness {name}"),
     Event.ACT_REFUSED: _("{who} tried to {act} and was refused: {why}"),
 }
 
@@ -69,6 +78,11 @@ PATTERNS: dict[str, Promise] = {
 def _has(name: str, value: object = None) -> Callable[[Said, Said], bool]:
     """Whether the detail has something under this name, or exactly this value."""
     return lambda detail, actor: bool(detail.get(name)) if value is None else detail.get(name) == value
+
+
+def _says(name: str) -> Callable[[Said, Said], bool]:
+    """Whether the detail has this name at all, be it with nothing under it."""
+    return lambda detail, actor: name in detail
 
 
 #: Kinds of an event that have a sentence of their own, by (detail, actor); the first that applies counts.
@@ -96,6 +110,19 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
         ),
     ),
     Event.TENANT_CHANGED: ((_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),),
+    Event.LOG_EVIDENCE_TAKEN: (
+        (_has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
+        (_has("kind", "period"), _("{who} downloaded the evidence of a period of the log")),
+    ),
+    Event.LOG_POLICY_CHANGED: (
+        (
+            _has("cosigned_within"),
+            _("{who} set that a window opens only if a witness cosigned the log within {cosigned_within}"),
+        ),
+        (_says("cosigned_within"), _("{who} set that a window opens whether or not a witness cosigned the log")),
+        (_has("log_retention_days"), _("{who} set that entries of the log are kept for {retention}")),
+        (_says("log_retention_days"), _("{who} set that entries of the log are kept for good")),
+    ),
 }
 
 #: What ended access as a consequence, by the cause that the entry names.

@@ -11,15 +11,15 @@ from typing import Any
 
 from django.conf import settings
 from django.template.loader import get_template
+from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app import canonical
 from audit_app.models import AuditEntry
-from audit_app.verify import Flaw
 from requests_app import sentences
 from requests_app.actors import Role, Side
 from requests_app.events import door_title, title_of
@@ -30,16 +30,38 @@ from requests_app.web._history import refusal_words
 from requests_app.web._log_patterns import ACTS, CAUSES, pattern_for
 from requests_app.web.context import ROLE_WORDS
 
-#: What verification finds (audit_app.verify), by the beginning of its words.
+#: What is wrong with an entry or a head (audit_app.entries, audit_app.verify), by the beginning of its words.
 _FLAWS: tuple[tuple[str, Promise], ...] = (
+    (
+        "missing: the hashes of what was pruned",
+        gettext_lazy("The hashes of the entries that were removed are missing."),
+    ),
     ("missing", gettext_lazy("An entry is missing here.")),
     ("the hash", gettext_lazy("Its hash does not belong to its bytes.")),
+    ("the tree has another hash", gettext_lazy("The tree that was signed has another hash for it.")),
     ("the bytes are no JSON", gettext_lazy("Its bytes are no JSON.")),
     ("the bytes are not canonical", gettext_lazy("Its bytes are not canonical JSON.")),
     ("the column", gettext_lazy("What is stored beside it says something else than its bytes.")),
     ("it is older", gettext_lazy("It is older than the entry before it.")),
     ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
+    (
+        "the signed root is another one",
+        gettext_lazy("The checkpoint that was signed here belongs to other entries: one up to here was changed."),
+    ),
+    ("the checkpoint says another head", gettext_lazy("The checkpoint does not say what is stored beside it.")),
+    ("the checkpoint can't be read", gettext_lazy("The checkpoint over it can’t be read.")),
+    ("the checkpoint has no good signature", gettext_lazy("The checkpoint over it has no good signature.")),
 )
+
+
+#: What a log leaves the house as.
+FORMATS: dict[str, Promise] = {
+    "csv": gettext_lazy("CSV"),
+    "jsonl": gettext_lazy("JSON Lines"),
+    "ocsf": gettext_lazy("OCSF"),
+    "o365": gettext_lazy("Office 365 records"),
+    "cef": gettext_lazy("CEF"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +84,9 @@ def told(entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, at: dt.
     return [_told(entry, tenant, about, at) for entry in entries]
 
 
-def flaw_words(flaw: Flaw) -> str:
+def flaw_words(why: str) -> str:
     """Why an entry is not as it was written, translated; words that are new to this page stand for themselves."""
-    return next((str(words) for beginning, words in _FLAWS if flaw.why.startswith(beginning)), flaw.why)
+    return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
 
 
 def _told(entry: AuditEntry, tenant: Tenant, about: About, at: dt.datetime) -> Told:
@@ -229,12 +251,68 @@ class _Words:
 
     @property
     def format(self) -> str:
-        return {"csv": _("CSV"), "jsonl": _("JSON Lines")}.get(_str(self.detail, "format"), "")
+        return str(FORMATS.get(_str(self.detail, "format"), ""))
+
+    # --- The log itself -----------------------------------------------------------------------------------
+
+    @property
+    def new_key(self) -> SafeString:
+        return _key_id(self.detail.get("new"))
+
+    @property
+    def old_keys(self) -> SafeString:
+        found = self.detail.get("old")
+        return format_html_join(", ", "{}", [(_key_id(vkey),) for vkey in (found if isinstance(found, list) else [])])
+
+    @property
+    def signed_size(self) -> str:
+        return _entries(self.detail.get("signed_size"))
+
+    @property
+    def found_size(self) -> str:
+        return _entries(self.detail.get("found_size"))
+
+    @property
+    def to(self) -> str | SafeString:
+        """A number of an entry, or the address of a mail."""
+        number = self.detail.get("to")
+        return number_format(number, force_grouping=True) if isinstance(number, int) else self._plain("to")
+
+    @property
+    def days(self) -> str:
+        return _days(self.detail.get("days"))
+
+    @property
+    def retention(self) -> str:
+        return _days(self.detail.get("log_retention_days"))
+
+    @property
+    def cosigned_within(self) -> str:
+        hours = self.detail.get("cosigned_within")
+        return _duration(hours * 3600) if isinstance(hours, int) else ""
 
 
 def _reference(text: str) -> SafeString:
     """A reference in one piece: broken at its hyphen it is hard to find and to type."""
     return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
+
+
+def _key_id(vkey: object) -> SafeString:
+    """The eight hexadecimal digits by which people tell keys apart; the whole key is in the record."""
+    parts = vkey.split("+", 2) if isinstance(vkey, str) else []
+    return format_html('<span class="mono">{}</span>', parts[1]) if len(parts) == 3 else SafeString("")
+
+
+def _entries(n: object) -> str:
+    if not isinstance(n, int):
+        return ""
+    return ngettext("%(n)s entry", "%(n)s entries", n) % {"n": number_format(n, force_grouping=True)}
+
+
+def _days(n: object) -> str:
+    if not isinstance(n, int):
+        return ""
+    return ngettext("%(n)s day", "%(n)s days", n) % {"n": number_format(n, force_grouping=True)}
 
 
 def _read(raw: bytes) -> dict[str, Any]:
