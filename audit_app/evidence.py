@@ -1,0 +1,290 @@
+"""The evidence bundle: entries, what was signed of them, and the proofs between the two, as a ZIP that streams.
+
+A bundle has a fixed end, the newest checkpoint when it was begun: what is appended meanwhile is not in it. Nothing is
+held but a batch of entries, so a million of them take no more memory than a thousand.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from audit_app import canonical, keys, tree
+from audit_app.models import AuditEntry, LogKey, Witness
+from audit_app.older import older
+from audit_app.parts import ACCESS_REQUEST, LOG, PERIOD, Part, Wanted, choose
+from audit_app.tiles import WIDTH, Tiles
+from audit_app.tree import BadProof, Frontier
+from audit_app.zips import ZipStream
+
+logger = structlog.get_logger(__name__)
+
+FORMAT = "lockbox-evidence-v1"
+_KINDS = {LOG: "the whole log", PERIOD: "a period of the log", ACCESS_REQUEST: "the log about one access request"}
+#: A file that others add to the bundle: its name, and what is in it.
+Extra = tuple[str, Iterable[bytes]]
+
+
+# --- What is in a bundle ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A bundle before its first byte: which entries, under which checkpoints. `waiting` entries are not signed yet."""
+
+    wanted: Wanted
+    at: dt.datetime
+    parts: tuple[Part, ...]
+    waiting: int
+
+    @property
+    def count(self) -> int:
+        return sum(part.count for part in self.parts)
+
+    def entries(self) -> Iterator[AuditEntry]:
+        """Every entry of the bundle, in its order, a batch at a time."""
+        for part in self.parts:
+            for batch in part.batches():
+                yield from batch
+
+    def stream(
+        self, extras: Sequence[Extra] = (), *, progress: Callable[[int], None] = lambda count: None
+    ) -> Iterator[bytes]:
+        """The bytes of the ZIP; `progress` is told how many more entries are in.
+
+        What breaks off (a tile is gone, entries are pruned meanwhile) leaves no ZIP behind, as its end is missing.
+        """
+        bundle, vkeys = ZipStream(self.at), _Vkeys(self.wanted.tenant_id, self.parts)
+        yield from bundle.add("README.txt", [_readme(self)])
+        for part in self.parts:
+            yield from _add_part(bundle, part, vkeys, progress)
+        yield from bundle.add("keys.json", [_json(vkeys.described())])
+        is_big = any(part.is_big for part in self.parts)
+        for name, chunks in extras:
+            yield from bundle.add(name, chunks, is_big=is_big)
+        manifest = {**self.described(), "files": bundle.files}
+        yield from bundle.add("manifest.json", [_json(manifest)])
+        yield from bundle.end()
+
+    def described(self) -> dict[str, Any]:
+        wanted = self.wanted
+        return {
+            "format": FORMAT,
+            "made_at": canonical.instant(self.at),
+            "tenant": {"id": str(wanted.tenant_id), "name": wanted.tenant_name},
+            "kind": wanted.kind,
+            "access_request": str(wanted.access_request) if wanted.access_request else None,
+            "since": canonical.instant(wanted.since) if wanted.since else None,
+            "until": canonical.instant(wanted.until) if wanted.until else None,
+            "logs": [part.described() for part in self.parts],
+        }
+
+
+def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
+    """Settle what is in the bundle; see `parts.choose`. Raises NotProven."""
+    chosen = choose(wanted)
+    return Evidence(wanted=wanted, at=at, parts=chosen.parts, waiting=chosen.waiting)
+
+
+# --- One shard's files -----------------------------------------------------------------------------------
+
+
+def _add_part(bundle: ZipStream, part: Part, vkeys: _Vkeys, progress: Callable[[int], None]) -> Iterator[bytes]:
+    number, seen = part.shard, _Seen(part)
+    yield from bundle.add(f"entries-{number}.jsonl", seen.lines(progress), is_big=part.is_big)
+    yield from bundle.add(f"leaf-hashes-{number}.bin", _leaf_hashes(part), is_packed=False, is_big=part.is_big)
+    yield from bundle.add(f"checkpoint-{number}.txt", [str(part.note).encode()])
+    yield from bundle.add(f"proofs-{number}.jsonl", _inclusions(part, seen), is_big=part.is_big)
+    yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys))
+    seen.report()
+
+
+@dataclass
+class _Seen:
+    """What the entries on their way out were, to be compared with what was signed."""
+
+    part: Part
+    frontier: Frontier = field(init=False)
+    flaw: int | None = None
+
+    def __post_init__(self) -> None:
+        tiles, part = Tiles(self.part.tenant_id, self.part.shard), self.part
+        self.frontier = tiles.frontier(part.start) if part.is_contiguous and part.count else Frontier()
+
+    def lines(self, progress: Callable[[int], None]) -> Iterator[bytes]:
+        for batch in self.part.batches():
+            bodies = [bytes(entry.canonical) for entry in batch]
+            for entry, body in zip(batch, bodies, strict=True):
+                leaf = tree.leaf(body)
+                if leaf != bytes(entry.leaf_hash):
+                    self.found(entry.seq - self.part.first_seq)
+                if self.part.is_contiguous:
+                    self.frontier.append(leaf)
+            yield b"".join(body + b"\n" for body in bodies)
+            progress(len(batch))
+
+    def found(self, index: int) -> None:
+        self.flaw = index if self.flaw is None else min(self.flaw, index)
+
+    def report(self) -> None:
+        """Say so if the entries are not those that were signed. The verifier finds it too, and so does the signer."""
+        part = self.part
+        if self.flaw is None and part.is_contiguous and part.count:
+            signed = Tiles(part.tenant_id, part.shard).frontier(part.end)
+            self.flaw = None if signed.hashes == self.frontier.hashes else part.start
+        if self.flaw is not None:
+            logger.error("evidence_differs", tenant_id=str(part.tenant_id), shard=part.shard, index=self.flaw)
+
+
+def _leaf_hashes(part: Part) -> Iterator[bytes]:
+    """The leaves of the signed tree itself: what an entry says of its own hash is worth no more than the entry."""
+    if part.is_contiguous:
+        for number in range(part.start // WIDTH, -(-part.end // WIDTH) if part.count else 0):
+            hashes = Tiles(part.tenant_id, part.shard).leaves(number)
+            first, end = max(part.start, number * WIDTH), min(part.end, (number + 1) * WIDTH)
+            yield hashes[(first - number * WIDTH) * 32 : (end - number * WIDTH) * 32]
+        return
+    for batch in part.batches():
+        tiles = Tiles(part.tenant_id, part.shard)
+        yield b"".join(tiles.subtree(0, entry.seq - part.first_seq) for entry in batch)
+
+
+def _inclusions(part: Part, seen: _Seen) -> Iterator[bytes]:
+    """The proofs of the first and the last entry where all between them are there, otherwise of each."""
+    if part.is_contiguous:
+        tiles = Tiles(part.tenant_id, part.shard)
+        for index in sorted({part.start, part.end - 1}) if part.count else ():
+            path = tiles.inclusion(index, part.size)
+            _check(seen, index, tiles.subtree(0, index), path)
+            yield _proof(index, path)
+        return
+    for batch in part.batches():
+        tiles = Tiles(part.tenant_id, part.shard)
+        for entry in batch:
+            index = entry.seq - part.first_seq
+            path = tiles.inclusion(index, part.size)
+            _check(seen, index, tree.leaf(bytes(entry.canonical)), path)
+            yield _proof(index, path)
+
+
+def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:
+    """A proof that leads elsewhere goes out as it is: that the log was changed is itself what the bundle shows."""
+    try:
+        tree.check_inclusion(index, seen.part.size, leaf, path, bytes(seen.part.checkpoint.root))
+    except BadProof:
+        seen.found(index)
+
+
+def _proof(index: int, path: list[bytes]) -> bytes:
+    return _line({"index": index, "hashes": [_b64(each) for each in path]})
+
+
+def _consistency(part: Part, vkeys: _Vkeys) -> Iterator[bytes]:
+    for batch in older(part.checkpoint):
+        tiles = Tiles(part.tenant_id, part.shard)
+        for old, note, witnesses in batch:
+            vkeys.saw(witnesses)
+            path = tiles.consistency(old.size, part.size)
+            yield _line({"checkpoint": str(note), "hashes": [_b64(each) for each in path]})
+
+
+# --- Keys ------------------------------------------------------------------------------------------------
+
+
+class _Vkeys:
+    """Whose signatures the bundle bears. A reader compares the log's keys with those that they got another way."""
+
+    def __init__(self, tenant_id: UUID, parts: Sequence[Part]) -> None:
+        self._origins = [part.origin for part in parts]
+        self._publics = [bytes(public) for public in LogKey.objects.values_list("pk", flat=True)]
+        registered = Witness.objects.filter(tenant_id=tenant_id).order_by("added_at").values_list("vkey", flat=True)
+        # A witness that is gone has left its signatures; so each that is met is added.
+        self._witnesses = dict.fromkeys([*registered, *(vkey for part in parts for vkey in part.witnesses)])
+
+    def saw(self, witnesses: Iterable[str]) -> None:
+        self._witnesses |= dict.fromkeys(witnesses)
+
+    def described(self) -> dict[str, list[str]]:
+        return {
+            "log": [str(keys.log_key(origin, public)) for origin in self._origins for public in self._publics],
+            "clock": [str(keys.clock_key(public)) for public in self._publics],
+            "witnesses": list(self._witnesses),
+        }
+
+
+# --- Texts -----------------------------------------------------------------------------------------------
+
+_README = """\
+Evidence from a Customer Lockbox
+================================
+
+What this is: {what} of {tenant}, with what was signed of it. Made {made_at}.
+{count} entries.
+
+{logs}
+
+For people:   timeline.html and timeline.pdf, where they are in here. They prove nothing by themselves.
+For proof:    entries-<n>.jsonl holds the entries as they were hashed, one a line; checkpoint-<n>.txt what was signed,
+              with the signatures; proofs-<n>.jsonl and consistency-<n>.jsonl lead from the one to the other;
+              leaf-hashes-<n>.bin names a changed entry; manifest.json has the SHA-256 of every file.
+
+How to verify, on a machine of yours and without a network. lockbox_verify.py is one file that you can read; it needs
+Python 3.11 and the package "cryptography":
+
+    python3 lockbox_verify.py verify evidence.zip --key '<verifier key of the log>'
+
+keys.json lists keys, so that their signatures can be told apart. Whoever makes a bundle up can put any key into it:
+compare it with the one that you were given when the log was set up, or that your witness has. Name it with --key.
+A checkpoint that you kept from earlier shows that the log was not rewritten since:
+
+    python3 lockbox_verify.py verify evidence.zip --key '<verifier key of the log>' --previous checkpoint.txt
+
+Exit status: 0 everything holds; 1 something is false, and it says which entry; 2 it can't be told, and it says what is
+missing.
+
+Formats: RFC 6962 (tree), RFC 8785 (entries), c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature.
+"""
+
+
+def _readme(evidence: Evidence) -> bytes:
+    said = evidence.described()
+    text = _README.format(
+        what=_KINDS[evidence.wanted.kind],
+        tenant=_one_line(evidence.wanted.tenant_name),
+        made_at=said["made_at"],
+        count=evidence.count,
+        logs="\n".join(_about_part(part) for part in evidence.parts),
+    )
+    return text.encode()
+
+
+def _about_part(part: Part) -> str:
+    about = [f"Log {part.shard} ({part.origin}): {part.count} entries, under a checkpoint of {part.size} entries."]
+    if part.pruned:
+        about.append(f"  Entries 0 to {part.pruned - 1} were removed after their time; their hashes are in the proofs.")
+    if part.closed_by is not None:
+        about.append(f"  It was closed as damaged by entry number {part.closed_by}, and another log goes on.")
+    return "\n".join(about)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _line(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

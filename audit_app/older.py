@@ -1,0 +1,59 @@
+"""Checkpoints of a shard with all that was signed under them: the newest one, and a choice of the older ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from django.db.models import F, QuerySet, Window
+from django.db.models.functions import Mod, RowNumber
+
+from audit_app import notes
+from audit_app.models import Checkpoint, Cosignature
+from audit_app.notes import Note
+
+#: So many older checkpoints are chosen: the newest half one by one, the others spread evenly over all that is before.
+MOST = 1000
+_BATCH = 50
+
+#: A checkpoint as a note with its cosignatures, and the verifier keys of those that cosigned.
+Signed = tuple[Checkpoint, Note, list[str]]
+
+
+def signed(checkpoints: Sequence[Checkpoint]) -> list[Signed]:
+    lines: dict[int, list[tuple[str, str]]] = {checkpoint.pk: [] for checkpoint in checkpoints}
+    rows = Cosignature.objects.filter(checkpoint__in=lines).order_by("pk")
+    for checkpoint_id, vkey, line in rows.values_list("checkpoint_id", "vkey", "line"):
+        lines[checkpoint_id].append((vkey, line))
+    return [_signed(checkpoint, lines[checkpoint.pk]) for checkpoint in checkpoints]
+
+
+def _signed(checkpoint: Checkpoint, lines: list[tuple[str, str]]) -> Signed:
+    own = Note.parse(checkpoint.note)
+    more = notes.signature_lines("".join(line for _vkey, line in lines)) if lines else ()
+    return checkpoint, own.with_signatures(more), [vkey for vkey, _line in lines]
+
+
+def older(checkpoint: Checkpoint) -> Iterator[list[Signed]]:
+    """At most MOST of the shard's checkpoints before this one, the oldest first, a batch at a time."""
+    chosen = _chosen(checkpoint)
+    for at in range(0, len(chosen), _BATCH):
+        rows = Checkpoint.objects.filter(pk__in=chosen[at : at + _BATCH]).order_by("size")
+        yield signed(list(rows))
+
+
+def _chosen(checkpoint: Checkpoint) -> list[int]:
+    before = Checkpoint.objects.filter(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size__lt=checkpoint.size)
+    newest = list(before.order_by("-size").values_list("pk", "size")[: MOST // 2])
+    if not newest:
+        return []
+    rest = before.filter(size__lt=newest[-1][1])
+    step = -(-rest.count() // (MOST - MOST // 2))
+    spread = _every(rest, step) if step else []
+    return [*spread, *(pk for pk, _size in reversed(newest))]
+
+
+def _every(rows: QuerySet[Checkpoint], step: int) -> list[int]:
+    """The first row by size, and every step-th after it; counted by the database, which may hold a million of them."""
+    numbered = rows.order_by().annotate(place=Window(RowNumber(), order_by=F("size").asc()))
+    chosen = numbered.annotate(left=Mod("place", step)).filter(left=1 % step)
+    return list(chosen.order_by("size").values_list("pk", flat=True))

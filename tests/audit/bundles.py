@@ -1,0 +1,69 @@
+"""Evidence bundles for tests: made, taken apart, changed, and shown to the verifier that customers get."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from audit_app import keys
+
+VERIFIER = Path(__file__).parents[2] / "verify" / "lockbox_verify.py"
+
+Files = dict[str, bytes]
+
+
+def files_of(bundle: bytes) -> Files:
+    with zipfile.ZipFile(io.BytesIO(bundle)) as opened:
+        assert opened.testzip() is None
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def zipped(files: Files, *, honest: bool = True) -> bytes:
+    """The files as a bundle again; whoever changes one and can compute writes the manifest anew."""
+    if honest:
+        files = relisted(files)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return out.getvalue()
+
+
+def relisted(files: Files) -> Files:
+    manifest = manifest_of(files)
+    manifest["files"] = {name: listed(content) for name, content in files.items() if name != "manifest.json"}
+    return {**files, "manifest.json": json.dumps(manifest).encode()}
+
+
+def listed(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def manifest_of(files: Files) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(files["manifest.json"])
+    return found
+
+
+def records(raw: bytes) -> list[Any]:
+    """One JSON document a line, as in every .jsonl file."""
+    assert raw == b"" or raw.endswith(b"\n")
+    return [json.loads(line) for line in raw.split(b"\n")[:-1]]
+
+
+def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """The exit status of the verifier, as a program of its own that is told the log's key, and its verdict."""
+    path = place / "evidence.zip"
+    path.write_bytes(bundle)
+    origins = [log["origin"] for log in manifest_of(files_of(bundle))["logs"]]
+    # Not from keys.json: what a bundle says of its keys proves nothing.
+    named = [str(keys.log_key(origin, public)) for origin in origins for public in keys.load().publics]
+    command = [sys.executable, "-I", str(VERIFIER), "verify", str(path), "--key", *named, "--json", "--jobs", "1"]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)

@@ -1,0 +1,594 @@
+"""The evidence bundle: recomputed here by other code than made it, and by the verifier that customers get."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import json
+import tracemalloc
+import zipfile
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from django.conf import settings
+from django.db import transaction
+from structlog.testing import capture_logs
+
+from audit_app import checkpoints, evidence, keys, notes, older, parts, recorder, tree, zips
+from audit_app.evidence import Evidence
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, Tile, Witness
+from audit_app.parts import Wanted
+from audit_app.proofs import NotProven
+from tests.audit.bundles import Files, files_of, listed, manifest_of, records, verified, zipped
+from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
+
+pytestmark = pytest.mark.django_db
+
+REQUEST = UUID("a0000000-0000-4000-8000-000000000007")
+OTHER = UUID("a0000000-0000-4000-8000-000000000008")
+HOUR = dt.timedelta(hours=1)
+
+
+def sign(at: dt.datetime = AT) -> Checkpoint:
+    found = checkpoints.sign(TENANT, at=at)
+    assert found is not None
+    return found
+
+
+def about(request: UUID, count: int, *, at: dt.datetime = AT, event: str = "access_request.submitted") -> None:
+    entries = [
+        recorder.Witnessed(
+            tenant_id=TENANT,
+            event=event,
+            door="pages",
+            actor={"kind": "person", "id": str(UUID(int=8)), "name": "Priya", "side": "provider", "email": "p@e.test"},
+            subject_type="access_request",
+            subject_id=str(request),
+            correlation_id=request,
+            detail={"comment": f"line {number}\u2028and \N{SNOWMAN}"},
+        )
+        for number in range(count)
+    ]
+    with transaction.atomic():
+        recorder.record(entries, at=at)
+
+
+def wanted(**what: Any) -> Wanted:
+    return Wanted(tenant_id=TENANT, tenant_name="Contoso", **what)
+
+
+def taken(**what: Any) -> bytes:
+    return b"".join(evidence.prepare(wanted(**what), at=AT + HOUR).stream())
+
+
+def tombstone(at: dt.datetime = AT) -> None:
+    """Close the shard that is in use, as the command does."""
+    with transaction.atomic():
+        recorder.lock(TENANT)
+        detail = checkpoints.close_shard(TENANT, at=at)
+        entry = recorder.Witnessed(
+            tenant_id=TENANT,
+            event="log.tombstoned",
+            door="command",
+            actor={"kind": "system", "id": None, "name": "operator", "side": "system", "email": ""},
+            subject_type="log",
+            subject_id=str(TENANT),
+            detail=detail,
+        )
+        recorder.record([entry], at=at)
+
+
+def prune(seq: int) -> None:
+    ChainHead.objects.filter(pk=TENANT).update(pruned_to=seq)
+    AuditEntry.objects.filter(tenant_id=TENANT, seq__lt=seq).delete()
+
+
+@pytest.fixture
+def log() -> None:
+    """600 entries under four checkpoints, of which an access request's are 40, in two places."""
+    append(250)
+    sign()
+    about(REQUEST, 30, at=AT + HOUR)
+    sign()
+    append(19, at=AT + 2 * HOUR)
+    about(OTHER, 1, at=AT + 2 * HOUR)
+    sign()
+    append(290, at=AT + 3 * HOUR)
+    about(REQUEST, 10, at=AT + 4 * HOUR)
+    sign()
+
+
+@pytest.fixture
+def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file leaves by itself; otherwise a small bundle is one piece, and nothing can happen under way."""
+    monkeypatch.setattr(zips, "PIECE", 1)
+
+
+# --- Recomputed by other code than made it ---------------------------------------------------------------
+
+
+def merkle(leaves: list[bytes]) -> bytes:
+    """MTH of RFC 6962, section 2.1, as it is written there: recursive, and over nothing but leaves."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else hashlib.sha256(b"").digest()
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return hashlib.sha256(b"\x01" + merkle(leaves[:split]) + merkle(leaves[split:])).digest()
+
+
+def root_by(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
+    """The root that an inclusion proof leads to, by the recursion of RFC 6962, section 2.1.1."""
+    if size == 1:
+        assert path == []
+        return leaf
+    split = 1
+    while split * 2 < size:
+        split *= 2
+    *below, sibling = path
+    if index < split:
+        return hashlib.sha256(b"\x01" + root_by(index, split, leaf, below) + sibling).digest()
+    return hashlib.sha256(b"\x01" + sibling + root_by(index - split, size - split, leaf, below)).digest()
+
+
+def bodies(files: Files, shard: int = 0) -> list[bytes]:
+    return files[f"entries-{shard}.jsonl"].split(b"\n")[:-1]
+
+
+def leaves_of(entries: list[bytes]) -> list[bytes]:
+    return [hashlib.sha256(b"\x00" + body).digest() for body in entries]
+
+
+def checkpoint_in(text: str) -> tuple[str, int, bytes]:
+    origin, size, root = text.split("\n\n")[0].split("\n")
+    return origin, int(size), b64decode(root)
+
+
+def require_signed(text: str) -> None:
+    """By the installation's key, over the text up to the empty line (signed-note)."""
+    body, _, signatures = text.rpartition("\n\n")
+    name = body.split("\n")[0]
+    [line] = [line for line in signatures.split("\n") if line.startswith(f"— {name} ")]
+    public = Ed25519PublicKey.from_public_bytes(keys.load().publics[0])
+    public.verify(b64decode(line.split(" ")[2])[4:], f"{body}\n".encode())
+
+
+def test_the_whole_log_leads_to_the_signed_root(log: None, tmp_path: Path) -> None:
+    bundle = taken()
+    files = files_of(bundle)
+    origin, size, root = checkpoint_in(files["checkpoint-0.txt"].decode())
+    leaves = leaves_of(bodies(files))
+    assert (origin, size) == (f"{settings.LOG_ORIGIN}/log/{TENANT}", 600)
+    assert merkle(leaves) == root
+    assert files["leaf-hashes-0.bin"] == b"".join(leaves)
+    require_signed(files["checkpoint-0.txt"].decode())
+    proofs = records(files["proofs-0.jsonl"])
+    assert [proof["index"] for proof in proofs] == [0, 599]
+    for proof in proofs:
+        path = [b64decode(each) for each in proof["hashes"]]
+        assert root_by(proof["index"], size, leaves[proof["index"]], path) == root
+    stored = AuditEntry.objects.filter(tenant_id=TENANT).order_by("seq").values_list("canonical", flat=True)
+    assert bodies(files) == [bytes(body) for body in stored]
+    status, verdict = verified(bundle, tmp_path)
+    assert (status, verdict["problems"], verdict["gaps"]) == (0, [], [])
+
+
+def test_the_manifest_is_last_and_lists_every_other_file(log: None) -> None:
+    bundle = taken()
+    files = files_of(bundle)
+    assert list(files) == [
+        "README.txt",
+        "entries-0.jsonl",
+        "leaf-hashes-0.bin",
+        "checkpoint-0.txt",
+        "proofs-0.jsonl",
+        "consistency-0.jsonl",
+        "keys.json",
+        "manifest.json",
+    ]
+    manifest = manifest_of(files)
+    assert manifest.pop("files") == {name: listed(raw) for name, raw in files.items() if name != "manifest.json"}
+    assert manifest == {
+        "format": "lockbox-evidence-v1",
+        "made_at": "2026-03-01T13:00:00.000000Z",
+        "tenant": {"id": str(TENANT), "name": "Contoso"},
+        "kind": "log",
+        "access_request": None,
+        "since": None,
+        "until": None,
+        "logs": [
+            {
+                "shard": 0,
+                "origin": f"{settings.LOG_ORIGIN}/log/{TENANT}",
+                "first_seq": 0,
+                "size": 600,
+                "start": 0,
+                "end": 600,
+                "entries": 600,
+                "pruned": 0,
+                "closed_by": None,
+            }
+        ],
+    }
+
+
+def test_older_checkpoints_are_shown_to_be_the_beginning_of_the_newest(log: None) -> None:
+    files = files_of(taken())
+    leaves = leaves_of(bodies(files))
+    found = records(files["consistency-0.jsonl"])
+    sizes = []
+    for record in found:
+        _origin, size, root = checkpoint_in(record["checkpoint"])
+        require_signed(record["checkpoint"])
+        assert merkle(leaves[:size]) == root
+        path = [b64decode(each) for each in record["hashes"]]
+        tree.check_consistency(size, 600, root, merkle(leaves), path)
+        sizes.append(size)
+    assert sizes == [250, 280, 300]
+
+
+def test_one_access_request_has_its_entries_each_with_its_proof(log: None, tmp_path: Path) -> None:
+    bundle = taken(access_request=REQUEST)
+    files = files_of(bundle)
+    _origin, size, root = checkpoint_in(files["checkpoint-0.txt"].decode())
+    entries = [json.loads(body) for body in bodies(files)]
+    assert [entry["seq"] for entry in entries] == [*range(250, 280), *range(590, 600)]
+    assert {entry["access_request"] for entry in entries} == {str(REQUEST)}
+    proofs = records(files["proofs-0.jsonl"])
+    assert [proof["index"] for proof in proofs] == [entry["seq"] for entry in entries]
+    for proof, leaf in zip(proofs, leaves_of(bodies(files)), strict=True):
+        assert root_by(proof["index"], size, leaf, [b64decode(each) for each in proof["hashes"]]) == root
+    assert files["leaf-hashes-0.bin"] == b"".join(leaves_of(bodies(files)))
+    manifest = manifest_of(files)
+    assert (manifest["kind"], manifest["access_request"]) == ("access_request", str(REQUEST))
+    [described] = manifest["logs"]
+    assert described["entries"] == 40
+    assert "start" not in described
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "start", "end"),
+    [
+        (AT + HOUR, AT + 2 * HOUR, 250, 280),
+        (AT + HOUR + dt.timedelta(microseconds=1), AT + 3 * HOUR, 280, 300),
+        (None, AT + HOUR, 0, 250),
+        (AT + 4 * HOUR, None, 590, 600),
+        (AT - HOUR, AT + 24 * HOUR, 0, 600),
+    ],
+)
+def test_a_period_has_the_entries_from_its_beginning_to_before_its_end(
+    log: None, tmp_path: Path, since: dt.datetime | None, until: dt.datetime | None, start: int, end: int
+) -> None:
+    bundle = taken(since=since, until=until)
+    files = files_of(bundle)
+    manifest = manifest_of(files)
+    [described] = manifest["logs"]
+    assert manifest["kind"] == "period"
+    assert (described["start"], described["end"], described["entries"]) == (start, end, end - start)
+    assert [json.loads(body)["seq"] for body in bodies(files)] == list(range(start, end))
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("since", [AT - 24 * HOUR, AT + 24 * HOUR])
+def test_a_period_in_which_nothing_happened_is_a_tree_without_entries(
+    log: None, tmp_path: Path, since: dt.datetime
+) -> None:
+    bundle = taken(since=since, until=since + HOUR)
+    files = files_of(bundle)
+    assert (files["entries-0.jsonl"], files["leaf-hashes-0.bin"], files["proofs-0.jsonl"]) == (b"", b"", b"")
+    assert manifest_of(files)["logs"][0]["entries"] == 0
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+# --- What is not signed yet, what is gone, what follows damage -------------------------------------------
+
+
+def test_what_no_checkpoint_covers_is_counted_and_left_out(log: None, tmp_path: Path) -> None:
+    about(REQUEST, 3, at=AT + 5 * HOUR)
+    append(4, at=AT + 5 * HOUR)
+    assert evidence.prepare(wanted(), at=AT).waiting == 7
+    assert evidence.prepare(wanted(access_request=REQUEST), at=AT).waiting == 3
+    assert evidence.prepare(wanted(access_request=OTHER), at=AT).waiting == 0
+    assert evidence.prepare(wanted(since=AT + 5 * HOUR), at=AT).waiting == 7
+    assert evidence.prepare(wanted(until=AT + 5 * HOUR), at=AT).waiting == 0
+    bundle = taken(access_request=REQUEST)
+    assert len(bodies(files_of(bundle))) == 40
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_what_is_appended_while_it_streams_is_not_in_it(log: None, tmp_path: Path, piecemeal: None) -> None:
+    stream = evidence.prepare(wanted(), at=AT).stream()
+    first = next(stream)
+    append(700, at=AT + 5 * HOUR)
+    sign(AT + 5 * HOUR)
+    assert b"manifest.json" not in first
+    bundle = first + b"".join(stream)
+    assert len(bodies(files_of(bundle))) == 600
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [({}, "absent"), ({"access_request": REQUEST}, "absent"), ({"since": AT}, "absent")],
+)
+def test_there_is_no_evidence_of_an_empty_log(what: dict[str, Any], code: str) -> None:
+    with pytest.raises(NotProven) as refused:
+        evidence.prepare(wanted(**what), at=AT)
+    assert refused.value.code == code
+
+
+def test_there_is_no_evidence_before_the_first_checkpoint() -> None:
+    about(REQUEST, 2)
+    for what in ({}, {"access_request": REQUEST}, {"since": AT}, {"until": AT}):
+        with pytest.raises(NotProven) as refused:
+            evidence.prepare(wanted(**what), at=AT)
+        assert refused.value.code == "unsigned"
+
+
+def test_an_access_request_that_the_log_does_not_know_has_none(log: None) -> None:
+    with pytest.raises(NotProven) as refused:
+        evidence.prepare(wanted(access_request=UUID(int=99)), at=AT)
+    assert refused.value.code == "absent"
+
+
+def test_a_log_whose_tiles_are_gone_is_refused_before_the_first_byte(log: None) -> None:
+    Tile.objects.filter(tenant_id=TENANT, level=0, number=2).delete()
+    with pytest.raises(NotProven) as refused:
+        evidence.prepare(wanted(), at=AT)
+    assert refused.value.code == "damaged"
+
+
+@pytest.mark.parametrize("gone", [1, 255, 256, 260, 599])
+def test_what_was_pruned_is_said_and_the_rest_still_verifies(log: None, tmp_path: Path, gone: int) -> None:
+    prune(gone)
+    bundle = taken()
+    files = files_of(bundle)
+    [described] = manifest_of(files)["logs"]
+    assert (described["pruned"], described["start"], described["entries"]) == (gone, gone, 600 - gone)
+    assert f"Entries 0 to {gone - 1} were removed" in files["README.txt"].decode()
+    status, verdict = verified(bundle, tmp_path)
+    assert (status, verdict["logs"][0]["pruned"]) == (0, gone)
+
+
+def test_an_access_request_that_was_pruned_in_part_has_its_rest(log: None, tmp_path: Path) -> None:
+    prune(270)
+    bundle = taken(access_request=REQUEST)
+    assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(270, 280), *range(590, 600)]
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_two_shards_are_two_trees_in_one_bundle(log: None, tmp_path: Path) -> None:
+    tombstone(AT + 5 * HOUR)
+    append(20, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    bundle = taken()
+    files = files_of(bundle)
+    assert [json.loads(body)["seq"] for body in bodies(files, 0)] == list(range(600))
+    assert [json.loads(body)["seq"] for body in bodies(files, 1)] == list(range(600, 621))
+    for shard in (0, 1):
+        origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
+        assert origin == checkpoints.origin_of(TENANT, shard)
+        assert merkle(leaves_of(bodies(files, shard))) == root
+        assert size == len(bodies(files, shard))
+    first, second = manifest_of(files)["logs"]
+    assert (first["closed_by"], second["closed_by"]) == (600, None)
+    assert (first["first_seq"], second["first_seq"]) == (0, 600)
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_a_period_takes_only_the_shards_that_have_something_of_it(log: None, tmp_path: Path) -> None:
+    tombstone(AT + 5 * HOUR)
+    append(20, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    for bounds, shards in (
+        ({"until": AT + 2 * HOUR}, [0]),
+        ({"since": AT + 6 * HOUR}, [1]),
+        ({"since": AT + 4 * HOUR}, [0, 1]),
+    ):
+        bundle = taken(**bounds)
+        assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == shards
+        assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: None, tmp_path: Path) -> None:
+    tombstone(AT + 5 * HOUR)
+    about(REQUEST, 2, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    bundle = taken(access_request=REQUEST)
+    files = files_of(bundle)
+    assert [json.loads(body)["event"] for body in bodies(files, 1)] == [
+        "log.tombstoned",
+        "access_request.submitted",
+        "access_request.submitted",
+    ]
+    assert verified(bundle, tmp_path)[0] == 0
+    # One that had ended before is shown by its own shard alone.
+    assert [each["shard"] for each in manifest_of(files_of(taken(access_request=OTHER)))["logs"]] == [0]
+
+
+# --- Keys, witnesses, older checkpoints ------------------------------------------------------------------
+
+
+def test_an_access_request_brings_the_entry_that_announced_a_new_key(
+    log: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [old] = keys.load().keys
+    new = Ed25519PrivateKey.generate()
+    both = keys.Keys((new, old))
+    checkpoints.sign(TENANT, at=AT + 5 * HOUR, have=both)
+    about(REQUEST, 1, at=AT + 6 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=keys.Keys((new,)))
+    bundle = taken(access_request=REQUEST)
+    files = files_of(bundle)
+    events = [json.loads(body)["event"] for body in bodies(files)]
+    assert events.count("log.key_rotated") == 1
+    origin = checkpoints.origin_of(TENANT, 0)
+    vkeys = {str(keys.log_key(origin, public)) for public in both.publics}
+    assert set(json.loads(files["keys.json"])["log"]) == vkeys
+    # The verifier is told the old key alone, and learns of the new one.
+    status, verdict = verified(bundle, tmp_path)
+    assert (status, verdict["gaps"], verdict["problems"]) == (0, [], [])
+
+
+def test_cosignatures_go_with_their_checkpoints_even_of_a_witness_that_is_gone(log: None, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    vkey = str(notes.Verifier("witness.example/w", notes.public_bytes(key), notes.COSIGNATURE))
+    registered = str(notes.Verifier("other.example/w", bytes(32), notes.COSIGNATURE))
+    Witness.objects.create(tenant_id=TENANT, vkey=registered, url="https://w.example", added_at=AT, due_at=AT)
+    for checkpoint in Checkpoint.objects.filter(size__in=(280, 600)):
+        text = notes.Note.parse(checkpoint.note).text
+        line = notes.cosign(text, "witness.example/w", key, int(AT.timestamp())).line
+        Cosignature.objects.create(tenant_id=TENANT, checkpoint=checkpoint, vkey=vkey, line=line, at=AT)
+    bundle = taken()
+    files = files_of(bundle)
+    assert json.loads(files["keys.json"])["witnesses"] == [registered, vkey]
+    assert "— witness.example/w " in files["checkpoint-0.txt"].decode()
+    cosigned = ["— witness.example/w " in each["checkpoint"] for each in records(files["consistency-0.jsonl"])]
+    assert cosigned == [False, True, False]
+    assert verified(bundle, tmp_path, "--witness", vkey)[0] == 0
+
+
+def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(older, "MOST", 10)
+    for _ in range(60):
+        append(1)
+        sign()
+    bundle = taken()
+    found = [checkpoint_in(each["checkpoint"])[1] for each in records(files_of(bundle)["consistency-0.jsonl"])]
+    assert found == [1, 12, 23, 34, 45, 55, 56, 57, 58, 59]
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 9, 10, 11, 12])
+def test_where_there_are_few_older_checkpoints_all_are_taken(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(older, "MOST", 10)
+    for _ in range(count + 1):
+        append(1)
+        sign()
+    sizes = [one[0].size for batch in older.older(sign()) for one in batch]
+    assert len(sizes) <= 10
+    assert sizes == sorted(set(sizes))
+    assert count > 10 or sizes == list(range(1, count + 1))
+
+
+# --- Somebody changed something --------------------------------------------------------------------------
+
+
+def test_every_file_that_is_changed_is_found(log: None, tmp_path: Path) -> None:
+    files = files_of(taken())
+    for name in files.keys() - {"manifest.json", "README.txt"}:
+        raw = files[name]
+        changed = raw[: len(raw) // 2] + bytes([raw[len(raw) // 2] ^ 1]) + raw[len(raw) // 2 + 1 :]
+        assert verified(zipped({**files, name: changed}, honest=False), tmp_path)[0] == 1, name
+
+
+def test_an_entry_that_is_changed_in_the_bundle_is_named_by_its_index(log: None, tmp_path: Path) -> None:
+    files = files_of(taken())
+    entries = bodies(files)
+    entries[321] = entries[321].replace(b"Nora", b"Nina")
+    changed = {**files, "entries-0.jsonl": b"".join(body + b"\n" for body in entries)}
+    status, verdict = verified(zipped(changed), tmp_path)
+    assert status == 1
+    assert [problem["index"] for problem in verdict["problems"]] == [321]
+
+
+@pytest.mark.parametrize("what", [{}, {"since": AT}, {"access_request": REQUEST}])
+def test_an_entry_that_was_changed_in_the_database_is_named_and_logged(
+    log: None, tmp_path: Path, what: dict[str, Any]
+) -> None:
+    """With its leaf hash, as somebody would who knows how it is made; the signed tree still has the old one."""
+    entry = AuditEntry.objects.get(tenant_id=TENANT, seq=265)
+    body = bytes(entry.canonical).replace(b"Priya", b"Paula")
+    meddle(
+        "UPDATE audit_app_auditentry SET canonical = %s, leaf_hash = %s WHERE tenant_id = %s AND seq = 265",
+        body,
+        tree.leaf(body),
+        uuid_sql(TENANT),
+    )
+    with capture_logs() as logs:
+        bundle = taken(**what)
+    assert [each["event"] for each in logs] == ["evidence_differs"]
+    assert (logs[0]["log_level"], logs[0]["tenant_id"], logs[0]["shard"]) == ("error", str(TENANT), 0)
+    status, verdict = verified(bundle, tmp_path)
+    assert status == 1
+    assert [problem["index"] for problem in verdict["problems"]] == [265]
+
+
+def test_an_entry_that_is_gone_from_the_database_is_named_and_logged(log: None, tmp_path: Path) -> None:
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = 77", uuid_sql(TENANT))
+    with capture_logs() as logs:
+        bundle = taken()
+    assert [each["event"] for each in logs] == ["evidence_differs"]
+    status, verdict = verified(bundle, tmp_path)
+    assert status == 1
+    assert [problem["index"] for problem in verdict["problems"]] == [77]
+
+
+def test_a_good_log_logs_nothing(log: None) -> None:
+    with capture_logs() as logs:
+        for what in ({}, {"since": AT + HOUR}, {"access_request": REQUEST}):
+            taken(**what)
+    assert logs == []
+
+
+def test_a_tile_that_vanishes_under_way_leaves_no_zip(log: None, piecemeal: None) -> None:
+    stream = evidence.prepare(wanted(), at=AT).stream()
+    sent = [next(stream)]
+    Tile.objects.filter(tenant_id=TENANT).delete()
+    with pytest.raises(LookupError):
+        sent.extend(stream)
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(b"".join(sent)))
+
+
+# --- Streaming -------------------------------------------------------------------------------------------
+
+
+def peak_of(prepared: Evidence) -> int:
+    tracemalloc.start()
+    try:
+        for _chunk in prepared.stream():
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+def test_ten_times_the_entries_take_no_more_memory() -> None:
+    for _ in range(2):
+        append(1000)
+    sign()
+    small = peak_of(evidence.prepare(wanted(), at=AT))
+    for _ in range(9):
+        append(2000)
+    sign()
+    large = evidence.prepare(wanted(), at=AT)
+    assert large.count == 20_000
+    assert peak_of(large) < small + 512 * 1024
+
+
+def test_what_was_streamed_is_told_and_adds_up(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH", 100)
+    counts: list[int] = []
+    prepared = evidence.prepare(wanted(), at=AT)
+    b"".join(prepared.stream(progress=counts.append))
+    assert counts == [100] * 6
+    assert prepared.count == 600
+
+
+def test_files_of_others_are_in_the_bundle_and_in_its_manifest(log: None, tmp_path: Path) -> None:
+    prepared = evidence.prepare(wanted(), at=AT)
+    bundle = b"".join(prepared.stream([("timeline.html", iter([b"<p>", b"so it was"]))]))
+    files = files_of(bundle)
+    assert files["timeline.html"] == b"<p>so it was"
+    assert manifest_of(files)["files"]["timeline.html"] == listed(b"<p>so it was")
+    assert verified(bundle, tmp_path)[0] == 0
