@@ -62,6 +62,7 @@ PROBLEMS: dict[str, Promise] = {
     "timeout": gettext_lazy("It did not answer in time."),
     "tls": gettext_lazy("Its certificate is not valid for its name."),
     "address": gettext_lazy("Its name leads to an address that is not public. It is not asked."),
+    "no_http": gettext_lazy("What answers at its URL is no web server."),
     "too_long": gettext_lazy("Its answer is too long for a witness."),
 }
 

@@ -1,0 +1,305 @@
+"""The only way out over HTTP: a POST to an address that a customer chose, with limits against SSRF.
+
+Whoever registers a URL chooses where this server connects to. So a name is resolved once and the connection is made
+to that very address (DNS rebinding), every address it has must be public, redirects are not followed, nothing is
+taken from the environment (proxies, netrc), no credentials are sent, and answer and time are bounded as a whole.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import queue
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from requests_app import clock
+
+#: Seconds for all of it: name, connection, TLS, request and the last byte of the answer.
+TOTAL_SECONDS = 15.0
+#: Seconds for one address of a name; the next one is tried then.
+CONNECT_SECONDS = 5.0
+MOST_ADDRESSES = 4
+#: Bytes of an answer's body, and of its headers.
+MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
+PUBLIC_PORTS = frozenset({443, 8443})
+MOST_URL = 300
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
+#: Hosts whose last part is a number are addresses in one of many spellings (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
+_LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain")
+#: Prefixes that carry an IPv4 address, or lead to where no stranger has business, on any network.
+_NEVER = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",  # link-local, and the metadata service of most clouds
+        "168.63.129.16/32",  # Azure's
+        "100.100.100.200/32",  # Alibaba's
+        "192.0.0.192/32",  # Oracle's
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "::ffff:0:0/96",  # IPv4-mapped
+        "64:ff9b::/96",  # NAT64
+        "64:ff9b:1::/48",
+        "2001::/32",  # Teredo
+        "2002::/16",  # 6to4
+        "fd00:ec2::254/128",  # AWS's metadata service
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+
+
+class Unreachable(OSError):
+    """No answer. `args[0]` is a code: no_such_host, address, unreachable, timeout, tls, no_http, too_long."""
+
+
+class BadTarget(ValueError):
+    """A URL that nothing is sent to. `code` says why: shape, scheme, port, private."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Answer(NamedTuple):
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL, taken apart. `host` is a name in lower case, or an address."""
+
+    is_tls: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, url: str, *, private: bool) -> Target:
+        """Take apart a URL that something may be sent to. Raises BadTarget.
+
+        `private` allows plain HTTP, other ports and addresses that are not public: for a trial, and for a customer
+        whose machine stands in the same network.
+        """
+        if len(url) > MOST_URL or not url.isascii() or any(each <= " " or each == "\x7f" for each in url):
+            raise BadTarget("shape")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise BadTarget("shape") from None
+        if parts.scheme not in ("https", "http") or (parts.scheme == "http" and not private):
+            raise BadTarget("scheme")
+        if "@" in parts.netloc or "?" in url or "#" in url or not _PATH.match(parts.path):
+            raise BadTarget("shape")
+        # "host:" has an empty port, which is read as none: one value, one spelling.
+        if parts.netloc.endswith(":"):
+            raise BadTarget("shape")
+        host = _host(parts.hostname or "", is_bracketed="[" in parts.netloc, private=private)
+        is_tls = parts.scheme == "https"
+        port = port if port is not None else 443 if is_tls else 80
+        if port < 1 or not (private or port in PUBLIC_PORTS):
+            raise BadTarget("port")
+        return cls(is_tls, host, port, parts.path or "/")
+
+
+def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is not None and is_bracketed == (address.version == 6) and "%" not in host:
+        if not _is_allowed(address, private=private):
+            raise BadTarget("private")
+        return str(address)
+    if is_bracketed or not _HOST.match(host) or _NUMBER.match(host.rpartition(".")[2]):
+        raise BadTarget("shape")
+    is_local = "." not in host or any(f".{host}".endswith(f".{name}") for name in _LOCAL_NAMES)
+    if is_local and not private:
+        raise BadTarget("private")
+    return host
+
+
+def _is_allowed(address: Address, *, private: bool) -> bool:
+    if any(address in network for network in _NEVER if network.version == address.version):
+        return False
+    return private or address.is_global
+
+
+# --- Sending ---------------------------------------------------------------------------------------------
+
+
+def post(
+    url: str, body: bytes, *, private: bool, content_type: str = "text/plain; charset=utf-8", seconds: float = 0
+) -> Answer:
+    """Send a body and return the answer, whatever its status. Raises Unreachable, or BadTarget before anything is sent.
+
+    `seconds` is the limit for all of it, TOTAL_SECONDS unless given.
+    """
+    target = Target.parse(url, private=private)
+    until = clock.monotonic() + (seconds or TOTAL_SECONDS)
+    connection = _Connection(target, until, private=private)
+    try:
+        # Each request has its own connection: nothing is kept that a later one could be mixed up with.
+        connection.request("POST", target.path, body, {"Content-Type": content_type, "Connection": "close"})
+        response = connection.getresponse()
+        found = response.read(MOST_BODY + 1)
+        if len(found) > MOST_BODY:
+            raise Unreachable("too_long")
+        return Answer(response.status, response.headers.get("Content-Type", ""), found)
+    except Unreachable:
+        raise
+    except TimeoutError:
+        raise Unreachable("timeout") from None
+    except ssl.SSLError:
+        raise Unreachable("tls") from None
+    except (http.client.HTTPException, ValueError):
+        raise Unreachable("no_http") from None
+    except OSError:
+        raise Unreachable("unreachable") from None
+    finally:
+        connection.end()
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to an address that was looked at, under a clock that runs from the name to the last byte."""
+
+    def __init__(self, target: Target, until: float, *, private: bool) -> None:
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        super().__init__(host, target.port)
+        self.default_port = 443 if target.is_tls else 80  # another one is said in the Host header
+        self._target, self._until, self._private = target, until, private
+        self._plain: socket.socket | None = None
+
+    def connect(self) -> None:
+        addresses = _resolve(self._target.host, self._until)
+        if not all(_is_allowed(each, private=self._private) for each in addresses):
+            # One public address beside a private one is no mistake to be lenient about.
+            raise Unreachable("address")
+        self._plain = _first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
+        if self._target.is_tls:
+            self._plain.settimeout(_left(self._until))
+            self._plain = _tls().wrap_socket(self._plain, server_hostname=self._target.host)
+        self.sock: Any = _Bounded(self._plain, self._until)
+
+    def end(self) -> None:
+        """Close for good. http.client closes when the headers are read, which here is too early for the body."""
+        self.close()
+        if self._plain is not None:
+            self._plain.close()
+
+
+def _tls() -> ssl.SSLContext:
+    """The system's authorities, or those of SSL_CERT_FILE; the certificate must be the name's."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _first(addresses: list[Address], port: int, until: float) -> socket.socket:
+    """A connection to the first of these that takes one."""
+    last: OSError = Unreachable("no_such_host")
+    for address in addresses:
+        plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            plain.settimeout(min(CONNECT_SECONDS, _left(until)))
+            plain.connect((str(address), port))
+        except OSError as error:
+            plain.close()
+            last = error
+        except BaseException:
+            plain.close()
+            raise
+        else:
+            return plain
+    raise last
+
+
+def _resolve(host: str, until: float) -> list[Address]:
+    """All addresses of a name, each once. The resolver can't be interrupted, so it is left behind where it hangs."""
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    found: queue.SimpleQueue[Callable[[], list[Address]]] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(_looked_up(host)), name="resolve", daemon=True).start()
+    try:
+        return found.get(timeout=_left(until))()
+    except queue.Empty:
+        raise Unreachable("timeout") from None
+
+
+def _looked_up(host: str) -> Callable[[], list[Address]]:
+    try:
+        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
+    except (OSError, ValueError, UnicodeError):
+        found = []
+    if not found:
+        return _no_such_host
+    return lambda: list(dict.fromkeys(found))
+
+
+def _no_such_host() -> list[Address]:
+    raise Unreachable("no_such_host")
+
+
+def _left(until: float) -> float:
+    left = until - clock.monotonic()
+    if left <= 0:
+        raise Unreachable("timeout")
+    return left
+
+
+class _Bounded:
+    """A socket as http.client uses one, whose every wait ends at the same moment, and whose answer has an end.
+
+    A time-out of a socket is one of each single wait: who sends a byte every few seconds would never run into it.
+    """
+
+    def __init__(self, plain: socket.socket, until: float) -> None:
+        self._plain, self._until = plain, until
+
+    def sendall(self, data: Any) -> None:
+        self._plain.settimeout(_left(self._until))
+        self._plain.sendall(data)
+
+    def makefile(self, mode: str, *_args: Any, **_options: Any) -> io.BufferedReader:
+        if mode != "rb":
+            raise ValueError("an answer is only read")
+        return io.BufferedReader(_Incoming(self._plain, self._until))
+
+    def close(self) -> None:
+        """The connection sees to it, once the body is read."""
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, plain: socket.socket, until: float) -> None:
+        self._plain, self._until, self._room = plain, until, MOST_BODY + MOST_HEADERS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._room <= 0:
+            raise Unreachable("too_long")
+        self._plain.settimeout(_left(self._until))
+        got = self._plain.recv_into(memoryview(buffer)[: self._room])
+        self._room -= got
+        return got

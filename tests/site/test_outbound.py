@@ -1,0 +1,443 @@
+"""The way out over HTTP: where it does not go, what it does not follow, and when it stops reading."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from requests_app import outbound
+from requests_app.outbound import Answer, BadTarget, Target, Unreachable
+from tests.conftest import NetworkRefused
+
+Say = Callable[[socket.socket], None]
+
+
+class Server:
+    """A server on loopback that reads a request's head and then does what it is told."""
+
+    def __init__(self, say: Say, wrap: Callable[[socket.socket], socket.socket] = lambda each: each) -> None:
+        self.say, self.wrap = say, wrap
+        self.heads: list[str] = []
+        self.bodies: list[bytes] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def url(self, path: str = "/add-checkpoint") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                plain, _address = self.listener.accept()
+            except OSError:
+                return
+            try:
+                with plain, self.wrap(plain) as each:
+                    self._read(each)
+                    self.say(each)
+            except OSError:
+                continue
+
+    def _read(self, each: socket.socket) -> None:
+        got = b""
+        while b"\r\n\r\n" not in got:
+            more = each.recv(4096)
+            if not more:
+                raise OSError("nobody there")
+            got += more
+        head, _gap, body = got.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        while len(body) < length:
+            body += each.recv(4096)
+        self.heads.append(head.decode())
+        self.bodies.append(body)
+
+    def close(self) -> None:
+        self.ended.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(timeout=5)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(say: Say, **options: Any) -> Server:
+        servers.append(Server(say, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def answering(raw: bytes) -> Say:
+    return lambda each: each.sendall(raw)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+
+
+# --- What is sent ------------------------------------------------------------------------------------------
+
+
+def test_a_body_is_posted_and_the_answer_comes_back(serve: Any) -> None:
+    server = serve(answering(OK))
+    assert outbound.post(server.url(), b"old 0\n", private=True) == Answer(200, "text/plain", b"hello")
+    assert server.bodies == [b"old 0\n"]
+    assert server.heads[0].startswith("POST /add-checkpoint HTTP/1.1\r\n")
+
+
+def test_nothing_of_this_machine_goes_along(serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server, proxy = serve(answering(OK)), serve(answering(OK))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.url(""))
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login root password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    outbound.post(server.url(), b"x", private=True)
+    assert proxy.heads == []
+    names = {line.partition(":")[0].lower() for line in server.heads[0].split("\r\n")[1:]}
+    assert names == {"host", "accept-encoding", "content-length", "content-type", "connection"}
+
+
+def test_an_answer_of_any_status_is_an_answer(serve: Any) -> None:
+    server = serve(
+        answering(b"HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\nContent-Length: 3\r\n\r\n17\n")
+    )
+    assert outbound.post(server.url(), b"x", private=True) == Answer(409, "text/x.tlog.size", b"17\n")
+
+
+def test_a_chunked_answer_is_read(serve: Any) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    assert outbound.post(serve(answering(raw)).url(), b"x", private=True).body == b"abcde"
+
+
+# --- What is not followed, and where it ends ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_answer_and_not_followed(serve: Any, status: int) -> None:
+    inside = serve(answering(OK))
+    head = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {inside.url('/secret')}\r\nContent-Length: 0\r\n\r\n"
+    server = serve(answering(head.encode()))
+    assert outbound.post(server.url(), b"x", private=True).status == status
+    assert inside.heads == []
+
+
+def drip(each: socket.socket) -> None:
+    each.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(100):
+        each.sendall(b"x")
+        time.sleep(0.05)
+
+
+def drip_headers(each: socket.socket) -> None:
+    each.sendall(b"HTTP/1.1 200 OK\r\n")
+    for number in range(100):
+        each.sendall(f"X-{number}: y\r\n".encode())
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("say", [drip, drip_headers, lambda each: time.sleep(5)], ids=["body", "headers", "silence"])
+def test_whoever_drips_is_cut_off_at_the_total_time(serve: Any, say: Say) -> None:
+    server = serve(say)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="timeout"):
+        outbound.post(server.url(), b"x", private=True, seconds=0.6)
+    assert 0.5 < time.monotonic() - began < 1.5
+
+
+def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: ended.wait(5) and [])
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="timeout"):
+        outbound.post("https://witness.example/", b"x", private=False, seconds=0.3)
+    assert time.monotonic() - began < 1.5
+    ended.set()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
+    ids=["said", "unsaid"],
+)
+def test_an_answer_that_is_too_long_is_not_read_on(serve: Any, head: bytes) -> None:
+    sent = []
+
+    def flood(each: socket.socket) -> None:
+        each.sendall(head)
+        for _ in range(4096):
+            each.sendall(b"x" * 64 * 1024)
+            sent.append(1)
+
+    with pytest.raises(Unreachable, match="too_long"):
+        outbound.post(serve(flood).url(), b"x", private=True)
+    time.sleep(0.2)
+    assert len(sent) < 200  # what the kernel's buffers take
+
+
+def test_headers_without_end_are_refused(serve: Any) -> None:
+    def flood(each: socket.socket) -> None:
+        each.sendall(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n")
+
+    with pytest.raises(Unreachable, match="no_http"):
+        outbound.post(serve(flood).url(), b"x", private=True)
+
+
+def test_the_longest_answer_is_read(serve: Any) -> None:
+    body = b"x" * outbound.MOST_BODY
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert outbound.post(serve(answering(raw)).url(), b"x", private=True).body == body
+
+
+@pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.9\r\n", b"\r\n\r\n", b""])
+def test_what_is_no_web_server_is_said_to_be_none(serve: Any, raw: bytes) -> None:
+    with pytest.raises(Unreachable, match="no_http"):
+        outbound.post(serve(answering(raw)).url(), b"x", private=True)
+
+
+def test_where_nobody_listens_there_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(Unreachable, match="unreachable"):
+        outbound.post(f"http://127.0.0.1:{port}/", b"x", private=True)
+
+
+# --- Where it goes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://witness.example/", "scheme"),
+        ("ftp://witness.example/", "scheme"),
+        ("file:///etc/passwd", "scheme"),
+        ("https://user:secret@witness.example/", "shape"),
+        ("https://witness.example@10.0.0.1/", "shape"),
+        ("https://witness.example/?q=1", "shape"),
+        ("https://witness.example/#x", "shape"),
+        ("https://witness.example/a b", "shape"),
+        ("https://witness.example/\r\nX: y", "shape"),
+        ("https://witness.example\\@10.0.0.1/", "shape"),
+        ("https://wítness.example/", "shape"),
+        ("https:///path", "shape"),
+        ("https://witness.example:/", "shape"),
+        ("https://witness.example:99999/", "shape"),
+        ("https://witness.example:22/", "port"),
+        ("https://witness.example:0/", "port"),
+        ("https://witness.example:6379/", "port"),
+        ("https://127.0.0.1/", "private"),
+        ("https://10.0.0.1/", "private"),
+        ("https://192.168.1.1/", "private"),
+        ("https://172.16.0.1/", "private"),
+        ("https://100.64.0.1/", "private"),
+        ("https://169.254.169.254/", "private"),
+        ("https://0.0.0.0/", "private"),
+        ("https://255.255.255.255/", "private"),
+        ("https://224.0.0.1/", "private"),
+        ("https://[::1]/", "private"),
+        ("https://[::]/", "private"),
+        ("https://[::ffff:10.0.0.1]/", "private"),
+        ("https://[::ffff:93.184.216.34]/", "private"),
+        ("https://[64:ff9b::a00:1]/", "private"),
+        ("https://[2002:a00:1::]/", "private"),
+        ("https://[fe80::1]/", "private"),
+        ("https://[fe80::1%25eth0]/", "shape"),
+        ("https://[fd00:ec2::254]/", "private"),
+        ("https://2130706433/", "shape"),
+        ("https://0x7f000001/", "shape"),
+        ("https://0x7f.1/", "shape"),
+        ("https://0177.0.0.1/", "shape"),
+        ("https://127.1/", "shape"),
+        ("https://localhost/", "private"),
+        ("https://a.localhost/", "private"),
+        ("https://metadata.google.internal/", "private"),
+        ("https://printer.local/", "private"),
+        ("https://database/", "private"),
+        ("https://witness.example./", "shape"),
+        ("https://-a.example/", "shape"),
+        ("https://" + "a" * 300 + ".example/", "shape"),
+    ],
+)
+def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused(url: str, code: str) -> None:
+    with pytest.raises(BadTarget) as refused:
+        Target.parse(url, private=False)
+    assert refused.value.code == code
+    with pytest.raises(BadTarget):
+        outbound.post(url, b"x", private=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://Witness.Example", Target(True, "witness.example", 443, "/")),
+        ("https://witness.example:8443/w/1", Target(True, "witness.example", 8443, "/w/1")),
+        ("https://93.184.216.34/", Target(True, "93.184.216.34", 443, "/")),
+        ("https://[2606:2800:220:1::1]/", Target(True, "2606:2800:220:1::1", 443, "/")),
+    ],
+)
+def test_a_public_address_is_taken(url: str, target: Target) -> None:
+    assert Target.parse(url, private=False) == target
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000/", "http://witness:9000/", "https://10.0.0.1/", "http://[::1]/"]
+)
+def test_a_private_network_is_open_where_the_operator_says_so(url: str) -> None:
+    assert Target.parse(url, private=True).path == "/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/",
+        "http://[fd00:ec2::254]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://0.0.0.0/",
+        "http://127.1/",
+    ],
+)
+def test_metadata_services_and_odd_spellings_stay_closed_even_there(url: str) -> None:
+    with pytest.raises(BadTarget):
+        Target.parse(url, private=True)
+
+
+def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Let a name have these addresses, one answer after the other; the names that were asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_args: Any, **_options: Any) -> list[Any]:
+        found = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        families = {4: socket.AF_INET, 6: socket.AF_INET6}
+        return [(families[ipaddress.ip_address(each).version], socket.SOCK_STREAM, 6, "", (each, 0)) for each in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["10.1.2.3"], ["::1"], ["::ffff:10.0.0.1"], ["169.254.169.254"], ["93.184.216.34", "10.0.0.1"]],
+)
+def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    _resolving(monkeypatch, addresses)
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("connected"))
+    with pytest.raises(Unreachable, match="address"):
+        outbound.post("https://witness.example/", b"x", private=False)
+
+
+def test_a_name_that_changes_its_address_is_connected_to_where_it_was_looked_at(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = serve(answering(OK))
+    asked = _resolving(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
+    monkeypatch.setattr(outbound, "PUBLIC_PORTS", {inside.port})
+    # The connection is tried, to the address that was looked at and no other: tests reach no other machine.
+    with pytest.raises(NetworkRefused, match=r"93\.184\.216\.34"):
+        outbound.post(f"https://witness.example:{inside.port}/", b"x", private=False)
+    assert asked == ["witness.example"]
+    assert inside.heads == []
+
+
+def test_a_name_that_nobody_knows_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    _resolving(monkeypatch, [])
+    with pytest.raises(Unreachable, match="no_such_host"):
+        outbound.post("https://witness.example/", b"x", private=False)
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(answering(OK))
+    _resolving(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    assert outbound.post(f"http://witness.example:{server.port}/", b"x", private=True).status == 200
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
+    """Certificates for a name, by an authority that this test trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
+    now = dt.datetime.now(tz=dt.UTC)
+
+    def certificate(subject: x509.Name, public: Any, extension: Any, *, is_ca: bool) -> x509.Certificate:
+        builder = x509.CertificateBuilder(
+            name, subject, public, x509.random_serial_number(), now, now + dt.timedelta(1)
+        )
+        builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+        if extension:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(key, hashes.SHA256())
+
+    def pem(each: Any) -> bytes:
+        return bytes(each.public_bytes(serialization.Encoding.PEM))
+
+    (tmp_path / "ca.pem").write_bytes(pem(certificate(name, key.public_key(), None, is_ca=True)))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    def wrapper(host: str) -> Callable[[Any], Any]:
+        own = ec.generate_private_key(ec.SECP256R1())
+        leaf = certificate(
+            x509.Name([]), own.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]), is_ca=False
+        )
+        secret = own.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        (tmp_path / f"{host}.pem").write_bytes(pem(leaf) + secret)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / f"{host}.pem")
+        return lambda plain: context.wrap_socket(plain, server_side=True)
+
+    return wrapper
+
+
+def test_tls_is_verified_against_the_name_and_not_the_address(
+    serve: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answering(OK), wrap=authority("witness.example"))
+    _resolving(monkeypatch, ["127.0.0.1"])
+    assert outbound.post(f"https://witness.example:{server.port}/", b"x", private=True).body == b"hello"
+    assert f"Host: witness.example:{server.port}" in server.heads[0]
+    with pytest.raises(Unreachable, match="tls"):
+        outbound.post(f"https://other.example:{server.port}/", b"x", private=True)
+    with pytest.raises(Unreachable, match="tls"):
+        outbound.post(f"https://127.0.0.1:{server.port}/", b"x", private=True)
+    assert len(server.heads) == 1
+
+
+def test_a_certificate_of_nobody_is_refused(serve: Any, authority: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(answering(OK), wrap=authority("witness.example"))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    _resolving(monkeypatch, ["127.0.0.1"])
+    with pytest.raises(Unreachable, match="tls"):
+        outbound.post(f"https://witness.example:{server.port}/", b"x", private=True)
+    assert server.heads == []
+
+
+def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(answering(b""), wrap=lambda plain: (time.sleep(2), plain)[1])
+    _resolving(monkeypatch, ["127.0.0.1"])
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="timeout"):
+        outbound.post(f"https://witness.example:{server.port}/", b"x", private=True, seconds=0.4)
+    assert time.monotonic() - began < 1.5
