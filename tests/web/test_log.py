@@ -665,7 +665,7 @@ def test_an_export_with_a_filter_that_is_not_known_is_refused(cast: Cast, filter
         assert exported(signed_in(cast, "otto"), cast, "csv", **filters).status_code == 400
 
 
-def test_there_are_two_kinds_of_export(cast: Cast) -> None:
+def test_another_kind_of_export_is_not_there(cast: Cast) -> None:
     here = url(cast.contoso, "log_export", "csv").replace("csv", "xlsx")
     assert signed_in(cast, "otto").post(here).status_code == 404
 
