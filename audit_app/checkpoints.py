@@ -72,18 +72,39 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
     """Sign up to `limit` logs that grew, then date those on which nothing happened for an hour.
 
     Raises NoKey where this machine has none: another one signs; and HeadsUnavailable where no head can be kept, which
-    is no log's fault. A log that is refused, or can't be read or written, holds up no other.
+    is no log's fault. A log that is refused, or can't be read or written, holds up no other. Where another process of
+    this machine is at it, there is nothing to do.
     """
-    have, done = keys.load(), Work()
-    heads.require_usable()
-    for tenant_id in _grown(now(), limit):
+    have = keys.load()
+    with heads.turn() as is_ours:
+        if not is_ours:
+            return Work()
+        heads.require_usable()
+        done = Work()
+        for tenant_id in _grown(now(), limit):
+            if is_over():
+                return done
+            done = _count(done, tenant_id, now, have, is_new=True)
+        return _date_all(done, now, have, limit, is_over)
+
+
+def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
+    from audit_app import dating  # which stands on this module
+
+    undated = _undated(now(), limit)
+    for start in range(0, len(undated), dating.BATCH):
         if is_over():
             return done
-        done = _count(done, tenant_id, now, have, is_new=True)
-    for tenant_id in _undated(now(), limit):
-        if is_over():
-            return done
-        done = _count(done, tenant_id, now, have, is_new=False)
+        some = undated[start : start + dating.BATCH]
+        try:
+            dated = dating.date(some, at=now(), have=have)
+        except DatabaseError:
+            # One by one, it shows whose rows it is.
+            dated = set()
+        done = replace(done, dated=done.dated + len(dated))
+        for tenant_id in some:
+            if tenant_id not in dated and not is_over():
+                done = _count(done, tenant_id, now, have, is_new=False)
     return done
 
 
@@ -191,7 +212,7 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
         tiles.extend(tiled, stored[tiled - start :])
         _agree(reading, tiles, frontier)
         head = Head(reading.origin, size, frontier.root())
-        note = _signed(head, have, at)
+        note = signed_note(head, have, at)
         if reading.kept is None or reading.kept.head != head:
             heads.put(head, frontier, str(note), after=reading.kept.head if reading.kept else None)
         checkpoint = _write(reading, head, note, have, locked, at)
@@ -257,7 +278,7 @@ def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
         raise Refusal("tile", why="the tiles lead to another root than the entries")
 
 
-def _signed(head: Head, have: Keys, at: dt.datetime) -> Note:
+def signed_note(head: Head, have: Keys, at: dt.datetime) -> Note:
     """The checkpoint with every key's signature, checked as a stranger would: from its text on."""
     own = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, settings.LOG_ORIGIN, key, int(at.timestamp())) for key in have.keys]
@@ -352,8 +373,20 @@ def _look_back(reading: _Reading) -> None:
     end = min(start + LOOK_BACK, signed)
     tiles = Tiles(reading.tenant_id, reading.shard)
     for number in range(start // WIDTH, -(-end // WIDTH)):
-        _look_at_tile(reading, tiles, number, min((number + 1) * WIDTH, signed))
+        last = min((number + 1) * WIDTH, signed)
+        try:
+            _look_at_tile(reading, tiles, number, last)
+        except Refusal:
+            if not _was_pruned(reading):
+                raise
+            _look_at_tile(reading, tiles, number, last)
     reading.signed.checked_to = end
+
+
+def _was_pruned(reading: _Reading) -> bool:
+    """Whether entries were removed, as they may be, between the reading of the head and the reading of them."""
+    before, reading.pruned_to = reading.pruned_to, ChainHead.objects.get(pk=reading.tenant_id).pruned_to
+    return reading.pruned_to != before
 
 
 def _look_at_tile(reading: _Reading, tiles: Tiles, number: int, end: int) -> None:

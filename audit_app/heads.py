@@ -6,9 +6,10 @@ SQLite file of its own, because that is what writes a row whole or not at all. N
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CREATE TABLE IF NOT EXISTS heads (
     origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, frontier BLOB NOT NULL, note TEXT NOT NULL
 ) WITHOUT ROWID
 """
+_SELECT = "SELECT origin, size, root, frontier, note FROM heads WHERE origin"
 
 
 class HeadsUnavailable(RuntimeError):
@@ -42,10 +44,22 @@ class Kept:
 def get(origin: str) -> Kept | None:
     """The head of this log that was signed last; None if none ever was, as far as this file knows."""
     with _opened() as file:
-        row = file.execute("SELECT size, root, frontier, note FROM heads WHERE origin = ?", (origin,)).fetchone()
-    if row is None:
-        return None
-    size, root, frontier, note = row
+        row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
+    return _kept(*row) if row else None
+
+
+def get_many(origins: Sequence[str]) -> dict[str, Kept]:
+    """The heads of these logs; one that is damaged is left out, and told by get()."""
+    found = {}
+    with _opened() as file:
+        marks = ", ".join("?" * len(origins))
+        for row in file.execute(f"{_SELECT} IN ({marks})", list(origins)):
+            with suppress(HeadsUnavailable):
+                found[row[0]] = _kept(*row)
+    return found
+
+
+def _kept(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> Kept:
     hashes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
     try:
         kept = Kept(Head(origin, size, root), Frontier(size, hashes), note)
@@ -54,6 +68,24 @@ def get(origin: str) -> Kept | None:
     if kept.frontier.root() != root:
         raise HeadsUnavailable(f"the kept head of {origin} is damaged")
     return kept
+
+
+@contextmanager
+def turn() -> Iterator[bool]:
+    """Take the signer's turn; False where another process of this machine has it. It ends with the process."""
+    path = Path(settings.LOG_HEADS_FILE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise HeadsUnavailable(f"{path.name} can't be used ({error})") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def require_usable() -> None:

@@ -51,11 +51,11 @@ class Tiles:
     def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
         """The hash of each range, after one query for all that they need."""
         parts = list(parts)
-        self._fetch({place for part in parts for place in _places(part)})
+        self._fetch({place for part in parts for place in places(part)})
         return [tree.hash_of(part, self.subtree) for part in parts]
 
     def frontier(self, size: int) -> Frontier:
-        self._fetch(set(_places((0, size))))
+        self._fetch(set(places((0, size))))
         return tree.frontier_at(size, self.subtree)
 
     def leaves(self, number: int) -> bytes:
@@ -96,6 +96,10 @@ class Tiles:
             update_fields=["hashes"],
         )
 
+    def give(self, place: _Place, hashes: bytes) -> None:
+        """Take a tile that somebody has read together with others."""
+        self._read[place] = hashes
+
     def forget(self) -> None:
         """Read anew from the database from here on."""
         self._read.clear()
@@ -125,7 +129,8 @@ def root_of(hashes: bytes) -> bytes:
     return tree.root_of(hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH))
 
 
-def _places(part: Range) -> Iterable[_Place]:
+def places(part: Range) -> Iterable[_Place]:
+    """The tiles, as (level, number), that hold the hashes of a range of leaves."""
     for level, index in tree.subtrees(part):
         tile_level, height = divmod(level, BITS)
         yield tile_level, (index << height) >> BITS

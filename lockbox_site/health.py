@@ -18,6 +18,8 @@ from requests_app import clock
 ANSWER_WITHIN = 1.5
 # The task writes this row when it has succeeded.
 SWEEP = "sweep"
+# Counted no further: the answer is the same, and a count over every tenant takes its time.
+MOST_COUNTED = 1000
 
 Check = dict[str, Any]
 
@@ -32,7 +34,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether database, migrations, worker, outbox and sweep are well; 503 where one is not."""
+    """Say whether database, migrations, worker, outbox, sweep and logs are well; 503 where one is not."""
     checks = _checks_in_time()
     fit = all(check["ok"] for check in checks.values())
     return _answer({"status": "ok" if fit else "unavailable", "checks": checks}, 200 if fit else 503)
@@ -73,7 +75,7 @@ def run_checks() -> dict[str, Check]:
     }
     if not unapplied:
         checks |= {"worker": _part(_worker, at), "outbox": _part(_outbox, at), "sweep": _part(_sweep, at)}
-        checks |= {"tasks": _part(_tasks, at)}
+        checks |= {"tasks": _part(_tasks, at), "log": _part(_log, at)}
     return checks
 
 
@@ -111,6 +113,39 @@ def _sweep(at: dt.datetime) -> Check:
     from requests_app.models import Heartbeat
 
     return _age(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS)
+
+
+def _log(at: dt.datetime) -> Check:
+    """Report logs that are refused, entries that nobody signs, and heartbeats that do not come.
+
+    Each is read from an index that holds only what waits, or from its end.
+    """
+    from audit_app.models import ChainHead, LogAlarm, SignedHead
+
+    most = settings.CHECKPOINT_MAX_AGE_SECONDS
+    waiting = ChainHead.objects.filter(unsigned_since__isnull=False)
+    age = _seconds_since(waiting.aggregate(oldest=Min("unsigned_since"))["oldest"], at)
+    late = waiting.filter(unsigned_since__lt=at - dt.timedelta(seconds=most))[:MOST_COUNTED].count()
+    alarms = LogAlarm.objects.all()[:MOST_COUNTED].count()
+    # A log that is refused is not dated either, and is counted already.
+    dated = SignedHead.objects.filter(dated_at__isnull=False)
+    if alarms:
+        dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
+    since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
+    is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
+    return {
+        "ok": not alarms and age <= most and is_dated,
+        "alarms": alarms,
+        "late": late,
+        "age_seconds": age,
+        "limit_seconds": most,
+        "heartbeat_age_seconds": since_dated,
+        "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
+    }
+
+
+def _seconds_since(when: dt.datetime | None, at: dt.datetime) -> int:
+    return 0 if when is None else max(0, int((at - when).total_seconds()))
 
 
 def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:

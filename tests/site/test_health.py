@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from audit_app.models import ChainHead, LogAlarm, SignedHead
 from lockbox_site import health
 from requests_app import clock
 from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
@@ -57,7 +59,7 @@ def test_a_probe_needs_no_host_name(client: Client) -> None:
 def test_readyz_says_ok_when_all_is_well(client: Client) -> None:
     all_well()
     found = checks(client, 200)
-    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks"}
+    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks", "log"}
     assert all(check["ok"] for check in found.values())
 
 
@@ -99,6 +101,77 @@ def test_readyz_names_an_outbox_that_nobody_empties(client: Client) -> None:
     assert checks(client, 200)["outbox"]["age_seconds"] == 0
     OutboxMessage.objects.create(key="late", next_attempt_at=at - dt.timedelta(seconds=901), **due)
     assert checks(client, 503)["outbox"]["ok"] is False
+
+
+def head(number: int, **columns: Any) -> ChainHead:
+    return ChainHead.objects.create(tenant_id=UUID(int=number), size=1, **columns)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_entries_that_nobody_signs(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    head(1)
+    head(2, unsigned_since=at - dt.timedelta(seconds=170))
+    found = checks(client, 200)["log"]
+    assert (found["late"], found["limit_seconds"]) == (0, 180)
+    assert 170 <= found["age_seconds"] < 180
+    head(3, unsigned_since=at - dt.timedelta(seconds=181))
+    found = checks(client, 503)["log"]
+    assert (found["ok"], found["late"], found["alarms"]) == (False, 1, 0)
+    assert 181 <= found["age_seconds"] < 190
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_counts_the_logs_that_are_refused_and_says_nothing_of_them(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    alarm = LogAlarm.objects.create(tenant_id=UUID(int=1), since=at, last_at=at, code="shorter", detail={"signed": 9})
+    SignedHead.objects.create(tenant_id=alarm.pk, size=9, dated_at=at - dt.timedelta(days=1))
+    assert checks(client, 503)["log"] == {
+        "ok": False,
+        "alarms": 1,
+        "late": 0,
+        "age_seconds": 0,
+        "limit_seconds": 180,
+        "heartbeat_age_seconds": 0,
+        "heartbeat_limit_seconds": 3780,
+    }
+    alarm.delete()
+    found = checks(client, 503)["log"]
+    assert (found["alarms"], found["heartbeat_age_seconds"] // 60) == (0, 24 * 60)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_names_a_heartbeat_that_does_not_come(client: Client) -> None:
+    all_well()
+    at = clock.now()
+    row = SignedHead.objects.create(tenant_id=UUID(int=1), size=1, dated_at=at - dt.timedelta(seconds=3770))
+    SignedHead.objects.create(tenant_id=UUID(int=2))
+    assert checks(client, 200)["log"]["ok"] is True
+    SignedHead.objects.filter(pk=row.pk).update(dated_at=at - dt.timedelta(seconds=3781))
+    found = checks(client, 503)
+    assert [name for name, check in found.items() if not check["ok"]] == ["log"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_reads_the_logs_from_indexes_whatever_their_number(django_assert_num_queries: Any) -> None:
+    at = clock.now()
+    ChainHead.objects.bulk_create(ChainHead(tenant_id=UUID(int=number), size=1) for number in range(1, 3000))
+    with django_assert_num_queries(4) as ran:
+        assert health._log(at)["ok"] is True
+    plans = []
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE audit_app_chainhead")
+        for query in ran.captured_queries:
+            if "audit_app_chainhead" in query["sql"]:
+                cursor.execute(
+                    ("EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN ") + query["sql"]
+                )
+                plans.append(str(cursor.fetchall()))
+    assert len(plans) == 2
+    assert all("chain_head_unsigned" in plan for plan in plans), plans
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,180 @@
+"""The heartbeat: date the logs on which nothing happens, many at a time, as 200,000 of them are due every hour.
+
+What is not exactly as it was signed last is left to checkpoints.sign(), which knows how to refuse it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet
+
+from audit_app import canonical, heads
+from audit_app.checkpoints import Refusal, origin_of, signed_note
+from audit_app.heads import Kept
+from audit_app.keys import Keys
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
+from audit_app.tiles import WIDTH, MissingTile, Tiles, places
+
+#: Logs that are read, signed and written together.
+BATCH = 100
+
+
+@dataclass
+class _Log:
+    """One log as it was read, and the range of its entries that is compared with the tiles this time."""
+
+    signed: SignedHead
+    head: ChainHead
+    checkpoint: Checkpoint
+    kept: Kept
+
+    def __post_init__(self) -> None:
+        start = self.signed.checked_to - self.signed.checked_to % WIDTH
+        self.start = start if start < self.signed.size else 0
+        self.end = min(self.start + WIDTH, self.signed.size)
+        # Of what was pruned only the hashes are left.
+        self.first = max(self.start, min(self.end, self.head.pruned_to - self.head.first_seq))
+        self.tiles = Tiles(self.signed.tenant_id, self.signed.shard)
+
+    @property
+    def is_as_signed(self) -> bool:
+        size = self.head.size - self.head.first_seq
+        return (
+            self.head.shard == self.signed.shard == self.checkpoint.shard
+            and size == self.signed.size == self.checkpoint.size == self.kept.head.size
+            and bytes(self.checkpoint.root) == self.kept.head.root
+        )
+
+    @property
+    def places(self) -> set[tuple[int, int]]:
+        return {(0, self.start // WIDTH), *places((0, self.signed.size))}
+
+
+def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID]:
+    """Date the newest checkpoints of those that are exactly as they were signed; return which those are.
+
+    Of each log up to 256 entries are compared with their tile, by their bytes alone, and go on where it ended last.
+    """
+    logs = [log for log in _read(tenant_ids, have) if log.is_as_signed]
+    _read_tiles(logs)
+    entries = _read_entries(logs)
+    notes = {}
+    for log in logs:
+        if _is_sound(log, entries[log.signed.tenant_id]):
+            try:
+                notes[log.signed.tenant_id] = str(signed_note(log.kept.head, have, at))
+            except Refusal:
+                continue
+    return _write([log for log in logs if log.signed.tenant_id in notes], notes, at)
+
+
+def _read(tenant_ids: Sequence[UUID], have: Keys) -> Iterable[_Log]:
+    """In the order in which checkpoints._read reads: what another signer does meanwhile must look like nothing else."""
+    alarmed = LogAlarm.objects.filter(pk__in=tenant_ids).values("pk")
+    # Another key is first announced in the log, one with an alarm is looked at as a whole.
+    signed = SignedHead.objects.filter(pk__in=tenant_ids, key=have.publics[0]).exclude(pk__in=alarmed)
+    rows = {row.pk: row for row in signed}
+    checkpoints = {each.tenant_id: each for each in _newest(rows)}
+    kept = heads.get_many([origin_of(pk, row.shard) for pk, row in rows.items()])
+    for head in ChainHead.objects.filter(pk__in=list(checkpoints)):
+        row = rows[head.pk]
+        outside = kept.get(origin_of(head.pk, row.shard))
+        if outside is not None:
+            yield _Log(row, head, checkpoints[head.pk], outside)
+
+
+def _newest(rows: dict[UUID, SignedHead]) -> QuerySet[Checkpoint]:
+    by_shard: dict[int, list[UUID]] = defaultdict(list)
+    for pk, row in rows.items():
+        by_shard[row.shard].append(pk)
+    wanted = Q(pk__in=[])
+    for shard, ids in by_shard.items():
+        wanted |= Q(shard=shard, tenant_id__in=ids)
+    sizes = Checkpoint.objects.filter(wanted).order_by().values("tenant_id", "shard").annotate(size=Max("size"))
+    exact = Q(pk__in=[])
+    by_size: dict[tuple[int, int], list[UUID]] = defaultdict(list)
+    for found in sizes:
+        by_size[found["shard"], found["size"]].append(found["tenant_id"])
+    for (shard, size), ids in by_size.items():
+        exact |= Q(shard=shard, size=size, tenant_id__in=ids)
+    return Checkpoint.objects.filter(exact)
+
+
+def _read_tiles(logs: list[_Log]) -> None:
+    wanted: dict[tuple[int, int, int], list[UUID]] = defaultdict(list)
+    for log in logs:
+        for level, number in log.places:
+            wanted[log.signed.shard, level, number].append(log.signed.tenant_id)
+    which = Q(pk__in=[])
+    for (shard, level, number), ids in wanted.items():
+        which |= Q(shard=shard, level=level, number=number, tenant_id__in=ids)
+    by_tenant = {log.signed.tenant_id: log.tiles for log in logs}
+    for tenant_id, level, number, hashes in Tile.objects.filter(which).values_list(
+        "tenant_id", "level", "number", "hashes"
+    ):
+        by_tenant[tenant_id].give((level, number), bytes(hashes))
+
+
+def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
+    """The hashes of the entries' bytes, with their indexes, as far as they are compared this time."""
+    wanted: dict[tuple[int, int], list[UUID]] = defaultdict(list)
+    firsts = {}
+    for log in logs:
+        firsts[log.signed.tenant_id] = log.head.first_seq
+        wanted[log.head.first_seq + log.first, log.head.first_seq + log.end].append(log.signed.tenant_id)
+    which = Q(pk__in=[])
+    for (start, end), ids in wanted.items():
+        which |= Q(tenant_id__in=ids, seq__gte=start, seq__lt=end)
+    found: dict[UUID, list[tuple[int, bytes]]] = defaultdict(list)
+    rows = AuditEntry.objects.filter(which).order_by("tenant_id", "seq").values_list("tenant_id", "seq", "canonical")
+    for tenant_id, seq, body in rows.iterator(2000):
+        found[tenant_id].append((seq - firsts[tenant_id], canonical.leaf_hash(bytes(body))))
+    return found
+
+
+def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
+    """The tiles lead to the root that is signed anew, and the entries of one tile to its hashes."""
+    try:
+        if log.tiles.frontier(log.signed.size).hashes != log.kept.frontier.hashes:
+            return False
+        hashes = log.tiles.leaves(log.start // WIDTH)
+    except MissingTile:
+        return False
+    if [index for index, _leaf in entries] != list(range(log.first, log.end)):
+        return False
+    return all(hashes[(at := (index - log.start) * 32) : at + 32] == leaf for index, leaf in entries)
+
+
+def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUID]:
+    """Write what another signer has not overtaken."""
+    with transaction.atomic():
+        ids = [log.signed.tenant_id for log in logs]
+        locked = {row.pk: row for row in SignedHead.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+        same = [log for log in logs if _place(locked.get(log.signed.pk)) == _place(log.signed)]
+        for log in same:
+            log.checkpoint.note, log.checkpoint.dated_at = notes[log.signed.tenant_id], at
+            log.signed.dated_at, log.signed.checked_to = at, log.end
+        # Both rows are there: these are updates of many rows in one statement each.
+        Checkpoint.objects.bulk_create(
+            [log.checkpoint for log in same],
+            update_conflicts=True,
+            unique_fields=["tenant_id", "shard", "size"],
+            update_fields=["note", "dated_at"],
+        )
+        SignedHead.objects.bulk_create(
+            [log.signed for log in same],
+            update_conflicts=True,
+            unique_fields=["tenant_id"],
+            update_fields=["dated_at", "checked_to"],
+        )
+    return {log.signed.tenant_id for log in same}
+
+
+def _place(row: SignedHead | None) -> tuple[object, ...]:
+    return (row.shard, row.size, row.dated_at) if row else ()
