@@ -20,6 +20,12 @@ from audit_app.keys import NoKey
 from audit_app.models import ChainHead, Cosignature, LogKey, Witness
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
 
+MOST_VKEY = 300
+
+
+class NoWitness(ValueError):
+    """A good key that can't be a witness's here, in words for whoever registers it."""
+
 
 class Problem(Exception):
     """Why there is no cosignature: a code that PROBLEMS knows, and a number that belongs to it."""
@@ -191,15 +197,17 @@ def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datet
 
 
 def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
-    """The witness's key, if a witness may have it. Raises BadNote with what is wrong.
+    """The witness's key, if it may be one. Raises BadNote where it is no key, and NoWitness where it is a wrong one.
 
     The log's own key or name would let whoever runs the log stand for its witness.
     """
     found = Verifier.parse(vkey.strip())
     if found.kind != COSIGNATURE:
-        raise BadNote(_("This is the key of a log. A witness’s key has a B after the second plus sign."))
+        raise NoWitness(_("This is the key of a log. A witness’s key has a B after the second plus sign."))
     if _is_own(found, tenant_id):
-        raise BadNote(_("This is the log’s own name or key. Nobody is a witness of themselves."))
+        raise NoWitness(_("This is the log’s own name or key. Nobody is a witness of themselves."))
+    if len(str(found)) > MOST_VKEY:
+        raise NoWitness(_("The witness’s name is too long."))
     return found
 
 

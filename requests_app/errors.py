@@ -81,6 +81,13 @@ class FactsChanged(WrongState):
     default = _("The facts have changed since this access request was raised.")
 
 
+class LogNotCosigned(WrongState):
+    """The tenant's own rule: a window opens only while a witness vouches for its log."""
+
+    code = "log_not_cosigned"
+    default = _("No witness has cosigned the log lately, and this tenant opens a window only if one has.")
+
+
 class Malformed(DomainError):
     code, status = "malformed", 400
     default = _("This could not be read.")

@@ -11,7 +11,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from requests_app.models import AccessRequest, Level, Person, Resource
+from requests_app.models import AccessRequest, Level, Person, Resource, Tenant
 from requests_app.templatetags._text import is_mixed_script
 from requests_app.templatetags._times import duration_words
 
@@ -180,3 +180,16 @@ def _name(person: Person) -> str:
 def _first_line(text: str) -> str:
     line = next((part.strip() for part in text.splitlines() if part.strip()), "")
     return line if len(line) <= REASON_CHARS else f"{line[: REASON_CHARS - 1].rstrip()}…"
+
+
+def not_cosigned(tenant: Tenant, hours: int) -> str:
+    """Why no window opens here now, and what to do."""
+    values = {"tenant": tenant.name, "time": duration_words(hours * 3600)}
+    return (
+        _(
+            "No witness has cosigned the log of %(tenant)s within the last %(time)s, and %(tenant)s has set that no "
+            "window opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” "
+            "says what is wrong. A no is possible at any time."
+        )
+        % values
+    )

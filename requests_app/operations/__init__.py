@@ -1,6 +1,6 @@
 """The one room: the only code that changes domain rows. Every door calls these, with an actor."""
 
-from requests_app.operations import content, sweeps
+from requests_app.operations import checks, content, sweeps
 from requests_app.operations.access_requests import (
     Ask,
     Demand,
@@ -13,8 +13,9 @@ from requests_app.operations.access_requests import (
     submit,
     withdraw,
 )
+from requests_app.operations.checks import ask_for_check
 from requests_app.operations.grants import close, release, revoke
-from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail
+from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail, take_evidence
 from requests_app.operations.members import (
     add_member,
     add_person,
@@ -48,6 +49,7 @@ from requests_app.operations.tickets import (
     reopen_ticket,
     resolve_ticket,
 )
+from requests_app.operations.witnesses import add_witness, remove_witness, set_cosigning
 
 __all__ = [
     "LOG_READERS",
@@ -57,10 +59,12 @@ __all__ = [
     "add_address",
     "add_member",
     "add_person",
+    "add_witness",
     "answer_ticket",
     "approve_as_customer",
     "approve_as_provider",
     "ask_customer",
+    "ask_for_check",
     "assign_ticket",
     "change_tenant",
     "close",
@@ -79,6 +83,7 @@ __all__ = [
     "park_mail",
     "release",
     "remove_address",
+    "remove_witness",
     "reopen_ticket",
     "resend_mail",
     "resolve_ticket",
@@ -86,6 +91,7 @@ __all__ = [
     "save_plan",
     "save_resource",
     "save_service",
+    "set_cosigning",
     "set_preferences",
     "set_window_cap",
     "submit",

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from audit_app import canonical
-from requests_app import limits, policy
+from audit_app import canonical, witnesses
+from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
-from requests_app.errors import FactsChanged, TooMany, Unacceptable
+from requests_app.errors import FactsChanged, LogNotCosigned, TooMany, Unacceptable
 from requests_app.lifecycle import TRANSITIONS, State
 from requests_app.models import (
     AccessRequest,
@@ -267,9 +267,22 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> Non
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict)}
 
 
+def _require_cosigned(step: Step) -> None:
+    """Raise LogNotCosigned unless the log is as fresh in a witness's eyes as the tenant wants it.
+
+    The rule and the witnesses are read here, after the act took its turn at the log: whoever changes them takes that
+    turn, too, so a rule that was set while this act waited counts.
+    """
+    tenant = step.row.tenant
+    hours = Tenant.objects.filter(pk=tenant.pk).values_list("cosigned_within", flat=True).get()
+    if hours is not None and not witnesses.is_fresh(tenant.pk, hours, step.at):
+        raise LogNotCosigned(sentences.not_cosigned(tenant, hours))
+
+
 def _open(step: Step) -> None:
     """The window starts at this yes, and is as long as was asked for, or as the cap is now if that is less."""
     row = step.row
+    _require_cosigned(step)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
     grant = Grant.objects.create(
         tenant=row.tenant,

@@ -1,0 +1,127 @@
+"""A tenant's witnesses, and the rule that no window opens while none of them has cosigned the log lately."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit_app import witnesses
+from audit_app.models import Witness
+from audit_app.notes import BadNote
+from requests_app import policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotFound, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.models import Tenant
+from requests_app.operations._change import Act, act
+from requests_app.outbound import BadTarget, Target
+
+#: Each is asked anew for every checkpoint.
+MOST_WITNESSES = 10
+#: Hours that the rule may name (Tenant.cosigned_within).
+SHORTEST_RULE, LONGEST_RULE = 1, 168
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_BAD_URL: dict[str, Promise] = {
+    "shape": gettext_lazy("Write the address that the witness is asked at, such as https://witness.example.com/."),
+    "scheme": gettext_lazy("The address begins with https://."),
+    "port": gettext_lazy("A witness is asked on port 443 or 8443."),
+    "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
+}
+
+
+def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
+    """Register a witness by its key; it is asked from the next checkpoint on."""
+    with act("add_witness", actor=actor) as current:
+        tenant = _own_tenant(tenant_id, current)
+        vkey, url = _vkey(vkey, tenant), _url(url)
+        own = Witness.objects.filter(tenant_id=tenant.pk)
+        if own.filter(vkey=vkey).exists():
+            raise Unacceptable(_("This witness is registered already."), field="vkey")
+        if own.count() >= MOST_WITNESSES:
+            raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
+        at = current.at
+        witness = Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at)
+        current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
+    return witness
+
+
+def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
+    """Ask this witness no more. What it cosigned stays; under the rule it counts no more from now on."""
+    with act("remove_witness", actor=actor) as current:
+        tenant = _own_tenant(tenant_id, current)
+        own = Witness.objects.filter(tenant_id=tenant.pk)
+        witness = own.filter(pk=_id(witness_id)).first()
+        if witness is None:
+            raise NotFound
+        if tenant.cosigned_within is not None and own.count() == 1:
+            raise WrongState(
+                _(
+                    "This is the last witness, and you have set that a window opens only if one cosigned the log. "
+                    "Register another witness first, or switch that rule off."
+                )
+            )
+        current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
+        witness.delete()
+
+
+def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
+    """Set that a window opens only if a witness cosigned the log within so many hours; None takes the rule away."""
+    with act("set_cosigning", actor=actor) as current:
+        tenant = _own_tenant(tenant_id, current)
+        if hours is not None and not SHORTEST_RULE <= hours <= LONGEST_RULE:
+            bounds = {"least": SHORTEST_RULE, "most": LONGEST_RULE}
+            raise Unacceptable(_("Choose %(least)d to %(most)d hours.") % bounds, field="hours")
+        if hours == tenant.cosigned_within:
+            raise Unacceptable(_("This is the rule already."), field="hours")
+        if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
+            raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
+        before, tenant.cosigned_within = tenant.cosigned_within, hours
+        tenant.save(update_fields=["cosigned_within"])
+        current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
+    return tenant
+
+
+def _own_tenant(tenant_id: object, current: Act) -> Tenant:
+    """The tenant, locked, if its own administrator acts: the provider never chooses who watches the provider."""
+    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+    return tenant
+
+
+def _vkey(vkey: str, tenant: Tenant) -> str:
+    try:
+        return str(witnesses.verifier_of(vkey, tenant.pk))
+    except witnesses.NoWitness as why:
+        raise Unacceptable(str(why), field="vkey") from why
+    except BadNote as error:
+        words = _(
+            "This is no witness’s key. It is one line: a name, a plus sign, 8 digits or letters, a plus sign, the key."
+        )
+        raise Unacceptable(words, field="vkey") from error
+
+
+def _url(url: str) -> str:
+    url = url.strip()
+    try:
+        Target.parse(url, private=settings.WITNESS_PRIVATE_NETWORK)
+    except BadTarget as error:
+        raise Unacceptable(_BAD_URL[error.code], field="url") from error
+    return url
+
+
+def _id(value: object) -> UUID:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        raise NotFound from None
+
+
+def _described(witness: Witness) -> dict[str, Any]:
+    return {"name": str(witness), "vkey": witness.vkey, "url": witness.url}

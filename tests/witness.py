@@ -1,0 +1,88 @@
+"""A small C2SP witness, written from https://c2sp.org/tlog-witness: what tests ask in place of a customer's own."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
+
+from audit_app import checkpoints, keys, notes, tree
+from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
+from requests_app import clock
+
+
+class Said(NamedTuple):
+    status: int
+    content_type: str
+    body: bytes
+
+
+def said(status: int, text: str = "", kind: str = "text/plain") -> Said:
+    return Said(status, kind, text.encode())
+
+
+class SmallWitness:
+    """Knows the logs of this installation, cosigns what grows out of what it saw, and can be told to misbehave.
+
+    `misbehave` gets the answer that it would have given, and gives another.
+    """
+
+    def __init__(self, name: str = "witness.contoso.example", now: Callable[[], dt.datetime] = clock.now) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        self.verifier = Verifier(name, notes.public_bytes(self.key), COSIGNATURE)
+        self.now = now
+        self.seen: dict[str, Head] = {}
+        self.asked: list[tuple[str, bytes]] = []
+        self.misbehave: Callable[[Said], Said] = lambda answer: answer
+
+    @property
+    def vkey(self) -> str:
+        return str(self.verifier)
+
+    def post(self, url: str, body: bytes) -> Said:
+        self.asked.append((url, body))
+        return self.misbehave(self._answer(body.decode()))
+
+    def _answer(self, body: str) -> Said:
+        first, _gap, note_text = body.partition("\n\n")
+        lines = first.split("\n")
+        assert lines[0].startswith("old ")
+        old, path = int(lines[0].removeprefix("old ")), [base64.b64decode(line) for line in lines[1:]]
+        note = Note.parse(note_text)
+        head = Head.parse(note.text)
+        if not head.origin.startswith(f"{settings.LOG_ORIGIN}/log/"):
+            return said(404)
+        try:
+            note.times(keys.log_key(head.origin, keys.load().publics[0]))
+        except BadNote:
+            return said(403)
+        if old > head.size:
+            return said(400)
+        seen = self.seen.get(head.origin)
+        if old != (seen.size if seen else 0):
+            return said(409, f"{seen.size if seen else 0}\n", "text/x.tlog.size")
+        if seen and old == head.size and seen.root != head.root:
+            return said(409)
+        try:
+            if old:
+                assert seen is not None
+                tree.check_consistency(old, head.size, seen.root, head.root, path)
+            elif path:
+                return said(422)
+        except tree.BadProof:
+            return said(422)
+        self.seen[head.origin] = head
+        return said(200, self.line(head))
+
+    def line(self, head: Head, at: dt.datetime | None = None) -> str:
+        return notes.cosign(head.text, self.verifier.name, self.key, int((at or self.now()).timestamp())).line
+
+
+def sign(tenant_id: UUID) -> None:
+    """Bring the tenant's checkpoint up to its log."""
+    checkpoints.sign(tenant_id, at=clock.now())
