@@ -1,0 +1,337 @@
+"""Witnesses and the rule that binds windows to them: who may set it, and what it holds up."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from audit_app import cosigning, keys, notes
+from audit_app.models import AuditEntry, Cosignature, Witness
+from requests_app import clock, operations
+from requests_app.errors import LogNotCosigned, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
+from tests.cast import Cast, events_in, events_of
+from tests.witness import Said, SmallWitness, said, sign
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://witness.contoso.example/"
+
+
+def register(cast: Cast, small: SmallWitness, tenant: str = "contoso", by: str = "ines") -> Witness:
+    return operations.add_witness(cast.tenants[tenant].pk, vkey=small.vkey, url=URL, actor=cast.as_(by))
+
+
+def collect(small: SmallWitness) -> None:
+    cosigning.collect(clock.now, small.post)
+
+
+def bind(cast: Cast, small: SmallWitness, tenant: str = "contoso", by: str = "ines", hours: int = 6) -> None:
+    """Register a witness, have it cosign, and set the rule."""
+    register(cast, small, tenant, by)
+    sign(cast.tenants[tenant].pk)
+    collect(small)
+    operations.set_cosigning(cast.tenants[tenant].pk, hours=hours, actor=cast.as_(by))
+
+
+def last_entry(cast: Cast) -> dict[str, Any]:
+    entry = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("-seq").first()
+    assert entry is not None
+    found: dict[str, Any] = json.loads(bytes(entry.canonical))
+    return found
+
+
+# --- Registering -------------------------------------------------------------------------------------------
+
+
+def test_an_administrator_registers_a_witness_and_the_log_says_so(cast: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    small = SmallWitness()
+    witness = operations.add_witness(cast.contoso.pk, vkey=f" {small.vkey}\n", url=f" {URL} ", actor=cast.as_("ines"))
+    assert (witness.vkey, witness.url, witness.added_at, witness.due_at) == (small.vkey, URL, at, at)
+    entry = last_entry(cast)
+    assert entry["event"] == "witness.added"
+    assert entry["detail"] == {"name": "witness.contoso.example", "vkey": small.vkey, "url": URL}
+    assert entry["subject"] == {"type": "tenant", "id": str(cast.contoso.pk)}
+
+
+@pytest.mark.parametrize("who", ["mia", "ada", "otto", "stella"])
+def test_nobody_else_registers_removes_or_sets_the_rule(cast: Cast, who: str) -> None:
+    small = SmallWitness()
+    witness = register(cast, small)
+    before = len(events_in(cast.contoso))
+    for act in (
+        lambda: operations.add_witness(cast.contoso.pk, vkey=SmallWitness().vkey, url=URL, actor=cast.as_(who)),
+        lambda: operations.remove_witness(cast.contoso.pk, witness.pk, actor=cast.as_(who)),
+        lambda: operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_(who)),
+    ):
+        with pytest.raises(NotAllowed):
+            act()
+    assert [each.vkey for each in Witness.objects.all()] == [small.vkey]
+    assert events_in(cast.contoso)[before:] == ["act.refused"] * 3
+    cast.contoso.refresh_from_db()
+    assert cast.contoso.cosigned_within is None
+
+
+@pytest.mark.parametrize("who", ["finn", "priya", "pat"])
+def test_for_outsiders_there_is_no_such_tenant(cast: Cast, who: str) -> None:
+    small = SmallWitness()
+    witness = register(cast, small)
+    before = len(events_in(cast.contoso))
+    acts = {
+        "finn": NotFound,
+        "priya": NotAllowed,  # the provider's people find every tenant: a customer may call
+        "pat": NotAllowed,
+    }
+    for act in (
+        lambda: operations.add_witness(cast.contoso.pk, vkey=SmallWitness().vkey, url=URL, actor=cast.as_(who)),
+        lambda: operations.remove_witness(cast.contoso.pk, witness.pk, actor=cast.as_(who)),
+        lambda: operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_(who)),
+    ):
+        with pytest.raises(acts[who]):
+            act()
+    assert Witness.objects.count() == 1
+    assert set(events_in(cast.contoso)[before:]) <= {"act.refused"}
+
+
+def _refused(cast: Cast, field: str, **given: str) -> str:
+    values = {"vkey": SmallWitness().vkey, "url": URL, **given}
+    had, before = Witness.objects.count(), len(events_in(cast.contoso))
+    with pytest.raises(Unacceptable) as refusal:
+        operations.add_witness(cast.contoso.pk, actor=cast.as_("ines"), **values)
+    assert refusal.value.field == field
+    assert Witness.objects.count() == had
+    assert events_in(cast.contoso)[before:] == ["act.refused"]
+    return str(refusal.value)
+
+
+def test_the_key_must_be_a_witnesss(cast: Cast) -> None:
+    assert "no witness’s key" in _refused(cast, "vkey", vkey="witness.example")
+    log = notes.Verifier("witness.example", notes.public_bytes(SmallWitness().key), notes.ED25519)
+    assert "key of a log" in _refused(cast, "vkey", vkey=str(log))
+    assert "themselves" in _refused(cast, "vkey", vkey=str(keys.clock_key(keys.load().publics[0])))
+    assert "too long" in _refused(cast, "vkey", vkey=SmallWitness("w" * 260).vkey)
+
+
+def test_the_address_must_be_one_that_may_be_asked(cast: Cast, settings: Any) -> None:
+    settings.WITNESS_PRIVATE_NETWORK = False
+    assert "https://" in _refused(cast, "url", url="http://witness.contoso.example/")
+    assert "not public" in _refused(cast, "url", url="https://10.0.0.5/")
+    assert "not public" in _refused(cast, "url", url="https://[::ffff:10.0.0.1]/")
+    assert "443" in _refused(cast, "url", url="https://witness.contoso.example:22/")
+    assert "witness.example.com" in _refused(cast, "url", url="https://ines:secret@witness.contoso.example/")
+    settings.WITNESS_PRIVATE_NETWORK = True
+    operations.add_witness(
+        cast.contoso.pk, vkey=SmallWitness().vkey, url="http://10.0.0.5:7000/", actor=cast.as_("ines")
+    )
+
+
+def test_a_witness_is_registered_once_and_no_more_than_ten(cast: Cast) -> None:
+    small = [SmallWitness(f"w{number}.example") for number in range(10)]
+    for each in small:
+        register(cast, each)
+    assert "already" in _refused(cast, "vkey", vkey=small[3].vkey)
+    assert "at most 10" in _refused(cast, "vkey")
+    # Another tenant may have the same one.
+    register(cast, small[3], "fabrikam", "finn")
+
+
+def test_a_removed_witness_leaves_what_it_cosigned(cast: Cast) -> None:
+    small = SmallWitness()
+    witness = register(cast, small)
+    sign(cast.contoso.pk)
+    collect(small)
+    operations.remove_witness(cast.contoso.pk, witness.pk, actor=cast.as_("ines"))
+    assert Witness.objects.count() == 0
+    assert Cosignature.objects.get().vkey == small.vkey
+    entry = last_entry(cast)
+    assert (entry["event"], entry["detail"]["vkey"]) == ("witness.removed", small.vkey)
+
+
+@pytest.mark.parametrize("which", ["absent", "no id", "fabrikam"])
+def test_a_witness_of_somebody_else_is_absent(cast: Cast, which: str) -> None:
+    foreign = register(cast, SmallWitness(), "fabrikam", "finn")
+    ids = {"absent": uuid4(), "no id": "x", "fabrikam": foreign.pk}
+    before = events_in(cast.contoso)
+    with pytest.raises(NotFound):
+        operations.remove_witness(cast.contoso.pk, ids[which], actor=cast.as_("ines"))
+    assert Witness.objects.get() == foreign
+    assert events_in(cast.contoso) == before
+
+
+# --- The rule ----------------------------------------------------------------------------------------------
+
+
+def test_the_rule_is_set_changed_and_taken_away(cast: Cast) -> None:
+    register(cast, SmallWitness())
+    for hours, before in ((6, None), (24, 6), (None, 24)):
+        operations.set_cosigning(cast.contoso.pk, hours=hours, actor=cast.as_("ines"))
+        assert Tenant.objects.get(pk=cast.contoso.pk).cosigned_within == hours
+        entry = last_entry(cast)
+        assert entry["event"] == "log.policy_changed"
+        assert entry["detail"] == {"cosigned_within": hours, "cosigned_within_before": before}
+
+
+def test_the_rule_needs_a_witness_and_a_sensible_number(cast: Cast) -> None:
+    def refused(hours: int | None) -> str:
+        with pytest.raises(Unacceptable) as refusal:
+            operations.set_cosigning(cast.contoso.pk, hours=hours, actor=cast.as_("ines"))
+        assert refusal.value.field == "hours"
+        assert Tenant.objects.get(pk=cast.contoso.pk).cosigned_within is None
+        assert events_in(cast.contoso)[-1] == "act.refused"
+        return str(refusal.value)
+
+    assert "Register a witness first" in refused(6)
+    register(cast, SmallWitness())
+    assert "1 to 168" in refused(0)
+    assert "1 to 168" in refused(169)
+    assert "already" in refused(None)
+
+
+def test_the_last_witness_stays_while_the_rule_holds(cast: Cast) -> None:
+    first, second = register(cast, SmallWitness("a.example")), register(cast, SmallWitness("b.example"))
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    operations.remove_witness(cast.contoso.pk, first.pk, actor=cast.as_("ines"))
+    with pytest.raises(WrongState, match="switch that rule off"):
+        operations.remove_witness(cast.contoso.pk, second.pk, actor=cast.as_("ines"))
+    assert Witness.objects.get() == second
+    assert events_in(cast.contoso)[-2:] == ["witness.removed", "act.refused"]
+    operations.set_cosigning(cast.contoso.pk, hours=None, actor=cast.as_("ines"))
+    operations.remove_witness(cast.contoso.pk, second.pk, actor=cast.as_("ines"))
+    assert Witness.objects.count() == 0
+
+
+# --- What it holds up --------------------------------------------------------------------------------------
+
+
+def test_a_window_opens_while_a_witness_has_cosigned_lately_and_not_a_second_longer(cast: Cast, travel: Any) -> None:
+    # A cosignature knows whole seconds only.
+    travel.to(clock.now().replace(microsecond=0))
+    bind(cast, SmallWitness(), hours=6)
+    rows = [cast.confirmed(), cast.confirmed()]
+    travel.by(hours=6)
+    assert operations.approve_as_customer(rows[0].pk, actor=cast.as_("ada")).state == "OPEN"
+    travel.by(seconds=1)
+    mails, grants = OutboxMessage.objects.count(), Grant.objects.count()
+    with pytest.raises(LogNotCosigned) as refusal:
+        operations.approve_as_customer(rows[1].pk, actor=cast.as_("ada"))
+    assert (refusal.value.code, refusal.value.status) == ("log_not_cosigned", 409)
+    assert "Contoso" in str(refusal.value)
+    assert "6 hours" in str(refusal.value)
+    row = AccessRequest.objects.get(pk=rows[1].pk)
+    assert row.state == "PENDING_CUSTOMER"
+    assert (OutboxMessage.objects.count(), Grant.objects.count()) == (mails, grants)
+    assert not Decision.objects.filter(access_request=row, stage="customer").exists()
+    assert events_of(row) == [
+        "access_request.submitted",
+        "access_request.approved_by_provider",
+        "act.refused",
+    ]
+    assert last_entry(cast)["detail"] == {"action": "approve_as_customer", "code": "log_not_cosigned"}
+
+
+def test_a_no_is_always_possible(cast: Cast, travel: Any) -> None:
+    bind(cast, SmallWitness())
+    row, early = cast.confirmed(), cast.submitted()
+    travel.by(hours=10)
+    assert operations.deny_as_customer(row.pk, actor=cast.as_("ada"), note="No.").state == "DENIED"
+    assert operations.deny_as_provider(early.pk, actor=cast.as_("pat"), note="No.").state == "DENIED"
+
+
+def test_the_first_stage_passes_on_where_the_customer_is_asked_next(cast: Cast, travel: Any) -> None:
+    bind(cast, SmallWitness())
+    row = cast.submitted()
+    travel.by(hours=10)
+    assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
+
+
+def test_the_providers_yes_is_held_up_where_it_opens_the_window(cast: Cast, travel: Any) -> None:
+    bind(cast, SmallWitness(), "northwind", "noah")
+    row = cast.submitted("northwind")
+    travel.by(hours=10)
+    with pytest.raises(LogNotCosigned):
+        operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_PROVIDER"
+    assert Grant.objects.count() == 0
+    assert Decision.objects.count() == 0
+    assert events_of(row) == ["access_request.submitted", "act.refused"]
+
+
+def test_a_window_that_is_open_stays_open_when_the_witness_goes_away(cast: Cast, travel: Any) -> None:
+    bind(cast, SmallWitness(), hours=1)
+    grant = cast.opened()
+    at = travel.by(minutes=90)
+    grant.refresh_from_db()
+    assert grant.is_live(at)
+
+
+def test_a_rule_that_is_set_while_somebody_reads_counts(cast: Cast) -> None:
+    row = cast.confirmed()
+    register(cast, SmallWitness())
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    with pytest.raises(LogNotCosigned):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+
+
+def test_the_rule_of_one_tenant_holds_up_no_other(cast: Cast) -> None:
+    row = cast.confirmed("fabrikam")
+    register(cast, SmallWitness())
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    assert operations.approve_as_customer(row.pk, actor=cast.as_("frida")).state == "OPEN"
+
+
+def test_a_witness_of_another_tenant_vouches_for_no_other_log(cast: Cast) -> None:
+    small = SmallWitness()
+    register(cast, small, "fabrikam", "finn")
+    sign(cast.fabrikam.pk)
+    collect(small)
+    row = cast.confirmed()
+    register(cast, small)
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    with pytest.raises(LogNotCosigned):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+
+
+def test_a_removed_witnesss_word_counts_no_more(cast: Cast) -> None:
+    first, second = SmallWitness("a.example"), SmallWitness("b.example")
+    bind(cast, first)
+    row = cast.confirmed()
+    register(cast, second)
+    witness = Witness.objects.get(vkey=first.vkey)
+    operations.remove_witness(cast.contoso.pk, witness.pk, actor=cast.as_("ines"))
+    with pytest.raises(LogNotCosigned):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+
+
+def test_it_goes_on_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
+    small = SmallWitness()
+    bind(cast, small, hours=1)
+    row = cast.confirmed()
+    small.misbehave = lambda _answer: said(503)
+    for _ in range(6):
+        travel.by(minutes=15)
+        collect(small)
+    with pytest.raises(LogNotCosigned):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    small.misbehave = _honest
+    travel.by(minutes=15)
+    collect(small)
+    assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
+
+
+def _honest(answer: Said) -> Said:
+    return answer
+
+
+def test_a_failing_witness_holds_up_nothing_without_the_rule(cast: Cast) -> None:
+    small = SmallWitness()
+    register(cast, small)
+    sign(cast.contoso.pk)
+    small.misbehave = lambda _answer: said(503)
+    collect(small)
+    assert Witness.objects.get().problem == "status 503"
+    assert cast.opened().access_request.state == "OPEN"
