@@ -42,6 +42,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="access requests in the table")
     parser.add_argument("--due", type=int, default=10_000, help="how many of them a sweep finds overdue")
     parser.add_argument("--acts", type=int, default=300, help="how many single acts are timed")
+    parser.add_argument("--part", choices=("all", "acts", "log"), default="all", help="what is measured")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="entries in one log")
+    parser.add_argument("--proven", type=int, default=10_000_000, help="size of the tree that proofs are made of")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
 
@@ -63,13 +66,19 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
     call_command("collectstatic", interactive=False, verbosity=0)
     try:
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-            cast = world.make(scratch / "content")
-            results = _acts(cast, arguments.acts, bar)
-            task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
-            world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
-            results += _pages(cast, arguments.acts, bar)
-            world.overdue(cast, arguments.due)
-            results += _sweep(arguments.due, bar)
+            results: list[Any] = []
+            if arguments.part != "log":
+                cast = world.make(scratch / "content")
+                results += _acts(cast, arguments.acts, bar)
+                task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
+                world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
+                results += _pages(cast, arguments.acts, bar)
+                world.overdue(cast, arguments.due)
+                results += _sweep(arguments.due, bar)
+            if arguments.part != "acts":
+                from bench import log
+
+                results += log.run(arguments.entries, arguments.proven, bar)
         _print(measure.machine(), results, arguments)
     finally:
         if old is not None:
@@ -162,7 +171,11 @@ def _sweep(due: int, bar: Any) -> list[Any]:
 
 
 def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> None:
-    console.print(f"\n{machine}; {arguments.rows:,} access requests in the table", soft_wrap=True, highlight=False)
+    console.print(
+        f"\n{machine}; {arguments.rows:,} access requests, {arguments.entries:,} entries in one log",
+        soft_wrap=True,
+        highlight=False,
+    )
     table = Table(box=None, pad_edge=False)
     for heading, justify in (
         ("", "left"),
@@ -178,7 +191,7 @@ def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> N
             result.name,
             f"{result.median:,.1f} ms",
             f"{result.p99:,.1f} ms",
-            f"{result.rate:,.0f}",
+            f"{result.rate:,.0f} {result.unit}".strip(),
             f"{result.wall:,.2f} s",
             result.aim,
         )

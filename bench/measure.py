@@ -17,12 +17,14 @@ from django.db import connection
 
 @dataclass(frozen=True)
 class Result:
-    """`seconds` has one figure per act; `rate` counts acts in the wall-clock time of all of them."""
+    """`seconds` has one figure per act; `rate` counts acts, or what they consist of, in the wall-clock time of all."""
 
     name: str
     seconds: list[float]
     wall: float
     aim: str = ""
+    units: int = 0
+    unit: str = ""
 
     @property
     def median(self) -> float:
@@ -35,7 +37,7 @@ class Result:
 
     @property
     def rate(self) -> float:
-        return len(self.seconds) / self.wall
+        return (self.units or len(self.seconds)) / self.wall
 
 
 def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: Callable[[], None]) -> Result:

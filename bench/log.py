@@ -1,0 +1,175 @@
+"""What the verifiable log costs: appending with its share of tiles and checkpoints, verifying, proving, evidence."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+
+from audit_app import checkpoints, keys, recorder, tree
+from audit_app.models import Tile
+from audit_app.tiles import Tiles
+from audit_app.verify import Verification
+from bench.measure import Result, timed
+
+AT = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+BATCH = 500
+#: The beat asks for checkpoints this often; here the signer's time is part of the appender's.
+SIGN_EVERY = 10.0
+
+
+def run(entries: int, proven: int, bar: Any) -> list[Result]:
+    keys.create()
+    alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 1,000/s on PostgreSQL")[1]
+    tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 10,000 entries/s")
+    results = [alone, batched, _verified(bar, tenant, entries), _receipts(bar, tenant, entries)]
+    results += [*_proven(bar, proven), _heartbeats(bar, 2_000)]
+    return results
+
+
+def entry(tenant: UUID, number: int) -> recorder.Witnessed:
+    """As large as what an opened item leaves: some 600 bytes."""
+    return recorder.Witnessed(
+        tenant_id=tenant,
+        event="content.opened",
+        door="pages",
+        actor={
+            "kind": "person",
+            "id": str(UUID(int=7)),
+            "name": "Priya Nair",
+            "side": "provider",
+            "email": "priya.nair@provider.example",
+        },
+        subject_type="grant",
+        subject_id=str(UUID(int=11)),
+        correlation_id=UUID(int=9),
+        detail={
+            "item": f"{number}.mail",
+            "title": f"Message number {number} of this mailbox",
+            "resource": "alex.wilber@contoso.example",
+            "reference": "AR-000042",
+            "bytes": 12_345,
+        },
+        text="AR-000042",
+    )
+
+
+def _append(bar: Any, name: str, count: int, batch: int, aim: str) -> tuple[UUID, Result]:
+    tenant, signed_at = uuid4(), time.perf_counter()
+    ticking = bar.add_task(name, total=count)
+
+    def one(first: int) -> None:
+        nonlocal signed_at
+        with transaction.atomic():
+            recorder.record([entry(tenant, first + offset) for offset in range(batch)], at=AT)
+        if time.perf_counter() - signed_at > SIGN_EVERY or first + batch >= count:
+            checkpoints.sign(tenant, at=AT)
+            signed_at = time.perf_counter()
+
+    result = timed(
+        name,
+        [partial(one, first) for first in range(0, count, batch)],
+        aim=aim,
+        tick=partial(bar.advance, ticking, batch),
+    )
+    return tenant, Result(result.name, result.seconds, result.wall, aim, units=count, unit="entries")
+
+
+def _verified(bar: Any, tenant: UUID, count: int) -> Result:
+    ticking = bar.add_task("verifying in the database", total=count)
+    found = Verification.begin(tenant)
+    seconds, begun = [], time.perf_counter()
+    while not found.has_ended:
+        started = time.perf_counter()
+        found.advance(1_000)
+        seconds.append(time.perf_counter() - started)
+        bar.update(ticking, completed=found.seq)
+    if found.flaw:
+        raise SystemExit(str(found.flaw))
+    wall = time.perf_counter() - begun
+    return Result("1,000 entries verified by the server", seconds, wall, units=count, unit="entries")
+
+
+def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
+    from audit_app import proofs
+
+    ticking, dice = bar.add_task("receipts", total=300), random.Random(1)
+    acts = [partial(proofs.receipt, tenant, dice.randrange(count)) for _ in range(300)]
+    return timed(f"receipt in a log of {count:,}", acts, tick=partial(bar.advance, ticking))
+
+
+def _proven(bar: Any, size: int) -> list[Result]:
+    """A tree of this size has its tiles and no entries: a proof reads nothing else."""
+    tenant = uuid4()
+    _grow(tenant, size, bar)
+    root = Tiles(tenant, 0).frontier(size).root()
+    ticking, dice = bar.add_task("inclusion proofs", total=520), random.Random(2)
+    indexes = [dice.randrange(size) for _ in range(500)]
+
+    def prove(index: int) -> None:
+        path = Tiles(tenant, 0).inclusion(index, size)
+        tree.check_inclusion(index, size, _leaf(index), path, root)
+
+    tick, acts = partial(bar.advance, ticking), [partial(prove, index) for index in indexes]
+    results = [timed(f"inclusion proof at {size:,}, made and checked", acts, aim="≤ 10 ms", tick=tick)]
+    if peer := _peer(tenant, size, root):
+        results.append(
+            timed("the same by aics-tlog, on the same rows", [partial(peer, each) for each in indexes[:20]], tick=tick)
+        )
+    return results
+
+
+def _peer(tenant: UUID, size: int, root: bytes) -> Callable[[int], None] | None:
+    """Another implementation over our tiles, where the Python is new enough for it."""
+    try:
+        import aics_tlog
+    except ImportError:
+        return None
+
+    class Rows:
+        def read_tile(self, level: int, index: int, width: int | None) -> bytes | None:
+            row = Tile.objects.filter(tenant_id=tenant, shard=0, level=level, number=index).first()
+            return bytes(row.hashes)[: 32 * (width or 256)] if row else None
+
+        def read_entry_bundle(self, index: int, width: int | None) -> bytes | None:
+            return None
+
+    def prove(index: int) -> None:
+        path = aics_tlog.inclusion_proof_from_tiles(Rows(), index, size)
+        assert aics_tlog.verify_inclusion(_leaf(index), index, size, path, root)
+
+    return prove
+
+
+def _grow(tenant: UUID, size: int, bar: Any) -> None:
+    ticking, step = bar.add_task(f"tiles of {size:,} entries", total=size), 65_536
+    for start in range(0, size, step):
+        end = min(size, start + step)
+        with transaction.atomic():
+            Tiles(tenant, 0).extend(start, [_leaf(index) for index in range(start, end)])
+        bar.update(ticking, completed=end)
+
+
+def _leaf(index: int) -> bytes:
+    return tree.leaf(index.to_bytes(8))
+
+
+def _heartbeats(bar: Any, count: int) -> Result:
+    """Idle logs of a handful of entries, dated anew: what 200,000 of them cost in an hour is 100 times this."""
+    tenants = [uuid4() for _ in range(count)]
+    ticking = bar.add_task("heartbeats", total=2 * count)
+    for tenant in tenants:
+        with transaction.atomic():
+            recorder.record([entry(tenant, number) for number in range(20)], at=AT)
+    for tenant in tenants:
+        checkpoints.sign(tenant, at=AT)
+        bar.advance(ticking)
+    later = AT + dt.timedelta(hours=2)
+    acts = [partial(checkpoints.sign, tenant, at=later) for tenant in tenants]
+    return timed("idle log of 20 entries dated anew", acts, tick=partial(bar.advance, ticking))
