@@ -11,6 +11,9 @@ from requests_app.actors import Actor, Role, Side
 from requests_app.errors import AlreadyDecidedByYou, NotAllowed, OwnAccessRequest, StepUpRequired
 from requests_app.lifecycle import Transition
 
+#: Who reads a tenant's whole log: its deciding, auditing and administering people.
+LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+
 
 class Raised(Protocol):
     """What a policy reads of an access request."""

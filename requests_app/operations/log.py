@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.utils.translation import gettext as _
 
+from audit_app import canonical
 from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, WrongState
 from requests_app.events import Event
-from requests_app.models import OutboxMessage, Tenant
+from requests_app.models import AccessRequest, OutboxMessage, Tenant
 from requests_app.operations._change import act
 from requests_app.outbox.topics import MAIL
 
-#: Who reads a tenant's whole log: its deciding, auditing and administering people.
-LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+LOG_READERS = policy.LOG_READERS
 
 
 def export_log(tenant_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> Tenant:
@@ -23,6 +25,35 @@ def export_log(tenant_id: object, *, actor: Actor, kind: str, filters: dict[str,
         current.concerns("tenant", tenant, tenant.pk)
         policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
+    return tenant
+
+
+def take_evidence(
+    tenant_id: object,
+    *,
+    actor: Actor,
+    access_request_id: object = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Tenant:
+    """Record that evidence leaves the house: of one access request, of a period (`until` not in it), or of all.
+
+    The caller streams it once this has returned.
+    """
+    with act("take_evidence", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
+        row = None
+        if access_request_id is not None:
+            row = AccessRequest.objects.visible_to(current.actor).filter(tenant=tenant).find(access_request_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
+        if row is not None:
+            of = {"kind": "access_request", "access_request": str(row.pk), "reference": row.reference}
+        else:
+            bounds = {"since": since, "until": until}
+            of = {name: canonical.instant(at) for name, at in bounds.items() if at is not None}
+            of["kind"] = "period" if of else "log"
+        current.witness(Event.LOG_EVIDENCE_TAKEN, detail=of)
     return tenant
 
 

@@ -171,6 +171,7 @@ ACTS: dict[str, Promise] = {
     "save_service": _("change a service"),
     "save_resource": _("change a resource"),
     "export_log": _("export the log"),
+    "take_evidence": _("download evidence"),
     "add_witness": _("register a witness"),
     "remove_witness": _("remove a witness"),
     "set_cosigning": _("set whether a witness must have cosigned the log"),

@@ -39,7 +39,7 @@ _GROUPS = {
 _PROVIDERS = frozenset({Event.PLAN_CHANGED, Event.SERVICE_CHANGED})
 
 
-def _day() -> forms.DateInput:
+def day_widget() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
@@ -49,8 +49,8 @@ class LogFilter(StrictForm):
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
     request = forms.CharField(label=gettext_lazy("Access request"), required=False, max_length=20)
-    since = forms.DateField(label=gettext_lazy("From"), required=False, widget=_day(), input_formats=["%Y-%m-%d"])
-    until = forms.DateField(label=gettext_lazy("To"), required=False, widget=_day(), input_formats=["%Y-%m-%d"])
+    since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
+    until = forms.DateField(label=gettext_lazy("To"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
     q = forms.CharField(label=gettext_lazy("Words"), required=False, max_length=120)
 
     filters = ("event", "person", "request", "since", "until", "q")
@@ -71,10 +71,10 @@ class LogFilter(StrictForm):
         return f"AR-{match[1]}-{match[2]}".upper() if match else ""
 
     def clean_since(self) -> dt.date | None:
-        return _usable(self.cleaned_data["since"])
+        return usable(self.cleaned_data["since"])
 
     def clean_until(self) -> dt.date | None:
-        return _usable(self.cleaned_data["until"])
+        return usable(self.cleaned_data["until"])
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -101,8 +101,8 @@ class LogFilter(StrictForm):
         wanted = Filter(
             event=values["event"],
             correlation_id=request_id,
-            since=_start_of(values["since"]) if values["since"] else None,
-            until=_start_of(values["until"] + dt.timedelta(days=1)) if values["until"] else None,
+            since=start_of(values["since"]) if values["since"] else None,
+            until=start_of(values["until"] + dt.timedelta(days=1)) if values["until"] else None,
             words=values["q"],
         )
         return queries.Search(wanted=wanted, person=values["person"])
@@ -149,12 +149,12 @@ def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     return list(groups.items())
 
 
-def _usable(day: dt.date | None) -> dt.date | None:
+def usable(day: dt.date | None) -> dt.date | None:
     if day is not None and day.year not in _YEARS:
         raise forms.ValidationError(_("Choose a day between 1970 and 8999."))
     return day
 
 
-def _start_of(day: dt.date) -> dt.datetime:
+def start_of(day: dt.date) -> dt.datetime:
     """The first instant of a day in the reader's own time zone."""
     return timezone.make_aware(dt.datetime.combine(day, dt.time()))
