@@ -116,7 +116,8 @@ def _count(done: Work, tenant_id: UUID, now: Callable[[], dt.datetime], have: Ke
         return done
     except DatabaseError as error:
         logger.error("log_signing_failed", tenant=str(tenant_id), error=f"{type(error).__name__}: {error}")
-        connection.close_if_unusable_or_obsolete()
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
         done.failed.append(tenant_id)
         return done
     if found is None:

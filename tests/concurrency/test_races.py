@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from audit_app.models import AuditEntry, ChainHead
+from audit_app import checkpoints, heads, proofs
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
 from requests_app import clock, operations
 from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, StoreUnavailable, WindowNotOpen, WrongState
@@ -408,3 +410,39 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
             partial(operations.switch_off_person, world.priya.pk, actor=stella),
         )
         assert not AccessRequest.objects.filter(state="PENDING_PROVIDER").exists()
+
+
+# --- The signer --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
+    """Eight of them, past the turn that one machine's signers take, while somebody goes on writing."""
+    world.submitted()
+
+    def write() -> None:
+        for number in range(6):
+            world.ticket(title=f"Mail is late, {number}")
+
+    def sign() -> None:
+        for _ in range(6):
+            checkpoints.sign(world.contoso.pk, at=clock.now())
+
+    results = at_once(*[sign] * 4, write, *[sign] * 3)
+    assert outcomes(results) == {"NoneType": 8}, results
+    assert not LogAlarm.objects.exists()
+    checkpoints.sign(world.contoso.pk, at=clock.now())
+    rows = list(Checkpoint.objects.filter(tenant_id=world.contoso.pk).order_by("size"))
+    for older, newer in pairwise(rows):
+        proofs.consistency(older, newer)
+    kept = heads.get(checkpoints.origin_of(world.contoso.pk, 0))
+    assert kept is not None
+    assert (kept.head.size, kept.head.root) == (rows[-1].size, bytes(rows[-1].root))
+    assert verify(world.contoso.pk).is_good
+
+
+def test_two_rounds_side_by_side_sign_each_log_once(world: Cast) -> None:
+    world.submitted()
+    at_once(*[lambda: checkpoints.work(clock.now, limit=100)] * 4)
+    assert Checkpoint.objects.filter(tenant_id=world.contoso.pk).count() == 1
+    assert not LogAlarm.objects.exists()

@@ -1,0 +1,274 @@
+"""The task that signs the logs, and the commands that make, rotate and retire its key."""
+
+import datetime as dt
+import itertools
+import stat
+from collections import Counter
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import structlog
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django_q.models import OrmQ
+
+from audit_app import checkpoints, keys
+from audit_app.models import AuditEntry, Checkpoint, LogAlarm, LogKey
+from audit_app.notes import Note, Verifier
+from requests_app import bell, clock, operations, schedules, tasks
+from requests_app.events import Event
+from requests_app.operations._change import PROVIDER_LOG
+from tests.audit.test_checkpoints import TENANT, append, cut_to
+from tests.cast import Cast, gather
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+def said(*command: str) -> str:
+    out = StringIO()
+    call_command(*command, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def names(logged: list[Any]) -> list[tuple[str, str]]:
+    return [(entry["event"], entry.get("code", "")) for entry in logged]
+
+
+@pytest.fixture
+def own_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    path = tmp_path / "keys" / "log_key"
+    monkeypatch.setattr(settings, "LOG_KEY_FILE", path)
+    monkeypatch.setattr(settings, "LOG_KEY", "")
+    return path
+
+
+# --- The task --------------------------------------------------------------------------------------------
+
+
+def test_every_log_is_signed_by_the_task_and_dated_an_hour_later(travel: Any) -> None:
+    cast = gather()
+    cast.submitted()
+    at = travel.freeze()
+    operations.save_plan(actor=cast.as_("stella"), name="E3", includes_lockbox=True)
+    entries = Counter(AuditEntry.objects.values_list("tenant_id", flat=True))
+    assert entries.keys() == {cast.contoso.pk, PROVIDER_LOG}
+    assert tasks.checkpoint() == 2
+    assert Counter({row.tenant_id: row.size for row in Checkpoint.objects.all()}) == entries
+    assert tasks.checkpoint() == 0
+    travel.to(at + dt.timedelta(hours=1))
+    assert tasks.checkpoint() == 2
+    assert Counter({row.tenant_id: row.size for row in Checkpoint.objects.all()}) == entries
+    assert set(Checkpoint.objects.values_list("dated_at", flat=True)) == {clock.now()}
+
+
+def test_the_beat_asks_for_it_far_more_often_than_once_a_minute() -> None:
+    assert bell.CHECKPOINT in schedules.FUNCTIONS
+    assert settings.SWEEP_SECONDS <= 30
+
+
+def test_a_machine_without_the_key_leaves_it_to_another(own_key: Path) -> None:
+    append(1)
+    with structlog.testing.capture_logs() as logged:
+        assert tasks.checkpoint() == 0
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [("log_key_absent", "debug")]
+    assert not Checkpoint.objects.exists()
+
+
+def test_a_key_that_cannot_be_read_is_an_error_that_never_shows_it(own_key: Path) -> None:
+    append(1)
+    own_key.parent.mkdir()
+    own_key.write_text("lockbox-log-key-v1 c2VjcmV0LXNlY3JldA==\n")
+    with structlog.testing.capture_logs() as logged:
+        assert tasks.checkpoint() == 0
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [("log_key_unreadable", "error")]
+    assert "c2Vj" not in str(logged)
+    assert not Checkpoint.objects.exists()
+
+
+def test_a_file_outside_that_cannot_be_written_is_an_error_and_blames_no_log() -> None:
+    append(1)
+    Path(settings.LOG_HEADS_FILE).mkdir()
+    try:
+        with structlog.testing.capture_logs() as logged:
+            assert tasks.checkpoint() == 0
+    finally:
+        Path(settings.LOG_HEADS_FILE).rmdir()
+    assert names(logged) == [("log_heads_unavailable", "")]
+    assert not Checkpoint.objects.exists()
+    assert not LogAlarm.objects.exists()
+
+
+def test_a_refusal_is_logged_once_and_its_end_too(travel: Any) -> None:
+    append(10)
+    at = travel.freeze()
+    assert tasks.checkpoint() == 1
+    with transaction.atomic():
+        cut_to(7)
+    append(1, what="forged")
+    with structlog.testing.capture_logs() as logged:
+        tasks.checkpoint()
+        tasks.checkpoint()
+        travel.to(at + 2 * MINUTE)
+        tasks.checkpoint()
+    assert names(logged) == [("log_signing_refused", "shorter")]
+    assert logged[0]["tenant"] == str(TENANT)
+    assert LogAlarm.objects.get().last_at == at + 2 * MINUTE, "it was looked into again"
+    append(2, what="forged")
+    travel.to(at + 4 * MINUTE)
+    with structlog.testing.capture_logs() as logged:
+        tasks.checkpoint()
+    assert names(logged) == [("log_signing_refused", "different")]
+
+
+def test_a_log_that_is_well_again_is_signed_and_said_to_be(travel: Any) -> None:
+    append(10)
+    at = travel.freeze()
+    tasks.checkpoint()
+    path = Path(settings.LOG_HEADS_FILE)
+    aside = path.rename(path.with_suffix(".aside"))
+    append(1)
+    with structlog.testing.capture_logs() as logged:
+        assert tasks.checkpoint() == 0
+    assert names(logged) == [("log_signing_refused", "outside_behind")]
+    aside.rename(path)
+    with structlog.testing.capture_logs() as logged:
+        assert tasks.checkpoint() == 0, "it is looked into a minute later"
+        travel.to(at + MINUTE)
+        assert tasks.checkpoint() == 1
+    assert names(logged) == [("log_signing_recovered", "")]
+    assert not LogAlarm.objects.exists()
+
+
+def test_what_is_left_after_its_time_is_left_to_a_fresh_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        append(1, tenant=UUID(int=number))
+    monkeypatch.setattr(tasks, "BATCH", 1)
+    ticks = itertools.count(step=11.0)
+    monkeypatch.setattr(clock, "monotonic", lambda: next(ticks))
+    assert tasks.checkpoint() == 1
+    assert [row.func() for row in OrmQ.objects.all()] == [bell.CHECKPOINT]
+    assert Checkpoint.objects.count() == 1
+    monkeypatch.undo()
+    tasks.checkpoint()
+    assert Checkpoint.objects.count() == 3
+    assert OrmQ.objects.count() == 1
+
+
+# --- The key ---------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_made_once_for_its_owner_alone(own_key: Path) -> None:
+    vkey = Verifier.parse(said("log_key", "create").strip())
+    assert vkey == keys.clock_key(keys.load().publics[0])
+    assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
+    before = own_key.read_bytes()
+    assert said("log_key", "create", "--if-missing") == ""
+    with pytest.raises(CommandError, match=r"^There is a log key already\.$"):
+        said("log_key", "create")
+    assert own_key.read_bytes() == before
+    assert [path.name for path in own_key.parent.iterdir()] == ["log_key"], "no draft of it is left"
+
+
+def test_no_second_key_is_made_where_another_has_signed(own_key: Path) -> None:
+    said("log_key", "create")
+    append(1)
+    tasks.checkpoint()
+    own_key.unlink()
+    for words in (("create",), ("create", "--if-missing")):
+        with pytest.raises(CommandError, match="signed with a key that is not here"):
+            said("log_key", *words)
+        assert not own_key.exists()
+    said("log_key", "create", "--anyway")
+    append(1)
+    assert tasks.checkpoint() == 1
+    assert AuditEntry.objects.order_by("seq").last().event == Event.LOG_KEY_ROTATED
+
+
+def test_a_key_from_the_environment_is_shown_and_not_changed_here(
+    own_key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said("log_key", "create")
+    monkeypatch.setattr(settings, "LOG_KEY", own_key.read_text())
+    own_key.unlink()
+    public = keys.load().publics[0]
+    assert said("log_key", "create", "--if-missing") == ""
+    assert said("log_key", "show") == f"{keys.clock_key(public)}  signs\n"
+    with pytest.raises(CommandError, match="comes from the environment"):
+        said("log_key", "rotate")
+    assert not own_key.exists()
+
+
+def test_only_public_keys_are_shown(own_key: Path) -> None:
+    with pytest.raises(CommandError, match=r"^There is no log key yet: manage\.py log_key create\.$"):
+        said("log_key", "show")
+    said("log_key", "create")
+    secret = own_key.read_text().split()[1]
+    old = keys.load().publics[0]
+    cast: Cast = gather()
+    cast.submitted()
+    tasks.checkpoint()
+    said("log_key", "rotate")
+    new = keys.load().publics[0]
+    shown = said("log_key", "show")
+    assert shown.splitlines() == [
+        f"{keys.clock_key(new)}  signs",
+        f"{keys.clock_key(old)}  signs along until it is retired",
+    ]
+    origin = checkpoints.origin_of(cast.contoso.pk, 0)
+    of_contoso = said("log_key", "show", "--tenant", "contoso")
+    assert of_contoso.splitlines() == [str(keys.log_key(origin, new)), str(keys.log_key(origin, old))]
+    assert said("log_key", "show", "--tenant", str(cast.contoso.pk)) == of_contoso
+    assert secret not in shown + of_contoso
+    with pytest.raises(CommandError) as caught:
+        said("log_key", "show", "--tenant", "nobody")
+    assert (str(caught.value), caught.value.returncode) == ("There is no tenant nobody.", 2)
+
+
+def test_a_rotation_from_its_beginning_to_its_end(own_key: Path) -> None:
+    with pytest.raises(CommandError, match="There is no log key on this machine"):
+        said("log_key", "rotate")
+    said("log_key", "create")
+    first = own_key.read_text()
+    append(2)
+    append(2, tenant=UUID(int=2))
+    assert tasks.checkpoint() == 2
+    with pytest.raises(CommandError, match=r"^There is no old key to take out\.$"):
+        said("log_key", "retire")
+    said("log_key", "rotate")
+    assert own_key.read_text().endswith(first)
+    assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
+    both = own_key.read_text()
+    with pytest.raises(CommandError, match="A rotation is under way"):
+        said("log_key", "rotate")
+    with pytest.raises(CommandError, match="2 logs were not yet signed with the new key"):
+        said("log_key", "retire")
+    assert own_key.read_text() == both
+    append(1)
+    append(1, tenant=UUID(int=2))
+    assert tasks.checkpoint() == 2
+    old, new = (keys.log_key(checkpoints.origin_of(TENANT, 0), public) for public in reversed(keys.load().publics))
+    note = Note.parse(checkpoints.newest(TENANT, 0).note)
+    assert note.times(old) == note.times(new) == [None]
+    assert said("log_key", "retire") == "1 old key was taken out.\n"
+    assert keys.load().publics == [new.public]
+    assert LogKey.objects.count() == 2
+
+
+def test_a_key_may_be_retired_while_a_log_cannot_be_signed_any_more(own_key: Path) -> None:
+    said("log_key", "create")
+    append(1)
+    tasks.checkpoint()
+    said("log_key", "rotate")
+    assert said("log_key", "retire", "--anyway") == "1 old key was taken out.\n"
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("show", "--secret")])
+def test_nonsense_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        said("log_key", *words)
