@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 
-from audit_app import checkpoints
+from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
-from requests_app import bell, clock
+from requests_app import bell, clock, outbound
 from requests_app.actors import Actor
-from requests_app.operations import sweeps
+from requests_app.operations import checks, sweeps
 from requests_app.outbox import delivery
 from requests_app.worker.guard import guarded
 
@@ -56,7 +57,11 @@ def checkpoint() -> int:
         return clock.monotonic() - started > LONGEST_SECONDS
 
     try:
-        return _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
+        done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
+        if is_over():
+            # A round that was over before its first log found nothing, and there is more all the same.
+            bell.ring(bell.CHECKPOINT)
+        return done
     except BadKey as why:
         logger.error("log_key_unreadable", why=str(why))
     except NoKey:
@@ -69,6 +74,28 @@ def checkpoint() -> int:
 def _sign_once(is_over: Callable[[], bool]) -> int:
     done = checkpoints.work(clock.now, limit=BATCH, is_over=is_over)
     return done.signed + done.dated
+
+
+@guarded
+def check_logs() -> int:
+    """Go on with the checks of logs that somebody asked for."""
+    return _until_done(bell.CHECK_LOGS, checks.work_off_check)
+
+
+@guarded
+def cosign() -> int:
+    """Ask the witnesses that are due to cosign their tenants' checkpoints; whoever is left is due in the next round."""
+    started = clock.monotonic()
+    done = cosigning.collect(clock.now, _asked, is_over=lambda: clock.monotonic() - started > LONGEST_SECONDS)
+    return done.asked
+
+
+def _asked(url: str, body: bytes) -> outbound.Answer:
+    try:
+        return outbound.post(url, body, private=settings.WITNESS_PRIVATE_NETWORK)
+    except outbound.BadTarget:
+        # Registered while private networks were open to witnesses.
+        raise outbound.Unreachable("address") from None
 
 
 @guarded

@@ -149,7 +149,7 @@ def test_what_is_left_after_its_time_is_left_to_a_fresh_task(monkeypatch: pytest
     for number in range(1, 4):
         append(1, tenant=UUID(int=number))
     monkeypatch.setattr(tasks, "BATCH", 1)
-    ticks = itertools.count(step=11.0)
+    ticks = itertools.count(step=8.0)
     monkeypatch.setattr(clock, "monotonic", lambda: next(ticks))
     assert tasks.checkpoint() == 1
     assert [row.func() for row in OrmQ.objects.all()] == [bell.CHECKPOINT]
