@@ -75,7 +75,7 @@ def run_checks() -> dict[str, Check]:
     }
     if not unapplied:
         checks |= {"worker": _part(_worker, at), "outbox": _part(_outbox, at), "sweep": _part(_sweep, at)}
-        checks |= {"tasks": _part(_tasks, at), "log": _part(_log, at)}
+        checks |= {"tasks": _part(_tasks, at), "log": _part(_log, at), "witnesses": _part(_witnesses, at)}
     return checks
 
 
@@ -142,6 +142,13 @@ def _log(at: dt.datetime) -> Check:
         "heartbeat_age_seconds": since_dated,
         "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
     }
+
+
+def _witnesses(at: dt.datetime) -> Check:
+    """Report how many customers' witnesses fail. They are the customers' own: nobody here need wake up for them."""
+    from audit_app import witnesses
+
+    return {"ok": True, "failing": witnesses.failing()}
 
 
 def _seconds_since(when: dt.datetime | None, at: dt.datetime) -> int:

@@ -42,6 +42,8 @@ PERIODIC = (
     Periodic(name="closing_soon", func="requests_app.tasks.closing_soon"),
     Periodic(name="remind", func="requests_app.tasks.remind"),
     Periodic(name="checkpoint", func=bell.CHECKPOINT),
+    Periodic(name="cosign", func="requests_app.tasks.cosign"),
+    Periodic(name="check_logs", func=bell.CHECK_LOGS),
 )
 #: Every function that a schedule may enqueue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)

@@ -59,7 +59,7 @@ def test_a_probe_needs_no_host_name(client: Client) -> None:
 def test_readyz_says_ok_when_all_is_well(client: Client) -> None:
     all_well()
     found = checks(client, 200)
-    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks", "log"}
+    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks", "log", "witnesses"}
     assert all(check["ok"] for check in found.values())
 
 

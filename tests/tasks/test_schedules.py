@@ -14,7 +14,7 @@ from requests_app import clock, schedules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DECLARED = ["checkpoint", "closing_soon", "drain_outbox", "remind", "sweep"]
+DECLARED = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
 
 
 def names() -> list[str | None]:
