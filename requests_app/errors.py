@@ -88,6 +88,30 @@ class LogNotCosigned(WrongState):
     default = _("No witness has cosigned the log lately, and this tenant opens a window only if one has.")
 
 
+class NotYetSigned(WrongState):
+    """An entry is proven by the checkpoint over it, and that one comes after the entry."""
+
+    code = "not_yet_signed"
+    default = _("This entry waits for its checkpoint, which comes within a minute. Then there is a proof of it.")
+
+
+class NotSignedNow(NotYetSigned):
+    code = "not_signed_now"
+    default = _("The log is not being signed at the moment, so there is no proof of this entry yet.")
+
+
+class NeverSigned(NotYetSigned):
+    code = "never_signed"
+    default = _("This entry was never signed: its part of the log was closed as damaged before.")
+
+
+class LogDamaged(WrongState):
+    """The stored log does not lead to the root that was signed of it."""
+
+    code = "log_damaged"
+    default = _("There is no proof of this entry: what is stored does not fit what was signed.")
+
+
 class Malformed(DomainError):
     code, status = "malformed", 400
     default = _("This could not be read.")

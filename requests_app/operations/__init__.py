@@ -67,6 +67,7 @@ __all__ = [
     "ask_for_check",
     "assign_ticket",
     "change_tenant",
+    "checks",
     "close",
     "close_ticket",
     "comment",

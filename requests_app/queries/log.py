@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from audit_app import queries as audit
-from audit_app.models import AuditEntry, ChainHead
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogCheck
 from requests_app.actors import Actor
 from requests_app.models import AccessRequest, Person, Tenant, Ticket
 
@@ -68,6 +68,17 @@ class About:
 def head(tenant: Tenant) -> Head:
     row = ChainHead.objects.filter(pk=tenant.pk).first()
     return Head(row.size, row.last_at) if row else Head(0, None)
+
+
+def last_check(tenant_id: UUID) -> LogCheck | None:
+    """The check of the log that was asked for last, whoever asked for it."""
+    return LogCheck.objects.filter(tenant_id=tenant_id).order_by("-asked_at").first()
+
+
+def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
+    """How many entries the newest checkpoint of each of these shards covers."""
+    rows = Checkpoint.objects.filter(tenant_id=tenant_id, shard__in=list(shards)).order_by()
+    return dict(rows.values_list("shard").annotate(size=Max("size")))
 
 
 def page(tenant: Tenant, search: Search, place: Place, *, size: int, limit: int = PAGE) -> Page:

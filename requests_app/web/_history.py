@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -16,6 +17,7 @@ from requests_app.events import Event, title_of
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Decision, Grant
 from requests_app.queries import review
+from requests_app.queries.proofs import RECEIPTS
 from requests_app.queries.review import ITEMS, Entry, Looked
 from requests_app.templatetags._text import visible_single
 from requests_app.web._access import grant_of
@@ -115,7 +117,7 @@ _DID: dict[str, Any] = {
 
 def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> list[dict[str, Any]]:
     """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
-    events = [_event(row, entry) for entry in entries]
+    events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_looked_event(row, one) for one in looked]
     return sorted(events, key=lambda event: event["at"])
 
@@ -132,6 +134,12 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
         "words": _words(entry),
         "comment": entry.detail.get("comment", ""),
     }
+
+
+def _receipt_url(row: AccessRequest, entry: Entry) -> str:
+    if entry.row.event not in RECEIPTS:
+        return ""
+    return reverse("web:access_request_receipt", args=[row.pk, entry.row.seq])
 
 
 def _organisation(row: AccessRequest, side: str) -> str:

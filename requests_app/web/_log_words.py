@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 from typing import Any
 
@@ -15,8 +16,8 @@ from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app import canonical
 from audit_app.models import AuditEntry
@@ -65,6 +66,16 @@ FORMATS: dict[str, Promise] = {
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where an entry stands in its tree. `signed_size` is 0 while no checkpoint covers it."""
+
+    index: int
+    origin: str
+    signed_size: int
+    is_closed: bool
+
+
+@dataclass(frozen=True)
 class Told:
     """One entry as the page shows it."""
 
@@ -78,10 +89,13 @@ class Told:
     is_intact: bool
     request_reference: str
     ticket_reference: str
+    standing: Standing
 
 
-def told(entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, at: dt.datetime) -> list[Told]:
-    return [_told(entry, tenant, about, at) for entry in entries]
+def told(
+    entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, places: Mapping[int, Standing], at: dt.datetime
+) -> list[Told]:
+    return [_told(entry, tenant, about, places[entry.seq], at) for entry in entries]
 
 
 def flaw_words(why: str) -> str:
@@ -89,13 +103,16 @@ def flaw_words(why: str) -> str:
     return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
 
 
-def _told(entry: AuditEntry, tenant: Tenant, about: About, at: dt.datetime) -> Told:
+def grouped(number: int) -> str:
+    """A number as people write it."""
+    return number_format(number, force_grouping=True)
+
+
+def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: Standing, at: dt.datetime) -> Told:
     raw = bytes(entry.canonical)
     said = _read(raw)
     actor, detail = _dict(said, "actor"), _dict(said, "detail")
-    ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
-    request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
-    words = _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
+    words = _words_of(entry, said, tenant, about, at)
     return Told(
         row=entry,
         sentence=words.sentence(),
@@ -105,9 +122,23 @@ def _told(entry: AuditEntry, tenant: Tenant, about: About, at: dt.datetime) -> T
         record=json.dumps(said, indent=2, ensure_ascii=False) if said else raw.decode(errors="backslashreplace"),
         leaf=bytes(entry.leaf_hash).hex(),
         is_intact=canonical.leaf_hash(raw) == bytes(entry.leaf_hash),
-        request_reference=request,
-        ticket_reference=ticket,
+        request_reference=words.request_reference,
+        ticket_reference=words.ticket_reference,
+        standing=standing,
     )
+
+
+def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
+    """One entry's sentence and its comment, without all that the log page shows beside them."""
+    said = _read(bytes(entry.canonical))
+    return _words_of(entry, said, tenant, about, at).sentence(), _str(_dict(said, "detail"), "comment")
+
+
+def _words_of(entry: AuditEntry, said: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime) -> _Words:
+    ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
+    request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
+    actor, detail = _dict(said, "actor"), _dict(said, "detail")
+    return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
 
 
 class _Words:
@@ -125,7 +156,7 @@ class _Words:
         at: dt.datetime,
     ) -> None:
         self.entry, self.actor, self.detail, self._tenant, self.at = entry, actor, detail, tenant, at
-        self._request, self._ticket = request, ticket
+        self.request_reference, self.ticket_reference = request, ticket
 
     def sentence(self) -> SafeString:
         """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
@@ -147,13 +178,8 @@ class _Words:
             return mark_safe(_("The system"))  # noqa: S308  a translation
         name = _str(self.actor, "name") or self.entry.actor_name
         side = self.actor.get("side")
-        values = {
-            "name": name,
-            "organisation": self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME,
-            "is_mixed": _text.is_mixed_script(name),
-            "has_hidden": _text.has_hidden_characters(name),
-        }
-        return mark_safe(get_template("components/_person.html").render(values).strip())  # noqa: S308  a rendered template
+        organisation = self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
+        return _person(name, organisation, get_language())
 
     @property
     def title(self) -> str:
@@ -169,11 +195,11 @@ class _Words:
 
     @property
     def request(self) -> SafeString:
-        return _reference(self._request or _str(self.detail, "reference")) or escape(_("an access request"))
+        return _reference(self.request_reference or _str(self.detail, "reference")) or escape(_("an access request"))
 
     @property
     def ticket(self) -> SafeString:
-        return _reference(self._ticket or _str(self.detail, "reference"))
+        return _reference(self.ticket_reference or _str(self.detail, "reference"))
 
     @property
     def ticket_title(self) -> SafeString:
@@ -276,7 +302,7 @@ class _Words:
     def to(self) -> str | SafeString:
         """A number of an entry, or the address of a mail."""
         number = self.detail.get("to")
-        return number_format(number, force_grouping=True) if isinstance(number, int) else self._plain("to")
+        return grouped(number) if isinstance(number, int) else self._plain("to")
 
     @property
     def days(self) -> str:
@@ -290,6 +316,18 @@ class _Words:
     def cosigned_within(self) -> str:
         hours = self.detail.get("cosigned_within")
         return _duration(hours * 3600) if isinstance(hours, int) else ""
+
+
+@lru_cache(maxsize=1000)
+def _person(name: str, organisation: str, _language: str | None) -> SafeString:
+    """Who acted. A log has few people and many entries, and its words hang on the language."""
+    values = {
+        "name": name,
+        "organisation": organisation,
+        "is_mixed": _text.is_mixed_script(name),
+        "has_hidden": _text.has_hidden_characters(name),
+    }
+    return mark_safe(get_template("components/_person.html").render(values).strip())  # noqa: S308  a rendered template
 
 
 def _reference(text: str) -> SafeString:
@@ -306,13 +344,13 @@ def _key_id(vkey: object) -> SafeString:
 def _entries(n: object) -> str:
     if not isinstance(n, int):
         return ""
-    return ngettext("%(n)s entry", "%(n)s entries", n) % {"n": number_format(n, force_grouping=True)}
+    return ngettext("%(n)s entry", "%(n)s entries", n) % {"n": grouped(n)}
 
 
 def _days(n: object) -> str:
     if not isinstance(n, int):
         return ""
-    return ngettext("%(n)s day", "%(n)s days", n) % {"n": number_format(n, force_grouping=True)}
+    return ngettext("%(n)s day", "%(n)s days", n) % {"n": grouped(n)}
 
 
 def _read(raw: bytes) -> dict[str, Any]:

@@ -8,34 +8,38 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
-from django.urls import path, register_converter
+from django.template.loader import render_to_string
+from django.urls import path, register_converter, reverse
 from django.urls.converters import StringConverter
-from django.utils import dateparse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from audit_app.places import Places
 from audit_app.siem import FORMATS, Source
-from audit_app.verify import Verdict, verify
 from requests_app import operations, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import Malformed
 from requests_app.events import title_of
 from requests_app.models import Tenant
+from requests_app.operations.checks import rests_until
 from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
-from requests_app.web._log_words import flaw_words, told
+from requests_app.templatetags._times import when_words
+from requests_app.web._log_state import checked, places, standing
+from requests_app.web._log_words import told
+from requests_app.web.access_requests import STOP_POLLING
 from requests_app.web.context import instant
 from requests_app.web.forms.log import LogExport, LogFilter, LogPlace
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
 
 READERS = operations.LOG_READERS | {Role.STAFF}
-#: A longer log is not checked while somebody waits for the page.
-VERIFY_MAX = 20_000
 
 
 @login_required
@@ -44,7 +48,7 @@ VERIFY_MAX = 20_000
 def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
     """One page of the log. A filter that is not known or not of its form is refused in words, with 400."""
     actor = actor_in(request)
-    row = _read_by(actor, tenant)
+    row = log_of(tenant, actor=actor)
     form = LogPlace(request.GET, tenant=row)
     form.require_known()
     if not form.is_valid():
@@ -55,13 +59,37 @@ def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Recompute the whole log and keep what came of it for this session."""
-    row = _read_by(actor_in(request), tenant)
+    """Ask for a check of the whole log. It is worked off elsewhere; the page shows how far it is."""
+    actor = actor_in(request)
+    row = log_of(tenant, actor=actor)
     require_nothing(request.POST)
-    if queries.head(row).size <= VERIFY_MAX:
-        verdict = verify(row.pk)
-        request.session[_kept_as(row)] = {"at": instant(request).isoformat(), **_kept(verdict)}
-    return redirect("web:log", row.pk)
+    check, is_new = operations.ask_for_check(row.pk, actor=actor)
+    if not is_new and check.ended_at is not None:
+        when = when_words(rests_until(check), instant(request))
+        messages.info(
+            request,
+            _("The log has just been checked, and this is what was found. It can be checked anew from %(when)s on.")
+            % {"when": when},
+        )
+    return redirect(reverse("web:log", args=[row.pk]) + "#log-check")
+
+
+@login_required
+@require_safe
+@never_cache
+def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """How far a check is, or what it found: for htmx alone, which stops asking when it has ended."""
+    row = log_of(tenant, actor=actor_in(request))
+    if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+        return redirect(reverse("web:log", args=[row.pk]) + "#log-check")
+    at, head = instant(request), queries.head(row)
+    check = checked(row.pk, log_size=head.size, at=at)
+    # Rendered without the request: the menu and its counts would cost more than what is asked for.
+    context = {"tenant": row, "head": head, "check": check, "now": at, "provider_name": settings.PROVIDER_NAME}
+    response = HttpResponse(render_to_string("log/_check.html", {**context, "csrf_token": get_token(request)}))
+    if check is None or not check.is_running:
+        response.status_code = STOP_POLLING
+    return response
 
 
 @login_required
@@ -89,7 +117,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     return response
 
 
-def _read_by(actor: Actor, tenant_id: UUID) -> Tenant:
+def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
     """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
     row = tenants.tenant(tenant_id, actor=actor)
     policy.require_role(actor, READERS, tenant_id=row.pk)
@@ -108,17 +136,16 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
         "shown": _in_words(form, asked),
         "head": head,
         "last_seq": head.size - 1,
-        "verified": _verified(request, tenant, head),
-        "may_verify": 0 < head.size <= VERIFY_MAX,
-        "verify_max": VERIFY_MAX,
+        "check": checked(tenant.pk, log_size=head.size, at=at),
+        **(stands := standing(tenant, at=at)),
     }
     if actor is None:
         return context
     search = form.search()
     found = queries.page(tenant, search, form.place(), size=head.size) if search else queries.Page([])
-    about = queries.about(found.entries, actor=actor)
+    about, where = queries.about(found.entries, actor=actor), places(stands["state"], found.entries)
     return context | {
-        "entries": told(found.entries, tenant=tenant, about=about, at=at),
+        "entries": told(found.entries, tenant=tenant, about=about, places=where, at=at),
         "opened": form.cleaned_data["entry"],
         "found": found,
         "newer_url": _url(asked, "after", found.newer),
@@ -135,25 +162,6 @@ def _url(asked: dict[str, str], name: str, cursor: int | None) -> str:
     return "" if cursor is None else "?" + urlencode({**asked, name: cursor})
 
 
-# --- What a check found, for as long as the session lasts --------------------------------------------------
-
-
-def _kept_as(tenant: Tenant) -> str:
-    return f"log_verified_{tenant.pk}"
-
-
-def _kept(verdict: Verdict) -> dict[str, Any]:
-    flaw = verdict.flaw
-    return {"size": verdict.size, "seq": flaw.seq if flaw else None, "why": flaw_words(flaw.why) if flaw else ""}
-
-
-def _verified(request: HttpRequest, tenant: Tenant, head: queries.Head) -> dict[str, Any] | None:
-    kept = request.session.get(_kept_as(tenant))
-    if kept is None:
-        return None
-    return {**kept, "at": dateparse.parse_datetime(kept["at"]), "since": head.size - kept["size"]}
-
-
 class _Kind(StringConverter):
     regex = "|".join(FORMATS)
 
@@ -163,5 +171,6 @@ register_converter(_Kind, "log_kind")
 urlpatterns = [
     path("log/<uuid:tenant>/", log, name="log"),
     path("log/<uuid:tenant>/verify/", log_verify, name="log_verify"),
+    path("log/<uuid:tenant>/check/", log_check, name="log_check"),
     path("log/<uuid:tenant>/export/<log_kind:kind>/", log_export, name="log_export"),
 ]

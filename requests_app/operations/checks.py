@@ -1,0 +1,142 @@
+"""Checks of a log that somebody asked for: one at a time for each tenant, worked off step by step by the workers.
+
+A check reads every entry there is and writes nothing but how far it is, so asking for one is no entry of the log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from audit_app import queries
+from audit_app.models import LogCheck
+from audit_app.verify import Verification
+from requests_app import bell, clock, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import StoreUnavailable, WrongState
+from requests_app.models import Tenant
+
+logger = structlog.get_logger(__name__)
+
+#: Entries between two looks at the clock.
+STEP = 1000
+#: How far it is is written down about this often, in seconds.
+KEEP_EVERY = 0.5
+#: A check gives way to the others after so many seconds, and goes on when it is its turn again.
+SLICE = 5.0
+#: A check whose worker wrote nothing for so long was left by a worker that died.
+LEASE = timedelta(seconds=60)
+#: A finished check is not repeated before so long, or as long as it took: half of a worker is for somebody else.
+REST = timedelta(seconds=30)
+#: Attempts in a row that end without one step forward; then whatever breaks them is nothing that waiting mends.
+MOST_TRIES = 5
+#: What stands as the flaw of a check that was given up. It has no entry: nothing is known.
+GIVEN_UP = "given up"
+#: So many verdicts of a tenant are kept.
+KEPT = 20
+
+
+def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
+    """A check of the whole log as it is now, and whether it is a new one; while one runs or rests, that one."""
+    try:
+        with transaction.atomic(durable=True):
+            # The tenant's row is the turn: two clicks make one check.
+            tenant = Tenant.objects.visible_to(actor).locked().find(tenant_id)
+            policy.require_role(actor, policy.LOG_READERS | {Role.STAFF}, tenant_id=tenant.pk)
+            at, own = clock.now(), LogCheck.objects.filter(tenant_id=tenant.pk).order_by("-asked_at")
+            last = own.first()
+            if last is not None and (last.ended_at is None or at < rests_until(last)):
+                return last, False
+            size = queries.size(tenant.pk)
+            if not size:
+                raise WrongState(_("The log is empty."))
+            check = LogCheck.objects.create(tenant_id=tenant.pk, asked_by=actor.person_id, asked_at=at, size=size)
+            LogCheck.objects.filter(pk__in=list(own.values_list("pk", flat=True)[KEPT:])).delete()
+            bell.ring(bell.CHECK_LOGS)
+    except DatabaseError as error:
+        raise StoreUnavailable from error
+    return check, True
+
+
+def rests_until(check: LogCheck) -> datetime:
+    """When the next check may be asked for after this one, which has ended."""
+    assert check.ended_at is not None
+    return check.ended_at + max(REST, check.ended_at - check.asked_at)
+
+
+def work_off_check() -> int:
+    """Work for a while on the check that has waited longest; 0 where none does.
+
+    Whoever took a check up holds it by the instant that is written in it. A worker that comes back after it was
+    thought dead finds another instant there, and leaves the check to the one who has it now.
+    """
+    check = _claim()
+    if check is None:
+        return 0
+    found = Verification.resume(check.tenant_id, check.kept) if "seq" in check.kept else _begin(check)
+    until = clock.monotonic() + SLICE
+    while not found.has_ended and clock.monotonic() < until:
+        keep_at = min(until, clock.monotonic() + KEEP_EVERY)
+        found.advance(STEP)
+        while not found.has_ended and clock.monotonic() < keep_at:
+            found.advance(STEP)
+        if not _keep(check, found):
+            return 1
+    _end(check, found) if found.has_ended else _let_go(check)
+    return 1
+
+
+def _claim() -> LogCheck | None:
+    at = clock.now()
+    free = LogCheck.objects.filter(Q(worked_at=None) | Q(worked_at__lte=at - LEASE), ended_at=None)
+    # The one that was worked on last comes last: a log of ten million entries holds up no short one.
+    for check in free.order_by(F("worked_at").asc(nulls_first=True), "asked_at")[:10]:
+        kept = {**check.kept, "tries": check.kept.get("tries", 0) + 1}
+        if not _held(check).update(worked_at=at, kept=kept):
+            continue
+        check.worked_at, check.kept = at, kept
+        if kept["tries"] <= MOST_TRIES:
+            return check
+        logger.error("log_check_given_up", tenant=str(check.tenant_id), check=str(check.pk))
+        _held(check).update(ended_at=at, flaw=GIVEN_UP)
+    return None
+
+
+def _begin(check: LogCheck) -> Verification:
+    found = Verification.begin(check.tenant_id)
+    # Where it began belongs to the verdict: what was pruned before can't be looked at.
+    check.kept["start"] = found.seq
+    _held(check).update(size=found.size, kept=check.kept)
+    return found
+
+
+def _keep(check: LogCheck, found: Verification) -> bool:
+    """Write down how far it is, and that somebody works on it; False where that is somebody else by now."""
+    at, kept = clock.now(), {"start": check.kept["start"], **found.kept()}
+    if not _held(check).update(done=found.seq, kept=kept, worked_at=at):
+        return False
+    check.worked_at, check.kept = at, kept
+    return True
+
+
+def _let_go(check: LogCheck) -> None:
+    """As if the lease had run out: whoever is free goes on with it, after those that wait longer."""
+    assert check.worked_at is not None
+    _held(check).update(worked_at=check.worked_at - LEASE)
+    check.worked_at -= LEASE
+
+
+def _end(check: LogCheck, found: Verification) -> None:
+    flaw, at = found.flaw, clock.now()
+    verdict = {"flaw_seq": flaw.seq, "flaw": flaw.why[:200]} if flaw else {}
+    if _held(check).update(ended_at=at, done=found.seq, **verdict) and flaw:
+        logger.error("log_check_flaw", tenant=str(check.tenant_id), seq=flaw.seq, why=flaw.why)
+
+
+def _held(check: LogCheck) -> QuerySet[LogCheck]:
+    """The row, if it is still as this worker left it."""
+    return LogCheck.objects.filter(pk=check.pk, ended_at=None, worked_at=check.worked_at)

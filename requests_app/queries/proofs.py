@@ -1,0 +1,109 @@
+"""What of a log can be taken along one by one: an entry’s proof, a checkpoint, an access request’s receipts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import structlog
+from django.utils.translation import gettext as _
+
+from audit_app import checkpoints, proofs
+from audit_app.models import AuditEntry, ClosedShard
+from audit_app.notes import BadNote, Head, Note
+from audit_app.proofs import NotProven
+from requests_app.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
+from requests_app.events import Event
+from requests_app.models import AccessRequest, Tenant
+
+logger = structlog.get_logger(__name__)
+
+#: What a receipt is given for: each decision, and the end of a window.
+RECEIPTS = frozenset(
+    {
+        Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER,
+        Event.ACCESS_REQUEST_DENIED_BY_PROVIDER,
+        Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER,
+        Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER,
+        Event.GRANT_RELEASED,
+        Event.GRANT_REVOKED,
+        Event.GRANT_CLOSED,
+    }
+)
+CLOSINGS = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
+
+
+def proof(tenant: Tenant, seq: int) -> str:
+    """The `.tlog-proof` of one entry. Raises NotFound, or one of the refusals that say why there is none (yet)."""
+    try:
+        return str(proofs.receipt(tenant.pk, seq))
+    except NotProven as why:
+        if why.code == "unsigned":
+            raise _unsigned(tenant, seq) from why
+        if why.code == "absent":
+            raise NotFound from why
+        damage = why.code
+    except BadNote:
+        damage = "checkpoint"
+    logger.error("log_proof_damaged", tenant=str(tenant.pk), seq=seq, what=damage)
+    raise LogDamaged
+
+
+def _unsigned(tenant: Tenant, seq: int) -> NotYetSigned | NeverSigned | NotSignedNow:
+    state = checkpoints.state(tenant.pk)
+    if seq < state.first_seq:
+        return NeverSigned()
+    return NotSignedNow() if state.alarm else NotYetSigned()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A checkpoint as it leaves the house."""
+
+    shard: int
+    size: int
+    text: str
+
+
+def checkpoint(tenant: Tenant, shard: int | None = None) -> Signed:
+    """The newest checkpoint with its cosignatures: of the shard in use, or of one that was closed.
+
+    Raises NotFound, and LogDamaged where what is stored is no checkpoint.
+    """
+    if shard is None:
+        shard = checkpoints.state(tenant.pk).shard
+    row = checkpoints.newest(tenant.pk, shard)
+    closed = ClosedShard.objects.filter(tenant_id=tenant.pk, shard=shard).first()
+    try:
+        # A database that was set back may have lost what the signer kept outside, and gave to the tombstone.
+        last = Head.parse(Note.parse(closed.checkpoint).text).size if closed and closed.checkpoint else 0
+        if closed is not None and last > (row.size if row else 0):
+            return Signed(shard, last, closed.checkpoint)
+        if row is None:
+            raise NotFound
+        return Signed(shard, row.size, str(proofs.cosigned(row)))
+    except BadNote as why:
+        logger.error("log_checkpoint_damaged", tenant=str(tenant.pk), shard=shard)
+        raise LogDamaged(_("There is no checkpoint to download: what is stored is none.")) from why
+
+
+def require_receipt(row: AccessRequest, seq: int) -> None:
+    """Raise NotFound unless this entry is a decision on this very access request, or the end of its window.
+
+    Asked of the bytes that would be given away, and not of the columns beside them.
+    """
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=RECEIPTS)
+    for raw in entries.values_list("canonical", flat=True):
+        try:
+            said = json.loads(bytes(raw))
+        except ValueError:
+            continue
+        if said["seq"] == seq and said["access_request"] == str(row.pk) and said["event"] in RECEIPTS:
+            return
+    raise NotFound
+
+
+def closing_seq(row: AccessRequest) -> int | None:
+    """The number of the entry that closed the window."""
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=CLOSINGS)
+    return entries.order_by("-seq").values_list("seq", flat=True).first()
