@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from audit_app import witnesses
 from requests_app import clock, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DeadlinePassed, DomainError, FactsChanged, Malformed, NotAllowed, WrongState
-from requests_app.lifecycle import PENDING, State
+from requests_app.lifecycle import PENDING, State, Transition
 from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, inbox, review
 from requests_app.web._access import (
@@ -32,6 +33,7 @@ from requests_app.web._access import (
     newest,
     outcome,
     sees_content_names,
+    takes_evidence,
     whose_turn,
     window,
 )
@@ -168,6 +170,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "approve_words": sentences.button(row),
         "actions": actions,
         "may_decide": bool(deciding),
+        "held_up": _held_up(row, deciding, at),
         "is_provider_stage": state == State.PENDING_PROVIDER,
         "needs_customer": needs_customer(row),
         "provider_decision": decisions.get(Decision.Stage.PROVIDER),
@@ -176,11 +179,21 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "outcome": outcome(row, state, seen),
         "how_closed": how_closed(grant) if grant and state == State.CLOSED else "",
         "sees_looks": sees_content_names(actor, row),
+        "may_take_evidence": takes_evidence(actor, row.tenant_id),
         "again_url": again_url(row, actor=actor, state=state),
         "is_own": Role.ENGINEER in actor.roles and actor.human_id == row.requester_human,
         "is_customer": actor.side is Side.CUSTOMER,
         "kinds": {resource.kind for resource in resources},
     }
+
+
+def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
+    """Why a yes that would open the window would be refused now, for whoever may give it; the operation decides."""
+    hours = row.tenant.cosigned_within
+    opens = any(State.OPEN in edge.targets for edge in deciding)
+    if hours is None or not opens or (row.state_at(at) == State.PENDING_PROVIDER and needs_customer(row)):
+        return ""
+    return "" if witnesses.is_fresh(row.tenant_id, hours, at) else sentences.not_cosigned(row.tenant, hours)
 
 
 def changed(request: HttpRequest, row: AccessRequest, error: DomainError | None = None) -> HttpResponse:

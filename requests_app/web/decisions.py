@@ -25,6 +25,7 @@ from requests_app.errors import (
     AlreadyDecidedByYou,
     DomainError,
     FactsChanged,
+    LogNotCosigned,
     Malformed,
     NotFound,
     StepUpRequired,
@@ -126,6 +127,9 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
             form.add_error("password", _("This is not your password. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
         _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=form.cleaned_data["comment"])
+    except LogNotCosigned as error:
+        form.add_error(None, str(error))
+        return _confirm(request, row, form, edge, status=error.status)
     except (WrongState, AlreadyDecidedByYou) as error:
         return _overtaken(request, row, edge, error)
     except Unacceptable as error:

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from audit_app.models import AuditEntry
+from audit_app.models import AuditEntry, Witness
 from requests_app.models import AccessRequest, Grant, NotificationAddress, Ticket
 from tests.cast import Cast
 
@@ -34,6 +34,10 @@ class World:
         self.mailbox = cast.resource()
         self.address = NotificationAddress.objects.create(
             tenant=cast.contoso, email="zanzibar@contoso.example", created_at=cast.contoso.created_at
+        )
+        at = cast.contoso.created_at
+        self.witness = Witness.objects.create(
+            tenant_id=cast.contoso.pk, vkey=f"{self.CANARY}+0+0", url="https://w.example", added_at=at, due_at=at
         )
 
 
@@ -90,6 +94,8 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "tenant": [_tenant],
     "people": [_tenant],
     "addresses": [_tenant],
+    "log_rules": [_tenant],
+    "remove_witness": [lambda w: {**_tenant(w), "witness": w.witness.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }

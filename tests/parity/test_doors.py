@@ -14,11 +14,12 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from audit_app.models import AuditEntry
+from audit_app.models import AuditEntry, Witness
 from requests_app import operations
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import NotificationAddress, OutboxMessage
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
+from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +92,19 @@ def _report(cast: Cast) -> operations.Report:
 
 def _address(cast: Cast) -> NotificationAddress:
     return operations.add_address(cast.contoso.pk, email="duty@contoso.example", actor=cast.as_("ines"))
+
+
+_WITNESS = SmallWitness()
+_WITNESS_URL = "https://witness.contoso.example/"
+
+
+def _witness(cast: Cast) -> Witness:
+    vkey = SmallWitness("first.example").vkey
+    return operations.add_witness(cast.contoso.pk, vkey=vkey, url=_WITNESS_URL, actor=cast.as_("ines"))
+
+
+def _rules(cast: Cast) -> str:
+    return reverse("web:log_rules", args=[cast.contoso.pk])
 
 
 #: Acts of the two tables, and the tenant's own, by the action's name.
@@ -219,6 +233,26 @@ CASES: dict[str, Case] = {
         lambda cast: cast.ticket(),
         lambda cast, row, actor: operations.comment(row.pk, actor=actor, body="Ask Erik.", is_internal=True),
         page=_ticket_act("note", internal="Ask Erik."),
+    ),
+    "add_witness": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.add_witness(
+            cast.contoso.pk, vkey=_WITNESS.vkey, url=_WITNESS_URL, actor=actor
+        ),
+        page=lambda cast, client, row: client.post(_rules(cast), {"vkey": _WITNESS.vkey, "url": _WITNESS_URL}),
+    ),
+    "remove_witness": Case(
+        "ines",
+        _witness,
+        lambda cast, row, actor: operations.remove_witness(cast.contoso.pk, row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:remove_witness", args=[cast.contoso.pk, row.pk])),
+    ),
+    "set_cosigning": Case(
+        "ines",
+        _witness,
+        lambda cast, row, actor: operations.set_cosigning(cast.contoso.pk, hours=8, actor=actor),
+        page=lambda cast, client, row: client.post(_rules(cast), {"hours": "8"}),
     ),
 }
 
