@@ -23,10 +23,13 @@ _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def render(message: OutboxMessage, at: datetime) -> dict[str, Any]:
-    """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile."""
+def render(message: OutboxMessage, at: datetime, *, receipt: dict[str, str] | None = None) -> dict[str, Any]:
+    """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile.
+
+    `receipt` is a file to go with it, by its name and text.
+    """
     with translation.override(_language(message)), timezone.override(_zone(message)):
-        context = facts.of(message, at)
+        context = {**facts.of(message, at), "receipt": receipt["name"] if receipt else ""}
         folder = f"emails/{Topic(message.topic).purpose}"
         return {
             "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
@@ -36,6 +39,7 @@ def render(message: OutboxMessage, at: datetime) -> dict[str, Any]:
             "to": message.recipient,
             "message_id": message_id(message.pk),
             "headers": _headers(message, at),
+            "attachments": [receipt] if receipt else [],
         }
 
 
@@ -54,6 +58,9 @@ def built(rendered: dict[str, Any]) -> EmailMultiAlternatives:
         headers={"Message-ID": rendered["message_id"], **rendered["headers"]},
     )
     mail.attach_alternative(rendered["html"], "text/html")
+    for file in rendered.get("attachments", ()):
+        # As bytes, which no server on the way may break into other lines: a proof holds to the letter or not at all.
+        mail.attach(file["name"], file["text"].encode(), "application/octet-stream")
     return mail
 
 

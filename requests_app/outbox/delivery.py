@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import traceback
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
@@ -21,6 +21,7 @@ from requests_app.errors import WrongState
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import OutboxQuerySet
 from requests_app.notifications.postman import NotAccepted, Postman, Refused, Unreachable
+from requests_app.notifications.receipts import NotYet
 from requests_app.outbox import handlers
 from requests_app.outbox.topics import FANOUT, MAIL
 
@@ -113,6 +114,8 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
                 _settle(message, handlers.fan_out(message, clock.now()))
         else:
             _settle(message, handlers.send_mail(message, postman))
+    except NotYet as later:
+        _wait(message, later.at)
     except Refused as error:
         _park(message, str(error))
     except NotAccepted as error:
@@ -125,6 +128,11 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
         kind = type(error).__name__
         logger.error("outbox.failed", message=str(message.pk), topic=message.topic, error=kind, where=str(where))
         _fail(message, _("Unexpected: %(kind)s") % {"kind": kind})
+
+
+def _wait(message: OutboxMessage, at: datetime) -> None:
+    """It was not tried: that does not count as an attempt."""
+    _held(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
 
 
 def _settle(message: OutboxMessage, note: str) -> None:

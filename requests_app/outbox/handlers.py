@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, OutboxMessage, Ticket
-from requests_app.notifications import email
+from requests_app.notifications import email, receipts
 from requests_app.notifications.postman import Postman
 from requests_app.outbox import audiences
 from requests_app.outbox.topics import MAIL, Topic
@@ -47,13 +47,16 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
 
 
 def send_mail(message: OutboxMessage, postman: Postman) -> str:
-    """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent."""
+    """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent.
+
+    Raises NotYet while something that belongs into it may still come.
+    """
     at = clock.now()
     moot = _moot(message, at)
     if moot:
         return moot
     if message.rendered is None:
-        message.rendered = email.render(message, at)
+        message.rendered = email.render(message, at, receipt=receipts.of(message, at))
         message.save(update_fields=["rendered"])
     postman.send(email.built(message.rendered))
     return ""

@@ -49,6 +49,10 @@ def proof(tenant: Tenant, seq: int) -> str:
     raise LogDamaged
 
 
+def proof_name(tenant: Tenant, seq: int) -> str:
+    return f"{tenant.slug}-{seq}.tlog-proof"
+
+
 def _unsigned(tenant: Tenant, seq: int) -> NotYetSigned | NeverSigned | NotSignedNow:
     state = checkpoints.state(tenant.pk)
     if seq < state.first_seq:

@@ -66,11 +66,7 @@ def _proof(request: HttpRequest, tenant: Tenant, seq: int, *, back_url: str, bac
             "again": type(error) is NotYetSigned,
         }
         return render(request, "log/no_proof.html", context, status=error.status)
-    return _file(found, proof_name(tenant, seq))
-
-
-def proof_name(tenant: Tenant, seq: int) -> str:
-    return f"{tenant.slug}-{seq}.tlog-proof"
+    return _file(found, queries.proof_name(tenant, seq))
 
 
 def _file(text: str, name: str) -> HttpResponse:
