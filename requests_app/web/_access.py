@@ -87,6 +87,11 @@ def sees_content_names(actor: Actor, row: AccessRequest) -> bool:
     return bool(policy.roles_of(actor, row) & (operations.LOG_READERS | _OVERSEERS))
 
 
+def takes_evidence(actor: Actor, tenant_id: UUID) -> bool:
+    """Whether this person may take evidence of the tenant's log along: whoever reads all of it."""
+    return bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant_id, service_id=None))
+
+
 def whose_turn(row: AccessRequest, state: State) -> str:
     if state == State.PENDING_PROVIDER:
         return _("An approver of %(provider)s answers next") % {"provider": settings.PROVIDER_NAME}

@@ -1,0 +1,53 @@
+"""How far a download is, told by the stream that carries it to the page that waits for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.core.cache import cache
+
+ENTRIES, TIMELINE, DONE, STOPPED = "entries", "timeline", "done", "stopped"
+_KEPT_FOR = 3600
+#: At most so many writes for one step, and none for fewer entries than this.
+_STEPS, _LEAST = 200, 1000
+
+
+@dataclass
+class Progress:
+    """One download of one person; nobody else can ask for it, as their own id is part of the key."""
+
+    person_id: UUID
+    download: UUID
+    total: int
+    step: str = ENTRIES
+    _done: int = 0
+    _told: int = field(default=-1, repr=False)
+
+    def begin(self, step: str) -> None:
+        self.step, self._done, self._told = step, 0, -1
+        self._tell()
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._done - self._told >= max(_LEAST, self.total // _STEPS):
+            self._tell()
+
+    def end(self, step: str) -> None:
+        self.step = step
+        self._tell()
+
+    def _tell(self) -> None:
+        self._told = self._done
+        told = {"step": self.step, "done": min(self._done, self.total), "total": self.total}
+        cache.set(_key(self.person_id, self.download), told, _KEPT_FOR)
+
+
+def progress_of(person_id: UUID, download: UUID) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = cache.get(_key(person_id, download))
+    return found
+
+
+def _key(person_id: UUID, download: UUID) -> str:
+    return f"download-{person_id}-{download}"

@@ -1,0 +1,217 @@
+"""Evidence to take along: of one access request, of some days, or of the whole log; and how far its download is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Generator, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils import timezone, translation
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from audit_app import checkpoints, evidence
+from audit_app.evidence import Evidence
+from audit_app.parts import Wanted
+from audit_app.proofs import NotProven
+from requests_app import operations, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import Malformed, WrongState
+from requests_app.models import AccessRequest, Tenant
+from requests_app.models.row_security import only_tenants
+from requests_app.queries import access
+from requests_app.queries import tenant as tenants
+from requests_app.web import _progress
+from requests_app.web._access import takes_evidence
+from requests_app.web._progress import Progress
+from requests_app.web._streams import disposition
+from requests_app.web.context import instant
+from requests_app.web.forms.evidence import DownloadForm, PeriodForm
+from requests_app.web.middleware import actor_in
+from requests_app.web.timeline import Subject, timelines
+
+READERS = operations.LOG_READERS | {Role.STAFF}
+#: So often the page asks before it takes a download that never began for one that was given up.
+_PATIENCE = 30
+_METHODS = ["GET", "HEAD", "POST"]
+
+
+# --- Pages -----------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_http_methods(_METHODS)
+@never_cache
+def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
+    """Of the whole log, or of some days of it."""
+    actor = actor_in(request)
+    row = tenants.tenant(tenant, actor=actor)
+    if request.method != "POST":
+        policy.require_role(actor, READERS, tenant_id=row.pk)
+        return _page(request, row, PeriodForm(initial={"download": uuid4()}), _wanted(row))
+    form = PeriodForm(request.POST)
+    form.require_known()
+    if not form.is_valid():
+        policy.require_role(actor, READERS, tenant_id=row.pk)
+        return _page(request, row, form, _wanted(row), status=Malformed.status)
+    since, until = form.bounds()
+    return _taken(request, row, form, _wanted(row, since=since, until=until))
+
+
+@login_required
+@require_http_methods(_METHODS)
+@never_cache
+def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Of all that the log says about one access request."""
+    actor = actor_in(request)
+    row = access.access_request(pk, actor=actor)
+    wanted = _wanted(row.tenant, access_request=row.pk)
+    if request.method != "POST":
+        policy.require_role(actor, READERS, tenant_id=row.tenant_id)
+        return _page(request, row.tenant, DownloadForm(initial={"download": uuid4()}), wanted, about=row)
+    form = DownloadForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    return _taken(request, row.tenant, form, wanted, about=row)
+
+
+@login_required
+@require_safe
+@never_cache
+def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> HttpResponse:
+    """How far this person's own download is: a piece of a page, which asks again until there is no more to say."""
+    actor = actor_in(request)
+    row = tenants.tenant(tenant, actor=actor)
+    policy.require_role(actor, READERS, tenant_id=row.pk)
+    tried = request.GET.get("tried", "")
+    context = {
+        "told": _progress.progress_of(actor.person, download),
+        "tried": min(int(tried), _PATIENCE) + 1 if re.fullmatch(r"[0-9]{1,3}", tried) else 1,
+        "patience": _PATIENCE,
+        "progress_url": reverse("web:evidence_progress", args=[row.pk, download]),
+    }
+    return render(request, "evidence/_progress.html", context)
+
+
+def _wanted(tenant: Tenant, **what: Any) -> Wanted:
+    return Wanted(tenant_id=tenant.pk, tenant_name=tenant.name, **what)
+
+
+def _page(
+    request: HttpRequest,
+    tenant: Tenant,
+    form: DownloadForm,
+    wanted: Wanted,
+    *,
+    about: AccessRequest | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """What there is to take now; where nothing can be proven the page says why in place of the button."""
+    prepared, problem = None, ""
+    try:
+        prepared = evidence.prepare(wanted, at=instant(request))
+    except NotProven as refusal:
+        problem = refusal.code
+    download = form["download"].value()
+    context = {
+        "now": instant(request),
+        "tenant": tenant,
+        "row": about,
+        "form": form,
+        "prepared": prepared,
+        "newest": prepared.parts[-1].checkpoint if prepared else None,
+        "problem": problem,
+        "alarm": checkpoints.state(tenant.pk).alarm,
+        "progress_url": reverse("web:evidence_progress", args=[tenant.pk, download]) if _is_uuid(download) else "",
+    }
+    return render(request, "evidence/evidence.html", context, status=status)
+
+
+def _is_uuid(value: object) -> bool:
+    try:
+        UUID(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+# --- Downloads -------------------------------------------------------------------------------------------
+
+
+def _taken(
+    request: HttpRequest, tenant: Tenant, form: DownloadForm, wanted: Wanted, *, about: AccessRequest | None = None
+) -> HttpResponseBase:
+    actor, at = actor_in(request), instant(request)
+    prepared = None
+    if takes_evidence(actor, tenant.pk):
+        try:
+            prepared = evidence.prepare(wanted, at=at)
+        except NotProven:
+            # Nothing leaves, so nothing is recorded as taken.
+            return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
+    # Whoever may not is refused here, and that is an entry.
+    operations.take_evidence(
+        tenant.pk,
+        actor=actor,
+        access_request_id=wanted.access_request,
+        since=wanted.since,
+        until=wanted.until,
+    )
+    assert prepared is not None
+    progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
+    response = StreamingHttpResponse(
+        _in_steps(_told(prepared, Subject(tenant, about), actor, progress), tenant), content_type="application/zip"
+    )
+    response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _told(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
+    """The bundle, and beside it the word about how far it is."""
+    how_it_ended = _progress.STOPPED
+    try:
+        progress.begin(_progress.ENTRIES)
+        yield from prepared.stream(timelines(prepared, subject, actor=actor, progress=progress), progress=progress.add)
+        how_it_ended = _progress.DONE
+    finally:
+        progress.end(how_it_ended)
+
+
+def _in_steps(chunks: Generator[bytes], tenant: Tenant) -> Iterator[bytes]:
+    """The chunks, each made as the request itself was answered: after the view has returned all that is undone.
+
+    The database shows this connection nothing of other tenants, and only while a chunk is made: what is set longer
+    would be met by whatever else uses the thread. Times are in UTC, as in the entries.
+    """
+    language = translation.get_language()
+    try:
+        while True:
+            with only_tenants([tenant.pk]), timezone.override(dt.UTC), translation.override(language):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        # Whoever reads may have gone: what tells the page so must not wait for the memory to be cleared.
+        chunks.close()
+
+
+def _file_name(tenant: Tenant, about: AccessRequest | None, at: dt.datetime) -> str:
+    of = about.reference if about else "log"
+    slug = re.sub(r"[^A-Za-z0-9-]+", "-", tenant.slug)
+    return f"{slug}-evidence-{of}-{at.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}.zip"
+
+
+urlpatterns = [
+    path("log/<uuid:tenant>/evidence/", log_evidence, name="log_evidence"),
+    path("log/<uuid:tenant>/evidence/<uuid:download>/", evidence_progress, name="evidence_progress"),
+    path("access-requests/<uuid:pk>/evidence/", access_request_evidence, name="access_request_evidence"),
+]

@@ -1,0 +1,59 @@
+"""The timeline as one page that needs nothing else: no other file, no script, no network. Written row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+
+from django.template.loader import render_to_string
+from django.utils import dateformat
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from requests_app.templatetags import _text
+from requests_app.web.timeline.story import Line, Story, counted
+
+#: A browser lays out one table at a time; a day of a million entries in one of them would stall it.
+_ROWS = 500
+
+
+def pages(story: Story, *, told: Callable[[int], None]) -> Iterator[bytes]:
+    yield render_to_string("evidence/timeline/head.html", {"story": story}).encode()
+    for day, lines in groupby(story.lines(), key=lambda line: (line.shard, line.at.date())):
+        is_first = True
+        while rows := list(islice(lines, _ROWS)):
+            yield _day(day[0], rows, is_first=is_first, has_shards=len(story.prepared.parts) > 1).encode()
+            told(len(rows))
+            is_first = False
+    yield render_to_string("evidence/timeline/tail.html", {"story": story}).encode()
+
+
+def _day(shard: int, rows: list[Line], *, is_first: bool, has_shards: bool) -> str:
+    context = {
+        "day": dateformat.format(rows[0].at, "l j F Y"),
+        "shard": shard if has_shards else None,
+        "is_first": is_first,
+        "first": counted(rows[0].index),
+    }
+    return render_to_string("evidence/timeline/day.html", context).replace("<!--rows-->", "".join(map(_row, rows)))
+
+
+def _row(line: Line) -> str:
+    kind, mark = line.mark
+    comment = format_html("<blockquote>{}</blockquote>", _text.visible_block(line.comment)) if line.comment else ""
+    flaw = "" if line.is_intact else format_html('<strong class="flaw">{}</strong> ', _("Not as it was written."))
+    return format_html(
+        '<tr id="e{}-{}"><td class="number">{}</td><td class="time"><time datetime="{}">{}</time></td>'
+        '<td class="mark {}" aria-hidden="true">{}</td><td>{}{}{}</td><td class="leaf">{}</td></tr>\n',
+        line.shard,
+        line.index,
+        line.index,
+        line.at.isoformat(),
+        line.at.strftime("%H:%M:%S"),
+        kind,
+        mark,
+        flaw,
+        line.html,
+        comment,
+        line.leaf[:12],
+    )
