@@ -243,7 +243,7 @@ def _read(tenant_id: UUID) -> _Reading | None:
     if latest is not None and (kept is None or kept.head.size < latest.size):
         raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
     if kept is not None and kept.head.size > size:
-        raise Refusal("shorter", signed=kept.head.size, found=size)
+        raise Refusal("shorter", signed=kept.head.size, found=size, checkpoint=kept.note)
     return _Reading(tenant_id, head.shard, head.first_seq, size, kept, signed, latest, head.pruned_to)
 
 
@@ -274,7 +274,7 @@ def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
     """Both ways lead to one root, and through the one that was signed last. The tiles are read back for it."""
     tiles.forget()
     if reading.kept and tiles.frontier(reading.kept.head.size).root() != reading.kept.head.root:
-        raise Refusal("different", signed=reading.kept.head.size)
+        raise Refusal("different", signed=reading.kept.head.size, checkpoint=reading.kept.note)
     if tiles.frontier(frontier.size).hashes != frontier.hashes:
         raise Refusal("tile", why="the tiles lead to another root than the entries")
 
@@ -502,9 +502,15 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     except HeadsUnavailable:
         kept = None
     latest = newest(tenant_id, head.shard)
-    last = kept.note if kept and (latest is None or kept.head.size >= latest.size) else latest.note if latest else ""
-    signed = max(kept.head.size if kept else 0, latest.size if latest else 0)
     alarm = LogAlarm.objects.filter(pk=tenant_id).first()
+    # The machine that runs this may not be the one that signs, and has no file outside: the alarm tells what was in it.
+    told = alarm.detail if alarm else {}
+    known = [
+        (latest.size, latest.note) if latest else (0, ""),
+        (int(told.get("signed", 0)), str(told.get("checkpoint", ""))),
+        (kept.head.size, kept.note) if kept else (0, ""),
+    ]
+    signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
     end = head.first_seq + max(signed, found)
     ClosedShard.objects.create(
         tenant_id=tenant_id,

@@ -10,6 +10,7 @@ from requests_app import clock
 DRAIN_OUTBOX = "requests_app.tasks.drain_outbox"
 SWEEP = "requests_app.tasks.sweep"
 CHECKPOINT = "requests_app.tasks.checkpoint"
+PRUNE_LOGS = "requests_app.tasks.prune_logs"
 CHECK_LOGS = "requests_app.tasks.check_logs"
 
 #: How far back to look for the same task before another is put behind it.

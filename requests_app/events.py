@@ -56,6 +56,7 @@ class Event(StrEnum):
     LOG_KEY_ROTATED = "log.key_rotated"
     LOG_TOMBSTONED = "log.tombstoned"
     LOG_PRUNED = "log.pruned"
+    LOG_HEAD_ADOPTED = "log.head_adopted"
     LOG_POLICY_CHANGED = "log.policy_changed"
     WITNESS_ADDED = "witness.added"
     WITNESS_REMOVED = "witness.removed"
@@ -110,6 +111,7 @@ TITLES: dict[Event, Promise] = {
     Event.LOG_KEY_ROTATED: _("Log key changed"),
     Event.LOG_TOMBSTONED: _("Damaged log closed, and a new one begun"),
     Event.LOG_PRUNED: _("Old entries removed"),
+    Event.LOG_HEAD_ADOPTED: _("Newest checkpoint vouched for"),
     Event.LOG_POLICY_CHANGED: _("Rules of the log changed"),
     Event.WITNESS_ADDED: _("Witness added"),
     Event.WITNESS_REMOVED: _("Witness removed"),

@@ -20,11 +20,15 @@ from requests_app import bell
 
 @dataclass(frozen=True, kw_only=True)
 class Periodic:
-    """One periodic task, without arguments. `minutes` is the shortest beat that django-q2 knows."""
+    """One periodic task, without arguments. `minutes` is the shortest beat that django-q2 knows.
+
+    One that is `in_turn` is enqueued by its minutes alone, and not in between.
+    """
 
     name: str
     func: str
     minutes: int = 1
+    in_turn: bool = False
 
     @property
     def row(self) -> dict[str, Any]:
@@ -44,6 +48,7 @@ PERIODIC = (
     Periodic(name="checkpoint", func=bell.CHECKPOINT),
     Periodic(name="cosign", func="requests_app.tasks.cosign"),
     Periodic(name="check_logs", func=bell.CHECK_LOGS),
+    Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
 )
 #: Every function that a schedule may enqueue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)

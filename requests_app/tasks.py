@@ -10,7 +10,7 @@ from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from requests_app import bell, clock, outbound
 from requests_app.actors import Actor
-from requests_app.operations import checks, sweeps
+from requests_app.operations import checks, log_care, sweeps
 from requests_app.outbox import delivery
 from requests_app.worker.guard import guarded
 
@@ -96,6 +96,20 @@ def _asked(url: str, body: bytes) -> outbound.Answer:
     except outbound.BadTarget:
         # Registered while private networks were open to witnesses.
         raise outbound.Unreachable("address") from None
+
+
+@guarded
+def prune_logs() -> int:
+    """Remove the entries that tenants no longer keep."""
+    started = clock.monotonic()
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    done = log_care.prune(actor=Actor.system("retention"), is_over=is_over)
+    if is_over():
+        bell.ring(bell.PRUNE_LOGS)
+    return done
 
 
 @guarded

@@ -126,6 +126,7 @@ MEANINGS: dict[str, Meaning] = {
     "log.key_rotated": Meaning(Family.LOG, OTHER, "Key rotated", _MEDIUM),
     "log.tombstoned": Meaning(Family.LOG, OTHER, "Shard closed", _HIGH),
     "log.pruned": Meaning(Family.LOG, 2, severity=_MEDIUM),
+    "log.head_adopted": Meaning(Family.LOG, OTHER, "Head vouched for", _HIGH),
     "log.policy_changed": Meaning(Family.LOG, OTHER, "Policy changed", _MEDIUM),
     "witness.added": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
     "witness.removed": Meaning(Family.ENTITY, 4, severity=_MEDIUM),

@@ -16,6 +16,7 @@ from requests_app.operations.access_requests import (
 from requests_app.operations.checks import ask_for_check
 from requests_app.operations.grants import close, release, revoke
 from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail, take_evidence
+from requests_app.operations.log_care import adopt_log_head, set_log_retention, tombstone
 from requests_app.operations.members import (
     add_member,
     add_person,
@@ -60,6 +61,7 @@ __all__ = [
     "add_member",
     "add_person",
     "add_witness",
+    "adopt_log_head",
     "answer_ticket",
     "approve_as_customer",
     "approve_as_provider",
@@ -93,6 +95,7 @@ __all__ = [
     "save_resource",
     "save_service",
     "set_cosigning",
+    "set_log_retention",
     "set_preferences",
     "set_window_cap",
     "submit",
@@ -102,5 +105,6 @@ __all__ = [
     "switch_on_person",
     "take_queue_role",
     "take_role",
+    "tombstone",
     "withdraw",
 ]

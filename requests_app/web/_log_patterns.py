@@ -68,6 +68,7 @@ PATTERNS: dict[str, Promise] = {
         "{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"
     ),
     Event.LOG_PRUNED: _("{who} removed the entries before number {to}, which were older than {days}"),
+    Event.LOG_HEAD_ADOPTED: _("{who} was told by the operator to go on from the newest checkpoint, whose copy outside was lost"),
     Event.LOG_POLICY_CHANGED: _("{who} changed the rules of the log"),
     Event.WITNESS_ADDED: _("{who} added the witness {name} at {url}"),
     Event.WITNESS_REMOVED: _("{who} removed the witness {name}"),
@@ -175,6 +176,10 @@ ACTS: dict[str, Promise] = {
     "add_witness": _("register a witness"),
     "remove_witness": _("remove a witness"),
     "set_cosigning": _("set whether a witness must have cosigned the log"),
+    "tombstone": _("close the damaged log"),
+    "adopt_log_head": _("vouch for the newest checkpoint"),
+    "prune_log": _("remove old entries"),
+    "set_log_retention": _("set how long the log is kept"),
     "resend_mail": _("send a mail again"),
 }
 

@@ -27,7 +27,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 MOST_WAITING = 100
 #: Enqueued between the minutes, too. Nobody rings when a deadline passes, a reminder falls due, or a failed mail may
 #: be tried again; nothing hangs on being fast, but people like to hear soon.
-OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC)
+OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC if not periodic.in_turn)
 FORGET_CLUSTER_AFTER = dt.timedelta(days=7)
 
 

@@ -15,6 +15,10 @@ from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+#: What is due with the minutes of its schedule, and what is enqueued in between, too.
+EACH = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "prune_logs", "remind", "sweep"]
+IN_BETWEEN = [name for name in EACH if name != "prune_logs"]
+
 
 def queued() -> list[str]:
     return sorted(row.func().rpartition(".")[2] for row in OrmQ.objects.all())
@@ -23,11 +27,11 @@ def queued() -> list[str]:
 def test_a_tick_enqueues_what_is_due_and_shows_itself_alive(travel: Traveller) -> None:
     travel.freeze()
     beat.tick()  # the rows are new, and due at this very instant
-    assert queued() == ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+    assert queued() == IN_BETWEEN
     OrmQ.objects.all().delete()
     travel.by(seconds=1)
     beat.tick()
-    assert queued() == ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+    assert queued() == EACH
     assert {"beat", "pulse:requests_app.tasks.sweep"} <= set(Heartbeat.objects.values_list("name", flat=True))
 
 
@@ -43,7 +47,7 @@ def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Trave
         travel.by(seconds=1)
         beat.tick()
     # Three turns have passed, and each first task still waits.
-    assert queued() == ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+    assert queued() == IN_BETWEEN
 
 
 def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:
@@ -59,7 +63,7 @@ def test_a_row_that_cannot_be_parsed_goes_and_the_others_run() -> None:
     beat.tick()
     beat.tick()
     assert not Schedule.objects.filter(name="foreign").exists()
-    assert queued() == ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+    assert queued() == EACH
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def run_at_once(count: int, call: Any) -> None:
 def test_two_beats_do_not_double_the_work(attempt: int) -> None:
     schedules.sync(clock.now())
     run_at_once(2, beat._enqueue_what_is_due)
-    assert queued() == ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+    assert queued() == EACH
 
 
 def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:

@@ -14,7 +14,7 @@ from requests_app import clock, schedules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DECLARED = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "remind", "sweep"]
+DECLARED = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "prune_logs", "remind", "sweep"]
 
 
 def names() -> list[str | None]:
@@ -30,7 +30,8 @@ def test_an_empty_table_is_filled_and_due_at_once() -> None:
     at = clock.now()
     lines = schedules.sync(at)
     assert names() == DECLARED
-    assert set(Schedule.objects.values_list("next_run", "schedule_type", "minutes", "repeats")) == {(at, "I", 1, -1)}
+    rows = Schedule.objects.values_list("next_run", "schedule_type", "minutes", "repeats")
+    assert set(rows) == {(at, "I", 1, -1), (at, "I", 60, -1)}
     assert "Schedule sweep is added." in lines
     scheduler()
     assert sorted(row.func() for row in OrmQ.objects.all()) == sorted(schedules.FUNCTIONS)

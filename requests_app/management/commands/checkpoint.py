@@ -1,0 +1,39 @@
+"""`manage.py checkpoint`: sign and date what is due, at once and without a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from audit_app import checkpoints
+from audit_app.heads import HeadsUnavailable
+from audit_app.keys import NoKey
+from requests_app import clock
+
+BATCH = 500
+
+
+class Command(BaseCommand):
+    help = "Sign the logs that grew and date those on which nothing happens, at once and without a worker."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        signed = dated = bad = 0
+        try:
+            while True:
+                done = checkpoints.work(clock.now, limit=BATCH)
+                signed, dated = signed + done.signed, dated + done.dated
+                for tenant_id, code in done.refused:
+                    self.stdout.write(_("%(log)s is refused: %(code)s") % {"log": tenant_id, "code": code})
+                bad += len(done.refused) + len(done.failed)
+                if not done.signed + done.dated:
+                    break
+        except (NoKey, HeadsUnavailable) as why:
+            words = str(why)
+            raise CommandError(f"{words[:1].upper()}{words[1:]}.", returncode=1) from why
+        self.stdout.write(_("Signed: %(signed)d. Dated: %(dated)d.") % {"signed": signed, "dated": dated})
+        if bad:
+            words = ngettext("%(n)d log was not signed.", "%(n)d logs were not signed.", bad)
+            raise CommandError(words % {"n": bad}, returncode=1)

@@ -1,0 +1,204 @@
+"""The care of the logs: the way back for one that is damaged, and how long one is kept."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext as _
+
+from audit_app import checkpoints, heads, pruning
+from audit_app.checkpoints import Refusal
+from audit_app.models import AuditEntry, ChainHead, LogAlarm
+from requests_app import clock, limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.lifecycle import PENDING, State
+from requests_app.models import AccessRequest, Tenant
+from requests_app.operations._change import PROVIDER_LOG, Act, act
+
+logger = structlog.get_logger(__name__)
+
+#: Days that a tenant may say its log is kept for (Tenant.log_retention_days).
+SHORTEST_RETENTION, LONGEST_RETENTION = 30, 36500
+#: So many entries are deleted in one transaction.
+REMOVED_AT_ONCE = 2000
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+
+
+# --- The way back ----------------------------------------------------------------------------------------
+
+
+def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
+    """Close a log that can't be signed any more, and open its next shard with the entry that says so.
+
+    Nothing is deleted: what was found stays, and what was signed of it stays provable.
+    """
+    with act("tombstone", actor=actor) as current:
+        head = _log(log_id, current)
+        _require_staff_or_operator(current.actor)
+        comment = limits.require_text(comment, field="comment", at_most=limits.COMMENT_MAX)
+        if not LogAlarm.objects.filter(pk=head.pk).exists():
+            raise WrongState(_("Nothing is wrong with this log."))
+        said = checkpoints.close_shard(head.pk, at=current.at)
+        current.witness(Event.LOG_TOMBSTONED, detail={**said, "comment": comment}, text=comment)
+    return head.pk
+
+
+def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
+    """Keep the database's newest checkpoint outside anew, after the file was lost; the log says who vouches for it.
+
+    For the operator of the machine that signs: no other machine has the file.
+    """
+    with act("adopt_log_head", actor=actor) as current:
+        head = _log(log_id, current)
+        if not current.actor.is_system:
+            raise NotAllowed
+        comment = limits.require_text(comment, field="comment", at_most=limits.COMMENT_MAX)
+        kept, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
+        if kept and latest and (kept.head.size, kept.head.root) == (latest.size, bytes(latest.root)):
+            raise WrongState(_("This head is kept already."))
+        try:
+            adopted = checkpoints.adopt(head.pk)
+        except Refusal as refusal:
+            raise WrongState(_why_not(refusal)) from refusal
+        detail = {
+            "origin": adopted.origin,
+            "size": adopted.size,
+            "root": base64.b64encode(adopted.root).decode(),
+            "comment": comment,
+        }
+        current.witness(Event.LOG_HEAD_ADOPTED, detail=detail, text=comment)
+    return adopted
+
+
+def _why_not(refusal: Refusal) -> str:
+    if refusal.code == "missing":
+        return _("This log has no checkpoint yet: there is nothing to keep.")
+    if refusal.code == "shorter":
+        words = _(
+            "The file outside knows a longer log: %(signed)d entries were signed, and the newest checkpoint here has "
+            "%(found)d. Restore a newer backup, or close this log with a tombstone."
+        )
+        return words % refusal.detail
+    return _("The hashes here do not lead to the newest checkpoint. Close this log with a tombstone.")
+
+
+def _log(log_id: object, current: Act) -> ChainHead:
+    """The log of a tenant, or the provider's own, with the turn at it."""
+    if str(log_id) == str(PROVIDER_LOG):
+        if not (current.actor.is_system or current.actor.is_staff):
+            raise NotFound
+        pk = PROVIDER_LOG
+    else:
+        pk = Tenant.objects.visible_to(current.actor).find(log_id).pk
+    current.concerns("log", ChainHead(pk=pk), pk)
+    return ChainHead.objects.get(pk=pk)
+
+
+def _require_staff_or_operator(actor: Actor) -> None:
+    if not actor.is_system:
+        policy.require_staff(actor)
+
+
+# --- How long a log is kept ------------------------------------------------------------------------------
+
+
+def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
+    """Set for how many days the tenant's log is kept; None keeps it for good. What is older goes within hours."""
+    with act("set_log_retention", actor=actor) as current:
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+        if days is not None and not SHORTEST_RETENTION <= days <= LONGEST_RETENTION:
+            bounds = {"least": SHORTEST_RETENTION, "most": LONGEST_RETENTION}
+            raise Unacceptable(_("Choose %(least)d to %(most)d days.") % bounds, field="days")
+        if days == tenant.log_retention_days:
+            raise Unacceptable(_("This is the rule already."), field="days")
+        before, tenant.log_retention_days = tenant.log_retention_days, days
+        tenant.save(update_fields=["log_retention_days"])
+        detail = {"log_retention_days": days, "log_retention_days_before": before}
+        current.witness(Event.LOG_POLICY_CHANGED, detail=detail)
+    return tenant
+
+
+def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
+    """Let go what is older than the tenant's rule, with the entry that says so; return how many entries that are.
+
+    Never what belongs to an access request that waits or is open, and nothing of a log that is damaged.
+    """
+    if not actor.is_system:
+        raise NotAllowed
+    wanted = _plan(Tenant.objects.visible_to(actor).find(tenant_id))
+    if wanted is None:
+        return 0
+    # Before the turn at the log is taken: this reads every entry that is to go.
+    pruning.require_kept(wanted)
+    with act("prune_log", actor=actor) as current:
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        current.concerns("log", tenant, tenant.pk)
+        still = _plan(tenant)
+        if still is None or still.end < wanted.end or not pruning.allow(wanted):
+            return 0
+        detail = {**wanted.said, "days": tenant.log_retention_days}
+        current.witness(Event.LOG_PRUNED, detail=detail)
+    return wanted.end - wanted.start
+
+
+def prune(*, actor: Actor, is_over: Callable[[], bool]) -> int:
+    """Remove what the tenants' rules say, log by log, until it is done or the time is over; return how many went."""
+    done = 0
+    for tenant_id in pruning.unfinished():
+        done += _remove(tenant_id, is_over)
+    for tenant_id in _due(clock.now()):
+        try:
+            while not is_over() and allow_pruning(tenant_id, actor=actor):
+                done += _remove(tenant_id, is_over)
+        except Refusal as refusal:
+            logger.error("log_pruning_refused", tenant=str(tenant_id), code=refusal.code)
+        except DomainError as refusal:
+            logger.warning("log_pruning_failed", tenant=str(tenant_id), code=refusal.code)
+        if is_over():
+            break
+    return done
+
+
+def _remove(tenant_id: UUID, is_over: Callable[[], bool]) -> int:
+    done = 0
+    while not is_over():
+        with transaction.atomic(durable=True):
+            gone = pruning.remove(tenant_id, limit=REMOVED_AT_ONCE)
+        if not gone:
+            break
+        done += gone
+    return done
+
+
+def _plan(tenant: Tenant) -> pruning.Plan | None:
+    if tenant.log_retention_days is None or LogAlarm.objects.filter(pk=tenant.pk).exists():
+        return None
+    live = AccessRequest.objects.filter(tenant=tenant, state__in=[*PENDING, State.OPEN]).values_list("pk", flat=True)
+    return pruning.plan(tenant.pk, before=_cutoff(clock.now(), tenant.log_retention_days), keep=list(live))
+
+
+def _cutoff(at: datetime, days: int) -> datetime:
+    """Whole days in UTC: a log that grows all day is pruned once a day, with one entry about it."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
+
+
+def _due(at: datetime) -> list[UUID]:
+    """The tenants with something to remove besides the entries that say what was removed: these alone are no reason."""
+    found: list[UUID] = []
+    kept = Tenant.objects.filter(log_retention_days__isnull=False)
+    for days in kept.order_by().values_list("log_retention_days", flat=True).distinct():
+        old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
+        due = kept.filter(Exists(old.exclude(event=Event.LOG_PRUNED)), log_retention_days=days)
+        found += due.order_by("pk").values_list("pk", flat=True)
+    return found
