@@ -14,12 +14,13 @@ import pytest
 from django.conf import settings as project
 from django.utils import translation
 
-from audit_app.models import AuditEntry
+from audit_app.models import AuditEntry, Witness
 from lockbox_site import pseudolocale
 from requests_app import clock, models, schedules
 from requests_app.connectors import registry
 from requests_app.demo import world as demo
 from requests_app.outbox.topics import Topic
+from tests.words.crawl import add_witnesses
 from tests.words.reading import World
 
 #: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
@@ -64,6 +65,7 @@ def on_disk() -> Iterator[str]:
 def by_programs() -> Iterator[str]:
     """Names that stand in code and in settings, and are the same in every language."""
     yield from registry.KINDS
+    yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
     yield from models.OutboxMessage.objects.values_list("lane", flat=True).distinct()
@@ -78,6 +80,7 @@ def world(db: None, settings: Any) -> Iterator[World]:
     pseudolocale.install()
     with translation.override("en"):
         demo.build()
+        add_witnesses()
     models.Person.objects.update(language=pseudolocale.LANGUAGE)
     schedules.sync(clock.now())
     yield World([*in_the_database(), *on_disk(), *by_programs(), settings.PROVIDER_NAME])

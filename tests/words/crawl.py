@@ -11,7 +11,10 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from django.test import Client
 from django.urls import Resolver404, resolve
 
-from requests_app.models import AccessRequest, Grant, Person
+from audit_app.models import Witness
+from requests_app import clock
+from requests_app.models import AccessRequest, Grant, Person, Tenant
+from tests.witness import SmallWitness
 
 #: One person for every role, and those beside them who have what the first ones have not. What looks the same to
 #: several of a group is looked at once.
@@ -50,6 +53,15 @@ def addresses(login: str) -> tuple[str, ...]:
         first += ["/admin/requests_app/person/?q=nobody-has-this-name", "/admin/requests_app/person/?q=ada"]
         first += ["/admin/requests_app/person/?side=customer", "/admin/requests_app/person/no-id/change/"]
     return tuple(first)
+
+
+def add_witnesses() -> None:
+    """What the demo world has none of, because nothing would answer there: a tenant's witnesses, each in a state."""
+    tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
+    for name, problem in (("new", ""), ("away", "timeout"), ("forked", "longer 1200")):
+        vkey = SmallWitness(f"{name}.witness.example").vkey
+        url = f"https://{name}.witness.example/"
+        Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at, problem=problem)
 
 
 @dataclass(frozen=True)
