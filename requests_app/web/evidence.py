@@ -170,7 +170,6 @@ def _taken(
         _in_steps(_told(prepared, Subject(tenant, about), actor, progress), tenant), content_type="application/zip"
     )
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
-    response["Cache-Control"] = "no-store"
     return response
 
 

@@ -197,6 +197,8 @@ class _Document:
         from reportlab.platypus import Table
 
         style: list[Any] = [
+            # Unused by paragraphs, and yet named in the file, where it would be the one face that is not in it.
+            ("FONTNAME", (0, 0), (-1, -1), _SANS),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
             ("RIGHTPADDING", (0, 0), (-1, -1), 6),

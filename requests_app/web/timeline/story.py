@@ -241,7 +241,8 @@ class Story:
                     found[event] += n
         return found
 
-    def _entries_of(self, events: Iterable[str], *, limit: int = LISTED) -> list[AuditEntry]:
+    def _entries_of(self, events: Iterable[str], *, limit: int | None = None) -> list[AuditEntry]:
+        limit = LISTED if limit is None else limit
         found: list[AuditEntry] = []
         for part in self.prepared.parts:
             # The first source: what the log says of itself is no turn of an access request.

@@ -1,0 +1,640 @@
+"""Evidence on pages: what there is to take, who may, the download, its timeline, and how far it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import io
+import json
+import re
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from audit_app import checkpoints, recorder, zips
+from audit_app.models import AuditEntry, LogAlarm, Tile
+from requests_app import clock, operations
+from requests_app.errors import NotFound
+from requests_app.events import Event
+from requests_app.models import AccessRequest, Grant, Tenant
+from requests_app.web import _progress
+from requests_app.web.timeline import pdf, story
+from tests.audit.bundles import files_of, manifest_of, records, verified
+from tests.cast import Cast
+from tests.web.pages import nothing_happens, only_a_refusal, signed_in
+
+pytestmark = pytest.mark.django_db
+
+READERS = ["ada", "otto", "ines", "stella"]
+HOSTILE = '<script>alert("1")</script> \u202egnitanigami\u202c <img src=x onerror=alert(2)> {{ settings }} &amp;'
+
+
+def sign(tenant: Tenant) -> None:
+    assert checkpoints.sign(tenant.pk, at=clock.now()) is not None
+
+
+def url(what: Tenant | AccessRequest) -> str:
+    name = "web:log_evidence" if isinstance(what, Tenant) else "web:access_request_evidence"
+    return reverse(name, args=[what.pk])
+
+
+def post(client: Any, what: Tenant | AccessRequest, **form: Any) -> Any:
+    return client.post(url(what), {"download": str(uuid4()), **form})
+
+
+def taken(client: Any, what: Tenant | AccessRequest, **form: Any) -> bytes:
+    response = post(client, what, **form)
+    assert response.status_code == 200
+    assert response["Content-Type"] == "application/zip"
+    return b"".join(response.streaming_content)
+
+
+def told(client: Any, tenant: Tenant, download: UUID, **query: Any) -> str:
+    response = client.get(reverse("web:evidence_progress", args=[tenant.pk, download]), query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def words(page: bytes) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.decode())).split())
+
+
+def newest(tenant: Tenant) -> dict[str, Any]:
+    entry = AuditEntry.objects.filter(tenant_id=tenant.pk).order_by("seq").last()
+    found: dict[str, Any] = json.loads(bytes(entry.canonical))
+    return found
+
+
+def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
+    """Entries as the content page leaves them, without the mailbox."""
+    entries = [
+        recorder.Witnessed(
+            tenant_id=grant.tenant_id,
+            event=Event.CONTENT_OPENED,
+            door="pages",
+            actor={"kind": "person", "id": str(cast.priya.pk), "name": "Priya Test", "side": "provider", "email": ""},
+            subject_type="grant",
+            subject_id=str(grant.pk),
+            correlation_id=grant.access_request_id,
+            detail={"resource": "", "resource_name": "finance@contoso.example", "reference": f"{name} {number}"},
+        )
+        for number in range(count)
+    ]
+    with transaction.atomic():
+        recorder.record(entries, at=clock.now())
+
+
+@pytest.fixture
+def closed(cast: Cast) -> AccessRequest:
+    """An access request of Contoso that ran its course, and a log that is signed to its end."""
+    row = cast.in_state("CLOSED")
+    sign(cast.contoso)
+    return row
+
+
+# --- The download ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", READERS)
+def test_whoever_reads_the_log_takes_the_evidence_of_an_access_request(
+    cast: Cast, closed: AccessRequest, tmp_path: Path, who: str
+) -> None:
+    bundle = taken(signed_in(cast, who), closed)
+    files = files_of(bundle)
+    manifest = manifest_of(files)
+    assert (manifest["kind"], manifest["access_request"]) == ("access_request", str(closed.pk))
+    assert manifest["tenant"] == {"id": str(cast.contoso.pk), "name": "Contoso"}
+    assert list(files)[-3:] == ["timeline.html", "timeline.pdf", "manifest.json"]
+    status, verdict = verified(bundle, tmp_path)
+    assert (status, verdict["problems"], verdict["gaps"]) == (0, [], [])
+
+
+def test_the_whole_log_is_taken_where_no_day_is_named(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:
+    bundle = taken(signed_in(cast, "otto"), cast.contoso)
+    files = files_of(bundle)
+    assert manifest_of(files)["kind"] == "log"
+    seqs = [entry["seq"] for entry in records(files["entries-0.jsonl"])]
+    # That it was taken is the entry after them, which no checkpoint covers yet.
+    assert seqs == list(range(newest(cast.contoso)["seq"]))
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_a_period_is_whole_days_in_the_readers_own_zone(cast: Cast, travel: Any, tmp_path: Path) -> None:
+    for at in ("2026-03-09T22:59:59", "2026-03-09T23:00:00", "2026-03-10T22:59:59", "2026-03-10T23:00:00"):
+        travel.to(dt.datetime.fromisoformat(f"{at}+00:00"))
+        cast.ticket(title=at)
+    sign(cast.contoso)
+    type(cast.otto).objects.filter(pk=cast.otto.pk).update(time_zone="Europe/Berlin")
+    bundle = taken(signed_in(cast, "otto"), cast.contoso, since="2026-03-10", until="2026-03-10")
+    files = files_of(bundle)
+    titles = [entry["detail"]["title"] for entry in records(files["entries-0.jsonl"])]
+    assert titles == ["2026-03-09T23:00:00", "2026-03-10T22:59:59"]
+    manifest = manifest_of(files)
+    assert (manifest["since"], manifest["until"]) == ("2026-03-09T23:00:00.000000Z", "2026-03-10T23:00:00.000000Z")
+    assert verified(bundle, tmp_path)[0] == 0
+    detail = newest(cast.contoso)["detail"]
+    assert detail == {"kind": "period", "since": manifest["since"], "until": manifest["until"]}
+
+
+def test_that_it_was_taken_is_an_entry_before_the_first_byte(cast: Cast, closed: AccessRequest) -> None:
+    client = signed_in(cast, "otto")
+    response = post(client, closed)
+    entry = newest(cast.contoso)
+    assert (entry["event"], entry["actor"]["id"], entry["door"]) == (
+        "log.evidence_taken",
+        str(cast.otto.pk),
+        "pages",
+    )
+    assert entry["detail"] == {
+        "kind": "access_request",
+        "access_request": str(closed.pk),
+        "reference": closed.reference,
+    }
+    # It is an act on the log, and none of the access request: what was taken is not changed by taking it.
+    assert entry["access_request"] is None
+    first, second = b"".join(response.streaming_content), taken(client, closed)
+    assert files_of(first)["entries-0.jsonl"] == files_of(second)["entries-0.jsonl"]
+
+
+def test_the_file_has_a_name_that_is_safe_everywhere(cast: Cast, closed: AccessRequest, travel: Any) -> None:
+    # No form lets such a short name in; who owns the database could.
+    Tenant.objects.filter(pk=cast.contoso.pk).update(slug='a/../b\r\nX-Evil: 1;"ü')
+    travel.to(dt.datetime(2026, 3, 1, 12, 0, 5, tzinfo=dt.UTC))
+    response = post(signed_in(cast, "otto"), closed)
+    name = f"a-b-X-Evil-1--evidence-{closed.reference}-20260301T120005Z.zip"
+    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert "X-Evil" not in response
+    assert "no-store" in response["Cache-Control"]
+
+
+# --- Who may ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["mia", "priya", "pat"])
+def test_whoever_does_not_read_the_log_takes_no_evidence_of_it(cast: Cast, closed: AccessRequest, who: str) -> None:
+    client = signed_in(cast, who)
+    with nothing_happens():
+        assert client.get(url(closed)).status_code == 403
+    with only_a_refusal():
+        assert post(client, closed).status_code == 403
+    refused = newest(cast.contoso)
+    assert (refused["event"], refused["detail"]["action"]) == ("act.refused", "take_evidence")
+
+
+def test_a_member_is_refused_the_whole_log_too(cast: Cast, closed: AccessRequest) -> None:
+    client = signed_in(cast, "mia")
+    with nothing_happens():
+        assert client.get(url(cast.contoso)).status_code == 403
+        assert client.get(reverse("web:evidence_progress", args=[cast.contoso.pk, uuid4()])).status_code == 403
+    with only_a_refusal():
+        assert post(client, cast.contoso).status_code == 403
+
+
+@pytest.mark.parametrize("who", ["frida", "fatima", "finn", "nadia"])
+def test_for_another_tenants_people_there_is_nothing(cast: Cast, closed: AccessRequest, who: str) -> None:
+    client = signed_in(cast, who)
+    with nothing_happens():
+        for what in (closed, cast.contoso):
+            assert client.get(url(what)).status_code == 404
+            assert post(client, what).status_code == 404
+
+
+def test_an_access_request_of_another_tenant_is_none_of_this_one(cast: Cast, closed: AccessRequest) -> None:
+    with nothing_happens(), pytest.raises(NotFound):
+        operations.take_evidence(cast.fabrikam.pk, actor=cast.as_("stella"), access_request_id=closed.pk)
+
+
+@pytest.mark.parametrize("who", READERS)
+def test_the_pages_offer_it_to_whoever_may(cast: Cast, closed: AccessRequest, who: str) -> None:
+    client = signed_in(cast, who)
+    request_page = client.get(reverse("web:access_request", args=[closed.pk])).content.decode()
+    log_page = client.get(reverse("web:log", args=[cast.contoso.pk])).content.decode()
+    assert f'href="{url(closed)}"' in request_page
+    assert f'href="{url(cast.contoso)}"' in log_page
+
+
+@pytest.mark.parametrize("who", ["mia", "priya", "pat"])
+def test_the_page_does_not_offer_it_to_others(cast: Cast, closed: AccessRequest, who: str) -> None:
+    page = signed_in(cast, who).get(reverse("web:access_request", args=[closed.pk])).content.decode()
+    assert url(closed) not in page
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"download": "no id"},
+        {"download": ""},
+        {"tenant": "x"},
+        {"since": "2026-01-01"},
+    ],
+)
+def test_what_has_no_place_in_the_form_is_refused(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
+    with nothing_happens():
+        assert post(signed_in(cast, "otto"), closed, **form).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"since": "yesterday"},
+        {"since": "2026-03-02", "until": "2026-03-01"},
+        {"until": "0001-01-01"},
+        {"since": "9999-12-31"},
+    ],
+)
+def test_days_that_are_none_are_said_beside_the_field(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
+    with nothing_happens():
+        response = post(signed_in(cast, "otto"), cast.contoso, **form)
+    assert response.status_code == 400
+    assert 'class="field-errors"' in response.content.decode()
+
+
+# --- What there is to take -------------------------------------------------------------------------------
+
+
+def test_the_page_says_how_many_entries_and_how_many_wait(cast: Cast, closed: AccessRequest) -> None:
+    client = signed_in(cast, "otto")
+    page = words(client.get(url(closed)).content)
+    assert "Entries 4 " in page
+    assert "for its signature" not in page
+    cast.ticket()
+    assert "for its signature" not in words(client.get(url(closed)).content)
+    assert "1 more waits for its signature" in words(client.get(url(cast.contoso)).content)
+
+
+def test_what_waits_for_its_signature_is_offered_without_its_end(cast: Cast, tmp_path: Path) -> None:
+    grant = cast.opened()
+    sign(cast.contoso)
+    row = operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    client = signed_in(cast, "otto")
+    assert "1 more waits for its signature" in words(client.get(url(row)).content)
+    bundle = taken(client, row)
+    files = files_of(bundle)
+    assert [entry["event"] for entry in records(files["entries-0.jsonl"])][-1] == "access_request.approved_by_customer"
+    assert "1 more had no signature yet, and is not in here" in words(files["timeline.html"])
+    assert "Its end is not in here." in words(files["timeline.html"])
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_before_the_first_signature_there_is_nothing_to_take(cast: Cast) -> None:
+    row = cast.submitted()
+    client = signed_in(cast, "otto")
+    with nothing_happens():
+        page = client.get(url(row))
+        refused = post(client, row)
+    assert (page.status_code, refused.status_code) == (200, 409)
+    for response in (page, refused):
+        assert "Nothing of this is signed yet" in words(response.content)
+        assert "Download evidence" not in words(response.content)
+
+
+def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
+    client = signed_in(cast, "otto")
+    with nothing_happens():
+        assert "The log has nothing of this" in words(client.get(url(cast.contoso)).content)
+        assert post(client, cast.contoso).status_code == 409
+
+
+def test_where_the_tree_is_damaged_the_page_says_so_and_nothing_leaves(cast: Cast, closed: AccessRequest) -> None:
+    Tile.objects.filter(tenant_id=cast.contoso.pk).delete()
+    client = signed_in(cast, "otto")
+    with nothing_happens():
+        assert "The proofs can’t be made" in words(client.get(url(closed)).content)
+        assert post(client, closed).status_code == 409
+
+
+def test_an_alarm_is_said_and_what_was_signed_before_is_offered(
+    cast: Cast, closed: AccessRequest, tmp_path: Path
+) -> None:
+    LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
+    client = signed_in(cast, "otto")
+    assert "The log is not being signed at the moment" in words(client.get(url(closed)).content)
+    assert verified(taken(client, closed), tmp_path)[0] == 0
+
+
+# --- How far it is ---------------------------------------------------------------------------------------
+
+
+def test_the_page_hears_how_far_the_download_is(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zips, "PIECE", 1)
+    monkeypatch.setattr(_progress, "_LEAST", 1)
+    client, download = signed_in(cast, "otto"), uuid4()
+    assert "The file is being put together." in told(client, cast.contoso, download)
+    response = post(client, closed, download=download)
+    seen = []
+    for _chunk in response.streaming_content:
+        seen.append(words(told(client, cast.contoso, download).encode()))
+    assert seen[0] == "0 of 4 entries"
+    assert "4 of 4 entries" in seen
+    assert "Timeline: 4 of 4 entries" in seen
+    end = told(client, cast.contoso, download)
+    assert words(end.encode()) == "The file is complete: 4 entries."
+    assert "hx-get" not in end
+
+
+def test_a_download_that_broke_off_is_said_to_be_incomplete(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zips, "PIECE", 1)
+    client, download = signed_in(cast, "otto"), uuid4()
+    response = post(client, closed, download=download)
+    next(iter(response.streaming_content))
+    # As response.close() does, which would close the test's connection as well.
+    for close in response._resource_closers:
+        close()
+    end = told(client, cast.contoso, download)
+    assert "The download broke off." in end
+    assert "hx-get" not in end
+
+
+def test_nobody_hears_of_another_persons_download(cast: Cast, closed: AccessRequest) -> None:
+    download = uuid4()
+    b"".join(post(signed_in(cast, "otto"), closed, download=download).streaming_content)
+    assert "complete" in told(signed_in(cast, "otto"), cast.contoso, download)
+    assert "complete" not in told(signed_in(cast, "ada"), cast.contoso, download)
+
+
+def test_the_page_stops_asking_for_a_download_that_never_begins(cast: Cast, closed: AccessRequest) -> None:
+    client, download, tried = signed_in(cast, "otto"), uuid4(), 0
+    while match := re.search(r"\?tried=(\d+)", told(client, cast.contoso, download, tried=tried)):
+        assert int(match[1]) == tried + 1
+        tried = int(match[1])
+    assert tried == 29
+    assert "has not begun" in told(client, cast.contoso, download, tried=tried)
+    assert "?tried=1" in told(client, cast.contoso, download, tried="x" * 5000)
+
+
+# --- The timeline ----------------------------------------------------------------------------------------
+
+
+def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, travel: Any) -> None:
+    travel.to(dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC))
+    row = cast.submitted()
+    travel.by(hours=1)
+    operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="No other way.")
+    travel.by(hours=2)
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"), note="Only invoices.")
+    grant = Grant.objects.get(access_request=row)
+    opened_items(cast, grant, 2)
+    travel.by(minutes=20)
+    operations.release(row.pk, actor=cast.as_("priya"), note="Done.")
+    sign(cast.contoso)
+    files = files_of(taken(signed_in(cast, "otto"), row))
+    page = files["timeline.html"]
+    said = words(page)
+    for sentence in (
+        f"Evidence of access request {row.reference}",
+        "Who asked Priya Test, Microsoft, priya@provider.example",
+        "When 2026-03-01 09:30:00 UTC",
+        "To do what Read messages in 1 mailbox (finance@contoso.example)",
+        "For how long 2 hours",
+        "Pat Test , Microsoft approved",
+        "No other way. 2026-03-01 10:30:00 UTC",
+        "Ada Test , Contoso approved",
+        "Only invoices. 2026-03-01 12:30:00 UTC",
+        "Opened 2026-03-01 12:30:00 UTC, until 2026-03-01 14:30:00 UTC at the latest; closed 2026-03-01 12:50:00 UTC",
+        "finance@contoso.example Invoice 0 Invoice 1",
+    ):
+        assert sentence in said
+    for entry, leaf in zip(records(files["entries-0.jsonl"]), _leaves(files["leaf-hashes-0.bin"]), strict=True):
+        assert f'<tr id="e0-{entry["seq"]}">' in page.decode()
+        assert f'<td class="leaf">{leaf.hex()[:12]}</td></tr>' in page.decode()
+    assert page.decode().count("<tr id=") == 6
+
+
+def _leaves(raw: bytes) -> list[bytes]:
+    return [raw[at : at + 32] for at in range(0, len(raw), 32)]
+
+
+def test_times_and_words_of_a_timeline_do_not_hang_on_who_takes_it(cast: Cast, closed: AccessRequest) -> None:
+    type(cast.otto).objects.filter(pk=cast.otto.pk).update(time_zone="Asia/Tokyo")
+    pages = []
+    for who in ("otto", "ada"):
+        page = files_of(taken(signed_in(cast, who), closed))["timeline.html"].decode()
+        pages.append(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "", page))
+    assert pages[0] == pages[1]
+    assert "JST" not in pages[0]
+
+
+class _Tags(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.links: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _value in attrs}
+        self.links |= {str(value) for name, value in attrs if name == "href"}
+
+
+def test_a_timeline_needs_nothing_from_elsewhere_and_runs_nothing(cast: Cast) -> None:
+    row = cast.submitted(ticket=cast.ticket(title=HOSTILE), justification=HOSTILE)
+    operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note=HOSTILE)
+    sign(cast.contoso)
+    for what in (row, cast.contoso):
+        page = files_of(taken(signed_in(cast, "otto"), what))["timeline.html"].decode()
+        assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page
+        assert "&amp;amp;" in page
+        assert "{{ settings }}" in page
+        assert "U+202E" in page
+        assert "\u202e" not in page
+        tags = _Tags()
+        tags.feed(page)
+        assert tags.names.isdisjoint({"script", "img", "link", "iframe", "object", "svg", "use", "form"})
+        assert tags.attributes.isdisjoint({"src", "style", "onerror"})
+        assert "url(" not in page
+        assert "@import" not in page
+        assert {link for link in tags.links if not link.startswith("#e0-")} == set()
+        assert "default-src 'none'; style-src 'unsafe-inline'" in page
+
+
+def test_a_name_of_two_alphabets_is_marked_without_an_icon_from_elsewhere(cast: Cast) -> None:
+    type(cast.priya).objects.filter(pk=cast.priya.pk).update(name="Рriya")
+    row = cast.submitted()
+    sign(cast.contoso)
+    page = files_of(taken(signed_in(cast, "otto"), row))["timeline.html"].decode()
+    assert "letters of different alphabets in this name" in page
+    assert "<svg" not in page
+
+
+def test_the_pdf_is_one_with_its_letters_in_it(cast: Cast) -> None:
+    row = cast.submitted(justification=f"{HOSTILE} Привет, Ελληνικά " + "x" * 900)
+    operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note=HOSTILE * 10)
+    sign(cast.contoso)
+    for what in (row, cast.contoso):
+        made = files_of(taken(signed_in(cast, "otto"), what))["timeline.pdf"]
+        assert made.startswith(b"%PDF-1.")
+        assert made.rstrip().endswith(b"%%EOF")
+        assert b"DejaVuSans" in made
+        # Embedded faces only: what another machine has in their place may show other shapes.
+        assert b"/BaseFont /Helvetica" not in made
+        assert made.count(b"/FontFile2") >= 3
+
+
+def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What goes onto the pages of the PDF, as marked up text."""
+    from reportlab.platypus import Paragraph
+
+    found: list[str] = []
+
+    class Noted(Paragraph):
+        def __init__(self, text: str, *args: Any, **kwargs: Any) -> None:
+            found.append(text)
+            super().__init__(text, *args, **kwargs)
+
+    monkeypatch.setattr("reportlab.platypus.Paragraph", Noted)
+    return found
+
+
+def test_the_pdf_says_what_the_page_says(cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = _printed(monkeypatch)
+    files = files_of(taken(signed_in(cast, "otto"), closed))
+    said = " ".join(printed)
+    assert f"Evidence of access request {closed.reference}" in said
+    assert "Priya Test, Microsoft, priya@provider.example" in said
+    assert "Pat Test, Microsoft approved" in said
+    for leaf in _leaves(files["leaf-hashes-0.bin"]):
+        assert leaf.hex()[:12] in printed
+
+
+def test_hostile_text_is_no_markup_in_the_pdf(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = _printed(monkeypatch)
+    row = cast.submitted(justification=HOSTILE)
+    operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="<b>" + HOSTILE)
+    sign(cast.contoso)
+    taken(signed_in(cast, "otto"), row)
+    said = " ".join(printed)
+    assert "&lt;script&gt;" in said
+    assert "<script" not in said
+    assert "[U+202E]gnitanigami[U+202C]" in said
+    assert "\u202e" not in said
+
+
+def test_letters_without_a_shape_are_owned_up_to(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = _printed(monkeypatch)
+    for text, is_said in (("Ordinary words of a reason, twice.", False), ("A reason in Chinese: 需要查看邮箱", True)):
+        printed.clear()
+        row = cast.submitted(justification=text)
+        sign(cast.contoso)
+        taken(signed_in(cast, "otto"), row)
+        assert any("A box stands for a letter" in line for line in printed) is is_said
+
+
+def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(story, "LISTED", 2)
+    printed = _printed(monkeypatch)
+    files = files_of(taken(signed_in(cast, "otto"), cast.contoso))
+    count = len(records(files["entries-0.jsonl"]))
+    said = " ".join(printed)
+    assert f"There are {count}, too many to print." in said
+    assert files["leaf-hashes-0.bin"][:6].hex() not in said
+    assert "There are more; each of them is an entry." in said
+    assert "Approved by the customer" in said
+    page = files["timeline.html"].decode()
+    assert page.count("<tr id=") == count
+    assert page.count("<li>") == 2
+
+
+def test_more_items_than_are_listed_are_said_to_be_more(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story, "ITEMS", 3)
+    grant = cast.opened()
+    opened_items(cast, grant, 5)
+    sign(cast.contoso)
+    page = files_of(taken(signed_in(cast, "otto"), grant.access_request))["timeline.html"]
+    assert "Invoice 0 Invoice 1 Invoice 2 There are more; each of them is an entry below." in words(page)
+
+
+def test_a_damaged_entry_is_marked_and_the_rest_is_told(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:
+    from tests.audit.test_checkpoints import meddle, uuid_sql
+
+    for body in (b"no json at all", b'{"actor": 7, "detail": [1]}', b"[]"):
+        meddle(
+            "UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = 1",
+            body,
+            uuid_sql(cast.contoso.pk),
+        )
+        bundle = taken(signed_in(cast, "otto"), closed)
+        page = words(files_of(bundle)["timeline.html"])
+        assert page.count("Not as it was written.") == 1
+        assert "Ada Test , Contoso approved" in page
+        assert verified(bundle, tmp_path)[0] == 1
+
+
+# --- Streaming -------------------------------------------------------------------------------------------
+
+
+def test_the_queries_of_a_download_do_not_grow_with_every_entry(cast: Cast) -> None:
+    counts = []
+    for more in (20, 180):
+        grant = Grant.objects.first() or cast.opened()
+        opened_items(cast, grant, more)
+        sign(cast.contoso)
+        client = signed_in(cast, "otto")
+        with CaptureQueriesContext(connection) as seen:
+            taken(client, cast.contoso)
+        counts.append(len(seen))
+    # A few for one more checkpoint to show; 180 entries more are in pages that were read before, too.
+    assert counts[1] - counts[0] <= 6
+
+
+def test_nothing_of_the_reader_stays_behind_between_two_pieces(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.utils import timezone
+
+    monkeypatch.setattr(zips, "PIECE", 1)
+    before = timezone.get_current_timezone_name()
+    response = post(signed_in(cast, "otto"), closed)
+    for _chunk in response.streaming_content:
+        assert timezone.get_current_timezone_name() == before
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('lockbox.tenants', true)")
+                assert cursor.fetchone()[0] in ("", None)
+
+
+@pytest.mark.postgres
+def test_the_second_wall_stands_while_a_piece_is_made(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the view's middleware set is undone when the view has returned; the stream sets it anew for itself."""
+    seen = []
+    plain = story.Story._told
+
+    def told_here(self: Any, entries: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lockbox.tenants', true)")
+            seen.append(cursor.fetchone()[0])
+        return plain(self, entries)
+
+    monkeypatch.setattr(story.Story, "_told", told_here)
+    taken(signed_in(cast, "otto"), closed)
+    assert set(seen) == {str(cast.contoso.pk)}
+
+
+def test_a_broken_stream_is_no_zip(cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "PIECE", 1)
+    response = post(signed_in(cast, "otto"), closed)
+    sent = []
+    with pytest.raises(LookupError):  # noqa: PT012  the stream is what breaks
+        for chunk in response.streaming_content:
+            sent.append(chunk)
+            Tile.objects.filter(tenant_id=cast.contoso.pk).delete()
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(b"".join(sent)))
