@@ -1,0 +1,400 @@
+"""How a log stands, on its page: what is signed and cosigned, what is wrong, and what the last check found."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from audit_app import checkpoints, recorder
+from audit_app.checkpoints import close_shard
+from audit_app.models import Checkpoint, Cosignature, LogAlarm, LogCheck, Witness
+from requests_app import clock, tasks
+from requests_app.models import Tenant
+from requests_app.operations import checks
+from requests_app.web import _log_state
+from tests.audit.test_checkpoints import meddle, uuid_sql
+from tests.cast import Cast
+from tests.web.pages import nothing_happens, signed_in
+from tests.web.test_log import filled, text, url
+
+pytestmark = pytest.mark.django_db
+
+
+def sign(cast: Cast) -> Checkpoint:
+    found = checkpoints.sign(cast.contoso.pk, at=clock.now())
+    assert found is not None
+    return found
+
+
+def shown(cast: Cast, name: str = "otto") -> str:
+    return text(signed_in(cast, name).get(url(cast.contoso)))
+
+
+def ask(client: Client, cast: Cast) -> Any:
+    return client.post(url(cast.contoso, "log_verify"), follow=True)
+
+
+def poll(client: Client, cast: Cast) -> Any:
+    return client.get(url(cast.contoso, "log_check"), headers={"HX-Request": "true"})
+
+
+def checked(cast: Cast, name: str = "otto") -> Any:
+    """The page after somebody asked for a check and the workers did it."""
+    client = signed_in(cast, name)
+    ask(client, cast)
+    tasks.check_logs()
+    return client.get(url(cast.contoso))
+
+
+# --- Verify now ----------------------------------------------------------------------------------------------
+
+
+def test_a_good_log_is_verified_in_words_for_every_reader(cast: Cast) -> None:
+    cast.opened()
+    assert "Nobody has had it checked yet." in shown(cast)
+    with nothing_happens():
+        response = checked(cast)
+    assert "Verified All 4 entries checked without a gap," in text(response)
+    assert "All 4 entries checked without a gap" in shown(cast, "ada")
+    cast.ticket()
+    assert "1 has come since." in shown(cast)
+
+
+def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(cast, 1500)
+    client = signed_in(cast, "otto")
+    response = ask(client, cast)
+    assert response.redirect_chain == [(f"{url(cast.contoso)}#log-check", 302)]
+    assert "The check begins in a moment." in text(response)
+    assert "Verify now" not in text(response)
+    ticks = iter(range(100))
+    monkeypatch.setattr(clock, "monotonic", lambda: next(ticks) * checks.SLICE / 2)
+    monkeypatch.setattr(checks, "KEEP_EVERY", 0.0)
+    checks.work_off_check()
+    response = client.get(url(cast.contoso))
+    assert "1,000 of 1,500 entries checked." in text(response)
+    page = response.content.decode()
+    assert '<progress class="log-bar" max="1500" value="1000"' in page
+    assert f'hx-get="{url(cast.contoso, "log_check")}" hx-trigger="every 2s"' in page
+    # Whoever has no JavaScript has a link.
+    assert f'href="{url(cast.contoso)}#log-check">See how far it is</a>' in page
+    checks.work_off_check()
+    page = client.get(url(cast.contoso)).content.decode()
+    assert "<progress" not in page
+    assert "hx-get" not in page
+
+
+def test_the_poll_is_a_fragment_and_ends_with_the_check(cast: Cast) -> None:
+    filled(cast, 3)
+    client = signed_in(cast, "otto")
+    ask(client, cast)
+    with nothing_happens():
+        running = poll(client, cast)
+    assert running.status_code == 200
+    assert "<html" not in running.content.decode()
+    assert "The check begins in a moment." in text(running)
+    tasks.check_logs()
+    ended = poll(client, cast)
+    assert ended.status_code == 286
+    assert "All 3 entries checked without a gap" in text(ended)
+    # The button that comes with it works.
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', ended.content.decode())
+    assert token is not None
+
+
+def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
+    filled(cast, 3)
+    response = signed_in(cast, "otto").get(url(cast.contoso, "log_check"))
+    assert (response.status_code, response["Location"]) == (302, f"{url(cast.contoso)}#log-check")
+
+
+def test_a_second_click_shows_the_check_that_runs(cast: Cast) -> None:
+    filled(cast, 3)
+    ask(signed_in(cast, "otto"), cast)
+    response = ask(signed_in(cast, "ada"), cast)
+    assert "The check begins in a moment." in text(response)
+    assert LogCheck.objects.count() == 1
+
+
+def test_a_check_that_has_just_ended_is_shown_and_not_repeated(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    filled(cast, 3)
+    checked(cast)
+    response = ask(signed_in(cast, "ada"), cast)
+    assert "The log has just been checked, and this is what was found. It can be checked anew from" in text(response)
+    assert LogCheck.objects.count() == 1
+    travel.by(seconds=30)
+    assert "has just been checked" not in text(ask(signed_in(cast, "ada"), cast))
+    assert LogCheck.objects.count() == 2
+
+
+def test_a_check_that_nobody_takes_up_says_so(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    filled(cast, 3)
+    client = signed_in(cast, "otto")
+    ask(client, cast)
+    assert "Nobody works on it" not in text(client.get(url(cast.contoso)))
+    travel.by(minutes=3, seconds=1)
+    assert "Nobody works on it at the moment." in text(client.get(url(cast.contoso)))
+
+
+def test_a_check_that_was_given_up_has_no_verdict(cast: Cast) -> None:
+    filled(cast, 3)
+    ask(signed_in(cast, "otto"), cast)
+    LogCheck.objects.update(ended_at=clock.now(), flaw=checks.GIVEN_UP)
+    page = shown(cast)
+    assert "No verdict The check could not be brought to its end" in page
+    assert "Verified" not in page
+    assert "Verify now" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_entry_that_is_not_as_it_was_written_is_named(cast: Cast) -> None:
+    filled(cast, 9)
+    meddle_durably("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = 4", b"no json \xff<b>")
+    meddle_durably("UPDATE audit_app_auditentry SET actor_name = 'Somebody' WHERE seq = 7")
+    response = checked(cast)
+    assert response.status_code == 200
+    assert "Verified" not in text(response)
+    assert "Entry 4 is the first that is not as it was written. Its hash does not belong to its bytes." in text(
+        response
+    )
+    rows = re.findall(
+        r'<tr id="entry-(\d+)">(?:(?!</tr>).)*not as it was written', response.content.decode(), re.DOTALL
+    )
+    assert rows == ["4"]
+    assert f'href="{url(cast.contoso)}?entry=4#entry-4"' in response.content.decode()
+    assert "<b>" not in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_entry_is_named(cast: Cast) -> None:
+    filled(cast, 9)
+    meddle_durably("DELETE FROM audit_app_auditentry WHERE seq = 6")
+    assert "Entry 6 is the first that is not as it was written. An entry is missing here." in text(checked(cast))
+
+
+def meddle_durably(sql: str, *values: Any) -> None:
+    with transaction.atomic():
+        meddle(sql, *values)
+
+
+def test_a_log_of_any_length_is_checked_and_nobody_waits_for_it(cast: Cast) -> None:
+    filled(cast, 5)
+    client = signed_in(cast, "otto")
+    LogCheck.objects.create(tenant_id=cast.contoso.pk, asked_at=clock.now(), size=10_000_000, worked_at=clock.now())
+    assert "0 of 10,000,000 entries checked." in text(client.get(url(cast.contoso)))
+
+
+# --- Signed --------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_its_first_checkpoint_says_so(cast: Cast) -> None:
+    filled(cast, 3)
+    page = shown(cast)
+    assert "Waits for its first checkpoint The first one comes within a minute." in page
+    assert "Download the checkpoint" not in page
+
+
+def test_the_last_checkpoint_is_told_with_its_time_and_what_waits(cast: Cast, travel: Any) -> None:
+    travel.to(dt.datetime(2027, 3, 1, 11, 0, tzinfo=dt.UTC))
+    filled(cast, 1200)
+    sign(cast)
+    travel.by(seconds=20)
+    filled(cast, 2)
+    page = shown(cast)
+    assert "Signed Signed The last checkpoint covers 1,200 entries; it was dated Mon 1 Mar, 11:00 UTC" in page
+    assert "2 entries wait for the next one, which comes within a minute." in page
+    sign(cast)
+    page = shown(cast)
+    assert "The last checkpoint covers 1,202 entries" in page
+    assert "wait for the next one" not in page
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(180, False), (181, True)])
+def test_entries_that_wait_too_long_are_late(cast: Cast, travel: Any, seconds: int, is_late: bool) -> None:
+    travel.freeze()
+    filled(cast, 1)
+    sign(cast)
+    filled(cast, 1)
+    travel.by(seconds=seconds)
+    page = shown(cast)
+    assert ("It is late: ask Microsoft why" in page) is is_late
+    assert ("Not signed at the moment" in page) is is_late
+    assert ("comes within a minute" in page.replace("is due within a minute", "")) is not is_late
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(3780, False), (3781, True)])
+def test_an_hourly_checkpoint_that_does_not_come_is_late(cast: Cast, travel: Any, seconds: int, is_late: bool) -> None:
+    travel.freeze()
+    filled(cast, 1)
+    sign(cast)
+    travel.by(seconds=seconds)
+    assert ("It is late: ask Microsoft why" in shown(cast)) is is_late
+
+
+def test_the_key_stands_there_to_copy_with_its_fingerprint(cast: Cast) -> None:
+    filled(cast, 1)
+    assert "The key of this log" not in shown(cast)
+    sign(cast)
+    page = signed_in(cast, "otto").get(url(cast.contoso)).content.decode()
+    [key] = _log_state.signing_keys(checkpoints.state(cast.contoso.pk))
+    assert key.signs
+    assert f'data-copy="{html.escape(key.vkey)}"' in page
+    assert f'data-copy="{key.fingerprint}"' in page
+    assert "Get this key once more by another way" in page
+
+
+# --- Witnesses -----------------------------------------------------------------------------------------------
+
+
+def witness(cast: Cast, **fields: Any) -> Witness:
+    at = clock.now()
+    values = {
+        "vkey": "witness.contoso.example+00000000+AAAA",
+        "url": "https://w.example/",
+        "added_at": at,
+        "due_at": at,
+    }
+    return Witness.objects.create(tenant_id=cast.contoso.pk, **{**values, **fields})
+
+
+def test_without_a_witness_the_page_says_what_one_is(cast: Cast) -> None:
+    filled(cast, 1)
+    page = signed_in(cast, "otto").get(url(cast.contoso))
+    assert "None. A witness is a machine of yours" in text(page)
+    assert f'href="{reverse("web:how_to_verify", args=[cast.contoso.pk])}#witness"' in page.content.decode()
+
+
+def test_each_witness_is_told_with_what_it_cosigned(cast: Cast) -> None:
+    filled(cast, 5)
+    first = sign(cast)
+    row = witness(cast)
+    assert "witness.contoso.example has cosigned nothing of this yet." in shown(cast)
+    Cosignature.objects.create(
+        tenant_id=cast.contoso.pk, checkpoint=first, vkey=row.vkey, line="— w AAAA\n", at=clock.now()
+    )
+    assert "witness.contoso.example cosigned the last checkpoint," in shown(cast)
+    filled(cast, 2)
+    sign(cast)
+    page = shown(cast)
+    assert "witness.contoso.example cosigned 5 entries," in page
+    assert "the last checkpoint has 2 more." in page
+
+
+def test_what_is_wrong_with_a_witness_is_said(cast: Cast) -> None:
+    filled(cast, 1)
+    witness(cast, problem="unreachable")
+    assert "It cannot be reached." in shown(cast)
+
+
+# --- Alarm ---------------------------------------------------------------------------------------------------
+
+
+def alarm(cast: Cast, code: str, **detail: Any) -> None:
+    at = clock.now()
+    LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code=code, detail=detail)
+
+
+def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: Cast) -> None:
+    filled(cast, 5)
+    sign(cast)
+    meddle("UPDATE audit_app_auditentry SET leaf_hash = %s WHERE seq = 3", bytes(32))
+    filled(cast, 1)
+    with pytest.raises(checkpoints.Refusal):
+        sign(cast)
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    page = text(response)
+    assert '<div class="problem" role="alert">' in response.content.decode()
+    assert "This log is not what was signed of it. Entry 3 is not as it was written." in page
+    assert "Its hash does not belong to its bytes." in page
+    assert "nothing more is signed" in page
+    assert "Microsoft must look into it, close this log with an entry that says what was found (a tombstone)" in page
+    assert "Keep your last checkpoint" in page
+    assert "Code altered" in page
+    assert "Not what was signed" in page
+    assert "1 entry waits for the next one." in page
+    assert "within a minute" not in page
+    # The last good checkpoint is still there to keep.
+    assert "Download the checkpoint" in page
+
+
+@pytest.mark.parametrize("code", sorted(_log_state.OF_THE_SIGNER))
+def test_trouble_of_the_signer_is_no_damage(cast: Cast, code: str) -> None:
+    filled(cast, 5)
+    alarm(cast, code, signed=12, kept=7, why="x")
+    page = shown(cast)
+    assert "This log is not being signed." in page
+    assert "Nothing shows that an entry was changed" in page
+    assert "tombstone" not in page
+    assert "Not signed at the moment" in page
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "words"),
+    [
+        ("shorter", {"signed": 12000, "found": 9}, "12,000 entries were signed once, and only 9 are there now."),
+        ("missing", {"seq": 4}, "Entry 4 is missing."),
+        ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
+        ("altered", {"seq": ["x"], "why": 7}, "Entry ? is not as it was written."),
+        ("different", {"signed": 3}, "Of the 3 entries that were signed last, at least one is another one"),
+        ("tile", {"why": "a hash"}, "The stored hashes of its tree do not belong to each other."),
+        ("outside_behind", {"signed": 8, "kept": 2}, "8 entries are signed, and the record that the signer keeps"),
+        ("of_a_later_version", {"x": 1}, "of_a_later_version"),
+    ],
+)
+def test_an_alarm_is_said_in_words(code: str, detail: dict[str, Any], words: str) -> None:
+    assert _log_state.alarm_words(code, detail).startswith(words)
+
+
+def test_everything_that_the_signer_refuses_has_words() -> None:
+    source = (Path(checkpoints.__file__)).read_text()
+    codes = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal":
+            codes |= {str(leaf.value) for leaf in ast.walk(node.args[0]) if isinstance(leaf, ast.Constant)}
+    assert len(codes) >= 8
+    assert codes == set(_log_state.ALARMS)
+
+
+# --- What is no longer there ---------------------------------------------------------------------------------
+
+
+def test_what_was_pruned_is_said_and_the_verdict_says_from_where(cast: Cast) -> None:
+    filled(cast, 12)
+    sign(cast)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 8 WHERE tenant_id = %s", _id(cast.contoso))
+    meddle("DELETE FROM audit_app_auditentry WHERE seq < 8")
+    page = text(checked(cast))
+    assert "The entries before number 8 were removed after their time." in page
+    assert "Verified All 4 entries from number 8 on checked without a gap" in page
+
+
+def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
+    filled(cast, 5)
+    sign(cast)
+    meddle("UPDATE audit_app_auditentry SET leaf_hash = %s WHERE seq = 3", bytes(32))
+    with transaction.atomic():
+        recorder.lock(cast.contoso.pk)
+        close_shard(cast.contoso.pk, at=clock.now())
+    filled(cast, 2, event="log.tombstoned")
+    sign(cast)
+    response = signed_in(cast, "otto").get(url(cast.contoso))
+    page = text(response)
+    assert "From number 0 on, closed as damaged by entry 5," in page
+    assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
+    assert "The last checkpoint covers 2 entries of this part" in page
+    assert "Verified All 2 entries from number 5 on checked without a gap" in text(checked(cast))
+
+
+def _id(tenant: Tenant) -> Any:
+    return uuid_sql(tenant.pk)
