@@ -12,8 +12,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from audit_app import witnesses
 from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
-from audit_app.models import AuditEntry, ChainHead
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, Witness
+from audit_app.notes import BadNote, Verifier
 from requests_app.admin.access import SEALED
 from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.columns import NOTHING, door, link_to, list_of, mono, preformatted
@@ -164,6 +166,108 @@ class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+
+
+@admin.display(description=_("witness"))
+def witness(row: Any) -> str:
+    return _text.visible_single(str(row))
+
+
+@admin.display(description=_("what is wrong"))
+def problem(row: Witness) -> str:
+    return witnesses.problem_words(row.problem) if row.problem else NOTHING
+
+
+@admin.display(description=_("address"))
+def address(row: Witness) -> str:
+    return _text.visible_single(row.url)
+
+
+@admin.display(description=_("key"))
+def vkey(row: Any) -> str:
+    return mono(row.vkey)
+
+
+@admin.display(description=_("checkpoint"))
+def checkpoint(row: Any) -> str:
+    return str(_("%(size)d entries, part %(shard)d") % {"size": row.size, "shard": row.shard + 1})
+
+
+@admin.display(description=_("line"))
+def line(row: Cosignature) -> str:
+    return preformatted(row.line)
+
+
+class Failing(Filter):
+    parameter_name = "failing"
+    title = _("how it stands")
+    narrow = staticmethod(lambda rows, value: rows.filter(problem="") if value == "no" else rows.exclude(problem=""))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        return [("yes", _("does not cosign")), ("no", _("well"))]
+
+
+class ByWitness(Filter):
+    """Appears once a link from a witness has set it."""
+
+    parameter_name = "vkey"
+    title = _("witness")
+    narrow = staticmethod(lambda rows, value: rows.filter(vkey=value))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        try:
+            return [(value, Verifier.parse(value).name)] if (value := self.value()) else []
+        except BadNote:
+            return []
+
+    def has_output(self) -> bool:
+        return bool(self.value())
+
+
+class WitnessAdmin(StaffAdmin):
+    """To look at. Staff never choose who watches the provider."""
+
+    list_display = (witness, tenant, "cosigned_at", problem, "failures", "due_at")
+    list_filter = (Failing, ByLog)
+    ordering = ("-added_at", "-pk")
+    words = _("Witnesses")
+    lead = _("Whom tenants have asked to cosign their logs. Only a tenant’s own administrators add or remove them.")
+    facts: ClassVar = [
+        ("", (witness, tenant, address, "added_at")),
+        (_("How it stands"), ("cosigned_at", "held_size", problem, "failures", "due_at")),
+        (_("Evidence"), (vkey,)),
+    ]
+    related: ClassVar = [
+        Related(
+            model=Cosignature,
+            by=lambda row: {"tenant_id": row.tenant_id, "vkey": row.vkey},
+            order=("-id",),
+            title=_("Newest cosignatures"),
+        )
+    ]
+
+    def name_of(self, row: Any) -> str:
+        return _text.visible_single(str(row))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+
+
+class CosignatureAdmin(StaffAdmin):
+    list_display = (witness, tenant, checkpoint, "at")
+    list_filter = (ByLog, in_one_log(ByWitness))
+    ordering = ("-id",)
+    words = _("Cosignatures")
+    lead = _("What witnesses signed. It stays when a witness goes.")
+    facts: ClassVar = [("", (witness, tenant, checkpoint, "at")), (_("Evidence"), (vkey, line))]
+
+    def name_of(self, row: Any) -> str:
+        return str(_("%(witness)s, %(size)d entries") % {"witness": row, "size": row.size})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        of = Checkpoint.objects.filter(pk=OuterRef("checkpoint_id"))
+        found = super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+        return found.annotate(size=Subquery(of.values("size")), shard=Subquery(of.values("shard")))
 
 
 def _named(tenant_id: UUID, name: str | None) -> str:

@@ -16,7 +16,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from audit_app.models import AuditEntry, ChainHead
+from audit_app.models import AuditEntry, ChainHead, Cosignature, Witness
 from requests_app import clock, models
 from requests_app.admin import access, dashboard, log, outbox, people, services, tenants, tickets, worker
 from requests_app.admin.acts import actor_in
@@ -56,7 +56,15 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
         _("Services"),
         ((models.Service, services.ServiceAdmin), (models.Resource, services.ResourceAdmin)),
     ),
-    (_("Log"), ((AuditEntry, log.LogEntryAdmin), (ChainHead, log.LogHeadAdmin))),
+    (
+        _("Log"),
+        (
+            (AuditEntry, log.LogEntryAdmin),
+            (ChainHead, log.LogHeadAdmin),
+            (Witness, log.WitnessAdmin),
+            (Cosignature, log.CosignatureAdmin),
+        ),
+    ),
     (
         _("Background work"),
         (

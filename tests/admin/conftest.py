@@ -11,10 +11,14 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 
+from audit_app import checkpoints
+from audit_app.models import Cosignature
+from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
 from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt
 from requests_app.outbox.topics import MAIL
 from tests.cast import PASSWORD, Cast
+from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 #: What happened, and what is being told: nobody changes it, whatever their rights.
@@ -24,7 +28,7 @@ EVIDENCE = [
     if model.__name__
     in {
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
-        *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead"),
+        *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
@@ -118,6 +122,18 @@ def add_tenant(cast: Cast, number: int) -> None:
     )
 
 
+def add_witness(cast: Cast, number: int) -> None:
+    """A witness that has cosigned, of one tenant after the other: none has more than ten."""
+    slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
+    tenant, small = cast.tenants[slug], SmallWitness(f"w{number}.example")
+    url = f"https://w{number}.example/"
+    operations.add_witness(tenant.pk, vkey=small.vkey, url=url, actor=cast.as_(by))
+    checkpoint = checkpoints.sign(tenant.pk, at=clock.now())
+    assert checkpoint is not None
+    line = small.line(Head.parse(Note.parse(checkpoint.note).text))
+    Cosignature.objects.create(tenant_id=tenant.pk, checkpoint=checkpoint, vkey=small.vkey, line=line, at=clock.now())
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """So many rows more in every table that grows."""
     for number in range(rounds):
@@ -139,6 +155,7 @@ def populate(cast: Cast, rounds: int) -> None:
         )
         operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
         add_tenant(cast, base)
+        add_witness(cast, base)
 
 
 @pytest.fixture

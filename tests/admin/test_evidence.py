@@ -10,6 +10,7 @@ from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from django.test import Client
 
+from audit_app.models import Cosignature, Witness
 from requests_app.models import AccessRequest, Person, Tenant
 from tests.admin.conftest import EVIDENCE, MODELS, address
 from tests.cast import Cast
@@ -28,7 +29,7 @@ def snapshot() -> dict[str, list[dict[str, Any]]]:
 
 
 def test_every_evidence_table_is_in_the_portal() -> None:
-    assert len(EVIDENCE) == 16
+    assert len(EVIDENCE) == 18
 
 
 def test_a_change_form_takes_nothing_from_anybody(world: Cast, staff: Client) -> None:
@@ -106,3 +107,22 @@ def test_the_customers_own_choices_cannot_be_set(world: Cast, staff: Client, nam
     answer = staff.post(address(Tenant, "act", tenant.pk, "change"), body)
     assert answer.status_code == 400
     assert snapshot() == before
+
+
+def test_a_witness_is_shown_with_what_is_wrong_and_what_it_signed(world: Cast, staff: Client) -> None:
+    witness = Witness.objects.order_by("added_at").first()
+    assert witness is not None
+    Witness.objects.filter(pk=witness.pk).update(problem="longer 1200", failures=3)
+    shown = staff.get(address(Witness, "change", witness.pk)).content.decode()
+    assert "It has cosigned 1200 entries of this log" in shown
+    [line] = Cosignature.objects.filter(vkey=witness.vkey)
+    listed = staff.get(address(Cosignature), {"tenant_id": str(witness.tenant_id), "vkey": witness.vkey})
+    assert [row.pk for row in listed.context["cl"].result_list] == [line.pk]
+    assert line.line.strip() in staff.get(address(Cosignature, "change", line.pk)).content.decode()
+    failing = staff.get(address(Witness), {"failing": "yes"})
+    assert [row.pk for row in failing.context["cl"].result_list] == [witness.pk]
+
+
+def test_a_filter_that_names_no_witness_is_refused(world: Cast, staff: Client) -> None:
+    wrong = staff.get(address(Cosignature), {"tenant_id": str(world.contoso.pk), "vkey": "x' OR 1=1"})
+    assert wrong.status_code == 302
