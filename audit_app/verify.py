@@ -106,16 +106,31 @@ class Verification:
         rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=self.seq, seq__lt=end).order_by("seq")
         for entry in rows:
             if why := next(flaws_of(entry, self.seq, self.last_at), None):
-                return self._end(self.seq, why)
+                return None if self._was_pruned() else self._end(self.seq, why)
             self.frontier.append(bytes(entry.leaf_hash))
             self.seq, self.last_at = self.seq + 1, entry.at
             if (root := signed.get(self.frontier.size)) is not None and root != self.frontier.root():
                 return self._end(self.seq - 1, "the signed root is another one: an entry up to here was changed")
         if self.seq != end:
-            return self._end(self.seq, f"missing: the log should have {self.size} entries")
+            return (
+                None if self._was_pruned() else self._end(self.seq, f"missing: the log should have {self.size} entries")
+            )
         if end == self.size:
             self._at_the_end()
         return None
+
+    def _was_pruned(self) -> bool:
+        """Go on behind what was removed, as it may be, while this check is under way."""
+        head = checkpoints.state(self.tenant_id)
+        if head.shard != self.shard or head.pruned_to <= self.seq:
+            return False
+        try:
+            self.frontier = Tiles(self.tenant_id, self.shard).frontier(head.pruned_to - self.first_seq)
+        except MissingTile:
+            return False
+        self.seq, self.last_at = head.pruned_to, None
+        self.size = max(self.size, self.seq)
+        return True
 
     def _heads(self, start: int, end: int) -> dict[int, bytes]:
         rows = Checkpoint.objects.filter(

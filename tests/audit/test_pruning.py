@@ -1,0 +1,300 @@
+"""Old entries go, their hashes stay: only what is signed, in steps that may be broken off, and nothing unseen."""
+
+import datetime as dt
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from audit_app import checkpoints, proofs, pruning, recorder, tree
+from audit_app.checkpoints import Refusal
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, SignedHead, Tile
+from audit_app.notes import Head
+from audit_app.verify import Verification, verify
+from tests.audit.test_checkpoints import AT, TENANT, append, flip_bit, flipped, leaves, meddle, uuid_sql
+
+pytestmark = pytest.mark.django_db
+
+LATER = AT + dt.timedelta(days=1)
+REQUEST = uuid4()
+
+
+def about(request: UUID, *, at: dt.datetime = AT) -> None:
+    entry = recorder.Witnessed(
+        tenant_id=TENANT,
+        event="access_request.submitted",
+        door="pages",
+        actor={"kind": "person", "id": None, "name": "Priya", "side": "provider", "email": "p@e.test"},
+        subject_type="access_request",
+        subject_id=str(request),
+        correlation_id=request,
+    )
+    with transaction.atomic():
+        recorder.record([entry], at=at)
+
+
+def planned(*, keep: list[UUID] | None = None, before: dt.datetime = LATER) -> pruning.Plan | None:
+    return pruning.plan(TENANT, before=before, keep=keep or [])
+
+
+def pruned() -> int:
+    """Everything that may go goes; returns how many did."""
+    wanted = planned()
+    if wanted is None:
+        return 0
+    pruning.require_kept(wanted)
+    with transaction.atomic():
+        recorder.lock(TENANT)
+        assert pruning.allow(wanted)
+    return pruning.remove(TENANT, limit=100_000)
+
+
+def seqs() -> list[int]:
+    return list(AuditEntry.objects.filter(tenant_id=TENANT).order_by("seq").values_list("seq", flat=True))
+
+
+# --- What may go -----------------------------------------------------------------------------------------
+
+
+def test_only_what_is_older_and_signed_may_go() -> None:
+    append(10)
+    assert planned() is None, "nothing is signed"
+    checkpoints.sign(TENANT, at=AT)
+    append(5)
+    append(5, at=LATER)
+    wanted = planned()
+    assert wanted is not None
+    assert (wanted.start, wanted.end) == (0, 10), "five are old, and not signed yet"
+    checkpoint = checkpoints.sign(TENANT, at=LATER)
+    assert checkpoint is not None
+    wanted = planned()
+    assert wanted is not None
+    assert (wanted.start, wanted.end) == (0, 15), "five are signed, and not old"
+    assert wanted.said == {
+        "from": 0,
+        "to": 15,
+        "checkpoint": {
+            "origin": checkpoints.origin_of(TENANT, 0),
+            "size": 20,
+            "root": bytes(checkpoint.root).hex(),
+        },
+    }
+    assert planned(before=AT) is None, "nothing is old"
+
+
+def test_nothing_goes_from_an_access_request_on_that_is_under_way() -> None:
+    append(5)
+    about(REQUEST)
+    append(5)
+    checkpoints.sign(TENANT, at=AT)
+    wanted = planned(keep=[uuid4(), REQUEST])
+    assert wanted is not None
+    assert wanted.end == 5
+    everything = planned(keep=[uuid4()])
+    assert everything is not None
+    assert everything.end == 11
+
+
+def test_an_access_request_at_the_very_beginning_keeps_all() -> None:
+    about(REQUEST)
+    append(5)
+    checkpoints.sign(TENANT, at=AT)
+    assert planned(keep=[REQUEST]) is None
+
+
+def test_a_long_log_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "MOST_ENTRIES", 400)
+    append(1000)
+    checkpoints.sign(TENANT, at=AT)
+    assert [pruned() for _ in range(4)] == [400, 400, 200, 0]
+
+
+# --- What remains ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", [1, 255, 256, 257, 599])
+def test_what_remains_still_verifies_and_its_receipts_and_old_checkpoints_too(old: int) -> None:
+    append(old)
+    first = checkpoints.sign(TENANT, at=AT)
+    append(600 - old, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    root = tree.root_of(leaves())
+    assert pruned() == old
+    assert seqs() == list(range(old, 600))
+    assert verify(TENANT).is_good
+    append(3, at=LATER)
+    newest = checkpoints.sign(TENANT, at=LATER)
+    assert newest is not None
+    assert first is not None
+    proof = proofs.receipt(TENANT, 600)
+    head = Head.parse(proof.checkpoint.text)
+    assert proof.extra is not None
+    tree.check_inclusion(600, head.size, tree.leaf(proof.extra), proof.path, head.root)
+    assert proofs.consistency(first, newest)
+    assert bytes(Checkpoint.objects.get(size=600).root) == root
+    with pytest.raises(proofs.NotProven) as caught:
+        proofs.receipt(TENANT, old - 1)
+    assert caught.value.code in ("pruned", "absent")
+
+
+def test_a_change_of_what_remains_is_still_found() -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    pruned()
+    flip_bit("audit_app_auditentry", "canonical", "seq", 450, at=30)
+    verdict = verify(TENANT)
+    assert verdict.flaw is not None
+    assert verdict.flaw.seq == 450
+
+
+def test_a_check_under_way_goes_on_behind_what_is_removed_meanwhile() -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    check = Verification.begin(TENANT)
+    check.advance(100)
+    pruned()
+    while not check.has_ended:
+        check.advance(100)
+    assert (check.flaw, check.seq) == (None, 600)
+
+
+def test_a_missing_entry_is_a_flaw_although_others_were_removed() -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    pruned()
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = 400", uuid_sql(TENANT))
+    verdict = verify(TENANT)
+    assert verdict.flaw is not None
+    assert verdict.flaw.seq == 400
+
+
+# --- What is refused -------------------------------------------------------------------------------------
+
+
+def test_the_database_lets_nothing_go_that_no_checkpoint_covers() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    append(5)
+    with pytest.raises(DatabaseError, match="only what a checkpoint covers is pruned"), transaction.atomic():
+        ChainHead.objects.filter(pk=TENANT).update(pruned_to=11)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.filter(seq=0).delete()
+    ChainHead.objects.filter(pk=TENANT).update(pruned_to=10)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.filter(seq=10).delete()
+    with pytest.raises(DatabaseError, match="only what a checkpoint covers is pruned"), transaction.atomic():
+        ChainHead.objects.filter(pk=TENANT).update(pruned_to=9)
+    assert seqs() == list(range(15))
+
+
+@pytest.mark.parametrize("seq", [0, 255, 256, 299])
+def test_an_entry_that_was_changed_does_not_vanish_and_the_signer_is_shown_it(seq: int) -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=30)
+    wanted = planned()
+    assert wanted is not None
+    with pytest.raises(Refusal) as caught:
+        pruning.require_kept(wanted)
+    assert (caught.value.code, caught.value.detail["seq"]) == ("altered", seq)
+    assert SignedHead.objects.get().checked_to == seq
+    with pytest.raises(Refusal) as caught:
+        checkpoints.sign(TENANT, at=LATER)
+    assert caught.value.code == "altered"
+    assert len(seqs()) == 600
+
+
+def test_an_entry_that_is_gone_already_is_not_covered_up() -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = 17", uuid_sql(TENANT))
+    wanted = planned()
+    assert wanted is not None
+    with pytest.raises(Refusal) as caught:
+        pruning.require_kept(wanted)
+    assert caught.value.detail["seq"] == 17
+
+
+@pytest.mark.parametrize(("level", "number"), [(0, 0), (0, 1), (0, 2), (1, 0)])
+def test_nothing_goes_whose_hashes_are_not_in_order(level: int, number: int) -> None:
+    append(600)
+    checkpoints.sign(TENANT, at=AT)
+    row = Tile.objects.get(level=level, number=number)
+    Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), 5))
+    wanted = planned()
+    assert wanted is not None
+    with pytest.raises(Refusal):
+        pruning.require_kept(wanted)
+    Tile.objects.filter(pk=row.pk).delete()
+    with pytest.raises(Refusal) as caught:
+        pruning.require_kept(wanted)
+    assert caught.value.code == "tile"
+
+
+# --- Broken off ------------------------------------------------------------------------------------------
+
+
+def test_removing_may_be_broken_off_anywhere_and_goes_on() -> None:
+    append(10)
+    append(2, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    wanted = planned()
+    assert wanted is not None
+    assert pruning.unfinished() == []
+    assert pruning.allow(wanted)
+    assert pruning.unfinished() == [TENANT]
+    assert pruning.remove(TENANT, limit=4) == 4
+    assert pruning.unfinished() == [TENANT]
+    assert verify(TENANT).is_good
+    assert [pruning.remove(TENANT, limit=4) for _ in range(3)] == [4, 2, 0]
+    assert pruning.unfinished() == []
+    assert seqs() == [10, 11]
+
+
+def test_a_plan_that_was_overtaken_does_nothing() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    wanted = planned()
+    assert wanted is not None
+    assert pruning.allow(wanted)
+    assert not pruning.allow(wanted)
+    assert ChainHead.objects.get().pruned_to == 10
+
+
+def test_no_other_log_is_touched() -> None:
+    other = UUID(int=9)
+    append(10)
+    append(10, tenant=other)
+    checkpoints.work(lambda: AT, limit=10)
+    assert pruned() == 10
+    assert AuditEntry.objects.filter(tenant_id=other).count() == 10
+    assert ChainHead.objects.get(pk=other).pruned_to == 0
+
+
+# --- After a tombstone -----------------------------------------------------------------------------------
+
+
+def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    append(4)
+    with transaction.atomic():
+        recorder.lock(TENANT)
+        checkpoints.close_shard(TENANT, at=AT)
+    append(3)
+    wanted = planned()
+    assert wanted is not None
+    assert wanted.end == 10
+    assert wanted.said["checkpoint"]["origin"] == checkpoints.origin_of(TENANT, 0)
+    checkpoints.sign(TENANT, at=AT)
+    append(1, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    assert pruned() == 17
+    assert seqs() == [17]
+    assert verify(TENANT).is_good
+    assert ChainHead.objects.get().pruned_to == 17
