@@ -215,6 +215,7 @@ def _require_proofs(part: Part) -> None:
     try:
         tiles = Tiles(part.tenant_id, part.shard)
         for index in {part.start, max(part.end - 1, part.start)} if part.count else ():
+            tiles.subtree(0, index)
             tiles.inclusion(index, part.size)
     except MissingTile as error:
         raise NotProven("damaged") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -25,9 +26,11 @@ class Progress:
     _done: int = 0
     _told: int = field(default=-1, repr=False)
 
-    def begin(self, step: str) -> None:
+    def begin(self, step: str) -> Callable[[int], None]:
+        """Begin a step; give what is to be told how many more entries are done."""
         self.step, self._done, self._told = step, 0, -1
         self._tell()
+        return self.add
 
     def add(self, count: int) -> None:
         self._done += count

@@ -177,8 +177,8 @@ def _told(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress
     """The bundle, and beside it the word about how far it is."""
     how_it_ended = _progress.STOPPED
     try:
-        progress.begin(_progress.ENTRIES)
-        yield from prepared.stream(timelines(prepared, subject, actor=actor, progress=progress), progress=progress.add)
+        extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))
+        yield from prepared.stream(extras, progress=progress.begin(_progress.ENTRIES))
         how_it_ended = _progress.DONE
     finally:
         progress.end(how_it_ended)

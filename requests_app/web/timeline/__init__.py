@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from audit_app.evidence import Evidence, Extra
 from requests_app.actors import Actor
-from requests_app.web import _progress
-from requests_app.web._progress import Progress
 from requests_app.web.timeline import html, pdf
 from requests_app.web.timeline.story import Story, Subject
 
 __all__ = ["Subject", "timelines"]
 
+_Told = Callable[[int], None]
 
-def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, progress: Progress | None = None) -> list[Extra]:
-    """The two files. Neither is begun before it is written, and the story of both is read once."""
+
+def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Told]) -> list[Extra]:
+    """The two files. Neither is begun before it is written, and what both of them say is read once.
+
+    `begin` is called when the entries are gone through once more, and gives what is told how many are done.
+    """
     story = Story(prepared, subject, actor=actor)
 
     def pages() -> Iterator[bytes]:
-        if progress:
-            progress.begin(_progress.TIMELINE)
-        yield from html.pages(story, told=progress.add if progress else lambda count: None)
+        yield from html.pages(story, told=begin())
 
     return [("timeline.html", pages()), ("timeline.pdf", pdf.pages(story))]

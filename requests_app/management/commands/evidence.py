@@ -1,0 +1,179 @@
+"""`manage.py evidence TENANT -o FILE`: what was signed of a tenant's log, with its proofs, in one file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from audit_app import checkpoints, evidence
+from audit_app.checkpoints import Refusal
+from audit_app.evidence import Evidence
+from audit_app.keys import NoKey
+from audit_app.parts import Wanted
+from audit_app.proofs import NotProven
+from requests_app import clock, operations
+from requests_app.management._logs import actor, log_of
+from requests_app.models import AccessRequest, Tenant
+from requests_app.web.timeline import Subject, timelines
+
+ACTOR = actor("evidence")
+#: Tells how many more are done.
+Told = Callable[[int], None]
+#: So often a line is written where there is no terminal to draw a bar on.
+_EVERY = 100_000
+
+
+class Command(BaseCommand):
+    help = "Write the evidence of a tenant's log, of some of its time, or of one access request, to a file."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", metavar="TENANT", help="the tenant's short name or id")
+        parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the ZIP to write")
+        parser.add_argument("--access-request", metavar="REF", help="only this one: AR-7K2M-Q4XD")
+        parser.add_argument("--since", type=_instant, metavar="TIME", help="from this day or instant on (UTC)")
+        parser.add_argument("--until", type=_instant, metavar="TIME", help="before this day or instant (UTC)")
+        parser.add_argument("--no-timeline", action="store_true", help="without the files for people")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = _tenant(options["tenant"])
+        about = _access_request(tenant, options)
+        since, until = options["since"], options["until"]
+        if since and until and until <= since:
+            raise CommandError(_("--until must be after --since."), returncode=2)
+        self._sign(tenant)
+        wanted = Wanted(
+            tenant_id=tenant.pk,
+            tenant_name=tenant.name,
+            access_request=about.pk if about else None,
+            since=since,
+            until=until,
+        )
+        try:
+            prepared = evidence.prepare(wanted, at=clock.now())
+        except NotProven as refusal:
+            raise CommandError(_words(refusal), returncode=1) from refusal
+        operations.take_evidence(
+            tenant.pk, actor=ACTOR, access_request_id=wanted.access_request, since=since, until=until
+        )
+        self._write(options["output"], prepared, Subject(tenant, about), with_timeline=not options["no_timeline"])
+        self.stdout.write(_said(prepared, options["output"]))
+
+    def _sign(self, tenant: Tenant) -> None:
+        """Bring the signatures up to the last entry where this machine can; elsewhere the signed part is taken."""
+        try:
+            checkpoints.sign(tenant.pk, at=clock.now())
+        except NoKey:
+            pass
+        except Refusal as refusal:
+            words = _("The log is not signed any more (%(code)s). What was signed before is taken.")
+            self.stderr.write(words % {"code": refusal.code})
+
+    def _write(self, path: Path, prepared: Evidence, subject: Subject, *, with_timeline: bool) -> None:
+        try:
+            with _whole(path) as out, self._progress(prepared.count) as begin, timezone.override(dt.UTC):
+                extras = timelines(prepared, subject, actor=ACTOR, begin=lambda: begin(_("timeline")))
+                for chunk in prepared.stream(extras if with_timeline else [], progress=begin(_("entries"))):
+                    out.write(chunk)
+        except OSError as error:
+            words = _("%(path)s can't be written: %(why)s.")
+            raise CommandError(words % {"path": path, "why": error.strerror or error}, returncode=1) from error
+
+    @contextmanager
+    def _progress(self, total: int) -> Iterator[Callable[[str], Told]]:
+        """Give what begins a step and returns what to tell of it."""
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield lambda step: _Lines(self.stderr, step, total).add
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+
+            def begin(step: str) -> Told:
+                task = bar.add_task(step, total=total)
+                return lambda count: bar.advance(task, count)
+
+            yield begin
+
+
+class _Lines:
+    """Progress for a log file: a line now and then, and none for what is done at once."""
+
+    def __init__(self, out: Any, step: str, total: int) -> None:
+        self.out, self.step, self.total, self.done = out, step, total, 0
+
+    def add(self, count: int) -> None:
+        before, self.done = self.done, self.done + count
+        if before // _EVERY != self.done // _EVERY:
+            self.out.write(f"{self.step}: {self.done} / {self.total}")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Any]:
+    """The file under its name once all of it is there; what breaks off leaves nothing behind. Its owner's alone."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+        os.replace(draft, path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _tenant(wanted: str) -> Tenant:
+    log = log_of(wanted)
+    found = Tenant.objects.filter(pk=log.id).first()
+    if found is None:
+        raise CommandError(_("%(log)s is no tenant's, and evidence is for tenants.") % {"log": log.name}, returncode=2)
+    return found
+
+
+def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | None:
+    reference = options["access_request"]
+    if reference is None:
+        return None
+    if options["since"] or options["until"]:
+        raise CommandError(_("--access-request takes all of one; --since and --until don't go with it."), returncode=2)
+    found = AccessRequest.objects.filter(tenant=tenant, reference=reference.upper()).first()
+    if found is None:
+        words = _("%(tenant)s has no access request %(reference)s.")
+        raise CommandError(words % {"tenant": tenant.slug, "reference": reference}, returncode=2)
+    return found
+
+
+def _words(refusal: NotProven) -> str:
+    return {
+        "unsigned": _("Nothing of this is signed yet, and this machine has no log key."),
+        "absent": _("The log has nothing of this."),
+    }.get(refusal.code) or _("The proofs can't be made: a part of the signed tree is missing in the store.")
+
+
+def _said(prepared: Evidence, path: Path) -> str:
+    count, waiting = prepared.count, prepared.waiting
+    said = ngettext("%(path)s: %(n)d entry", "%(path)s: %(n)d entries", count) % {"path": path, "n": count}
+    if not waiting:
+        return said
+    more = ngettext("%(n)d more waits for its signature", "%(n)d more wait for their signature", waiting)
+    return f"{said}; {more % {'n': waiting}}"
+
+
+def _instant(text: str) -> dt.datetime:
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(_("a day (2026-03-01) or an instant (2026-03-01T12:00Z)")) from None
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)

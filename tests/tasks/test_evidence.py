@@ -1,0 +1,189 @@
+"""`manage.py evidence`: the bundle from a shell, in words and exit statuses that a script can rely on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import stat
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from structlog.testing import capture_logs
+
+from audit_app import checkpoints, evidence
+from audit_app.models import AuditEntry, Tile
+from requests_app import clock
+from requests_app.management.commands import evidence as command
+from tests.audit.bundles import files_of, manifest_of, records, verified
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def written(path: Path, *arguments: str) -> tuple[bytes, str, str]:
+    out, err = StringIO(), StringIO()
+    call_command("evidence", *arguments, "-o", str(path), stdout=out, stderr=err)
+    return path.read_bytes(), out.getvalue(), err.getvalue()
+
+
+def refused(place: Path, *arguments: str) -> tuple[int, str]:
+    """The exit status and the words; nothing is written, and nothing recorded."""
+    before = AuditEntry.objects.count()
+    with pytest.raises(CommandError) as stopped:
+        call_command("evidence", *arguments, "-o", str(place / "evidence.zip"), stdout=StringIO(), stderr=StringIO())
+    assert list(place.iterdir()) == []
+    assert AuditEntry.objects.count() == before
+    return stopped.value.returncode, str(stopped.value)
+
+
+@pytest.fixture
+def lose_key(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
+    """From the call on the key is on another machine."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "log.key"
+    return lambda: monkeypatch.setattr(settings, "LOG_KEY_FILE", elsewhere)
+
+
+def test_the_log_is_signed_to_its_end_and_taken(cast: Cast, tmp_path: Path) -> None:
+    cast.in_state("CLOSED")
+    count = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
+    bundle, out, err = written(tmp_path / "evidence.zip", "contoso")
+    assert (out, err) == (f"{tmp_path}/evidence.zip: {count} entries\n", "")
+    files = files_of(bundle)
+    assert manifest_of(files)["kind"] == "log"
+    assert len(records(files["entries-0.jsonl"])) == count
+    assert "timeline.pdf" in files
+    assert verified(bundle, tmp_path)[0] == 0
+    entry = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).last().canonical))
+    assert (entry["event"], entry["door"], entry["actor"]["kind"]) == ("log.evidence_taken", "command", "system")
+    assert entry["detail"] == {"kind": "log"}
+
+
+def test_one_access_request_is_taken_by_its_reference(cast: Cast, tmp_path: Path) -> None:
+    row = cast.in_state("CLOSED")
+    bundle, _out, _err = written(
+        tmp_path / "e.zip", str(cast.contoso.pk), "--access-request", row.reference.lower(), "--no-timeline"
+    )
+    manifest = manifest_of(files_of(bundle))
+    assert (manifest["kind"], manifest["access_request"]) == ("access_request", str(row.pk))
+    assert "timeline.html" not in manifest["files"]
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_a_period_is_taken_by_days_or_instants_in_utc(cast: Cast, tmp_path: Path, travel: Any) -> None:
+    for day in (1, 2, 3):
+        travel.to(dt.datetime(2026, 3, day, 12, tzinfo=dt.UTC))
+        cast.ticket(title=f"day {day}")
+    bundle, _out, _err = written(tmp_path / "e.zip", "contoso", "--since", "2026-03-02", "--until", "2026-03-03T12:00Z")
+    files = files_of(bundle)
+    assert [entry["detail"]["title"] for entry in records(files["entries-0.jsonl"])] == ["day 2"]
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_the_file_is_its_owners_alone_and_takes_the_place_of_an_older_one(cast: Cast, tmp_path: Path) -> None:
+    cast.ticket()
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(b"old")
+    bundle, _out, _err = written(path, "contoso")
+    assert bundle.startswith(b"PK")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["evidence.zip"]
+
+
+def test_what_breaks_off_leaves_the_older_file(cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cast.ticket()
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(b"old")
+
+    def broken(*_args: Any, **_how: Any) -> Any:
+        yield b"PK"
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evidence.Evidence, "stream", broken)
+    with pytest.raises(CommandError, match="No space left on device"):
+        written(path, "contoso")
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["evidence.zip"]
+
+
+def test_without_the_key_the_signed_part_is_taken_and_the_rest_is_counted(
+    cast: Cast, tmp_path: Path, lose_key: Callable[[], None]
+) -> None:
+    cast.ticket()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    cast.ticket()
+    lose_key()
+    bundle, out, _err = written(tmp_path / "evidence.zip", "contoso")
+    assert out == f"{tmp_path}/evidence.zip: 1 entry; 1 more waits for its signature\n"
+    assert len(records(files_of(bundle)["entries-0.jsonl"])) == 1
+
+
+def test_a_log_that_is_refused_is_taken_as_far_as_it_was_signed(cast: Cast, tmp_path: Path) -> None:
+    cast.ticket()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    cast.ticket()
+    settings.LOG_HEADS_FILE.unlink()
+    with capture_logs():
+        _bundle, out, err = written(tmp_path / "evidence.zip", "contoso")
+    assert "not signed any more (outside_behind)" in err
+    assert "1 more waits" in out
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_EVERY", 2)
+    cast.in_state("CLOSED")
+    _bundle, _out, err = written(tmp_path / "evidence.zip", "contoso")
+    assert err.splitlines() == ["entries: 5 / 5", "timeline: 5 / 5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["nobody"], 2, "There is no tenant nobody."),
+        (["provider."], 2, "evidence is for tenants"),
+        (["contoso", "--access-request", "AR-2222-2222"], 2, "contoso has no access request AR-2222-2222."),
+        (["contoso", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "--until must be after --since."),
+        (["contoso"], 1, "The log has nothing of this."),
+    ],
+)
+def test_what_can_not_be_taken_is_said_in_a_line(
+    cast: Cast, tmp_path: Path, arguments: list[str], status: int, words: str
+) -> None:
+    found, said = refused(tmp_path, *arguments)
+    assert found == status
+    assert words in said
+
+
+def test_an_access_request_of_another_tenant_is_not_known(cast: Cast, tmp_path: Path) -> None:
+    row = cast.submitted("fabrikam")
+    assert refused(tmp_path, "contoso", "--access-request", row.reference)[0] == 2
+
+
+def test_an_access_request_has_no_period(cast: Cast, tmp_path: Path) -> None:
+    row = cast.submitted()
+    found, said = refused(tmp_path, "contoso", "--access-request", row.reference, "--since", "2026-03-01")
+    assert (found, "--since and --until" in said) == (2, True)
+
+
+def test_without_a_key_and_a_signature_nothing_is_taken(
+    cast: Cast, tmp_path: Path, lose_key: Callable[[], None]
+) -> None:
+    cast.ticket()
+    lose_key()
+    found, said = refused(tmp_path, "contoso")
+    assert (found, "no log key" in said) == (1, True)
+
+
+def test_a_tree_that_is_damaged_is_said(cast: Cast, tmp_path: Path, lose_key: Callable[[], None]) -> None:
+    cast.ticket()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    Tile.objects.all().delete()
+    lose_key()
+    found, said = refused(tmp_path, "contoso")
+    assert (found, "a part of the signed tree is missing" in said) == (1, True)
