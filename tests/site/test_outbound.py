@@ -435,7 +435,11 @@ def test_a_certificate_of_nobody_is_refused(serve: Any, authority: Any, monkeypa
 
 
 def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = serve(answering(b""), wrap=lambda plain: (time.sleep(2), plain)[1])
+    def silent(plain: socket.socket) -> socket.socket:
+        time.sleep(2)
+        return plain
+
+    server = serve(answering(b""), wrap=silent)
     _resolving(monkeypatch, ["127.0.0.1"])
     began = time.monotonic()
     with pytest.raises(Unreachable, match="timeout"):

@@ -12,6 +12,7 @@ from requests_app.models import Tenant
 from requests_app.templatetags._times import duration_words
 from requests_app.web.forms.strict import StrictForm
 
+NO_RULE = "none"
 #: Hours that are offered; a rule that was set otherwise is offered, too.
 HOURS = (1, 2, 4, 8, 12, 24, 48, 168)
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "class": "mono"}
@@ -36,18 +37,14 @@ class WitnessForm(StrictForm):
 
 class RuleForm(StrictForm):
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("A window opens"),
-        required=False,
-        coerce=int,
-        empty_value=None,
+        label=gettext_lazy("A witness must have cosigned the log within the last"),
+        coerce=lambda hours: None if hours == NO_RULE else int(hours),
         error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
     )
 
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
-        kwargs.setdefault("initial", {"hours": tenant.cosigned_within or ""})
+        kwargs.setdefault("initial", {"hours": tenant.cosigned_within or NO_RULE})
         super().__init__(*args, **kwargs)
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
-        within = _("only if a witness cosigned the log within the last %(time)s")
-        offered = [(each, within % {"time": duration_words(each * 3600)}) for each in hours]
-        choices = [("", _("whatever the witnesses say")), *offered]
+        choices = [(NO_RULE, _("no such rule")), *((each, duration_words(each * 3600)) for each in hours)]
         self.fields["hours"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
