@@ -342,8 +342,9 @@ def _no_float(text: str) -> NoReturn:
 
 
 _parsed = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float, parse_int=_exact_integer).raw_decode
-# For names of ASCII and values without fractions this is RFC 8785; others go through `canonical`.
+# RFC 8785 for values without fractions, if nothing is beyond Unicode's first 65,536 characters (four bytes in UTF-8).
 _written = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_BEYOND = re.compile(rb"[\xf0-\xf4]")
 _INSTANT = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{6}Z", re.ASCII)
 
 DECISIONS = frozenset(
@@ -360,16 +361,19 @@ _KEPT = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "wind
 
 
 def canonical(value: Any) -> str:
-    """RFC 8785 for everything but fractions: members sorted by their names' UTF-16 units (section 3.2.3)."""
+    """RFC 8785 for everything but fractions."""
     text: str = _written(value)
-    if text.isascii():
-        return text
+    return text if text.isascii() or max(text) < "\U00010000" else _ordered(value)
+
+
+def _ordered(value: Any) -> str:
+    """Members are sorted by the UTF-16 units of their names (section 3.2.3), where Python sorts by code points."""
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
-        return "{" + ",".join(f"{_written(name)}:{canonical(each)}" for name, each in members) + "}"
+        return "{" + ",".join(f"{_written(name)}:{_ordered(each)}" for name, each in members) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    return text
+        return "[" + ",".join(map(_ordered, value)) + "]"
+    return str(_written(value))
 
 
 def entry_of(line: bytes) -> dict[str, Any]:
@@ -377,7 +381,8 @@ def entry_of(line: bytes) -> dict[str, Any]:
     try:
         text = line.decode()
         entry, end = _parsed(text)
-        is_canonical = end == len(text) and (_written(entry) == text or canonical(entry) == text)
+        is_plain = text.isascii() or not _BEYOND.search(line)
+        is_canonical = end == len(text) and (_written(entry) if is_plain else _ordered(entry)) == text
     except (ValueError, RecursionError):
         raise Bad("this is no entry: not JSON in UTF-8 with whole numbers") from None
     if not isinstance(entry, dict):
@@ -612,6 +617,9 @@ class Folder:
     def open(self, name: str) -> BinaryIO:
         return open(self.path / name, "rb")
 
+    def close(self) -> None:
+        """Nothing stays open."""
+
 
 class Zip:
     """A ZIP is never unpacked to disk. Its directory is distrusted: names, doubles, sizes."""
@@ -635,6 +643,9 @@ class Zip:
 
     def open(self, name: str) -> Any:
         return self.zip.open(name)
+
+    def close(self) -> None:
+        self.zip.close()
 
 
 class Member:
@@ -685,6 +696,7 @@ class Bundle:
 
     def __init__(self, source: Folder | Zip) -> None:
         self.source = source
+        self.opened = contextlib.ExitStack()
         self.unread: set[str] = set()
         self.files: dict[str, dict[str, Any]] = {}
         if "manifest.json" not in source.sizes:
@@ -711,7 +723,7 @@ class Bundle:
         if name not in self.files:
             raise CannotTell(f"{name} is missing")
         self.unread.discard(name)
-        return Member(name, self.source.open(name), self.files[name])
+        return Member(name, self.opened.enter_context(self.source.open(name)), self.files[name])
 
     def read(self, name: str, limit: int) -> bytes:
         member = self.open(name)
@@ -1225,12 +1237,13 @@ def verify(path: Path, options: Options) -> dict[str, Any]:
     """Judge a bundle or a receipt; never raises for what is in it."""
     report = Report(str(path))
     try:
-        if path.is_dir():
-            verify_bundle(Bundle(Folder(path)), options, report)
-        elif _is_receipt(path):
+        if path.is_file() and _is_receipt(path):
             verify_receipt(path, options, report)
         else:
-            verify_bundle(Bundle(Zip(path)), options, report)
+            with contextlib.closing(Folder(path) if path.is_dir() else Zip(path)) as source:
+                bundle = Bundle(source)
+                with bundle.opened:
+                    verify_bundle(bundle, options, report)
     except Bad as flaw:
         report.bad(flaw)
     except CannotTell as gap:

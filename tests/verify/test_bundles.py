@@ -1,0 +1,379 @@
+"""A bundle as it should be, and one thing wrong at a time."""
+
+import hashlib
+import json
+import random
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.runs import is_good, judged, problems, verdict
+from tests.verify.writer import TENANT, Log, Written, b64, bundle, canonical, entry, story
+from verify import lockbox_verify as lv
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return Log.of(story(random.Random(7), 300), older=(1, 64, 100, 255))
+
+
+def request_in(log: Log) -> str:
+    return next(str(said["access_request"]) for line in log.lines if (said := json.loads(line))["access_request"])
+
+
+def every_kind(log: Log) -> dict[str, Written]:
+    return {
+        "log": bundle(log),
+        "period": bundle(log, kind="period", span=(13, 205)),
+        "access_request": bundle(log, kind="access_request", request=request_in(log)),
+        "pruned": bundle(log, pruned=77),
+    }
+
+
+KINDS = ("log", "period", "access_request", "pruned")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bundle_is_good_as_a_zip_and_as_a_folder(log: Log, kind: str, tmp_path: Path) -> None:
+    written = every_kind(log)[kind]
+    for path in (written.zip(tmp_path / "a.zip"), written.folder(tmp_path / "a")):
+        data = judged(path, keys=[log.vkey()])
+        assert is_good(data), data
+        assert data["logs"][0]["size"] == 300
+        assert data["logs"][0]["signed_by"] == [log.vkey()]
+        assert data["logs"][0]["dated_at"] == "2025-06-27T04:53:20Z"
+
+
+def test_what_was_pruned_is_said(log: Log, tmp_path: Path) -> None:
+    data = verdict(bundle(log, pruned=77), tmp_path)
+    assert is_good(data)
+    assert data["logs"][0]["entries"] == 223
+    assert data["notes"] == [
+        "entries 0 to 76 of log 0 are not here: removed after their time (of them only hashes are left, which lead to "
+        "the signed root)"
+    ]
+
+
+def test_a_log_pruned_to_its_end_has_nothing_left_to_be_false(log: Log, tmp_path: Path) -> None:
+    assert is_good(verdict(bundle(log, pruned=300), tmp_path))
+
+
+def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:
+    assert is_good(verdict(bundle(Log([])), tmp_path))
+    written = bundle(Log([]))
+    other = Log([b"x"])
+    text = f"{other.origin}\n0\n{b64(other.tree.root())}\n"
+    written.files["checkpoint-0.txt"] = f"{text}\n{other.signers[0].sign(other.origin, text)}".encode()
+    assert problems(verdict(written, tmp_path)) == [(None, "the checkpoint of an empty log has the root of another")]
+
+
+@pytest.mark.parametrize("span", [(0, 0), (0, 1), (5, 5), (5, 6), (299, 300), (300, 300), (0, 300), (1, 300), (0, 299)])
+def test_a_period_may_begin_and_end_anywhere(log: Log, span: tuple[int, int], tmp_path: Path) -> None:
+    assert is_good(verdict(bundle(log, kind="period", span=span), tmp_path))
+
+
+def test_a_period_has_only_entries_of_its_time(log: Log, tmp_path: Path) -> None:
+    first, last = (json.loads(log.lines[index])["at"] for index in (13, 204))
+    assert is_good(verdict(bundle(log, kind="period", span=(13, 205), since=first, until=last), tmp_path))
+    later = json.loads(log.lines[50])["at"]
+    found = verdict(bundle(log, kind="period", span=(13, 205), since=later, until=last), tmp_path)
+    assert problems(found) == [(13, "the entry is not of the period that the bundle says it is for")]
+    found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=later), tmp_path)
+    assert [why for _index, why in problems(found)] == ["the entry is not of the period that the bundle says it is for"]
+    assert 50 <= found["problems"][0]["index"] < 60
+    assert verdict(bundle(log, kind="period", since="yesterday"), tmp_path)["problems"]
+
+
+def test_the_key_of_the_bundle_itself_is_shown_to_be_compared(log: Log, tmp_path: Path) -> None:
+    data = verdict(bundle(log), tmp_path)
+    assert is_good(data)
+    assert data["keys_from_bundle"]
+    assert data["keys"] == [
+        {
+            "vkeys": [log.vkey()],
+            "fingerprint": hashlib.sha256(log.signers[0].public).hexdigest(),
+            "why": "from the bundle itself",
+        }
+    ]
+
+
+# --- What the manifest is for ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_must_be_the_one_of_the_manifest(log: Log, kind: str, tmp_path: Path) -> None:
+    written = every_kind(log)[kind]
+    listed = written.listed()
+    for name in written.files:
+        if written.files[name]:
+            changed = Written({**written.files, name: written.files[name][:-1] + b"~"}, written.manifest)
+            data = judged(changed.zip(tmp_path / "evidence.zip", listed))
+            assert data["exit"] == 1, name
+            longer = Written({**written.files, name: written.files[name] + b"\n"}, written.manifest)
+            assert judged(longer.zip(tmp_path / "evidence.zip", listed))["exit"] == 1, name
+        missing = Written({key: raw for key, raw in written.files.items() if key != name}, written.manifest)
+        data = judged(missing.zip(tmp_path / "evidence.zip", listed))
+        assert (data["exit"], data["gaps"]) == (2, [f"{name} is missing: the manifest lists it"])
+
+
+def test_a_changed_timeline_is_named(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    listed = written.listed()
+    written.files["timeline.html"] = b"<p>Not for people.</p>"[:18]
+    assert problems(judged(written.zip(tmp_path / "evidence.zip", listed))) == [
+        (None, "timeline.html is not the file of the manifest: another SHA-256")
+    ]
+
+
+def test_a_file_that_the_manifest_does_not_know_is_refused(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    listed = written.listed()
+    written.files["more.txt"] = b""
+    for path in (written.zip(tmp_path / "a.zip", listed), written.folder(tmp_path / "a", listed)):
+        assert problems(judged(path)) == [(None, "more.txt is in the bundle, and not in the manifest")]
+
+
+@pytest.mark.parametrize(
+    "name", ["keys.json", "checkpoint-0.txt", "entries-0.jsonl", "leaf-hashes-0.bin", "proofs-0.jsonl"]
+)
+def test_a_bundle_that_never_had_what_is_needed_can_t_be_judged(log: Log, name: str, tmp_path: Path) -> None:
+    written = bundle(log, kind="period", span=(13, 205))
+    del written.files[name]
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert (data["exit"], data["gaps"]) == (2, [f"{name} is missing"])
+
+
+def test_a_whole_log_leads_to_its_root_without_proofs_and_older_checkpoints(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    del written.files["proofs-0.jsonl"], written.files["consistency-0.jsonl"]
+    assert is_good(verdict(written, tmp_path))
+
+
+def test_a_later_format_is_unknown_and_not_false(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    written.manifest["format"] = "lockbox-evidence-v2"
+    data = verdict(written, tmp_path)
+    assert data["exit"] == 2
+    assert data["gaps"] == ["the bundle's format is lockbox-evidence-v2; this verifier knows lockbox-evidence-v1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logs": None}, {"logs": [{}]}, {"logs": [7]}, {"tenant": None}, {"tenant": {"id": 7}}, {"since": 7},
+        {"until": "never"}, {"kind": "access_request"},
+    ],
+)  # fmt: skip
+def test_a_manifest_that_does_not_make_sense_is_bad(log: Log, change: dict[str, Any], tmp_path: Path) -> None:
+    written = bundle(log)
+    written.manifest |= change
+    data = verdict(written, tmp_path)
+    assert data["exit"] == 1
+    assert "manifest.json" in data["problems"][0]["why"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", 299), ("size", 301), ("size", -1), ("size", True), ("start", 1), ("end", 299), ("entries", 299),
+        ("entries", 301), ("first_seq", 1), ("origin", "lockbox.example/log/x"), ("origin", None), ("pruned", 3),
+        ("closed_by", "7"), ("shard", 1), ("shard", None),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_says_other_numbers_than_the_files_is_bad(
+    log: Log, name: str, value: object, tmp_path: Path
+) -> None:
+    written = bundle(log)
+    written.manifest["logs"][0][name] = value
+    data = verdict(written, tmp_path)
+    assert data["exit"] in ((1, 2) if name == "shard" else (1,))
+
+
+def test_an_origin_of_another_tenant_is_bad(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    written.manifest["tenant"]["id"] = TENANT.replace("2", "3")
+    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json does not describe its logs")]
+
+
+def test_a_whole_log_that_is_cut_off_with_good_proofs_is_not_whole(log: Log, tmp_path: Path) -> None:
+    written = bundle(log, span=(0, 250))
+    assert problems(verdict(written, tmp_path)) == [
+        (250, "the bundle says that it is the whole log, and ends before it or begins after it")
+    ]
+    written = bundle(log, span=(9, 300))
+    assert problems(verdict(written, tmp_path))[0][0] == 0
+
+
+def test_doubled_members_of_a_json_file_are_refused(log: Log, tmp_path: Path) -> None:
+    path = bundle(log).folder(tmp_path / "a")
+    manifest = (path / "manifest.json").read_text("utf-8")
+    (path / "manifest.json").write_text('{"kind":"period",' + manifest[1:], "utf-8")
+    assert problems(judged(path)) == [(None, "manifest.json is no JSON object")]
+
+
+# --- What a ZIP may try ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "a\\b", ".hidden", "x\x00y", "C:x", "", "é", "a" * 200])
+def test_unsafe_names_in_a_zip_are_refused(log: Log, name: str, tmp_path: Path) -> None:
+    path = bundle(log).zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a") as target:
+        info = zipfile.ZipInfo("a")
+        info.filename = name
+        target.writestr(info, b"")
+    data = judged(path)
+    assert data["exit"] == 1
+    assert data["problems"][0]["why"].startswith("the ZIP has a member with an unsafe name")
+
+
+def test_two_members_of_one_name_are_refused(log: Log, tmp_path: Path) -> None:
+    path = bundle(log).zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a") as target, pytest.warns(UserWarning, match="Duplicate name"):
+        target.writestr("keys.json", b"{}")
+    assert problems(judged(path)) == [(None, "the ZIP has two members of the name keys.json")]
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(log: Log, tmp_path: Path) -> None:
+    path = bundle(log).zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as target, target.open("bomb.txt", "w") as stream:
+        for _ in range(80):
+            stream.write(bytes(1 << 20))
+    assert problems(judged(path)) == [(None, "bomb.txt in the ZIP would unpack to 83,886,080 bytes: refused")]
+
+
+def test_a_member_that_can_t_be_unpacked_is_bad(log: Log, tmp_path: Path) -> None:
+    path = bundle(log).zip(tmp_path / "a.zip")
+    with zipfile.ZipFile(path) as source:
+        info = source.getinfo("entries-0.jsonl")
+    raw = bytearray(path.read_bytes())
+    raw[info.header_offset + 2000] ^= 0xFF
+    path.write_bytes(raw)
+    data = judged(path)
+    assert data["exit"] == 1
+
+
+def test_a_link_in_a_folder_is_refused(log: Log, tmp_path: Path) -> None:
+    path = bundle(log).folder(tmp_path / "a")
+    shutil.move(path / "keys.json", tmp_path / "keys.json")
+    (path / "keys.json").symlink_to(tmp_path / "keys.json")
+    assert problems(judged(path)) == [(None, "keys.json in the folder is no plain file")]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 20_000, -1])
+def test_a_file_that_is_no_bundle_or_is_cut_off_can_t_be_judged(log: Log, cut: int, tmp_path: Path) -> None:
+    path = bundle(log).zip(tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes()[:cut])
+    data = judged(path)
+    assert data["exit"] == 2
+    assert data["gaps"] == [f"{path} is neither a ZIP nor a folder nor a receipt, or it is cut off"]
+
+
+def test_a_bundle_that_is_not_there_can_t_be_judged(tmp_path: Path) -> None:
+    data = judged(tmp_path / "none.zip")
+    assert (data["exit"], data["gaps"]) == (2, [f"{tmp_path / 'none.zip'} can't be read: No such file or directory"])
+
+
+# --- Proofs and older checkpoints ------------------------------------------------------------------------
+
+
+def rewritten(written: Written, name: str, place: int, **change: Any) -> None:
+    """Change members of one line of a JSON Lines file; the manifest follows."""
+    lines = written.files[name].splitlines()
+    lines[place] = canonical({**json.loads(lines[place]), **change})
+    written.files[name] = b"".join(line + b"\n" for line in lines)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_false_inclusion_proof_is_found(log: Log, kind: str, tmp_path: Path) -> None:
+    written = every_kind(log)[kind]
+    proof = json.loads(written.files["proofs-0.jsonl"].splitlines()[-1])
+    for hashes in (proof["hashes"][:-1], [*proof["hashes"], b64(b"x" * 32)], [b64(b"x" * 32), *proof["hashes"][1:]]):
+        changed = Written(dict(written.files), written.manifest)
+        rewritten(changed, "proofs-0.jsonl", -1, hashes=hashes)
+        data = verdict(changed, tmp_path)
+        assert data["exit"] == 1
+        assert data["problems"][0]["index"] is not None
+    for rubbish in ("", [7], ["AA=="], [b64(b"x" * 32)] * 64, None):
+        changed = Written(dict(written.files), written.manifest)
+        rewritten(changed, "proofs-0.jsonl", -1, hashes=rubbish)
+        assert verdict(changed, tmp_path)["exit"] == 1
+
+
+def test_each_entry_of_an_access_request_needs_its_own_proof(log: Log, tmp_path: Path) -> None:
+    written = bundle(log, kind="access_request", request=request_in(log))
+    lines = written.files["proofs-0.jsonl"].splitlines(keepends=True)
+    indexes = [json.loads(line)["index"] for line in lines]
+    for changed, why in (
+        (lines[:-1], (indexes[-1], "there is no inclusion proof for the entry")),
+        ([lines[0], *lines[2:]], (indexes[1], "there is no inclusion proof for the entry")),
+        (
+            [*lines, lines[-1]],
+            (None, f"{len(lines)} entries; the manifest says {len(lines)}, and each must have one proof"),
+        ),
+    ):
+        written.files["proofs-0.jsonl"] = b"".join(changed)
+        assert problems(verdict(written, tmp_path)) == [why]
+
+
+def test_an_entry_of_another_access_request_is_not_about_this_one(log: Log, tmp_path: Path) -> None:
+    written = bundle(log, kind="access_request", request=request_in(log))
+    written.manifest["access_request"] = "f5b16522-4a58-b791-df6a-f1d8303e61cd"
+    assert problems(verdict(written, tmp_path)) == [
+        (json.loads(written.files["proofs-0.jsonl"].splitlines()[0])["index"], "the entry is of another access request")
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_that_does_not_continue_an_older_one_is_a_fork(log: Log, kind: str, tmp_path: Path) -> None:
+    written = every_kind(log)[kind]
+    fork = Log.of(story(random.Random(8), 300))
+    rewritten(written, "consistency-0.jsonl", 2, checkpoint=fork.note(100))
+    data = verdict(written, tmp_path)
+    assert data["exit"] == 1
+    assert "the checkpoint of 300 entries does not continue the older one of 100" in [why for _i, why in problems(data)]
+
+
+def test_an_older_checkpoint_with_a_false_signature_is_refused(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    note = log.note(64)
+    other = log.note(100).split("\n\n")[1]
+    rewritten(written, "consistency-0.jsonl", 1, checkpoint=note.split("\n\n")[0] + "\n\n" + other)
+    data = verdict(written, tmp_path)
+    assert data["exit"] == 1
+    assert "is false" in data["problems"][0]["why"]
+
+
+def test_a_checkpoint_with_a_false_signature_is_refused(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    text, signatures = written.files["checkpoint-0.txt"].decode().split("\n\n")
+    other = Log(log.lines, dated_at=log.dated_at + 1).note(200).split("\n\n")[1]
+    written.files["checkpoint-0.txt"] = f"{text}\n\n{other}".encode()
+    assert signatures != other
+    data = verdict(written, tmp_path)
+    assert data["exit"] == 1
+    assert "is false" in data["problems"][0]["why"]
+
+
+# --- Constant memory, several processes ------------------------------------------------------------------
+
+
+def test_several_processes_come_to_the_verdict_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lv, "POOL_FROM", 0)
+    monkeypatch.setattr(lv, "BLOCK", 4096)
+    log = Log.of(story(random.Random(3), 2000), older=(5, 999, 1500))
+    path = bundle(log).zip(tmp_path / "a.zip")
+    seen: list[int] = []
+    one, two = judged(path), judged(path, jobs=2, progress=lambda done, whole: seen.append(done))
+    assert is_good(one)
+    assert one == two
+    assert (seen[-1], sorted(seen) == seen, len(seen) > 50) == (2000, True, True)
+    lines = list(log.lines)
+    lines[1234] = canonical(entry(1234, 10**12))
+    changed = bundle(log)
+    changed.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
+    path = changed.zip(tmp_path / "a.zip", bundle(log).listed())
+    for jobs in (1, 2):
+        assert problems(judged(path, jobs=jobs)) == [(1234, "the entry does not have the hash that the log has for it")]

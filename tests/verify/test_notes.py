@@ -1,0 +1,125 @@
+"""Signed notes, keys, checkpoints and cosignatures as C2SP and the Go library write them."""
+
+import pytest
+
+from tests.verify.writer import HOST, Log, Signer, body, canonical, entry, origin_of
+from verify import lockbox_verify as lv
+
+#: From the tests of golang.org/x/mod/sumdb/note.
+PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+SAYING = (
+    "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n"
+    "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+)
+#: From c2sp.org/signed-note, /tlog-checkpoint and /tlog-cosignature.
+POEM = (
+    "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n\n"
+    "— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3Z"
+    "ekRwNtIc=\n"
+)
+COSIGNED = (
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xe"
+    "McTOAYQ8=\n"
+    "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+"
+    "mbIUBkBIfZ+qnA==\n"
+)
+
+
+def test_the_note_of_the_go_library_verifies_under_its_key_and_no_changed_one_does() -> None:
+    note = lv.note_of(SAYING.encode())
+    assert lv.signatures_by(note, lv.key_of(PETER)) == [0]
+    for place in range(len(note.text) - 1):
+        changed = note.text[:place] + chr(ord(note.text[place]) ^ 1) + note.text[place + 1 :]
+        with pytest.raises(lv.Bad):
+            lv.signatures_by(note._replace(text=changed), lv.key_of(PETER))
+
+
+def test_no_part_of_a_verifier_key_is_one() -> None:
+    assert str(lv.key_of(PETER)) == PETER
+    for start in range(len(PETER)):
+        for end in range(start, len(PETER) + 1):
+            if (start, end) != (0, len(PETER)):
+                with pytest.raises(ValueError):  # noqa: PT011  # whichever part of it is missing
+                    lv.key_of(PETER[start:end])
+    for place in range(len(PETER)):
+        with pytest.raises(ValueError):  # noqa: PT011  # whichever part of it is another
+            lv.key_of(PETER[:place] + chr(ord(PETER[place]) + 1) + PETER[place + 1 :])
+
+
+def test_the_examples_of_the_specifications_are_read() -> None:
+    poem = lv.note_of(POEM.encode())
+    assert poem.text.endswith("\n\ned è subito sera.\n")
+    assert [name for name, _id, _signature in poem.signatures] == ["quasimodo.example/salvatore"]
+    checkpoint = lv.checkpoint_of(COSIGNED.encode())
+    assert (checkpoint.origin, checkpoint.size) == ("example.com/behind-the-sofa", 20852163)
+    assert checkpoint.root.hex() == "0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62"
+    (_log, _id, plain), (witness, _key_id, timed) = checkpoint.note.signatures
+    assert (len(plain), witness, len(timed)) == (64, "witness.example.com/w1", 72)
+    assert int.from_bytes(timed[:8]) == 1679315147
+
+
+def test_a_cosignature_signs_its_time_with_the_checkpoint() -> None:
+    signer, text = Signer.of("w"), body(origin_of(), 3, b"r" * 32)
+    raw = f"{text}\n{signer.cosign('w.example', text, 1679315147)}{signer.cosign('w.example', text, 1679315148)}"
+    key = lv.key_of(signer.vkey("w.example", 4))
+    assert lv.signatures_by(lv.note_of(raw.encode()), key) == [1679315147, 1679315148]
+    line = signer.cosign("w.example", text, 7)
+    material = lv.decoded(line.split(" ")[2].strip())
+    forged = lv.signature_line("w.example", material[:4], (8).to_bytes(8, "big") + material[12:])
+    with pytest.raises(lv.Bad, match="is false"):
+        lv.signatures_by(lv.note_of(f"{text}\n{forged}".encode()), key)
+
+
+def test_a_key_under_another_name_or_type_is_another_key() -> None:
+    signer, text = Signer.of("k"), body(origin_of(), 1, b"r" * 32)
+    note = lv.note_of(f"{text}\n{signer.sign(origin_of(), text)}".encode())
+    assert lv.signatures_by(note, lv.key_of(signer.vkey(origin_of()))) == [0]
+    assert lv.signatures_by(note, lv.key_of(signer.vkey(origin_of(), 4))) == []
+    assert lv.signatures_by(note, lv.key_of(signer.vkey(HOST))) == []
+    assert lv.signatures_by(note, lv.key_of(Signer.of("l").vkey(origin_of()))) == []
+
+
+GOOD = Log.of([entry(0, 0)]).note()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "\n",
+        "\n\n",
+        GOOD[:-1],
+        GOOD + "\n",
+        GOOD.replace("\n\n", "\n"),
+        GOOD.replace("— ", "- "),
+        GOOD.replace("— ", "—  "),
+        GOOD.replace("\n1\n", "\n01\n"),
+        GOOD.replace("\n1\n", "\n+1\n"),
+        GOOD.replace("\n1\n", "\n1\r\n"),
+        GOOD.replace("\n1\n", "\n\n"),
+        GOOD.replace("\n1\n", "\n99999999999999999999\n"),
+        GOOD.replace("=\n\n", "\n\n"),
+        GOOD.replace("=\n\n", "=\n\x00\n\n"),
+        GOOD.replace("\n1\n", "\n\u0661\n"),
+        GOOD[: GOOD.index("— ")],
+        GOOD[GOOD.index("— ") :],
+        GOOD.replace("— ", "— +"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(raw: str) -> None:
+    assert lv.checkpoint_of(GOOD.encode()).size == 1
+    with pytest.raises(ValueError):  # noqa: PT011  # each for a reason of its own
+        lv.checkpoint_of(raw.encode())
+
+
+def test_base64_has_one_spelling() -> None:
+    assert lv.decoded("AAE=") == b"\x00\x01"
+    for other in ("AAE", "AAF=", "AAE=\n", " AAE=", "AAE==", "A*E="):
+        with pytest.raises(ValueError):  # noqa: PT011  # each for a reason of its own
+            lv.decoded(other)
+
+
+def test_the_writer_of_these_tests_and_the_verifier_agree_on_canonical_json() -> None:
+    value = entry(3, 5, detail={"b": [1, -2, None, True, 'ü\u2028"\\\n'], "a": {"z": "", "A": {}}})
+    assert lv.canonical(value).encode() == canonical(value)
