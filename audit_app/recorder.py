@@ -58,7 +58,7 @@ def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
 
 #: From so many rows on PostgreSQL takes them by COPY, several times as fast as by INSERT.
 COPY_FROM = 20
-_COLUMNS = [column for column in (field.column for field in AuditEntry._meta.concrete_fields) if column != "id"]
+_COLUMNS = [str(field.column) for field in AuditEntry._meta.concrete_fields if field.column != "id"]
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
 #: One entry and its head in one statement: what nearly every act writes. Made from the model each time, the two took
@@ -145,7 +145,7 @@ def _locked_heads(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     return heads
 
 
-_HEAD = [field.column for field in ChainHead._meta.concrete_fields]
+_HEAD = [str(field.column) for field in ChainHead._meta.concrete_fields]
 _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
 
 
