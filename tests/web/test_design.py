@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATES = [path for path in (ROOT / "templates").rglob("*.html") if "emails" not in path.parts]
+#: Mails, and the timeline of an evidence bundle, are no pages: they are taken along with all that they need.
+TEMPLATES = [path for path in (ROOT / "templates").rglob("*.html") if not {"emails", "timeline"} & {*path.parts}]
 TOKENS = (ROOT / "static/css/tokens.css").read_text()
 SPRITE = (ROOT / "static/vendor/lucide/sprite.svg").read_text()
 

@@ -563,7 +563,12 @@ def test_more_items_than_are_listed_are_said_to_be_more(cast: Cast, monkeypatch:
 def test_a_damaged_entry_is_marked_and_the_rest_is_told(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:
     from tests.audit.test_checkpoints import meddle, uuid_sql
 
-    for body in (b"no json at all", b'{"actor": 7, "detail": [1]}', b"[]"):
+    for body in (
+        b"no json at all",
+        b'{"actor": 7, "detail": [1]}',
+        b"[]",
+        b'{"actor":{"kind":"person","name":"\\ud800"},"detail":{"comment":"\\udfff\\u0000"}}',
+    ):
         meddle(
             "UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = 1",
             body,

@@ -15,14 +15,16 @@ from requests_app.web.timeline.story import Line, Story, counted
 
 #: A browser lays out one table at a time; a day of a million entries in one of them would stall it.
 _ROWS = 500
+#: Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
+_ODD = "backslashreplace"
 
 
 def pages(story: Story, *, told: Callable[[int], None]) -> Iterator[bytes]:
-    yield render_to_string("evidence/timeline/head.html", {"story": story}).encode()
+    yield render_to_string("evidence/timeline/head.html", {"story": story}).encode(errors=_ODD)
     for day, lines in groupby(story.lines(), key=lambda line: (line.shard, line.at.date())):
         is_first = True
         while rows := list(islice(lines, _ROWS)):
-            yield _day(day[0], rows, is_first=is_first, has_shards=len(story.prepared.parts) > 1).encode()
+            yield _day(day[0], rows, is_first=is_first, has_shards=len(story.prepared.parts) > 1).encode(errors=_ODD)
             told(len(rows))
             is_first = False
     yield render_to_string("evidence/timeline/tail.html", {"story": story}).encode()

@@ -32,7 +32,7 @@ _VERIFY = "python3 lockbox_verify.py verify evidence.zip --key '…'"
 #: Headings, and how much room there must be below for one to stand there.
 _HEADS = {"part": 90, "small-part": 50, "day": 70, "label": 40}
 #: What XML has no place for; the words of an entry show it as its code already.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def pages(story: Story) -> Iterator[bytes]:
@@ -216,7 +216,8 @@ class _Document:
     def _clean(self, text: str) -> str:
         """As markup that says nothing but this text, with everything to be seen that is in it."""
         shown = HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-        shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown)
+        # Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
+        shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown.encode(errors="backslashreplace").decode())
         if not self.has_unknown_letters:
             self.has_unknown_letters = not _letters().issuperset(map(ord, shown.replace("\n", "").replace("\t", "")))
         return escape(shown)
