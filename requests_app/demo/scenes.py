@@ -16,7 +16,8 @@ from rich.table import Table
 from requests_app import clock
 from requests_app.demo.browser import Page
 from requests_app.demo.play import Play, expect, join
-from requests_app.demo.stage import BIG_BYTES, SHORTENED, Stage
+from requests_app.demo.proof import a_witness, receipt_of_the_mail, the_evidence
+from requests_app.demo.stage import BIG_BYTES, SHORTENED, Mail, Stage
 
 WINDOW, LONG_WINDOW = "15", "1800"
 CUT_WITHIN = 2.0
@@ -25,15 +26,16 @@ CUT_WITHIN = 2.0
 def play(stage: Stage, console: Console) -> None:
     """Play every scene; raise Stopped at the first thing that is not as it should be."""
     here = Play(stage, console)
-    silent = silent_customer_is_asked(here)
-    main, main_window = main_job(here)
-    a_no(here)
-    a_revoke_in_mid_read(here)
-    without_lockbox(here)
-    a_legal_demand(here)
-    main_window_closes(here, main, main_window)
-    silent_customer_has_expired(here, silent)
-    the_log(here)
+    with a_witness(here) as kept:
+        silent = silent_customer_is_asked(here)
+        main, main_window = main_job(here)
+        a_no(here)
+        a_revoke_in_mid_read(here)
+        without_lockbox(here)
+        a_legal_demand(here)
+        receipt_of_the_mail(here, main_window_closes(here, main, main_window), kept)
+        silent_customer_has_expired(here, silent)
+        the_evidence(here, kept, the_log(here))
 
 
 # --- Scenes --------------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ def a_legal_demand(here: Play) -> None:
     here.tell("Ada Keller", "is told who demands it and by what, and says no: nothing is exempt")
 
 
-def main_window_closes(here: Play, asked: str, window: str) -> None:
+def main_window_closes(here: Play, asked: str, window: str) -> Mail:
     here.scene("Back at Contoso: the window closes by itself")
     told = here.stage.mail.wait_for("ada.keller@", "window_closed", within=40)
     expect("3 messages read" in told.text, "the summary counts what was read")
@@ -235,6 +237,7 @@ def main_window_closes(here: Play, asked: str, window: str) -> None:
     page = here.person("ada.keller").get(asked)
     expect("3 messages read" in page.text, "the page says what was read", page)
     here.tell("Ada Keller", "reads: “3 messages read, in 1 mailbox”")
+    return told
 
 
 def silent_customer_has_expired(here: Play, asked: str) -> None:
@@ -248,7 +251,8 @@ def silent_customer_has_expired(here: Play, asked: str) -> None:
     here.tell("Frida Olsen", "is too late: a yes now is refused (409)")
 
 
-def the_log(here: Play) -> None:
+def the_log(here: Play) -> int:
+    """Take the log away; return how many entries it has."""
     here.scene("Contoso's log, as its auditor takes it away")
     auditor = here.person("otto.brandt")
     page = auditor.get("/")
@@ -264,6 +268,7 @@ def the_log(here: Play) -> None:
     verdict = here.stage.manage("verify_audit")
     expect(", 0 bad" in verdict, f"every log verifies: {verdict}")
     here.console.print(verdict.strip(), highlight=False)
+    return len(entries)
 
 
 # --- Pieces --------------------------------------------------------------------------------------------------
