@@ -328,3 +328,17 @@ def test_the_sweep_leaves_the_entry_that_the_single_act_leaves(cast: Cast, trave
     many = _seen(lambda: sweep(actor=system, limit=10))
     assert one == many
     assert len(one[0]) == 1
+
+
+def test_taking_evidence_on_a_page_leaves_the_entry_of_the_act(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    row = cast.submitted()
+    checkpoints.sign(row.tenant_id, at=row.submitted_at)
+    client = Client()
+    client.force_login(cast.otto)
+    url, form = reverse("web:access_request_evidence", args=[row.pk]), {"download": str(row.pk)}
+    actor = cast.as_("otto", door="command")
+    wanted = _seen(lambda: operations.take_evidence(row.tenant_id, actor=actor, access_request_id=row.pk))
+    found = _seen(lambda: client.post(url, form))
+    assert (wanted[0], len(wanted[0])) == (found[0], 1)
+    assert (wanted[1], found[1], found[2]) == ([], [], "pages")

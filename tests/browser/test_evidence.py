@@ -1,0 +1,41 @@
+"""Evidence in a real browser: the file comes, and the page says how far it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from audit_app import checkpoints
+from requests_app import clock
+from requests_app.models import AccessRequest
+from tests.audit.bundles import verified
+from tests.browser.axe import check
+from tests.browser.conftest import Visit
+
+
+@pytest.fixture
+def closed(world: None) -> AccessRequest:
+    row = AccessRequest.objects.filter(tenant__slug="contoso", state="CLOSED").first()
+    checkpoints.sign(row.tenant_id, at=clock.now())
+    return row
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_an_auditor_downloads_the_evidence_of_an_access_request(
+    visit: Visit, closed: AccessRequest, tmp_path: Path, javascript: bool
+) -> None:
+    otto = visit("otto.brandt", javascript=javascript)
+    page = otto.goto(f"/access-requests/{closed.pk}/")
+    otto.link("Download evidence")
+    if javascript:
+        check(page, widths=(360, 1280))
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Download evidence").click()
+    path = tmp_path / "taken.zip"
+    coming.value.save_as(path)
+    assert coming.value.suggested_filename.startswith(f"contoso-evidence-{closed.reference}-")
+    assert verified(path.read_bytes(), tmp_path)[0] == 0
+    if javascript:
+        expect(page.locator("#download-progress")).to_contain_text("The file is complete")
