@@ -14,6 +14,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
+from audit_app import checkpoints
 from audit_app.models import AuditEntry, Witness
 from requests_app import operations
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
