@@ -117,8 +117,8 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
         "Otto Brandt", "runs lockbox_verify.py: everything holds, and it continues what was kept on the first day"
     )
     here.console.print(said, highlight=False, markup=False, soft_wrap=True)
-    where, verifier = (path.relative_to(settings.BASE_DIR) for path in (BUNDLE, VERIFIER))
-    here.console.print(f"Once more by hand: python3 {verifier} verify {where}", highlight=False, soft_wrap=True)
+    by_hand = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)} verify {_from_here(BUNDLE)}"
+    here.console.print(f"Once more by hand: {by_hand}", highlight=False, soft_wrap=True)
     _one_word(here, kept)
 
 
@@ -157,6 +157,11 @@ def _cosigned(page: Page, entries: int) -> bool:
     """Whether the newest checkpoint covers so many entries and bears the witness's line."""
     lines = page.body.decode().split("\n")
     return page.status == 200 and int(lines[1]) >= entries and any(line.startswith(f"— {WITNESS} ") for line in lines)
+
+
+def _from_here(path: Path) -> Path:
+    base = Path(settings.BASE_DIR)
+    return path.relative_to(base) if path.is_relative_to(base) else path
 
 
 def _bytes_of(content: object) -> bytes:
