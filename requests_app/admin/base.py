@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import structlog
 from django.contrib import messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import DateTimeField, QuerySet, Value
@@ -25,7 +25,7 @@ from audit_app.admin import SealedAdmin
 from requests_app import clock
 from requests_app.admin import acts, listing
 from requests_app.admin.acts import Act
-from requests_app.admin.columns import NOTHING, Column, heading, list_of, page_of, shown
+from requests_app.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.admin.searching import Search
 from requests_app.errors import NotFound
 
@@ -203,7 +203,7 @@ class StaffAdmin(SealedAdmin):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_add") if self.adding else ""
 
     def _act_url(self, act: Act, row: Any) -> str:
-        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[quote(row.pk), act.name])
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[quoted(row), act.name])
 
     def _is_there(self, row: Any) -> bool:
         """False for a row that the act took away, as a place in a queue is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -26,15 +27,25 @@ Column = str | Callable[[Any], Any]
 #: Words for columns to which the models give none of their own, or none that can be translated.
 LABELS: dict[str, Promise] = {
     "access_request": gettext_lazy("access request"),
+    "asked_at": gettext_lazy("asked for"),
     "assignee": gettext_lazy("engineer"),
     "at": gettext_lazy("at"),
     "author": gettext_lazy("written by"),
+    "checked_to": gettext_lazy("looked at anew up to"),
+    "closed_at": gettext_lazy("closed"),
     "closed_by": gettext_lazy("closed by"),
+    "dated_at": gettext_lazy("confirmed last"),
     "decider": gettext_lazy("decided by"),
     "decider_human": gettext_lazy("human who decided"),
+    "done": gettext_lazy("entries checked"),
     "door": gettext_lazy("door"),
+    "end_seq": gettext_lazy("next number"),
+    "ended_at": gettext_lazy("ended"),
     "engineer": gettext_lazy("engineer"),
     "event": gettext_lazy("event"),
+    "first_seq": gettext_lazy("first number"),
+    "first_used_at": gettext_lazy("signed first"),
+    "found_size": gettext_lazy("entries found"),
     "human_id": gettext_lazy("human"),
     "id": gettext_lazy("id"),
     "last_at": gettext_lazy("newest entry"),
@@ -44,13 +55,19 @@ LABELS: dict[str, Promise] = {
     "person": gettext_lazy("person"),
     "position": gettext_lazy("position"),
     "previous": gettext_lazy("asked before as"),
+    "pruned_to": gettext_lazy("removed up to"),
     "requested_by": gettext_lazy("engineer"),
     "requester_human": gettext_lazy("human who asked"),
     "resource": gettext_lazy("resource"),
     "seq": gettext_lazy("number"),
     "service": gettext_lazy("service"),
+    "signed_at": gettext_lazy("signed"),
+    "since": gettext_lazy("since"),
+    "size": gettext_lazy("entries"),
     "tenant": gettext_lazy("tenant"),
     "ticket": gettext_lazy("ticket"),
+    "unsigned_since": gettext_lazy("waits for its checkpoint since"),
+    "worked_at": gettext_lazy("worked on last"),
 }
 
 
@@ -92,7 +109,12 @@ def link_to(row: models.Model, words: Any = None) -> str:
 
 
 def page_of(row: models.Model) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quote(row.pk)])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quoted(row)])
+
+
+def quoted(row: models.Model) -> Any:
+    """A row's key as it stands in an address; one of bytes as Django reads it from text, in base 64."""
+    return quote(b64encode(bytes(row.pk)).decode() if isinstance(row.pk, bytes | memoryview) else row.pk)
 
 
 def list_of(model: type[models.Model], **filters: object) -> str:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_q.models import Failure, OrmQ
 
-from audit_app.models import AuditEntry, ChainHead
+from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from requests_app.actors import Actor
 from requests_app.admin.columns import link_to, list_of, page_of
 from requests_app.lifecycle import State
@@ -37,6 +37,7 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
     return {
         "groups": [
             (_("Access"), [*(_stage(stage, at) for stage in found.stages), _windows(found, at)]),
+            (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
             (_("Mail"), [_outbox(found, at), _parked(found)]),
             (_("Background work"), [_workers(found, at), _sweep(found, at), _queue(found), _failure(found, at)]),
         ],
@@ -117,6 +118,30 @@ def _parked(found: Dashboard) -> Tile:
         detail=_("Somebody was not told what they should know.") if found.mail_parked.n else _("Everybody was told."),
         url=list_of(OutboxMessage, state="parked"),
         alarm=_("Look at them, and send them again") if found.mail_parked.n else "",
+    )
+
+
+def _refused(found: Dashboard) -> Tile:
+    n = found.logs_refused.n
+    return Tile(
+        label=_("Logs that are refused"),
+        figure=_figure(found.logs_refused),
+        detail=_("They are not what was signed of them, or cannot be compared.") if n else _("None is refused."),
+        url=list_of(LogAlarm),
+        alarm=_("Each says what was found and what to do") if n else "",
+    )
+
+
+def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
+    since = found.unsigned_since
+    return Tile(
+        label=_("Waiting for a checkpoint"),
+        figure=_figure(found.logs_unsigned),
+        detail=_("The oldest waits since %(when)s.") % {"when": _relative(since, at)}
+        if since
+        else _("Every entry is signed."),
+        url=list_of(SignedHead),
+        alarm=_("Is the machine that has the log’s key at work?") if found.signing_is_late else "",
     )
 
 

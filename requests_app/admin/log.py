@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app import witnesses
 from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, Witness
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, LogAlarm, Witness
 from audit_app.notes import BadNote, Verifier
 from requests_app.admin.access import SEALED
 from requests_app.admin.base import Related, StaffAdmin
@@ -37,7 +37,7 @@ _SUBJECTS: dict[str, type[models.Model]] = {
     "tenant": Tenant,
     "ticket": Ticket,
 }
-_TENANT_NAME = Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1])
+TENANT_NAME = Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1])
 _REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")).values("reference")[:1])
 
 
@@ -105,6 +105,11 @@ def entries(head: ChainHead) -> str:
     return format_html('<a href="{}">{}</a>', list_of(AuditEntry, tenant_id=head.pk), head.size)
 
 
+@admin.display(description=_("part"), ordering="shard")
+def part(head: ChainHead) -> int:
+    return head.shard + 1
+
+
 class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     list_display = ("at", event, actor, access_request, tenant, door, "seq")
     list_filter = (
@@ -119,7 +124,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
 
     def name_of(self, row: Any) -> str:
-        log = _log_name(row.tenant_id, row.tenant_name)
+        log = log_name(row.tenant_id, row.tenant_name)
         return str(_("%(log)s, entry %(number)d") % {"log": log, "number": row.seq})
 
     @admin.display(description=_("Canonical record"))
@@ -136,7 +141,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME, reference=_REFERENCE)
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Within one log by its own number, for which there is an index; over all of them by the key."""
@@ -153,19 +158,26 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
 
 
 class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
-    list_display = (tenant, entries, "last_at")
+    list_display = (tenant, entries, "last_at", "unsigned_since")
     words = _("Logs")
     lead = _("One log per tenant, and one for what concerns none of them.")
-    facts: ClassVar = [("", (tenant, entries, "last_at"))]
+    facts: ClassVar = [
+        ("", (tenant, entries, "last_at")),
+        (_("How it is signed"), (part, "first_seq", "unsigned_since", "pruned_to")),
+    ]
     related: ClassVar = [
-        Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, order=("-seq",), title=_("Newest entries"))
+        Related(model=LogAlarm, by=lambda head: {"tenant_id": head.pk}),
+        Related(
+            model=Checkpoint, by=lambda head: {"tenant_id": head.pk}, order=("-id",), title=_("Newest checkpoints")
+        ),
+        Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, order=("-seq",), title=_("Newest entries")),
     ]
 
     def name_of(self, row: Any) -> str:
-        return _log_name(row.pk, row.tenant_name)
+        return log_name(row.pk, row.tenant_name)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
 
 
 @admin.display(description=_("witness"))
@@ -250,7 +262,7 @@ class WitnessAdmin(StaffAdmin):
         return _text.visible_single(str(row))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
 
 
 class CosignatureAdmin(StaffAdmin):
@@ -266,7 +278,7 @@ class CosignatureAdmin(StaffAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         of = Checkpoint.objects.filter(pk=OuterRef("checkpoint_id"))
-        found = super().get_queryset(request).annotate(tenant_name=_TENANT_NAME)
+        found = super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
         return found.annotate(size=Subquery(of.values("size")), shard=Subquery(of.values("shard")))
 
 
@@ -276,7 +288,7 @@ def _named(tenant_id: UUID, name: str | None) -> str:
     return link_to(Tenant(pk=tenant_id), name) if name else mono(tenant_id)
 
 
-def _log_name(tenant_id: UUID, name: str | None) -> str:
+def log_name(tenant_id: UUID, name: str | None) -> str:
     return str(_("The provider's own")) if tenant_id == PROVIDER_LOG else name or str(tenant_id)
 
 

@@ -16,9 +16,20 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django_q.models import Failure, OrmQ, Schedule, Success
 
-from audit_app.models import AuditEntry, ChainHead, Cosignature, Witness
+from audit_app.models import (
+    AuditEntry,
+    ChainHead,
+    Checkpoint,
+    ClosedShard,
+    Cosignature,
+    LogAlarm,
+    LogCheck,
+    LogKey,
+    SignedHead,
+    Witness,
+)
 from requests_app import clock, models
-from requests_app.admin import access, dashboard, log, outbox, people, services, tenants, tickets, worker
+from requests_app.admin import access, dashboard, log, outbox, people, services, signing, tenants, tickets, worker
 from requests_app.admin.acts import actor_in
 from requests_app.admin.base import StaffAdmin
 from requests_app.errors import NotFound
@@ -63,6 +74,12 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (ChainHead, log.LogHeadAdmin),
             (Witness, log.WitnessAdmin),
             (Cosignature, log.CosignatureAdmin),
+            (LogAlarm, signing.LogAlarmAdmin),
+            (Checkpoint, signing.CheckpointAdmin),
+            (SignedHead, signing.SignedHeadAdmin),
+            (ClosedShard, signing.ClosedShardAdmin),
+            (LogKey, signing.LogKeyAdmin),
+            (LogCheck, signing.LogCheckAdmin),
         ),
     ),
     (

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Max, QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
-from audit_app.models import ChainHead
+from audit_app.models import ChainHead, LogAlarm
 from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.lifecycle import State
@@ -80,6 +80,10 @@ class Dashboard:
     logs: int
     entries: int
     largest_logs: Sequence[Log]
+    logs_refused: Count
+    logs_unsigned: Count
+    unsigned_since: dt.datetime | None
+    signing_is_late: bool
 
 
 def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
@@ -90,6 +94,8 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
     heads = ChainHead.objects.aggregate(entries=Sum("size", default=0))
     beats = Heartbeat.objects.workers()
+    unsigned = ChainHead.objects.filter(unsigned_since__isnull=False)
+    unsigned_since = _first(unsigned, "unsigned_since")
     alive_since = at - dt.timedelta(seconds=settings.HEARTBEAT_MAX_AGE_SECONDS)
     return Dashboard(
         stages=[_stage(state, at) for state in (State.PENDING_PROVIDER, State.PENDING_CUSTOMER)],
@@ -97,7 +103,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         closing_next=list(live.select_related("tenant", "engineer", "access_request").order_by("closes_at")[:SHOWN]),
         outbox_waiting=_counted(due),
         outbox_due_since=due_since,
-        outbox_is_late=due_since is not None and (at - due_since).total_seconds() > settings.OUTBOX_MAX_AGE_SECONDS,
+        outbox_is_late=_is_older(due_since, at, settings.OUTBOX_MAX_AGE_SECONDS),
         mail_parked=_counted(parked),
         queued=_counted(OrmQ.objects.all()),
         sweep=_sign(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS),
@@ -110,6 +116,10 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         logs=ChainHead.objects.count(),
         entries=heads["entries"],
         largest_logs=_largest_logs(),
+        logs_refused=_counted(LogAlarm.objects.all()),
+        logs_unsigned=_counted(unsigned),
+        unsigned_since=unsigned_since,
+        signing_is_late=_is_older(unsigned_since, at, settings.CHECKPOINT_MAX_AGE_SECONDS),
     )
 
 
@@ -133,6 +143,10 @@ def _largest_logs() -> list[Log]:
         Log(tenant_id=head.pk, tenant_name=names.get(head.pk, ""), size=head.size, last_at=head.last_at)
         for head in heads
     ]
+
+
+def _is_older(since: dt.datetime | None, at: dt.datetime, most: int) -> bool:
+    return since is not None and (at - since).total_seconds() > most
 
 
 def _counted(rows: QuerySet) -> Count:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from base64 import b64encode
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 
 from audit_app import checkpoints
-from audit_app.models import Cosignature
+from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
-from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant
 from requests_app.outbox.topics import MAIL
 from tests.cast import PASSWORD, Cast
 from tests.witness import SmallWitness
@@ -29,13 +31,16 @@ EVIDENCE = [
     in {
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
+        *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
 
 
 def address(model: Any, page: str = "changelist", *args: object) -> str:
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+    """The address of a page; a key of bytes stands in it in base 64."""
+    keys = [quote(b64encode(arg).decode()) if isinstance(arg, bytes) else arg for arg in args]
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=keys)
 
 
 def act_address(row: Any, act: str) -> str:
@@ -122,6 +127,18 @@ def add_tenant(cast: Cast, number: int) -> None:
     )
 
 
+def add_alarm(number: int) -> None:
+    """A tenant's log that is signed, was closed once, is refused now, and was checked."""
+    tenant, at = Tenant.objects.get(slug=f"tenant-{number}"), clock.now()
+    assert checkpoints.sign(tenant.pk, at=at) is not None
+    signed = {"signed": 9, "found": 7}
+    LogAlarm.objects.create(tenant_id=tenant.pk, since=at, last_at=at, code="shorter", detail=signed)
+    ClosedShard.objects.create(
+        tenant_id=tenant.pk, shard=7, first_seq=0, end_seq=9, found_size=7, checkpoint="x\n", closed_at=at
+    )
+    LogCheck.objects.create(tenant_id=tenant.pk, asked_at=at, size=9, flaw_seq=3, flaw="missing", ended_at=at)
+
+
 def add_witness(cast: Cast, number: int) -> None:
     """A witness that has cosigned, of one tenant after the other: none has more than ten."""
     slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
@@ -156,6 +173,7 @@ def populate(cast: Cast, rounds: int) -> None:
         operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
         add_tenant(cast, base)
         add_witness(cast, base)
+        add_alarm(base)
 
 
 @pytest.fixture

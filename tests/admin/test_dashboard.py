@@ -10,6 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from audit_app import checkpoints
+from audit_app.models import LogAlarm
 from requests_app import clock, operations
 from requests_app.errors import NotAllowed
 from requests_app.models import Grant, Heartbeat, OutboxMessage, TaskAttempt
@@ -53,6 +55,25 @@ def test_what_is_past_its_deadline_no_longer_waits_though_no_sweep_has_run(
     staff.force_login(cast.stella)
     tile = tiles(staff)["Waiting for the customer"]
     assert (tile.figure, tile.alarm) == ("0", "1 more is past its deadline and not yet written down as expired")
+
+
+def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, staff: Client, travel: Any) -> None:
+    at = travel.freeze()
+    cast.ticket()
+    found = tiles(staff)
+    assert (found["Logs that are refused"].figure, found["Logs that are refused"].alarm) == ("0", "")
+    assert found["Waiting for a checkpoint"].figure == "1"
+    assert found["Waiting for a checkpoint"].alarm == ""
+    travel.by(minutes=4)
+    LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="shorter")
+    found = tiles(staff)
+    assert found["Waiting for a checkpoint"].alarm == "Is the machine that has the log’s key at work?"
+    assert found["Logs that are refused"].figure == "1"
+    assert found["Logs that are refused"].alarm == "Each says what was found and what to do"
+    LogAlarm.objects.all().delete()
+    assert checkpoints.sign(cast.contoso.pk, at=clock.now()) is not None
+    found = tiles(staff)
+    assert (found["Waiting for a checkpoint"].figure, found["Waiting for a checkpoint"].alarm) == ("0", "")
 
 
 def test_open_windows_are_listed_soonest_first(cast: Cast, staff: Client, travel: Any) -> None:

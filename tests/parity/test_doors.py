@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app import checkpoints
-from audit_app.models import AuditEntry, Witness
-from requests_app import operations
+from audit_app.models import AuditEntry, LogAlarm, Witness
+from requests_app import clock, operations
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import NotificationAddress, OutboxMessage
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
@@ -106,6 +106,13 @@ def _witness(cast: Cast) -> Witness:
 
 def _rules(cast: Cast) -> str:
     return reverse("web:log_rules", args=[cast.contoso.pk])
+
+
+def _refused_log(cast: Cast) -> LogAlarm:
+    cast.ticket()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    at = clock.now()
+    return LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="altered", detail={"seq": 0})
 
 
 #: Acts of the two tables, and the tenant's own, by the action's name.
@@ -228,6 +235,14 @@ CASES: dict[str, Case] = {
         lambda cast: cast.ticket(),
         lambda cast, row, actor: operations.comment(row.pk, actor=actor, body="Still there."),
         page=_ticket_act("comment", note="Still there."),
+    ),
+    "tombstone by staff": Case(
+        "stella",
+        _refused_log,
+        lambda cast, row, actor: operations.tombstone(row.pk, comment="Restored.", actor=actor),
+        admin=lambda cast, client, row: client.post(
+            reverse("admin:audit_app_logalarm_act", args=[row.pk, "tombstone"]), {"comment": "Restored."}
+        ),
     ),
     "internal note": Case(
         "priya",

@@ -1,0 +1,96 @@
+"""How staff see that a log is refused, what they are told to do, and the tombstone."""
+
+from __future__ import annotations
+
+import ast
+import html
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from audit_app import checkpoints, keys
+from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey
+from requests_app import clock
+from requests_app.admin.signing import _FOUND
+from requests_app.events import Event
+from tests.admin.conftest import act_address, address, signed_in
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alarm(cast: Cast) -> LogAlarm:
+    cast.ticket()
+    at = clock.now()
+    checkpoints.sign(cast.contoso.pk, at=at)
+    detail = {"signed": 1200, "found": 7, "checkpoint": "x"}
+    return LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="shorter", detail=detail)
+
+
+def text(answer: Any) -> str:
+    return html.unescape(answer.content.decode())
+
+
+def test_an_alarm_says_what_was_found_and_the_way_back(alarm: LogAlarm, staff: Client) -> None:
+    shown = text(staff.get(address(LogAlarm, "change", alarm.pk)))
+    assert "1200 entries were signed, and only 7 are there." in shown
+    assert "close this log with a tombstone" in shown
+    assert "Contoso" in shown
+
+
+@pytest.mark.parametrize("code", ["outside_behind", "outside_unreadable", "signature", "tile", "of_a_later_version"])
+def test_each_kind_has_its_own_words_and_a_detail_that_lacks_something_breaks_none(
+    alarm: LogAlarm, staff: Client, code: str
+) -> None:
+    LogAlarm.objects.update(code=code, detail={})
+    shown = text(staff.get(address(LogAlarm, "change", alarm.pk)))
+    assert code in shown
+    assert ("LOG_HEADS_FILE" in shown) == code.startswith("outside")
+    assert ("another machine" in shown) == (code == "signature")
+
+
+def test_every_refusal_of_the_signer_has_words() -> None:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(Path(checkpoints.__file__).read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal"
+    ]
+    codes = {each.value for call in calls for each in ast.walk(call.args[0]) if isinstance(each, ast.Constant)}
+    assert codes == set(_FOUND)
+
+
+def test_staff_close_the_log_after_they_have_said_why(alarm: LogAlarm, staff: Client, cast: Cast) -> None:
+    url = act_address(alarm, "tombstone")
+    page = text(staff.get(url))
+    assert "This cannot be taken back." in page
+    assert not ClosedShard.objects.exists()
+    assert staff.post(url, {"comment": ""}).status_code == 200
+    assert staff.post(url, {"comment": "Because.", "shard": "7"}).status_code == 400
+    assert not ClosedShard.objects.exists()
+    assert staff.post(url, {"comment": "Restored."}).status_code == 302
+    entry = AuditEntry.objects.order_by("-id").first()
+    assert entry is not None
+    assert (entry.event, entry.door, entry.actor_id) == (Event.LOG_TOMBSTONED, "admin", cast.stella.pk)
+    assert ClosedShard.objects.get().tenant_id == cast.contoso.pk
+    assert not LogAlarm.objects.exists()
+    assert staff.post(url, {"comment": "Once more."}).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["ada", "ines", "pat", "priya"])
+def test_nobody_else_has_the_button(alarm: LogAlarm, cast: Cast, name: str) -> None:
+    client = signed_in(cast, name)
+    assert client.get(act_address(alarm, "tombstone")).status_code == 404
+    assert client.post(act_address(alarm, "tombstone"), {"comment": "Away."}).status_code == 404
+    assert not ClosedShard.objects.exists()
+
+
+def test_public_keys_are_shown_and_nothing_of_the_private_ones(alarm: LogAlarm, staff: Client) -> None:
+    row = LogKey.objects.get()
+    shown = text(staff.get(address(LogKey, "change", row.pk)))
+    assert str(keys.clock_key(bytes(row.pk))) in shown
+    assert keys.load().current.private_bytes_raw().hex() not in shown
+    for wrong in ("nonsense", "AAAA", "b'x'"):
+        assert staff.get(address(LogKey, "change", wrong)).status_code == 404
