@@ -106,8 +106,8 @@ def entries(head: ChainHead) -> str:
 
 
 @admin.display(description=_("part"), ordering="shard")
-def part(head: ChainHead) -> int:
-    return head.shard + 1
+def part(head: ChainHead) -> str:
+    return str(head.shard + 1)
 
 
 class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):

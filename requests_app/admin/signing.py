@@ -94,8 +94,8 @@ def note(row: Any) -> str:
 
 
 @admin.display(description=gettext_lazy("part"), ordering="shard")
-def part(row: Any) -> int:
-    return int(row.shard) + 1
+def part(row: Any) -> str:
+    return str(row.shard + 1)
 
 
 @admin.display(description=gettext_lazy("key id"))
@@ -133,7 +133,7 @@ def tombstone(row: LogAlarm, actor: Actor, data: dict[str, Any]) -> UUID:
 class OfOneLog(StaffAdmin):
     """A table whose rows each belong to one log."""
 
-    list_filter = (ByLog,)
+    list_filter: Any = (ByLog,)
 
     def name_of(self, row: Any) -> str:
         return log_name(row.tenant_id, row.tenant_name)
