@@ -133,7 +133,7 @@ def tombstone(row: LogAlarm, actor: Actor, data: dict[str, Any]) -> UUID:
 class OfOneLog(StaffAdmin):
     """A table whose rows each belong to one log."""
 
-    list_filter: Any = (ByLog,)
+    list_filter: ClassVar[Any] = (ByLog,)
 
     def name_of(self, row: Any) -> str:
         return log_name(row.tenant_id, row.tenant_name)
@@ -219,7 +219,7 @@ class LogKeyAdmin(StaffAdmin):
 
 class LogCheckAdmin(OfOneLog):
     list_display = (tenant, "asked_at", "done", "size", verdict)
-    list_filter = (
+    list_filter: ClassVar[Any] = (
         ByLog,
         by_choice(
             "found",

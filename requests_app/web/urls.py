@@ -14,6 +14,7 @@ from requests_app.web import (
     people,
     preferences,
     proofs,
+    retention,
     tenant,
     tickets,
 )
@@ -33,6 +34,7 @@ urlpatterns = [
     *evidence.urlpatterns,
     *tenant.urlpatterns,
     *log_rules.urlpatterns,
+    *retention.urlpatterns,
     *people.urlpatterns,
     *preferences.urlpatterns,
     *limits.urlpatterns,

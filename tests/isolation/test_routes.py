@@ -95,6 +95,7 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "people": [_tenant],
     "addresses": [_tenant],
     "log_rules": [_tenant],
+    "log_retention": [_tenant],
     "remove_witness": [lambda w: {**_tenant(w), "witness": w.witness.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],

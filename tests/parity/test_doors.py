@@ -236,6 +236,14 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.comment(row.pk, actor=actor, body="Still there."),
         page=_ticket_act("comment", note="Still there."),
     ),
+    "set_log_retention": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_log_retention(cast.contoso.pk, days=365, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:log_retention", args=[cast.contoso.pk]), {"days": "365", "understood": "on"}
+        ),
+    ),
     "tombstone by staff": Case(
         "stella",
         _refused_log,
