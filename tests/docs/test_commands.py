@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -29,8 +31,10 @@ NEEDS_INDEX = re.compile(r"^uv ")
 #: Say something about PostgreSQL: they are run on one, in test_postgresql.
 POSTGRESQL = re.compile(r"^pg_|pg_roles")
 ASKS = re.compile(r"\bcreatesuperuser\b")
+#: What a customer does at home, some of it one after the other.
+AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
-OF_THEIR_OWN = (SERVES, LONG, NEEDS_INDEX, POSTGRESQL, ASKS)
+OF_THEIR_OWN = (SERVES, LONG, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -124,6 +128,41 @@ def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
     files = [word for word in command.split() if word.startswith("requirements")]
     assert len(files) == 2
     assert all((ROOT / name).is_file() for name in files)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) -> None:
+    """In their order: the first reads what lies there, later ones what earlier ones made."""
+    clone.done(".venv/bin/python manage.py log_key create --if-missing")
+    clone.done(".venv/bin/python manage.py checkpoint")
+    clone.done(".venv/bin/python manage.py evidence contoso -o evidence.zip")
+    clone.done("mkdir -p var/demo && cp evidence.zip var/demo && cp verify/lockbox_verify.py .")
+    clone.done("python3 -m zipfile -e evidence.zip first/")
+    keys = json.loads((clone.path / "first" / "keys.json").read_text())["log"]
+    (clone.path / "log.key").write_text("\n".join(keys) + "\n")
+    shutil.copy(clone.path / "first" / "checkpoint-0.txt", clone.path / "checkpoint-2026-10.txt")
+    done = []
+    for command in at_home():
+        if " witness " in command:
+            running = clone.start(f"{command} --listen 127.0.0.1:{free_port()}")
+            try:
+                running.until("127.0.0.1", within=20)
+            finally:
+                assert running.end() == 0, running.output.read_text()
+        elif " previous " in command:
+            # The witness of a moment ago was not asked by anybody, and says so.
+            assert clone.sh(command).returncode == 2, command
+        else:
+            clone.done(command)
+        done.append(command)
+    assert len(done) >= 7
+    assert (clone.path / "checkpoint-2026-11.txt").read_text() == (clone.path / "checkpoint-2026-10.txt").read_text()
+
+
+def at_home() -> list[str]:
+    found = [command for block in blocks("sh") for command in commands(block) if AT_HOME.search(command)]
+    return list(dict.fromkeys(found))
 
 
 @pytest.mark.slow
