@@ -1,0 +1,226 @@
+"""The rules of the product replayed over a whole log: what can't have happened is named, and nothing else."""
+
+import copy
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.runs import is_good, problems, verdict
+from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, Log, bundle, canonical, entry, instant, story
+from verify import lockbox_verify as lv
+
+AR, GRANT, MAILBOX, OTHER = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4))
+HOUR = 3_600_000_000
+ASKED = {
+    "level": "read", "resources": [{"id": MAILBOX, "kind": "mailbox", "name": "finance@contoso.example"}],
+    "window_for": 3600, "justification": "The index skips messages.", "reference": "AR-1",
+}  # fmt: skip
+
+Entries = list[dict[str, Any]]
+
+
+def life(asked: dict[str, Any] | None = None) -> Entries:
+    """One access request from its submission to the end of its window; the time is the index in minutes."""
+    said = ASKED if asked is None else asked
+    digest = hashlib.sha256(canonical(said)).hexdigest()
+    decided = {"digest": digest, "reference": "AR-1"}
+    about: dict[str, Any] = {"request": AR, "subject": AR}
+    look: dict[str, Any] = {"request": AR, "subject": GRANT, "detail": {"resource": MAILBOX, "item": "7"}}
+    to_customer = {**decided, "state": "PENDING_CUSTOMER"}
+    steps: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("access_request.submitted", ENGINEER, {**about, "detail": said}),
+        ("access_request.approved_by_provider", PROVIDER, {**about, "detail": to_customer}),
+        ("access_request.approved_by_customer", CUSTOMER,
+         {**about, "detail": {**decided, "state": "OPEN", "grant": GRANT, "opens_at": instant(2 * 60_000_000),
+                              "closes_at": instant(2 * 60_000_000 + HOUR)}}),
+        ("content.list_asked", ENGINEER, look),
+        ("content.listed", ENGINEER, look),
+        ("content.opened", ENGINEER, look),
+        ("grant.released", ENGINEER, {**about, "detail": {"grant": GRANT, "state": "CLOSED"}}),
+        ("content.cut", ENGINEER, look),
+    ]  # fmt: skip
+    return [entry(seq, seq * 60_000_000, event, actor=actor, **rest) for seq, (event, actor, rest) in enumerate(steps)]
+
+
+def judged(entries: Entries, folder: Path) -> dict[str, Any]:
+    for seq, each in enumerate(entries):
+        each["seq"] = seq
+    return verdict(bundle(Log.of(entries)), folder)
+
+
+def test_a_life_by_the_rules_is_good(tmp_path: Path) -> None:
+    data = judged(life(), tmp_path)
+    assert is_good(data)
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+
+
+def test_a_window_on_the_provider_s_yes_alone_is_counted_and_not_judged(tmp_path: Path) -> None:
+    entries = life()
+    opened = entries.pop(2)
+    entries[1]["detail"] |= opened["detail"]
+    data = judged(entries, tmp_path)
+    assert is_good(data)
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 1}
+
+
+@pytest.mark.parametrize(
+    "event", ["access_request.withdrawn", "access_request.expired", "access_request.denied_by_provider"]
+)
+def test_an_access_request_may_end_before_it_opens(event: str, tmp_path: Path) -> None:
+    entries = life()[:1]
+    digest = hashlib.sha256(canonical(ASKED)).hexdigest()
+    entries.append(entry(1, 10**8, event, actor=PROVIDER, request=AR, subject=AR, detail={"digest": digest}))
+    assert is_good(judged(entries, tmp_path))
+
+
+@pytest.mark.parametrize("event", ["grant.released", "grant.revoked", "grant.closed"])
+def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None:
+    entries = life()
+    entries[6]["event"] = event
+    assert is_good(judged(entries, tmp_path))
+    entries.append(copy.deepcopy(entries[5]))
+    entries[-1]["at"] = instant(8 * 60_000_000)
+    assert problems(judged(entries, tmp_path)) == [(8, "content opened outside a window")]
+
+
+def _at(entries: Entries, index: int, micros: int) -> Entries:
+    """Move this entry and all after it to a time."""
+    for each in entries[index:]:
+        each["at"] = instant(micros)
+    return entries
+
+
+def _drop(entries: Entries, index: int) -> Entries:
+    del entries[index]
+    return entries
+
+
+def _change(entries: Entries, index: int, **change: Any) -> Entries:
+    entries[index] |= change
+    return entries
+
+
+def _detail(entries: Entries, index: int, **change: Any) -> Entries:
+    entries[index]["detail"] = {**entries[index]["detail"], **change}
+    return entries
+
+
+BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
+    "nobody said yes": (lambda: _drop(_drop(life(), 1), 1), 1, "names of content listed outside a window"),
+    "the customer did not": (lambda: _drop(life(), 2), 2, "names of content listed outside a window"),
+    "the provider did not": (lambda: _drop(life(), 1), 1, "the two stages of a decision are not in their order"),
+    "nobody asked": (lambda: _drop(life(), 0), 0, "a decision on an access request that is not pending"),
+    "at the end": (lambda: _at(life()[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"),
+    "before the beginning": (
+        lambda: _detail(life(), 2, opens_at=instant(4 * 60_000_000)), 3, "names of content listed outside a window"
+    ),
+    "back-dated": (
+        lambda: _detail(life(), 2, opens_at=instant(0)), 2,
+        "the window is earlier than its last yes, or longer than what was asked for",
+    ),
+    "longer": (
+        lambda: _detail(life(), 2, closes_at=instant(120_000_001 + HOUR)), 2,
+        "the window is earlier than its last yes, or longer than what was asked for",
+    ),
+    "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2, "a window without its times"),
+    "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "a window without its times"),
+    "another window": (lambda: _change(life(), 5, subject={"type": "grant", "id": OTHER}), 5,
+                       "content opened outside a window"),
+    "another request's": (lambda: _change(life(), 5, access_request=OTHER), 5, "content opened outside a window"),
+    "nobody's": (lambda: _change(life(), 5, access_request=None), 5, "content opened outside a window"),
+    "another mailbox": (lambda: _detail(life(), 5, resource=OTHER), 5,
+                        "content opened of a resource that was not asked for"),
+    "names only": (lambda: life({**ASKED, "level": "names"}), 5, "content opened in a window that covers names only"),
+    "another text": (lambda: _detail(life(), 0, justification="Please."), 1,
+                     "what was decided on is not what was asked for"),
+    "one person on both stages": (lambda: _change(life(), 2, actor=PROVIDER), 2,
+                                  "one person counts twice: who asked or decided before decides again"),
+    "who asked says yes": (lambda: _change(life(), 1, actor=ENGINEER), 1,
+                           "one person counts twice: who asked or decided before decides again"),
+    "a yes that opens nothing": (lambda: _detail(life(), 2, state="PENDING_CUSTOMER"), 2,
+                                 "the customer said yes, and no window opened"),
+    "a window that was not open": (lambda: _detail(life(), 6, grant=OTHER), 6, "a window is closed that was not open"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_what_can_t_have_happened_is_named_with_its_index(name: str, tmp_path: Path) -> None:
+    made, index, why = BREACHES[name]
+    assert problems(judged(made(), tmp_path)) == [(index, why)]
+
+
+@pytest.mark.parametrize("kind", ["period", "pruned", "access_request"])
+def test_only_a_whole_log_is_replayed(kind: str, tmp_path: Path) -> None:
+    log = Log.of([{**each, "seq": seq} for seq, each in enumerate(_drop(life(), 2))])
+    written = {
+        "period": bundle(log, kind="period", span=(0, len(log.lines))),
+        "pruned": bundle(log, pruned=1),
+        "access_request": bundle(log, kind="access_request", request=AR),
+    }[kind]
+    data = verdict(written, tmp_path)
+    assert is_good(data)
+    assert "rules" not in data
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"resources": "x", "window_for": 2**53 - 1}, {"resources": [7, None, {"id": []}], "window_for": True},
+        {"resources": [{"id": {}}], "window_for": -1}, {"resources": {}, "window_for": None}, {},
+    ],
+)  # fmt: skip
+def test_entries_of_odd_shapes_are_judged_and_never_stumbled_over(detail: dict[str, Any], tmp_path: Path) -> None:
+    assert judged(life(detail), tmp_path)["exit"] in (0, 1)
+    entries = life()
+    for each in entries:
+        each["detail"] = dict.fromkeys(each["detail"], [])
+        each["subject"], each["actor"] = {}, {"id": [], "email": {}, "name": None}
+    assert judged(entries, tmp_path)["exit"] == 1
+
+
+def test_the_rules_forget_what_has_ended() -> None:
+    lines = [canonical(each) for each in story(random.Random(2), 3000)]
+    rules = lv.Rules()
+    hashes = b"".join(map(lv.leaf_hash, lines))
+    tenant = json.loads(lines[0])["tenant"]
+    checked = lv.check_block(b"".join(line + b"\n" for line in lines), hashes, 0, (), lv.Expected(tenant, 0, True))
+    for fact in checked.facts:
+        rules.see(fact)
+    assert rules.opened > 300
+    assert len(rules.asked) + len(rules.windows) <= 2
+
+
+# --- Decisions without a signature -----------------------------------------------------------------------
+
+
+def test_decisions_without_a_signature_are_called_unproven(tmp_path: Path) -> None:
+    data = judged(life(), tmp_path)
+    assert data["decisions"] == {
+        "unproven": 2,
+        "signed": 0,
+        "by_event": {"access_request.approved_by_customer": 1, "access_request.approved_by_provider": 1},
+        "listed": [
+            {"log": 0, "index": 1, "event": "access_request.approved_by_provider", "reference": "AR-1",
+             "who": "Pat Doyle <pat.doyle@provider.example>", "at": instant(60_000_000)},
+            {"log": 0, "index": 2, "event": "access_request.approved_by_customer", "reference": "AR-1",
+             "who": "Ada Keller <ada.keller@contoso.example>", "at": instant(120_000_000)},
+        ],
+    }  # fmt: skip
+
+
+def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path: Path) -> None:
+    data = judged(_detail(life(), 2, signature={"alg": "ES256"}), tmp_path)
+    assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (1, 1)
+
+
+def test_many_unproven_decisions_are_counted_and_the_first_thousand_named(tmp_path: Path) -> None:
+    data = verdict(bundle(Log.of(story(random.Random(4), 4000))), tmp_path)
+    assert is_good(data)
+    assert data["decisions"]["unproven"] > 1000
+    assert len(data["decisions"]["listed"]) == 1000
+    assert sum(data["decisions"]["by_event"].values()) == data["decisions"]["unproven"]

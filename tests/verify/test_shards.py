@@ -1,0 +1,139 @@
+"""A damaged log that a tombstone closed, and the log that goes on after it."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.runs import is_good, judged, problems, verdict
+from tests.verify.writer import SYSTEM, TENANT, Log, Written, bundle, canonical, entry, origin_of, story
+
+FIRST = story(random.Random(11), 80)
+
+
+def tombstone(closed: Log, seq: int, checkpoint: str, **change: Any) -> dict[str, Any]:
+    detail = {
+        "closes": closed.origin,
+        "opens": origin_of(closed.shard + 1),
+        "checkpoint": checkpoint,
+        "cause": "altered",
+    }
+    return entry(seq, 10**12, "log.tombstoned", actor=SYSTEM, subject=TENANT, detail={**detail, **change})
+
+
+def two_logs(*, signed: int = 80, here: int = 80, **change: Any) -> tuple[Log, Log]:
+    """A log that was signed up to `signed` and of which `here` entries are left, and the next one."""
+    whole = Log.of(FIRST)
+    closed = Log(whole.lines[:here], closed_by=80)
+    entries = [tombstone(closed, 80, whole.note(signed), **change)]
+    entries += [entry(81 + each, 10**12 + each) for each in range(20)]
+    return closed, Log.of(entries, shard=1, first_seq=80)
+
+
+def test_a_closed_log_and_the_next_are_good_under_one_named_key(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    written = bundle(closed, opened)
+    for options in ({}, {"keys": [closed.vkey()]}, {"keys": [opened.vkey()]}):
+        data = verdict(written, tmp_path, **options)
+        assert is_good(data), data
+        assert [log["log"] for log in data["logs"]] == [0, 1]
+        assert data["notes"] == ["log 0 was closed as damaged by entry 80; log 1 goes on"]
+
+
+def test_damage_in_a_closed_log_is_said_and_leaves_it_open(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    written = bundle(closed, opened)
+    lines = closed.lines[:]
+    lines[33] = lines[33].replace(b"pages", b"admin")
+    written.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert data["gaps"] == [
+        "log 0 was closed as damaged by entry 80: its entries from index 33 on prove nothing "
+        "(the entry does not have the hash that the log has for it)"
+    ]
+
+
+def test_damage_in_the_log_that_goes_on_is_bad(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    written = bundle(closed, opened)
+    lines = opened.lines[:]
+    lines[7] = lines[7].replace(b"pages", b"admin")
+    written.files["entries-1.jsonl"] = b"".join(line + b"\n" for line in lines)
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert [(each["log"], each["index"], each["seq"]) for each in data["problems"]] == [(1, 7, 87)]
+
+
+def test_a_damaged_log_that_no_tombstone_closed_is_bad(tmp_path: Path) -> None:
+    closed, opened = two_logs(closes=origin_of(7))
+    written = bundle(closed, opened)
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert problems(data) == [(0, "this is no tombstone of log 0, which ends here")]
+    written.files["entries-0.jsonl"] = written.files["entries-0.jsonl"].replace(b"pages", b"admin", 1)
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert [(each["log"], each["index"]) for each in data["problems"]][0] == (0, 0)
+
+
+def test_entries_that_were_signed_and_lost_are_counted(tmp_path: Path) -> None:
+    closed, opened = two_logs(signed=80, here=71)
+    data = verdict(bundle(closed, opened), tmp_path, keys=[closed.vkey()])
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert data["gaps"] == [
+        "9 entries of log 0 were signed and are lost, from index 71 on: "
+        f"{origin_of()} had 80 entries when it was closed"
+    ]
+
+
+def test_a_tombstone_that_names_another_tree_than_the_bundle_has_is_bad(tmp_path: Path) -> None:
+    closed, _ = two_logs()
+    other = Log.of([{**FIRST[0], "door": "admin"}, *FIRST[1:]])
+    entries = [tombstone(closed, 80, other.note(60)), *(entry(81 + each, 10**12 + each) for each in range(20))]
+    data = verdict(bundle(closed, Log.of(entries, shard=1, first_seq=80)), tmp_path, keys=[closed.vkey()])
+    assert problems(data) == [
+        (
+            None,
+            "the log was rewritten: the checkpoint in its tombstone, of 60 entries, is not the beginning of this log",
+        )
+    ]
+
+
+def test_the_manifest_says_where_a_log_was_closed(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    for closed_by in (None, 79):
+        closed.closed_by = closed_by
+        data = verdict(bundle(closed, opened), tmp_path)
+        assert problems(data) == [(None, "manifest.json does not say that log 0 was closed where log 1 begins")]
+
+
+def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
+    closed, _ = two_logs()
+    data = verdict(bundle(closed), tmp_path)
+    assert is_good(data)
+    assert data["notes"] == ["log 0 was closed by entry 80, which is not in this bundle"]
+
+
+def test_a_kept_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    path = bundle(closed, opened).zip(tmp_path / "a.zip")
+    for kept in (closed.note(55), opened.note(5)):
+        data = judged(path, keys=[closed.vkey()], previous=kept)
+        assert is_good(data)
+        assert data["previous"]["holds"]
+    fork = Log.of([{**FIRST[0], "door": "admin"}, *FIRST[1:]]).note(55)
+    assert judged(path, keys=[closed.vkey()], previous=fork)["exit"] == 1
+
+
+def test_the_logs_of_a_bundle_are_in_their_order(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    written = bundle(closed, opened)
+    written.manifest["logs"].reverse()
+    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json: the logs are not in their order")]
+
+
+@pytest.mark.parametrize("first", [b"rubbish", canonical({"v": 1}), b""])
+def test_a_next_log_that_begins_with_rubbish_is_bad(first: bytes, tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    written: Written = bundle(closed, Log([first, *opened.lines[1:]], shard=1, first_seq=80))
+    data = verdict(written, tmp_path)
+    assert [(each["log"], each["index"]) for each in data["problems"]] == [(1, 0)]

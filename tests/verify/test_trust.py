@@ -1,0 +1,292 @@
+"""Whose keys count: named ones, the bundle's own, rotated ones, witnesses, and a checkpoint that was kept."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.verify.runs import is_good, judged, problems, receipt, verdict
+from tests.verify.writer import HOST, SYSTEM, TENANT, Log, Signer, bundle, canonical, entry, origin_of, story
+from verify import lockbox_verify as lv
+
+OLD, NEW, STRANGER = Signer.of("old"), Signer.of("new"), Signer.of("stranger")
+W1, W2 = Signer.of("w1"), Signer.of("w2")
+ENTRIES = story(random.Random(5), 120)
+
+
+def rotated(*, new: Signer = NEW, at: int = 60, **rest: object) -> Log:
+    """A log that announces a new key in the middle, signed by the new one at its end."""
+    entries = ENTRIES[:at]
+    detail = {"old": [OLD.vkey(origin_of())], "new": new.vkey(origin_of())}
+    entries.append(entry(at, 10**12, "log.key_rotated", actor=SYSTEM, subject=TENANT, detail=detail))
+    entries += [entry(at + 1 + each, 10**12 + each) for each in range(30)]
+    return Log.of(entries, **{"signers": (NEW,), **rest})
+
+
+# --- Named keys ------------------------------------------------------------------------------------------
+
+
+def test_a_named_key_must_have_signed(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey()]))
+    assert is_good(verdict(bundle(log), tmp_path, keys=[STRANGER.vkey(log.origin), log.vkey()]))
+    data = verdict(bundle(log), tmp_path, keys=[STRANGER.vkey(log.origin)])
+    assert data["exit"] == 2
+    assert data["gaps"][0].startswith(
+        "the checkpoint of log 0 is signed by a key that you did not name (lockbox.example"
+    )
+    assert log.vkey() in data["gaps"][0]
+
+
+def test_the_same_key_named_for_another_tenant_does_not_count_here(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    other = origin_of(tenant="a1f2a0a7-8482-4321-a391-a91d406c9533")
+    data = verdict(bundle(log), tmp_path, keys=[log.signers[0].vkey(other)])
+    assert (data["exit"], data["problems"]) == (2, [])
+
+
+def test_a_cosigner_s_key_is_no_log_s_key(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    assert verdict(bundle(log), tmp_path, keys=[log.signers[0].vkey(log.origin, 4)])["exit"] == 2
+    assert verdict(bundle(log), tmp_path, keys=[log.signers[0].vkey(HOST, 4)])["exit"] == 2
+
+
+def test_a_bundle_whose_own_keys_did_not_sign_it_can_t_be_judged(tmp_path: Path) -> None:
+    written = bundle(Log.of(ENTRIES))
+    written.files["keys.json"] = json.dumps({"log": [STRANGER.vkey(origin_of())]}).encode()
+    data = verdict(written, tmp_path)
+    assert "the checkpoint of log 0 is signed by no key that is known here" in data["gaps"]
+    assert (data["exit"], data["problems"]) == (2, [])
+
+
+def test_a_checkpoint_without_a_time_leaves_open_when_it_was_made(tmp_path: Path) -> None:
+    log, written = Log.of(ENTRIES), bundle(Log.of(ENTRIES))
+    lines = log.note().splitlines(keepends=True)
+    written.files["checkpoint-0.txt"] = "".join(lines[:5]).encode()
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert data["exit"] == 2
+    assert data["gaps"] == [f"the checkpoint of log 0 bears no time: the cosignature of {HOST} is missing"]
+
+
+def test_a_heartbeat_s_newest_time_is_shown(tmp_path: Path) -> None:
+    log, written = Log.of(ENTRIES), bundle(Log.of(ENTRIES))
+    text = log.note().split("\n\n")[0] + "\n"
+    later = log.signers[0].cosign(HOST, text, log.dated_at + 3600)
+    written.files["checkpoint-0.txt"] += later.encode()
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert is_good(data)
+    assert data["logs"][0]["dated_at"] == "2025-06-27T05:53:20Z"
+
+
+# --- Rotation --------------------------------------------------------------------------------------------
+
+
+def test_while_both_keys_sign_either_is_enough(tmp_path: Path) -> None:
+    log = rotated(signers=(NEW, OLD))
+    for key in (OLD, NEW):
+        data = verdict(bundle(log), tmp_path, keys=[log.vkey(key)])
+        assert is_good(data)
+        assert log.vkey(key) in data["logs"][0]["signed_by"]
+
+
+def test_who_knows_the_old_key_learns_of_the_new_one_from_the_log(tmp_path: Path) -> None:
+    log = rotated(older=(61, 75), older_signers=(OLD,))
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])
+    assert is_good(data), data
+    assert [key["why"] for key in data["keys"]] == [
+        "named by you",
+        "named by entry 60 of log 0, which a trusted key signed",
+    ]
+
+
+def test_a_rotation_that_the_old_key_did_not_sign_counts_for_nothing(tmp_path: Path) -> None:
+    log = rotated(older=(10, 60), older_signers=(OLD,))
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert "signed by a key that you did not name" in data["gaps"][0]
+
+
+def test_a_rotation_to_another_key_does_not_vouch_for_this_one(tmp_path: Path) -> None:
+    log = rotated(new=STRANGER, older=(75,), older_signers=(OLD,))
+    assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])["exit"] == 2
+
+
+def test_a_rotation_is_believed_through_a_checkpoint_that_was_kept(tmp_path: Path) -> None:
+    log = rotated()
+    kept = log.note(75, (OLD,))
+    assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])["exit"] == 2
+    assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)], previous=kept))
+    fork = rotated(at=59).note(75, (OLD,))
+    assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)], previous=fork)["exit"] == 1
+
+
+def test_the_rotation_goes_along_with_an_access_request(tmp_path: Path) -> None:
+    log = rotated(older=(75,), older_signers=(OLD,))
+    request = str(json.loads(log.lines[1])["access_request"])
+    assert is_good(verdict(bundle(log, kind="access_request", request=request), tmp_path, keys=[log.vkey(OLD)]))
+
+
+# --- Witnesses -------------------------------------------------------------------------------------------
+
+
+def test_cosignatures_are_listed_with_their_time(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, witnesses=(("w1.example", W1), ("w2.example", W2)))
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
+    assert is_good(data)
+    assert [(each["name"], each["at"]) for each in data["logs"][0]["witnesses"]] == [
+        ("w1.example", "2025-06-27T04:53:25Z"),
+        ("w2.example", "2025-06-27T04:53:25Z"),
+    ]
+
+
+def test_a_named_witness_must_have_cosigned(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, witnesses=(("w1.example", W1),))
+    named = {"keys": [log.vkey()], "witnesses": [W1.vkey("w1.example", 4)]}
+    assert is_good(verdict(bundle(log), tmp_path, **named))
+    named["witnesses"].append(W2.vkey("w2.example", 4))
+    data = verdict(bundle(log), tmp_path, **named)
+    assert data["gaps"] == ["the checkpoint of log 0 is not cosigned by the witness w2.example, which you named"]
+
+
+def test_a_false_cosignature_is_bad(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, witnesses=(("w1.example", W1),))
+    written = bundle(log)
+    other = Log.of(ENTRIES[:-1], witnesses=(("w1.example", W1),)).note().splitlines(keepends=True)[-1]
+    written.files["checkpoint-0.txt"] = "".join([*log.note().splitlines(keepends=True)[:-1], other]).encode()
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert [why for _index, why in problems(data)] == [
+        f"the signature of w1.example ({W1.key_id('w1.example', 4).hex()}) under the checkpoint is false"
+    ]
+
+
+# --- A checkpoint that was kept --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 119, 120])
+def test_a_kept_checkpoint_is_the_beginning_of_the_log(size: int, tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=log.note(size))
+    assert is_good(data)
+    assert data["previous"]["holds"]
+
+
+@pytest.mark.parametrize("size", [1, 64, 119, 120])
+def test_a_log_that_was_rewritten_since_is_found(size: int, tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    kept = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(size)
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=kept)
+    assert problems(data) == [
+        (None, f"the log was rewritten: the checkpoint you kept, of {size} entries, is not the beginning of this log")
+    ]
+    assert not data["previous"]["holds"]
+
+
+def test_a_kept_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, older=(40,))
+    period = bundle(log, kind="period", span=(60, 100))
+    for size in (40, 60, 77, 100, 120):
+        assert is_good(verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))), size
+    for size in (39, 41, 59, 101, 119):
+        data = verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))
+        why = f"the checkpoint you kept has {size} entries, and the bundle has no consistency proof from there"
+        assert (data["exit"], data["gaps"]) == (2, [why])
+    request = bundle(log, kind="access_request", request=str(json.loads(log.lines[1])["access_request"]))
+    assert is_good(verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(40)))
+    assert verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(41))["exit"] == 2
+
+
+def test_a_fork_is_found_by_a_consistency_proof_alone(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, older=(40,))
+    fork = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(40)
+    data = verdict(bundle(log, kind="period", span=(60, 100)), tmp_path, keys=[log.vkey()], previous=fork)
+    assert data["exit"] == 1
+
+
+def test_a_newer_or_a_strange_kept_checkpoint_can_t_be_compared(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    newer = Log.of([*ENTRIES, entry(120, 10**12)]).note()
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=newer)
+    assert data["gaps"] == [
+        "the checkpoint you kept has 121 entries, more than the bundle's of 120: take a newer bundle"
+    ]
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=Log.of(ENTRIES, shard=3).note())
+    assert data["gaps"] == [f"the checkpoint you kept is of another log, {origin_of(3)}"]
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=log.note(50, (STRANGER,)))
+    assert data["exit"] == 2
+    assert "the checkpoint you kept is signed by a key that you did not name" in data["gaps"][0]
+
+
+# --- Receipts --------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_is_good_under_a_named_key(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, witnesses=(("w1.example", W1),))
+    for index in (0, 1, 64, 119):
+        data = judged(receipt(log, index, tmp_path), keys=[log.vkey()], witnesses=[W1.vkey("w1.example", 4)])
+        assert is_good(data)
+        assert data["entry"]["index"] == index
+        assert data["entry"]["event"] == ENTRIES[index]["event"]
+    assert is_good(judged(receipt(log, 3, tmp_path), keys=[log.vkey()], previous=log.note()))
+
+
+def test_a_receipt_without_a_named_key_can_t_be_judged(tmp_path: Path) -> None:
+    data = judged(receipt(Log.of(ENTRIES), 3, tmp_path))
+    assert (data["exit"], data["gaps"]) == (2, ["a receipt brings no key with it: name the log's key with --key"])
+
+
+def test_a_receipt_of_a_later_shard_counts_from_the_shard_s_beginning(tmp_path: Path) -> None:
+    entries = [entry(500 + index, index) for index in range(9)]
+    log = Log.of(entries, shard=2, first_seq=500)
+    data = judged(receipt(log, 4, tmp_path), keys=[log.signers[0].vkey(origin_of())])
+    assert is_good(data)
+    assert (data["entry"]["index"], data["entry"]["seq"]) == (4, 504)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "exit_status"),
+    [
+        ("index 5", "index 4", 1),
+        ("index 5", "index 05", 1),
+        ("index 5", "index 500", 1),
+        ("index 5\n", "", 1),
+        ("tlog-proof@v1\n", "tlog-proof@v1\n\n", 1),
+        ("tlog-proof@v1", "tlog-proof@v10", 1),
+        ("extra ", "extra =", 1),
+        ("extra ", "extre ", 1),
+        ("\n120\n", "\n119\n", 1),
+    ],
+)
+def test_a_tampered_receipt_is_bad(old: str, new: str, exit_status: int, tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    path = receipt(log, 5, tmp_path)
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    assert judged(path, keys=[log.vkey()])["exit"] == exit_status
+
+
+def test_a_receipt_for_another_entry_is_bad(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    path = receipt(log, 5, tmp_path)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    lines[1] = f"extra {lv.encoded(log.lines[6])}\n"
+    path.write_text("".join(lines), "utf-8")
+    assert problems(judged(path, keys=[log.vkey()])) == [
+        (5, "the entry's inclusion proof does not lead to the signed root")
+    ]
+
+
+def test_a_receipt_whose_entry_says_another_number_is_bad(tmp_path: Path) -> None:
+    log = Log([canonical(entry(index + 1, index)) for index in range(9)])
+    assert problems(judged(receipt(log, 5, tmp_path), keys=[log.vkey()])) == [
+        (5, "the entry is not of this log, or not of this index")
+    ]
+
+
+def test_a_receipt_without_its_entry_can_t_be_judged(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    path = receipt(log, 5, tmp_path)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    assert judged(path, keys=[log.vkey()])["gaps"] == ["the receipt does not contain its entry"]
