@@ -1,9 +1,10 @@
-"""`manage.py verify_audit`: recompute every log, or one tenant's; exit 0 good, 1 bad."""
+"""`manage.py verify_audit`: recompute every log, or one tenant's; exit 0 good, 1 bad, 2 no such log."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,15 +12,19 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import Progress
 
-from audit_app import queries
+from audit_app import checkpoints, heads, queries
+from audit_app.checkpoints import LogState
+from audit_app.heads import HeadsUnavailable
 from audit_app.verify import verify
 
 
 class Command(BaseCommand):
-    help = "Recompute sequence and hashes of the logs, and name the first entry that is not as it was written."
+    help = "Recompute sequence, hashes and signed roots of the logs, and name the first entry that is not as it was."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", type=UUID, help="only this tenant's log (its id)")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--tenant", type=UUID, help="only this tenant's log (its id)")
+        which.add_argument("--all", action="store_true", help="every log (the default)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenants = queries.logs()
@@ -28,14 +33,66 @@ class Command(BaseCommand):
                 raise CommandError("This tenant has no log.", returncode=2)
             tenants = [options["tenant"]]
         bad = 0
-        with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+            bars = _Bars(bar, len(tenants))
             for tenant in tenants:
-                task = bar.add_task(str(tenant), total=queries.size(tenant) or 1)
-                verdict = verify(tenant, progress=lambda done, task=task: bar.update(task, completed=done))  # type: ignore[misc]  # the default binds the loop's task
-                bar.remove_task(task)
-                bad += not verdict.is_good
-                state = "good" if verdict.is_good else f"BAD  {verdict.flaw}"
-                self.stdout.write(f"{tenant}  {verdict.size:>9} entries  {state}")
+                bad += not self._check(checkpoints.state(tenant), bars)
         self.stdout.write(f"{len(tenants)} logs, {bad} bad")
         if bad:
             sys.exit(1)
+
+    def _check(self, state: LogState, bars: _Bars) -> bool:
+        bars.begin(state)
+        verdict = verify(state.tenant_id, progress=bars.reach)
+        bars.end()
+        why = str(verdict.flaw) if verdict.flaw else _beyond(state)
+        words = f"BAD  {why}" if why else "good"
+        self.stdout.write(f"{state.tenant_id}  {verdict.size:>9} entries  {words}  ({_about(state)})")
+        return not why
+
+
+def _beyond(state: LogState) -> str:
+    """What the log can't know of itself: that a longer one was signed once, or that the signer refuses it."""
+    try:
+        kept = heads.get(state.origin)
+    except HeadsUnavailable:
+        kept = None
+    # Read after that: the log may have grown, and been signed, since the check began.
+    now = checkpoints.state(state.tenant_id)
+    if kept is not None and now.shard == state.shard and kept.head.size > now.size - now.first_seq:
+        return f"missing: {kept.head.size} entries were signed"
+    return f"the signer refuses it: {now.alarm.code}" if now.alarm is not None else ""
+
+
+def _about(state: LogState) -> str:
+    """How far it is signed, and what was not looked at."""
+    found = [f"{state.checkpoint.size if state.checkpoint else 0} signed"]
+    if state.shard:
+        found[0] += f" of part {state.shard + 1}"
+    found += [f"part {each.shard + 1} was closed, not checked" for each in state.closed]
+    if state.pruned_to > state.first_seq:
+        found.append(f"those before {state.pruned_to} were removed")
+    return "; ".join(found)
+
+
+@dataclass
+class _Bars:
+    """One bar for all logs and one for the log under way, on standard error where that is a terminal."""
+
+    bar: Progress
+    logs: int
+
+    def __post_init__(self) -> None:
+        self.overall = self.bar.add_task("all logs", total=self.logs, visible=self.logs > 1)
+        self.here = self.bar.add_task("", total=1)
+        self.start = 0
+
+    def begin(self, state: LogState) -> None:
+        self.start = max(state.first_seq, state.pruned_to)
+        self.bar.reset(self.here, description=str(state.tenant_id), total=max(state.size - self.start, 1))
+
+    def reach(self, seq: int) -> None:
+        self.bar.update(self.here, completed=seq - self.start)
+
+    def end(self) -> None:
+        self.bar.advance(self.overall)
