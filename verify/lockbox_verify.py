@@ -38,6 +38,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import struct
 import sys
 import threading
 import time
@@ -602,6 +603,8 @@ def instant(text: str) -> dt.datetime:
 
 # === 5  Where the files come from: a ZIP, or a folder ====================================================
 
+#: What `zipfile` raises for a ZIP that is damaged, or that it does not understand.
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -627,7 +630,7 @@ class Zip:
     def __init__(self, path: Path) -> None:
         try:
             self.zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OverflowError, EOFError, zlib.error) as error:
+        except _ZIP_ERRORS as error:
             raise CannotTell(f"{path} is neither a ZIP nor a folder nor a receipt, or it is cut off") from error
         self.sizes: dict[str, int] = {}
         for member in self.zip.infolist():
@@ -642,7 +645,10 @@ class Zip:
             self.sizes[member.filename] = member.file_size
 
     def open(self, name: str) -> Any:
-        return self.zip.open(name)
+        try:
+            return self.zip.open(name)
+        except _ZIP_ERRORS as error:
+            raise Bad(f"{name} can't be unpacked: {error}") from error
 
     def close(self) -> None:
         self.zip.close()
@@ -658,7 +664,7 @@ class Member:
     def read(self, size: int) -> bytes:
         try:
             data: bytes = self.stream.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _ZIP_ERRORS as error:
             raise Bad(f"{self.name} can't be unpacked: {error}") from error
         self.sha256.update(data)
         self.bytes += len(data)
@@ -1326,7 +1332,7 @@ def read_tombstone(bundle: Bundle, closed: Shard, opened: Shard) -> None:
     name = f"entries-{opened.number}.jsonl"
     if opened.start or opened.number != closed.number + 1 or name not in bundle.files:
         return
-    with contextlib.suppress(Bad, CannotTell, ValueError, zipfile.BadZipFile, zlib.error, EOFError):
+    with contextlib.suppress(Bad, CannotTell, *_ZIP_ERRORS):
         with bundle.source.open(name) as stream:
             entry = entry_of(stream.readline(MAX_LINE).rstrip(b"\n"))
         if entry["seq"] != opened.first_seq:

@@ -1,0 +1,223 @@
+"""The file as an auditor runs it: as a program, isolated, with words and an exit status."""
+
+import ast
+import contextlib
+import json
+import os
+import pty
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.verify.runs import receipt
+from tests.verify.writer import Log, Signer, bundle, story
+
+FILE = Path(__file__).parents[2] / "verify" / "lockbox_verify.py"
+W1 = Signer.of("w1")
+
+
+def run(*words: object, python: str = sys.executable) -> tuple[int, str, str]:
+    """Run the file with nothing of the product in reach (`-I`), away from the repository."""
+    done = subprocess.run(
+        [python, "-I", str(FILE), *map(str, words)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd="/",
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return Log.of(story(random.Random(6), 200), older=(50, 150), witnesses=(("w1.example", W1),))
+
+
+@pytest.fixture(scope="module")
+def evidence(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle(log).zip(tmp_path_factory.mktemp("evidence") / "evidence.zip")
+
+
+# --- It stands alone -------------------------------------------------------------------------------------
+
+
+def test_the_file_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(FILE.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {each.name.split(".")[0] for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add(str(node.module).split(".")[0])
+    assert imported - set(sys.stdlib_module_names) == {"cryptography"}
+
+
+def test_verify_makes_no_connection(evidence: Path) -> None:
+    code = (
+        "import sys, runpy\n"
+        "def hook(event, args):\n"
+        "    if event.startswith('socket.') and event != 'socket.__new__' or event == 'subprocess.Popen':\n"
+        "        raise RuntimeError(event)\n"
+        "sys.addaudithook(hook)\n"
+        f"sys.argv = ['x', 'verify', {str(evidence)!r}, '--quiet']\n"
+        f"runpy.run_path({str(FILE)!r}, run_name='__main__')\n"
+    )
+    assert subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("python", ["python3.12", "python3.13", "python3.14"])
+def test_it_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> None:
+    if not (found := shutil.which(python)):
+        pytest.skip("not on this machine")
+    if subprocess.run([found, "-I", "-c", "import cryptography"], capture_output=True, check=False).returncode:
+        pytest.skip("has no cryptography")
+    assert run("verify", evidence, "--key", log.vkey(), "--jobs", 2, python=found)[0] == 0
+
+
+# --- Good, bad, can't tell -------------------------------------------------------------------------------
+
+
+def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log) -> None:
+    status, said, errors = run("verify", evidence)
+    assert (status, errors) == (0, "")
+    assert said.splitlines()[-1] == "GOOD: everything that was offered holds."
+    assert "WARNING     the key came from the bundle itself. Whoever can forge the bundle can put in a key." in said
+    assert log.vkey() in said
+    assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in said
+    assert "decisions carry no signature of a human's key:" in said
+
+
+def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.txt"
+    keys.write_text(f"# the log's\n\n{log.vkey()}\n", "utf-8")
+    kept = tmp_path / "checkpoint.txt"
+    kept.write_text(log.note(99), "utf-8")
+    witness = W1.vkey("w1.example", 4)
+    for key in (log.vkey(), keys):
+        status, said, _ = run("verify", evidence, "--key", key, "--witness", witness, "--previous", kept)
+        assert status == 0
+        assert "WARNING" not in said
+        assert "99 entries: the log continues it" in said
+
+
+def test_bad_names_the_first_bad_index_and_why(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    lines = log.lines[:]
+    lines[123] = lines[123].replace(b"pages", b"admin")
+    lines[150] = b"{}"
+    written.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
+    status, said, _ = run("verify", written.zip(tmp_path / "a.zip"))
+    assert status == 1
+    why = "the entry does not have the hash that the log has for it"
+    assert said.splitlines()[-2:] == [f"BAD         log 0, index 123: {why}", "BAD: do not rely on this."]
+
+
+def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Path) -> None:
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("verify", tmp_path / "none.zip"), f"{tmp_path / 'none.zip'} can't be read: No such file or directory"),
+        (("verify", evidence, "--key", Signer.of("x").vkey(log.origin)), "signed by a key that you did not name"),
+        (("verify", evidence, "--key", "none"), "none is neither a verifier key nor a file of verifier keys"),
+        (("verify", evidence, "--previous", "/none"), "/none holds no checkpoint"),
+        (("verify", receipt(log, 3, tmp_path)), "a receipt brings no key with it: name the log's key with --key"),
+    ]
+    for words, missing in cases:
+        status, said, errors = run(*words)
+        assert (status, errors) == (2, "")
+        assert missing in said
+        assert said.splitlines()[-1].startswith("CAN'T TELL: ")
+
+
+def test_a_receipt_says_what_it_is_for(log: Log, tmp_path: Path) -> None:
+    status, said, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
+    assert status == 0
+    assert "entry       index 3: access_request." in said
+
+
+def test_programs_get_json_and_quiet_is_quiet(evidence: Path) -> None:
+    status, said, errors = run("verify", evidence, "--json")
+    data = json.loads(said)
+    assert (status, errors, data["result"], data["exit"]) == (0, "", "good", 0)
+    assert said.isascii()
+    assert run("verify", evidence, "--quiet") == (0, "", "")
+
+
+def test_words_of_the_command_line_that_make_no_sense_are_status_2() -> None:
+    for words in ((), ("verify",), ("verify", "x", "--none"), ("none",), ("witness",)):
+        status, said, errors = run(*words)
+        assert (status, said) == (2, "")
+        assert "usage: lockbox_verify.py" in errors
+
+
+def test_text_from_a_bundle_can_t_write_on_the_terminal(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    written.manifest["tenant"]["name"] = "Con\x1b[2Jtoso\r\nGOOD \u202e"
+    _, said, _ = run("verify", written.zip(tmp_path / "a.zip"))
+    assert "Con\\u001b[2Jtoso\\u000d\\u000aGOOD \\u202e" in said
+    assert all(char.isprintable() or char == "\n" for char in said)
+
+
+def test_a_terminal_sees_progress_and_a_pipe_does_not(evidence: Path) -> None:
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-I", str(FILE), "verify", str(evidence)], stdout=subprocess.PIPE, stderr=slave, check=False
+    )
+    os.close(slave)
+    shown = os.read(master, 10_000).decode()
+    os.close(master)
+    assert done.returncode == 0
+    assert shown.startswith("\r200 of 200 entries (100 %)")
+    assert shown.endswith("\r\x1b[K")
+
+
+# --- The witness's words ---------------------------------------------------------------------------------
+
+
+def test_a_witness_s_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "witness.key"
+    status, vkey, _ = run("witness-key", "--name", "w.example", "--key-file", path)
+    assert status == 0
+    assert vkey.startswith("w.example+")
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_bytes()
+    status, said, errors = run("witness-key", "--name", "w.example", "--key-file", path)
+    assert (status, said, errors) == (2, "", f"{path} was not written: File exists\n")
+    assert path.read_bytes() == before
+    assert run("witness-key", "--name", "w example", "--key-file", tmp_path / "x")[0] == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_witness_does_not_start_on_what_it_can_t_trust(log: Log, tmp_path: Path) -> None:
+    key, state = tmp_path / "witness.key", tmp_path / "witness.sqlite3"
+    run("witness-key", "--name", "w.example", "--key-file", key)
+    words: tuple[object, ...] = ("witness", "--name", "w.example", "--key-file", key, "--state", state)
+    words += ("--log", log.vkey(), "--listen", "127.0.0.1:0")
+    state.write_bytes(b"SQLite format 3\x00" + bytes(5000))
+    assert _refusal(words).startswith(f"{state} is damaged or can't be used: ")
+    state.write_bytes(b"rubbish" * 1000)
+    assert _refusal(words).startswith(f"{state} is damaged or can't be used: ")
+    state.unlink()
+    with contextlib.closing(sqlite3.connect(state)) as other:
+        other.execute("CREATE TABLE a (b)")
+    assert _refusal(words) == f"{state} is a database of something else\n"
+    state.unlink()
+    key.chmod(0o644)
+    assert _refusal(words) == f"{key} can be read by others: chmod 600 {key}\n"
+    key.chmod(0o600)
+    assert _refusal((*words[:2], "other.example", *words[3:])).endswith(
+        "holds the key of w.example, not of other.example\n"
+    )
+    assert "none of the keys is a log's" in _refusal((*words[:8], W1.vkey("w", 4), *words[9:]))
+    assert not state.exists()
+
+
+def _refusal(words: tuple[object, ...]) -> str:
+    status, said, errors = run(*words)
+    assert (status, said) == (2, "")
+    assert errors.count("\n") == 1
+    return errors

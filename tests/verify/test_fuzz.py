@@ -1,0 +1,139 @@
+"""Rubbish is bad, or can't be judged; it is never a traceback, and never good."""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.verify.runs import judged, receipt
+from tests.verify.writer import Log, Written, bundle, story
+from verify import lockbox_verify as lv
+
+LOG = Log.of(story(random.Random(9), 40), older=(3, 17))
+REQUEST = str(json.loads(LOG.lines[1])["access_request"])
+KINDS = {
+    "log": bundle(LOG),
+    "period": bundle(LOG, kind="period", span=(3, 31)),
+    "access_request": bundle(LOG, kind="access_request", request=REQUEST),
+}
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def survives(write: Callable[[Path], Path], *, good: bool = False) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = judged(write(Path(folder)), keys=[LOG.vkey()])
+        "\n".join(lv.in_words(data)).encode()
+        json.dumps(data)
+    assert data["exit"] in ((0, 1, 2) if good else (1, 2))
+
+
+@QUICK
+@given(raw=st.binary(max_size=300))
+def test_any_bytes_as_a_file(raw: bytes) -> None:
+    survives(lambda folder: _put(folder / "a.zip", raw))
+
+
+@QUICK
+@given(raw=st.binary(max_size=200))
+def test_any_bytes_after_the_first_line_of_a_receipt(raw: bytes) -> None:
+    survives(lambda folder: _put(folder / "a", lv.RECEIPT.encode() + b"\n" + raw))
+
+
+@QUICK
+@given(st.data())
+def test_a_receipt_with_a_piece_replaced(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        raw = receipt(LOG, 7, Path(folder)).read_bytes()
+    changed = _replaced(data, raw)
+    survives(lambda folder: _put(folder / "a", changed), good=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@QUICK
+@given(st.data())
+def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject) -> None:
+    """The manifest follows, so that each parser sees its rubbish."""
+    files = dict(KINDS[kind].files)
+    name = data.draw(st.sampled_from(sorted(files)))
+    files[name] = _replaced(data, files[name])
+    # An older checkpoint or a text for people may go; what is judged must not be taken for good with other bytes.
+    good = (
+        name in ("README.txt", "timeline.html", "consistency-0.jsonl", "keys.json")
+        or files[name] == KINDS[kind].files[name]
+    )
+    survives(lambda folder: Written(files, KINDS[kind].manifest).zip(folder / "a.zip"), good=good or kind == "log")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@QUICK
+@given(st.data())
+def test_a_manifest_with_a_member_replaced(kind: str, data: st.DataObject) -> None:
+    listed = json.loads(json.dumps(KINDS[kind].listed()))
+    place: Any = listed
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not place[key] or not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(_JSON)
+    survives(lambda folder: KINDS[kind].folder(folder / "a", listed), good=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@QUICK
+@given(st.data())
+def test_a_zip_with_a_piece_replaced(kind: str, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        raw = KINDS[kind].zip(Path(folder) / "a.zip").read_bytes()
+    changed = _replaced(data, raw)
+    # Dates and flags of a ZIP's directory say nothing that is judged.
+    survives(lambda folder: _put(folder / "a.zip", changed), good=True)
+
+
+@QUICK
+@given(st.data())
+def test_a_line_of_json_replaced(data: st.DataObject) -> None:
+    files = dict(KINDS["period"].files)
+    name = data.draw(st.sampled_from(["proofs-0.jsonl", "consistency-0.jsonl", "keys.json", "entries-0.jsonl"]))
+    lines = files[name].splitlines()
+    place = data.draw(st.integers(0, len(lines) - 1))
+    lines[place] = json.dumps(
+        data.draw(_JSON | st.fixed_dictionaries({"index": _JSON, "hashes": _JSON, "log": _JSON}))
+    ).encode()
+    files[name] = b"".join(line + b"\n" for line in lines)
+    # With a key that was named, those that the bundle brings along may say anything.
+    survives(lambda folder: Written(files, KINDS["period"].manifest).zip(folder / "a.zip"), good=name == "keys.json")
+
+
+@QUICK
+@given(raw=st.binary(max_size=120), words=st.text(max_size=120))
+def test_parsers_raise_only_what_they_say(raw: bytes, words: str) -> None:
+    for parse in (lv.note_of, lv.checkpoint_of):
+        with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+            parse(raw)
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+        lv.key_of(words)
+    with pytest.raises((lv.Bad, lv.CannotTell)):
+        lv.entry_of(raw)
+    assert all(char.isprintable() for char in lv.shown(words))
+
+
+def _replaced(data: st.DataObject, raw: bytes) -> bytes:
+    start = data.draw(st.integers(0, len(raw)))
+    return raw[:start] + data.draw(st.binary(max_size=12)) + raw[start + data.draw(st.integers(0, 40)) :]
+
+
+def _put(path: Path, raw: bytes) -> Path:
+    path.write_bytes(raw)
+    return path
