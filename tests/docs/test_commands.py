@@ -63,6 +63,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A copy with its database and the people of the demo world."""
     made = Clone.make(tmp_path_factory.mktemp("docs") / "clone")
     made.done(".venv/bin/python manage.py migrate --noinput")
+    made.done(".venv/bin/python manage.py log_key create")
     made.done(".venv/bin/python manage.py demo_world --bare")
     return made
 
