@@ -17,7 +17,7 @@ from tests.browser.conftest import Visit
 
 @pytest.fixture
 def closed(world: None) -> AccessRequest:
-    row = AccessRequest.objects.filter(tenant__slug="contoso", state="CLOSED").first()
+    row: AccessRequest = AccessRequest.objects.filter(tenant__slug="contoso", state="CLOSED")[0]
     checkpoints.sign(row.tenant_id, at=clock.now())
     return row
 
