@@ -103,6 +103,7 @@ __all__ = [
     "switch_lockbox",
     "switch_off_person",
     "switch_on_person",
+    "take_evidence",
     "take_queue_role",
     "take_role",
     "tombstone",
