@@ -55,12 +55,16 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return row
 
     def locked(self) -> Self:
-        """Lock the rows themselves and not what they join; SQLite has no row locks and needs none (IMMEDIATE)."""
-        return self.select_for_update(of=("self",)) if self._locks() else self
+        """Lock the rows themselves and not what they join; SQLite has no row locks and needs none (IMMEDIATE).
+
+        FOR NO KEY UPDATE: whoever only refers to the row by a foreign key does not wait. With a full lock, an act that
+        holds a tenant and waits for its turn at the log stood in a circle with one that has the turn and refers to it.
+        """
+        return self.select_for_update(of=("self",), no_key=True) if self._locks() else self
 
     def claimed(self) -> Self:
         """Lock the rows that nobody else has locked, for sweeps that run side by side."""
-        return self.select_for_update(of=("self",), skip_locked=True) if self._locks() else self
+        return self.select_for_update(of=("self",), no_key=True, skip_locked=True) if self._locks() else self
 
     def _locks(self) -> bool:
         return connections[self.db].features.has_select_for_update_of

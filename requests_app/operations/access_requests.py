@@ -65,7 +65,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     edge = TRANSITIONS["submit"]
     with act("submit", actor=actor) as current:
         # Whoever is being switched off, or loses the role, either sees this access request or is seen by it.
-        Person.objects.get_queryset().select_for_update().filter(pk=current.actor.person).first()
+        Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
         row = _drafted(ask, current)
         policy.require_role(current.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)

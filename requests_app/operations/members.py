@@ -123,7 +123,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         row = QueueAssignment.objects.filter(service=service, person=_key(person_id), role=role).first()
         if row is None:
             raise NotFound
-        person = Person.objects.get_queryset().select_for_update().get(pk=row.person_id)
+        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
         theirs = AccessRequest.objects.filter(requested_by=person, service=service)
         lock_access(theirs)
         current.concerns("person", person, PROVIDER_LOG)
@@ -246,7 +246,7 @@ def _administered(tenant_id: object, current: Act) -> Tenant:
 def _managed(person_id: object, current: Act) -> Person:
     """The person, if the actor is staff or the administrator of the tenant that the person belongs to."""
     actor = current.actor
-    person = Person.objects.get_queryset().select_for_update().filter(pk=_key(person_id)).first()
+    person = Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=_key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
         raise NotFound
     membership = person.memberships.select_related("tenant").first()

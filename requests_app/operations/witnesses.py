@@ -89,10 +89,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 
 def _own_tenant(tenant_id: object, current: Act) -> Tenant:
     """The tenant, locked, if its own administrator acts: the provider never chooses who watches the provider."""
-    # Not FOR UPDATE: with the turn at the log in hand, others check their foreign keys on this row (FOR KEY SHARE),
-    # and one that waits for that turn must not stand in their way.
-    own = Tenant.objects.visible_to(current.actor).select_for_update(of=("self",), no_key=True)
-    tenant: Tenant = own.find(tenant_id)
+    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
     current.concerns("tenant", tenant, tenant.pk)
     policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
     return tenant

@@ -400,6 +400,19 @@ def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cas
         assert row.state == ("PENDING_CUSTOMER" if last_on < last_yes else "OPEN")
 
 
+def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_way(world: Cast) -> None:
+    """Who has the turn refers to the tenant by a foreign key, and must not wait for who waits for the turn."""
+    ines, ada = world.as_("ines"), world.as_("ada")
+    for attempt in range(16):
+        row = world.confirmed()
+        yes, cap = at_once(
+            partial(operations.approve_as_customer, row.pk, actor=ada),
+            partial(operations.set_window_cap, world.contoso.pk, seconds=(7200, 14400)[attempt % 2], actor=ines),
+        )
+        assert isinstance(yes, AccessRequest), yes
+        assert isinstance(cap, Tenant), cap
+
+
 def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> None:
     ticket = world.ticket()
     for _ in range(4):
