@@ -11,7 +11,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -28,6 +30,43 @@ from requests_app.web.middleware import actor_in
 #: The verifier in this product's source. It is shown by its digest and never given away here: whoever would forge a
 #: log would forge its verifier, too.
 VERIFIER = settings.BASE_DIR / "verify" / "lockbox_verify.py"
+#: What it says, to the letter; its exit status, where it ends with that; and what that means.
+RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
+    (
+        "GOOD",
+        0,
+        gettext_lazy(
+            "Every entry is the one that was signed, none is missing between the first and the last, and each look at "
+            "content lies in a window that was approved."
+        ),
+    ),
+    (
+        "BAD",
+        1,
+        gettext_lazy(
+            "Something is false. It says which entry is the first bad one, and why. Keep the file as it is, and get "
+            "your security people."
+        ),
+    ),
+    (
+        "CAN'T TELL",
+        2,
+        gettext_lazy("Nothing was found to be false, but something that is needed is missing: it says what."),
+    ),
+    (
+        "unproven",
+        None,
+        gettext_lazy(
+            "A decision that carries no signature by a key of the person who decided. That it was written down then is "
+            "proven; that this person made it is the provider’s word."
+        ),
+    ),
+    (
+        "WARNING",
+        None,
+        gettext_lazy("You did not name a key, so it took the one in the evidence itself. Go back to step 1."),
+    ),
+)
 
 
 # --- Proofs --------------------------------------------------------------------------------------------------
@@ -108,6 +147,7 @@ def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
         "now_signing": [key for key in keys if key.signs],
         "key_file": f"{row.slug}.vkey",
         "witness_name": f"witness.{row.slug}.example",
+        "results": RESULTS,
         "digest": _verifier_digest(),
     }
     return render(request, "log/how_to_verify.html", context)

@@ -17,7 +17,18 @@ from tests.browser.conftest import Visit
 from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, add_witnesses, addresses, crawl
 
 #: Answers to forms, and to scripts.
-NO_PAGES = {"set_theme", "log_verify", "log_export", "evidence_progress", "window_state", "window_raw"}
+NO_PAGES = {
+    "set_theme",
+    "log_verify",
+    "log_check",
+    "log_checkpoint",
+    "log_checkpoint_of",
+    "log_proof",
+    "log_export",
+    "evidence_progress",
+    "window_state",
+    "window_raw",
+}
 PER_ROUTE = 3
 
 

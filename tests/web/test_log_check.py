@@ -83,7 +83,7 @@ def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, m
     response = client.get(url(cast.contoso))
     assert "1,000 of 1,500 entries checked." in text(response)
     page = response.content.decode()
-    assert '<progress class="log-bar" max="1500" value="1000"' in page
+    assert '<progress class="log-progress-bar" max="1500" value="1000"' in page
     assert f'hx-get="{url(cast.contoso, "log_check")}" hx-trigger="every 2s"' in page
     # Whoever has no JavaScript has a link.
     assert f'href="{url(cast.contoso)}#log-check">See how far it is</a>' in page
@@ -201,7 +201,7 @@ def test_a_log_of_any_length_is_checked_and_nobody_waits_for_it(cast: Cast) -> N
 def test_what_waits_for_its_first_checkpoint_says_so(cast: Cast) -> None:
     filled(cast, 3)
     page = shown(cast)
-    assert "Waits for its first checkpoint The first one comes within a minute." in page
+    assert "Waits for its first checkpoint It comes within a minute." in page
     assert "Download the checkpoint" not in page
 
 
@@ -212,11 +212,11 @@ def test_the_last_checkpoint_is_told_with_its_time_and_what_waits(cast: Cast, tr
     travel.by(seconds=20)
     filled(cast, 2)
     page = shown(cast)
-    assert "Signed Signed The last checkpoint covers 1,200 entries; it was dated Mon 1 Mar, 11:00 UTC" in page
+    assert "Last checkpoint Signed It covers 1,200 entries, dated Mon 1 Mar, 11:00 UTC" in page
     assert "2 entries wait for the next one, which comes within a minute." in page
     sign(cast)
     page = shown(cast)
-    assert "The last checkpoint covers 1,202 entries" in page
+    assert "It covers 1,202 entries" in page
     assert "wait for the next one" not in page
 
 
@@ -392,7 +392,7 @@ def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
     page = text(response)
     assert "From number 0 on, closed as damaged by entry 5," in page
     assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
-    assert "The last checkpoint covers 2 entries of this part" in page
+    assert "It covers 2 entries of this part" in page
     assert "Verified All 2 entries from number 5 on checked without a gap" in text(checked(cast))
 
 

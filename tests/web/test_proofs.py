@@ -331,6 +331,14 @@ def test_the_guide_shows_the_fingerprint_and_the_verifiers_digest(cast: Cast) ->
     assert f'data-copy="{hashlib.sha256(VERIFIER.read_bytes()).hexdigest()}"' in page
 
 
+def test_the_guide_explains_all_that_the_verifier_says(cast: Cast) -> None:
+    source = VERIFIER.read_text()
+    page = text(guide(cast))
+    for word, status, meaning in pages.RESULTS:
+        assert f'"{word}' in source
+        assert f"{word}{f' (exit status {status})' if status is not None else ''} {meaning}" in page
+
+
 def test_an_installation_without_the_verifier_shows_no_digest(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

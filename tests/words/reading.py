@@ -51,7 +51,7 @@ class _Spoken(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        is_foreign = tag in ("style", "script", "pre") or set(self.FOREIGN) & set(given.get("class", "").split())
+        is_foreign = tag in ("style", "script", "pre", "code") or set(self.FOREIGN) & set(given.get("class", "").split())
         self.said += [given[name] for name in SPOKEN if name in given]
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.said.append(given.get("value", ""))
