@@ -109,6 +109,8 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
             status = running.end()
         assert status == 0, running.output.read_text()[-1500:]
     assert (fresh.path / "var" / "lockbox.sqlite3").exists()
+    key = fresh.path / "var" / "log_key"
+    assert (key.read_text().split()[0], key.stat().st_mode & 0o777) == ("lockbox-log-key-v1", 0o600)
     assert not [line for line in fresh.called() if not line.startswith("pip ")]
 
 
