@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Generator, Iterator
+from itertools import islice
 
+from django.utils import timezone, translation
 from django.utils.http import content_disposition_header
 
 from requests_app.connectors.base import ByteSource, ConnectorError
 from requests_app.errors import ContentUnavailable
+from requests_app.models import Tenant
+from requests_app.models.row_security import only_tenants
 
 
 class Body:
@@ -51,3 +56,28 @@ def disposition(filename: str, *, as_attachment: bool) -> str:
     """Content-Disposition by RFC 6266; a character that no name needs, such as a line break, is left out."""
     clean = "".join(char for char in filename if char.isprintable()) or "content"
     return content_disposition_header(as_attachment, clean) or "attachment"
+
+
+def in_steps(chunks: Generator[bytes], tenant: Tenant) -> Iterator[bytes]:
+    """The chunks, each made as the request itself was answered: after the view has returned all that is undone.
+
+    The database shows this connection nothing of other tenants, and only while a chunk is made: what is set longer
+    would be met by whatever else uses the thread. Times are in UTC, as in the entries.
+    """
+    language = translation.get_language()
+    try:
+        while True:
+            with only_tenants([tenant.pk]), timezone.override(dt.UTC), translation.override(language):
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        # Whoever reads may have gone: what tells the page so must not wait for the memory to be cleared.
+        chunks.close()
+
+
+def in_batches(lines: Iterator[str], *, size: int = 500) -> Generator[bytes]:
+    """Some hundred lines to a chunk: what is set for a chunk costs two words with the database."""
+    while batch := "".join(islice(lines, size)):
+        yield batch.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import path, reverse
-from django.utils import timezone, translation
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -25,13 +24,12 @@ from requests_app import operations, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import Malformed, WrongState
 from requests_app.models import AccessRequest, Tenant
-from requests_app.models.row_security import only_tenants
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
 from requests_app.web import _progress
 from requests_app.web._access import takes_evidence
 from requests_app.web._progress import Progress
-from requests_app.web._streams import disposition
+from requests_app.web._streams import disposition, in_steps
 from requests_app.web.context import instant
 from requests_app.web.forms.evidence import DownloadForm, PeriodForm
 from requests_app.web.middleware import actor_in
@@ -167,7 +165,7 @@ def _taken(
     assert prepared is not None
     progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
     response = StreamingHttpResponse(
-        _in_steps(_told(prepared, Subject(tenant, about), actor, progress), tenant), content_type="application/zip"
+        in_steps(_told(prepared, Subject(tenant, about), actor, progress), tenant), content_type="application/zip"
     )
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
     return response
@@ -182,25 +180,6 @@ def _told(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress
         how_it_ended = _progress.DONE
     finally:
         progress.end(how_it_ended)
-
-
-def _in_steps(chunks: Generator[bytes], tenant: Tenant) -> Iterator[bytes]:
-    """The chunks, each made as the request itself was answered: after the view has returned all that is undone.
-
-    The database shows this connection nothing of other tenants, and only while a chunk is made: what is set longer
-    would be met by whatever else uses the thread. Times are in UTC, as in the entries.
-    """
-    language = translation.get_language()
-    try:
-        while True:
-            with only_tenants([tenant.pk]), timezone.override(dt.UTC), translation.override(language):
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            yield chunk
-    finally:
-        # Whoever reads may have gone: what tells the page so must not wait for the memory to be cleared.
-        chunks.close()
 
 
 def _file_name(tenant: Tenant, about: AccessRequest | None, at: dt.datetime) -> str:

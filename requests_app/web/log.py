@@ -33,6 +33,7 @@ from requests_app.queries import tenant as tenants
 from requests_app.templatetags._times import when_words
 from requests_app.web._log_state import checked, places, standing
 from requests_app.web._log_words import told
+from requests_app.web._streams import in_batches, in_steps
 from requests_app.web.access_requests import STOP_POLLING
 from requests_app.web.context import instant
 from requests_app.web.forms.log import LogExport, LogFilter, LogPlace
@@ -109,7 +110,8 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
-    response = StreamingHttpResponse(wanted.lines(entries, source), content_type=wanted.content_type)
+    chunks = in_batches(iter(wanted.lines(entries, source)))
+    response = StreamingHttpResponse(in_steps(chunks, row), content_type=wanted.content_type)
     at = instant(request).astimezone(dt.UTC)
     name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'

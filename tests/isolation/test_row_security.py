@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from audit_app.models import AuditEntry
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Resource, Tenant, Ticket
 from requests_app.models.row_security import only_tenants
+from requests_app.web._streams import in_steps
 from tests.cast import Cast
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -62,6 +63,19 @@ def test_the_setting_ends_with_the_request(cast: Cast) -> None:
         with only_tenants([cast.contoso.pk]):
             pass
         assert Tenant.objects.count() == 3
+
+
+def test_a_stream_is_made_behind_the_wall_and_leaves_nothing_set_between_its_chunks(cast: Cast) -> None:
+    """Django makes a stream's chunks after the middleware has gone."""
+
+    def chunks() -> Generator[bytes]:
+        for _ in range(2):
+            yield b",".join(sorted(row.slug.encode() for row in Tenant.objects.all()))
+
+    with as_ordinary_role():
+        for chunk in in_steps(chunks(), cast.contoso):
+            assert chunk == b"contoso"
+            assert Tenant.objects.count() == 3
 
 
 def test_every_table_with_a_tenant_has_a_policy() -> None:
