@@ -194,6 +194,7 @@ def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[t
 
 ED25519, COSIGNATURE = 0x01, 0x04
 _SIGNATURE_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 #: <host>/log/<tenant>, and /<shard> from the second shard on.
 _ORIGIN = re.compile(r"((.+)/log/([0-9a-f-]{36}))(?:/([1-9][0-9]{0,8}))?")
@@ -279,7 +280,7 @@ def note_of(raw: bytes) -> Note:
         raise ValueError("too long for a note")
     whole = raw.decode()
     text, gap, tail = whole.rpartition("\n\n")
-    if not gap or not tail.endswith("\n") or any(each < " " and each != "\n" for each in whole):
+    if not gap or not tail.endswith("\n") or _CONTROL.search(whole):
         raise ValueError("a note is a text, an empty line and signatures, without control characters")
     signatures = []
     for line in tail[:-1].split("\n"):
@@ -1125,7 +1126,7 @@ class Trust:
         grown = -1
         while grown != len(self.why):
             grown = len(self.why)
-            for shard in shards:
+            for shard in (shard for shard in shards if shard.rotations):
                 trees = [shard.checkpoint, *(each.checkpoint for each in shard.older)]
                 trees += [kept] if kept and kept.origin == shard.origin else []
                 covered = max((tree.size for tree in trees if self.signers(tree, self.why)), default=0)

@@ -1,0 +1,358 @@
+"""10,000 single changes of an export of 100,000 entries: each is found, at its index; and 1,000 clean exports are good.
+
+Reading and checking 100,000 entries takes a second, so the mass of it does not read them from a file again and again:
+the blocks come from memory, and what the verifier finds in a block that it has seen before is remembered. Everything
+else is the verifier's own path. The same changes are made to files on disk, to fewer and to shorter ones.
+"""
+
+import functools
+import io
+import itertools
+import json
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.runs import is_good, judged, verdict
+from tests.verify.writer import CUSTOMER, Log, Tree, Written, bundle, canonical, entry, instant, story
+from verify import lockbox_verify as lv
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SEED = int(os.environ.get("MUTATION_SEED", "20261125"))
+ENTRIES, MUTATIONS, CLEAN, WIDTH = 100_000, 10_000, 1_000, 128
+OLDER = (10_000, 35_000, 60_000, 85_000)
+
+
+class Change:
+    """One change to a list of lines: it replaces lines[start:end] by `by`, and the file may end early, in a line."""
+
+    def __init__(self, start: int, end: int, by: list[bytes], bad: int, cut: bytes | None = None) -> None:
+        self.start, self.end, self.by, self.bad, self.cut = start, end, by, bad, cut
+
+    def lines(self, lines: list[bytes], begin: int = 0) -> Iterator[bytes]:
+        """The changed lines from `begin` on, which lies before the change."""
+        return itertools.chain(
+            (lines[index] for index in range(begin, self.start)),
+            self.by,
+            (lines[i] for i in range(self.end, len(lines))),
+        )
+
+    def raw(self, lines: list[bytes]) -> bytes:
+        return b"".join(line + b"\n" for line in self.lines(lines)) + (self.cut or b"")
+
+
+def flip(rng: random.Random, line: bytes) -> bytes:
+    """One bit of one byte; not so that the line falls in two."""
+    while True:
+        place = rng.randrange(len(line))
+        changed = line[:place] + bytes([line[place] ^ 1 << rng.randrange(8)]) + line[place + 1 :]
+        if b"\n" not in changed:
+            return changed
+
+
+def with_members(line: bytes, **members: Any) -> bytes:
+    return canonical({**json.loads(line), **members})
+
+
+def change(rng: random.Random, lines: list[bytes]) -> Change:
+    at = rng.randrange(len(lines))
+    by = rng.choice(
+        (
+            lambda: flip(rng, lines[at]),
+            lambda: with_members(lines[at], actor=CUSTOMER, door="admin"),
+            lambda: with_members(lines[at], detail={"n": rng.randrange(10**9), "more": "x"}),
+            lambda: lines[at] + b" ",
+            lambda: b"",
+        )
+    )()
+    return Change(at, at + 1, [by], at)
+
+
+def delete(rng: random.Random, lines: list[bytes]) -> Change:
+    at = rng.randrange(len(lines))
+    return Change(at, at + 1, [], at)
+
+
+def insert(rng: random.Random, lines: list[bytes]) -> Change:
+    at, source = rng.randrange(len(lines) + 1), rng.randrange(len(lines))
+    by = rng.choice((lines[source], with_members(lines[source], door="admin"), b"", b"{}"))
+    # A copy of the entry that stands here stands for it: the second of the two is the first bad one.
+    return Change(at, at, [by], at + (at < len(lines) and by == lines[at]))
+
+
+def reorder(rng: random.Random, lines: list[bytes]) -> Change:
+    one, two = sorted(rng.sample(range(len(lines)), 2))
+    if rng.random() < 0.5:
+        two = one + 1 if one + 1 < len(lines) else two
+    between = lines[one + 1 : two]
+    by = rng.choice(([lines[two], *between, lines[one]], [*between, lines[two], lines[one]]))
+    return Change(one, two + 1, by, one)
+
+
+def back_date(rng: random.Random, lines: list[bytes]) -> Change:
+    at = rng.randrange(len(lines))
+    return Change(at, at + 1, [with_members(lines[at], at=instant(-rng.randrange(1, 10**12)))], at)
+
+
+def truncate(rng: random.Random, lines: list[bytes]) -> Change:
+    at = rng.randrange(len(lines))
+    # With the whole line and without its end of line, the entry is there; but a line it is not.
+    cut = lines[at][: rng.randrange(len(lines[at]) + 1)] if rng.random() < 0.5 else b""
+    return Change(at, len(lines), [], at, cut)
+
+
+KINDS: tuple[Callable[[random.Random, list[bytes]], Change], ...] = (
+    change,
+    delete,
+    insert,
+    reorder,
+    back_date,
+    truncate,
+)
+
+
+# --- In memory -------------------------------------------------------------------------------------------
+
+
+class Memory:
+    """The files of a bundle, as a folder or a ZIP has them."""
+
+    def __init__(self, files: dict[str, bytes], sizes: dict[str, int]) -> None:
+        self.files, self.sizes = files, sizes
+
+    def open(self, name: str) -> io.BytesIO:
+        return io.BytesIO(self.files[name])
+
+
+class Export:
+    """A log of 100,000 entries whose blocks are made once, so that what was found in them can be remembered."""
+
+    def __init__(self) -> None:
+        rng = random.Random(SEED)
+        lines = [
+            canonical(entry(seq, seq * 1000, "ticket.commented", actor=CUSTOMER, detail={"n": rng.randrange(10**9)}))
+            for seq in range(ENTRIES)
+        ]
+        self.log = Log(lines, older=OLDER)
+        self.blocks = [self._block(lines[at : at + WIDTH]) for at in range(0, ENTRIES, WIDTH)]
+        leaves = self.log.tree.leaves
+        self.hashes = [b"".join(leaves[at : at + WIDTH]) for at in range(0, ENTRIES, WIDTH)]
+        written = bundle(self.log)
+        listed = json.dumps(written.listed()).encode()
+        self.sizes = {name: len(raw) for name, raw in written.files.items()} | {"manifest.json": len(listed)}
+        kept = {
+            name: raw for name, raw in written.files.items() if name not in ("entries-0.jsonl", "leaf-hashes-0.bin")
+        }
+        self.source = Memory({**kept, "manifest.json": listed}, self.sizes)
+        self.written = written
+
+    @staticmethod
+    def _block(lines: list[bytes]) -> bytes:
+        return b"".join(line + b"\n" for line in lines)
+
+    def judged(self, changed: Change | None, *, is_repaired: bool = False, **options: Any) -> dict[str, Any]:
+        report = lv.Report("memory")
+        lv.verify_bundle(Changed(self, changed, is_repaired=is_repaired), lv.Options(**options), report)
+        return report.close()
+
+
+class Changed(lv.Bundle):
+    """The bundle of an export with one change. `is_repaired`: the leaf hashes were made to follow the entries."""
+
+    def __init__(self, export: Export, changed: Change | None, *, is_repaired: bool) -> None:
+        super().__init__(export.source)  # type: ignore[arg-type]  # has what is used of a folder
+        self.export, self.changed, self.is_repaired = export, changed, is_repaired
+
+    def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes, int]]:
+        self.unread -= {"entries-0.jsonl", "leaf-hashes-0.bin"}
+        export, changed = self.export, self.changed
+        same = len(export.blocks) if changed is None else changed.start // WIDTH
+        for place in range(same):
+            yield export.blocks[place], export.hashes[place], len(export.hashes[place]) // 32
+        if changed is None:
+            return
+        rest, place = changed.lines(export.log.lines, same * WIDTH), same
+        while lines := list(itertools.islice(rest, WIDTH)):
+            if place < len(export.blocks) and (known := export.blocks[place]) == export._block(lines):
+                yield known, export.hashes[place], len(lines)
+            else:
+                hashes = [lv.leaf_hash(line) for line in lines] if self.is_repaired else self._own(place, len(lines))
+                yield export._block(lines), b"".join(hashes), len(lines)
+            place += 1
+        count = same * WIDTH + sum(1 for _line in changed.lines(export.log.lines, same * WIDTH))
+        if changed.cut or (count < ENTRIES and not self.is_repaired):
+            yield changed.cut or b"", b"" if changed.cut else export.log.tree.leaves[count], 0
+
+    def _own(self, place: int, count: int) -> list[bytes]:
+        return self.export.log.tree.leaves[place * WIDTH : place * WIDTH + count]
+
+
+@pytest.fixture(scope="module")
+def export() -> Export:
+    return Export()
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lv, "check_block", functools.lru_cache(maxsize=1000)(lv.check_block))
+
+
+@pytest.mark.usefixtures("remembered")
+def test_ten_thousand_single_changes_are_found_at_their_index(export: Export) -> None:
+    assert is_good(export.judged(None))
+    rng, found = random.Random(SEED + 1), 0
+    for place in range(MUTATIONS):
+        made = KINDS[place % len(KINDS)](rng, export.log.lines)
+        data = export.judged(made)
+        assert [each["index"] for each in data["problems"]] == [made.bad], (KINDS[place % len(KINDS)], made.__dict__)
+        assert (data["exit"], data["problems"][0]["until"]) == (1, None)
+        found += 1
+    assert found == MUTATIONS
+    assert is_good(export.judged(None))
+
+
+@pytest.mark.usefixtures("remembered")
+def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(export: Export) -> None:
+    rng = random.Random(SEED + 2)
+    edges = [0, *OLDER, ENTRIES]
+    for _ in range(300):
+        at = rng.randrange(ENTRIES)
+        by = with_members(export.log.lines[at], detail={"n": -1})
+        data = export.judged(Change(at, at + 1, [by], at), is_repaired=True)
+        [problem] = data["problems"]
+        assert problem["why"] == "the entries do not lead to the signed root"
+        last = problem["index"] if problem["until"] is None else problem["until"]
+        assert problem["index"] <= at <= last
+        # Between two older checkpoints, at the widest.
+        assert max(edge for edge in edges if edge <= at) <= problem["index"]
+        assert last < min(edge for edge in edges if edge > at)
+
+
+@pytest.mark.usefixtures("remembered")
+def test_an_entry_that_is_gone_shows_though_the_hashes_are_repaired(export: Export) -> None:
+    rng = random.Random(SEED + 3)
+    for made in (maker(rng, export.log.lines) for maker in (delete, reorder) for _ in range(50)):
+        data = export.judged(made, is_repaired=True)
+        assert [(each["index"], each["until"]) for each in data["problems"]] == [(made.bad, None)]
+
+
+# --- On disk ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_file_of_a_hundred_thousand_entries(
+    kind: Callable[..., Change], export: Export, tmp_path: Path
+) -> None:
+    made = kind(random.Random(SEED + 4), export.log.lines)
+    files = {**export.written.files, "entries-0.jsonl": made.raw(export.log.lines)}
+    data = judged(Written(files, export.written.manifest).folder(tmp_path / "a"), jobs=2)
+    assert [(each["index"], each["until"]) for each in data["problems"]] == [(made.bad, None)]
+
+
+def small(rng: random.Random, size: int) -> Log:
+    older = tuple(sorted(rng.sample(range(1, size), rng.randrange(min(size - 1, 4))))) if size > 1 else ()
+    return Log.of(story(rng, size), older=older)
+
+
+def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_path: Path) -> None:
+    rng = random.Random(SEED + 5)
+    for place in range(600):
+        log = small(rng, rng.randrange(2, 60))
+        start, end = sorted(rng.sample(range(len(log.lines) + 1), 2))
+        requests = [json.loads(line)["access_request"] for line in log.lines]
+        request = next((each for each in requests if each), None)
+        shape = place % 4 if request else place % 3
+        written = (
+            bundle(log),
+            bundle(log, kind="period", span=(start, end)),
+            bundle(log, pruned=start),
+            bundle(log, kind="access_request", request=request) if request else bundle(log),
+        )[shape]
+        indexes = [json.loads(line)["seq"] for line in written.files["entries-0.jsonl"].splitlines()]
+        lines = written.files["entries-0.jsonl"].split(b"\n")[:-1]
+        maker = rng.choice([kind for kind in KINDS if kind is not reorder or len(lines) > 1])
+        made = maker(rng, lines)
+        listed = written.listed() if rng.random() < 0.3 else None
+        changed = Written({**written.files, "entries-0.jsonl": made.raw(lines)}, written.manifest)
+        data = judged(changed.zip(tmp_path / "a.zip", listed))
+        bad = indexes[made.bad] if made.bad < len(indexes) else (indexes[-1] + 1)
+        assert [(each["index"], each["until"]) for each in data["problems"]] == [(bad, None)], (
+            maker,
+            shape,
+            made.__dict__,
+        )
+
+
+def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Path) -> None:
+    """Hashes, counts, proofs and manifest follow the change: only the signed root does not."""
+    rng = random.Random(SEED + 6)
+    for place in range(200):
+        log = small(rng, rng.randrange(3, 80))
+        entries = [json.loads(line) for line in log.lines]
+        at = rng.randrange(len(entries))
+        forged = _renumbered(rng.choice((_altered, _left_out, _put_in))(entries, at))
+        fake = Log.of(forged, older=tuple(old for old in log.older if old <= len(forged)))
+        written = bundle(fake) if place % 2 else bundle(fake, kind="period", span=(0, len(forged)))
+        for name in ("checkpoint-0.txt", "consistency-0.jsonl"):
+            written.files[name] = bundle(log).files[name]
+        written.manifest["logs"][0]["size"] = len(log.lines)
+        data = verdict(written, tmp_path, keys=[log.vkey()])
+        assert data["exit"] == 1
+        [problem] = data["problems"]
+        if problem["index"] is not None:
+            last = problem["index"] if problem["until"] is None else problem["until"]
+            assert problem["index"] <= max(at, len(forged)), problem
+            assert last >= min(at, len(forged) - 1), problem
+
+
+def _altered(entries: list[dict[str, Any]], at: int) -> list[dict[str, Any]]:
+    return [*entries[:at], {**entries[at], "door": "admin"}, *entries[at + 1 :]]
+
+
+def _left_out(entries: list[dict[str, Any]], at: int) -> list[dict[str, Any]]:
+    return [*entries[:at], *entries[at + 1 :]]
+
+
+def _put_in(entries: list[dict[str, Any]], at: int) -> list[dict[str, Any]]:
+    return [*entries[:at], {**entries[at], "door": "admin"}, *entries[at:]]
+
+
+def _renumbered(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**each, "seq": seq} for seq, each in enumerate(entries)]
+
+
+def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
+    rng, good = random.Random(SEED + 7), 0
+    for place in range(CLEAN):
+        size = rng.randrange(301)
+        log = small(rng, size)
+        start, end = sorted((rng.randrange(size + 1), rng.randrange(size + 1)))
+        requests = sorted({each for line in log.lines if (each := json.loads(line)["access_request"])})
+        kinds: dict[str, dict[str, Any]] = {
+            "log": {},
+            "pruned": {"pruned": start},
+            "period": {"kind": "period", "span": (start, end)},
+            "access_request": {"kind": "access_request", "request": requests and rng.choice(requests)},
+        }
+        kind = rng.choice(list(kinds)[: 4 if requests else 3])
+        written = bundle(log, **kinds[kind])
+        path = written.zip(tmp_path / "a.zip") if place % 2 else written.folder(tmp_path / f"{place}")
+        kept = log.note(rng.randrange(size + 1)) if kind == "log" else None
+        data = judged(path, keys=[log.vkey()] if place % 3 else None, previous=kept)
+        assert is_good(data), (place, kind, data["problems"], data["gaps"])
+        good += 1
+    assert good == CLEAN
+
+
+def test_the_tree_of_these_tests_is_the_one_of_the_rfc() -> None:
+    """What the whole file leans on."""
+    leaves = [bytes([each]) * 32 for each in range(7)]
+    root = lv.Frontier()
+    for each in leaves:
+        root.push(0, each)
+    assert Tree(leaves).root() == root.root()
