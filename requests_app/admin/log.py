@@ -258,9 +258,6 @@ class WitnessAdmin(StaffAdmin):
         )
     ]
 
-    def name_of(self, row: Any) -> str:
-        return _text.visible_single(str(row))
-
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
 

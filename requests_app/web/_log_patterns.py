@@ -68,7 +68,9 @@ PATTERNS: dict[str, Promise] = {
         "{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"
     ),
     Event.LOG_PRUNED: _("{who} removed the entries before number {to}, which were older than {days}"),
-    Event.LOG_HEAD_ADOPTED: _("{who} was told by the operator to go on from the newest checkpoint, whose copy outside was lost"),
+    Event.LOG_HEAD_ADOPTED: _(
+        "{who} was told by the operator to go on from the newest checkpoint, whose copy outside was lost"
+    ),
     Event.LOG_POLICY_CHANGED: _("{who} changed the rules of the log"),
     Event.WITNESS_ADDED: _("{who} added the witness {name} at {url}"),
     Event.WITNESS_REMOVED: _("{who} removed the witness {name}"),
