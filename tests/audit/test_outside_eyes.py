@@ -43,6 +43,7 @@ def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -
     size, root = stored[-1].size, bytes(stored[-1].root)
     for seq in range(0, size, 7):
         proof = proofs.receipt(TENANT, seq)
+        assert proof.extra is not None
         assert tlog.verify_leaf_inclusion(proof.extra, seq, size, list(proof.path), root)
         assert not tlog.verify_leaf_inclusion(proof.extra + b" ", seq, size, list(proof.path), root)
     assert clock.name == settings.LOG_ORIGIN

@@ -50,7 +50,7 @@ def parsed(found: Any) -> EmailMessage:
 
 
 def attached(found: Any) -> dict[str, bytes]:
-    return {part.get_filename(""): part.get_payload(decode=True) for part in parsed(found).iter_attachments()}  # type: ignore[misc]  # bytes, where it is no multipart
+    return {part.get_filename(""): part.get_payload(decode=True) for part in parsed(found).iter_attachments()}
 
 
 def by_name(mails: Mails) -> dict[str, dict[str, bytes]]:

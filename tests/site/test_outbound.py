@@ -373,6 +373,19 @@ def test_the_next_address_is_tried_where_one_does_not_answer(serve: Any, monkeyp
 # --- TLS ---------------------------------------------------------------------------------------------------
 
 
+KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
+
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
     """Certificates for a name, by an authority that this test trusts."""
@@ -385,8 +398,16 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
             name, subject, public, x509.random_serial_number(), now, now + dt.timedelta(1)
         )
         builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+        # What RFC 5280, 4.2.1 asks of every certificate, and Python from 3.13 on insists on.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+        if is_ca:
+            signs = dict.fromkeys(KEY_USAGES, False) | {"key_cert_sign": True}
+            builder = builder.add_extension(x509.KeyUsage(**signs), critical=True)
+            own = x509.SubjectKeyIdentifier.from_public_key(public)
+            builder = builder.add_extension(own, critical=False)
         if extension:
-            builder = builder.add_extension(extension, critical=False)
+            builder = builder.add_extension(extension, critical=not is_ca)
         return builder.sign(key, hashes.SHA256())
 
     def pem(each: Any) -> bytes:

@@ -18,6 +18,7 @@ FORMS = re.compile(
     | \b(?:AR|T)-[0-9A-Z]{4}-[0-9A-Z]{4}\b
     | \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b
     | \b(?:[0-9a-f]{4}\ ){3,}[0-9a-f]{4}\b                # a digest in groups
+    | \S+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{40,}={0,2}         # a verifier key
     | \b[0-9a-f]{12,64}\b
     | \b\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-][\d:]+)?)?
     | (?<=\d\d:\d\d\s)(?:[A-Z]{3,4})\b                    # the letters of a time zone
@@ -51,7 +52,8 @@ class _Spoken(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        is_foreign = tag in ("style", "script", "pre", "code") or set(self.FOREIGN) & set(given.get("class", "").split())
+        classes = given.get("class", "").split()
+        is_foreign = tag in ("style", "script", "pre", "code") or set(self.FOREIGN) & set(classes)
         self.said += [given[name] for name in SPOKEN if name in given]
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.said.append(given.get("value", ""))
