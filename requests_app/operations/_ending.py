@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from audit_app import canonical
 from requests_app.actors import Actor
@@ -59,7 +60,21 @@ def close_grants(steps: list[Step], reason: Grant.CloseReason) -> None:
         step.detail = {**step.detail, "grant": str(grant.pk), "closed_at": closed_at, "how": str(reason)}
         step.tell(about(step.row, Topic.WINDOW_CLOSED, *EVERYBODY))
     grants = [step.grant for step in steps if step.grant]
-    Grant.objects.bulk_update(grants, ["closed_at", "close_reason", "closed_by"], batch_size=500)
+    # Two statements for the sweep's hundreds: bulk_update makes a CASE of every row, which costs more than all else.
+    for closed_at, closed in _by_end(grants):
+        Grant.objects.filter(pk__in=[grant.pk for grant in closed]).update(
+            closed_at=closed_at, close_reason=reason, closed_by=closed[0].closed_by_id
+        )
+
+
+def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
+    """What ran out ends at its own end; the others, all of one act, end at the instant of the act."""
+    ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
+    early = [grant for grant in grants if grant.closed_at != grant.closes_at]
+    if ran_out:
+        yield F("closes_at"), ran_out
+    if early:
+        yield early[0].closed_at, early
 
 
 def tell_ended(step: Step) -> None:
