@@ -54,6 +54,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
     from django.db import connection
 
     from bench import measure, world
+    from requests_app import operations
 
     if connection.vendor == "postgresql":
         from django.test.runner import DiscoverRunner
@@ -74,7 +75,9 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
                 results += _pages(cast, arguments.acts, bar)
                 world.overdue(cast, arguments.due)
-                results += _sweep(arguments.due, bar)
+                results.append(_sweep(operations.sweeps.expire_overdue, "sweep of {} due", arguments.due, bar))
+                world.elapsed(cast, arguments.due)
+                results.append(_sweep(operations.sweeps.close_elapsed, "sweep of {} windows", arguments.due, bar))
             if arguments.part != "acts":
                 from bench import log
 
@@ -127,19 +130,40 @@ def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
     return cast.confirmed(ticket=ticket)
 
 
+def _deep(cast: Any) -> str:
+    """The address of a page in the middle of the customer's list."""
+    from urllib.parse import urlencode
+
+    from requests_app.models import AccessRequest
+    from requests_app.queries.inbox import Cursor
+
+    rows = AccessRequest.objects.filter(tenant=cast.contoso, state="DENIED").order_by("-decide_by")
+    row = rows[rows.count() // 2]
+    return f"/access-requests/?{urlencode({'state': 'denied', 'before': Cursor(row.decide_by, row.pk)})}"
+
+
 def _pages(cast: Any, count: int, bar: Any) -> list[Any]:
     from django.test import Client
 
     from bench.measure import timed
 
+    pages = [
+        ("ada", "/", "customer's inbox"),
+        ("pat", "/", "provider's queue"),
+        ("priya", "/", "engineer's home"),
+        ("ada", "/access-requests/", "customer's list"),
+        ("ada", "/access-requests/?state=denied", "customer's list, one state"),
+        ("ada", _deep(cast), "customer's list, half way down"),
+        ("pat", "/access-requests/", "provider's list"),
+    ]
     results = []
-    for who, name in (("ada", "customer's inbox"), ("pat", "provider's queue"), ("priya", "engineer's home")):
+    for who, address, name in pages:
         ticking = bar.add_task(name, total=count)
         client = Client()
         client.force_login(cast.people[who])
 
-        def get(client: Client = client) -> None:
-            response = client.get("/")
+        def get(client: Client = client, address: str = address) -> None:
+            response = client.get(address)
             assert response.status_code == 200, response.status_code
 
         get()
@@ -147,11 +171,10 @@ def _pages(cast: Any, count: int, bar: Any) -> list[Any]:
     return results
 
 
-def _sweep(due: int, bar: Any) -> list[Any]:
+def _sweep(swept: Callable[..., int], name: str, due: int, bar: Any) -> Any:
     import time
 
     from bench.measure import Result
-    from requests_app import operations
     from requests_app.actors import Actor
     from requests_app.tasks import BATCH
 
@@ -159,15 +182,14 @@ def _sweep(due: int, bar: Any) -> list[Any]:
     seconds, begun, done = [], time.perf_counter(), 0
     while done < due:
         started = time.perf_counter()
-        found = operations.sweeps.expire_overdue(actor=Actor.system("sweep"), limit=BATCH)
+        found = swept(actor=Actor.system("sweep"), limit=BATCH)
         seconds.append(time.perf_counter() - started)
         done += found
         bar.update(ticking, completed=done)
         if not found:
             raise SystemExit(f"the sweep found {done} of {due}")
-    return [
-        Result(f"sweep of {due:,} due, in batches of {BATCH}", seconds, time.perf_counter() - begun, "≤ 2 s in all")
-    ]
+    named = f"{name.format(f'{due:,}')}, in batches of {BATCH}"
+    return Result(named, seconds, time.perf_counter() - begun, "≤ 2 s in all")
 
 
 def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> None:

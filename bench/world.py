@@ -69,10 +69,24 @@ def overdue(cast: Cast, count: int) -> None:
     _insert(cast, ticket, 900_000_000, count, state="PENDING_PROVIDER", decide_by=past)
 
 
+def elapsed(cast: Cast, count: int) -> None:
+    """Add windows that ran out while nobody swept."""
+    past = clock.now() - dt.timedelta(minutes=1)
+    ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
+    _insert(cast, ticket, 800_000_000, count, state="OPEN", decide_by=past)
+    new_id = "gen_random_uuid()" if connection.vendor == "postgresql" else "lower(hex(randomblob(16)))"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO requests_app_grant (id, tenant_id, access_request_id, engineer_id, level, opens_at, closes_at,"
+            f" close_reason) SELECT {new_id}, tenant_id, id, requested_by_id, 'read', submitted_at, decide_by, ''"
+            " FROM requests_app_accessrequest WHERE state = 'OPEN' AND reference LIKE 'B8%'"
+        )
+
+
 def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, decide_by: dt.datetime) -> None:
     postgres = connection.vendor == "postgresql"
     series = (
-        "SELECT generate_series(%(start)s, %(end)s) AS n"
+        "SELECT generate_series(%(start)s::int, %(end)s::int) AS n"
         if postgres
         else "WITH RECURSIVE s(n) AS (SELECT %(start)s UNION ALL SELECT n + 1 FROM s WHERE n < %(end)s) SELECT n FROM s"
     )
@@ -80,10 +94,16 @@ def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, d
     tenant = f"(CASE WHEN n %% {HOT_SHARE} = 0 THEN %(hot)s ELSE t.id END)" + ("::uuid" if postgres else "")
     # One of a thousand is Priya's, whose home is looked at: nobody raises a million of them.
     engineer = "(CASE WHEN n %% 1000 = 0 THEN %(priya)s ELSE %(erik)s END)" + ("::uuid" if postgres else "")
+    # A second apart: where thousands share an instant, a list has no order to walk along.
+    before = (
+        "(%(by)s::timestamptz - (n - %(start)s::int) * interval '1 second')"
+        if postgres
+        else "strftime('%%Y-%%m-%%d %%H:%%M:%%S.000000', %(by)s, '-' || (n - %(start)s) || ' seconds')"
+    )
     sql = f"""
         INSERT INTO requests_app_accessrequest ({_COLUMNS})
         SELECT {new_id}, 'B' || n, 'customer_ticket', '', '', '', 'Tried.', 'Because of the benchmark.', 'read', 7200,
-               %(human)s, %(yes)s, '', %(state)s, %(at)s, %(at)s, %(by)s,
+               %(human)s, %(yes)s, '', %(state)s, %(at)s, %(at)s, {before},
                {engineer}, %(service)s, {tenant}, %(ticket)s
         FROM ({series}) AS numbers
         JOIN (SELECT id, row_number() OVER (ORDER BY id) AS number FROM requests_app_tenant) AS t
@@ -96,7 +116,7 @@ def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, d
         "human": _key(cast.priya.human_id),
         "yes": True,
         "state": state,
-        "at": decide_by - dt.timedelta(hours=24),
+        "at": decide_by - dt.timedelta(days=60),
         "by": decide_by,
         "priya": _key(cast.priya.pk),
         "erik": _key(cast.erik.pk),
