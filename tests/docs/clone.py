@@ -118,7 +118,7 @@ class Clone:
         }
         return cls(path, kept | own)
 
-    def sh(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def sh(self, command: str, *, within: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command as a shell runs it, in the directory of the code."""
         return subprocess.run(
             ["sh", "-euc", self.here(command)],
@@ -127,12 +127,12 @@ class Clone:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=within,
         )
 
-    def done(self, command: str, **environment: str) -> str:
+    def done(self, command: str, *, within: float = 120, **environment: str) -> str:
         """Run one command, demand that it succeeds, and return what it said."""
-        run = self.sh(command, **environment)
+        run = self.sh(command, within=within, **environment)
         assert run.returncode == 0, f"{command}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
         return run.stdout
 

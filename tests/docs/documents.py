@@ -29,7 +29,7 @@ class Block:
 def documents() -> list[Path]:
     """Every document of the project, wherever it stands."""
     found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    found += [ROOT / "deploy" / "README.md", ROOT / "templates" / "components" / "README.md"]
+    found += [ROOT / place / "README.md" for place in ("deploy", "templates/components", "verify")]
     return [*found, *sorted((ROOT / "docs").rglob("*.md"))]
 
 

@@ -24,8 +24,9 @@ ALL = sorted({(block.document, command) for block in blocks("sh") for command in
 #: The installation of a production machine, whose commands build on each other: they are run in their order.
 INSTALLATION = "deploy/README.md"
 SERVES = re.compile(r"bin/run$")
-#: These run for minutes, and are themselves part of the test run or of the closing demonstration.
-LONG = re.compile(r"^bin/(test|demo|bench)\b")
+#: The test run itself.
+TESTS = re.compile(r"^bin/test\b")
+DEMO = re.compile(r"^bin/demo$")
 #: Compiling the lock files asks a package index, which a test does not reach.
 NEEDS_INDEX = re.compile(r"^uv ")
 #: Say something about PostgreSQL: they are run on one, in test_postgresql.
@@ -34,7 +35,7 @@ ASKS = re.compile(r"\bcreatesuperuser\b")
 #: What a customer does at home, some of it one after the other.
 AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
-OF_THEIR_OWN = (SERVES, LONG, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME)
+OF_THEIR_OWN = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -49,7 +50,7 @@ PLAIN = sorted(
 
 def test_the_documents_have_commands() -> None:
     assert "bin/run" in kind(SERVES)
-    assert "bin/demo" in kind(LONG)
+    assert kind(DEMO) == ["bin/demo"]
     assert any("demo_people" in command for command in PLAIN)
 
 
@@ -114,13 +115,32 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     assert not [line for line in fresh.called() if not line.startswith("pip ")]
 
 
-@pytest.mark.parametrize("command", kind(LONG))
-def test_a_long_command_is_there_and_is_called_as_it_wants(command: str) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_demo_plays_to_its_end_and_leaves_its_evidence(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    said = clone.done("bin/demo", within=200)
+    assert said.endswith("Every step was observed.\n")
+    assert (clone.path / "var" / "demo" / "evidence.zip").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_benchmark_measures_what_it_names_on_both_databases(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path / "clone")
+    said = clone.done("bin/bench --part acts --rows 600 --due 60 --acts 3", within=200)
+    assert ("SQLite" in said, "PostgreSQL" in said) == (True, True)
+    for words in ("customer's yes", "content open", "customer's inbox", "half way down", "sweep of 60 windows"):
+        assert said.count(words) == 2, words
+
+
+@pytest.mark.parametrize("command", kind(TESTS))
+def test_the_test_run_is_called_as_it_wants(command: str) -> None:
     name, *words = command.split()
     script = ROOT / name
     assert os.access(script, os.X_OK)
     assert subprocess.run(["sh", "-n", script], capture_output=True).returncode == 0
-    if name == "bin/test" and words:
+    if words:
         [offered] = re.findall(r"^# Usage: bin/test \[([a-z|]+)\]", script.read_text(), flags=re.MULTILINE)
         assert words[0] in offered.split("|")
 
