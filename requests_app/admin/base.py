@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import structlog
 from django.contrib import messages
@@ -80,6 +80,10 @@ class StaffAdmin(SealedAdmin):
             # Django computes with the year before it judges it.
             return value.isdecimal() and int(value) < _LAST_YEAR
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
+
+    def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
+        """The rows whose first and last date bound the dates to choose from; None where none are offered."""
+        return cast("QuerySet[Any]", self.model._default_manager.all())
 
     # --- Addresses -------------------------------------------------------------------------------------------
 

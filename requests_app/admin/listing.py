@@ -6,7 +6,7 @@ import calendar
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
@@ -90,15 +90,16 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
 
 
 def _dates(changes: ChangeList) -> dict[str, Any] | None:
-    """Years, then months, then days, between the first row and the last of the whole table.
+    """Years, then months, then days, between the first row and the last of the whole table, or of its dated rows.
 
     Django's own looks through every row for the dates that occur; two ends of an index cost nothing.
     """
     name = changes.date_hierarchy
-    if not name:
+    rows = cast(Any, changes.model_admin).dated_rows(changes) if name else None
+    if rows is None:
         return None
     # One query for each end: asked for both at once, SQLite reads the whole index.
-    ends = [changes.model._default_manager.order_by().aggregate(end=of(name))["end"] for of in (Min, Max)]
+    ends = [rows.order_by().aggregate(end=of(name))["end"] for of in (Min, Max)]
     if ends[0] is None:
         return None
     first, last = (timezone.localtime(end).date() for end in ends)

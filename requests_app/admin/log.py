@@ -119,6 +119,8 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         in_one_log(by_row("correlation_id", _("access request"), AccessRequest)),
         in_one_log(by_row("subject_id", _("about"))),
     )
+    # Offered once a log is chosen, as the filters are: the index on `at` is one of each log.
+    date_hierarchy = "at"
     lead = SEALED
     words = _("Log entries")
     search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
@@ -126,6 +128,16 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
     def name_of(self, row: Any) -> str:
         log = log_name(row.tenant_id, row.tenant_name)
         return str(_("%(log)s, entry %(number)d") % {"log": log, "number": row.seq})
+
+    def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
+        chosen = changes.params.get("tenant_id")
+        return AuditEntry.objects.filter(tenant_id=chosen) if chosen and _is_uuid(chosen) else None
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        is_date = lookup.startswith(f"{self.date_hierarchy}__")
+        if is_date and not (request is not None and request.GET.get("tenant_id")):
+            return False
+        return super().lookup_allowed(lookup, value, request)
 
     @admin.display(description=_("Canonical record"))
     def layout(self, entry: AuditEntry) -> str:
