@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, heads, keys, notes, recorder, tree
+from audit_app import canonical, heads, keys, notes, own, recorder, tree
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
 from audit_app.keys import Keys, NoKey
@@ -28,8 +28,6 @@ from audit_app.tree import Frontier
 
 logger = structlog.get_logger(__name__)
 
-#: The name of the entry that announces a new key; events.py knows it too.
-KEY_ROTATED = "log.key_rotated"
 #: So many entries are read for one checkpoint; a longer backlog gets several, one after the other.
 MOST_ENTRIES = 20_000
 #: So many signed entries are looked at anew before each signature, in turn: 8 tiles.
@@ -244,7 +242,27 @@ def _read(tenant_id: UUID) -> _Reading | None:
         raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
     if kept is not None and kept.head.size > size:
         raise Refusal("shorter", signed=kept.head.size, found=size, checkpoint=kept.note)
+    if kept is None and head.shard:
+        _require_tombstone(head)
     return _Reading(tenant_id, head.shard, head.first_seq, size, kept, signed, latest, head.pruned_to)
+
+
+def _require_tombstone(head: ChainHead) -> None:
+    """Let a new shard begin only where a tombstone says so, and above all that was ever signed.
+
+    Otherwise a log that was cut or written anew would be signed without a word, under the next shard's name.
+    """
+    if why := own.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
+        raise Refusal("no_tombstone", seq=head.first_seq, why=why)
+    if (least := _signed_before(head)) > head.first_seq:
+        why = "more was signed before than there are numbers before this part of the log"
+        raise Refusal("no_tombstone", seq=head.first_seq, why=why, end=least)
+
+
+def _signed_before(head: ChainHead) -> int:
+    """How many entries the shards before this one had at least, by what is kept outside the database."""
+    known = heads.get_many([origin_of(head.pk, shard) for shard in range(head.shard)])
+    return sum(each.head.size for each in known.values())
 
 
 def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
@@ -344,7 +362,7 @@ def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
         origin = origin_of(tenant_id, head.shard)
         entry = recorder.Witnessed(
             tenant_id=tenant_id,
-            event=KEY_ROTATED,
+            event=own.KEY_ROTATED,
             door="task",
             actor=_SYSTEM,
             subject_type="log",
@@ -372,6 +390,7 @@ def _look_back(reading: _Reading) -> None:
     if start >= signed:
         start = 0
     end = min(start + LOOK_BACK, signed)
+    _require_pruning_said(reading)
     tiles = Tiles(reading.tenant_id, reading.shard)
     for number in range(start // WIDTH, -(-end // WIDTH)):
         last = min((number + 1) * WIDTH, signed)
@@ -382,6 +401,11 @@ def _look_back(reading: _Reading) -> None:
                 raise
             _look_at_tile(reading, tiles, number, last)
     reading.signed.checked_to = end
+
+
+def _require_pruning_said(reading: _Reading) -> None:
+    if reading.pruned_to > reading.first_seq and not own.is_pruning_said(ChainHead.objects.get(pk=reading.tenant_id)):
+        raise Refusal("missing", seq=reading.first_seq, why="no entry says that it was removed")
 
 
 def _was_pruned(reading: _Reading) -> bool:
@@ -511,7 +535,8 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
         (kept.head.size, kept.note) if kept else (0, ""),
     ]
     signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
-    end = head.first_seq + max(signed, found)
+    # The last: what a shard that was itself forged may lack. Its numbers stand for what was signed before it.
+    end = max(head.first_seq + max(signed, found), int(told.get("end", 0)))
     ClosedShard.objects.create(
         tenant_id=tenant_id,
         shard=head.shard,

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
-from audit_app import canonical, heads
+from audit_app import canonical, heads, own
 from audit_app.checkpoints import Refusal, origin_of, signed_note
 from audit_app.heads import Kept
 from audit_app.keys import Keys
@@ -140,6 +140,8 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
 
 def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
     """The tiles lead to the root that is signed anew, and the entries of one tile to its hashes."""
+    if not own.is_pruning_said(log.head):
+        return False
     try:
         if log.tiles.frontier(log.signed.size).hashes != log.kept.frontier.hashes:
             return False

@@ -1,7 +1,8 @@
 """Remove old entries of which a checkpoint keeps the hash, so that all that remains can still be proven.
 
-What was removed is said by `ChainHead.pruned_to`, which only grows, and only up to what is signed; a trigger sees to
-both, and to it that nothing else is ever deleted. The tiles stay: they hold the hashes of what went.
+What was removed is said by `ChainHead.pruned_to`, which only grows, and only up to what is signed, and by an entry that
+names the same number. Triggers see to that, and to it that nothing else is ever deleted, nor what tells of a new key or
+a closed shard. The tiles stay: they hold the hashes of what went.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from django.db.models import Exists, Min, OuterRef
 
-from audit_app import canonical, checkpoints
+from audit_app import canonical, checkpoints, own
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, SignedHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles
@@ -124,7 +125,7 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
     gone = AuditEntry.objects.filter(
         tenant_id=tenant_id,
         seq__lt=ChainHead.objects.filter(pk=tenant_id).values("pruned_to"),
-    )
+    ).exclude(event__in=own.KEPT)
     numbers = list(gone.order_by("seq").values_list("seq", flat=True)[:limit])
     if not numbers:
         return 0
@@ -134,4 +135,5 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
 def unfinished() -> list[UUID]:
     """The logs with entries that were allowed to go and are still there, because somebody was broken off."""
     left = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), seq__lt=OuterRef("pruned_to"))
+    left = left.exclude(event__in=own.KEPT)
     return list(ChainHead.objects.filter(Exists(left), pruned_to__gt=0).order_by("pk").values_list("pk", flat=True))

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from django.utils import dateparse
 
-from audit_app import checkpoints, keys, notes, queries
+from audit_app import checkpoints, keys, notes, own, queries
 from audit_app.entries import flaws_of
-from audit_app.models import AuditEntry, Checkpoint, LogKey
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogKey
 from audit_app.notes import BadNote, Head, Note
 from audit_app.tiles import MissingTile, Tiles
 from audit_app.tree import Frontier
@@ -71,13 +71,19 @@ class Verification:
 
     @classmethod
     def begin(cls, tenant_id: UUID) -> Self:
-        head = checkpoints.state(tenant_id)
+        head = ChainHead.objects.filter(pk=tenant_id).first() or ChainHead(tenant_id=tenant_id)
         start = max(head.first_seq, head.pruned_to)
         found = cls(tenant_id, head.shard, head.first_seq, head.size, start, Frontier())
         try:
             found.frontier = Tiles(tenant_id, head.shard).frontier(start - head.first_seq)
         except MissingTile:
             found._end(start, "missing: the hashes of what was pruned are not there")
+        if not own.is_pruning_said(head):
+            found._end(head.first_seq, "missing: no entry says that it was removed")
+        if head.shard:
+            closes = checkpoints.origin_of(tenant_id, head.shard - 1)
+            if why := own.flaw_of_tombstone(head, closes=closes):
+                found._end(head.first_seq, why)
         return found
 
     @classmethod
@@ -121,8 +127,8 @@ class Verification:
 
     def _was_pruned(self) -> bool:
         """Go on behind what was removed, as it may be, while this check is under way."""
-        head = checkpoints.state(self.tenant_id)
-        if head.shard != self.shard or head.pruned_to <= self.seq:
+        head = ChainHead.objects.get(pk=self.tenant_id)
+        if head.shard != self.shard or head.pruned_to <= self.seq or not own.is_pruning_said(head):
             return False
         try:
             self.frontier = Tiles(self.tenant_id, self.shard).frontier(head.pruned_to - self.first_seq)

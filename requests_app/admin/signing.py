@@ -32,6 +32,9 @@ _FOUND: dict[str, Promise] = {
     "shorter": gettext_lazy("%(signed)s entries were signed, and only %(found)s are there."),
     "tile": gettext_lazy("The stored hashes of the tree do not belong to each other, or some are gone."),
     "signature": gettext_lazy("A signature that had just been made was not good: the machine that signs makes errors."),
+    "no_tombstone": gettext_lazy(
+        "This part of the log begins at number %(seq)s, and nothing was closed there that would let it."
+    ),
     "outside_behind": gettext_lazy(
         "%(signed)s entries are signed, and the file outside the database knows of %(kept)s."
     ),

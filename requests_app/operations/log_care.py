@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, heads, pruning
+from audit_app import checkpoints, heads, own, pruning
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app import clock, limits, policy
@@ -194,11 +194,12 @@ def _cutoff(at: datetime, days: int) -> datetime:
 
 
 def _due(at: datetime) -> list[UUID]:
-    """The tenants with something to remove besides the entries that say what was removed: these alone are no reason."""
+    """The tenants with something to remove. What their logs say of themselves is alone no reason."""
     found: list[UUID] = []
     kept = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in kept.order_by().values_list("log_retention_days", flat=True).distinct():
         old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
-        due = kept.filter(Exists(old.exclude(event=Event.LOG_PRUNED)), log_retention_days=days)
+        other = old.exclude(event__in=[Event.LOG_PRUNED, *own.KEPT])
+        due = kept.filter(Exists(other), log_retention_days=days)
         found += due.order_by("pk").values_list("pk", flat=True)
     return found

@@ -33,6 +33,7 @@ ALARMS: dict[str, Promise] = {
     "shorter": gettext_lazy("{signed} entries were signed once, and only {found} are there now."),
     "tile": gettext_lazy("The stored hashes of its tree do not belong to each other."),
     "signature": gettext_lazy("A signature that had just been made was not good."),
+    "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, and no tombstone says why."),
     "outside_behind": gettext_lazy(
         "{signed} entries are signed, and the record that the signer keeps outside the database says {kept}."
     ),

@@ -7,14 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, checkpoints, heads, keys, notes, proofs, recorder, tree
+from audit_app import canonical, checkpoints, heads, keys, notes, own, proofs, recorder, tree
 from audit_app.checkpoints import Refusal
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
 from audit_app.verify import verify
 from requests_app.events import Event
+from tests.audit import care
 
 pytestmark = pytest.mark.django_db
 
@@ -168,7 +169,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
     assert checkpoint is not None
     entry = AuditEntry.objects.order_by("seq").last()
     origin = checkpoints.origin_of(TENANT, 0)
-    assert entry.event == Event.LOG_KEY_ROTATED == checkpoints.KEY_ROTATED
+    assert entry.event == Event.LOG_KEY_ROTATED == own.KEY_ROTATED
     assert entry.seq == 2
     old_key, new_key = keys.log_key(origin, old), keys.log_key(origin, new)
     said = canonical.encode({"new": str(new_key), "old": [str(old_key)]})
@@ -346,9 +347,7 @@ def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed
     last = checkpoints.sign(TENANT, at=AT)
     cut_to(7)
     refused("shorter")
-    with transaction.atomic():
-        recorder.lock(TENANT)
-        said = checkpoints.close_shard(TENANT, at=AT)
+    said = care.tombstone(TENANT, at=AT)
     assert last is not None
     origin = checkpoints.origin_of(TENANT, 0)
     assert said == {
@@ -359,7 +358,7 @@ def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed
         "checkpoint": last.note,
         "cause": "shorter",
     }
-    append(2)
+    append(1)
     assert list(AuditEntry.objects.order_by("seq").values_list("seq", flat=True)) == [*range(7), 10, 11]
     checkpoint = checkpoints.sign(TENANT, at=AT)
     assert checkpoint is not None
@@ -369,6 +368,96 @@ def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed
     assert not LogAlarm.objects.exists()
     assert verify(TENANT).is_good
     assert proofs.receipt(TENANT, 11).index == 1
+
+
+def begun_again(**head: int) -> None:
+    meddle(
+        f"UPDATE audit_app_chainhead SET {', '.join(f'{name} = {value}' for name, value in head.items())}, "
+        "unsigned_since = last_at WHERE tenant_id = %s",
+        uuid_sql(TENANT),
+    )
+
+
+def no_tombstone() -> None:
+    """Nothing of the next shard is signed, and the check of the whole log says so, too."""
+    assert verify(TENANT).flaw is not None
+    refused("no_tombstone")
+    assert heads.get(checkpoints.origin_of(TENANT, 1)) is None
+
+
+def test_a_shard_that_no_tombstone_opened_is_not_signed() -> None:
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    begun_again(shard=1, first_seq=10)
+    no_tombstone()
+
+
+def test_another_history_is_not_signed_as_the_next_shard() -> None:
+    """All that was signed is gone, and what stands in its place has a tombstone of its own making."""
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))
+    begun_again(shard=1, first_seq=0, size=0)
+    closed = ClosedShard(tenant_id=TENANT, shard=0, first_seq=0, end_seq=0, found_size=0, closed_at=AT)
+    closed.save()
+    origin = checkpoints.origin_of(TENANT, 0)
+    with transaction.atomic():
+        care.say(TENANT, "log.tombstoned", {"closes": origin}, at=AT)
+    append(30)
+    refused("no_tombstone", seq=0, end=20)
+    # The way back leads above all that was signed.
+    assert care.tombstone(TENANT, at=AT)["cause"] == "no_tombstone"
+    assert checkpoints.sign(TENANT, at=AT) is not None
+    assert ChainHead.objects.get(pk=TENANT).first_seq == 31
+
+
+@pytest.mark.parametrize(
+    "detail", [{}, {"closes": "somebody.else/log"}, {"closes": f"{settings.LOG_ORIGIN}/log/{TENANT}/1"}]
+)
+def test_a_tombstone_of_another_shard_opens_none(detail: dict[str, Any]) -> None:
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    ClosedShard.objects.create(tenant_id=TENANT, shard=0, first_seq=0, end_seq=20, found_size=20, closed_at=AT)
+    begun_again(shard=1, first_seq=20)
+    with transaction.atomic():
+        care.say(TENANT, "log.tombstoned", detail, at=AT)
+    no_tombstone()
+
+
+def test_a_tombstone_whose_bytes_were_changed_opens_no_shard() -> None:
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    meddle("UPDATE audit_app_auditentry SET event = 'log.exported' WHERE tenant_id = %s AND seq = 20", uuid_sql(TENANT))
+    no_tombstone()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"shard": 1, "first_seq": 590},
+        {"shard": 1},
+        {"first_seq": 10},
+        {"shard": 1, "first_seq": 0, "size": 0},
+        {"shard": 2, "first_seq": 20},
+        {"shard": 1, "first_seq": 20, "pruned_to": 20},
+    ],
+)
+def test_the_database_begins_a_shard_only_where_the_one_before_it_was_closed(head: dict[str, int]) -> None:
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    ClosedShard.objects.create(tenant_id=TENANT, shard=0, first_seq=0, end_seq=20, found_size=20, closed_at=AT)
+    with pytest.raises(DatabaseError, match="a shard begins where"), transaction.atomic():
+        ChainHead.objects.filter(pk=TENANT).update(**head)
+    assert ChainHead.objects.get(pk=TENANT).shard == 0
+
+
+def test_the_database_takes_no_shard_back() -> None:
+    append(20)
+    checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    with pytest.raises(DatabaseError, match="a shard begins where"), transaction.atomic():
+        ChainHead.objects.filter(pk=TENANT).update(shard=0, first_seq=0)
 
 
 # --- Proofs ----------------------------------------------------------------------------------------------

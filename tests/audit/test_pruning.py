@@ -11,6 +11,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, SignedHead, Tile
 from audit_app.notes import Head
 from audit_app.verify import Verification, verify
+from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, flip_bit, flipped, leaves, meddle, uuid_sql
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,14 @@ def planned(*, keep: list[UUID] | None = None, before: dt.datetime = LATER) -> p
     return pruning.plan(TENANT, before=before, keep=keep or [])
 
 
+def allowed(wanted: pruning.Plan) -> bool:
+    """With the entry that says so."""
+    with transaction.atomic():
+        if is_new := pruning.allow(wanted):
+            care.say(TENANT, "log.pruned", wanted.said, at=LATER)
+    return is_new
+
+
 def pruned() -> int:
     """Everything that may go goes; returns how many did."""
     wanted = planned()
@@ -45,7 +54,7 @@ def pruned() -> int:
     pruning.require_kept(wanted)
     with transaction.atomic():
         recorder.lock(TENANT)
-        assert pruning.allow(wanted)
+        assert allowed(wanted)
     return pruning.remove(TENANT, limit=100_000)
 
 
@@ -120,16 +129,16 @@ def test_what_remains_still_verifies_and_its_receipts_and_old_checkpoints_too(ol
     checkpoints.sign(TENANT, at=LATER)
     root = tree.root_of(leaves())
     assert pruned() == old
-    assert seqs() == list(range(old, 600))
+    assert seqs() == list(range(old, 601))
     assert verify(TENANT).is_good
     append(3, at=LATER)
     newest = checkpoints.sign(TENANT, at=LATER)
     assert newest is not None
     assert first is not None
-    proof = proofs.receipt(TENANT, 600)
+    proof = proofs.receipt(TENANT, 601)
     head = Head.parse(proof.checkpoint.text)
     assert proof.extra is not None
-    tree.check_inclusion(600, head.size, tree.leaf(proof.extra), proof.path, head.root)
+    tree.check_inclusion(601, head.size, tree.leaf(proof.extra), proof.path, head.root)
     assert proofs.consistency(first, newest)
     assert bytes(Checkpoint.objects.get(size=600).root) == root
     with pytest.raises(proofs.NotProven) as caught:
@@ -182,12 +191,14 @@ def test_the_database_lets_nothing_go_that_no_checkpoint_covers() -> None:
         ChainHead.objects.filter(pk=TENANT).update(pruned_to=11)
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         AuditEntry.objects.filter(seq=0).delete()
-    ChainHead.objects.filter(pk=TENANT).update(pruned_to=10)
+    wanted = planned()
+    assert wanted is not None
+    assert allowed(wanted)
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         AuditEntry.objects.filter(seq=10).delete()
     with pytest.raises(DatabaseError, match="only what a checkpoint covers is pruned"), transaction.atomic():
         ChainHead.objects.filter(pk=TENANT).update(pruned_to=9)
-    assert seqs() == list(range(15))
+    assert seqs() == list(range(16))
 
 
 @pytest.mark.parametrize("seq", [0, 255, 256, 299])
@@ -246,14 +257,14 @@ def test_removing_may_be_broken_off_anywhere_and_goes_on() -> None:
     wanted = planned()
     assert wanted is not None
     assert pruning.unfinished() == []
-    assert pruning.allow(wanted)
+    assert allowed(wanted)
     assert pruning.unfinished() == [TENANT]
     assert pruning.remove(TENANT, limit=4) == 4
     assert pruning.unfinished() == [TENANT]
     assert verify(TENANT).is_good
     assert [pruning.remove(TENANT, limit=4) for _ in range(3)] == [4, 2, 0]
     assert pruning.unfinished() == []
-    assert seqs() == [10, 11]
+    assert seqs() == [10, 11, 12]
 
 
 def test_a_plan_that_was_overtaken_does_nothing() -> None:
@@ -283,10 +294,8 @@ def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is
     append(10)
     checkpoints.sign(TENANT, at=AT)
     append(4)
-    with transaction.atomic():
-        recorder.lock(TENANT)
-        checkpoints.close_shard(TENANT, at=AT)
-    append(3)
+    care.tombstone(TENANT, at=AT)
+    append(2)
     wanted = planned()
     assert wanted is not None
     assert wanted.end == 10
@@ -294,7 +303,93 @@ def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is
     checkpoints.sign(TENANT, at=AT)
     append(1, at=LATER)
     checkpoints.sign(TENANT, at=LATER)
-    assert pruned() == 17
-    assert seqs() == [17]
+    assert pruned() == 16
+    assert seqs() == [14, 17, 18], "the tombstone stays"
     assert verify(TENANT).is_good
     assert ChainHead.objects.get().pruned_to == 17
+
+
+# --- Without a word --------------------------------------------------------------------------------------
+
+
+def test_the_database_removes_nothing_that_no_entry_says_was_removed() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    ChainHead.objects.filter(pk=TENANT).update(pruned_to=10)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.filter(seq=0).delete()
+    with transaction.atomic():
+        care.say(TENANT, "log.pruned", {"to": 9}, at=AT)
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.filter(seq=0).delete()
+    assert seqs() == list(range(11))
+
+
+@pytest.mark.parametrize("said", [None, {}, {"to": 299}, {"to": "300"}])
+def test_what_was_removed_without_a_word_is_found_by_the_signer_and_by_the_check(
+    said: dict[str, object] | None,
+) -> None:
+    append(300)
+    append(10, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    if said is not None:
+        with transaction.atomic():
+            care.say(TENANT, "log.pruned", said, at=LATER)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 300 WHERE tenant_id = %s", uuid_sql(TENANT))
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq < 300", uuid_sql(TENANT))
+    flaw = verify(TENANT).flaw
+    assert flaw is not None
+    assert (flaw.seq, flaw.why) == (0, "missing: no entry says that it was removed")
+    append(1, at=LATER)
+    with pytest.raises(Refusal) as caught:
+        checkpoints.sign(TENANT, at=LATER)
+    assert (caught.value.code, caught.value.detail["seq"]) == ("missing", 0)
+    assert Checkpoint.objects.count() == 1
+
+
+def test_an_idle_log_of_which_something_was_removed_without_a_word_is_not_dated() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 10 WHERE tenant_id = %s", uuid_sql(TENANT))
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))
+    assert checkpoints.work(lambda: LATER, limit=10) == checkpoints.Work(refused=[(TENANT, "missing")])
+
+
+def test_a_removal_without_a_word_while_a_check_is_under_way_is_found() -> None:
+    append(300)
+    append(300, at=LATER)
+    checkpoints.sign(TENANT, at=LATER)
+    check = Verification.begin(TENANT)
+    check.advance(100)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 300 WHERE tenant_id = %s", uuid_sql(TENANT))
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq < 300", uuid_sql(TENANT))
+    check.advance(100)
+    assert check.flaw is not None
+
+
+def test_a_tombstone_is_the_way_back_for_what_was_removed_without_a_word() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    meddle("UPDATE audit_app_chainhead SET pruned_to = 10 WHERE tenant_id = %s", uuid_sql(TENANT))
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))
+    append(1)
+    with pytest.raises(Refusal):
+        checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    checkpoints.sign(TENANT, at=AT)
+    assert verify(TENANT).is_good
+
+
+@pytest.mark.parametrize("event", ["log.key_rotated", "log.tombstoned"])
+def test_what_the_log_says_of_its_keys_and_shards_is_never_removed(event: str) -> None:
+    append(3)
+    with transaction.atomic():
+        care.say(TENANT, event, {}, at=AT)
+    append(3)
+    checkpoints.sign(TENANT, at=AT)
+    assert pruned() == 6
+    assert seqs() == [3, 7]
+    assert pruning.unfinished() == []
+    assert verify(TENANT).is_good
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        AuditEntry.objects.filter(seq=3).delete()

@@ -29,6 +29,7 @@ from requests_app.events import Event
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.operations import log_care
 from requests_app.operations._change import PROVIDER_LOG
+from tests.audit import care
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast, gather, outbox_topics
 from tests.conftest import Traveller
@@ -420,6 +421,21 @@ def test_an_idle_log_is_not_kept_busy_by_its_own_pruning(cast: Cast, old: Access
     travel.by(days=100)
     assert prune() == 0
     assert events(cast.contoso.pk) == ["log.pruned"]
+
+
+def test_what_the_log_says_of_its_keys_stays_and_keeps_it_busy_with_nothing(cast: Cast, travel: Traveller) -> None:
+    travel.freeze()
+    with transaction.atomic():
+        care.say(cast.contoso.pk, Event.LOG_KEY_ROTATED, {}, at=clock.now())
+    operations.set_log_retention(cast.contoso.pk, days=30, actor=cast.as_("ines"))
+    tasks.checkpoint()
+    travel.by(days=40)
+    assert prune() == 1
+    tasks.checkpoint()
+    for _ in range(3):
+        travel.by(days=40)
+        assert prune() == 0
+    assert events(cast.contoso.pk) == ["log.key_rotated", "log.pruned"]
 
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])

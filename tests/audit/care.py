@@ -1,0 +1,58 @@
+"""A log's own care in tests: a damaged shard is closed, old entries go, each with the entry that says so."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from unittest import mock
+from uuid import UUID
+
+import time_machine
+from django.db import transaction
+from django.utils import timezone
+
+from audit_app import checkpoints, pruning, recorder
+from audit_app.models import AuditEntry, ChainHead
+from requests_app.actors import Actor
+from requests_app.models import Plan, Tenant
+from requests_app.operations import log_care
+
+
+def say(tenant_id: UUID, event: str, detail: dict[str, Any], *, at: dt.datetime) -> None:
+    """The log says something of itself; inside the caller's transaction."""
+    entry = recorder.Witnessed(
+        tenant_id=tenant_id,
+        event=event,
+        door="command",
+        actor={"kind": "system", "id": None, "name": "operator", "side": "system", "email": ""},
+        subject_type="log",
+        subject_id=str(tenant_id),
+        detail=detail,
+    )
+    recorder.record([entry], at=at)
+
+
+def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
+    """Close the shard that is in use, as the command does; what the tombstone says."""
+    with transaction.atomic():
+        recorder.lock(tenant_id)
+        detail = checkpoints.close_shard(tenant_id, at=at)
+        say(tenant_id, "log.tombstoned", detail, at=at)
+    return detail
+
+
+def prune(tenant_id: UUID, seq: int) -> None:
+    """Remove the entries before this number as the task does, 40 days on."""
+    if not Tenant.objects.filter(pk=tenant_id).update(log_retention_days=30):
+        plan, _is_new = Plan.objects.get_or_create(name="E5")
+        Tenant.objects.create(
+            pk=tenant_id, name="Contoso", slug="contoso", plan=plan, log_retention_days=30, created_at=timezone.now()
+        )
+    count = seq - ChainHead.objects.get(pk=tenant_id).pruned_to
+    last_at = AuditEntry.objects.filter(tenant_id=tenant_id).order_by("seq").last().at
+    with (
+        time_machine.travel(last_at + dt.timedelta(days=40), tick=False),
+        mock.patch.object(pruning, "MOST_ENTRIES", count),
+    ):
+        assert log_care.allow_pruning(tenant_id, actor=Actor.system("retention")) == count
+    pruning.remove(tenant_id, limit=100_000)
