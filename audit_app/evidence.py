@@ -103,6 +103,9 @@ def _add_part(bundle: ZipStream, part: Part, vkeys: _Vkeys, progress: Callable[[
     yield from bundle.add(f"checkpoint-{number}.txt", [str(part.note).encode()])
     yield from bundle.add(f"proofs-{number}.jsonl", _inclusions(part, seen), is_big=part.is_big)
     yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys))
+    if beside := part.beside():
+        yield from bundle.add(f"log-entries-{number}.jsonl", (bytes(entry.canonical) + b"\n" for entry in beside))
+        yield from bundle.add(f"log-proofs-{number}.jsonl", _inclusions_of(beside, part, seen))
     seen.report()
 
 
@@ -166,12 +169,16 @@ def _inclusions(part: Part, seen: _Seen) -> Iterator[bytes]:
             yield _proof(index, path)
         return
     for batch in part.batches():
-        tiles = Tiles(part.tenant_id, part.shard)
-        for entry in batch:
-            index = entry.seq - part.first_seq
-            path = tiles.inclusion(index, part.size)
-            _check(seen, index, tree.leaf(bytes(entry.canonical)), path)
-            yield _proof(index, path)
+        yield from _inclusions_of(batch, part, seen)
+
+
+def _inclusions_of(entries: Sequence[AuditEntry], part: Part, seen: _Seen) -> Iterator[bytes]:
+    tiles = Tiles(part.tenant_id, part.shard)
+    for entry in entries:
+        index = entry.seq - part.first_seq
+        path = tiles.inclusion(index, part.size)
+        _check(seen, index, tree.leaf(bytes(entry.canonical)), path)
+        yield _proof(index, path)
 
 
 def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:

@@ -12,20 +12,23 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from audit_app import own, tree
 from audit_app.checkpoints import newest, origin_of
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard
 from audit_app.notes import Note
-from audit_app.older import signed
+from audit_app.older import older, signed
 from audit_app.proofs import NotProven
 from audit_app.tiles import MissingTile, Tiles
+from audit_app.tree import BadProof
 
 LOG, PERIOD, ACCESS_REQUEST = "log", "period", "access_request"
 BATCH = 1000
 #: So many entries may have more than 2 GiB, which a ZIP says in another way.
 _BIG = 20_000
-#: What the log says of itself goes with every access request: who has an old key learns of the new one, and a shard
-#: that follows a damaged one begins with its tombstone.
-_OF_THE_LOG = ("log.key_rotated", "log.tombstoned")
+
+
+class RemovedMeanwhile(LookupError):
+    """Entries of the bundle were removed, as they may be, before they were read: it is not to be completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,12 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The entries of one shard, and the signed tree that they are in. `start` and `end` are indexes in it."""
+    """The entries of one shard, and the signed tree that they are in. `start` and `end` are indexes in it.
+
+    `asked` of its entries are what was asked for. What the log says of itself comes with them: who has an old key
+    learns of the new one, and a shard that follows a damaged one begins with its tombstone. `pruning` is the number of
+    the entry that says what was removed, where it is in this shard.
+    """
 
     tenant_id: UUID
     shard: int
@@ -62,6 +70,8 @@ class Part:
     pruned: int
     closed_by: int | None
     access_request: UUID | None
+    asked: int = 0
+    pruning: int | None = None
 
     @property
     def size(self) -> int:
@@ -76,18 +86,38 @@ class Part:
         return self.count > _BIG
 
     def sources(self) -> list[QuerySet[AuditEntry]]:
-        """The rows, which overlap nowhere. Two queries, as each has an index and the two as one would have none."""
-        first, end = self.first_seq + self.start, self.first_seq + self.end
-        rows = AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=first, seq__lt=end).order_by("seq")
-        if self.is_contiguous:
-            return [rows]
-        own = rows.filter(correlation_id=self.access_request)
-        return [own, rows.filter(event__in=_OF_THE_LOG).exclude(correlation_id=self.access_request)]
+        """The rows, which overlap nowhere. Several queries: each has an index, and all as one would have none."""
+        rows = self._rows(self.start, self.end)
+        return [rows] if self.is_contiguous else [rows.filter(correlation_id=self.access_request), *self._of_the_log()]
 
     def batches(self) -> Iterator[list[AuditEntry]]:
-        rows = merge(*map(_paged, self.sources()), key=lambda entry: entry.seq)
+        """Raises RemovedMeanwhile. What is missing for another reason is left to whoever verifies: it is damage."""
+        rows, count = merge(*map(_paged, self.sources()), key=lambda entry: entry.seq), 0
         while batch := list(islice(rows, BATCH)):
+            count += len(batch)
             yield batch
+        if count < self.count and self._pruned_to(ChainHead.objects.get(pk=self.tenant_id)) > self.pruned:
+            raise RemovedMeanwhile(f"entries of shard {self.shard} were removed while they were read")
+
+    def beside(self) -> list[AuditEntry]:
+        """What the log says of itself outside the entries from start to end, in its order; there is little of it."""
+        first, end = self.first_seq + self.start, self.first_seq + self.end
+        rows = [entry for found in self._of_the_log() for entry in found if not first <= entry.seq < end]
+        return sorted(rows, key=lambda entry: entry.seq) if self.is_contiguous else []
+
+    def _of_the_log(self) -> list[QuerySet[AuditEntry]]:
+        rows = self._rows(0, self.size)
+        if self.access_request:
+            rows = rows.exclude(correlation_id=self.access_request)
+        found = [rows.filter(event__in=own.KEPT)]
+        return found if self.pruning is None else [*found, rows.filter(seq=self.pruning)]
+
+    def _rows(self, start: int, end: int) -> QuerySet[AuditEntry]:
+        first, end = self.first_seq + start, self.first_seq + end
+        return AuditEntry.objects.filter(tenant_id=self.tenant_id, seq__gte=first, seq__lt=end).order_by("seq")
+
+    def _pruned_to(self, head: ChainHead) -> int:
+        return min(max(head.pruned_to - self.first_seq, 0), self.size)
 
     def described(self) -> dict[str, Any]:
         place = {"start": self.start, "end": self.end} if self.is_contiguous else {}
@@ -119,6 +149,7 @@ class _Shard:
     number: int
     first_seq: int
     closed_by: int | None = None
+    is_short: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,15 +163,16 @@ class Chosen:
 def choose(wanted: Wanted) -> Chosen:
     """Settle what is in a bundle. Raises NotProven.
 
-    `unsigned`: no checkpoint covers any of it yet; `absent`: the log has nothing of it, or not any more; `damaged`:
-    the tree has lost what a proof needs.
+    `unsigned`: no checkpoint covers any of it yet, or the entry that says what was removed; `absent`: the log has
+    nothing of it, or not any more; `damaged`: the tree has lost what a proof needs.
     """
     head = ChainHead.objects.filter(pk=wanted.tenant_id).first() or ChainHead(tenant_id=wanted.tenant_id)
     closed = ClosedShard.objects.filter(tenant_id=wanted.tenant_id).order_by("shard")
-    shards = [_Shard(each.shard, each.first_seq, closed_by=each.end_seq) for each in closed]
+    shards = [_closed(each) for each in closed]
     shards.append(_Shard(head.shard, head.first_seq))
-    found = [part for shard in shards if (part := _part(wanted, shard, head.pruned_to))]
-    parts = [part for part in found if part.count or wanted.kind == LOG]
+    said = own.pruning_entry(head) if head.pruned_to else None
+    found = [part for shard in shards if (part := _part(wanted, shard, head, said))]
+    parts = [part for part in found if part.asked or wanted.kind == LOG]
     if not parts and wanted.kind == PERIOD:
         # That nothing happened is shown by a signed tree that has nothing of that time.
         parts = found[-1:]
@@ -151,16 +183,56 @@ def choose(wanted: Wanted) -> Chosen:
         raise NotProven("unsigned" if waiting or (head.size and not found) else "absent")
     for part in parts:
         _require_proofs(part)
+    short = {shard.number for shard in shards if shard.is_short}
+    settled = short | {part.shard for part in parts}
+    joined = [part for part in found if part.shard not in settled and _belongs(part, parts)]
+    parts = sorted([*parts, *joined], key=lambda part: part.shard)
+    if said is not None and said.seq >= signed_to and any(part.pruned for part in parts):
+        raise NotProven("unsigned")
     return Chosen(tuple(parts), waiting)
 
 
-def _part(wanted: Wanted, shard: _Shard, pruned_to: int) -> Part | None:
+def _closed(row: ClosedShard) -> _Shard:
+    # Of one that lacks entries that were signed, no bundle is good; it joins none that it is not asked for.
+    is_short = row.end_seq - row.first_seq > row.found_size
+    return _Shard(row.shard, row.first_seq, closed_by=row.end_seq, is_short=is_short)
+
+
+def _belongs(part: Part, parts: list[Part]) -> bool:
+    """Whether a shard that was not asked for has what the others need to be judged: a new key, or what was removed."""
+    rotated = AuditEntry.objects.filter(
+        tenant_id=part.tenant_id, event=own.KEY_ROTATED, seq__gte=part.first_seq, seq__lt=part.first_seq + part.size
+    )
+    says_key = part.shard < parts[-1].shard and rotated.exists()
+    says_removed = part.pruning is not None and any(each.pruned for each in parts)
+    return (says_key or says_removed) and _is_sound(part)
+
+
+def _is_sound(part: Part) -> bool:
+    """Whether all that a bundle has of it leads to the root: what is damaged spoils no other shard's evidence."""
+    tiles, root = Tiles(part.tenant_id, part.shard), bytes(part.checkpoint.root)
+    entries = part.beside() if part.is_contiguous else [entry for batch in part.batches() for entry in batch]
+    try:
+        for entry in entries:
+            index, leaf = entry.seq - part.first_seq, tree.leaf(bytes(entry.canonical))
+            tree.check_inclusion(index, part.size, leaf, tiles.inclusion(index, part.size), root)
+        for batch in older(part.checkpoint):
+            for old, _note, _witnesses in batch:
+                path = tiles.consistency(old.size, part.size)
+                tree.check_consistency(old.size, part.size, bytes(old.root), root, path)
+    except (BadProof, MissingTile):
+        return False
+    return True
+
+
+def _part(wanted: Wanted, shard: _Shard, head: ChainHead, said: AuditEntry | None) -> Part | None:
     """What the shard has of what is wanted; nothing where nothing of the shard was ever signed."""
     checkpoint = newest(wanted.tenant_id, shard.number)
     if checkpoint is None:
         return None
     [(_checkpoint, note, witnesses)] = signed([checkpoint])
-    pruned = min(max(pruned_to - shard.first_seq, 0), checkpoint.size)
+    end = shard.first_seq + checkpoint.size
+    pruned = min(max(head.pruned_to - shard.first_seq, 0), checkpoint.size)
     part = Part(
         tenant_id=wanted.tenant_id,
         shard=shard.number,
@@ -172,17 +244,18 @@ def _part(wanted: Wanted, shard: _Shard, pruned_to: int) -> Part | None:
         start=pruned,
         end=checkpoint.size,
         count=checkpoint.size - pruned,
+        asked=checkpoint.size - pruned,
         pruned=pruned,
         closed_by=shard.closed_by,
         access_request=wanted.access_request,
+        pruning=said.seq if said is not None and shard.first_seq <= said.seq < end else None,
     )
     if wanted.kind == PERIOD:
         start, end = _between(wanted, part)
-        return replace(part, start=start, end=end, count=end - start)
+        return replace(part, start=start, end=end, count=end - start, asked=end - start)
     if wanted.kind == ACCESS_REQUEST:
-        own, of_the_log = (rows.count() for rows in part.sources())
-        # Of a shard that says nothing about the access request nothing is taken, not even what it says of itself.
-        return replace(part, count=own + of_the_log if own else 0)
+        asked, *of_the_log = (rows.count() for rows in part.sources())
+        return replace(part, count=asked + sum(of_the_log), asked=asked)
     return part
 
 

@@ -21,9 +21,10 @@ from structlog.testing import capture_logs
 
 from audit_app import checkpoints, evidence, keys, notes, older, parts, recorder, tree, zips
 from audit_app.evidence import Evidence
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, Tile, Witness
+from audit_app.models import AuditEntry, Checkpoint, Cosignature, Tile, Witness
 from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
+from tests.audit import care
 from tests.audit.bundles import Files, files_of, listed, manifest_of, records, verified, zipped
 from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
 
@@ -67,25 +68,13 @@ def taken(**what: Any) -> bytes:
 
 
 def tombstone(at: dt.datetime = AT) -> None:
-    """Close the shard that is in use, as the command does."""
-    with transaction.atomic():
-        recorder.lock(TENANT)
-        detail = checkpoints.close_shard(TENANT, at=at)
-        entry = recorder.Witnessed(
-            tenant_id=TENANT,
-            event="log.tombstoned",
-            door="command",
-            actor={"kind": "system", "id": None, "name": "operator", "side": "system", "email": ""},
-            subject_type="log",
-            subject_id=str(TENANT),
-            detail=detail,
-        )
-        recorder.record([entry], at=at)
+    care.tombstone(TENANT, at=at)
 
 
 def prune(seq: int) -> None:
-    ChainHead.objects.filter(pk=TENANT).update(pruned_to=seq)
-    AuditEntry.objects.filter(tenant_id=TENANT, seq__lt=seq).delete()
+    """With the entry that says so under a checkpoint."""
+    care.prune(TENANT, seq)
+    sign(AT + 24 * HOUR)
 
 
 @pytest.fixture
@@ -350,7 +339,7 @@ def test_what_was_pruned_is_said_and_the_rest_still_verifies(log: None, tmp_path
     bundle = taken()
     files = files_of(bundle)
     [described] = manifest_of(files)["logs"]
-    assert (described["pruned"], described["start"], described["entries"]) == (gone, gone, 600 - gone)
+    assert (described["pruned"], described["start"], described["entries"]) == (gone, gone, 601 - gone)
     assert f"Entries 0 to {gone - 1} were removed" in files["README.txt"].decode()
     status, verdict = verified(bundle, tmp_path)
     assert (status, verdict["logs"][0]["pruned"]) == (0, gone)
@@ -359,7 +348,7 @@ def test_what_was_pruned_is_said_and_the_rest_still_verifies(log: None, tmp_path
 def test_an_access_request_that_was_pruned_in_part_has_its_rest(log: None, tmp_path: Path) -> None:
     prune(270)
     bundle = taken(access_request=REQUEST)
-    assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(270, 280), *range(590, 600)]
+    assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(270, 280), *range(590, 601)]
     assert verified(bundle, tmp_path)[0] == 0
 
 
@@ -410,6 +399,116 @@ def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: N
     assert verified(bundle, tmp_path)[0] == 0
     # One that had ended before is shown by its own shard alone.
     assert [each["shard"] for each in manifest_of(files_of(taken(access_request=OTHER)))["logs"]] == [0]
+
+
+# --- What the log says of itself -------------------------------------------------------------------------
+
+
+def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
+    """Number and event of what stands beside the entries, each of which must lead to the signed root."""
+    _origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
+    [described] = [log for log in manifest_of(files)["logs"] if log["shard"] == shard]
+    entries = files.get(f"log-entries-{shard}.jsonl", b"").split(b"\n")[:-1]
+    proofs = records(files.get(f"log-proofs-{shard}.jsonl", b""))
+    found = []
+    for body, leaf, proof in zip(entries, leaves_of(entries), proofs, strict=True):
+        entry = json.loads(body)
+        assert proof["index"] == entry["seq"] - described["first_seq"]
+        assert root_by(proof["index"], size, leaf, [b64decode(each) for each in proof["hashes"]]) == root
+        found.append((entry["seq"], entry["event"]))
+    return found
+
+
+def rotate(at: dt.datetime) -> keys.Keys:
+    """A new key, signed by the old one, too, and the keys after that."""
+    [old] = keys.load().keys
+    new = Ed25519PrivateKey.generate()
+    checkpoints.sign(TENANT, at=at, have=keys.Keys((new, old)))
+    return keys.Keys((new,))
+
+
+def test_a_period_brings_what_the_log_said_of_its_keys_before(log: None, tmp_path: Path) -> None:
+    have = rotate(AT + 5 * HOUR)
+    append(5, at=AT + 6 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    bundle = taken(since=AT + 6 * HOUR)
+    assert beside(files_of(bundle)) == [(600, "log.key_rotated")]
+    assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(601, 606)]
+    assert verified(bundle, tmp_path)[1]["problems"] == []
+    assert beside(files_of(taken(since=AT + 5 * HOUR))) == []
+
+
+def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: None, tmp_path: Path) -> None:
+    have = rotate(AT + 5 * HOUR)
+    append(5, at=AT + 6 * HOUR)
+    about(REQUEST, 2, at=AT + 6 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    care.prune(TENANT, 604)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    assert AuditEntry.objects.filter(tenant_id=TENANT).order_by("seq")[0].seq == 600
+    bundle = taken()
+    assert beside(files_of(bundle)) == [(600, "log.key_rotated")]
+    assert verified(bundle, tmp_path)[1]["problems"] == []
+    of_request = taken(access_request=REQUEST)
+    assert [json.loads(body)["seq"] for body in bodies(files_of(of_request))] == [600, 606, 607, 608]
+    assert verified(of_request, tmp_path)[0] == 0, "the verifier is told the old key alone"
+
+
+@pytest.mark.parametrize("what", [{"since": AT + 4 * HOUR, "until": AT + 5 * HOUR}, {"access_request": OTHER}])
+def test_every_bundle_of_a_log_that_was_pruned_says_what_was_removed(
+    log: None, tmp_path: Path, what: dict[str, Any]
+) -> None:
+    prune(260)
+    append(3, at=AT + 24 * 41 * HOUR)
+    prune(270)
+    bundle = taken(**what)
+    files = files_of(bundle)
+    inline = [(entry["seq"], entry["event"]) for entry in map(json.loads, bodies(files))]
+    said = [each for each in [*inline, *beside(files)] if each[1] == "log.pruned"]
+    assert said == [(604, "log.pruned")], "the newest, which covers all that was removed"
+    assert verified(bundle, tmp_path)[0] == 0
+
+
+def test_there_is_no_evidence_while_no_checkpoint_covers_what_says_what_was_removed(log: None) -> None:
+    care.prune(TENANT, 270)
+    for what in ({}, {"since": AT + 3 * HOUR}, {"access_request": REQUEST}):
+        with pytest.raises(NotProven) as refused:
+            evidence.prepare(wanted(**what), at=AT)
+        assert refused.value.code == "unsigned"
+
+
+@pytest.mark.parametrize("what", [{"until": AT + 3 * HOUR}, {"access_request": OTHER}])
+def test_the_shard_that_says_what_was_removed_of_an_older_one_comes_with_it(
+    log: None, tmp_path: Path, what: dict[str, Any]
+) -> None:
+    tombstone(AT + 5 * HOUR)
+    append(5, at=AT + 6 * HOUR)
+    sign(AT + 6 * HOUR)
+    prune(270)
+    files = files_of(taken(**what))
+    assert [each["shard"] for each in manifest_of(files)["logs"]] == [0, 1]
+    inline = [json.loads(body)["event"] for body in bodies(files, 1)]
+    assert inline.count("log.pruned") + [event for _seq, event in beside(files, 1)].count("log.pruned") == 1
+    assert verified(taken(**what), tmp_path)[0] == 0
+
+
+@pytest.mark.parametrize("what", [{"since": AT + 6 * HOUR}, {"access_request": REQUEST}])
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_closed_shard_that_told_of_a_key_comes_along_where_it_is_sound(
+    log: None, tmp_path: Path, what: dict[str, Any], is_damaged: bool
+) -> None:
+    have = rotate(AT + 5 * HOUR)
+    care.tombstone(TENANT, at=AT + 5 * HOUR)
+    about(REQUEST, 2, at=AT + 6 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND correlation_id = %s AND seq < 600",
+           uuid_sql(TENANT), uuid_sql(REQUEST))  # fmt: skip
+    if is_damaged:
+        meddle("DELETE FROM audit_app_tile WHERE tenant_id = %s AND shard = 0 AND level = 1", uuid_sql(TENANT))
+    bundle = taken(**what)
+    shards = [each["shard"] for each in manifest_of(files_of(bundle))["logs"]]
+    assert shards == ([1] if is_damaged else [0, 1])
+    assert verified(bundle, tmp_path)[1]["problems"] == []
 
 
 # --- Keys, witnesses, older checkpoints ------------------------------------------------------------------
@@ -547,6 +646,27 @@ def test_a_tile_that_vanishes_under_way_leaves_no_zip(log: None, piecemeal: None
         sent.extend(stream)
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(b"".join(sent)))
+
+
+@pytest.mark.parametrize(("what", "seq"), [({}, 240), ({"access_request": REQUEST}, 270), ({"since": AT + HOUR}, 300)])
+def test_what_is_removed_before_it_was_read_leaves_no_zip(
+    log: None, piecemeal: None, what: dict[str, Any], seq: int
+) -> None:
+    stream = evidence.prepare(wanted(**what), at=AT).stream()
+    sent = [next(stream)]
+    care.prune(TENANT, seq)
+    with pytest.raises(parts.RemovedMeanwhile):
+        sent.extend(stream)
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(b"".join(sent)))
+
+
+def test_what_is_removed_elsewhere_meanwhile_disturbs_no_bundle(log: None, tmp_path: Path, piecemeal: None) -> None:
+    stream = evidence.prepare(wanted(since=AT + 3 * HOUR), at=AT).stream()
+    sent = [next(stream)]
+    care.prune(TENANT, 290)
+    bundle = b"".join([*sent, *stream])
+    assert verified(bundle, tmp_path)[0] == 0
 
 
 # --- Streaming -------------------------------------------------------------------------------------------
