@@ -885,12 +885,12 @@ def _hashes(value: Any, what: str) -> list[bytes]:
         raise Bad(f"{what} is no list of hashes") from None
 
 
-def proofs_in(bundle: Bundle, number: int) -> Iterator[tuple[int, list[bytes]]]:
-    for line in bundle.lines(f"proofs-{number}.jsonl"):
-        proof = parsed_json(line, f"a line of proofs-{number}.jsonl")
+def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
+    for line in bundle.lines(name):
+        proof = parsed_json(line, f"a line of {name}")
         if type(proof.get("index")) is not int:
-            raise Bad(f"a line of proofs-{number}.jsonl has no index")
-        yield proof["index"], _hashes(proof.get("hashes"), f"a line of proofs-{number}.jsonl")
+            raise Bad(f"a line of {name} has no index")
+        yield proof["index"], _hashes(proof.get("hashes"), f"a line of {name}")
 
 
 def read_older(bundle: Bundle, shard: Shard) -> None:
@@ -1003,7 +1003,7 @@ def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
     """Of the first and the last entry. A whole log leads to its root without them."""
     name, proofs = f"proofs-{shard.number}.jsonl", []
     if name in bundle.files or (shard.entries and not shard.is_whole):
-        for proof in proofs_in(bundle, shard.number):
+        for proof in proofs_in(bundle, name):
             proofs.append(proof)
             if len(proofs) > 2:
                 break
@@ -1065,7 +1065,7 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
 
 def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
     """Entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
-    proofs, before = proofs_in(bundle, shard.number), -1
+    proofs, before = proofs_in(bundle, f"proofs-{shard.number}.jsonl"), -1
     for checked in scan.outcomes(bundle, shard, expected, ()):
         for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
             proven, path = next(proofs, (-1, []))
@@ -1083,6 +1083,25 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
         scan.progress(checked.good)
     if shard.count != shard.entries or next(proofs, None) is not None:
         raise Bad(f"{shard.count} entries; the manifest says {shard.entries}, and each must have one proof")
+
+
+def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> None:
+    """What the log says of itself outside the entries that were asked for: each with its own inclusion proof."""
+    name = f"log-entries-{shard.number}.jsonl"
+    if name not in bundle.files:
+        return
+    proofs, share = proofs_in(bundle, f"log-proofs-{shard.number}.jsonl"), dict[Any, Any]().setdefault
+    for line in bundle.lines(name):
+        entry, (index, path) = entry_of(line), next(proofs, (-1, []))
+        if entry["tenant"] != expected.tenant or entry["event"] not in _OF_THE_LOG:
+            raise Bad(f"{name} has an entry that does not belong there", index=entry["seq"] - shard.first_seq)
+        if entry["seq"] - shard.first_seq != index or not is_included(
+            index, shard.size, leaf_hash(line), path, shard.checkpoint.root
+        ):
+            raise Bad("its inclusion proof does not lead to the signed root", index=entry["seq"] - shard.first_seq)
+        see(shard, _fact(index, entry, share))
+    if next(proofs, None) is not None:
+        raise Bad(f"log-proofs-{shard.number}.jsonl has a proof of no entry")
 
 
 def check_previous(shard: Shard, kept: Checkpoint, what: str) -> None:
@@ -1318,6 +1337,7 @@ def check_shard(
             kept = [each for each in (previous, shard.tombstone) if each and each.origin == shard.origin]
             sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in kept}
             check_range(bundle, shard, scan, expected, sizes, see)
+            check_beside(bundle, shard, expected, see)
         check_older(shard)
         if manifest["kind"] == "log" and (shard.start, shard.end) != (shard.pruned, shard.size):
             place = shard.pruned if shard.start > shard.pruned else shard.end
