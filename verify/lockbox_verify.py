@@ -220,8 +220,9 @@ def hash_of(text: str) -> bytes:
 
 
 def number_of(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("no decimal number")
+    # Trees have fewer than 2^63 leaves, and SQLite keeps no larger number.
+    if not _NUMBER.fullmatch(text) or int(text) >= 1 << 63:
+        raise ValueError("no decimal number below 2^63")
     return int(text)
 
 
@@ -1759,7 +1760,8 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         raise Refused(404, "unknown log\n", f"{shown(new.origin)}: unknown log")
     what = f"{shown(new.origin)} {old} -> {new.size}"
     try:
-        if not any(signatures_by(new.note, key) for key in keys):
+        # Every key is looked at: a false signature that was kept would make the note false for whoever reads it.
+        if not sum(len(signatures_by(new.note, key)) for key in keys):
             raise Bad("no signature by a key of this log")
     except Bad as flaw:
         raise Refused(403, f"{flaw.why}\n", f"{what}: {flaw.why}") from None
@@ -1777,8 +1779,12 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         # A clock that was set back must not say that a smaller tree was the newest later than a larger one.
         at = max(int(time.time()), at)
         line = signer.line(new.note.text, at)
-        own = "".join(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
-        row = (new.origin, new.size, new.root, at, f"{new.note.text}\n{own}{line}")
+        # One line each: whoever repeats a line can't make the note longer than what is read back at the next start.
+        own = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
+        note = f"{new.note.text}\n{''.join(own)}{line}"
+        if len(note.encode()) > MAX_NOTE:
+            raise Refused(400, "the checkpoint is too long\n", f"{what}: too long to be kept")
+        row = (new.origin, new.size, new.root, at, note)
         db.execute("INSERT OR REPLACE INTO head (origin, size, root, at, note) VALUES (?, ?, ?, ?, ?)", row)
     return line, f"{what}: cosigned"
 
@@ -2007,7 +2013,7 @@ def do_witness(args: argparse.Namespace) -> int:
     if not logs:
         raise CannotTell("none of the keys is a log's (type 0x01)")
     path = Path(args.state)
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         diary(f"{path} is new: this witness takes the first checkpoint of each log as it comes")
     run_witness(Server(args.listen, State(path, create=True), logs, signer))
     return 0

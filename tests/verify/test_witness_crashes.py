@@ -1,0 +1,196 @@
+"""The witness as the process that a customer runs: killed at any moment, it never cosigns two lineages."""
+
+import http.client
+import random
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.verify.asking import COSIGNER, NAME, asked, dated, held, log_of, note_held
+from tests.verify.writer import Log, b64
+from verify import lockbox_verify as lv
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-I", str(REPOSITORY / "verify" / "lockbox_verify.py"))
+LOG = log_of(60)
+FORK = log_of(60, fork_at=5)
+UNPROVEN = (422, "the consistency proof does not verify\n")
+
+
+def dies_in(place: str) -> tuple[str, ...]:
+    """The same command, whose process is gone (SIGKILL) where it comes to this function."""
+    return (sys.executable, "-c", (
+        "import os, signal, sys\n"
+        "from verify import lockbox_verify as lv\n"
+        f"lv.{place} = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.exit(lv.main())\n"
+    ))  # fmt: skip
+
+
+class Witness:
+    """`lockbox_verify.py witness` on a port of its own."""
+
+    def __init__(self, folder: Path, program: tuple[str, ...]) -> None:
+        self.state, key = folder / "state", folder / "key"
+        if not key.exists():
+            seed = COSIGNER.private.private_bytes_raw()
+            key.write_text(f"PRIVATE+KEY+{NAME}+{COSIGNER.key.id.hex()}+{b64(bytes([lv.COSIGNATURE]) + seed)}\n")
+            key.chmod(0o600)
+        words = ["witness", "--name", NAME, "--key-file", str(key), "--state", str(self.state)]
+        words += ["--log", LOG.vkey(), "--listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen([*program, *words], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr
+        self.said: list[str] = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                break
+        else:
+            raise AssertionError(self.said)
+        # Read on, or it would stand still before a full pipe.
+        self.reader = threading.Thread(target=self.said.extend, args=(self.process.stderr,))
+        self.reader.start()
+
+    def post(self, body: bytes) -> tuple[int, str]:
+        """Raises OSError or HTTPException where no answer comes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("POST", "/add-checkpoint", body)
+            with connection.getresponse() as response:
+                return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def end(self) -> int:
+        self.process.kill()
+        status = self.process.wait(10)
+        self.reader.join(10)
+        assert self.process.stderr
+        self.process.stderr.close()
+        return status
+
+
+Start = Callable[..., Witness]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Witness] = []
+
+    def run(program: tuple[str, ...] = PROGRAM) -> Witness:
+        started.append(Witness(tmp_path, program))
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.end()
+
+
+def assert_holds(witness: Witness, log: Log, size: int) -> None:
+    assert held(witness.state)[log.origin][:2] == (size, log.tree.root(size))
+
+
+def test_what_was_stored_and_not_answered_binds_the_next_process(start: Start) -> None:
+    first = start()
+    assert first.post(asked(0, LOG, 5))[0] == 200
+    first.end()
+    dying = start(dies_in("Handler._answer"))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        dying.post(asked(5, LOG, 9))
+    assert dying.process.wait(10) == -9
+    assert_holds(dying, LOG, 9)
+
+    again = start()
+    # The same size, a longer fork, and the fork from where the log was last answered.
+    assert again.post(asked(9, FORK, 9)) == (409, "9\n")
+    assert again.post(asked(9, FORK, 12)) == UNPROVEN
+    assert again.post(asked(5, FORK, 12)) == (409, "9\n")
+    assert_holds(again, LOG, 9)
+    # The log, which got no answer, asks again, is told the size, and goes on.
+    assert again.post(asked(5, LOG, 9)) == (409, "9\n")
+    status, line = again.post(asked(9, LOG, 9))
+    assert status == 200
+    dated(line, LOG, 9)
+    assert again.post(asked(9, LOG, 12))[0] == 200
+    assert_holds(again, LOG, 12)
+
+
+@pytest.mark.parametrize("place", ["Cosigner.line", "signature_line"])
+def test_what_was_not_stored_was_not_answered_and_binds_nobody(place: str, start: Start) -> None:
+    first = start()
+    _, line = first.post(asked(0, LOG, 5))
+    first.end()
+    dying = start(dies_in(place))
+    with pytest.raises((OSError, http.client.HTTPException)):
+        dying.post(asked(5, LOG, 9))
+    assert dying.process.wait(10) == -9
+    assert held(dying.state)[LOG.origin] == (5, LOG.tree.root(5), dated(line, LOG, 5), note_held(LOG, line, 5))
+    assert start().post(asked(5, FORK, 9))[0] == 200
+    assert start().post(asked(5, LOG, 9)) == (409, "9\n")
+
+
+def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> None:
+    rng, size, last = random.Random(5), 5, 0
+    # The program alone, and the time at which it is killed is nobody's choice.
+    witness = start()
+    assert witness.post(asked(0, LOG, size))[0] == 200
+    for _ in range(5):
+        killer = threading.Timer(rng.uniform(0.005, 0.08), witness.process.kill)
+        killer.start()
+        answered, tried = size, size
+        try:
+            while tried < len(LOG.lines):
+                tried = answered + 1
+                status, line = witness.post(asked(answered, LOG, tried))
+                assert status == 200
+                at = dated(line, LOG, tried)
+                assert at >= last
+                answered, last = tried, at
+        except (OSError, http.client.HTTPException):
+            pass
+        killer.join()
+        assert witness.end() == -9
+        witness = start()
+        size = held(witness.state)[LOG.origin].size
+        assert size in (answered, tried)
+        assert_holds(witness, LOG, size)
+        assert witness.post(asked(size, FORK, size))[0] == (409 if size > 5 else 200)
+        if 5 < size < len(FORK.lines):
+            assert witness.post(asked(size, FORK, size + 1)) == UNPROVEN
+    assert size > 5
+
+
+def test_two_processes_on_one_state_cosign_one_lineage(start: Start) -> None:
+    both = start(), start()
+    kept = log_of(5)
+    assert both[0].post(asked(0, kept))[0] == 200
+    for step in range(20):
+        size = len(kept.lines)
+        sides = [Log([*kept.lines, b"%d of %d" % (side, step)]) for side in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            posts = [pool.submit(each.post, asked(size, log)) for each, log in zip(both, sides, strict=True)]
+        answers = [each.result() for each in posts]
+        first = 0 if answers[0][0] == 200 else 1
+        kept, other = sides[first], Log([*sides[1 - first].lines, b"and more"])
+        assert answers[1 - first] == (409, f"{size + 1}\n")
+        dated(answers[first][1], kept)
+        assert_holds(both[1 - first], kept, size + 1)
+        assert [each.post(asked(size + 1, other)) for each in both] == [UNPROVEN] * 2
+
+
+def test_a_state_that_is_empty_is_said_to_be_new(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    first = start()
+    assert "is new: this witness takes the first checkpoint of each log as it comes" in first.said[0]
+    assert first.post(asked(0, LOG, 5))[0] == 200
+    first.end()
+    assert len(start().said) == 1

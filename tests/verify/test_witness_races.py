@@ -1,0 +1,154 @@
+"""Two checkpoints that contradict each other reach a witness at the same moment, a thousand times over."""
+
+import multiprocessing
+import os
+import random
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.verify.asking import answer, asked, dated, held, key_of, log_of, note_held
+from tests.verify.writer import Log
+from verify import lockbox_verify as lv
+
+pytestmark = pytest.mark.slow
+
+Ask = tuple[bytes, str]
+Answer = tuple[int, str]
+
+
+class Round(NamedTuple):
+    """One log, which the witness holds at `base`; `true` goes on from there, `fork` is another tree."""
+
+    base: int
+    true: Log
+    fork: Log
+
+    @property
+    def is_open(self) -> bool:
+        """Both go on from what is held, so that whoever comes first is right."""
+        return self.fork.tree.root(self.base) == self.true.tree.root(self.base) and len(self.fork.lines) > self.base
+
+
+def rounds(count: int, seed: int) -> list[Round]:
+    rng = random.Random(seed)
+    made = []
+    for number in range(1, count + 1):
+        base = rng.randrange(9)
+        size, other = (base + rng.randrange(1, 6) for _ in range(2))
+        # One in three forked before what is held, and is at times no longer than that.
+        fork_at = base
+        if base and rng.random() < 1 / 3:
+            fork_at, other = rng.randrange(base), rng.choice((base, other))
+        made.append(Round(base, log_of(size, shard=number), log_of(other, fork_at, shard=number)))
+    return made
+
+
+def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
+    """Send these one after the other, each at the moment at which the other side sends its own."""
+    answers = []
+    for body, vkey in asks:
+        meet(30)
+        answers.append(answer(body, state, lv.key_of(vkey)))
+    return answers
+
+
+def side_in_process(path: Path, asks: list[Ask], barrier: Any, answers: Any) -> None:
+    answers.put(side(lv.State(path, create=False), asks, barrier.wait))
+
+
+def by_threads(states: list[lv.State], asks: list[list[Ask]]) -> list[list[Answer]]:
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(side, states, asks, [barrier.wait] * 2))
+
+
+def by_processes(states: list[lv.State], asks: list[list[Ask]]) -> list[list[Answer]]:
+    context = multiprocessing.get_context("spawn")
+    barrier, queues = context.Barrier(2), [context.Queue() for _ in asks]
+    sides = [
+        context.Process(target=side_in_process, args=(state.path, each, barrier, queue), daemon=True)
+        for state, each, queue in zip(states, asks, queues, strict=True)
+    ]
+    for process in sides:
+        process.start()
+    answers = [queue.get(timeout=40) for queue in queues]
+    for process in sides:
+        process.join(10)
+        assert process.exitcode == 0
+    return answers
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is one: waiting for a disk decides nothing, and takes most of a round."""
+    memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("count", "states", "race"),
+    [(500, 1, by_threads), (250, 2, by_threads), (250, 2, by_processes)],
+    ids=["threads", "threads with a state each", "processes"],
+)
+def test_of_two_lineages_one_is_cosigned_and_held(count: int, states: int, race: Any, quick: Path) -> None:
+    path = quick / "state"
+    opened = [lv.State(path, create=True) for _ in range(states)] * (2 // states)
+    played = rounds(count, seed=count + states)
+    for each in played:
+        if each.base:
+            assert answer(asked(0, each.true, each.base), opened[0], key_of(each.true))[0] == 200
+
+    asks = [[(asked(each.base, log), log.vkey()) for each in played for log in [pick(each)]]
+            for pick in (lambda each: each.true, lambda each: each.fork)]  # fmt: skip
+    seen: Counter[tuple[bool, int, int]] = Counter()
+    answers = race(opened, asks)
+    kept = held(path)
+    for each, *both in zip(played, *answers, strict=True):
+        seen[each.is_open, both[0][0], both[1][0]] += 1
+        one_lineage(each, both, kept[each.true.origin].size)
+        assert kept[each.true.origin] == as_cosigned(each, both)
+        too_late(each, both, opened[0])
+    assert held(path) == kept
+    # Each order of arrival was there.
+    assert set(seen) >= {(True, 200, 409), (True, 409, 200), (False, 200, 409), (False, 200, 422)}, seen
+
+
+def one_lineage(each: Round, both: list[Answer], size: int) -> None:
+    (status, _), (other, _) = both
+    if each.is_open:
+        assert sorted((status, other)) == [200, 409]
+    else:
+        # What contradicts the tree that is held is never cosigned; the size differs once the other came first.
+        assert (status, other) in ((200, 422), (200, 409))
+    for refused, said in both:
+        if refused == 409:
+            assert said in (f"{size}\n", f"{each.base}\n" if len(each.fork.lines) == each.base else "")
+        elif refused == 422:
+            assert said == "the consistency proof does not verify\n"
+
+
+def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
+    [(log, line)] = [
+        (log, said) for log, (status, said) in zip((each.true, each.fork), both, strict=True) if status == 200
+    ]
+    return len(log.lines), log.tree.root(), dated(line, log), note_held(log, line)
+
+
+def too_late(each: Round, both: list[Answer], state: lv.State) -> None:
+    """The loser asks once more from the size that it was told, as a log does, with the best proof that it has."""
+    winner, loser = (each.true, each.fork) if both[0][0] == 200 else (each.fork, each.true)
+    size, other = len(winner.lines), len(loser.lines)
+    path = loser.tree.consistency(size) if size <= other else []
+    expected = 422 if other > size else 409 if other == size else 400
+    assert answer(asked(size, loser, path=path), state, key_of(loser))[0] == expected
