@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit_app import notes
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Proof, Verifier
+from tests.verify.test_notes import ANSWER, PROOF
 
 #: The example of Go's sumdb/note, whose text is public and whose key signs nothing else.
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -145,3 +146,19 @@ def test_a_receipt_has_the_lines_of_its_specification() -> None:
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n//////////////////////////////////////////8=\n\n" + SOFA
     )
     assert str(Proof(0, (), checkpoint)) == "c2sp.org/tlog-proof@v1\nindex 0\n\n" + SOFA
+
+
+def test_the_example_of_the_receipts_specification_is_written_alike() -> None:
+    """All but its signatures, of which the example leaves out most."""
+    head, text = PROOF.split("\n\n")[0].split("\n"), PROOF.split("\n\n")[1] + "\n"
+    checkpoint = Note(text, (notes.sign(text, "example.com/fancylog", KEY),))
+    extra = base64.b64decode(head[1].removeprefix("extra "))
+    proof = Proof(73894, tuple(notes.hash_from(each) for each in head[3:]), checkpoint, extra)
+    assert str(proof).startswith(PROOF)
+    assert Head.parse(text).text == text
+
+
+def test_the_example_of_a_witness_s_answer_is_read() -> None:
+    lines = notes.signature_lines(ANSWER)
+    assert [each.name for each in lines] == ["witness.example/w1", "witness.example/w1", "witness.example/w2"]
+    assert "".join(each.line for each in lines) == ANSWER

@@ -1,7 +1,11 @@
 """Signed notes, keys, checkpoints and cosignatures as C2SP and the Go library write them."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.verify.asking import answer, held
+from tests.verify.runs import judged, problems
 from tests.verify.writer import HOST, Log, Signer, body, canonical, entry, origin_of
 from verify import lockbox_verify as lv
 
@@ -23,6 +27,32 @@ COSIGNED = (
     "McTOAYQ8=\n"
     "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+"
     "mbIUBkBIfZ+qnA==\n"
+)
+#: From c2sp.org/tlog-witness: a request, and an answer to it.
+REQUEST = (
+    "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n"
+    "5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\n"
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xe"
+    "McTOAYQ8=\n"
+    "— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv+"
+    "+qbSzm9Q=\n"
+)
+ANSWER = (
+    "— witness.example/w1 CMp+6LWBU0anHGH5aNDTJkH/gj79sG+T6+iP2ThYN5krrDJbR1HDnucjL39QsZTSvVjyQLrdk3DXDqI5G2HgLatVs0pW"
+    "h6Up69HVOw==\n"
+    "— witness.example/w1 I7rEps0pvK2UqkS2gSpVUDhrhVtQV9lgF6pRrWAvjJHjyWpW7VcE3SiOlVlbQNt64vWhO+DlkL0+UfzuOBMh9ChdMkP1"
+    "vi/lCAsmlw==\n"
+    "— witness.example/w2 AWui8Sk55XjYLOijihBjhqEH6nS1ndDymE0a+6idX7pLcnoB+dhnz0854aLZgrrKbYKA7nC3HNJhm/kWl7oJlqU3rXXv"
+    "pysAdyP3wQ==\n"
+)
+#: From c2sp.org/tlog-proof, which leaves out most of each signature.
+PROOF = (
+    "c2sp.org/tlog-proof@v1\nextra YWdlLXYxLjIuMS1kYXJ3aW4tYXJtNjQudGFyLmd6kYXJ3aW4tYXJ\nindex 73894\n"
+    "gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=\nB95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n"
+    "EKNzoDWG8LGC0Yp9o+sv3qllpMP9uHQ9B20KNL+Q1zs=\nRoopEkOdqkYqMB4MJXrbt/hMjOxsVn0IrWjpz1ZMMes=\n"
+    "AHCioX9nLjsrse6YhjRRmk1WUEirVOLLRoOQ6vfO5vk=\n\n"
+    "example.com/fancylog\n109482\nsFodV/vSp5O8n9a8QpW6PRY97tfOSW5bsc2Xl/EQi08=\n\n"
 )
 
 
@@ -57,6 +87,45 @@ def test_the_examples_of_the_specifications_are_read() -> None:
     (_log, _id, plain), (witness, _key_id, timed) = checkpoint.note.signatures
     assert (len(plain), witness, len(timed)) == (64, "witness.example.com/w1", 72)
     assert int.from_bytes(timed[:8]) == 1679315147
+
+
+def test_the_request_of_the_specification_is_judged_by_the_keys_that_the_witness_knows(tmp_path: Path) -> None:
+    origin, signer = "example.com/behind-the-sofa", Signer.of("sofa")
+    state, key = lv.State(tmp_path / "state", create=True), lv.key_of(signer.vkey(origin))
+    unknown = lv.key_of(signer.vkey("example.com/on-the-sofa"))
+    assert answer(REQUEST.encode(), state, unknown) == (404, "unknown log\n")
+    assert answer(REQUEST.encode(), state, key) == (403, "no signature by a key of this log\n")
+    # With a line of a known key more, the two of unknown keys are passed over, and nothing is held yet.
+    text = REQUEST.split("\n\n")[1] + "\n"
+    assert answer((REQUEST + signer.sign(origin, text)).encode(), state, key) == (409, "0\n")
+    first = f"old 0\n\n{REQUEST.partition(chr(10) * 2)[2]}{signer.sign(origin, text)}"
+    status, line = answer(first.encode(), state, key)
+    assert status == 200
+    assert held(state.path)[origin].note == f"{text}\n{signer.sign(origin, text)}{line}"
+
+
+def test_the_answer_of_the_specification_makes_a_note_with_the_checkpoint() -> None:
+    checkpoint = lv.checkpoint_of((REQUEST.partition("\n\n")[2] + ANSWER).encode())
+    assert checkpoint.size == 20852163
+    assert [(name, len(signature)) for name, _id, signature in checkpoint.note.signatures] == [
+        ("example.com/behind-the-sofa", 64),
+        ("example.com/behind-the-sofa", 64),
+        ("witness.example/w1", 72),
+        ("witness.example/w1", 72),
+        ("witness.example/w2", 72),
+    ]
+    assert len({key_id for _name, key_id, _signature in checkpoint.note.signatures}) == 5
+
+
+def test_the_proof_of_the_specification_is_read_and_is_of_another_kind_of_log(tmp_path: Path) -> None:
+    path = tmp_path / "example.tlog-proof"
+    path.write_text(PROOF + "— example.com/fancylog hI2DJw[...]1roloI=\n", "utf-8")
+    data = judged(path)
+    assert (data["exit"], "this is no receipt" in problems(data)[0][1]) == (1, True)
+    text = PROOF.split("\n\n")[1] + "\n"
+    path.write_text(PROOF + Signer.of("fancy").sign("example.com/fancylog", text), "utf-8")
+    data = judged(path)
+    assert (data["exit"], data["gaps"]) == (2, ["the receipt is of a log of another kind: example.com/fancylog"])
 
 
 def test_a_cosignature_signs_its_time_with_the_checkpoint() -> None:
@@ -99,6 +168,7 @@ GOOD = Log.of([entry(0, 0)]).note()
         GOOD.replace("\n1\n", "\n1\r\n"),
         GOOD.replace("\n1\n", "\n\n"),
         GOOD.replace("\n1\n", "\n99999999999999999999\n"),
+        GOOD.replace("\n1\n", f"\n{1 << 63}\n"),
         GOOD.replace("=\n\n", "\n\n"),
         GOOD.replace("=\n\n", "=\n\x00\n\n"),
         GOOD.replace("\n1\n", "\n\u0661\n"),

@@ -1,0 +1,31 @@
+"""The tiles of a tree against the examples of https://c2sp.org/tlog-tiles."""
+
+from collections import Counter
+from hashlib import sha256
+from uuid import UUID
+
+import pytest
+
+from audit_app.models import Tile
+from audit_app.tiles import WIDTH, Tiles
+
+pytestmark = pytest.mark.django_db
+
+TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000003")
+
+
+def widths(size: int) -> Counter[tuple[int, int]]:
+    """How many tiles there are of each level and width, once a log has grown to this size in two steps."""
+    leaves = [sha256(b"%d" % index).digest() for index in range(size)]
+    Tiles(TENANT, 0).extend(0, leaves[: size // 3])
+    Tiles(TENANT, 0).extend(size // 3, leaves[size // 3 :])
+    stored = Tile.objects.filter(tenant_id=TENANT, shard=0)
+    return Counter((each.level, len(bytes(each.hashes)) // 32) for each in stored)
+
+
+def test_a_tree_of_70000_leaves_has_the_tiles_of_the_example() -> None:
+    assert widths(70_000) == {(0, WIDTH): 273, (0, 112): 1, (1, WIDTH): 1, (1, 17): 1, (2, 1): 1}
+
+
+def test_a_full_tile_has_one_of_width_one_above_it() -> None:
+    assert widths(256) == {(0, WIDTH): 1, (1, 1): 1}
