@@ -177,7 +177,8 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
         )
         step.note = limits.require_note(note, needed=edge.needs_note)
         yield step
-        move_ticket(row, step.target or edge.target, at=step.at)
+        row.state = step.target or edge.target
+        touch_ticket(row, at=step.at)
         step.witness(edge.event, detail=_noted(step.note), text=f"{row.reference} {row.title}")
 
 
@@ -188,8 +189,8 @@ def lock_access(which: QuerySet[Any]) -> None:
     list(Grant.objects.filter(access_request__in=ids).order_by("pk").locked().values_list("pk", flat=True))
 
 
-def move_ticket(row: Ticket, target: str, *, at: datetime) -> None:
-    row.state = target
+def touch_ticket(row: Ticket, *, at: datetime) -> None:
+    """Write the ticket as it was changed. Its state is the table's alone to move, in change_ticket()."""
     row.changed_at = at
     row.save()
 

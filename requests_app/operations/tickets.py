@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
-from requests_app.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
-from requests_app.operations._change import TicketStep, act, change_ticket, move_ticket
+from requests_app.operations._change import TicketStep, act, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -126,8 +126,13 @@ def reopen_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = False) -> TicketComment:
     """Say something on a ticket that is not closed; an internal note is read by the provider alone.
 
-    A customer's comment on a ticket that waits for the customer is an answer, and moves it on.
+    A customer's comment on a ticket that waits for the customer is the act of answering it, and moves it on.
     """
+    if not is_internal and _is_answer(ticket_id, actor):
+        with change_ticket(ticket_id, "answer_ticket", actor=actor, note=body) as step:
+            answer = _said(step)
+            step.tell(_answer_note(step.row, answer, step.actor))
+        return answer
     with act("comment", actor=actor) as current:
         rows = Ticket.objects.visible_to(current.actor)
         ticket = rows.select_related("assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
@@ -146,8 +151,7 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
             is_internal=is_internal,
             at=current.at,
         )
-        is_answer = current.actor.side is Side.CUSTOMER and ticket.state == TicketState.WAITING_FOR_CUSTOMER
-        move_ticket(ticket, TicketState.ASSIGNED if is_answer else ticket.state, at=current.at)
+        touch_ticket(ticket, at=current.at)
         current.witness(
             Event.TICKET_NOTE_ADDED if is_internal else Event.TICKET_COMMENTED,
             detail={"reference": ticket.reference, "comment_id": str(row.pk), "state": str(ticket.state)},
@@ -158,10 +162,28 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
     return row
 
 
+def _is_answer(ticket_id: object, actor: Actor) -> bool:
+    """Whether this person's comment is an answer; asked before the act begins, which then is one act with one entry.
+
+    Whoever is overtaken meanwhile loses nothing: an answer is judged by the table under the lock, and what was
+    written before the question came is a comment, after which the ticket goes on waiting.
+    """
+    if actor.side is not Side.CUSTOMER:
+        return False
+    try:
+        ticket = Ticket.objects.visible_to(actor).find(ticket_id)
+    except NotFound:
+        return False  # The act itself says so.
+    return ticket.state == TicketState.WAITING_FOR_CUSTOMER
+
+
 def _say(step: TicketStep) -> None:
-    if not step.note:
-        return
-    row = TicketComment.objects.create(
+    if step.note:
+        step.tell(_answer_note(step.row, _said(step), step.actor))
+
+
+def _said(step: TicketStep) -> TicketComment:
+    return TicketComment.objects.create(
         tenant_id=step.row.tenant_id,
         ticket=step.row,
         author_id=step.actor.person,
@@ -169,7 +191,6 @@ def _say(step: TicketStep) -> None:
         is_internal=False,
         at=step.at,
     )
-    step.tell(_answer_note(step.row, row, step.actor))
 
 
 def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:

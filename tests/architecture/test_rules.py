@@ -88,6 +88,22 @@ def entry_writings(tree: ast.Module) -> list[int]:
     return lines
 
 
+def offhand_states(tree: ast.Module) -> list[int]:
+    """Lines that set `.state` to something else than the target of an edge of the table."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            named = any(isinstance(target, ast.Attribute) and target.attr == "state" for target in node.targets)
+            values = [node.value] if named else []
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".update"):
+            values = [keyword.value for keyword in node.keywords if keyword.arg == "state"]
+        else:
+            values = []
+        if not all("edge.target" in ast.unparse(value) for value in values):
+            lines.append(getattr(node, "lineno", 0))
+    return lines
+
+
 def test_only_the_kernel_assigns_a_state() -> None:
     broken = [
         f"{path}:{line}"
@@ -96,6 +112,13 @@ def test_only_the_kernel_assigns_a_state() -> None:
         for line in state_assignments(tree)
     ]
     assert broken == []
+
+
+def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
+    """So it offers no move past the table to whoever imports it."""
+    kernel = ast.parse((ROOT / KERNEL).read_text())
+    assert len(state_assignments(kernel)) == 4
+    assert offhand_states(kernel) == []
 
 
 def test_only_the_clock_asks_for_the_time() -> None:
@@ -115,6 +138,8 @@ def test_only_the_recorder_writes_entries() -> None:
         (state_assignments, "a, row.state = 1, 2"),
         (state_assignments, "rows.update(state='OPEN')"),
         (state_assignments, "setattr(row, 'state', 'OPEN')"),
+        (offhand_states, "def move_ticket(row, target):\n    row.state = target"),
+        (offhand_states, "rows.update(state=State.OPEN)"),
         (clock_readings, "from datetime import datetime\ndatetime.now()"),
         (clock_readings, "timezone.now()"),
         (clock_readings, "time.time()"),

@@ -13,10 +13,21 @@ from django.db import IntegrityError, transaction
 from requests_app import clock, lifecycle, operations
 from requests_app.actors import Actor, Role
 from requests_app.errors import DeadlinePassed, NotAllowed, NotFound, WrongState
-from requests_app.lifecycle import FINAL, PENDING, TRANSITIONS, State, Timing, Transition, problems
-from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.lifecycle import (
+    FINAL,
+    PENDING,
+    TICKET_TRANSITIONS,
+    TRANSITIONS,
+    State,
+    TicketState,
+    Timing,
+    Transition,
+    problems,
+)
+from requests_app.models import AccessRequest, Decision, Grant, Ticket, TicketComment
+from requests_app.queries import tickets as ticket_queries
 from requests_app.queries.access import allowed_actions
-from tests.cast import Cast, events_of, outbox_topics
+from tests.cast import Cast, events_in, events_of, outbox_topics
 
 MOVES = [action for action in TRANSITIONS if action != "submit"]
 
@@ -141,6 +152,163 @@ def test_what_is_offered_is_what_is_accepted(cast: Cast, state: State) -> None:
                 except (NotAllowed, WrongState):
                     accepted = False
             assert (action in offered) == accepted, (state, name, action)
+
+
+# --- Tickets -------------------------------------------------------------------------------------------------
+
+TICKET_MOVES = [action for action in TICKET_TRANSITIONS if action != "open_ticket"]
+#: The hats that count for a ticket of the exchange queue; nobody is "the requester" of one.
+TICKET_PEOPLE = {name: roles - {Role.REQUESTER} for name, roles in PEOPLE.items()}
+_ENDED = (TicketState.RESOLVED, TicketState.CLOSED)
+
+
+def _ticket_in(cast: Cast, state: TicketState, *, assigned: bool = True) -> Ticket:
+    """A ticket of Contoso in any state of its table, brought there by its people."""
+    ticket, priya = cast.ticket(), cast.as_("priya")
+    if state is TicketState.NEW:
+        return ticket
+    if state is TicketState.CLOSED and not assigned:
+        return operations.close_ticket(ticket.pk, actor=cast.as_("mia"))
+    ticket = operations.assign_ticket(ticket.pk, actor=priya)
+    if state is TicketState.WAITING_FOR_CUSTOMER:
+        return operations.ask_customer(ticket.pk, actor=priya, note="Since when?")
+    if state is TicketState.RESOLVED:
+        return operations.resolve_ticket(ticket.pk, actor=priya)
+    if state is TicketState.CLOSED:
+        return operations.close_ticket(ticket.pk, actor=cast.as_("mia"))
+    return ticket
+
+
+def _call_ticket(cast: Cast, action: str, ticket: Ticket, actor: Actor) -> Ticket:
+    if action == "assign_ticket":
+        return operations.assign_ticket(ticket.pk, actor=actor, assignee_id=cast.erik.pk)
+    return getattr(operations, action)(ticket.pk, actor=actor, note="A reason.")
+
+
+def _expected_of_ticket(edge: Transition, state: TicketState, name: str, *, late: bool) -> type[Exception] | None:
+    if not edge.roles & TICKET_PEOPLE[name]:
+        return NotAllowed
+    if state not in edge.sources:
+        return WrongState
+    return DeadlinePassed if late and edge.timing is Timing.BEFORE else None
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+@pytest.mark.parametrize("days", [6, 7], ids=["in time", "late"])
+@pytest.mark.parametrize("state", list(TicketState))
+def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
+    cast: Cast, travel: Any, state: TicketState, days: int
+) -> None:
+    """`late` counts for a ticket that has ended alone: it is reopened within 7 days, and at their end no more."""
+    travel.freeze()
+    ticket = _ticket_in(cast, state)
+    travel.by(days=days)
+    late = days == 7 and state in _ENDED
+    for action in TICKET_MOVES:
+        edge = TICKET_TRANSITIONS[action]
+        for name in TICKET_PEOPLE:
+            wanted = _expected_of_ticket(edge, state, name, late=late)
+            with _undone():
+                before, told, said = events_in(cast.contoso), outbox_topics(), TicketComment.objects.count()
+                if wanted is None:
+                    moved = _call_ticket(cast, action, ticket, _actor(cast, name))
+                    assert moved.state in edge.targets, (action, name)
+                    assert events_in(cast.contoso) == [*before, edge.event], (action, name)
+                    assert TicketComment.objects.count() == said + (action != "assign_ticket")
+                else:
+                    with pytest.raises(wanted) as refusal:
+                        _call_ticket(cast, action, ticket, _actor(cast, name))
+                    assert type(refusal.value) is wanted, (action, name, refusal.value)
+                    assert Ticket.objects.get(pk=ticket.pk).state == state
+                    refused = ["act.refused"] if name != "system" else []
+                    assert events_in(cast.contoso) == [*before, *refused], (action, name)
+                    assert (outbox_topics(), TicketComment.objects.count()) == (told, said)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("action", TICKET_MOVES)
+@pytest.mark.parametrize("name", STRANGERS)
+def test_strangers_find_no_ticket_to_move(cast: Cast, action: str, name: str) -> None:
+    ticket = cast.ticket()
+    with pytest.raises(NotFound):
+        _call_ticket(cast, action, ticket, cast.as_(name))
+    assert events_in(cast.contoso) == ["ticket.opened"]
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", list(TicketState))
+def test_what_a_ticket_offers_is_what_is_accepted(cast: Cast, state: TicketState) -> None:
+    ticket = _ticket_in(cast, state)
+    for name in TICKET_PEOPLE:
+        actor = _actor(cast, name)
+        offered = {edge.action for edge in ticket_queries.allowed_actions(ticket, actor=actor, at=clock.now())}
+        for action in TICKET_MOVES:
+            with _undone():
+                try:
+                    _call_ticket(cast, action, ticket, actor)
+                    accepted = True
+                except (NotAllowed, WrongState):
+                    accepted = False
+            assert (action in offered) == accepted, (state, name, action)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("assigned", "target"), [(True, "ASSIGNED"), (False, "NEW")])
+def test_a_ticket_is_reopened_to_whoever_had_it(cast: Cast, assigned: bool, target: str) -> None:
+    ticket = _ticket_in(cast, TicketState.CLOSED, assigned=assigned)
+    assert operations.reopen_ticket(ticket.pk, actor=cast.as_("mia"), note="Again.").state == target
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("late", [-1, 0])
+def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, travel: Any, late: int) -> None:
+    travel.freeze()
+    ticket = _ticket_in(cast, TicketState.CLOSED)
+    assert ticket.closed_at is not None
+    travel.to(ticket.closed_at + dt.timedelta(days=7, microseconds=late))
+    if late < 0:
+        assert operations.reopen_ticket(ticket.pk, actor=cast.as_("mia"), note="Again.").state == "ASSIGNED"
+        return
+    with pytest.raises(DeadlinePassed):
+        operations.reopen_ticket(ticket.pk, actor=cast.as_("mia"), note="Again.")
+    assert Ticket.objects.get(pk=ticket.pk).state == "CLOSED"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [*TicketState])
+@pytest.mark.parametrize("name", ["mia", "priya", "stella"])
+def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState, name: str) -> None:
+    """Whoever writes instead of answering has answered: one act of the table, one entry, one mail."""
+    ticket = _ticket_in(cast, state)
+    before, told = events_in(cast.contoso), outbox_topics()
+    if state is TicketState.CLOSED:
+        with pytest.raises(WrongState):
+            operations.comment(ticket.pk, actor=cast.as_(name), body="Since Monday.")
+        assert events_in(cast.contoso) == [*before, "act.refused"]
+        return
+    row = operations.comment(ticket.pk, actor=cast.as_(name), body="Since Monday.")
+    is_answer = name == "mia" and state is TicketState.WAITING_FOR_CUSTOMER
+    assert (row.body, row.is_internal) == ("Since Monday.", False)
+    assert events_in(cast.contoso) == [*before, "ticket.answered" if is_answer else "ticket.commented"]
+    assert sorted(outbox_topics()) == sorted([*told, "notify.ticket_answered"])
+    assert Ticket.objects.get(pk=ticket.pk).state == (TicketState.ASSIGNED if is_answer else state)
+
+
+@pytest.mark.django_db
+def test_a_comment_that_was_written_before_the_question_leaves_the_ticket_waiting(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question comes between the look at the ticket and the act."""
+    ticket = _ticket_in(cast, TicketState.WAITING_FOR_CUSTOMER)
+    monkeypatch.setattr("requests_app.operations.tickets._is_answer", lambda *args: False)
+    operations.comment(ticket.pk, actor=cast.as_("mia"), body="By the way.")
+    assert events_in(cast.contoso)[-1] == "ticket.commented"
+    assert Ticket.objects.get(pk=ticket.pk).state == "WAITING_FOR_CUSTOMER"
+
+
+# --- The tables themselves -----------------------------------------------------------------------------------
 
 
 def test_the_tables_are_sound() -> None:
