@@ -1,6 +1,7 @@
 """What the workers run. Each task can be lost, run late, or run twice side by side without harm."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -23,8 +24,28 @@ LONGEST_SECONDS = 20.0
 
 @guarded
 def sweep() -> int:
-    """Write down what has expired and what has elapsed, for the log and for the people concerned."""
-    return _until_done(bell.SWEEP, _sweep_once)
+    """Write down what has expired and what has elapsed, for the log and for the people concerned.
+
+    Neither half keeps the other from its work: one that fails is left, and its failure is the task's at the end.
+    """
+    actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
+    halves = [sweeps.close_elapsed, sweeps.expire_overdue]
+
+    def once() -> int:
+        """How many were found: a batch in which every row was passed over is not the last one."""
+        done, before = 0, len(passed_over)
+        for half in list(halves):
+            try:
+                done += half(actor=actor, limit=BATCH, passed_over=passed_over)
+            except Exception as failure:
+                halves.remove(half)
+                failures.append(failure)
+        return done + len(passed_over) - before
+
+    done = _until_done(bell.SWEEP, once) - len(passed_over)
+    if failures:
+        raise failures[0]
+    return done
 
 
 @guarded
@@ -115,12 +136,6 @@ def prune_logs() -> int:
 @guarded
 def heartbeat() -> None:
     """Do nothing: that it comes to its end is the sign of life."""
-
-
-def _sweep_once() -> int:
-    actor = Actor.system("sweep")
-    expired = sweeps.expire_overdue(actor=actor, limit=BATCH)
-    return expired + sweeps.close_elapsed(actor=actor, limit=BATCH)
 
 
 def _until_done(task: str, batch: Callable[[], int]) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
+from uuid import UUID
 
+import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from requests_app import bell, clock
 from requests_app.actors import Actor
@@ -17,16 +21,77 @@ from requests_app.operations._change import Step, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.outbox.topics import Audience, Note, Topic, post
 
+logger = structlog.get_logger(__name__)
+
 #: What an end writes down of an access request; its long texts are not fetched for it.
 _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
 
 
-def expire_overdue(*, actor: Actor, limit: int) -> int:
+def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
     """Expire up to `limit` access requests whose deadline has passed; return how many."""
+    return _swept(_expire, _overdue, actor=actor, limit=limit, passed_over=passed_over)
+
+
+def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
+    """Close up to `limit` windows that have run out; return how many."""
+    return _swept(_close, _elapsed, actor=actor, limit=limit, passed_over=passed_over)
+
+
+def _swept(
+    end: Callable[..., int],
+    ripe: Callable[[datetime], QuerySet[Any]],
+    *,
+    actor: Actor,
+    limit: int,
+    passed_over: set[UUID] | None,
+) -> int:
+    """End a batch in one transaction. Where that fails, end each alone, and pass over the one that fails.
+
+    Else one row that cannot be ended would roll back whatever batch it is in, each minute anew. `passed_over` holds
+    the access requests at fault; it is added to, so that the caller's next batch does without them.
+    """
+    passed_over = set() if passed_over is None else passed_over
+    try:
+        return end(~Q(pk__in=passed_over), actor=actor, limit=limit)
+    except Exception as failure:
+        _require_store(failure)
+        logger.error("sweep.batch_failed", error=_kind(failure))
+    done = 0
+    for pk in list(ripe(clock.now()).exclude(pk__in=passed_over).values_list("pk", flat=True)[:limit]):
+        try:
+            done += end(Q(pk=pk), actor=actor, limit=1)
+        except Exception as failure:
+            _require_store(failure)
+            passed_over.add(pk)
+            logger.error("sweep.passed_over", access_request=str(pk), error=_kind(failure))
+    return done
+
+
+def _require_store(failure: Exception) -> None:
+    """Raise it again where the store is to blame, which fails with every row alike."""
+    if isinstance(failure.__cause__, OperationalError | InterfaceError):
+        raise failure
+
+
+def _kind(failure: Exception) -> str:
+    """Its name without its words, which may quote what somebody wrote."""
+    return type(failure.__cause__ or failure).__name__
+
+
+def _overdue(at: datetime) -> QuerySet[Any]:
+    return AccessRequest.objects.overdue(at).order_by("decide_by")
+
+
+def _elapsed(at: datetime) -> QuerySet[Any]:
+    ripe = Grant.objects.elapsed(at).values("access_request_id")
+    return AccessRequest.objects.filter(state=State.OPEN, pk__in=ripe).order_by("grant__closes_at")
+
+
+def _expire(which: Q, *, actor: Actor, limit: int) -> int:
     with act("expire", actor=actor) as current:
         current.at = clock.now()
-        rows = AccessRequest.objects.overdue(current.at).only(*_NEEDED).order_by("decide_by")[:limit]
-        steps = [begin(actor, row, None, "expire", current.at) for row in rows.claimed()]
+        rows = _overdue(current.at).filter(which).only(*_NEEDED)[:limit]
+        steps = [begin(actor, row, None, "expire", current.at) for row in rows.claimed()]  # type: ignore[attr-defined]  # ScopedQuerySet
         for step in steps:
             tell_ended(step)
         apply_all(steps, at=current.at)
@@ -34,12 +99,11 @@ def expire_overdue(*, actor: Actor, limit: int) -> int:
     return len(steps)
 
 
-def close_elapsed(*, actor: Actor, limit: int) -> int:
-    """Close up to `limit` windows that have run out; return how many."""
+def _close(which: Q, *, actor: Actor, limit: int) -> int:
     with act("close", actor=actor) as current:
         current.at = clock.now()
-        ripe = Grant.objects.elapsed(current.at).order_by("closes_at").values_list("access_request_id", flat=True)
-        elapsed = AccessRequest.objects.filter(state=State.OPEN, pk__in=list(ripe[:limit])).only(*_NEEDED)
+        ripe = list(_elapsed(current.at).filter(which).values_list("pk", flat=True)[:limit])
+        elapsed = AccessRequest.objects.filter(state=State.OPEN, pk__in=ripe).only(*_NEEDED)
         rows = list(elapsed.order_by("pk").claimed())
         grants = Grant.objects.filter(access_request__in=[row.pk for row in rows]).order_by("pk").locked()
         by_request = {grant.access_request_id: grant for grant in grants}

@@ -7,8 +7,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
-from requests_app import operations
+from requests_app import operations, tasks
+from requests_app.errors import StoreUnavailable
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations import sweeps
@@ -216,3 +218,90 @@ def test_a_sweep_takes_no_more_than_its_limit(cast: Cast, travel: Any) -> None:
         cast.submitted()
     travel.by(hours=24)
     assert [sweeps.expire_overdue(actor=cast.system(), limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+# --- One that cannot be ended ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ripe(cast: Cast, travel: Any) -> tuple[list[AccessRequest], list[AccessRequest]]:
+    """Three windows that have run out, and three access requests past their deadline."""
+    travel.freeze()
+    windows = [cast.opened(window_for=3600).access_request for _ in range(3)]
+    overdue = [cast.submitted() for _ in range(3)]
+    travel.by(hours=24)
+    return windows, overdue
+
+
+def states(rows: list[AccessRequest]) -> list[str]:
+    return [AccessRequest.objects.get(pk=row.pk).state for row in rows]
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
+    """Ending these fails in a way that nobody thought of; return the rows that were tried."""
+    broken, plain, tried = {row.pk for row in rows}, sweeps.begin, []
+
+    def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:
+        tried.append(row.pk)
+        if row.pk in broken:
+            raise error or ZeroDivisionError("a bug")
+        return plain(actor, row, *rest)
+
+    monkeypatch.setattr(sweeps, "begin", begin)
+    return tried
+
+
+def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
+    cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    windows, overdue = ripe
+    break_on(monkeypatch, windows[0], overdue[0])
+    assert tasks.sweep() == 4
+    assert states(windows) == [State.OPEN, State.CLOSED, State.CLOSED]
+    assert states(overdue) == [State.PENDING_PROVIDER, State.EXPIRED, State.EXPIRED]
+    for row in (windows[0], overdue[0]):
+        assert not {"grant.closed", "access_request.expired"} & set(events_of(row))
+        assert f"{row.pk}" in caplog.text
+    assert Counter(events_of(windows[1]))["grant.closed"] == 1
+    assert Counter(events_of(overdue[1]))["access_request.expired"] == 1
+    assert outbox_topics(windows[1])[-1] == Topic.WINDOW_CLOSED
+    assert "ZeroDivisionError" in caplog.text
+    assert "a bug" not in caplog.text
+
+
+def test_batches_full_of_broken_rows_hide_none_that_is_well(
+    cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was passed over takes no place in the next batch of the same run."""
+    windows, overdue = ripe
+    monkeypatch.setattr(tasks, "BATCH", 1)
+    break_on(monkeypatch, windows[0], overdue[0])
+    assert tasks.sweep() == 4
+    assert states(windows) == [State.OPEN, State.CLOSED, State.CLOSED]
+    assert states(overdue) == [State.PENDING_PROVIDER, State.EXPIRED, State.EXPIRED]
+
+
+@pytest.mark.parametrize("half", ["close_elapsed", "expire_overdue"])
+def test_a_half_that_fails_keeps_the_other_from_nothing(
+    cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch, half: str
+) -> None:
+    windows, overdue = ripe
+
+    def fail(**_: Any) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sweeps, half, fail)
+    with pytest.raises(ZeroDivisionError):
+        tasks.sweep()
+    assert set(states(windows)) == {State.OPEN if half == "close_elapsed" else State.CLOSED}
+    assert set(states(overdue)) == {State.PENDING_PROVIDER if half == "expire_overdue" else State.EXPIRED}
+
+
+def test_a_store_that_fails_is_not_taken_for_a_row_at_fault(
+    cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = break_on(monkeypatch, *ripe[1], error=OperationalError("no space left"))
+    with pytest.raises(StoreUnavailable):
+        sweeps.expire_overdue(actor=cast.system("sweep"), limit=10)
+    assert len(tried) == 1
+    assert set(states(ripe[1])) == {State.PENDING_PROVIDER}
