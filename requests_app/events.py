@@ -43,6 +43,7 @@ class Event(StrEnum):
     ROLE_TAKEN = "role.taken"
     PERSON_CREATED = "person.created"
     PERSON_CHANGED = "person.changed"
+    PERSON_PASSWORD_CHANGED = "person.password_changed"  # noqa: S105 - a name
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
     ADDRESS_ADDED = "notification_address.added"
@@ -98,6 +99,7 @@ TITLES: dict[Event, Promise] = {
     Event.ROLE_TAKEN: _("Role taken away"),
     Event.PERSON_CREATED: _("Person added"),
     Event.PERSON_CHANGED: _("Person changed"),
+    Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
     Event.ADDRESS_ADDED: _("Notification address added"),

@@ -17,7 +17,13 @@ class Family(Enum):
 
     BASE = (0, "Base Event", 0, "Uncategorized", _NONE)
     LOG = (1008, "Event Log Activity", 1, "System Activity", {2: "Delete", 3: "Export"})
-    ACCOUNT = (3001, "Account Change", 3, "Identity & Access Management", {1: "Create", 2: "Enable", 5: "Disable"})
+    ACCOUNT = (
+        3001,
+        "Account Change",
+        3,
+        "Identity & Access Management",
+        {1: "Create", 2: "Enable", 3: "Password Change", 4: "Password Reset", 5: "Disable"},
+    )
     ENTITY = (
         *(3004, "Entity Management", 3, "Identity & Access Management"),
         {1: "Create", 3: "Update", 4: "Delete", 8: "Enable", 9: "Disable"},
@@ -113,6 +119,7 @@ MEANINGS: dict[str, Meaning] = {
     "role.taken": Meaning(Family.USER_ACCESS, 2, severity=_LOW),
     "person.created": Meaning(Family.ACCOUNT, 1, severity=_LOW),
     "person.changed": Meaning(Family.ACCOUNT, OTHER, "Update", _LOW),
+    "person.password_changed": Meaning(Family.ACCOUNT, 3, severity=_MEDIUM),
     "person.switched_off": Meaning(Family.ACCOUNT, 5, severity=_LOW),
     "person.switched_on": Meaning(Family.ACCOUNT, 2, severity=_LOW),
     "notification_address.added": Meaning(Family.ENTITY, 1, severity=_LOW),

@@ -26,6 +26,7 @@ class OutboxQuerySet(ScopedQuerySet):
 
 class OutboxMessage(models.Model):
     """`key` is unique, so that telling twice sends once; `payload` holds ids and names of audiences only.
+    `tenant` is empty for what concerns none: an account of the provider's.
 
     A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each.
     """
@@ -36,7 +37,7 @@ class OutboxMessage(models.Model):
         PARKED = "parked", _("parked")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="outbox_messages")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, related_name="outbox_messages")
     topic = models.CharField(_("topic"), max_length=64)
     about = models.UUIDField(_("about"))
     mark = models.CharField(_("mark"), max_length=64, blank=True)

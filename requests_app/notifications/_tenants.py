@@ -24,7 +24,7 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
         "by": words.line(message.payload["by"]),
         "customer_time": words.duration(settings.CUSTOMER_DECISION_SECONDS),
         "facts": [
-            Fact(_("Tenant"), [words.line(message.tenant.name)]),
+            Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Lockbox"), [_("on") if on else _("off")]),
             *_act(message, at),
         ],
@@ -43,12 +43,17 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
         "is_approver": role == Membership.Role.APPROVER,
         "by": words.line(message.payload["by"]),
         "facts": [
-            Fact(_("Tenant"), [words.line(message.tenant.name)]),
+            Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Person"), [words.name(person), words.line(person.email)]),
             Fact(_("Role"), [str(Membership.Role(role).label), _("given") if given else _("taken away")]),
             *_act(message, at),
         ],
     }
+
+
+def _tenant(message: OutboxMessage) -> str:
+    assert message.tenant is not None
+    return words.line(message.tenant.name)
 
 
 def _act(message: OutboxMessage, at: datetime) -> list[Fact]:

@@ -91,9 +91,9 @@ def _language(message: OutboxMessage) -> str:
 
 def _zone(message: OutboxMessage) -> ZoneInfo:
     """The person's own zone; an address that is nobody's is read where the tenant is."""
-    wanted = message.person.time_zone if message.person else message.tenant.time_zone
+    owner = message.person or message.tenant
     try:
-        return ZoneInfo(wanted)
+        return ZoneInfo(owner.time_zone if owner else "UTC")
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
 

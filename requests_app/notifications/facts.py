@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.models import OutboxMessage, Person
-from requests_app.notifications import _access, _tenants, _tickets, words
+from requests_app.notifications import _access, _accounts, _tenants, _tickets, words
 from requests_app.outbox.topics import Topic
 
 Facts = dict[str, Any]
@@ -28,6 +28,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.WINDOW_CLOSED: _access.closed,
     Topic.LOCKBOX_SWITCHED: _tenants.switched,
     Topic.APPROVERS_CHANGED: _tenants.approvers,
+    Topic.PASSWORD_CHANGED: _accounts.password,
 }
 
 
@@ -37,7 +38,7 @@ def of(message: OutboxMessage, at: datetime) -> Facts:
     common = {
         "now": at,
         "provider": words.line(settings.PROVIDER_NAME),
-        "tenant": words.line(message.tenant.name),
+        "tenant": words.line(message.tenant.name if message.tenant else settings.PROVIDER_NAME),
         "is_customer": reader is None or reader.side == Person.Side.CUSTOMER,
         "is_address": reader is None,
     }
@@ -49,6 +50,8 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
     """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
     if found["is_address"]:
         return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
+    if found.get("is_own_account"):
+        return _("You get this mail because it is your account.")
     if found.get("is_requester"):
         return _("You get this mail because you asked for this access.")
     if "ticket_reference" in found:

@@ -12,7 +12,7 @@ from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
-from requests_app.operations._change import act
+from requests_app.operations._change import PROVIDER_LOG, act
 from requests_app.outbox.topics import MAIL
 
 LOG_READERS = policy.LOG_READERS
@@ -62,7 +62,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
     with act("resend_mail", actor=actor) as current:
         policy.require_staff(current.actor)
         message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
-        current.concerns("outbox_message", message, message.tenant_id)
+        current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
         if message.lane != MAIL:
             raise WrongState(_("This message has no recipient of its own."))
         if message.state == OutboxMessage.State.WAITING:
@@ -80,7 +80,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
         raise NotAllowed
     with act("park_mail", actor=actor) as current:
         message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
-        current.concerns("outbox_message", message, message.tenant_id)
+        current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
         if message.state != OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is no longer waiting."))
         message.state = OutboxMessage.State.PARKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
@@ -9,6 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
@@ -171,8 +173,42 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
     return person
 
 
+def set_password(*, actor: Actor, password: str, how: str) -> Person:
+    """Set one's own new password: `how` is "change", with the one before, or "reset", through a link sent by mail.
+
+    It is what a decision asks for. So it is in the log of each tenant that the person belongs to, or in the provider's,
+    or nothing is changed; and its holder is told, in case it was somebody else.
+    """
+    with act("set_password", actor=actor) as current:
+        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+        tenants = sorted(set(person.memberships.values_list("tenant_id", flat=True)))
+        logs = tenants or [PROVIDER_LOG]
+        # In the recorder's order: the others' turns are taken when their entries are written.
+        current.concerns("person", person, logs[0])
+        if not person.is_active:
+            raise NotAllowed
+        _require_password(password, person)
+        person.set_password(password)
+        person.save(update_fields=["password"])
+        entry = current.entry(
+            Event.PERSON_PASSWORD_CHANGED, detail={**_described(person), "how": how}, text=person.name
+        )
+        recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
+        current.tell(
+            Note(
+                topic=Topic.PASSWORD_CHANGED,
+                tenant_id=tenants[0] if tenants else None,
+                about=person.pk,
+                audiences=(Audience.ACCOUNT_HOLDER,),
+                mark=uuid4().hex,
+                extra={"how": how},
+            )
+        )
+    return person
+
+
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:
-    """A person's own time zone and theme; no entry, for it concerns nobody else."""
+    """A person's own time zone and theme; no entry, for no decision rests on them (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
         if time_zone not in available_timezones():
@@ -276,6 +312,13 @@ def _new_person(*, email: str, name: str, side: str, time_zone: str, password: s
         raise Unacceptable(_("This address has an account already."), field="email")
     person.set_password(password)
     return person
+
+
+def _require_password(password: str, person: Person) -> None:
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise Unacceptable(" ".join(error.messages), field="password") from error
 
 
 def _described(person: Person) -> dict[str, str]:

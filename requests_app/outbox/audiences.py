@@ -50,6 +50,7 @@ def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
 
 def _customer(message: OutboxMessage) -> list[Recipient]:
     """The approvers, and the addresses that only get mail."""
+    assert message.tenant_id is not None
     people = _of_people(Person.objects.get_queryset().approvers_of(message.tenant_id))
     if message.topic == Topic.REMINDER:
         return people
@@ -74,6 +75,10 @@ def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
     return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
 
 
+def _account_holder(message: OutboxMessage) -> list[Recipient]:
+    return _of_people(Person.objects.get_queryset().filter(pk=message.about))
+
+
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,
@@ -81,4 +86,5 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.QUEUE: _queue,
     Audience.TICKET_CUSTOMERS: _ticket_customers,
     Audience.TICKET_WORKERS: _ticket_workers,
+    Audience.ACCOUNT_HOLDER: _account_holder,
 }

@@ -28,6 +28,7 @@ class Topic(StrEnum):
     WINDOW_CLOSED = "notify.window_closed"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
+    PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
 
     @property
     def purpose(self) -> str:
@@ -43,14 +44,18 @@ class Audience(StrEnum):
     QUEUE = "queue"
     TICKET_CUSTOMERS = "ticket_customers"
     TICKET_WORKERS = "ticket_workers"
+    ACCOUNT_HOLDER = "account_holder"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """`about` is the id of the row that the message is about; `mark` tells apart what is told about it twice."""
+    """`about` is the id of the row that the message is about; `mark` tells apart what is told about it twice.
+
+    `tenant_id` is None for what concerns none: an account of the provider's.
+    """
 
     topic: Topic
-    tenant_id: UUID
+    tenant_id: UUID | None
     about: UUID
     audiences: tuple[Audience, ...]
     mark: str = ""

@@ -53,6 +53,7 @@ PATTERNS: dict[str, Promise] = {
     Event.ROLE_TAKEN: _("{who} took the role “{role}” from {name}"),
     Event.PERSON_CREATED: _("{who} added an account for {name} ({email})"),
     Event.PERSON_CHANGED: _("{who} changed the account of {name}"),
+    Event.PERSON_PASSWORD_CHANGED: _("{who} changed the password of the own account"),
     Event.PERSON_SWITCHED_OFF: _("{who} switched off the account of {name}"),
     Event.PERSON_SWITCHED_ON: _("{who} switched on the account of {name}"),
     Event.ADDRESS_ADDED: _("{who} added {email} to the addresses that only get mail"),
@@ -112,6 +113,9 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
             _("{who} took the ticket {ticket}"),
         ),
     ),
+    Event.PERSON_PASSWORD_CHANGED: (
+        (_has("how", "reset"), _("{who} set a new password through a link that was sent to {email}")),
+    ),
     Event.TENANT_CHANGED: ((_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),),
     Event.LOG_EVIDENCE_TAKEN: (
         (_has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
@@ -162,6 +166,7 @@ ACTS: dict[str, Promise] = {
     "take_role": _("take a role away"),
     "give_queue_role": _("put somebody into a queue"),
     "take_queue_role": _("take somebody out of a queue"),
+    "set_password": _("change the password of the own account"),
     "switch_off_person": _("switch an account off"),
     "switch_on_person": _("switch an account on"),
     "switch_lockbox": _("switch Lockbox on or off"),

@@ -9,8 +9,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from audit_app.models import AuditEntry
+from requests_app import operations
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Resource, Tenant, Ticket
-from requests_app.models.row_security import only_tenants
+from requests_app.models.row_security import only_tenants, own_account
 from requests_app.web._streams import in_steps
 from tests.cast import Cast
 
@@ -51,6 +52,18 @@ def test_it_cannot_write_for_another_tenant_either(cast: Cast) -> None:
                 tenant_id=cast.fabrikam.pk, email="a@b.example", created_at=cast.fabrikam.created_at
             )
         assert Ticket.objects.filter(tenant=cast.fabrikam).update(title="Mine") == 0
+
+
+def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_again(cast: Cast) -> None:
+    """The entry is in the provider's log, which no customer's request may see."""
+    cast.otto.memberships.all().delete()
+    actor = cast.as_("otto")
+    with as_ordinary_role(), only_tenants([]):
+        with own_account():
+            operations.set_password(actor=actor, password="another battery of 7 horses", how="change")
+        assert not AuditEntry.objects.exists()
+        assert not Tenant.objects.exists()
+    assert AuditEntry.objects.get().event == "person.password_changed"
 
 
 def test_a_customer_without_any_role_sees_no_tenant(cast: Cast) -> None:

@@ -348,6 +348,25 @@ def test_who_decides_never_changes_quietly(world: Cast, mails: Mails, travel: An
     says(found, "Ines Test took this role away.")
 
 
+@pytest.mark.parametrize("name", ["ada", "otto", "pat"])
+def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
+    """The provider's people are told, too, though they belong to no tenant."""
+    operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how="change")
+    found = mails.send()(name, "password_changed")
+    assert mails.to("password_changed") == [name]
+    assert found.subject == "Your password was changed"
+    says(
+        found,
+        "by somebody who knew the password before",
+        f"{world.people[name].email}",
+        "You get this mail because it is your account.",
+        "http://localhost:8000/accounts/password/reset/",
+    )
+    travel.by(seconds=1)
+    operations.set_password(actor=world.as_(name), password="a third battery of 8 horses", how="reset")
+    says(mails.send()(name, "password_changed"), "through a link sent to this address")
+
+
 def test_every_topic_is_proved_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [topic for topic in Topic if f'"{topic.purpose}")' not in source] == []

@@ -42,6 +42,8 @@ def tell_the_rest() -> None:
             next_attempt_at=clock.now(),
         )
     operations.withdraw(pending.pk, actor=as_("priya.nair"))
+    for how in ("change", "reset"):
+        operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
 
 
 def paragraphs(text: str) -> list[str]:

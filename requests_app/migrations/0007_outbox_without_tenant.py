@@ -1,0 +1,21 @@
+"""A message about an account of the provider's people belongs to no tenant."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("requests_app", "0006_verifiable_log")]
+
+    operations = [
+        migrations.AlterField(
+            model_name="outboxmessage",
+            name="tenant",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="outbox_messages",
+                to="requests_app.tenant",
+            ),
+        ),
+    ]
