@@ -29,6 +29,7 @@ from requests_app.operations.members import (
     take_queue_role,
     take_role,
 )
+from requests_app.operations.refusals import note_refusal
 from requests_app.operations.tenants import (
     add_address,
     change_tenant,
@@ -83,6 +84,7 @@ __all__ = [
     "give_queue_role",
     "give_role",
     "lockbox_applies",
+    "note_refusal",
     "open_ticket",
     "park_mail",
     "release",

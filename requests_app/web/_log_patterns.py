@@ -150,6 +150,7 @@ ACTS: dict[str, Promise] = {
     "withdraw": _("withdraw an access request"),
     "release": _("give a window back"),
     "revoke": _("close a window"),
+    "watch": _("see what is looked at through a window"),
     "list_items": _("see the names in a resource"),
     "open_item": _("open an item"),
     "open_ticket": _("open a ticket"),

@@ -38,6 +38,7 @@ from requests_app.web._access import (
     window,
 )
 from requests_app.web._history import how_closed, last_change, needs_customer, steps, timeline
+from requests_app.web._refusals import noted
 from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
 
@@ -216,7 +217,8 @@ def live(request: HttpRequest, pk: UUID) -> HttpResponse:
     actor, at = actor_in(request), instant(request)
     row = review.watched(pk, actor=actor)
     if not sees_content_names(actor, row):
-        raise NotAllowed
+        with noted(row, "watch", actor):
+            raise NotAllowed
     if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return _fragment(request, row, at=at)
     row = access.access_request(pk, actor=actor)

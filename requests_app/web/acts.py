@@ -22,6 +22,7 @@ from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.lifecycle import TRANSITIONS, Transition
 from requests_app.models import AccessRequest
 from requests_app.queries import access
+from requests_app.web._refusals import noted
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
@@ -67,7 +68,8 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
-        policy.require(actor, edge, row)
+        with noted(row, edge.action, actor):
+            policy.require(actor, edge, row)
         return changed(request, row)
     return _ask(request, row, ActForm(), edge)
 

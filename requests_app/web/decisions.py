@@ -37,6 +37,7 @@ from requests_app.lifecycle import TRANSITIONS, Transition
 from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review
 from requests_app.web._access import grant_of
+from requests_app.web._refusals import noted
 from requests_app.web._step_up import WRONG_WITHIN, is_proven
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.acts import ActForm, is_offered
@@ -102,7 +103,8 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     if request.method == "POST":
         return _decided(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
-        policy.require(actor, edge, row, decided_by=_deciders(row))
+        with noted(row, edge.action, actor):
+            policy.require(actor, edge, row, decided_by=_deciders(row))
         return changed(request, row)
     initial = {"digest": row.content_digest, "shown": row.state}
     return _confirm(request, row, DecisionForm(initial=initial, edge=edge, side=actor.side), edge)
@@ -118,11 +120,15 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
     try:
         if not is_offered(row, edge, actor, at=instant(request)):
             _refused(row, edge, actor)
-        _require_same(row, form.cleaned_data, actor)
+        with noted(row, edge.action, actor):
+            _require_same(row, form.cleaned_data, actor)
         if not is_filled:
+            operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)
         password = form.cleaned_data["password"]
-        if not is_proven(request, password, tenant_id=row.tenant_id, at=instant(request)):
+        with noted(row, edge.action, actor):
+            proven = is_proven(request, password, tenant_id=row.tenant_id, at=instant(request))
+        if not proven:
             _refused(row, edge, actor)
             form.add_error("password", _("This is not your password. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)

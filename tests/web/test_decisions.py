@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 
+from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.models import AccessRequest, Decision, Grant, Person
@@ -108,7 +110,7 @@ def test_other_methods_are_not_answered(cast: Cast, method: str) -> None:
 def test_reading_acts_on_nothing(cast: Cast, method: str, action: str) -> None:
     row = cast.opened().access_request
     client = signed_in(cast, "priya")
-    with nothing_happens():
+    with only_a_refusal() if action == "revoke" else nothing_happens():
         getattr(client, method)(page_of(row, "access_request_act", action))
 
 
@@ -153,6 +155,54 @@ def test_a_wrong_role_is_refused_and_the_log_says_so(cast: Cast, name: str, verd
         assert signed_in(cast, name).get(page_of(row, "decide", verdict)).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "page", "text"),
+    [
+        ("mia", ("decide", "approve"), "approve_as_customer not_allowed"),
+        ("stella", ("decide", "deny"), "deny_as_provider not_allowed"),
+        ("mia", ("live",), "watch not_allowed"),
+        ("otto", ("access_request_act", "revoke"), "revoke not_allowed"),
+    ],
+)
+def test_a_look_that_was_refused_is_in_the_log_once_a_minute(
+    cast: Cast, travel: Any, name: str, page: tuple[str, ...], text: str
+) -> None:
+    travel.freeze()
+    row = cast.confirmed()
+    client = signed_in(cast, name)
+    for _ in range(2):
+        with only_a_refusal():
+            assert client.get(page_of(row, *page)).status_code == 403
+        assert AuditEntry.objects.order_by("-pk")[0].text == text
+        with nothing_happens():
+            for _ in range(5):
+                assert client.get(page_of(row, *page)).status_code == 403
+        travel.by(minutes=1)
+
+
+def test_only_the_same_refusal_of_the_same_person_on_the_same_row_is_left_out(cast: Cast) -> None:
+    first, second = cast.confirmed(), cast.confirmed()
+    for name, row, verdict in (("mia", first, "approve"), ("mia", first, "deny"), ("mia", second, "deny")):
+        with only_a_refusal():
+            signed_in(cast, name).get(page_of(row, "decide", verdict))
+    with only_a_refusal():
+        signed_in(cast, "otto").get(page_of(first, "decide", "approve"))
+    with nothing_happens():
+        signed_in(cast, "mia").get(page_of(first, "decide", "approve"))
+
+
+def test_a_refusal_that_cannot_be_written_is_a_failing_store(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = cast.confirmed()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(recorder, "record", fail)
+    with nothing_happens():
+        assert signed_in(cast, "mia").get(page_of(row, "live")).status_code == 503
+        assert decide(cast, "ada", row, "approve", digest="0" * 64).status_code == 503
+
+
 def test_a_wrong_role_learns_no_state(cast: Cast) -> None:
     answers = {decide(cast, "mia", cast.in_state(state), "approve").status_code for state in (*FINAL, "OPEN")}
     assert answers == {403}
@@ -193,7 +243,7 @@ def test_a_wrong_password_decides_nothing_and_keeps_the_comment(cast: Cast) -> N
 
 def test_a_missing_password_is_asked_for(cast: Cast) -> None:
     row = cast.confirmed()
-    with nothing_happens():
+    with only_a_refusal():
         response = decide(cast, "ada", row, "approve", password="", comment="Please be quick.")
     assert response.status_code == 422
     assert "Enter your password." in words(response)
@@ -205,7 +255,7 @@ def test_the_sixth_try_within_five_minutes_is_not_even_looked_at(cast: Cast) -> 
     client = signed_in(cast, "ada")
     for _ in range(5):
         assert client.post(page_of(row, "decide", "approve"), answer(row, password="wrong")).status_code == 403
-    with nothing_happens():
+    with only_a_refusal():
         response = client.post(page_of(row, "decide", "approve"), answer(row))
     assert response.status_code == 429
     assert response["Retry-After"] == "300"
@@ -222,7 +272,7 @@ def test_the_limit_holds_in_every_process(cast: Cast, forgotten: bool) -> None:
     if forgotten:
         cache.clear()
     target = row if forgotten else other
-    with nothing_happens():
+    with only_a_refusal():
         assert client.post(page_of(target, "decide", "approve"), answer(target)).status_code == 429
 
 
@@ -278,7 +328,7 @@ def test_a_session_alone_decides_nothing(cast: Cast) -> None:
     assert client.post(page_of(first, "decide", "approve"), answer(first)).status_code == 302
     without = answer(second)
     del without["password"]
-    with nothing_happens():
+    with only_a_refusal():
         assert client.post(page_of(second, "decide", "approve"), without).status_code == 422
 
 
@@ -316,7 +366,7 @@ def test_without_what_was_shown_nothing_is_decided(cast: Cast, missing: str) -> 
 @pytest.mark.parametrize("stale", [{"digest": "0" * 64}, {"shown": "PENDING_PROVIDER"}])
 def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, str]) -> None:
     row = cast.confirmed()
-    with nothing_happens():
+    with only_a_refusal():
         response = decide(cast, "ada", row, "approve", **stale)
     assert response.status_code == 409
     assert "This is not what you were shown" in words(response)
@@ -326,7 +376,7 @@ def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, 
 def test_a_no_of_the_provider_needs_a_reason(cast: Cast) -> None:
     row = cast.submitted()
     for comment in ("", "   \n"):
-        with nothing_happens():
+        with nothing_happens() if comment else only_a_refusal():
             response = decide(cast, "pat", row, "deny", comment=comment)
         assert response.status_code == 422
         assert "A no needs a reason" in words(response)
@@ -338,7 +388,7 @@ def test_a_no_of_the_customer_needs_none(cast: Cast) -> None:
 
 def test_a_comment_has_its_bound(cast: Cast) -> None:
     row = cast.confirmed()
-    with nothing_happens():
+    with only_a_refusal():
         assert decide(cast, "ada", row, "approve", comment="x" * 2001).status_code == 422
     assert decide(cast, "ada", row, "approve", comment="x" * 2000).status_code == 302
 
@@ -556,7 +606,7 @@ def test_a_comment_goes_into_the_log(cast: Cast) -> None:
 def test_a_wrong_role_acts_on_nothing(cast: Cast, name: str, state: str, action: str) -> None:
     row = cast.in_state(state)
     client = signed_in(cast, name)
-    with nothing_happens():
+    with only_a_refusal():
         assert client.get(page_of(row, "access_request_act", action)).status_code == 403
     with only_a_refusal():
         assert client.post(page_of(row, "access_request_act", action)).status_code == 403

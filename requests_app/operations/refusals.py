@@ -1,0 +1,36 @@
+"""Write down what a door refuses by itself, before any act begins."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from audit_app.models import AuditEntry
+from requests_app.actors import Actor
+from requests_app.errors import DomainError
+from requests_app.events import Event
+from requests_app.models import AccessRequest
+from requests_app.operations._change import Act, act
+
+#: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
+ONCE_IN = timedelta(minutes=1)
+#: So many of a person's newest entries are looked at for it.
+LOOKED_AT = 20
+
+
+def note_refusal(access_request_id: object, *, action: str, refusal: DomainError, actor: Actor) -> None:
+    """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else."""
+    with act(action, actor=actor) as current:
+        row = AccessRequest.objects.visible_to(current.actor).find(access_request_id)
+        current.correlation_id = row.pk
+        current.concerns("access_request", row, row.tenant_id)
+        text = f"{action} {refusal.code}"
+        if not _is_noted(current, text):
+            current.witness(Event.ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
+
+
+def _is_noted(current: Act, text: str) -> bool:
+    assert current.tenant_id is not None
+    entries = AuditEntry.objects.filter(tenant_id=current.tenant_id, actor_id=current.actor.person).order_by("-seq")
+    newest = entries.values_list("event", "subject_id", "text", "at")[:LOOKED_AT]
+    wanted = (Event.ACT_REFUSED, current.subject_id, text)
+    return any((*said,) == wanted and at > current.at - ONCE_IN for *said, at in newest)
