@@ -11,6 +11,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ import structlog
 from audit_app import canonical, keys, tree
 from audit_app.models import AuditEntry, LogKey, Witness
 from audit_app.older import older
-from audit_app.parts import ACCESS_REQUEST, LOG, PERIOD, Part, Wanted, choose
+from audit_app.parts import ACCESS_REQUEST, LOG, PERIOD, Part, Unsigned, Wanted, choose
 from audit_app.tiles import WIDTH, Tiles
 from audit_app.tree import BadProof, Frontier
 from audit_app.zips import ZipStream
@@ -43,6 +44,7 @@ class Evidence:
     at: dt.datetime
     parts: tuple[Part, ...]
     waiting: int
+    unsigned: tuple[Unsigned, ...] = ()
 
     @property
     def count(self) -> int:
@@ -83,14 +85,17 @@ class Evidence:
             "access_request": str(wanted.access_request) if wanted.access_request else None,
             "since": canonical.instant(wanted.since) if wanted.since else None,
             "until": canonical.instant(wanted.until) if wanted.until else None,
-            "logs": [part.described() for part in self.parts],
+            "logs": sorted(
+                [*(part.described() for part in self.parts), *(log.described() for log in self.unsigned)],
+                key=itemgetter("shard"),
+            ),
         }
 
 
 def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
     """Settle what is in the bundle; see `parts.choose`. Raises NotProven."""
     chosen = choose(wanted)
-    return Evidence(wanted=wanted, at=at, parts=chosen.parts, waiting=chosen.waiting)
+    return Evidence(wanted=wanted, at=at, parts=chosen.parts, waiting=chosen.waiting, unsigned=chosen.unsigned)
 
 
 # --- One shard's files -----------------------------------------------------------------------------------
@@ -102,6 +107,8 @@ def _add_part(bundle: ZipStream, part: Part, vkeys: _Vkeys, progress: Callable[[
     yield from bundle.add(f"leaf-hashes-{number}.bin", _leaf_hashes(part), is_packed=False, is_big=part.is_big)
     yield from bundle.add(f"checkpoint-{number}.txt", [str(part.note).encode()])
     yield from bundle.add(f"proofs-{number}.jsonl", _inclusions(part, seen), is_big=part.is_big)
+    if part.neighbours:
+        yield from bundle.add(f"neighbours-{number}.jsonl", _neighbours(part, seen))
     yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys))
     if beside := part.beside():
         yield from bundle.add(f"log-entries-{number}.jsonl", (bytes(entry.canonical) + b"\n" for entry in beside))
@@ -181,6 +188,22 @@ def _inclusions_of(entries: Sequence[AuditEntry], part: Part, seen: _Seen) -> It
         yield _proof(index, path)
 
 
+def _neighbours(part: Part, seen: _Seen) -> Iterator[bytes]:
+    """The entry before a period and the one after it, each with its proof."""
+    seqs = [part.first_seq + index for index in part.neighbours]
+    rows = AuditEntry.objects.filter(tenant_id=part.tenant_id, seq__in=seqs)
+    bodies = {seq - part.first_seq: bytes(body) for seq, body in rows.values_list("seq", "canonical")}
+    tiles = Tiles(part.tenant_id, part.shard)
+    for index in part.neighbours:
+        if index not in bodies:
+            seen.found(index)
+            continue
+        path = tiles.inclusion(index, part.size)
+        _check(seen, index, tree.leaf(bodies[index]), path)
+        entry = bodies[index].decode(errors="replace")
+        yield _line({"index": index, "entry": entry, "hashes": [_b64(each) for each in path]})
+
+
 def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:
     """A proof that leads elsewhere goes out as it is: that the log was changed is itself what the bundle shows."""
     try:
@@ -240,7 +263,8 @@ What this is: {what} of {tenant}, with what was signed of it. Made {made_at}.
 For people:   timeline.html and timeline.pdf, where they are in here. They prove nothing by themselves.
 For proof:    entries-<n>.jsonl holds the entries as they were hashed, one a line; checkpoint-<n>.txt what was signed,
               with the signatures; proofs-<n>.jsonl and consistency-<n>.jsonl lead from the one to the other;
-              leaf-hashes-<n>.bin names a changed entry; manifest.json has the SHA-256 of every file.
+              neighbours-<n>.jsonl shows that a period is complete; leaf-hashes-<n>.bin names a changed entry;
+              manifest.json has the SHA-256 of every file.
 
 How to verify, on a machine of yours and without a network. lockbox_verify.py is one file that you can read; it needs
 Python 3.11 and the package "cryptography":
@@ -267,7 +291,7 @@ def _readme(evidence: Evidence) -> bytes:
         tenant=_one_line(evidence.wanted.tenant_name),
         made_at=said["made_at"],
         count=evidence.count,
-        logs="\n".join(_about_part(part) for part in evidence.parts),
+        logs="\n".join([*map(_about_part, evidence.parts), *map(_about_unsigned, evidence.unsigned)]),
     )
     return text.encode()
 
@@ -279,6 +303,11 @@ def _about_part(part: Part) -> str:
     if part.closed_by is not None:
         about.append(f"  It was closed as damaged by entry number {part.closed_by}, and another log goes on.")
     return "\n".join(about)
+
+
+def _about_unsigned(log: Unsigned) -> str:
+    about = f"Log {log.shard} ({log.origin}): closed by entry number {log.closed_by}, before anything of it was signed."
+    return f"{about} Nothing of it is here."
 
 
 def _one_line(text: str) -> str:

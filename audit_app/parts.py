@@ -82,6 +82,13 @@ class Part:
         return self.access_request is None
 
     @property
+    def neighbours(self) -> list[int]:
+        """The indexes next to a period's entries: two that lie outside of it show that nothing of it was left out."""
+        if not self.is_contiguous:
+            return []
+        return [index for index in (self.start - 1, self.end) if self.pruned <= index < self.size]
+
+    @property
     def is_big(self) -> bool:
         return self.count > _BIG
 
@@ -133,6 +140,21 @@ class Part:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unsigned:
+    """A shard that was closed before anything of it was signed. That it was there is told, and nothing of it."""
+
+    shard: int
+    origin: str
+    first_seq: int
+    closed_by: int
+
+    def described(self) -> dict[str, Any]:
+        nothing = {"size": 0, "start": 0, "end": 0, "entries": 0, "pruned": 0}
+        where = {"shard": self.shard, "origin": self.origin, "first_seq": self.first_seq}
+        return {**where, **nothing, "closed_by": self.closed_by}
+
+
 def _paged(rows: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
     """A page at a time, each a query of its own: no cursor, and so no transaction, stays open while somebody reads."""
     next_seq = 0
@@ -158,6 +180,7 @@ class Chosen:
 
     parts: tuple[Part, ...]
     waiting: int
+    unsigned: tuple[Unsigned, ...] = ()
 
 
 def choose(wanted: Wanted) -> Chosen:
@@ -173,9 +196,8 @@ def choose(wanted: Wanted) -> Chosen:
     said = own.pruning_entry(head) if head.pruned_to else None
     found = [part for shard in shards if (part := _part(wanted, shard, head, said))]
     parts = [part for part in found if part.asked or wanted.kind == LOG]
-    if not parts and wanted.kind == PERIOD:
-        # That nothing happened is shown by a signed tree that has nothing of that time.
-        parts = found[-1:]
+    if wanted.kind == PERIOD:
+        parts = _of_the_period(found)
     is_open = bool(found) and found[-1].shard == head.shard
     signed_to = found[-1].first_seq + found[-1].size if is_open else head.first_seq
     waiting = _matching(wanted, signed_to, head.size).count()
@@ -183,13 +205,37 @@ def choose(wanted: Wanted) -> Chosen:
         raise NotProven("unsigned" if waiting or (head.size and not found) else "absent")
     for part in parts:
         _require_proofs(part)
+    unsigned = () if wanted.kind == ACCESS_REQUEST else tuple(_unsigned(wanted, shards, found, parts))
     short = {shard.number for shard in shards if shard.is_short}
     settled = short | {part.shard for part in parts}
     joined = [part for part in found if part.shard not in settled and _belongs(part, parts)]
     parts = sorted([*parts, *joined], key=lambda part: part.shard)
     if said is not None and said.seq >= signed_to and any(part.pruned for part in parts):
         raise NotProven("unsigned")
-    return Chosen(tuple(parts), waiting)
+    return Chosen(tuple(parts), waiting, unsigned)
+
+
+def _of_the_period(found: list[Part]) -> list[Part]:
+    """The shards that show what there is of a period, and that there is no more: from the last one that has something
+    older up to the first one that has something newer. An entry is no older than one of the shard before it."""
+    first = max((place for place, part in enumerate(found) if part.start > 0), default=0)
+    end = next((place for place in range(first, len(found)) if found[place].end < found[place].size), len(found))
+    return found[first : end + 1]
+
+
+def _unsigned(wanted: Wanted, shards: list[_Shard], found: list[Part], parts: list[Part]) -> Iterator[Unsigned]:
+    """Those among the shards of the bundle that nothing was signed of; a period that has something older in its first
+    shard begins with it."""
+    signed, last = {part.shard for part in found}, parts[-1].shard
+    first = 0 if wanted.kind == LOG or parts[0].start == 0 else parts[0].shard
+    for shard in shards:
+        if shard.number not in signed and first <= shard.number <= last and shard.closed_by is not None:
+            yield Unsigned(
+                shard=shard.number,
+                origin=origin_of(wanted.tenant_id, shard.number),
+                first_seq=shard.first_seq,
+                closed_by=shard.closed_by,
+            )
 
 
 def _closed(row: ClosedShard) -> _Shard:
@@ -287,7 +333,8 @@ def _require_proofs(part: Part) -> None:
     """Fail before the first byte where the tree can't show even the first and the last entry."""
     try:
         tiles = Tiles(part.tenant_id, part.shard)
-        for index in {part.start, max(part.end - 1, part.start)} if part.count else ():
+        ends = {part.start, max(part.end - 1, part.start)} if part.count else set()
+        for index in ends.union(part.neighbours):
             tiles.subtree(0, index)
             tiles.inclusion(index, part.size)
     except MissingTile as error:

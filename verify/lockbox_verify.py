@@ -25,6 +25,7 @@ import binascii
 import concurrent.futures
 import contextlib
 import datetime as dt
+import functools
 import gc
 import hashlib
 import http.server
@@ -45,7 +46,7 @@ import time
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -65,6 +66,10 @@ MAX_SMALL = 4 << 20  # manifest, keys, a receipt
 MAX_NOTE = 256 << 10
 MAX_OLDER = 1000  # older checkpoints in a bundle
 MAX_PATH = 63  # hashes in a proof: trees have fewer than 2^63 leaves
+MAX_NUMBER = (1 << 63) - 1
+MAX_KEYS = 1000  # of a kind in keys.json, and announced by one log
+MAX_SIGNATURES = 100  # under one note
+MAX_SHARDS = 100
 MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
 LISTED = 1000  # unproven decisions that are named one by one
 
@@ -220,10 +225,14 @@ def hash_of(text: str) -> bytes:
 
 
 def number_of(text: str) -> int:
-    # Trees have fewer than 2^63 leaves, and SQLite keeps no larger number.
-    if not _NUMBER.fullmatch(text) or int(text) >= 1 << 63:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_NUMBER:
         raise ValueError("no decimal number below 2^63")
     return int(text)
+
+
+@functools.lru_cache(4096)
+def _key_id(name: str, kind: int, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
 
 
 class Key(NamedTuple):
@@ -235,7 +244,7 @@ class Key(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
+        return _key_id(self.name, self.kind, self.public)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{encoded(bytes([self.kind]) + self.public)}"
@@ -259,9 +268,12 @@ def key_of(vkey: str) -> Key:
     return key
 
 
-class Note(NamedTuple):
+@dataclass
+class Note:
     text: str
     signatures: list[tuple[str, bytes, bytes]]  # name, key id, signature
+    by_id: dict[tuple[str, bytes], list[bytes]] = field(default_factory=dict)
+    times: dict[Key, list[int]] = field(default_factory=dict, init=False)  # what signatures_by has found
 
 
 class Checkpoint(NamedTuple):
@@ -283,14 +295,17 @@ def note_of(raw: bytes) -> Note:
     text, gap, tail = whole.rpartition("\n\n")
     if not gap or not tail.endswith("\n") or _CONTROL.search(whole):
         raise ValueError("a note is a text, an empty line and signatures, without control characters")
-    signatures = []
+    note = Note(text + "\n", [])
     for line in tail[:-1].split("\n"):
         matched = _SIGNATURE_LINE.fullmatch(line)
         material = decoded(matched[2]) if matched else b""
         if not matched or len(material) < 5:
             raise ValueError("a signature line is a dash, a name and base64")
-        signatures.append((matched[1], material[:4], material[4:]))
-    return Note(text + "\n", signatures)
+        if len(note.signatures) == MAX_SIGNATURES:
+            raise ValueError(f"more than {MAX_SIGNATURES} signatures")
+        note.signatures.append((matched[1], material[:4], material[4:]))
+        note.by_id.setdefault((matched[1], material[:4]), []).append(material[4:])
+    return note
 
 
 def checkpoint_of(raw: bytes) -> Checkpoint:
@@ -312,10 +327,10 @@ def signatures_by(note: Note, key: Key) -> list[int]:
 
     Raises Bad for a signature that says it is of this key, and is not: such a note is refused whole (signed-note).
     """
+    if key in note.times:
+        return note.times[key]
     times = []
-    for name, key_id, signature in note.signatures:
-        if (name, key_id) != (key.name, key.id):
-            continue
+    for signature in note.by_id.get((key.name, key.id), ()):
         at, message = 0, note.text.encode()
         if key.kind == COSIGNATURE:
             at, signature = int.from_bytes(signature[:8]), signature[8:]
@@ -323,11 +338,12 @@ def signatures_by(note: Note, key: Key) -> list[int]:
         try:
             Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
         except (InvalidSignature, ValueError):
-            raise Bad(f"the signature of {name} ({key_id.hex()}) under the checkpoint is false") from None
-        if at >= 1 << 63:
-            raise Bad(f"the cosignature of {name} has a time that is none")
+            raise Bad(f"the signature of {key.name} ({key.id.hex()}) under the checkpoint is false") from None
+        if at > MAX_NUMBER:
+            raise Bad(f"the cosignature of {key.name} has a time that is none")
         times.append(at)
-    return sorted(times)
+    note.times[key] = sorted(times)
+    return note.times[key]
 
 
 # === 4  Entries: RFC 8785 (JCS) JSON, one a line =========================================================
@@ -428,22 +444,27 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     at, event, detail, request = entry["at"], entry["event"], entry["detail"], entry["access_request"]
     event, request, subject = share(event, event), share(request, request), str(entry["subject"].get("id"))
     if event in _LOOKED:
-        resource = str(detail.get("resource"))
+        resource = detail.get("resource")
+        resource = resource if isinstance(resource, str) else None
         return Fact(
             index, at, event, "", "", request, share(subject, subject), share((resource,), {"resource": resource})
         )
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
-    kept = {name: detail[name] for name in _KEPT if name in detail}
+    kept = {name: detail[name] for name in _KEPT if type(detail.get(name)) in (str, int)}
     if event == _SUBMITTED:
         resources = detail.get("resources")
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
+        found = [each for each in found if isinstance(each, str)]
         kept |= {"resources": found, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
     elif event in DECISIONS:
         kept["signed"] = "signature" in detail
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, kept)
+
+
+_TOO_DEEP = "lists and objects lie too deep in each other"
 
 
 class Expected(NamedTuple):
@@ -505,15 +526,18 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
                 raise Bad("the entry is of another access request")
             if at < last_at:
                 raise Bad("the entry is older than the one before it")
-            if not expected.since <= at <= expected.until:
+            if not expected.since <= at < expected.until:
                 raise Bad("the entry is not of the period that the bundle says it is for")
+            told_of = [_fact(index, entry, share)] if entry["event"] in told else []
         except (Bad, CannotTell) as found:
             bad = (place, str(found), isinstance(found, CannotTell))
             break
+        except RecursionError:
+            bad = (place, _TOO_DEEP, False)
+            break
         indexes.append(index)
         first_at, last_at = first_at or at, at
-        if entry["event"] in told:
-            facts.append(_fact(index, entry, share))
+        facts += told_of
     good, leaves = len(indexes), leaves[: len(indexes)]
     if expected.access_request is not None:
         return Checked(good, bad, indexes, [(0, leaf) for leaf in leaves], first_at, last_at, facts)
@@ -521,76 +545,114 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
     return Checked(good, bad, [], subtrees(first, leaves, inside), first_at, last_at, facts)
 
 
+@dataclass
+class Asked:
+    """An access request that is under way. `by` are the people who asked and decided."""
+
+    detail: dict[str, Any]
+    by: set[str]
+    is_approved: bool = False
+    is_open: bool = False
+
+
+class Window(NamedTuple):
+    access_request: str
+    asked: Asked
+    start: str
+    end: str
+
+
 class Rules:
     """Replay a whole log, from its first entry on: who asked, who said yes, and what was looked at in the window.
 
     Only what the product can never do is an error here; what depends on a setting that is not in the log (deadlines,
-    whether a service is covered) is left out. It forgets what has ended, so that it stays small.
+    whether a service is covered) is left out. Of what has ended it keeps 16 bytes, so that it stays small.
     """
 
     def __init__(self) -> None:
-        self.asked: dict[str, dict[str, Any]] = {}
-        self.windows: dict[str, tuple[str, str, str]] = {}  # grant: access request, from, to
+        self.asked: dict[str, Asked] = {}
+        self.windows: dict[str, Window] = {}  # by grant
+        self.known: set[bytes] = set()  # whatever was asked for or opened; nothing is twice
         self.looks = self.opened = self.by_provider_alone = 0
 
     def see(self, fact: Fact) -> None:
         """Raises Bad."""
-        request, detail = fact.access_request or "", fact.detail
+        request = fact.access_request or ""
         if fact.event == _SUBMITTED:
-            self.asked[request] = {**detail, "by": {fact.actor}, "yes": False}
+            self._new(fact, "access request", request)
+            self.asked[request] = Asked(fact.detail, {fact.actor})
         elif fact.event in DECISIONS:
             self._decided(fact, request)
         elif fact.event in _ENDED:
-            self.asked.pop(request, None)
+            self._pending(fact, request, "the end of")
+            del self.asked[request]
         elif fact.event in _CLOSED:
-            if self.windows.pop(str(detail.get("grant")), None) is None:
+            window = self.windows.pop(str(fact.detail.get("grant")), None)
+            if window is None or window.access_request != request:
                 raise Bad("a window is closed that was not open", index=fact.leaf_index)
-            self.asked.pop(request, None)
+            del self.asked[request]
         elif fact.event in _LOOKED:
             self._looked(fact, request)
 
+    def _new(self, fact: Fact, what: str, name: str) -> None:
+        """A second one of that name would put other terms under a yes that was given to the first."""
+        known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
+        if not name or known in self.known:
+            raise Bad(f"the {what} has no id, or one that was there before", index=fact.leaf_index)
+        self.known.add(known)
+
+    def _pending(self, fact: Fact, request: str, what: str) -> Asked:
+        asked = self.asked.get(request)
+        if asked is None or asked.is_open:
+            raise Bad(f"{what} an access request that is not pending", index=fact.leaf_index)
+        return asked
+
     def _decided(self, fact: Fact, request: str) -> None:
-        asked, detail = self.asked.get(request), fact.detail
-        if asked is None:
-            raise Bad("a decision on an access request that is not pending", index=fact.leaf_index)
-        if fact.actor in asked["by"]:
+        asked, detail = self._pending(fact, request, "a decision on"), fact.detail
+        if fact.actor in asked.by:
             raise Bad("one person counts twice: who asked or decided before decides again", index=fact.leaf_index)
-        if detail.get("digest") != asked["digest"]:
+        if detail.get("digest") != asked.detail["digest"]:
             raise Bad("what was decided on is not what was asked for", index=fact.leaf_index)
         by_customer = fact.event.endswith("_by_customer")
-        if by_customer != asked["yes"]:
+        if by_customer != asked.is_approved:
             raise Bad("the two stages of a decision are not in their order", index=fact.leaf_index)
-        asked["by"].add(fact.actor)
+        asked.by.add(fact.actor)
         if ".denied_" in fact.event:
             del self.asked[request]
             return
-        asked["yes"] = True
+        asked.is_approved = True
         if detail.get("state") == "OPEN":
             self._opens(fact, request, asked)
             self.by_provider_alone += not by_customer
         elif by_customer:
             raise Bad("the customer said yes, and no window opened", index=fact.leaf_index)
 
-    def _opens(self, fact: Fact, request: str, asked: dict[str, Any]) -> None:
+    def _opens(self, fact: Fact, request: str, asked: Asked) -> None:
         start, end = str(fact.detail.get("opens_at")), str(fact.detail.get("closes_at"))
         try:
+            # They are compared with entries as text, which only the one form allows that entries have.
+            if not (_INSTANT.fullmatch(start) and _INSTANT.fullmatch(end)):
+                raise ValueError("another form")
             length = (instant(end) - instant(start)).total_seconds()
         except ValueError:
             raise Bad("a window without its times", index=fact.leaf_index) from None
-        if start < fact.at or not isinstance(asked.get("window_for"), int) or length > asked["window_for"]:
+        longest = asked.detail.get("window_for")
+        if start < fact.at or type(longest) is not int or length > longest:
             raise Bad(
                 "the window is earlier than its last yes, or longer than what was asked for", index=fact.leaf_index
             )
-        self.windows[str(fact.detail.get("grant"))] = (request, start, end)
+        grant = str(fact.detail.get("grant") or "")
+        self._new(fact, "grant", grant)
+        asked.is_open, self.windows[grant] = True, Window(request, asked, start, end)
         self.opened += 1
 
     def _looked(self, fact: Fact, request: str) -> None:
         self.looks += 1
         what = "content opened" if fact.event == "content.opened" else "names of content listed"
-        of, start, end = self.windows.get(fact.subject, ("", "", ""))
-        if of != request or not of or not start <= fact.at < end:
+        window = self.windows.get(fact.subject)
+        if window is None or window.access_request != request or not window.start <= fact.at < window.end:
             raise Bad(f"{what} outside a window", index=fact.leaf_index)
-        asked = self.asked[request]
+        asked = window.asked.detail
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"{what} of a resource that was not asked for", index=fact.leaf_index)
         if fact.event == "content.opened" and asked.get("level") != "read":
@@ -815,6 +877,8 @@ class Shard:
     ends: tuple[bytes, bytes] = (b"", b"")  # the leaf hashes of the first and of the last entry here
     is_closed: bool | None = None  # whether the next log's first entry says so; None: that is not here
     tombstone: Checkpoint | None = None  # and this is what it says was signed of this one last
+    is_opened: bool | None = None  # whether its own first entry closes the log before it; None: that is not here
+    edges: set[int] = field(default_factory=set)  # neighbours of a period that were shown to lie outside of it
     flaw: Bad | None = None
     gap: str = ""
 
@@ -822,12 +886,29 @@ class Shard:
     def is_whole(self) -> bool:
         return (self.start, self.end) == (0, self.size)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether what is here was compared with the root, and is what leads to it."""
+        return self.flaw is None and not self.gap
+
+    @property
+    def before(self) -> str:
+        """The origin of the log that this one goes on after."""
+        return f"{self.base}/{self.number - 1}" if self.number > 1 else self.base
+
+
+class Unsigned(NamedTuple):
+    """A log that was closed before anything of it was signed: it has no checkpoint, and no files."""
+
+    number: int
+    closed_by: int
+
 
 #: Takes each entry that the chapters below need something of.
 See = Callable[[Shard, Fact], None]
 
 
-def shards_of(bundle: Bundle) -> list[Shard]:
+def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
     manifest = bundle.manifest
     tenant, logs = manifest.get("tenant"), manifest.get("logs")
     if manifest.get("kind") not in ("log", "period", "access_request"):
@@ -842,19 +923,22 @@ def shards_of(bundle: Bundle) -> list[Shard]:
             manifest[name] = None if bound is None else f"{instant(bound).astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         except (ValueError, TypeError, OverflowError):
             raise Bad(f"manifest.json: “{name}” is no time") from None
-    shards = [_shard_of(bundle, log, tenant["id"]) for log in logs]
+    if len(logs) > MAX_SHARDS:
+        raise Bad(f"manifest.json lists more than {MAX_SHARDS} logs")
+    found = [_shard_of(bundle, log, tenant["id"]) for log in logs]
+    shards = [each for each in found if isinstance(each, Shard)]
     if not shards:
         raise CannotTell("the bundle has no log")
-    if any(after.number <= before.number for before, after in itertools.pairwise(shards)):
+    if any(after.number <= before.number for before, after in itertools.pairwise(found)):
         raise Bad("manifest.json: the logs are not in their order")
-    return shards
+    return shards, [each for each in found if isinstance(each, Unsigned)]
 
 
-def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard:
+def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
     by_request = bundle.manifest["kind"] == "access_request"
     log = {**log, "start": 0, "end": 0} if isinstance(log, dict) and by_request else log
     names = ("shard", "first_seq", "size", "start", "end", "entries", "pruned")
-    if not isinstance(log, dict) or not all(type(log.get(name)) is int and log[name] >= 0 for name in names):
+    if not isinstance(log, dict) or not all(_is_number(log.get(name)) for name in names):
         raise Bad("manifest.json does not describe its logs")
     number, origin, closed_by = log["shard"], log.get("origin"), log.get("closed_by")
     matched = _ORIGIN.fullmatch(origin) if isinstance(origin, str) else None
@@ -862,11 +946,14 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard:
         not matched
         or matched[3] != tenant
         or int(matched[4] or 0) != number
-        or type(closed_by) not in (int, type(None))
+        or not (closed_by is None or _is_number(closed_by))
+        or (number == 0 and log["first_seq"] != 0)
     ):
         raise Bad("manifest.json does not describe its logs")
     if not by_request and not (log["start"] + log["entries"] == log["end"] <= log["size"]):
         raise Bad(f"manifest.json: the numbers of log {number} do not fit together")
+    if closed_by is not None and log["size"] == 0 and f"checkpoint-{number}.txt" not in bundle.files:
+        return Unsigned(number, closed_by)
     try:
         checkpoint = checkpoint_of(bundle.read(f"checkpoint-{number}.txt", MAX_NOTE))
     except ValueError as error:
@@ -875,6 +962,10 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard:
         raise Bad(f"checkpoint-{number}.txt is of another log or size than the manifest says")
     numbers = {name: log[name] for name in names[1:]}
     return Shard(number, matched[0], matched[1], matched[2], closed_by=closed_by, checkpoint=checkpoint, **numbers)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
 def _hashes(value: Any, what: str) -> list[bytes]:
@@ -889,7 +980,7 @@ def _hashes(value: Any, what: str) -> list[bytes]:
 def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
     for line in bundle.lines(name):
         proof = parsed_json(line, f"a line of {name}")
-        if type(proof.get("index")) is not int:
+        if not _is_number(proof.get("index")):
             raise Bad(f"a line of {name} has no index")
         yield proof["index"], _hashes(proof.get("hashes"), f"a line of {name}")
 
@@ -1064,6 +1155,28 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
     return Bad("the entries do not lead to the signed root", index=low, until=None if high - low <= 1 else high - 1)
 
 
+def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
+    """The entries before and after those of a period, each with its inclusion proof: instants never go back within a
+    log, so two that lie outside of the period show that nothing of it was left out."""
+    name = f"neighbours-{shard.number}.jsonl"
+    for line in bundle.lines(name) if name in bundle.files else ():
+        record = parsed_json(line, f"a line of {name}")
+        index, raw = record.get("index"), str(record.get("entry")).encode(errors="replace")
+        if index not in (shard.start - 1, shard.end) or index in shard.edges:
+            raise Bad(f"{name} has an entry that is no neighbour of the period's")
+        path = _hashes(record.get("hashes"), f"a line of {name}")
+        if not is_included(index, shard.size, leaf_hash(raw), path, shard.checkpoint.root):
+            raise Bad(f"{name}: its proof does not lead to the signed root", index=index)
+        entry = entry_of(raw)
+        if (entry["tenant"], entry["seq"]) != (expected.tenant, shard.first_seq + index):
+            raise Bad(f"{name}: the entry is of another log, or of another index", index=index)
+        if not (entry["at"] < expected.since if index < shard.start else entry["at"] >= expected.until):
+            raise Bad("the entry is of the period, and was left out of it", index=index)
+        if index == 0 and shard.number > 0:
+            shard.is_opened = _closes(entry, shard.before)
+        shard.edges.add(index)
+
+
 def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
     """Entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
     proofs, before = proofs_in(bundle, f"proofs-{shard.number}.jsonl"), -1
@@ -1135,27 +1248,38 @@ class Trust:
         self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
         self.offered = {key.public for key in offered["log"]}
         self.witnesses = offered["witnesses"]
+        self._ids: dict[str, dict[bytes, list[Key]]] = {}
 
-    def signers(self, checkpoint: Checkpoint, publics: Iterable[bytes]) -> list[Key]:
+    def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
         """Raises Bad if a signature that bears the id of one of the keys is false."""
-        keys = [Key(checkpoint.origin, ED25519, public) for public in publics]
+        known = self._known(checkpoint.origin)
+        own = [key_id for name, key_id in checkpoint.note.by_id if name == checkpoint.origin]
+        keys = [key for key_id in own for key in known.get(key_id, ()) if key.public in publics]
         return [key for key in keys if signatures_by(checkpoint.note, key)]
+
+    def _known(self, origin: str) -> dict[bytes, list[Key]]:
+        """The keys under this log's name, by id: a file may have many of them, and many signatures of nobody."""
+        if origin not in self._ids:
+            self._ids[origin] = {}
+            for public in self.offered | self.why.keys():
+                key = Key(origin, ED25519, public)
+                self._ids[origin].setdefault(key.id, []).append(key)
+        return self._ids[origin]
 
     def vouch(self, shards: Iterable[Shard], kept: Checkpoint | None) -> None:
         """A `log.key_rotated` entry under a checkpoint that a trusted key signed makes its new key trusted, too."""
+        rotated = [(shard, list(_announced(shard))) for shard in shards if shard.rotations]
         grown = -1
         while grown != len(self.why):
             grown = len(self.why)
-            for shard in (shard for shard in shards if shard.rotations):
+            for shard, announced in rotated:
                 trees = [shard.checkpoint, *(each.checkpoint for each in shard.older)]
                 trees += [kept] if kept and kept.origin == shard.origin else []
                 covered = max((tree.size for tree in trees if self.signers(tree, self.why)), default=0)
-                for fact in shard.rotations:
-                    with contextlib.suppress(ValueError):
-                        new = key_of(str(fact.detail.get("new")))
-                        if fact.leaf_index < covered and new.kind == ED25519 and _base(new.name) == shard.base:
-                            how = f"named by entry {fact.leaf_index} of log {shard.number}, which a trusted key signed"
-                            self.why.setdefault(new.public, how)
+                for index, public in announced:
+                    if index < covered and public not in self.why:
+                        self.why[public] = f"named by entry {index} of log {shard.number}, which a trusted key signed"
+                        self._ids.clear()
 
     def check(self, checkpoint: Checkpoint, what: str) -> list[Key]:
         signers = self.signers(checkpoint, self.why)
@@ -1173,6 +1297,14 @@ class Trust:
         """When a trusted key last said that this is the newest tree: it cosigns, under the name of the installation."""
         keys = [Key(clock, COSIGNATURE, public) for public in self.why]
         return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
+
+
+def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
+    for fact in shard.rotations:
+        with contextlib.suppress(ValueError):
+            new = key_of(str(fact.detail.get("new")))
+            if new.kind == ED25519 and _base(new.name) == shard.base:
+                yield fact.leaf_index, new.public
 
 
 def _base(name: str) -> str:
@@ -1202,8 +1334,11 @@ def keys_named(words: Sequence[str]) -> list[Key]:
 
 def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
     raw = parsed_json(bundle.read("keys.json", MAX_SMALL), "keys.json")
+    kinds = ("log", "clock", "witnesses")
+    if any(isinstance(raw.get(name), list) and len(raw[name]) > MAX_KEYS for name in kinds):
+        raise Bad(f"keys.json lists more than {MAX_KEYS} keys")
     try:
-        return {name: [key_of(vkey) for vkey in raw.get(name, [])] for name in ("log", "clock", "witnesses")}
+        return {name: [key_of(vkey) for vkey in raw.get(name, [])] for name in kinds}
     except (ValueError, TypeError, AttributeError):
         raise Bad("keys.json does not list verifier keys") from None
 
@@ -1277,16 +1412,24 @@ def verify(path: Path, options: Options) -> dict[str, Any]:
         report.gap(gap)
     except OSError as error:
         report.gap(f"{error.filename or path} can't be read: {error.strerror or error}")
+    except RecursionError:
+        report.bad(Bad(_TOO_DEEP))
     return report.close()
 
 
+def _text(value: Any) -> str | None:
+    """What is repeated of a manifest are texts; whatever else it has there may not even be shown."""
+    return value if isinstance(value, str) else None
+
+
 def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
-    manifest, shards = bundle.manifest, shards_of(bundle)
-    names = ("format", "kind", "tenant", "made_at", "access_request", "since", "until")
-    report.data.update({name: manifest.get(name) for name in names})
+    manifest, (shards, unsigned) = bundle.manifest, shards_of(bundle)
+    names = ("format", "kind", "made_at", "access_request", "since", "until")
+    report.data.update({name: _text(manifest.get(name)) for name in names})
+    report.data["tenant"] = {name: _text(manifest["tenant"].get(name)) for name in ("id", "name")}
     offered, total = keys_offered(bundle), sum(shard.entries for shard in shards)
     trust = Trust({shard.base for shard in shards}, options.keys, offered)
-    for before, after in itertools.pairwise(shards):
+    for before, after in zip([None, *shards], shards, strict=False):
         read_tombstone(bundle, before, after)
     done = 0
 
@@ -1302,7 +1445,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     def see(shard: Shard, fact: Fact) -> None:
         if fact.event in DECISIONS:
             report.decided(shard, fact)
-        elif fact.event == "log.key_rotated":
+        elif fact.event == "log.key_rotated" and len(shard.rotations) < MAX_KEYS:
             shard.rotations.append(fact)
         if rules and not broken:
             try:
@@ -1313,6 +1456,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     for shard in shards:
         check_shard(bundle, shard, Scan(options.jobs, progress), options.previous, see, is_replayed)
     judge(shards, trust, options, report)
+    judge_extent(manifest, shards, unsigned, report)
     for flaw in broken if not shards[0].flaw else ():
         report.bad(flaw, shards[0])
     if rules:
@@ -1339,6 +1483,8 @@ def check_shard(
             sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in kept}
             check_range(bundle, shard, scan, expected, sizes, see)
             check_beside(bundle, shard, expected, see)
+        if manifest["kind"] == "period":
+            check_edges(bundle, shard, expected)
         check_older(shard)
         if manifest["kind"] == "log" and (shard.start, shard.end) != (shard.pruned, shard.size):
             place = shard.pruned if shard.start > shard.pruned else shard.end
@@ -1349,23 +1495,30 @@ def check_shard(
         shard.gap = str(gap)
 
 
-def read_tombstone(bundle: Bundle, closed: Shard, opened: Shard) -> None:
+def read_tombstone(bundle: Bundle, closed: Shard | None, opened: Shard) -> None:
     """The first entry of the log that follows a damaged one: it names the log it closes, and what was signed last."""
     name = f"entries-{opened.number}.jsonl"
-    if opened.start or opened.number != closed.number + 1 or name not in bundle.files:
+    if opened.start or opened.number == 0 or name not in bundle.files:
         return
     with contextlib.suppress(Bad, CannotTell, *_ZIP_ERRORS):
         with bundle.source.open(name) as stream:
             entry = entry_of(stream.readline(MAX_LINE).rstrip(b"\n"))
         if entry["seq"] != opened.first_seq:
             return
-        closed.is_closed = entry["event"] == "log.tombstoned" and entry["detail"].get("closes") == closed.origin
+        opened.is_opened = _closes(entry, opened.before)
+        if closed is None or closed.number != opened.number - 1:
+            return
+        closed.is_closed = opened.is_opened
         closed.tombstone = checkpoint_of(str(entry["detail"].get("checkpoint")).encode()) if closed.is_closed else None
+
+
+def _closes(entry: dict[str, Any], origin: str) -> bool:
+    return bool(entry["event"] == "log.tombstoned" and entry["detail"].get("closes") == origin)
 
 
 def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -> None:
     """From what the files are to what that means: whose signatures, which doubts, which damage."""
-    whole = [shard for shard in shards if not shard.flaw]
+    whole = [shard for shard in shards if shard.is_sound]
     kept = options.previous
     try:
         trust.vouch(whole, kept if any(_continues(shard, kept) for shard in whole) else None)
@@ -1378,7 +1531,9 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
             if shard.gap:
                 report.gap(shard.gap)
             if shard.flaw:
-                _damaged(shard, after, report)
+                _damaged(shard, after, trust, report)
+            if shard.is_opened is False and shard.is_sound:
+                report.bad(Bad(f"this is no tombstone of log {shard.number - 1}, which ends here", index=0), shard)
             judge_signatures(shard, trust, options, report, log, is_last=after is None)
             judge_closing(shard, after, trust, report)
         except Bad as flaw:
@@ -1413,9 +1568,10 @@ def _described(shard: Shard) -> dict[str, Any]:
     return {"log": shard.number, **log, "start": shard.start, "end": shard.end, "root": root, "older": len(shard.older)}
 
 
-def _damaged(shard: Shard, after: Shard | None, report: Report) -> None:
+def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
+    """Only a tombstone that a trusted key signed excuses damage; anybody can make one up."""
     assert shard.flaw is not None
-    if not (shard.is_closed and after and not after.flaw):
+    if not (shard.is_closed and after and after.is_sound and trust.signers(after.checkpoint, trust.why)):
         report.bad(shard.flaw, shard)
         return
     where = "" if shard.flaw.index is None else f" from index {shard.flaw.index} on"
@@ -1451,13 +1607,10 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
         return
     if shard.closed_by != after.first_seq:
         raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
-    if shard.is_closed is None or after.flaw:
-        return
-    if not shard.is_closed:
-        report.bad(Bad(f"this is no tombstone of log {shard.number}, which ends here", index=0), after)
+    if not shard.is_closed or not after.is_sound:
         return
     report.note(f"log {shard.number} was closed as damaged by entry {shard.closed_by}; log {after.number} goes on")
-    if shard.tombstone is None or shard.flaw:
+    if shard.tombstone is None or not shard.is_sound:
         return
     trust.check(shard.tombstone, f"the checkpoint in the tombstone of log {shard.number}")
     lost = shard.tombstone.size - shard.size
@@ -1470,6 +1623,35 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
         check_previous(shard, shard.tombstone, "the checkpoint in its tombstone")
 
 
+def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
+    """Whether the bundle can be all that it says it is of: no log is missing, and no entry at an edge of a period."""
+    if manifest["kind"] == "access_request":
+        report.note("that these are all entries about the access request is not shown: only that each is in the log")
+        return
+    for each in unsigned:
+        why = "nothing that was signed of it is here, so its entries prove nothing"
+        report.gap(f"log {each.number} was closed by entry {each.closed_by}: {why}")
+    here = sorted([*(shard.number for shard in shards), *(each.number for each in unsigned)])
+    first, last = 0, here[-1]
+    if manifest["kind"] == "period":
+        # What came before it is shown by one entry that is older, and what came after it by one that is newer; logs
+        # beyond these have nothing of it, and may be here for what they say of keys or of what was removed.
+        first = max((shard.number for shard in shards if shard.start > 0), default=0)
+        last = next((shard.number for shard in shards if shard.number >= first and shard.end < shard.size), last)
+    for number in sorted(set(range(first, last)) - set(here)):
+        report.gap(f"log {number} is not here")
+    for shard in shards:
+        end, is_lost = shard.first_seq + shard.size, shard.tombstone and shard.tombstone.size > shard.size
+        if shard.end == shard.size and shard.closed_by is not None and end < shard.closed_by and not is_lost:
+            report.gap(f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed")
+        if manifest["kind"] == "log" or not shard.is_sound:
+            continue
+        if shard.start > shard.pruned and shard.start - 1 not in shard.edges:
+            report.gap(f"entry {shard.start - 1} of log {shard.number} is not here: the period may begin before it")
+        if shard.end < shard.size and shard.end not in shard.edges:
+            report.gap(f"entry {shard.end} of log {shard.number} is not here: the period may go on with it")
+
+
 def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, report: Report) -> None:
     """`--previous`: a checkpoint that was kept from earlier, or that a witness holds."""
     report.data["previous"] = {"origin": kept.origin, "size": kept.size, "root": encoded(kept.root), "holds": False}
@@ -1478,7 +1660,7 @@ def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, report: 
         if shard is None:
             raise CannotTell(f"the checkpoint you kept is of another log, {shown(kept.origin)}")
         trust.check(kept, "the checkpoint you kept")
-        if not shard.flaw and not shard.gap:
+        if shard.is_sound:
             check_previous(shard, kept, "the checkpoint you kept")
             report.data["previous"]["holds"] = True
     except Bad as flaw:

@@ -41,7 +41,7 @@ def sign(at: dt.datetime = AT) -> Checkpoint:
     return found
 
 
-def about(request: UUID, count: int, *, at: dt.datetime = AT, event: str = "access_request.submitted") -> None:
+def about(request: UUID, count: int, *, at: dt.datetime = AT, event: str = "content.cut") -> None:
     entries = [
         recorder.Witnessed(
             tenant_id=TENANT,
@@ -275,6 +275,48 @@ def test_a_period_in_which_nothing_happened_is_a_tree_without_entries(
     assert verified(bundle, tmp_path)[0] == 0
 
 
+def test_a_period_comes_with_the_entry_before_it_and_the_one_after_it(log: None, tmp_path: Path) -> None:
+    bundle = taken(since=AT + HOUR, until=AT + 2 * HOUR)
+    files = files_of(bundle)
+    _origin, size, root = checkpoint_in(files["checkpoint-0.txt"].decode())
+    found = records(files["neighbours-0.jsonl"])
+    assert [each["index"] for each in found] == [249, 280]
+    for each in found:
+        body = each["entry"].encode()
+        assert body == bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=each["index"]).canonical)
+        [leaf] = leaves_of([body])
+        assert root_by(each["index"], size, leaf, [b64decode(one) for one in each["hashes"]]) == root
+    # Whoever takes some entries less leaves one of the period's next to it.
+    manifest = manifest_of(files)
+    manifest["since"] = "2026-03-01T12:00:00.000000Z"
+    changed = zipped({**files, "manifest.json": json.dumps(manifest).encode()})
+    status, verdict = verified(changed, tmp_path)
+    assert (status, [problem["index"] for problem in verdict["problems"]]) == (1, [249])
+    del files["neighbours-0.jsonl"]
+    assert verified(zipped(files), tmp_path)[0] == 2
+
+
+def test_what_has_no_neighbours_has_no_file_of_them(log: None) -> None:
+    for what in ({}, {"access_request": REQUEST}, {"since": AT, "until": AT + 24 * HOUR}):
+        assert "neighbours-0.jsonl" not in files_of(taken(**what))
+
+
+@pytest.mark.parametrize(("seq", "gone"), [(249, (249, 2)), (280, (250, 1))])
+def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
+    log: None, tmp_path: Path, seq: int, gone: tuple[int, int]
+) -> None:
+    """Where the one after the period is gone, the one after that takes its place, and the period has a gap."""
+    body = bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=seq).canonical) + b"\xff"
+    one = (uuid_sql(TENANT), seq)
+    meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = %s", body, *one)
+    for index, status in ((seq, 1), gone):
+        with capture_logs() as logs:
+            bundle = taken(since=AT + HOUR, until=AT + 2 * HOUR)
+        assert [(each["event"], each["index"]) for each in logs] == [("evidence_differs", index)]
+        assert verified(bundle, tmp_path)[0] == status
+        meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = %s", *one)
+
+
 # --- What is not signed yet, what is gone, what follows damage -------------------------------------------
 
 
@@ -371,6 +413,32 @@ def test_two_shards_are_two_trees_in_one_bundle(log: None, tmp_path: Path) -> No
     assert verified(bundle, tmp_path)[0] == 0
 
 
+def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp_path: Path) -> None:
+    append(3)
+    tombstone(AT + HOUR)
+    append(5, at=AT + 2 * HOUR)
+    about(REQUEST, 1, at=AT + 2 * HOUR)
+    sign(AT + 2 * HOUR)
+    for what in ({}, {"until": AT + 3 * HOUR}, {"since": AT + HOUR}):
+        bundle = taken(**what)
+        files = files_of(bundle)
+        first, second = manifest_of(files)["logs"]
+        assert (first["shard"], first["size"], first["first_seq"], first["closed_by"]) == (0, 0, 0, 3)
+        assert (second["shard"], second["size"], second["first_seq"]) == (1, 7, 3)
+        assert not any("-0." in name for name in files)
+        assert "closed by entry number 3, before anything of it was signed" in files["README.txt"].decode()
+        status, verdict = verified(bundle, tmp_path)
+        assert (status, verdict["problems"]) == (2, [])
+        assert verdict["gaps"] == [
+            "log 0 was closed by entry 3: nothing that was signed of it is here, so its entries prove nothing"
+        ]
+    # A period that begins after it, and an access request, have nothing to do with it.
+    for other in ({"since": AT + 2 * HOUR}, {"access_request": REQUEST}):
+        bundle = taken(**other)
+        assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == [1]
+        assert verified(bundle, tmp_path)[0] == 0
+
+
 def test_a_period_takes_only_the_shards_that_have_something_of_it(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     append(20, at=AT + 6 * HOUR)
@@ -379,6 +447,11 @@ def test_a_period_takes_only_the_shards_that_have_something_of_it(log: None, tmp
         ({"until": AT + 2 * HOUR}, [0]),
         ({"since": AT + 6 * HOUR}, [1]),
         ({"since": AT + 4 * HOUR}, [0, 1]),
+        # The first one that has something newer shows that the one before it was all.
+        ({"since": AT + 4 * HOUR, "until": AT + 5 * HOUR}, [0, 1]),
+        ({"until": AT + 5 * HOUR}, [0, 1]),
+        ({"since": AT + 5 * HOUR}, [0, 1]),
+        ({"since": AT + 7 * HOUR}, [1]),
     ):
         bundle = taken(**bounds)
         assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == shards
@@ -393,8 +466,8 @@ def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: N
     files = files_of(bundle)
     assert [json.loads(body)["event"] for body in bodies(files, 1)] == [
         "log.tombstoned",
-        "access_request.submitted",
-        "access_request.submitted",
+        "content.cut",
+        "content.cut",
     ]
     assert verified(bundle, tmp_path)[0] == 0
     # One that had ended before is shown by its own shard alone.

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, judged, problems, verdict
-from tests.verify.writer import TENANT, Log, Written, b64, bundle, canonical, entry, story
+from tests.verify.writer import TENANT, Log, Signer, Written, b64, bundle, canonical, entry, story
 from verify import lockbox_verify as lv
 
 
@@ -76,8 +76,10 @@ def test_a_period_may_begin_and_end_anywhere(log: Log, span: tuple[int, int], tm
 
 
 def test_a_period_has_only_entries_of_its_time(log: Log, tmp_path: Path) -> None:
-    first, last = (json.loads(log.lines[index])["at"] for index in (13, 204))
-    assert is_good(verdict(bundle(log, kind="period", span=(13, 205), since=first, until=last), tmp_path))
+    first, last, after = (json.loads(log.lines[index])["at"] for index in (13, 204, 205))
+    assert is_good(verdict(bundle(log, kind="period", span=(13, 205), since=first, until=after), tmp_path))
+    found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=last), tmp_path)
+    assert problems(found) == [(204, "the entry is not of the period that the bundle says it is for")]
     later = json.loads(log.lines[50])["at"]
     found = verdict(bundle(log, kind="period", span=(13, 205), since=later, until=last), tmp_path)
     assert problems(found) == [(13, "the entry is not of the period that the bundle says it is for")]
@@ -85,6 +87,145 @@ def test_a_period_has_only_entries_of_its_time(log: Log, tmp_path: Path) -> None
     assert [why for _index, why in problems(found)] == ["the entry is not of the period that the bundle says it is for"]
     assert 50 <= found["problems"][0]["index"] < 60
     assert verdict(bundle(log, kind="period", since="yesterday"), tmp_path)["problems"]
+
+
+LEFT_OUT = "the entry is of the period, and was left out of it"
+
+
+@pytest.mark.parametrize(
+    ("span", "bad"), [((5, 60), 4), ((0, 60), 60), ((5, 300), 4), ((80, 80), 79), ((300, 300), 299), ((0, 0), 0)]
+)
+def test_a_period_leaves_out_nothing_at_its_edges(log: Log, span: tuple[int, int], bad: int, tmp_path: Path) -> None:
+    written = bundle(log, kind="period", span=span, since=json.loads(log.lines[0])["at"], until="2030-01-01T00:00:00Z")
+    assert problems(verdict(written, tmp_path)) == [(bad, LEFT_OUT)]
+
+
+def test_a_period_without_a_bound_goes_to_the_end(log: Log, tmp_path: Path) -> None:
+    for bound, bad in (("since", 4), ("until", 60)):
+        written = bundle(log, kind="period", span=(5, 60))
+        written.manifest[bound] = None
+        assert problems(verdict(written, tmp_path)) == [(bad, LEFT_OUT)]
+
+
+def test_a_period_without_its_neighbours_may_leave_something_out(log: Log, tmp_path: Path) -> None:
+    for span in ((13, 205), (205, 205)):
+        written = bundle(log, kind="period", span=span)
+        del written.files["neighbours-0.jsonl"]
+        data = verdict(written, tmp_path, keys=[log.vkey()])
+        assert (data["exit"], data["problems"]) == (2, [])
+        assert data["gaps"] == [
+            f"entry {span[0] - 1} of log 0 is not here: the period may begin before it",
+            "entry 205 of log 0 is not here: the period may go on with it",
+        ]
+
+
+def test_the_neighbours_of_a_period_are_proven(log: Log, tmp_path: Path) -> None:
+    def changed(place: int, **change: Any) -> dict[str, Any]:
+        written = bundle(log, kind="period", span=(13, 205))
+        rewritten(written, "neighbours-0.jsonl", place, **change)
+        return verdict(written, tmp_path)
+
+    for place, index in ((0, 12), (1, 205)):
+        other = {**json.loads(log.lines[index]), "at": "2025-01-01T00:00:00.000000Z"}
+        forged = (canonical(other).decode(), log.lines[index - 1].decode(), "", 7, None)
+        for each in forged:
+            why = "neighbours-0.jsonl: its proof does not lead to the signed root"
+            assert problems(changed(place, entry=each)) == [(index, why)]
+        for number in (index + 1, 100, -1, None, "12", [index], 10**30):
+            why = "neighbours-0.jsonl has an entry that is no neighbour of the period's"
+            assert problems(changed(place, index=number)) == [(None, why)]
+        assert changed(place, hashes=7)["exit"] == 1
+    for raw in (b'{"index":12,"entry":"\\ud800","hashes":[]}\n', b"[]\n", b"{", b"\xff\n", b"\n"):
+        written = bundle(log, kind="period", span=(13, 205))
+        written.files["neighbours-0.jsonl"] = raw
+        assert verdict(written, tmp_path)["exit"] == 1, raw
+    written = bundle(log, kind="period", span=(13, 205))
+    written.files["neighbours-0.jsonl"] *= 2
+    assert verdict(written, tmp_path)["exit"] == 1
+
+
+def test_a_neighbour_that_says_another_number_is_none(tmp_path: Path) -> None:
+    log = Log([canonical(entry(each + (each == 3), each)) for each in range(9)])
+    assert problems(verdict(bundle(log, kind="period", span=(4, 9)), tmp_path)) == [
+        (3, "neighbours-0.jsonl: the entry is of another log, or of another index")
+    ]
+
+
+def test_what_was_pruned_before_a_period_has_no_neighbour(log: Log, tmp_path: Path) -> None:
+    written = bundle(log, kind="period", span=(77, 205), pruned=77)
+    assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
+    assert is_good(verdict(written, tmp_path))
+
+
+def test_that_an_access_request_is_whole_is_never_said(log: Log, tmp_path: Path) -> None:
+    data = verdict(every_kind(log)["access_request"], tmp_path)
+    assert data["notes"] == [
+        "that these are all entries about the access request is not shown: only that each is in the log"
+    ]
+    assert verdict(every_kind(log)["period"], tmp_path)["notes"] == verdict(bundle(log), tmp_path)["notes"] == []
+
+
+def test_more_than_a_file_may_have_is_refused(log: Log, tmp_path: Path) -> None:
+    written = bundle(log)
+    other = [Signer.of(str(each)).vkey(log.origin) for each in range(lv.MAX_KEYS)]
+    written.files["keys.json"] = json.dumps({"log": [*other, log.vkey()]}).encode()
+    assert problems(verdict(written, tmp_path)) == [(None, "keys.json lists more than 1000 keys")]
+    written.files["keys.json"] = json.dumps({"log": [*other[1:], log.vkey()]}).encode()
+    assert is_good(verdict(written, tmp_path))
+    written = bundle(log)
+    line = log.note().splitlines(keepends=True)[-1]
+    written.files["checkpoint-0.txt"] += line.encode() * lv.MAX_SIGNATURES
+    assert problems(verdict(written, tmp_path)) == [
+        (None, "checkpoint-0.txt is no checkpoint: more than 100 signatures")
+    ]
+    written = bundle(log)
+    written.manifest["logs"] *= lv.MAX_SHARDS + 1
+    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json lists more than 100 logs")]
+
+
+def test_many_keys_and_many_signatures_of_nobody_take_no_time(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each key's id is worked out once, not for each signature line anew."""
+    monkeypatch.setattr(lv, "_key_id", counted := Counted(lv._key_id))
+    written = bundle(log)
+    other = [Signer.of(str(each)).vkey(log.origin) for each in range(500)]
+    written.files["keys.json"] = json.dumps({"log": [log.vkey(), *other]}).encode()
+    nobody = "".join(f"— x {b64(each.to_bytes(5, 'big'))}\n" for each in range(90))
+    written.files["checkpoint-0.txt"] += nobody.encode()
+    rewritten(written, "consistency-0.jsonl", 2, checkpoint=log.note(100) + nobody)
+    assert is_good(verdict(written, tmp_path, keys=[log.vkey()]))
+    assert counted.calls < 501 * 4
+
+
+class Counted:
+    def __init__(self, called: Any) -> None:
+        self.called, self.calls = called, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return self.called(*arguments)
+
+
+@pytest.mark.parametrize("name", ["size", "start", "end", "entries", "first_seq", "pruned", "closed_by"])
+def test_no_number_is_too_long_to_be_shown(log: Log, name: str, tmp_path: Path) -> None:
+    for number in (1 << 63, int("9" * 4300)):
+        written = bundle(log)
+        written.manifest["logs"][0][name] = number
+        assert problems(verdict(written, tmp_path)) == [(None, "manifest.json does not describe its logs")]
+
+
+@pytest.mark.parametrize("name", ["format", "made_at", "access_request", "tenant", "logs", "since"])
+@pytest.mark.parametrize("depth", [200, 900])
+def test_no_manifest_is_too_deep_to_be_shown(log: Log, name: str, depth: int, tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(depth):
+        deep = [deep]
+    written = bundle(log)
+    written.manifest |= {name: {"id": TENANT, "name": deep} if name == "tenant" else deep}
+    data = verdict(written, tmp_path)
+    json.dumps(data, indent=2)
+    list(lv.in_words(data))
 
 
 def test_the_key_of_the_bundle_itself_is_shown_to_be_compared(log: Log, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.verify.runs import judged, receipt
+from tests.verify.test_rules import life
 from tests.verify.writer import Log, Written, bundle, story
 from verify import lockbox_verify as lv
 
@@ -30,11 +31,27 @@ _JSON = st.recursive(
 )
 
 
+#: The same without fractions, which no entry has.
+_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text("aZ0é日", max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+EVENTS = lv.DECISIONS | lv._REPLAYED | lv._OF_THE_LOG
+
+
+def _deep(depth: int) -> Any:
+    made: Any = "x"
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
 def survives(write: Callable[[Path], Path], *, good: bool = False) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = judged(write(Path(folder)), keys=[LOG.vkey()])
         "\n".join(lv.in_words(data)).encode()
-        json.dumps(data)
+        json.dumps(data, indent=2)
     assert data["exit"] in ((0, 1, 2) if good else (1, 2))
 
 
@@ -114,6 +131,33 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
     files[name] = b"".join(line + b"\n" for line in lines)
     # With a key that was named, those that the bundle brings along may say anything.
     survives(lambda folder: Written(files, KINDS["period"].manifest).zip(folder / "a.zip"), good=name == "keys.json")
+
+
+@settings(QUICK, max_examples=300)
+@given(st.data())
+def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
+    """Signed and canonical, so that what replays a log and what lists its decisions get to see them."""
+    entries = json.loads(json.dumps(life()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        said = data.draw(st.sampled_from(entries))
+        place = data.draw(st.sampled_from([said["detail"], said["detail"], said["actor"], said["subject"]]))
+        of = data.draw(st.sampled_from(entries))["detail"]
+        key = data.draw(st.sampled_from(sorted({*place, *of})))
+        value = data.draw(_VALUE | st.sampled_from([of.get(key), _deep(30), _deep(300), _deep(900), {"id": key}]))
+        place[key] = value
+    for _ in range(data.draw(st.integers(0, 2))):
+        # A step of a life too many, or of another one.
+        copied = json.loads(json.dumps(data.draw(st.sampled_from(entries))))
+        copied["event"] = data.draw(st.sampled_from(sorted(EVENTS | {copied["event"]})))
+        place = data.draw(st.integers(0, len(entries)))
+        entries.insert(place, {**copied, "at": entries[min(place, len(entries) - 1)]["at"]})
+    for seq, each in enumerate(entries):
+        each["seq"] = seq
+    log = Log.of(entries, signers=LOG.signers)
+    request = next((each["access_request"] for each in entries if each["access_request"]), None)
+    kind = data.draw(st.sampled_from(["log", "period", "access_request"]))
+    written = bundle(log, kind=kind, request=request if kind == "access_request" else None)
+    survives(lambda folder: written.zip(folder / "a.zip"), good=True)
 
 
 @QUICK

@@ -1,5 +1,6 @@
 """Signed notes, keys, checkpoints and cosignatures as C2SP and the Go library write them."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_the_note_of_the_go_library_verifies_under_its_key_and_no_changed_one_do
     for place in range(len(note.text) - 1):
         changed = note.text[:place] + chr(ord(note.text[place]) ^ 1) + note.text[place + 1 :]
         with pytest.raises(lv.Bad):
-            lv.signatures_by(note._replace(text=changed), lv.key_of(PETER))
+            lv.signatures_by(dataclasses.replace(note, text=changed), lv.key_of(PETER))
 
 
 def test_no_part_of_a_verifier_key_is_one() -> None:
@@ -193,3 +194,15 @@ def test_base64_has_one_spelling() -> None:
 def test_the_writer_of_these_tests_and_the_verifier_agree_on_canonical_json() -> None:
     value = entry(3, 5, detail={"b": [1, -2, None, True, 'ü\u2028"\\\n'], "a": {"z": "", "A": {}}})
     assert lv.canonical(value).encode() == canonical(value)
+
+
+def test_a_size_that_no_tree_has_is_refused() -> None:
+    """SQLite, in which a witness keeps it, has no number of 64 bits either."""
+    for size, is_fine in ((2**63 - 1, True), (2**63, False), (9_999_999_999_999_999_999, False)):
+        text = body(origin_of(), size, bytes(32))
+        raw = f"{text}\n{Signer.of('log').sign(origin_of(), text)}".encode()
+        if is_fine:
+            assert lv.checkpoint_of(raw).size == size
+        else:
+            with pytest.raises(ValueError, match="no decimal number below 2"):
+                lv.checkpoint_of(raw)

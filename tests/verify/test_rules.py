@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, problems, verdict
-from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, Log, bundle, canonical, entry, instant, story
+from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, SYSTEM, Log, bundle, canonical, entry, instant, story
 from verify import lockbox_verify as lv
 
 AR, GRANT, MAILBOX, OTHER = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4))
@@ -105,6 +105,20 @@ def _change(entries: Entries, index: int, **change: Any) -> Entries:
     return entries
 
 
+def _again(entries: Entries, *steps: int, **change: Any) -> Entries:
+    """The first six entries, and then some of them once more."""
+    added = [copy.deepcopy(entries[step]) for step in steps]
+    for at, each in enumerate(added, 6):
+        each["at"] = instant(at * 60_000_000)
+        each["detail"] |= change
+    return [*entries[:6], *added]
+
+
+def _ended(event: str, actor: dict[str, Any]) -> Entries:
+    entries = _again(life(), 1, 5)
+    return _change(entries, 6, event=event, actor=actor)
+
+
 def _detail(entries: Entries, index: int, **change: Any) -> Entries:
     entries[index]["detail"] = {**entries[index]["detail"], **change}
     return entries
@@ -144,8 +158,42 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
                            "one person counts twice: who asked or decided before decides again"),
     "a yes that opens nothing": (lambda: _detail(life(), 2, state="PENDING_CUSTOMER"), 2,
                                  "the customer said yes, and no window opened"),
+    "another form of an instant": (lambda: _detail(life(), 2, closes_at="2025-W24-7T16:06:40Z"), 2,
+                                   "a window without its times"),
+    "an instant without its parts": (lambda: _detail(life(), 2, closes_at="2025-06-15T16:08:40Z"), 2,
+                                     "a window without its times"),
+    "asked for twice": (lambda: _again(life(), 0, 5, resources=[{"id": OTHER}], resource=OTHER), 6,
+                        "the access request has no id, or one that was there before"),
+    "asked for again after its end": (lambda: [*life()[:7], *_again(life(), 0)[6:]], 7,
+                                      "the access request has no id, or one that was there before"),
+    "asked for by no id": (lambda: _change(life(), 0, access_request=None), 0,
+                           "the access request has no id, or one that was there before"),
+    "a grant opened twice": (lambda: _twice(), 8, "the grant has no id, or one that was there before"),
+    "a grant without an id": (lambda: _detail(life(), 2, grant=None), 2,
+                              "the grant has no id, or one that was there before"),
+    "withdrawn while open": (lambda: _ended("access_request.withdrawn", ENGINEER), 6,
+                             "the end of an access request that is not pending"),
+    "expired while open": (lambda: _ended("access_request.expired", ENGINEER), 6,
+                           "the end of an access request that is not pending"),
+    "denied while open": (lambda: _ended("access_request.denied_by_customer", SYSTEM), 6,
+                          "a decision on an access request that is not pending"),
+    "approved while open": (lambda: _ended("access_request.approved_by_customer", SYSTEM), 6,
+                            "a decision on an access request that is not pending"),
+    "closed by another request": (lambda: _change(life(), 6, access_request=OTHER), 6,
+                                  "a window is closed that was not open"),
+    "a resource that is no text": (lambda: _detail(life({**ASKED, "resources": [{"id": "7"}]}), 5, resource=7), 3,
+                                   "names of content listed of a resource that was not asked for"),
     "a window that was not open": (lambda: _detail(life(), 6, grant=OTHER), 6, "a window is closed that was not open"),
 }  # fmt: skip
+
+
+def _twice() -> Entries:
+    """Another access request, by the same grant."""
+    entries = _again(life(), 0, 1, 2)
+    for each in entries[6:]:
+        each["access_request"] = OTHER
+    entries[8]["detail"] |= {"opens_at": entries[8]["at"], "closes_at": instant(9 * 60_000_000)}
+    return entries
 
 
 @pytest.mark.parametrize("name", BREACHES)

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, judged, problems, verdict
-from tests.verify.writer import SYSTEM, TENANT, Log, Written, bundle, canonical, entry, origin_of, story
+from tests.verify.writer import (
+    SYSTEM,
+    TENANT,
+    Log,
+    Signer,
+    Written,
+    bundle,
+    canonical,
+    entry,
+    instant,
+    origin_of,
+    story,
+)
 
 FIRST = story(random.Random(11), 80)
 
@@ -122,6 +134,96 @@ def test_a_kept_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path)
         assert data["previous"]["holds"]
     fork = Log.of([{**FIRST[0], "door": "admin"}, *FIRST[1:]]).note(55)
     assert judged(path, keys=[closed.vkey()], previous=fork)["exit"] == 1
+
+
+def third() -> Log:
+    """Log 2, after a log 1 of 20 entries."""
+    second = two_logs()[1]
+    return Log.of([tombstone(second, 101, second.note()), entry(102, 10**13)], shard=2, first_seq=101)
+
+
+def test_a_whole_log_without_one_of_its_shards_is_not_whole(tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    opened.closed_by = 101
+    assert is_good(verdict(bundle(closed, opened, third()), tmp_path, keys=[closed.vkey()]))
+    for here, missing in (((opened, third()), [0]), ((closed, third()), [1]), ((third(),), [0, 1])):
+        data = verdict(bundle(*here), tmp_path, keys=[closed.vkey()])
+        assert (data["exit"], data["problems"]) == (2, [])
+        assert data["gaps"] == [f"log {number} is not here" for number in missing]
+
+
+@pytest.mark.parametrize("kind", ["log", "period", "access_request"])
+def test_a_later_log_begins_with_a_tombstone_though_the_one_before_is_not_here(kind: str, tmp_path: Path) -> None:
+    entries = [entry(80 + each, each, request="x") for each in range(20)]
+    written = bundle(
+        Log.of(entries, shard=1, first_seq=80), kind=kind, request="x" if kind == "access_request" else None
+    )
+    assert problems(verdict(written, tmp_path)) == [(0, "this is no tombstone of log 0, which ends here")]
+    if kind == "period":
+        written = bundle(Log.of(entries, shard=1, first_seq=80), kind=kind, span=(0, 0))
+        assert problems(verdict(written, tmp_path)) == [(0, "this is no tombstone of log 0, which ends here")]
+
+
+def test_a_period_may_begin_in_a_later_log_after_an_entry_that_is_older(tmp_path: Path) -> None:
+    opened = two_logs()[1]
+    since = instant(10**12 + 5)
+    assert is_good(verdict(bundle(opened, kind="period", span=(6, 21), since=since), tmp_path))
+    data = verdict(bundle(opened, kind="period", span=(0, 21), since=instant(1)), tmp_path)
+    assert (data["exit"], data["gaps"]) == (2, ["log 0 is not here"])
+
+
+def test_a_log_that_was_closed_before_it_was_signed_is_listed_and_leaves_it_open(tmp_path: Path) -> None:
+    closed = Log([], closed_by=80)
+    opened = Log.of([tombstone(closed, 80, ""), entry(81, 10**13)], shard=1, first_seq=80)
+    written = bundle(closed, opened)
+    for name in [name for name in written.files if name.endswith(("-0.jsonl", "-0.bin", "-0.txt"))]:
+        del written.files[name]
+    data = verdict(written, tmp_path, keys=[opened.vkey()])
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert data["gaps"] == [
+        "log 0 was closed by entry 80: nothing that was signed of it is here, so its entries prove nothing"
+    ]
+    written.manifest["logs"][0]["closed_by"] = None
+    assert verdict(written, tmp_path, keys=[opened.vkey()])["gaps"] == ["checkpoint-0.txt is missing"]
+
+
+def test_numbers_that_no_checkpoint_covered_are_named(tmp_path: Path) -> None:
+    whole = Log.of(FIRST)
+    closed = Log(whole.lines[:70], closed_by=80)
+    opened = Log.of([tombstone(closed, 80, closed.note())], shard=1, first_seq=80)
+    data = verdict(bundle(closed, opened), tmp_path, keys=[closed.vkey()])
+    assert (data["exit"], data["gaps"]) == (2, ["numbers 70 to 79 of log 0 were never signed"])
+
+
+@pytest.mark.parametrize("broken", ["key", "flaw", "gap"])
+def test_a_tombstone_that_no_trusted_key_signed_excuses_no_damage(broken: str, tmp_path: Path) -> None:
+    closed, opened = two_logs()
+    if broken == "key":
+        opened.signers = (Signer.of("stranger"),)
+    written = bundle(closed, opened)
+    written.files["entries-0.jsonl"] = written.files["entries-0.jsonl"].replace(b"pages", b"admin", 1)
+    if broken == "flaw":
+        written.files["entries-1.jsonl"] = written.files["entries-1.jsonl"].replace(b"x", b"y", 1)
+    if broken == "gap":
+        del written.files["leaf-hashes-1.bin"]
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert data["exit"] == 1
+    assert (data["problems"][0]["log"], data["problems"][0]["index"]) == (0, 0)
+
+
+def test_no_key_is_believed_for_entries_that_were_not_compared_with_the_root(tmp_path: Path) -> None:
+    """They end with an entry of a later version, so that the root is never reached."""
+    evil, real = Signer.of("evil"), Log.of(FIRST, closed_by=80)
+    detail = {"old": [real.vkey()], "new": evil.vkey(real.origin)}
+    fake = Log.of([entry(0, 0, "log.key_rotated", detail=detail), {**entry(1, 1), "v": 2}])
+    opened = Log.of([tombstone(real, 80, real.note())], shard=1, first_seq=80, signers=(evil,))
+    written = bundle(real, opened)
+    written.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in fake.lines)
+    written.files["leaf-hashes-0.bin"] = b"".join(fake.tree.leaves)
+    data = verdict(written, tmp_path, keys=[real.vkey()])
+    assert data["exit"] == 2
+    assert [key["why"] for key in data["keys"]] == ["named by you"]
+    assert "the checkpoint of log 1 is signed by a key that you did not name" in data["gaps"][1]
 
 
 def test_the_logs_of_a_bundle_are_in_their_order(tmp_path: Path) -> None:

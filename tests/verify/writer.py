@@ -169,7 +169,7 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
 
     def add(event: str, actor: dict[str, Any], **rest: Any) -> dict[str, Any]:
         nonlocal micros
-        micros += rng.choice((0, 1, 999, 1_000_000))
+        micros += rng.choice((1, 2, 999, 1_000_000))
         entries.append(entry(first_seq + len(entries), micros, event, actor=actor, **rest))
         return entries[-1]
 
@@ -279,9 +279,16 @@ class Written:
         return path
 
 
+def _at(line: bytes) -> str:
+    return str(json.loads(line)["at"])
+
+
 def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, request: str | None = None,
            pruned: int = 0, since: str | None = None, until: str | None = None) -> Written:  # fmt: skip
-    """The bundle of these shards. `span` are the indexes of a period; `request` picks the entries about it."""
+    """The bundle of these shards. `span` are the indexes of a period; `request` picks the entries about it.
+
+    A period is by default what the entries at the edges of its span make it.
+    """
     files: dict[str, bytes] = {"README.txt": b"How to verify this.\n"}
     described = []
     keys: dict[str, list[str]] = {"log": [], "clock": [], "witnesses": []}
@@ -297,6 +304,16 @@ def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, r
                 index for index, each in enumerate(said) if each["access_request"] == request or each["event"] in of_log
             ]
         number = log.shard
+        if kind == "period":
+            neighbours = [index for index in (start - 1, end) if pruned <= index < size]
+            since = since or (_at(log.lines[start]) if pruned < start < size else None)
+            since = since or (instant(10**15) if start == size > pruned else None)
+            until = until or (_at(log.lines[end]) if end < size else None)
+            files[f"neighbours-{number}.jsonl"] = b"".join(
+                canonical({"index": index, "entry": log.lines[index].decode(),
+                           "hashes": [b64(each) for each in log.tree.inclusion(index)]}) + b"\n"
+                for index in neighbours
+            )  # fmt: skip
         files[f"entries-{number}.jsonl"] = b"".join(log.lines[index] + b"\n" for index in indexes)
         files[f"leaf-hashes-{number}.bin"] = b"".join(log.tree.leaves[index] for index in indexes)
         files[f"checkpoint-{number}.txt"] = log.note().encode()
