@@ -369,10 +369,8 @@ def test_a_line_that_is_repeated_is_kept_once_and_the_witness_starts_again(tmp_p
     """Whoever has seen a checkpoint can send it with its signature many times, without any key."""
     state = lv.State(tmp_path / "state", create=True)
     line = LOG_KEY.sign(LOG.origin, text_of(LOG))
-    room = lv.MAX_NOTE - len(text_of(LOG)) - 1
-    status, cosignature = answer(
-        asked(0, LOG, note=f"{text_of(LOG)}\n{line * (room // len(line.encode()))}"), state, key_of(LOG)
-    )
+    often = f"{text_of(LOG)}\n{line * lv.MAX_SIGNATURES}"
+    status, cosignature = answer(asked(0, LOG, note=often), state, key_of(LOG))
     assert status == 200
     assert held(state.path)[LOG.origin].note == note_held(LOG, cosignature)
     assert lv.State(state.path, create=False).heads()[0][:2] == (LOG.origin, 12)
