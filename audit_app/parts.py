@@ -208,7 +208,7 @@ def choose(wanted: Wanted) -> Chosen:
     unsigned = () if wanted.kind == ACCESS_REQUEST else tuple(_unsigned(wanted, shards, found, parts))
     short = {shard.number for shard in shards if shard.is_short}
     settled = short | {part.shard for part in parts}
-    joined = [part for part in found if part.shard not in settled and _belongs(part, parts)]
+    joined = [part for part in found if part.shard not in settled and _belongs(part, parts, newest=found[-1])]
     parts = sorted([*parts, *joined], key=lambda part: part.shard)
     if said is not None and said.seq >= signed_to and any(part.pruned for part in parts):
         raise NotProven("unsigned")
@@ -244,14 +244,17 @@ def _closed(row: ClosedShard) -> _Shard:
     return _Shard(row.shard, row.first_seq, closed_by=row.end_seq, is_short=is_short)
 
 
-def _belongs(part: Part, parts: list[Part]) -> bool:
-    """Whether a shard that was not asked for has what the others need to be judged: a new key, or what was removed."""
+def _belongs(part: Part, parts: list[Part], *, newest: Part) -> bool:
+    """Whether a shard that was not asked for has what the others need to be judged: a new key, or what was removed.
+
+    The newest tree always comes along: it was dated within the hour, which a shard that was closed was not.
+    """
     rotated = AuditEntry.objects.filter(
         tenant_id=part.tenant_id, event=own.KEY_ROTATED, seq__gte=part.first_seq, seq__lt=part.first_seq + part.size
     )
     says_key = part.shard < parts[-1].shard and rotated.exists()
     says_removed = part.pruning is not None and any(each.pruned for each in parts)
-    return (says_key or says_removed) and _is_sound(part)
+    return (says_key or says_removed or part is newest) and _is_sound(part)
 
 
 def _is_sound(part: Part) -> bool:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Verify what a Customer Lockbox exported of its log, and witness such logs; one file, for somebody who trusts nobody.
 
-    lockbox_verify.py verify evidence.zip [--key K]... [--previous checkpoint.txt] [--witness W]...
+    lockbox_verify.py verify evidence.zip --key K... [--previous checkpoint.txt [--consistency proof.txt]]
+                                          [--witness W]... [--max-age HOURS]
     lockbox_verify.py witness-key --name NAME --key-file F
     lockbox_verify.py witness --name NAME --key-file F --state S --log K...
     lockbox_verify.py previous ORIGIN --state S
@@ -49,7 +50,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -72,6 +73,9 @@ MAX_SIGNATURES = 100  # under one note
 MAX_SHARDS = 100
 MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
 LISTED = 1000  # unproven decisions that are named one by one
+#: A log on which nothing happens is dated anew each hour. One hour more is for a signer that is restarted, or has many
+#: logs to date; a longer pause is worth a question, whatever its cause.
+STALE = 2 * 3600
 
 
 class Bad(Exception):
@@ -874,8 +878,10 @@ class Shard:
     last_at: str = ""
     roots: dict[int, bytes] = field(default_factory=dict)  # of the first n entries, as they are in the bundle
     rotations: list[Fact] = field(default_factory=list)
+    prunings: list[Fact] = field(default_factory=list)
     ends: tuple[bytes, bytes] = (b"", b"")  # the leaf hashes of the first and of the last entry here
     is_closed: bool | None = None  # whether the next log's first entry says so; None: that is not here
+    dated_at: int | None = None
     tombstone: Checkpoint | None = None  # and this is what it says was signed of this one last
     is_opened: bool | None = None  # whether its own first entry closes the log before it; None: that is not here
     edges: set[int] = field(default_factory=set)  # neighbours of a period that were shown to lie outside of it
@@ -917,7 +923,7 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
         raise Bad("manifest.json does not say whose logs these are")
     if manifest["kind"] == "access_request" and not isinstance(manifest.get("access_request"), str):
         raise Bad("manifest.json does not say which access request this is of")
-    for name in ("since", "until"):
+    for name in ("since", "until", "made_at"):
         bound = manifest.get(name)
         try:
             manifest[name] = None if bound is None else f"{instant(bound).astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -1218,13 +1224,39 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
         raise Bad(f"log-proofs-{shard.number}.jsonl has a proof of no entry")
 
 
-def check_previous(shard: Shard, kept: Checkpoint, what: str) -> None:
-    """The log begins with the tree of a checkpoint from elsewhere. Raises Bad (a fork), or CannotTell (no proof)."""
+class Growth(NamedTuple):
+    """A consistency proof that came by itself: the tree of `checkpoint` begins with that of `old` leaves."""
+
+    old: int
+    path: list[bytes]
+    checkpoint: Checkpoint
+
+
+def growth_of(raw: bytes) -> Growth:
+    """In the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint. Raises ValueError."""
+    head, gap, tail = raw.partition(b"\n\n")
+    first, *lines = head.decode("ascii").split("\n")
+    if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
+        raise ValueError("old size, at most 63 hashes, an empty line, a checkpoint")
+    return Growth(number_of(first.removeprefix("old ")), [hash_of(line) for line in lines], checkpoint_of(tail))
+
+
+def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | None = None) -> None:
+    """The log begins with the tree of a checkpoint from elsewhere. Raises Bad (a fork), or CannotTell (no proof).
+
+    `growth` leads to a checkpoint between the two, or to the newest itself.
+    """
     new = shard.checkpoint
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
     root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(kept.size)
     if kept.size > new.size:
         raise CannotTell(f"{what} has {kept.size} entries, more than the bundle's of {new.size}: take a newer bundle")
+    if root is None and growth and (growth.old, growth.checkpoint.origin) == (kept.size, kept.origin):
+        between = growth.checkpoint
+        if not is_consistent(kept.size, between.size, kept.root, between.root, growth.path):
+            raise Bad(f"the consistency proof does not lead from {what} to the checkpoint of {between.size} entries")
+        check_previous(shard, between, "the checkpoint to which the consistency proof leads")
+        return
     if root is None:
         raise CannotTell(f"{what} has {kept.size} entries, and the bundle has no consistency proof from there")
     if root != kept.root:
@@ -1241,14 +1273,22 @@ class Trust:
     a tenant counts for the tenant's other logs (after a tombstone), and never for another tenant's.
     """
 
-    def __init__(self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]]) -> None:
-        self.is_named = named is not None
-        found = offered["log"] if named is None else named
-        how = "from the bundle itself" if named is None else "named by you"
-        self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
+    def __init__(
+        self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], kept: Checkpoint | None = None
+    ) -> None:
+        """Raises Bad. Without a named key, one that signed the checkpoint `kept` is as good as named; and otherwise the
+        bundle's own are used to look at its signatures, which says nothing of who made them."""
         self.offered = {key.public for key in offered["log"]}
         self.witnesses = offered["witnesses"]
+        self.why: dict[bytes, str] = {}
         self._ids: dict[str, dict[bytes, list[Key]]] = {}
+        pinned = self.signers(kept, self.offered) if named is None and kept and _base(kept.origin) in bases else []
+        self.is_named = named is not None or bool(pinned)
+        found = named if named is not None else pinned or offered["log"]
+        how = "named by you" if named is not None else "signed the checkpoint that you kept"
+        how = how if self.is_named else "from the bundle itself"
+        self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
+        self._ids = {}
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
         """Raises Bad if a signature that bears the id of one of the keys is false."""
@@ -1367,9 +1407,8 @@ class Report:
         self.data["notes"].append(what)
 
     def decided(self, shard: Shard, fact: Fact) -> None:
-        if fact.detail.get("signed"):
-            self.signed += 1
-            return
+        """A signature that nobody checked proves no more than none."""
+        self.signed += bool(fact.detail.get("signed"))
         self.decisions[fact.event] += 1
         if len(self.unproven) < LISTED:
             who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
@@ -1388,9 +1427,12 @@ class Report:
 
 @dataclass
 class Options:
-    keys: list[Key] | None = None  # None: the bundle's own
+    keys: list[Key] | None = None
+    trust_bundle_key: bool = False  # where no key is named, take the bundle's own
     witnesses: list[Key] | None = None
     previous: Checkpoint | None = None
+    consistency: Growth | None = None
+    max_age: float | None = None  # in seconds, by the clock of this machine
     jobs: int = 1
     progress: Callable[[int, int], None] = lambda done, whole: None
 
@@ -1428,7 +1470,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     report.data.update({name: _text(manifest.get(name)) for name in names})
     report.data["tenant"] = {name: _text(manifest["tenant"].get(name)) for name in ("id", "name")}
     offered, total = keys_offered(bundle), sum(shard.entries for shard in shards)
-    trust = Trust({shard.base for shard in shards}, options.keys, offered)
+    trust = Trust({shard.base for shard in shards}, options.keys, offered, options.previous)
     for before, after in zip([None, *shards], shards, strict=False):
         read_tombstone(bundle, before, after)
     done = 0
@@ -1447,16 +1489,26 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
             report.decided(shard, fact)
         elif fact.event == "log.key_rotated" and len(shard.rotations) < MAX_KEYS:
             shard.rotations.append(fact)
+        elif fact.event == "log.pruned":
+            shard.prunings.append(fact)
         if rules and not broken:
             try:
                 rules.see(fact)
             except Bad as flaw:
                 broken.append(flaw)
 
+    elsewhere = [options.previous, options.consistency and options.consistency.checkpoint]
     for shard in shards:
-        check_shard(bundle, shard, Scan(options.jobs, progress), options.previous, see, is_replayed)
+        check_shard(bundle, shard, Scan(options.jobs, progress), elsewhere, see, is_replayed)
     judge(shards, trust, options, report)
     judge_extent(manifest, shards, unsigned, report)
+    if not trust.is_named and not options.trust_bundle_key:
+        report.gap(
+            "no key of the log is named, and whoever makes a bundle up can put any key in it: name the one that you "
+            "have from elsewhere with --key (or take the bundle's own with --trust-bundle-key)"
+        )
+    judge_beginning(shards, report)
+    judge_age(shards[-1], options, report)
     for flaw in broken if not shards[0].flaw else ():
         report.bad(flaw, shards[0])
     if rules:
@@ -1468,7 +1520,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
 
 
 def check_shard(
-    bundle: Bundle, shard: Shard, scan: Scan, previous: Checkpoint | None, see: See, is_replayed: bool
+    bundle: Bundle, shard: Shard, scan: Scan, elsewhere: list[Checkpoint | None], see: See, is_replayed: bool
 ) -> None:
     manifest = bundle.manifest
     bounds = (manifest["since"] or "", manifest["until"] or "~") if manifest["kind"] == "period" else ("", "~")
@@ -1479,7 +1531,7 @@ def check_shard(
         if request is not None:
             check_each(bundle, shard, scan, expected, see)
         else:
-            kept = [each for each in (previous, shard.tombstone) if each and each.origin == shard.origin]
+            kept = [each for each in (*elsewhere, shard.tombstone) if each and each.origin == shard.origin]
             sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in kept}
             check_range(bundle, shard, scan, expected, sizes, see)
             check_beside(bundle, shard, expected, see)
@@ -1521,7 +1573,7 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
     whole = [shard for shard in shards if shard.is_sound]
     kept = options.previous
     try:
-        trust.vouch(whole, kept if any(_continues(shard, kept) for shard in whole) else None)
+        trust.vouch(whole, kept if any(_continues(shard, options) for shard in whole) else None)
     except Bad as flaw:
         report.bad(flaw)
     for shard, after in zip(shards, [*shards[1:], None], strict=True):
@@ -1540,11 +1592,8 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
             report.bad(flaw, shard)
         except CannotTell as gap:
             report.gap(gap)
-        if shard.pruned:
-            pruned = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here: removed after their time"
-            report.note(f"{pruned} (of them only hashes are left, which lead to the signed root)")
     if kept is not None:
-        judge_previous(shards, kept, trust, report)
+        judge_previous(shards, kept, trust, options, report)
     # Who only has the bundle's word for a key must be able to compare it.
     for public, why in trust.why.items():
         vkeys = [str(Key(shard.origin, ED25519, public)) for shard in shards]
@@ -1552,11 +1601,12 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
     report.data["keys_from_bundle"] = not trust.is_named
 
 
-def _continues(shard: Shard, kept: Checkpoint | None) -> bool:
+def _continues(shard: Shard, options: Options) -> bool:
+    kept = options.previous
     try:
         if kept is None or kept.origin != shard.origin:
             return False
-        check_previous(shard, kept, "")
+        check_previous(shard, kept, "", options.consistency)
         return True
     except (Bad, CannotTell):
         return False
@@ -1588,11 +1638,14 @@ def judge_signatures(shard: Shard, trust: Trust, options: Options, report: Repor
     log["witnesses"] = [{"name": key.name, "vkey": str(key), "at": _time(at)} for key, at in seen]
     log["signed_by"] = [str(key) for key in trust.check(checkpoint, what)]
     at = trust.dated(checkpoint, shard.clock)
-    log["dated_at"] = None if at is None else _time(at)
+    shard.dated_at, log["dated_at"] = at, None if at is None else _time(at)
+    made_at = report.data.get("made_at")
+    log["age_when_made"] = int(instant(made_at).timestamp()) - at if made_at and at is not None else None
     if at is None:
         report.gap(f"{what} bears no time: the cosignature of {shard.clock} is missing")
     elif at > time.time() + 600:
-        report.note(f"{what} is dated in the future, by the clock of this machine")
+        # It could be shown as the newest for as long.
+        report.gap(f"{what} is dated in the future, by the clock of this machine")
     for key in wanted or () if is_last else ():
         if key not in [each for each, _at in seen]:
             report.gap(f"{what} is not cosigned by the witness {key.name}, which you named")
@@ -1603,7 +1656,10 @@ def judge_signatures(shard: Shard, trust: Trust, options: Options, report: Repor
 def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
     if after is None or after.number != shard.number + 1:
         if shard.closed_by is not None:
-            report.note(f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle")
+            closed = f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle"
+            if after is None and not _is_over(shard, report):
+                raise CannotTell(f"{closed}, and neither is the log that goes on from there")
+            report.note(closed)
         return
     if shard.closed_by != after.first_seq:
         raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
@@ -1652,7 +1708,53 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
             report.gap(f"entry {shard.end} of log {shard.number} is not here: the period may go on with it")
 
 
-def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, report: Report) -> None:
+def judge_beginning(shards: list[Shard], report: Report) -> None:
+    """That the first entries of a whole log were removed must be said by an entry that was signed: on the manifest's
+    word alone, any beginning could be hidden. Each removal leaves such an entry, which only a later one may take."""
+    is_whole = report.data["kind"] == "log"
+    told = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
+            for fact in shard.prunings]  # fmt: skip
+    # What came after an entry it can't tell of.
+    gone = max((to for seq, to in told if type(to) is int and to <= seq), default=0)
+    for shard in shards:
+        if shard.pruned:
+            which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here"
+            if shard.first_seq + shard.pruned <= gone:
+                report.note(f"{which}: removed after their time, as entry log.pruned says "
+                            "(of them only hashes are left, which lead to the signed root)")  # fmt: skip
+            elif is_whole:
+                report.gap(f"{which}, and no signed entry here says that they were removed (log.pruned). "
+                           "If that was done a minute ago, a newer bundle has it; else they are held back")  # fmt: skip
+            else:
+                report.note(f"{which}: removed after their time, by the word of the bundle alone; a bundle of the "
+                            "whole log has the entry that says so")  # fmt: skip
+
+
+def _is_over(shard: Shard, report: Report) -> bool:
+    """Whether the bundle is of a period that had ended when its newest checkpoint was dated."""
+    until = report.data.get("until")
+    return bool(until and shard.dated_at is not None and instant(until).timestamp() <= shard.dated_at)
+
+
+def judge_age(shard: Shard, options: Options, report: Report) -> None:
+    """Entries that are held back show as a checkpoint that nobody dates any more: that the tree did not grow is said
+    anew each hour. When the bundle was made is its own word, so a reader may set a bound by their own clock."""
+    at = shard.dated_at
+    if at is None or shard.closed_by is not None or _is_over(shard, report):
+        return
+    what, age = f"the checkpoint of log {shard.number}", report.data["logs"][-1]["age_when_made"]
+    if age is None:
+        report.gap("the bundle does not say when it was made, so whether its checkpoint is the newest is open")
+    elif age > STALE:
+        report.gap(
+            f"{what} was {lasting(age)} old when the bundle was made, and a log is dated anew each hour: "
+            "its signer stands still, or newer entries are held back"
+        )
+    if options.max_age is not None and not (ago := time.time() - at) <= options.max_age:
+        report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine: older than you allow")
+
+
+def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
     """`--previous`: a checkpoint that was kept from earlier, or that a witness holds."""
     report.data["previous"] = {"origin": kept.origin, "size": kept.size, "root": encoded(kept.root), "holds": False}
     shard = next((shard for shard in shards if shard.origin == kept.origin), None)
@@ -1661,7 +1763,9 @@ def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, report: 
             raise CannotTell(f"the checkpoint you kept is of another log, {shown(kept.origin)}")
         trust.check(kept, "the checkpoint you kept")
         if shard.is_sound:
-            check_previous(shard, kept, "the checkpoint you kept")
+            if options.consistency:
+                trust.signers(options.consistency.checkpoint, trust.why)
+            check_previous(shard, kept, "the checkpoint you kept", options.consistency)
             report.data["previous"]["holds"] = True
     except Bad as flaw:
         report.bad(flaw, shard)
@@ -1712,6 +1816,14 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         raise CannotTell("a receipt brings no key with it: name the log's key with --key")
     trust = Trust({shard.base}, options.keys, {"log": [], "witnesses": []})
     judge([shard], trust, options, report)
+
+
+def lasting(seconds: int) -> str:
+    """A length of time in words: in its largest whole unit, if there are two of it."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:,} {unit}"
+    return f"{seconds} seconds"
 
 
 def _time(at: int) -> str:
@@ -1792,18 +1904,31 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
     if log.get("signed_by"):
         names = ", ".join(vkey.split("+")[1] for vkey in log["signed_by"])
         yield line("", f"signed by key {names}; dated {log.get('dated_at') or 'by nobody'}")
+        if log.get("dated_at"):
+            yield line("", f"which was {_age_in_words(log)}")
     for witness in log.get("witnesses", ()):
         yield line("", f"cosigned by {witness['name']} at {witness['at']}")
     if log.get("witnesses") == []:
         yield line("", "cosigned by no witness that is known here")
 
 
+def _age_in_words(log: dict[str, Any]) -> str:
+    made, ago = log["age_when_made"], ""
+    with contextlib.suppress(ValueError):
+        past = int(time.time() - instant(log["dated_at"]).timestamp())
+        ago = f"{lasting(past)} ago, by the clock of this machine" if past >= 0 else "in the future of this machine"
+    if made is None:
+        return ago
+    by_bundle = f"{lasting(made)} before the bundle was made" if made >= 0 else "after the bundle was made"
+    return f"{by_bundle}, as it says; {ago}"
+
+
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
-    if decisions["signed"]:
-        yield line("signed", f"{decisions['signed']} decisions carry a signature, which this version does not check")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key:")
+    yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")
+    if decisions["signed"]:
+        yield line("", f"({decisions['signed']:,} of them carry something that this version can't check)")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {each['who']} at {each['at']}")
     if decisions["unproven"] > 10:
@@ -2136,6 +2261,9 @@ def run_witness(server: Server) -> None:
 # === 12  The command line ================================================================================
 
 
+T = TypeVar("T")
+
+
 def say(text: str) -> None:
     sys.stdout.write(text)
 
@@ -2166,8 +2294,12 @@ def do_verify(args: argparse.Namespace) -> int:
     try:
         options.keys = keys_named(args.key) if args.key else None
         options.witnesses = keys_named(args.witness) if args.witness else None
+        options.trust_bundle_key = args.trust_bundle_key
+        options.max_age = args.max_age and args.max_age * 3600
         if args.previous:
-            options.previous = _kept(Path(args.previous))
+            options.previous = _kept(Path(args.previous), checkpoint_of, "checkpoint")
+        if args.consistency:
+            options.consistency = _kept(Path(args.consistency), growth_of, "consistency proof")
         data = verify(Path(args.bundle), options)
     except CannotTell as gap:
         report = Report(args.bundle)
@@ -2181,12 +2313,12 @@ def do_verify(args: argparse.Namespace) -> int:
     return int(data["exit"])
 
 
-def _kept(path: Path) -> Checkpoint:
+def _kept(path: Path, parse: Callable[[bytes], T], what: str) -> T:
     try:
         with open(path, "rb") as stream:
-            return checkpoint_of(stream.read(MAX_NOTE + 1))
+            return parse(stream.read(MAX_NOTE + 1))
     except (OSError, ValueError) as error:
-        raise CannotTell(f"{path} holds no checkpoint: {error}") from error
+        raise CannotTell(f"{path} holds no {what}: {error}") from error
 
 
 def do_witness(args: argparse.Namespace) -> int:
@@ -2220,9 +2352,13 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("verify", help="check a bundle or a receipt: exit 0 good, 1 bad, 2 can't tell")
     add.add_argument("bundle", metavar="BUNDLE", help="evidence.zip, its unpacked folder, or a .tlog-proof")
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY"}
-    add.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
+    whose = add.add_mutually_exclusive_group()
+    whose.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
+    whose.add_argument("--trust-bundle-key", action="store_true", help="take the bundle's own key, unseen by anybody")
     add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you kept from earlier")
+    add.add_argument("--consistency", metavar="PROOF", help="a file with the proof from there, if the bundle has none")
+    add.add_argument("--max-age", type=float, metavar="HOURS", help="a checkpoint older than this, by this clock: 2")
     add.add_argument("--json", action="store_true", help="the verdict as JSON")
     add.add_argument("--quiet", action="store_true", help="no words, only the exit status")
     add.add_argument("--jobs", type=int, default=0, help="processes that help; 1 for none")

@@ -34,6 +34,7 @@ class Kept:
     """What Contoso keeps for itself from the first day on."""
 
     log_key: str
+    key_file: Path
     witness_key: str
     checkpoint: Path
 
@@ -59,6 +60,8 @@ def a_witness(here: Play) -> Iterator[Kept]:
     expect(bool(tenant), "the administrator is shown the way to the tenant")
     rules = f"{tenant}witnesses/"
     log_key = _until(lambda: _log_key(administrator.get(rules)), "the log has a verifier key")
+    key_file = home / "log.key"
+    key_file.write_text(log_key + "\n")
     here.tell("Ines Vogel", "notes the verifier key of Contoso's log", detail=log_key)
     witness_key = at_home("witness-key", "--name", WITNESS, "--key-file", str(home / "witness.key")).splitlines()[-1]
     port = free_port()
@@ -80,7 +83,7 @@ def a_witness(here: Play) -> Iterator[Kept]:
         checkpoint = home / "checkpoint-first-day.txt"
         origin = log_key.partition("+")[0]
         checkpoint.write_text(_until(lambda: _held(home, origin), "the witness has cosigned the log", within=60) + "\n")
-        yield Kept(log_key, witness_key, checkpoint)
+        yield Kept(log_key, key_file, witness_key, checkpoint)
     finally:
         process.terminate()
         try:
@@ -117,7 +120,8 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
         "Otto Brandt", "runs lockbox_verify.py: everything holds, and it continues what was kept on the first day"
     )
     here.console.print(said, highlight=False, markup=False, soft_wrap=True)
-    by_hand = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)} verify {_from_here(BUNDLE)}"
+    program = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)}"
+    by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(kept.key_file)}"
     here.console.print(f"Once more by hand: {by_hand}", highlight=False, soft_wrap=True)
     _one_word(here, kept)
 

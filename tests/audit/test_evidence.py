@@ -439,12 +439,12 @@ def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp
         assert verified(bundle, tmp_path)[0] == 0
 
 
-def test_a_period_takes_only_the_shards_that_have_something_of_it(log: None, tmp_path: Path) -> None:
+def test_a_period_takes_the_shards_that_have_something_of_it_and_the_one_in_use(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     append(20, at=AT + 6 * HOUR)
     sign(AT + 6 * HOUR)
     for bounds, shards in (
-        ({"until": AT + 2 * HOUR}, [0]),
+        ({"until": AT + 2 * HOUR}, [0, 1]),
         ({"since": AT + 6 * HOUR}, [1]),
         ({"since": AT + 4 * HOUR}, [0, 1]),
         # The first one that has something newer shows that the one before it was all.
@@ -470,8 +470,11 @@ def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: N
         "content.cut",
     ]
     assert verified(bundle, tmp_path)[0] == 0
-    # One that had ended before is shown by its own shard alone.
-    assert [each["shard"] for each in manifest_of(files_of(taken(access_request=OTHER)))["logs"]] == [0]
+    # Of one that had ended before, the shard in use shows the tombstone, and that it is the newest.
+    bundle = taken(access_request=OTHER)
+    assert [json.loads(body)["event"] for body in bodies(files_of(bundle), 1)] == ["log.tombstoned"]
+    assert [each["entries"] for each in manifest_of(files_of(bundle))["logs"]] == [1, 1]
+    assert verified(bundle, tmp_path)[0] == 0
 
 
 # --- What the log says of itself -------------------------------------------------------------------------

@@ -160,10 +160,11 @@ def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) ->
     clone.done(".venv/bin/python manage.py log_key create --if-missing")
     clone.done(".venv/bin/python manage.py checkpoint")
     clone.done(".venv/bin/python manage.py evidence contoso -o evidence.zip")
-    clone.done("mkdir -p var/demo && cp evidence.zip var/demo && cp verify/lockbox_verify.py .")
+    clone.done("mkdir -p var/demo/contoso-at-home && cp evidence.zip var/demo && cp verify/lockbox_verify.py .")
     clone.done("python3 -m zipfile -e evidence.zip first/")
     keys = json.loads((clone.path / "first" / "keys.json").read_text())["log"]
-    (clone.path / "log.key").write_text("\n".join(keys) + "\n")
+    for place in (clone.path, clone.path / "var" / "demo" / "contoso-at-home"):
+        (place / "log.key").write_text("\n".join(keys) + "\n")
     shutil.copy(clone.path / "first" / "checkpoint-0.txt", clone.path / "checkpoint-2026-10.txt")
     done = []
     for command in at_home():

@@ -8,12 +8,18 @@ from verify import lockbox_verify as lv
 
 
 def judged(path: Path, **options: Any) -> dict[str, Any]:
-    """The verdict as data; `keys`, `witnesses` and `previous` are given as their texts."""
+    """The verdict as data; `keys`, `witnesses`, `previous` and `consistency` are given as their texts.
+
+    Where a test names no key it is about something else, and takes the bundle's.
+    """
+    options.setdefault("trust_bundle_key", options.get("keys") is None)
     for name in ("keys", "witnesses"):
         if options.get(name) is not None:
             options[name] = [lv.key_of(each) for each in options[name]]
     if options.get("previous") is not None:
         options["previous"] = lv.checkpoint_of(options["previous"].encode())
+    if options.get("consistency") is not None:
+        options["consistency"] = lv.growth_of(options["consistency"].encode())
     return lv.verify(path, lv.Options(**options))
 
 

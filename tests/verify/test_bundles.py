@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, judged, problems, verdict
-from tests.verify.writer import TENANT, Log, Signer, Written, b64, bundle, canonical, entry, story
+from tests.verify.writer import TENANT, Log, Signer, Written, b64, bundle, canonical, entry, pruning, story
 from verify import lockbox_verify as lv
 
 
 @pytest.fixture(scope="module")
 def log() -> Log:
-    return Log.of(story(random.Random(7), 300), older=(1, 64, 100, 255))
+    return Log.of([*story(random.Random(7), 299), pruning(299, 77)], older=(1, 64, 100, 255))
 
 
 def request_in(log: Log) -> str:
@@ -52,13 +52,48 @@ def test_what_was_pruned_is_said(log: Log, tmp_path: Path) -> None:
     assert is_good(data)
     assert data["logs"][0]["entries"] == 223
     assert data["notes"] == [
-        "entries 0 to 76 of log 0 are not here: removed after their time (of them only hashes are left, which lead to "
-        "the signed root)"
+        "entries 0 to 76 of log 0 are not here: removed after their time, as entry log.pruned says (of them only "
+        "hashes are left, which lead to the signed root)"
     ]
 
 
-def test_a_log_pruned_to_its_end_has_nothing_left_to_be_false(log: Log, tmp_path: Path) -> None:
-    assert is_good(verdict(bundle(log, pruned=300), tmp_path))
+@pytest.mark.parametrize("pruned", [1, 70, 120])
+def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: int, tmp_path: Path) -> None:
+    log = Log.of(story(random.Random(7), 120))
+    data = verdict(bundle(log, pruned=pruned), tmp_path, keys=[log.vkey()])
+    assert (data["exit"], data["problems"], data["notes"]) == (2, [], [])
+    assert data["gaps"] == [
+        f"entries 0 to {pruned - 1} of log 0 are not here, and no signed entry here says that they were removed "
+        "(log.pruned). If that was done a minute ago, a newer bundle has it; else they are held back"
+    ]
+
+
+@pytest.mark.parametrize(("to", "is_told"), [(69, False), (70, True), (71, True), (101, False), ("70", False)])
+def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
+    to: Any, is_told: bool, tmp_path: Path
+) -> None:
+    """It can't tell of what came after it, or one that says a large number would allow all that is removed later."""
+    log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
+    assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_told
+
+
+def test_of_several_removals_the_last_tells_of_all(tmp_path: Path) -> None:
+    """The first entry about a removal went with the second removal."""
+    log = Log.of([*story(random.Random(7), 60), pruning(60, 40), *(entry(61 + n, 10**12) for n in range(20))])
+    assert not is_good(verdict(bundle(log, pruned=70), tmp_path))
+    log = Log([*log.lines, canonical(pruning(81, 70))])
+    assert is_good(verdict(bundle(log, pruned=70), tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["period", "access_request"])
+def test_elsewhere_a_removal_is_called_the_word_of_the_bundle(log: Log, kind: str, tmp_path: Path) -> None:
+    which: dict[str, Any] = {"span": (77, 205)} if kind == "period" else {"request": request_in(log)}
+    data = verdict(bundle(log, kind=kind, pruned=2, **which), tmp_path)
+    assert is_good(data)
+    assert data["notes"][0].startswith(
+        "entries 0 to 1 of log 0 are not here: removed after their time, "
+        + ("by the word of the bundle alone" if kind == "period" else "")
+    )
 
 
 def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -65,7 +66,7 @@ def test_verify_makes_no_connection(evidence: Path) -> None:
         "    if event.startswith('socket.') and event != 'socket.__new__' or event == 'subprocess.Popen':\n"
         "        raise RuntimeError(event)\n"
         "sys.addaudithook(hook)\n"
-        f"sys.argv = ['x', 'verify', {str(evidence)!r}, '--quiet']\n"
+        f"sys.argv = ['x', 'verify', {str(evidence)!r}, '--quiet', '--trust-bundle-key']\n"
         f"runpy.run_path({str(FILE)!r}, run_name='__main__')\n"
     )
     assert subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
@@ -83,14 +84,39 @@ def test_it_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> Non
 # --- Good, bad, can't tell -------------------------------------------------------------------------------
 
 
-def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log) -> None:
+def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
+    """Neither loudly nor quietly; it shows the bundle's key to be compared."""
     status, said, errors = run("verify", evidence)
+    assert (status, errors) == (2, "")
+    assert "no key of the log is named" in said
+    assert log.vkey() in said
+    assert "WARNING     the key came from the bundle itself." in said
+    for how in ("--quiet", "--json"):
+        assert run("verify", evidence, how)[0] == 2
+    assert run("verify", receipt(log, 3, tmp_path), "--trust-bundle-key")[0] == 2
+    # A witness or a kept checkpoint whose signer the bundle does not have name no key either.
+    assert run("verify", evidence, "--witness", W1.vkey("w1.example", 4))[0] == 2
+
+
+def test_a_kept_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log, tmp_path: Path) -> None:
+    kept = tmp_path / "checkpoint.txt"
+    kept.write_text(log.note(99), "utf-8")
+    status, said, _ = run("verify", evidence, "--previous", kept)
+    assert status == 0
+    assert "signed the checkpoint that you kept; fingerprint" in said
+    assert "WARNING" not in said
+    kept.write_text(log.note(99, (Signer.of("x"),)), "utf-8")
+    assert run("verify", evidence, "--previous", kept)[0] == 2
+
+
+def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log) -> None:
+    status, said, errors = run("verify", evidence, "--trust-bundle-key")
     assert (status, errors) == (0, "")
     assert said.splitlines()[-1] == "GOOD: everything that was offered holds."
     assert "WARNING     the key came from the bundle itself. Whoever can forge the bundle can put in a key." in said
     assert log.vkey() in said
     assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in said
-    assert "decisions carry no signature of a human's key:" in said
+    assert "decisions carry no signature of a human's key that was checked:" in said
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
@@ -124,6 +150,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         (("verify", evidence, "--key", Signer.of("x").vkey(log.origin)), "signed by a key that you did not name"),
         (("verify", evidence, "--key", "none"), "none is neither a verifier key nor a file of verifier keys"),
         (("verify", evidence, "--previous", "/none"), "/none holds no checkpoint"),
+        (("verify", evidence, "--consistency", evidence), f"{evidence} holds no consistency proof"),
         (("verify", receipt(log, 3, tmp_path)), "a receipt brings no key with it: name the log's key with --key"),
     ]
     for words, missing in cases:
@@ -133,6 +160,22 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         assert said.splitlines()[-1].startswith("CAN'T TELL: ")
 
 
+def test_how_old_the_checkpoint_is_is_said_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
+    """By the bundle's word and by this machine's clock; a reader may set a bound by the second."""
+    status, said, _ = run("verify", evidence, "--key", log.vkey())
+    assert status == 0
+    assert re.search(
+        r"which was 60 seconds before the bundle was made, as it says; [\d,]+ days ago, by the clock", said
+    )
+    _, said, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
+    assert re.search(r"which was [\d,]+ days ago, by the clock of this machine", said)
+    status, said, _ = run("verify", evidence, "--key", log.vkey(), "--max-age", "1.5")
+    assert status == 2
+    assert re.search(r"is [\d,]+ days old by the clock of this machine: older than you allow", said)
+    assert run("verify", evidence, "--key", log.vkey(), "--max-age", 10**6)[0] == 0
+    assert run("verify", evidence, "--key", log.vkey(), "--max-age", "nan")[0] == 2
+
+
 def test_a_receipt_says_what_it_is_for(log: Log, tmp_path: Path) -> None:
     status, said, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
     assert status == 0
@@ -140,15 +183,16 @@ def test_a_receipt_says_what_it_is_for(log: Log, tmp_path: Path) -> None:
 
 
 def test_programs_get_json_and_quiet_is_quiet(evidence: Path) -> None:
-    status, said, errors = run("verify", evidence, "--json")
+    status, said, errors = run("verify", evidence, "--json", "--trust-bundle-key")
     data = json.loads(said)
     assert (status, errors, data["result"], data["exit"]) == (0, "", "good", 0)
     assert said.isascii()
-    assert run("verify", evidence, "--quiet") == (0, "", "")
+    assert run("verify", evidence, "--quiet", "--trust-bundle-key") == (0, "", "")
 
 
 def test_words_of_the_command_line_that_make_no_sense_are_status_2() -> None:
-    for words in ((), ("verify",), ("verify", "x", "--none"), ("none",), ("witness",)):
+    both = ("verify", "x", "--key", "k", "--trust-bundle-key")
+    for words in ((), ("verify",), ("verify", "x", "--none"), both, ("none",), ("witness",)):
         status, said, errors = run(*words)
         assert (status, said) == (2, "")
         assert "usage: lockbox_verify.py" in errors
@@ -165,7 +209,10 @@ def test_text_from_a_bundle_can_t_write_on_the_terminal(log: Log, tmp_path: Path
 def test_a_terminal_sees_progress_and_a_pipe_does_not(evidence: Path) -> None:
     master, slave = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-I", str(FILE), "verify", str(evidence)], stdout=subprocess.PIPE, stderr=slave, check=False
+        [sys.executable, "-I", str(FILE), "verify", str(evidence), "--trust-bundle-key"],
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        check=False,
     )
     os.close(slave)
     shown = os.read(master, 10_000).decode()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, judged, verdict
-from tests.verify.writer import CUSTOMER, Log, Tree, Written, bundle, canonical, entry, instant, story
+from tests.verify.writer import CUSTOMER, Log, Tree, Written, bundle, canonical, entry, instant, pruning, story
 from verify import lockbox_verify as lv
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -340,6 +340,8 @@ def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
             "access_request": {"kind": "access_request", "request": requests and rng.choice(requests)},
         }
         kind = rng.choice(list(kinds)[: 4 if requests else 3])
+        if kind == "pruned" and start:
+            log = Log([*log.lines, canonical(pruning(size, start))], older=log.older)
         written = bundle(log, **kinds[kind])
         path = written.zip(tmp_path / "a.zip") if place % 2 else written.folder(tmp_path / f"{place}")
         kept = log.note(rng.randrange(size + 1)) if kind == "log" else None

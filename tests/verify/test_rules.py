@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from tests.verify.runs import is_good, problems, verdict
-from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, SYSTEM, Log, bundle, canonical, entry, instant, story
+from tests.verify.writer import (
+    CUSTOMER,
+    ENGINEER,
+    PROVIDER,
+    SYSTEM,
+    Log,
+    bundle,
+    canonical,
+    entry,
+    instant,
+    pruning,
+    story,
+)
 from verify import lockbox_verify as lv
 
 AR, GRANT, MAILBOX, OTHER = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4))
@@ -207,7 +219,7 @@ def test_only_a_whole_log_is_replayed(kind: str, tmp_path: Path) -> None:
     log = Log.of([{**each, "seq": seq} for seq, each in enumerate(_drop(life(), 2))])
     written = {
         "period": bundle(log, kind="period", span=(0, len(log.lines))),
-        "pruned": bundle(log, pruned=1),
+        "pruned": bundle(Log([*log.lines, canonical(pruning(len(log.lines), 1))]), pruned=1),
         "access_request": bundle(log, kind="access_request", request=AR),
     }[kind]
     data = verdict(written, tmp_path)
@@ -263,7 +275,11 @@ def test_decisions_without_a_signature_are_called_unproven(tmp_path: Path) -> No
 
 def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path: Path) -> None:
     data = judged(_detail(life(), 2, signature={"alg": "ES256"}), tmp_path)
-    assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (1, 1)
+    assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
+    assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
+    said = "\n".join(lv.in_words(data))
+    assert "unproven    2 decisions carry no signature of a human's key that was checked:" in said
+    assert "(1 of them carry something that this version can't check)" in said
 
 
 def test_many_unproven_decisions_are_counted_and_the_first_thousand_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.verify.runs import is_good, judged, problems, verdict
 from tests.verify.writer import (
     SYSTEM,
+    T0,
     TENANT,
     Log,
     Signer,
@@ -18,6 +19,7 @@ from tests.verify.writer import (
     entry,
     instant,
     origin_of,
+    pruning,
     story,
 )
 
@@ -121,8 +123,71 @@ def test_the_manifest_says_where_a_log_was_closed(tmp_path: Path) -> None:
 def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
     closed, _ = two_logs()
     data = verdict(bundle(closed), tmp_path)
+    assert (data["exit"], data["problems"]) == (2, [])
+    assert data["gaps"] == [
+        "log 0 was closed by entry 80, which is not in this bundle, and neither is the log that goes on from there"
+    ]
+
+
+def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp_path: Path) -> None:
+    closed, _ = two_logs()
+    until = instant((closed.dated_at - T0) * 10**6)
+    data = verdict(bundle(closed, kind="period", span=(0, 80), until=until), tmp_path)
     assert is_good(data)
     assert data["notes"] == ["log 0 was closed by entry 80, which is not in this bundle"]
+    later = instant((closed.dated_at - T0 + 1) * 10**6)
+    assert verdict(bundle(closed, kind="period", span=(0, 80), until=later), tmp_path)["exit"] == 2
+
+
+# --- A beginning that is not here ------------------------------------------------------------------------
+
+
+def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
+    """The next log, in which an entry says that all before this number was removed."""
+    _, opened = two_logs()
+    lines = [*opened.lines, *map(canonical, more), canonical(pruning(101 + len(more), seq, 2 * 10**12))]
+    return Log(lines, shard=1, first_seq=80)
+
+
+def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
+    """The bundle of both as the product makes it once everything before this number is gone."""
+    rest = bundle(opened, pruned=max(seq - 80, 0))
+    written = bundle(closed, pruned=min(seq, 80))
+    written.files |= {name: raw for name, raw in rest.files.items() if "-1." in name}
+    written.manifest["logs"] += rest.manifest["logs"]
+    return written
+
+
+@pytest.mark.parametrize("seq", [50, 80, 95])
+def test_the_next_log_tells_what_was_removed_of_the_one_before(seq: int, tmp_path: Path) -> None:
+    """Of the closed log nothing need be left, and the tombstone itself may be gone."""
+    closed, _ = two_logs()
+    assert is_good(verdict(as_pruned(closed, pruned_to(seq), seq), tmp_path, keys=[closed.vkey()]))
+    data = verdict(as_pruned(closed, pruned_to(seq - 1), seq), tmp_path, keys=[closed.vkey()])
+    assert (data["exit"], len(data["gaps"])) == (2, 1)
+    assert "no signed entry here says that they were removed" in data["gaps"][0]
+
+
+def test_an_entry_about_a_removal_in_a_damaged_log_tells_nothing(tmp_path: Path) -> None:
+    closed, _ = two_logs()
+    opened = pruned_to(50)
+    written = as_pruned(closed, opened, 50)
+    written.files["entries-1.jsonl"] = written.files["entries-1.jsonl"].replace(b"pages", b"admin", 1)
+    data = verdict(written, tmp_path, keys=[closed.vkey()])
+    assert data["exit"] == 1
+    assert "no signed entry here says that they were removed" in data["gaps"][0]
+
+
+def test_a_whole_log_without_its_first_shard_is_not_whole(tmp_path: Path) -> None:
+    _, opened = two_logs()
+    data = verdict(bundle(opened), tmp_path, keys=[opened.vkey()])
+    assert data["gaps"] == ["log 0 is not in this bundle, which says that it is the whole log"]
+    assert is_good(verdict(bundle(opened, kind="period", span=(0, 21)), tmp_path, keys=[opened.vkey()]))
+    # Of a log that was closed before its first signature there is nothing to show.
+    unsigned = Log.of([tombstone(Log([]), 80, "")], shard=1, first_seq=80)
+    data = verdict(bundle(unsigned), tmp_path, keys=[unsigned.vkey()])
+    assert is_good(data)
+    assert data["notes"] == ["log 0 is not here: nothing of it was signed before it was closed as damaged"]
 
 
 def test_a_kept_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:

@@ -2,12 +2,27 @@
 
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.verify.runs import is_good, judged, problems, receipt, verdict
-from tests.verify.writer import HOST, SYSTEM, TENANT, Log, Signer, bundle, canonical, entry, origin_of, story
+from tests.verify.writer import (
+    HOST,
+    SYSTEM,
+    T0,
+    TENANT,
+    Log,
+    Signer,
+    b64,
+    bundle,
+    canonical,
+    entry,
+    instant,
+    origin_of,
+    story,
+)
 from verify import lockbox_verify as lv
 
 OLD, NEW, STRANGER = Signer.of("old"), Signer.of("new"), Signer.of("stranger")
@@ -77,6 +92,50 @@ def test_a_heartbeat_s_newest_time_is_shown(tmp_path: Path) -> None:
     data = verdict(written, tmp_path, keys=[log.vkey()])
     assert is_good(data)
     assert data["logs"][0]["dated_at"] == "2025-06-27T05:53:20Z"
+
+
+@pytest.mark.parametrize(("age", "is_fresh"), [(-30, True), (0, True), (7200, True), (7201, False), (10**7, False)])
+def test_a_checkpoint_that_nobody_dates_any_more_leaves_open_what_is_held_back(
+    age: int, is_fresh: bool, tmp_path: Path
+) -> None:
+    log, written = Log.of(ENTRIES), bundle(Log.of(ENTRIES))
+    written.manifest["made_at"] = instant((log.dated_at - T0 + age) * 10**6)
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert is_good(data) == is_fresh
+    assert data["logs"][0]["age_when_made"] == age
+    if not is_fresh:
+        assert (data["exit"], data["problems"], len(data["gaps"])) == (2, [], 1)
+        assert data["gaps"][0].endswith(
+            " old when the bundle was made, and a log is dated anew each hour: its signer stands still, or newer "
+            "entries are held back"
+        )
+
+
+def test_a_period_that_was_over_when_its_checkpoint_was_dated_is_whole_however_old(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES)
+    for until, is_over in ((0, True), (1, False)):
+        written = bundle(log, kind="period", span=(0, 120), until=instant((log.dated_at - T0 + until) * 10**6))
+        written.manifest["made_at"] = instant(10**14)
+        assert is_good(verdict(written, tmp_path, keys=[log.vkey()])) == is_over
+
+
+def test_a_checkpoint_of_the_future_could_be_shown_as_the_newest_for_long(tmp_path: Path) -> None:
+    for ahead, is_fine in ((300, True), (3600, False)):
+        log = Log.of(ENTRIES, dated_at=int(time.time()) + ahead)
+        data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
+        assert (data["exit"], data["problems"]) == (0 if is_fine else 2, [])
+        assert data["gaps"] == (
+            [] if is_fine else ["the checkpoint of log 0 is dated in the future, by the clock of this machine"]
+        )
+
+
+def test_a_bundle_that_does_not_say_when_it_was_made_may_be_old(tmp_path: Path) -> None:
+    log, written = Log.of(ENTRIES), bundle(Log.of(ENTRIES))
+    written.manifest["made_at"] = None
+    data = verdict(written, tmp_path, keys=[log.vkey()])
+    assert data["gaps"] == ["the bundle does not say when it was made, so whether its checkpoint is the newest is open"]
+    written.manifest["made_at"] = "lately"
+    assert problems(verdict(written, tmp_path, keys=[log.vkey()])) == [(None, "manifest.json: “made_at” is no time")]
 
 
 # --- Rotation --------------------------------------------------------------------------------------------
@@ -194,6 +253,52 @@ def test_a_kept_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> 
     request = bundle(log, kind="access_request", request=str(json.loads(log.lines[1])["access_request"]))
     assert is_good(verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(40)))
     assert verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(41))["exit"] == 2
+
+
+def growth(log: Log, old: int, new: int) -> str:
+    """A consistency proof as the log's page gives it: as a witness would be asked."""
+    hashes = "".join(f"{b64(each)}\n" for each in log.tree.consistency(old, new))
+    return f"old {old}\n{hashes}\n{log.note(new)}"
+
+
+@pytest.mark.parametrize("new", [40, 77, 120])
+def test_a_consistency_proof_of_its_own_leads_on_from_a_kept_checkpoint(new: int, tmp_path: Path) -> None:
+    """To the newest checkpoint, or to one from which the bundle leads on."""
+    log = Log.of(ENTRIES, older=(40,))
+    path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
+    named = {"keys": [log.vkey()], "previous": log.note(31)}
+    assert judged(path, **named)["exit"] == 2
+    data = judged(path, **named, consistency=growth(log, 31, new))
+    assert is_good(data)
+    assert data["previous"]["holds"]
+    # With the kept checkpoint alone, the key that signed it is as good as named.
+    assert is_good(judged(path, previous=log.note(31), consistency=growth(log, 31, new), trust_bundle_key=False))
+
+
+def test_a_consistency_proof_that_does_not_lead_there_is_no_proof(tmp_path: Path) -> None:
+    log = Log.of(ENTRIES, older=(40,))
+    path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
+    fork = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]])
+    named = {"keys": [log.vkey()], "previous": log.note(31)}
+    # From a size, to a size, that nobody asked about.
+    for proof in (growth(log, 30, 120), growth(log, 31, 59)):
+        assert judged(path, **named, consistency=proof)["exit"] == 2
+    # Of a kept checkpoint of another log, and to one.
+    data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(log, 31, 120))
+    assert problems(data) == [
+        (None, "the consistency proof does not lead from the checkpoint you kept to the checkpoint of 120 entries")
+    ]
+    data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(fork, 31, 120))
+    assert "the log was rewritten: the checkpoint to which the consistency proof leads" in data["problems"][0]["why"]
+    assert not data["previous"]["holds"]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"old 3\n", b"old x\n\nx", b"new 3\n\nx", b"old 3\nAA==\n\nx", b"old 3\n\nx\n\nx"]
+)
+def test_rubbish_is_no_consistency_proof(raw: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+        lv.growth_of(raw)
 
 
 def test_a_fork_is_found_by_a_consistency_proof_alone(tmp_path: Path) -> None:

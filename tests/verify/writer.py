@@ -198,6 +198,11 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
     return entries[:count]
 
 
+def pruning(seq: int, to: int, micros: int = 10**12) -> dict[str, Any]:
+    """The entry that says that all before number `to` was removed."""
+    return entry(seq, micros, "log.pruned", subject=TENANT, detail={"from": 0, "to": to, "days": 30})
+
+
 # --- Logs and bundles ------------------------------------------------------------------------------------
 
 
@@ -337,8 +342,9 @@ def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, r
         keys["witnesses"] += [each.vkey(name, 4) for name, each in log.witnesses]
     files["keys.json"] = json.dumps({name: list(dict.fromkeys(each)) for name, each in keys.items()}).encode()
     files["timeline.html"] = b"<p>For people.</p>"
+    made_at = instant((logs[-1].dated_at - T0 + 60) * 10**6)
     manifest = {
-        "format": "lockbox-evidence-v1", "made_at": instant(10**13), "tenant": {"id": TENANT, "name": "Contoso"},
+        "format": "lockbox-evidence-v1", "made_at": made_at, "tenant": {"id": TENANT, "name": "Contoso"},
         "kind": kind, "access_request": request, "since": since, "until": until, "logs": described,
     }  # fmt: skip
     return Written(files, manifest)
