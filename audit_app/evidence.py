@@ -66,7 +66,7 @@ class Evidence:
         bundle, vkeys = ZipStream(self.at), _Vkeys(self.wanted.tenant_id, self.parts)
         yield from bundle.add("README.txt", [_readme(self)])
         for part in self.parts:
-            yield from _add_part(bundle, part, vkeys, progress)
+            yield from _add_part(bundle, part, vkeys, self.wanted.kept, progress)
         yield from bundle.add("keys.json", [_json(vkeys.described())])
         is_big = any(part.is_big for part in self.parts)
         for name, chunks in extras:
@@ -101,7 +101,9 @@ def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
 # --- One shard's files -----------------------------------------------------------------------------------
 
 
-def _add_part(bundle: ZipStream, part: Part, vkeys: _Vkeys, progress: Callable[[int], None]) -> Iterator[bytes]:
+def _add_part(
+    bundle: ZipStream, part: Part, vkeys: _Vkeys, kept: int | None, progress: Callable[[int], None]
+) -> Iterator[bytes]:
     number, seen = part.shard, _Seen(part)
     yield from bundle.add(f"entries-{number}.jsonl", seen.lines(progress), is_big=part.is_big)
     yield from bundle.add(f"leaf-hashes-{number}.bin", _leaf_hashes(part), is_packed=False, is_big=part.is_big)
@@ -109,7 +111,7 @@ def _add_part(bundle: ZipStream, part: Part, vkeys: _Vkeys, progress: Callable[[
     yield from bundle.add(f"proofs-{number}.jsonl", _inclusions(part, seen), is_big=part.is_big)
     if part.neighbours:
         yield from bundle.add(f"neighbours-{number}.jsonl", _neighbours(part, seen))
-    yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys))
+    yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys, kept))
     if beside := part.beside():
         yield from bundle.add(f"log-entries-{number}.jsonl", (bytes(entry.canonical) + b"\n" for entry in beside))
         yield from bundle.add(f"log-proofs-{number}.jsonl", _inclusions_of(beside, part, seen))
@@ -216,8 +218,8 @@ def _proof(index: int, path: list[bytes]) -> bytes:
     return _line({"index": index, "hashes": [_b64(each) for each in path]})
 
 
-def _consistency(part: Part, vkeys: _Vkeys) -> Iterator[bytes]:
-    for batch in older(part.checkpoint):
+def _consistency(part: Part, vkeys: _Vkeys, kept: int | None) -> Iterator[bytes]:
+    for batch in older(part.checkpoint, kept=kept):
         tiles = Tiles(part.tenant_id, part.shard)
         for old, note, witnesses in batch:
             vkeys.saw(witnesses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
@@ -33,27 +34,40 @@ def _signed(checkpoint: Checkpoint, lines: list[tuple[str, str]]) -> Signed:
     return checkpoint, own.with_signatures(more), [vkey for vkey, _line in lines]
 
 
-def older(checkpoint: Checkpoint) -> Iterator[list[Signed]]:
-    """At most MOST of the shard's checkpoints before this one, the oldest first, a batch at a time."""
-    chosen = _chosen(checkpoint)
+def is_known(tenant_id: UUID, size: int) -> bool:
+    """Whether a checkpoint of this size was ever signed, in any shard of the log."""
+    return Checkpoint.objects.filter(tenant_id=tenant_id, size=size).exists()
+
+
+def older(checkpoint: Checkpoint, *, kept: int | None = None) -> Iterator[list[Signed]]:
+    """At most MOST of the shard's checkpoints before this one, the oldest first, a batch at a time.
+
+    That of the size `kept` is among them, if there is one.
+    """
+    chosen = _chosen(checkpoint, kept)
     for at in range(0, len(chosen), _BATCH):
         rows = Checkpoint.objects.filter(pk__in=chosen[at : at + _BATCH]).order_by("size")
         yield signed(list(rows))
 
 
-def _chosen(checkpoint: Checkpoint) -> list[int]:
+def _chosen(checkpoint: Checkpoint, kept: int | None) -> list[int]:
     before = Checkpoint.objects.filter(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size__lt=checkpoint.size)
-    newest = list(before.order_by("-size").values_list("pk", "size")[: MOST // 2])
+    newest = list(before.order_by("-size").values_list("size", "pk")[: MOST // 2])
     if not newest:
         return []
-    rest = before.filter(size__lt=newest[-1][1])
+    rest = before.filter(size__lt=newest[-1][0])
     step = -(-rest.count() // (MOST - MOST // 2))
     spread = _every(rest, step) if step else []
-    return [*spread, *(pk for pk, _size in reversed(newest))]
+    chosen = [*spread, *reversed(newest)]
+    wanted = before.filter(size=kept).values_list("size", "pk").first() if kept is not None else None
+    if wanted is not None and wanted not in chosen:
+        # A reader takes no more than MOST, so one of the oldest makes room.
+        chosen = sorted([*chosen[max(0, len(chosen) + 1 - MOST) :], wanted])
+    return [pk for _size, pk in chosen]
 
 
-def _every(rows: QuerySet[Checkpoint], step: int) -> list[int]:
+def _every(rows: QuerySet[Checkpoint], step: int) -> list[tuple[int, int]]:
     """The first row by size, and every step-th after it; counted by the database, which may hold a million of them."""
     numbered = rows.order_by().annotate(place=Window(RowNumber(), order_by=F("size").asc()))
     chosen = numbered.annotate(left=Mod("place", step)).filter(left=1 % step)
-    return list(chosen.order_by("size").values_list("pk", flat=True))
+    return list(chosen.order_by("size").values_list("size", "pk"))

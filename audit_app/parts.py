@@ -40,6 +40,8 @@ class Wanted:
     access_request: UUID | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    #: The size of a checkpoint that the reader kept: the proof from there is in the bundle, whatever else is.
+    kept: int | None = None
 
     @property
     def kind(self) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, proofs
-from audit_app.models import AuditEntry, ClosedShard
+from audit_app import checkpoints, notes, proofs
+from audit_app.models import AuditEntry, Checkpoint, ClosedShard
 from audit_app.notes import BadNote, Head, Note
 from audit_app.proofs import NotProven
 from requests_app.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
@@ -89,6 +89,23 @@ def checkpoint(tenant: Tenant, shard: int | None = None) -> Signed:
     except BadNote as why:
         logger.error("log_checkpoint_damaged", tenant=str(tenant.pk), shard=shard)
         raise LogDamaged(_("There is no checkpoint to download: what is stored is none.")) from why
+
+
+def consistency(tenant: Tenant, old: int, new: int, shard: int | None = None) -> str:
+    """The proof that the checkpoint of `new` entries continues any tree of `old`, in the form in which a witness is
+    asked (C2SP tlog-witness, add-checkpoint). Raises NotFound, and LogDamaged where there is none any more.
+    """
+    if shard is None:
+        shard = checkpoints.state(tenant.pk).shard
+    row = Checkpoint.objects.filter(tenant_id=tenant.pk, shard=shard, size=new).first()
+    if row is None or old > new:
+        raise NotFound
+    try:
+        path = proofs.consistency_to(row, old)
+        return f"old {old}\n{notes.hash_lines(path)}\n{proofs.cosigned(row)}"
+    except (NotProven, BadNote) as why:
+        logger.error("log_consistency_damaged", tenant=str(tenant.pk), shard=shard, old=old, new=new)
+        raise LogDamaged(_("There is no such proof: what is stored does not fit what was signed.")) from why
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:

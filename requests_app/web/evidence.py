@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +23,7 @@ from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from requests_app import operations, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import Malformed, WrongState
+from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
@@ -53,14 +54,14 @@ def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
     row = tenants.tenant(tenant, actor=actor)
     if request.method != "POST":
         policy.require_role(actor, READERS, tenant_id=row.pk)
-        return _page(request, row, PeriodForm(initial={"download": uuid4()}), _wanted(row))
-    form = PeriodForm(request.POST)
+        return _page(request, row, PeriodForm(initial={"download": uuid4()}, tenant=row), _wanted(row))
+    form = PeriodForm(request.POST, tenant=row)
     form.require_known()
     if not form.is_valid():
         policy.require_role(actor, READERS, tenant_id=row.pk)
-        return _page(request, row, form, _wanted(row), status=Malformed.status)
+        return _page(request, row, form, _wanted(row), status=_refused(form))
     since, until = form.bounds()
-    return _taken(request, row, form, _wanted(row, since=since, until=until))
+    return _taken(request, row, form, _wanted(row, since=since, until=until, kept=form.cleaned_data["kept"]))
 
 
 @login_required
@@ -73,11 +74,14 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     wanted = _wanted(row.tenant, access_request=row.pk)
     if request.method != "POST":
         policy.require_role(actor, READERS, tenant_id=row.tenant_id)
-        return _page(request, row.tenant, DownloadForm(initial={"download": uuid4()}), wanted, about=row)
-    form = DownloadForm(request.POST)
+        form = DownloadForm(initial={"download": uuid4()}, tenant=row.tenant)
+        return _page(request, row.tenant, form, wanted, about=row)
+    form = DownloadForm(request.POST, tenant=row.tenant)
     form.require_known()
-    form.require_valid()
-    return _taken(request, row.tenant, form, wanted, about=row)
+    if not form.is_valid():
+        policy.require_role(actor, READERS, tenant_id=row.tenant_id)
+        return _page(request, row.tenant, form, wanted, about=row, status=_refused(form))
+    return _taken(request, row.tenant, form, replace(wanted, kept=form.cleaned_data["kept"]), about=row)
 
 
 @login_required
@@ -130,6 +134,11 @@ def _page(
         "progress_url": reverse("web:evidence_progress", args=[tenant.pk, download]) if _is_uuid(download) else "",
     }
     return render(request, "evidence/evidence.html", context, status=status)
+
+
+def _refused(form: DownloadForm) -> int:
+    """A checkpoint that nobody knows is understood, and can't be had."""
+    return Unacceptable.status if "kept" in form.errors else Malformed.status
 
 
 def _is_uuid(value: object) -> bool:

@@ -64,7 +64,9 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
     (
         "WARNING",
         None,
-        gettext_lazy("You did not name a key, so it took the one in the evidence itself. Go back to step 1."),
+        gettext_lazy(
+            "You did not name a key, so it took the one in the evidence itself. Name the one that you kept: step 1."
+        ),
     ),
 )
 
@@ -129,6 +131,16 @@ def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None)
     return _file(found.text, f"{row.slug}-{part}{found.size}.checkpoint")
 
 
+@login_required
+@require_safe
+@never_cache
+def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shard: int | None = None) -> HttpResponse:
+    """What leads from a checkpoint that somebody kept to a later one, for `lockbox_verify.py --consistency`."""
+    row = log_of(tenant, actor=actor_in(request))
+    part = f"{shard}-" if shard else ""
+    return _file(queries.consistency(row, old, new, shard), f"{row.slug}-{part}{old}-{new}.consistency")
+
+
 # --- How to check it -----------------------------------------------------------------------------------------
 
 
@@ -166,6 +178,8 @@ urlpatterns = [
     path("log/<uuid:tenant>/proof/<int:seq>/", log_proof, name="log_proof"),
     path("log/<uuid:tenant>/checkpoint/", log_checkpoint, name="log_checkpoint"),
     path("log/<uuid:tenant>/checkpoint/<int:shard>/", log_checkpoint, name="log_checkpoint_of"),
+    path("log/<uuid:tenant>/consistency/<int:old>/<int:new>/", log_consistency, name="log_consistency"),
+    path("log/<uuid:tenant>/consistency/<int:old>/<int:new>/<int:shard>/", log_consistency, name="log_consistency_of"),
     path("log/<uuid:tenant>/how-to-verify/", how_to_verify, name="how_to_verify"),
     path("access-requests/<uuid:pk>/receipts/<int:seq>/", access_request_receipt, name="access_request_receipt"),
 ]

@@ -24,6 +24,8 @@ NO_PAGES = {
     "log_check",
     "log_checkpoint",
     "log_checkpoint_of",
+    "log_consistency",
+    "log_consistency_of",
     "log_proof",
     "log_export",
     "evidence_progress",

@@ -86,6 +86,8 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "log_proof": [lambda w, n=seq: {**_tenant(w), "seq": n} for seq in (0, 3, 10**30)],
     "log_checkpoint": [_tenant],
     "log_checkpoint_of": [lambda w, n=shard: {**_tenant(w), "shard": n} for shard in (0, 1, 10**30)],
+    "log_consistency": [lambda w, n=size: {**_tenant(w), "old": 0, "new": n} for size in (1, 10**30)],
+    "log_consistency_of": [lambda w, n=shard: {**_tenant(w), "old": 0, "new": 1, "shard": n} for shard in (0, 10**30)],
     "how_to_verify": [_tenant],
     "access_request_receipt": [lambda w, n=seq: {**_request(w), "seq": n} for seq in (0, 3, 10**30)],
     "log_evidence": [_tenant],

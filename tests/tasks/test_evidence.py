@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, evidence
+from audit_app import checkpoints, evidence, older
 from audit_app.models import AuditEntry, Tile
 from requests_app import clock
 from requests_app.management.commands import evidence as command
@@ -84,6 +84,19 @@ def test_a_period_is_taken_by_days_or_instants_in_utc(cast: Cast, tmp_path: Path
     assert verified(bundle, tmp_path)[0] == 0
 
 
+def test_the_proof_from_a_checkpoint_that_was_kept_comes_along(
+    cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(older, "MOST", 2)
+    for _ in range(4):
+        cast.ticket()
+        checkpoints.sign(cast.contoso.pk, at=clock.now())
+    for size in (1, 2):
+        bundle, _out, _err = written(tmp_path / "e.zip", "contoso", "--kept", str(size))
+        lines = records(files_of(bundle)["consistency-0.jsonl"])
+        assert str(size) in [line["checkpoint"].split("\n")[1] for line in lines]
+
+
 def test_the_file_is_its_owners_alone_and_takes_the_place_of_an_older_one(cast: Cast, tmp_path: Path) -> None:
     cast.ticket()
     path = tmp_path / "evidence.zip"
@@ -149,6 +162,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
         (["provider."], 2, "evidence is for tenants"),
         (["contoso", "--access-request", "AR-2222-2222"], 2, "contoso has no access request AR-2222-2222."),
         (["contoso", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "--until must be after --since."),
+        (["contoso", "--kept", "7"], 2, "The log of contoso has no checkpoint of 7 entries."),
         (["contoso"], 1, "The log has nothing of this."),
     ],
 )

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from audit_app import checkpoints, recorder, zips
+from audit_app import checkpoints, older, recorder, zips
 from audit_app.models import AuditEntry, LogAlarm, Tile
 from requests_app import clock, operations
 from requests_app.errors import NotFound
@@ -254,6 +254,40 @@ def test_days_that_are_none_are_said_beside_the_field(cast: Cast, closed: Access
         response = post(signed_in(cast, "otto"), cast.contoso, **form)
     assert response.status_code == 400
     assert 'class="field-errors"' in response.content.decode()
+
+
+def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
+    cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many checkpoints have come since, and of whatever the evidence is."""
+    monkeypatch.setattr(older, "MOST", 2)
+    cast.ticket()
+    sign(cast.contoso)
+    kept = checkpoints.newest(cast.contoso.pk, 0)
+    assert kept is not None
+    (tmp_path / "kept").write_text(kept.note)
+    for _ in range(5):
+        cast.ticket()
+        sign(cast.contoso)
+    without = taken(signed_in(cast, "otto"), closed)
+    assert verified(without, tmp_path, "--previous", str(tmp_path / "kept"))[0] == 2
+    for what in (closed, cast.contoso):
+        bundle = taken(signed_in(cast, "otto"), what, kept=str(kept.size))
+        sizes = [int(each["checkpoint"].split("\n")[1]) for each in records(files_of(bundle)["consistency-0.jsonl"])]
+        assert (len(sizes), kept.size in sizes, sizes == sorted(sizes)) == (2, True, True)
+        status, verdict = verified(bundle, tmp_path, "--previous", str(tmp_path / "kept"))
+        assert (status, verdict["previous"]["holds"]) == (0, True)
+
+
+@pytest.mark.parametrize("size", ["-1", "1000000", "1", "12.5", "many", str(2**70)])
+def test_a_checkpoint_that_nobody_knows_is_said_beside_the_field(cast: Cast, closed: AccessRequest, size: str) -> None:
+    for what in (closed, cast.contoso):
+        with nothing_happens():
+            response = post(signed_in(cast, "otto"), what, kept=size)
+        assert response.status_code == 422
+        page = response.content.decode()
+        assert 'class="field-errors"' in page
+        assert f'value="{size}"' in page
 
 
 # --- What there is to take -------------------------------------------------------------------------------

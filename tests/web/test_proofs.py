@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 
 from audit_app import checkpoints, keys, recorder
-from audit_app.models import AuditEntry, Cosignature, LogAlarm
+from audit_app.models import AuditEntry, Checkpoint, Cosignature, LogAlarm
 from requests_app import clock, operations
 from requests_app.queries import proofs as queries
 from requests_app.web import proofs as pages
@@ -28,6 +29,7 @@ from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, page_of, signed_in
 from tests.web.test_log import filled, sentences, text, url
+from verify.lockbox_verify import growth_of, is_consistent
 
 pytestmark = pytest.mark.django_db
 
@@ -273,6 +275,79 @@ def test_a_checkpoint_that_is_none_is_not_given_away(cast: Cast) -> None:
     response = signed_in(cast, "otto").get(url(cast.contoso, "log_checkpoint"))
     assert response.status_code == 409
     assert signed_in(cast, "otto").get(url(cast.contoso)).status_code == 200
+
+
+# --- From one checkpoint to a later one ----------------------------------------------------------------------
+
+
+def consistency(cast: Cast, *which: object, by: str = "otto") -> Any:
+    name = "log_consistency_of" if len(which) == 3 else "log_consistency"
+    return signed_in(cast, by).get(reverse(f"web:{name}", args=[cast.contoso.pk, *which]))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_whoever_reads_the_log_takes_the_proof_that_leads_on_from_any_size(cast: Cast, name: str) -> None:
+    for _ in range(3):
+        filled(cast, 3)
+        sign(cast)
+    heads = {size: Checkpoint.objects.get(tenant_id=cast.contoso.pk, size=size) for size in (3, 6, 9)}
+    with nothing_happens():
+        found = {(old, new): consistency(cast, old, new, by=name) for new in heads for old in range(new + 1)}
+    for (old, new), response in found.items():
+        assert response.status_code == 200
+        assert "no-store" in response["Cache-Control"]
+        proof = growth_of(response.content)
+        assert (proof.old, proof.checkpoint.size, proof.checkpoint.root) == (old, new, bytes(heads[new].root))
+        if old in heads:
+            assert is_consistent(old, new, bytes(heads[old].root), proof.checkpoint.root, proof.path)
+    assert found[3, 9]["Content-Disposition"] == 'attachment; filename="contoso-3-9.consistency"'
+    assert consistency(cast, 3, 9, 0).content == found[3, 9].content
+
+
+def test_a_proof_goes_with_a_checkpoint_that_was_kept_to_the_verifier(cast: Cast, tmp_path: Path) -> None:
+    filled(cast, 3)
+    sign(cast)
+    (tmp_path / "kept").write_bytes(signed_in(cast, "otto").get(url(cast.contoso, "log_checkpoint")).content)
+    filled(cast, 4)
+    sign(cast)
+    (tmp_path / "r.tlog-proof").write_bytes(proof(cast, 5).content)
+    command = ["r.tlog-proof", "--key", vkey(cast), "--previous", "kept"]
+    status, said = verify(tmp_path, *command)
+    assert (status, "no consistency proof from there" in said) == (2, True)
+    (tmp_path / "proof").write_bytes(consistency(cast, 3, 7).content)
+    status, said = verify(tmp_path, *command, "--consistency", "proof")
+    assert (status, "3 entries: the log continues it" in said) == (0, True)
+
+
+def test_there_is_no_proof_of_what_was_not_signed(cast: Cast) -> None:
+    filled(cast, 3)
+    sign(cast)
+    filled(cast, 1)
+    for which in ((0, 2), (0, 4), (4, 3), (10**30, 3), (0, 10**30), (0, 3, 1), (0, 3, 10**30)):
+        assert consistency(cast, *which).status_code == 404, which
+
+
+def test_a_members_or_a_strangers_consistency_proof_is_refused(cast: Cast) -> None:
+    filled(cast, 3)
+    sign(cast)
+    with nothing_happens():
+        assert consistency(cast, 1, 3, by="mia").status_code == 403
+        for name in ("frida", "priya", "pat", "nadia"):
+            assert consistency(cast, 1, 3, by=name).status_code == 404
+
+
+def test_a_damaged_tree_gives_no_consistency_proof_and_tells_the_operators(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(queries.logger, "error", lambda event, **more: said.append(event))
+    filled(cast, 3)
+    sign(cast)
+    meddle("DELETE FROM audit_app_tile")
+    response = consistency(cast, 1, 3)
+    assert response.status_code == 409
+    assert "There is no such proof" in text(response)
+    assert said == ["log_consistency_damaged"]
 
 
 # --- How to verify -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from audit_app import checkpoints, evidence
+from audit_app import checkpoints, evidence, older
 from audit_app.checkpoints import Refusal
 from audit_app.evidence import Evidence
 from audit_app.keys import NoKey
@@ -45,6 +45,9 @@ class Command(BaseCommand):
         parser.add_argument("--access-request", metavar="REF", help="only this one: AR-7K2M-Q4XD")
         parser.add_argument("--since", type=_instant, metavar="TIME", help="from this day or instant on (UTC)")
         parser.add_argument("--until", type=_instant, metavar="TIME", help="before this day or instant (UTC)")
+        parser.add_argument(
+            "--kept", type=int, metavar="SIZE", help="the number of entries in a checkpoint that you kept"
+        )
         parser.add_argument("--no-timeline", action="store_true", help="without the files for people")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,6 +56,7 @@ class Command(BaseCommand):
         since, until = options["since"], options["until"]
         if since and until and until <= since:
             raise CommandError(_("--until must be after --since."), returncode=2)
+        _require_kept(tenant, options["kept"])
         self._sign(tenant)
         wanted = Wanted(
             tenant_id=tenant.pk,
@@ -60,6 +64,7 @@ class Command(BaseCommand):
             access_request=about.pk if about else None,
             since=since,
             until=until,
+            kept=options["kept"],
         )
         try:
             prepared = evidence.prepare(wanted, at=clock.now())
@@ -153,6 +158,12 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
         words = _("%(tenant)s has no access request %(reference)s.")
         raise CommandError(words % {"tenant": tenant.slug, "reference": reference}, returncode=2)
     return found
+
+
+def _require_kept(tenant: Tenant, size: int | None) -> None:
+    if size and not older.is_known(tenant.pk, size):
+        words = _("The log of %(tenant)s has no checkpoint of %(size)d entries.")
+        raise CommandError(words % {"tenant": tenant.slug, "size": size}, returncode=2)
 
 
 def _words(refusal: NotProven) -> str:

@@ -9,17 +9,41 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from requests_app.web.forms.log import day_widget, start_of, usable
+from audit_app import older
+from requests_app.models import Tenant
+from requests_app.web.forms.log import LAST, day_widget, start_of, usable
 from requests_app.web.forms.strict import StrictForm
 
 
 class DownloadForm(StrictForm):
-    """The button alone; `download` is the name under which the page asks how far it is."""
+    """The button, and what the reader has from earlier; `download` is the name under which the page asks how far it
+    is."""
 
     download = forms.UUIDField(widget=forms.HiddenInput)
+    kept = forms.IntegerField(
+        label=gettext_lazy("Number of entries in the checkpoint you kept"),
+        help_text=gettext_lazy(
+            "If you kept one: it is the second line in it. The proof from there is then in the file."
+        ),
+        required=False,
+        min_value=0,
+        max_value=LAST,
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tenant = tenant
+
+    def clean_kept(self) -> int | None:
+        size: int | None = self.cleaned_data["kept"]
+        if size and not older.is_known(self.tenant.pk, size):
+            raise forms.ValidationError(_("This log has no checkpoint of so many entries."))
+        return size
 
 
 class PeriodForm(DownloadForm):
+    field_order = ("download", "since", "until")
+
     since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
     until = forms.DateField(
         label=gettext_lazy("To, this day included"),

@@ -19,7 +19,7 @@ from requests_app.web.forms.strict import StrictForm
 
 _REFERENCE = re.compile(r"(?:AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
 #: No log is longer, and no database's integers are shorter.
-_LAST = 2**53
+LAST = 2**53
 #: Outside these years a day cannot be put into every time zone.
 _YEARS = range(1970, 9000)
 
@@ -111,9 +111,9 @@ class LogFilter(StrictForm):
 class LogPlace(LogFilter):
     """The filters, and one place in the log: older than `before`, newer than `after`, or at `entry`."""
 
-    before = forms.IntegerField(required=False, min_value=0, max_value=_LAST, widget=forms.HiddenInput)
-    after = forms.IntegerField(required=False, min_value=0, max_value=_LAST, widget=forms.HiddenInput)
-    entry = forms.IntegerField(required=False, min_value=0, max_value=_LAST, widget=forms.HiddenInput)
+    before = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
+    after = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
+    entry = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean()
@@ -131,7 +131,7 @@ class LogExport(LogFilter):
     """The filters, and where an export begins: after the entry that the reader had last."""
 
     after = forms.IntegerField(
-        label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=_LAST
+        label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=LAST
     )
 
     def as_asked(self) -> dict[str, str]:
