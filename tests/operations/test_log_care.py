@@ -18,9 +18,10 @@ from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from audit_app import checkpoints, heads, proofs, pruning
+from audit_app import checkpoints, evidence, heads, proofs, pruning
 from audit_app.models import AuditEntry, ChainHead, ClosedShard, LogAlarm, SignedHead
 from audit_app.notes import Head, Note
+from audit_app.parts import Wanted
 from audit_app.verify import verify
 from requests_app import clock, operations, tasks
 from requests_app.actors import Actor
@@ -30,6 +31,7 @@ from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.operations import log_care
 from requests_app.operations._change import PROVIDER_LOG
 from tests.audit import care
+from tests.audit.bundles import verified
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast, gather, outbox_topics
 from tests.conftest import Traveller
@@ -405,6 +407,27 @@ def test_pages_and_mails_about_what_is_no_longer_in_the_log_still_come(cast: Cas
         tasks.drain_outbox()
     assert [entry for entry in logged if entry["log_level"] in ("error", "warning")] == []
     assert set(OutboxMessage.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
+    cast: Cast, old: AccessRequest, travel: Traveller, tmp_path: Path
+) -> None:
+    """Of the whole log, after a removal and after the next one, which takes the entry about the first."""
+    tenant = cast.contoso.pk
+    wanted = Wanted(tenant_id=tenant, tenant_name="Contoso")
+    for _ in range(2):
+        assert prune() > 0
+        assert events(tenant) == ["log.pruned"]
+        tasks.checkpoint()
+        bundle = b"".join(evidence.prepare(wanted, at=clock.now()).stream())
+        _status, verdict = verified(bundle, tmp_path)
+        # Nothing but that the test has travelled, and the verifier has not.
+        assert verdict["problems"] == [gap for gap in verdict["gaps"] if "in the future" not in gap] == []
+        assert verdict["logs"][0]["pruned"] == ChainHead.objects.get(pk=tenant).pruned_to
+        assert "as entry log.pruned says" in verdict["notes"][0]
+        cast.ticket()
+        tasks.checkpoint()
+        travel.by(days=40)
 
 
 def test_a_day_is_pruned_once(cast: Cast, old: AccessRequest, travel: Traveller) -> None:
