@@ -2,7 +2,8 @@
 
 A head is signed only if it follows from the one that is kept outside the database (heads.py), and only after two ways
 to its root agree: from the kept frontier and the entries' own bytes, in memory; and from the tiles, as the database
-gives them back. Whatever is found on the way is a Refusal: it is written down as an alarm, and nothing is signed.
+gives them back. What was signed is compared with the tiles once more before it is kept anywhere. Whatever is found on
+the way is a Refusal: it is written down as an alarm, and nothing is signed.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, heads, keys, notes, own, recorder, tree
+from audit_app import canonical, heads, keys, lookback, notes, own, recorder
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
 from audit_app.keys import Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
 from audit_app.notes import BadNote, Head, Note
-from audit_app.tiles import WIDTH, MissingTile, Tiles
+from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import Frontier
 
 logger = structlog.get_logger(__name__)
 
 #: So many entries are read for one checkpoint; a longer backlog gets several, one after the other.
 MOST_ENTRIES = 20_000
-#: So many signed entries are looked at anew before each signature, in turn: 8 tiles.
+#: So many signed entries are looked at anew before each signature at least, in turn: 8 tiles. See lookback.py.
 LOOK_BACK = 8 * WIDTH
 #: An alarm is looked into again no sooner than this.
 RETRY_AFTER = dt.timedelta(seconds=60)
@@ -89,11 +90,9 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
 def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
     from audit_app import dating  # which stands on this module
 
-    undated = _undated(now(), limit)
-    for start in range(0, len(undated), dating.BATCH):
+    for some in dating.batches(_undated(now(), limit), at=now()):
         if is_over():
             return done
-        some = undated[start : start + dating.BATCH]
         try:
             dated = dating.date(some, at=now(), have=have)
         except DatabaseError:
@@ -128,10 +127,10 @@ def _grown(at: dt.datetime, limit: int) -> list[UUID]:
     return list(rows.order_by("unsigned_since").values_list("pk", flat=True)[:limit])
 
 
-def _undated(at: dt.datetime, limit: int) -> list[UUID]:
+def _undated(at: dt.datetime, limit: int) -> list[SignedHead]:
     latest = at - dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
     rows = SignedHead.objects.filter(dated_at__lte=latest).exclude(pk__in=_alarmed(at))
-    return list(rows.order_by("dated_at").values_list("pk", flat=True)[:limit])
+    return list(rows.order_by("dated_at")[:limit])
 
 
 def _alarmed(at: dt.datetime) -> list[UUID]:
@@ -202,7 +201,7 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
     computed, stored = _leaves(reading, start, size)
     frontier = reading.before
     frontier.extend(computed[frontier.size - start :])
-    _look_back(reading)
+    _look_back(reading, at)
     with transaction.atomic():
         locked = SignedHead.objects.select_for_update().filter(pk=tenant_id).first()
         if locked is None or (locked.size, locked.shard) != (reading.signed.size, reading.signed.shard):
@@ -211,7 +210,7 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
         tiles.extend(tiled, stored[tiled - start :])
         _agree(reading, tiles, frontier)
         head = Head(reading.origin, size, frontier.root())
-        note = signed_note(head, have, at)
+        note = signed_note(head, have, at, again=lambda: _head_again(tenant_id, reading.shard, size))
         if reading.kept is None or reading.kept.head != head:
             heads.put(head, frontier, str(note), after=reading.kept.head if reading.kept else None)
         checkpoint = _write(reading, head, note, have, locked, at)
@@ -297,8 +296,17 @@ def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
         raise Refusal("tile", why="the tiles lead to another root than the entries")
 
 
-def signed_note(head: Head, have: Keys, at: dt.datetime) -> Note:
-    """The checkpoint with every key's signature, checked as a stranger would: from its text on."""
+def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
+    """The head once more, from nothing but the tiles: read anew, whatever was held in memory before."""
+    return Head(origin_of(tenant_id, shard), size, Tiles(tenant_id, shard).frontier(size).root())
+
+
+def signed_note(head: Head, have: Keys, at: dt.datetime, *, again: Callable[[], Head]) -> Note:
+    """The checkpoint with every key's signature, checked as a stranger would: from its text on.
+
+    `again` computes the head a second time, after the signatures were made. A bit that flips in memory after all else
+    was compared would otherwise be signed, and what is signed can't be taken back.
+    """
     own = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, settings.LOG_ORIGIN, key, int(at.timestamp())) for key in have.keys]
     note = Note.parse(str(Note(head.text, (*own, *clock))))
@@ -308,8 +316,8 @@ def signed_note(head: Head, have: Keys, at: dt.datetime) -> Note:
             note.times(keys.clock_key(public))
     except BadNote as error:
         raise Refusal("signature", why=str(error)) from error
-    if Head.parse(note.text) != head:
-        raise Refusal("signature", why="the text says another head")
+    if not Head.parse(note.text) == head == again():
+        raise Refusal("signature", why="what was signed is another head than that of the tiles")
     return note
 
 
@@ -383,24 +391,19 @@ def _alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
 # --- Looking back ----------------------------------------------------------------------------------------
 
 
-def _look_back(reading: _Reading) -> None:
+def _look_back(reading: _Reading, at: dt.datetime) -> None:
     """Compare the next few tiles of what was signed with the entries' bytes, and each with the tile above it."""
-    signed = reading.signed.size
-    start = reading.signed.checked_to - reading.signed.checked_to % WIDTH
-    if start >= signed:
-        start = 0
-    end = min(start + LOOK_BACK, signed)
     _require_pruning_said(reading)
+    part = lookback.part(reading.signed, at, least=LOOK_BACK)
     tiles = Tiles(reading.tenant_id, reading.shard)
-    for number in range(start // WIDTH, -(-end // WIDTH)):
-        last = min((number + 1) * WIDTH, signed)
+    for start, end in part.tiles:
         try:
-            _look_at_tile(reading, tiles, number, last)
+            _look_at_tile(reading, tiles, start, end)
         except Refusal:
             if not _was_pruned(reading):
                 raise
-            _look_at_tile(reading, tiles, number, last)
-    reading.signed.checked_to = end
+            _look_at_tile(reading, tiles, start, end)
+    reading.signed.checked_to = part.end
 
 
 def _require_pruning_said(reading: _Reading) -> None:
@@ -414,8 +417,8 @@ def _was_pruned(reading: _Reading) -> bool:
     return reading.pruned_to != before
 
 
-def _look_at_tile(reading: _Reading, tiles: Tiles, number: int, end: int) -> None:
-    hashes, start = tiles.leaves(number), number * WIDTH
+def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None:
+    hashes = tiles.leaves(start // WIDTH)
     first = max(start, reading.pruned_to - reading.first_seq)
     rows = AuditEntry.objects.filter(
         tenant_id=reading.tenant_id, seq__gte=reading.first_seq + first, seq__lt=reading.first_seq + end
@@ -431,20 +434,16 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, number: int, end: int) -> Non
     if index != max(end, first):
         raise Refusal("missing", seq=reading.first_seq + index)
     if end - start == WIDTH:
-        _look_above(tiles, number)
+        look_above(tiles, start // WIDTH)
 
 
-def _look_above(tiles: Tiles, number: int) -> None:
-    """The tile's root is the hash that stands for it one level up, and so on where that tile is full too."""
-    level = 8
-    while True:
-        below = [tiles.subtree(level - 8, (number << 8) + at) for at in range(WIDTH)]
-        if tree.root_of(below) != tiles.subtree(level, number):
-            raise Refusal("tile", why=f"a hash of level {level} does not belong to those below it")
-        level, last = level + 8, number & (WIDTH - 1)
-        number >>= 8
-        if last != WIDTH - 1:
-            return
+def look_above(tiles: Tiles, number: int) -> None:
+    """The full tile's root is the hash that stands for it one level up, and so on where that tile is full too."""
+    level, last = 0, WIDTH - 1
+    while last == WIDTH - 1:
+        if tiles.root(level, number) != tiles.subtree((level + 1) * BITS, number):
+            raise Refusal("tile", why=f"a hash of level {(level + 1) * BITS} does not belong to those below it")
+        level, (number, last) = level + 1, divmod(number, WIDTH)
 
 
 # --- What is known of a log ------------------------------------------------------------------------------

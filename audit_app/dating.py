@@ -1,5 +1,7 @@
 """The heartbeat: date the logs on which nothing happens, many at a time, as 200,000 of them are due every hour.
 
+Of a short log one tile is looked at anew each time, of a long one as many as bring a full turn to its end within a day.
+
 What is not exactly as it was signed last is left to checkpoints.sign(), which knows how to refuse it.
 """
 
@@ -7,40 +9,62 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
-from audit_app import canonical, heads, own
-from audit_app.checkpoints import Refusal, origin_of, signed_note
+from audit_app import canonical, heads, lookback, own
+from audit_app.checkpoints import Refusal, look_above, origin_of, signed_note
 from audit_app.heads import Kept
 from audit_app.keys import Keys
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
+from audit_app.notes import Head
 from audit_app.tiles import WIDTH, MissingTile, Tiles, places
 
-#: Logs that are read, signed and written together.
+#: Logs that are read, signed and written together, and a tile's worth of entries for each of them. A long log, of which
+#: more is looked at, comes in a batch of fewer.
 BATCH = 100
+
+
+def batches(rows: Iterable[SignedHead], *, at: dt.datetime) -> Iterator[list[UUID]]:
+    """Put together what is dated together: all that is read of it is in memory at once."""
+    some: list[UUID] = []
+    entries = 0
+    for row in rows:
+        more = _part(row, at).count
+        if some and (len(some) >= BATCH or entries + more > BATCH * WIDTH):
+            yield some
+            some, entries = [], 0
+        some.append(row.pk)
+        entries += more
+    if some:
+        yield some
+
+
+def _part(signed: SignedHead, at: dt.datetime) -> lookback.Part:
+    return lookback.part(signed, at, least=WIDTH)
 
 
 @dataclass
 class _Log:
-    """One log as it was read, and the range of its entries that is compared with the tiles this time."""
+    """One log as it was read, and the ranges of its entries that are compared with the tiles this time."""
 
     signed: SignedHead
     head: ChainHead
     checkpoint: Checkpoint
     kept: Kept
+    part: lookback.Part
 
     def __post_init__(self) -> None:
-        start = self.signed.checked_to - self.signed.checked_to % WIDTH
-        self.start = start if start < self.signed.size else 0
-        self.end = min(self.start + WIDTH, self.signed.size)
-        # Of what was pruned only the hashes are left.
-        self.first = max(self.start, min(self.end, self.head.pruned_to - self.head.first_seq))
         self.tiles = Tiles(self.signed.tenant_id, self.signed.shard)
+        # Of what was pruned only the hashes are left.
+        pruned = self.head.pruned_to - self.head.first_seq
+        bounds = [(max(start, pruned), end) for start, end in sorted(self.part.ranges)]
+        self.ranges = [(start, end) for start, end in bounds if start < end]
+        self.full = [start // WIDTH for start, end in self.part.tiles if end - start == WIDTH]
 
     @property
     def is_as_signed(self) -> bool:
@@ -53,28 +77,34 @@ class _Log:
 
     @property
     def places(self) -> set[tuple[int, int]]:
-        return {(0, self.start // WIDTH), *places((0, self.signed.size))}
+        """The tiles that lead to the root, and those above the ones that are looked at."""
+        return {*places((0, self.signed.size)), *((1, number // WIDTH) for number in self.full)}
+
+    def head_again(self) -> Head:
+        """The head once more, from what was read of the tiles."""
+        size = self.signed.size
+        return Head(origin_of(self.signed.tenant_id, self.signed.shard), size, self.tiles.frontier(size).root())
 
 
 def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID]:
     """Date the newest checkpoints of those that are exactly as they were signed; return which those are.
 
-    Of each log up to 256 entries are compared with their tile, by their bytes alone, and go on where it ended last.
+    Of each log some entries are compared with their tiles, by their bytes alone, and go on where it ended last.
     """
-    logs = [log for log in _read(tenant_ids, have) if log.is_as_signed]
+    logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
     _read_tiles(logs)
     entries = _read_entries(logs)
     notes = {}
     for log in logs:
         if _is_sound(log, entries[log.signed.tenant_id]):
             try:
-                notes[log.signed.tenant_id] = str(signed_note(log.kept.head, have, at))
+                notes[log.signed.tenant_id] = str(signed_note(log.kept.head, have, at, again=log.head_again))
             except Refusal:
                 continue
     return _write([log for log in logs if log.signed.tenant_id in notes], notes, at)
 
 
-def _read(tenant_ids: Sequence[UUID], have: Keys) -> Iterable[_Log]:
+def _read(tenant_ids: Sequence[UUID], have: Keys, at: dt.datetime) -> Iterable[_Log]:
     """In the order in which checkpoints._read reads: what another signer does meanwhile must look like nothing else."""
     alarmed = LogAlarm.objects.filter(pk__in=tenant_ids).values("pk")
     # Another key is first announced in the log, one with an alarm is looked at as a whole.
@@ -86,7 +116,7 @@ def _read(tenant_ids: Sequence[UUID], have: Keys) -> Iterable[_Log]:
         row = rows[head.pk]
         outside = kept.get(origin_of(head.pk, row.shard))
         if outside is not None:
-            yield _Log(row, head, checkpoints[head.pk], outside)
+            yield _Log(row, head, checkpoints[head.pk], outside, _part(row, at))
 
 
 def _newest(rows: dict[UUID, SignedHead]) -> QuerySet[Checkpoint]:
@@ -107,13 +137,15 @@ def _newest(rows: dict[UUID, SignedHead]) -> QuerySet[Checkpoint]:
 
 
 def _read_tiles(logs: list[_Log]) -> None:
-    wanted: dict[tuple[int, int, int], list[UUID]] = defaultdict(list)
+    # One condition for each range of tiles, whatever its length: a database takes so many and no more.
+    wanted: dict[tuple[int, int, int, int], list[UUID]] = defaultdict(list)
     for log in logs:
-        for level, number in log.places:
-            wanted[log.signed.shard, level, number].append(log.signed.tenant_id)
+        runs = [(0, start // WIDTH, -(-end // WIDTH)) for start, end in log.part.ranges]
+        for run in {*runs, *((level, number, number + 1) for level, number in log.places)}:
+            wanted[log.signed.shard, *run].append(log.signed.tenant_id)
     which = Q(pk__in=[])
-    for (shard, level, number), ids in wanted.items():
-        which |= Q(shard=shard, level=level, number=number, tenant_id__in=ids)
+    for (shard, level, first, end), ids in wanted.items():
+        which |= Q(shard=shard, level=level, number__gte=first, number__lt=end, tenant_id__in=ids)
     by_tenant = {log.signed.tenant_id: log.tiles for log in logs}
     for tenant_id, level, number, hashes in Tile.objects.filter(which).values_list(
         "tenant_id", "level", "number", "hashes"
@@ -127,7 +159,8 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
     firsts = {}
     for log in logs:
         firsts[log.signed.tenant_id] = log.head.first_seq
-        wanted[log.head.first_seq + log.first, log.head.first_seq + log.end].append(log.signed.tenant_id)
+        for start, end in log.ranges:
+            wanted[log.head.first_seq + start, log.head.first_seq + end].append(log.signed.tenant_id)
     which = Q(pk__in=[])
     for (start, end), ids in wanted.items():
         which |= Q(tenant_id__in=ids, seq__gte=start, seq__lt=end)
@@ -139,18 +172,23 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
 
 
 def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
-    """The tiles lead to the root that is signed anew, and the entries of one tile to its hashes."""
+    """The tiles lead to the root that is signed anew, and the entries to the tiles that are looked at this time."""
     if not own.is_pruning_said(log.head):
         return False
     try:
         if log.tiles.frontier(log.signed.size).hashes != log.kept.frontier.hashes:
             return False
-        hashes = log.tiles.leaves(log.start // WIDTH)
-    except MissingTile:
+        if [index for index, _leaf in entries] != [index for each in log.ranges for index in range(*each)]:
+            return False
+        for index, leaf in entries:
+            at = index % WIDTH * 32
+            if log.tiles.leaves(index // WIDTH)[at : at + 32] != leaf:
+                return False
+        for number in log.full:
+            look_above(log.tiles, number)
+    except (MissingTile, Refusal):
         return False
-    if [index for index, _leaf in entries] != list(range(log.first, log.end)):
-        return False
-    return all(hashes[(at := (index - log.start) * 32) : at + 32] == leaf for index, leaf in entries)
+    return True
 
 
 def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUID]:
@@ -161,7 +199,7 @@ def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUI
         same = [log for log in logs if _place(locked.get(log.signed.pk)) == _place(log.signed)]
         for log in same:
             log.checkpoint.note, log.checkpoint.dated_at = notes[log.signed.tenant_id], at
-            log.signed.dated_at, log.signed.checked_to = at, log.end
+            log.signed.dated_at, log.signed.checked_to = at, log.part.end
         # Both rows are there: these are updates of many rows in one statement each.
         Checkpoint.objects.bulk_create(
             [log.checkpoint for log in same],

@@ -62,6 +62,10 @@ class Tiles:
         """The leaf hashes of one tile of the lowest level, one after the other."""
         return self._hashes((0, number))
 
+    def root(self, level: int, number: int) -> bytes:
+        """The root over one tile's hashes, as many as it has."""
+        return root_of(self._hashes((level, number)))
+
     def inclusion(self, index: int, size: int) -> list[bytes]:
         return self.hashes_of(tree.inclusion(index, size))
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 
 AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000001")
+OTHER = "what was signed is another head than that of the tiles"
 
 
 def append(count: int, *, tenant: UUID = TENANT, at: dt.datetime = AT, what: str = "x") -> None:
@@ -237,10 +238,14 @@ def test_a_restored_backup_whose_lost_entries_came_back_unchanged_is_signed_on()
     assert bytes(checkpoint.root) == tree.root_of(leaves())
 
 
+@pytest.mark.parametrize("earlier", [0, 2])
 @pytest.mark.parametrize("seq", [0, 255, 256, 511, 512, 599])
-def test_a_bit_flipped_in_bytes_that_are_signed_is_found_before_the_next_signature(seq: int) -> None:
+def test_a_bit_flipped_in_bytes_that_are_signed_is_found_before_the_next_signature(seq: int, earlier: int) -> None:
     append(600)
     checkpoints.sign(TENANT, at=AT)
+    for _ in range(earlier):  # wherever the look at what was signed before stands
+        append(1)
+        checkpoints.sign(TENANT, at=AT)
     flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
     append(1)
     refused("altered", seq=seq)
@@ -292,6 +297,50 @@ def test_a_bit_flipped_in_memory_before_signing_is_found(way: int, monkeypatch: 
 
     monkeypatch.setattr(checkpoints, "_leaves", faulty)
     refused("tile", why="the tiles lead to another root than the entries")
+
+
+@pytest.mark.parametrize("where", ["root", "size", "origin"])
+def test_a_bit_flipped_in_the_head_before_signing_is_found(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    append(5)
+    plain = checkpoints.signed_note
+
+    def faulty(head: Head, *arguments: Any, **rest: Any) -> Note:
+        flips: dict[str, Any] = {
+            "root": flipped(head.root, 3),
+            "size": head.size ^ 8,
+            "origin": head.origin.replace("6a1c", "6a1d"),
+        }
+        object.__setattr__(head, where, flips[where])
+        return plain(head, *arguments, **rest)
+
+    monkeypatch.setattr(checkpoints, "signed_note", faulty)
+    refused("signature", why=OTHER)
+
+
+def test_a_bit_flipped_in_the_root_while_it_is_computed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(300)
+    plain, calls = checkpoints._agree, []
+
+    def and_flip(reading: Any, tiles: Any, frontier: tree.Frontier) -> None:
+        plain(reading, tiles, frontier)
+        calls.append(frontier.size)
+        frontier.hashes[0] = flipped(frontier.hashes[0], 31)
+
+    monkeypatch.setattr(checkpoints, "_agree", and_flip)
+    refused("signature", why=OTHER)
+    assert calls == [300]
+    assert heads.get(checkpoints.origin_of(TENANT, 0)) is None
+
+
+def test_a_bit_flipped_in_the_text_before_signing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    append(300)
+    plain = Head.text.fget  # type: ignore[attr-defined]  # a property
+
+    monkeypatch.setattr(Head, "text", property(lambda head: plain(head).replace("\n300\n", "\n301\n")))
+    refused("signature", why=OTHER)
+    assert heads.get(checkpoints.origin_of(TENANT, 0)) is None
 
 
 def test_a_signature_that_is_not_good_never_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The heartbeat of many logs at once: dated only what is exactly as it was signed."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,10 +11,11 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import checkpoints, dating, heads, keys, proofs
+from audit_app import checkpoints, dating, heads, keys, lookback, proofs
 from audit_app.checkpoints import Work
 from audit_app.models import ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
+from audit_app.tiles import WIDTH, Tiles
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, flip_bit, flipped, meddle, uuid_sql
 
@@ -72,14 +74,105 @@ def test_a_log_with_new_entries_is_signed_and_not_only_dated() -> None:
     assert checkpoints.newest(second, 0).size == 4
 
 
-def test_of_a_long_log_one_tile_is_looked_at_each_time_and_then_the_next() -> None:
+def test_one_tile_is_looked_at_each_time_and_then_the_next_round_and_round() -> None:
     signed(600)
-    SignedHead.objects.update(checked_to=0)
     seen = []
-    for hour in range(1, 5):
+    for hour in range(1, 8):
         assert work(AT + hour * HOUR).dated == 1
         seen.append(SignedHead.objects.get().checked_to)
-    assert seen == [256, 512, 600, 600]
+    assert seen == [256, 512, 600, 256, 512, 600, 256]
+
+
+@pytest.mark.parametrize("seq", [0, 500, 1279, 1280, 1299])
+def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
+    seq: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookback, "TURN", 3 * HOUR)
+    monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
+    append(1300)
+    checkpoints.sign(TENANT, at=AT)
+    for hour in (1, 2):  # wherever the turn stands
+        assert work(AT + hour * HOUR) == Work(dated=1)
+    flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
+    found = [work(AT + hour * HOUR).refused for hour in (3, 4, 5)]
+    assert [(TENANT, "altered")] in found
+    assert LogAlarm.objects.get().detail["seq"] == seq
+
+
+@pytest.mark.parametrize("minutes", [10, 50])
+def test_a_log_that_grows_is_looked_through_within_its_turn_however_often_it_is_signed(
+    minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookback, "TURN", 5 * HOUR)
+    monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
+    append(1600)
+    checkpoints.sign(TENANT, at=AT)
+    flip_bit("audit_app_auditentry", "canonical", "seq", 1500, at=40)
+    refused = []
+    for minute in range(minutes, 5 * 60 + minutes, minutes):
+        append(1, at=AT + minute * dt.timedelta(minutes=1))
+        refused += work(AT + minute * dt.timedelta(minutes=1)).refused
+        if refused:
+            break
+    assert refused == [(TENANT, "altered")]
+
+
+def test_a_short_log_costs_one_tile_and_a_very_long_one_no_more_than_the_most() -> None:
+    def share(size: int, since: dt.timedelta | None, checked_to: int = 0) -> lookback.Part:
+        signed = SignedHead(size=size, checked_to=checked_to, dated_at=AT - since if since is not None else None)
+        return lookback.part(signed, AT, least=WIDTH)
+
+    assert share(0, None).ranges == ()
+    assert share(20, HOUR).ranges == ((0, 20),)
+    assert share(20, 9 * 24 * HOUR, checked_to=20).ranges == ((0, 20),)
+    assert share(6144, HOUR).count == WIDTH
+    assert 1_000_000 / 24 <= share(1_000_000, HOUR).count < 1_000_000 / 24 + WIDTH
+    assert share(1_000_000, dt.timedelta(seconds=10)).count == WIDTH
+    assert share(1_000_000, -HOUR).count == WIDTH, "a clock that was set back"
+    for size in (50_000_000, 99_999):
+        assert share(size, 9 * 24 * HOUR).count <= lookback.MOST_ENTRIES + WIDTH
+    assert share(600, 12 * HOUR, checked_to=512).ranges == (
+        (512, 600),
+        (0, 256),
+    )
+    assert share(600, 24 * HOUR, checked_to=256).ranges == ((256, 600), (0, 256))
+    assert share(600, 24 * HOUR, checked_to=256).end == 256
+
+
+def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dating, "BATCH", 3)
+    rows = [
+        SignedHead(tenant_id=UUID(int=n), size=size, dated_at=AT) for n, size in enumerate([1, 18_000, 1, 1, 1, 300, 1])
+    ]
+    found = list(dating.batches(rows, at=AT + HOUR))
+    assert [[pk.int for pk in each] for each in found] == [[0], [1], [2, 3, 4], [5, 6]]
+    assert list(dating.batches([], at=AT)) == []
+
+
+def test_a_hash_of_a_higher_level_that_no_root_is_made_of_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above 65,536 entries the root is made of the level above: only the tile itself shows what was changed in it."""
+    append(300)
+    checkpoints.sign(TENANT, at=AT)
+    row = Tile.objects.get(level=1)
+    Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), 3))
+    kept = heads.get(checkpoints.origin_of(TENANT, 0)).frontier
+    monkeypatch.setattr(Tiles, "frontier", lambda *_: kept)
+    [(tenant, code)] = work(AT + HOUR).refused
+    assert (tenant, code) == (TENANT, "tile")
+
+
+def test_a_bit_flipped_in_memory_before_a_heartbeat_is_signed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed(300)
+    plain = dating._is_sound
+
+    def and_flip(log: Any, entries: Any) -> bool:
+        sound = plain(log, entries)
+        log.kept = replace(log.kept, head=replace(log.kept.head, root=flipped(log.kept.head.root, 7)))
+        return sound
+
+    monkeypatch.setattr(dating, "_is_sound", and_flip)
+    assert dating.date([UUID(int=1)], at=AT + HOUR, have=keys.load()) == set()
+    assert Checkpoint.objects.get().dated_at == AT
 
 
 @pytest.mark.parametrize("seq", [0, 255, 256, 599])
