@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from django.conf import settings
 from audit_app.notes import COSIGNATURE, Verifier, public_bytes
 
 MARK = "lockbox-log-key-v1"
+
+_OPEN_TO_OTHERS = (
+    "the log key's file is open to others than its owner, and is not used so: chmod 600 it, and rotate the key if "
+    "somebody may have read it"
+)
 
 
 class NoKey(RuntimeError):
@@ -60,12 +66,26 @@ def load() -> Keys:
     raw = settings.LOG_KEY
     if not raw:
         try:
-            raw = Path(settings.LOG_KEY_FILE).read_text()
+            # What is no text at all is no key either, and is said to be none by what reads its lines.
+            with Path(settings.LOG_KEY_FILE).open(errors="replace") as handle:
+                if _is_open_to_others(os.fstat(handle.fileno())):
+                    raise BadKey(_OPEN_TO_OTHERS)
+                raw = handle.read()
         except FileNotFoundError:
             raise NoKey("there is no log key on this machine") from None
         except OSError as error:
             raise BadKey(f"the log key can't be read: {error.strerror}") from None
     return _parse(raw)
+
+
+def trouble() -> str:
+    """What is wrong with who may read the key's file; empty where all is well, or there is no such file here."""
+    if settings.LOG_KEY:
+        return ""
+    try:
+        return _OPEN_TO_OTHERS if _is_open_to_others(os.stat(settings.LOG_KEY_FILE)) else ""
+    except OSError:
+        return ""
 
 
 def create() -> Verifier:
@@ -98,6 +118,11 @@ def retire() -> int:
     lines = [each for each in path.read_text().splitlines() if each.strip()]
     os.replace(_draft(path, lines[0] + "\n"), path)
     return len(lines) - 1
+
+
+def _is_open_to_others(facts: os.stat_result) -> bool:
+    """Elsewhere than on POSIX these bits say nothing."""
+    return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _own_file() -> Path:

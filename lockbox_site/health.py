@@ -116,10 +116,11 @@ def _sweep(at: dt.datetime) -> Check:
 
 
 def _log(at: dt.datetime) -> Check:
-    """Report logs that are refused, entries that nobody signs, and heartbeats that do not come.
+    """Report logs that are refused, entries that nobody signs, heartbeats that do not come, and a key that is open.
 
     Each is read from an index that holds only what waits, or from its end.
     """
+    from audit_app import keys
     from audit_app.models import ChainHead, LogAlarm, SignedHead
 
     most = settings.CHECKPOINT_MAX_AGE_SECONDS
@@ -133,14 +134,16 @@ def _log(at: dt.datetime) -> Check:
         dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
     since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
     is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
+    trouble = keys.trouble()
     return {
-        "ok": not alarms and age <= most and is_dated,
+        "ok": not alarms and age <= most and is_dated and not trouble,
         "alarms": alarms,
         "late": late,
         "age_seconds": age,
         "limit_seconds": most,
         "heartbeat_age_seconds": since_dated,
         "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
+        **({"detail": f"{trouble[0].upper()}{trouble[1:]}."} if trouble else {}),
     }
 
 

@@ -1,15 +1,17 @@
 """The two addresses that machines ask."""
 
 import datetime as dt
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
 
 from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -140,6 +142,23 @@ def test_readyz_counts_the_logs_that_are_refused_and_says_nothing_of_them(client
     alarm.delete()
     found = checks(client, 503)["log"]
     assert (found["alarms"], found["heartbeat_age_seconds"] // 60) == (0, 24 * 60)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the mode of a file says nothing")
+def test_readyz_says_that_the_key_is_open_to_others_and_not_where_it_is(client: Client, tmp_path: Path) -> None:
+    all_well()
+    path = tmp_path / "log_key"
+    with override_settings(LOG_KEY="", LOG_KEY_FILE=path):
+        assert "detail" not in checks(client, 200)["log"], "another machine may have it"
+        path.write_text("secret")
+        path.chmod(0o640)
+        found = checks(client, 503)["log"]
+        assert found["ok"] is False
+        assert "chmod 600" in found["detail"]
+        assert str(tmp_path) not in found["detail"]
+        path.chmod(0o600)
+        assert checks(client, 200)["log"]["ok"] is True
 
 
 @pytest.mark.django_db(transaction=True)

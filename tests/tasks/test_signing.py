@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import os
 import stat
 from collections import Counter
 from io import StringIO
@@ -84,11 +85,41 @@ def test_a_key_that_cannot_be_read_is_an_error_that_never_shows_it(own_key: Path
     append(1)
     own_key.parent.mkdir()
     own_key.write_text("lockbox-log-key-v1 c2VjcmV0LXNlY3JldA==\n")
+    own_key.chmod(0o600)
     with structlog.testing.capture_logs() as logged:
         assert tasks.checkpoint() == 0
     assert [(entry["event"], entry["log_level"]) for entry in logged] == [("log_key_unreadable", "error")]
+    assert "no Ed25519 seed" in logged[0]["why"]
     assert "c2Vj" not in str(logged)
     assert not Checkpoint.objects.exists()
+
+
+def test_a_file_that_is_no_text_is_no_key(own_key: Path) -> None:
+    own_key.parent.mkdir()
+    own_key.write_bytes(b"\xff\xfe\x00")
+    own_key.chmod(0o600)
+    with pytest.raises(keys.BadKey, match="the log key is no line"):
+        keys.load()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere these bits say nothing")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_a_key_that_others_may_read_is_not_used(own_key: Path, mode: int) -> None:
+    said("log_key", "create")
+    append(1)
+    own_key.chmod(mode)
+    before = own_key.read_bytes()
+    with structlog.testing.capture_logs() as logged:
+        assert tasks.checkpoint() == 0
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [("log_key_unreadable", "error")]
+    assert "chmod 600" in logged[0]["why"]
+    assert not Checkpoint.objects.exists()
+    for words in (("show",), ("create", "--if-missing"), ("rotate",), ("retire", "--anyway")):
+        with pytest.raises(CommandError, match=r"^The log key's file is open to others than its owner.*chmod 600"):
+            said("log_key", *words)
+    assert own_key.read_bytes() == before
+    own_key.chmod(0o400)
+    assert tasks.checkpoint() == 1
 
 
 def test_a_file_outside_that_cannot_be_written_is_an_error_and_blames_no_log() -> None:
