@@ -40,9 +40,9 @@ def whole_number(name: str, *, default: int, least: int = 0, most: int | None = 
     return value
 
 
-def seconds(name: str, *, default: int) -> int:
+def seconds(name: str, *, default: int, most: int | None = None) -> int:
     """Return a length of time of at least one second."""
-    return whole_number(name, default=default, least=1)
+    return whole_number(name, default=default, least=1, most=most)
 
 
 def seconds_list(name: str, *, default: list[int]) -> list[int]:

@@ -366,8 +366,9 @@ Q_CLUSTER: dict[str, Any] = {
 }
 TASK_ATTEMPTS = whole_number("TASK_ATTEMPTS", default=3, least=1, most=5)
 HEARTBEAT_SECONDS = seconds("HEARTBEAT_SECONDS", default=10)
-# How often sweep and outbox are looked after between the minutes of the schedule.
-SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10)
+# How often sweep, outbox and checkpoints are looked after between the minutes of the schedule. Rarer than twice a
+# minute, an entry would not be under a signed checkpoint within one.
+SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 
 # --- Processes of `manage.py lockbox` -------------------------------------------------------------
 

@@ -75,6 +75,14 @@ def test_an_unknown_boolean_refuses_to_start(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
+def test_sweeps_too_rare_for_a_signature_within_a_minute_refuse_to_start(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", SWEEP_SECONDS="31")
+    assert done.returncode != 0
+    assert "SWEEP_SECONDS must be between 1 and 30, not 31." in done.stderr
+    assert setting(tmp_path, "SWEEP_SECONDS", SWEEP_SECONDS="30") == "30"
+
+
+@pytest.mark.slow
 def test_development_makes_its_own_secret_and_keeps_it(tmp_path: Path) -> None:
     first = setting(tmp_path, "SECRET_KEY")
     assert first == (tmp_path / "secret_key").read_text()

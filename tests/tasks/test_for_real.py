@@ -12,10 +12,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
-from audit_app.models import AuditEntry
+from audit_app import checkpoints, keys
+from audit_app.models import AuditEntry, Checkpoint
+from audit_app.notes import Note
 from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
@@ -89,6 +92,25 @@ def test_a_beat_that_hangs_is_started_anew(start: Start) -> None:
     os.kill(beat, signal.SIGSTOP)
     wait_for(lambda: "beat does no work any more" in running.log, within=20)
     wait_for(lambda: Heartbeat.objects.get(name="beat").pid != beat, within=20)
+
+
+# --- From an entry to its checkpoint ---------------------------------------------------------------------
+
+
+def test_an_entry_is_under_a_signed_checkpoint_within_a_minute(start: Start) -> None:
+    world = gather()
+    key = Path(settings.LOG_KEY_FILE).read_text().strip()
+    start("lockbox", "--no-web", LOG_KEY=key, LOG_ORIGIN=settings.LOG_ORIGIN, SWEEP_SECONDS="10")
+    in_service()
+    for _ in range(2):  # the second one right after a round, which is the longest wait
+        world.submitted()
+        newest = AuditEntry.objects.filter(tenant_id=world.contoso.pk).order_by("-seq").first()
+        assert newest is not None
+        covering = Checkpoint.objects.filter(tenant_id=world.contoso.pk, size__gt=newest.seq)
+        found = wait_for(covering.first, within=60, why="the entry is signed")
+        assert found.signed_at - newest.at < dt.timedelta(seconds=60)
+        (public,) = keys.load().publics
+        assert Note.parse(found.note).times(keys.log_key(checkpoints.origin_of(world.contoso.pk, 0), public)) == [None]
 
 
 # --- A task that kills its worker ------------------------------------------------------------------------
