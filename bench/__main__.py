@@ -205,6 +205,7 @@ def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> N
         ("p99", "right"),
         ("per second", "right"),
         ("in all", "right"),
+        ("memory", "right"),
         ("aim", "left"),
     ):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # rich names them in a Literal
@@ -215,6 +216,7 @@ def _print(machine: str, results: list[Any], arguments: argparse.Namespace) -> N
             f"{result.p99:,.1f} ms",
             f"{result.rate:,.0f} {result.unit}".strip(),
             f"{result.wall:,.2f} s",
+            f"{result.peak / 1e6:,.0f} MB" if result.peak else "",
             result.aim,
         )
     console.print(table)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,8 @@ class Result:
     aim: str = ""
     units: int = 0
     unit: str = ""
+    #: The most memory that was in use at once, in bytes; 0 where it was not looked at.
+    peak: int = 0
 
     @property
     def median(self) -> float:
@@ -49,6 +55,44 @@ def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: 
         seconds.append(time.perf_counter() - started)
         tick()
     return Result(name, seconds, time.perf_counter() - begun, aim)
+
+
+def process(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
+    """Run a command in a process of its own; return its seconds, and its peak in bytes with all that it forked.
+
+    Raises SystemExit with what it said where it fails.
+    """
+    env = {**os.environ, **(environment or {})}
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        # In a session of its own, by which those that it forks are found.
+        run = subprocess.Popen(command, env=env, stdout=said, stderr=said, start_new_session=True)
+        peak = 0
+        try:
+            while run.poll() is None:
+                peak = max(peak, _memory_of_session(run.pid))
+                time.sleep(0.02)
+        finally:
+            if run.poll() is None:
+                run.kill()
+                run.wait()
+        wall = time.perf_counter() - begun
+        if run.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)}: {said.read().decode(errors='replace')[-2000:]}")
+    # Elsewhere than on Linux: the largest of them alone.
+    return wall, peak or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _memory_of_session(leader: int) -> int:
+    """The memory of all its processes together; pages that they share count once (PSS)."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):  # one that has just ended
+            if int(path.read_text().rpartition(")")[2].split()[3]) == leader:
+                rollup = path.with_name("smaps_rollup").read_text()
+                found += int(rollup.partition("\nPss:")[2].split()[0]) * 1024
+    return found
 
 
 def machine() -> str:

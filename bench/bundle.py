@@ -1,0 +1,71 @@
+"""What evidence costs: written by the command, timelines and all, and read by the verifier, each as a process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from audit_app import checkpoints, keys
+from bench.measure import Result, process
+from requests_app import clock
+from requests_app.models import Plan, Tenant
+
+ROOT = Path(__file__).resolve().parents[1]
+#: The verifier's aims are for a log of so many entries.
+_AIMED_AT = 1_000_000
+
+
+def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
+    """Bundles of logs of several lengths: memory that grows with the log shows."""
+    ticking = bar.add_task("evidence, written and verified", total=2 * len(logs))
+    plan = Plan.objects.create(name="Measured", includes_lockbox=True)
+    results = []
+    for tenant, count in logs:
+        Tenant.objects.create(
+            pk=tenant,
+            name=f"Measured {count}",
+            slug=f"measured-{count}",
+            plan=plan,
+            lockbox_on=True,
+            created_at=clock.now(),
+        )
+        # The command signs first; what a signature after weeks costs is not what is measured.
+        checkpoints.sign(tenant, at=clock.now())
+        path = Path(settings.DATA_DIR) / f"evidence-{count}.zip"
+        results.append(_written(tenant, count, path))
+        bar.advance(ticking)
+        results.append(_verified(tenant, count, path))
+        bar.advance(ticking)
+        path.unlink()
+    return results
+
+
+def _written(tenant: UUID, count: int, path: Path) -> Result:
+    command = [sys.executable, str(ROOT / "manage.py"), "evidence", str(tenant), "-o", str(path)]
+    wall, peak = process(command, environment={"DATABASE_URL": _database_url()})
+    name = f"evidence of {count:,} written, with timelines"
+    return Result(name, [wall], wall, "constant memory", units=count, unit="entries", peak=peak)
+
+
+def _verified(tenant: UUID, count: int, path: Path) -> Result:
+    vkey = str(keys.log_key(checkpoints.origin_of(tenant, 0), keys.load().publics[0]))
+    command = [sys.executable, str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(path), "--key", vkey]
+    wall, peak = process(command)
+    aim = "≤ 10 s, ≤ 200 MB" if count == _AIMED_AT else ""
+    return Result(f"evidence of {count:,} verified", [wall], wall, aim, units=count, unit="entries", peak=peak)
+
+
+def _database_url() -> str:
+    """The database of this measurement, as another process is told of it."""
+    parts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{parts['NAME']}"
+    login = quote(str(parts["USER"])) + (f":{quote(str(parts['PASSWORD']))}" if parts["PASSWORD"] else "")
+    return f"postgres://{login}@{quote(str(parts['HOST']), safe='')}:{parts['PORT'] or 5432}/{parts['NAME']}"
