@@ -22,7 +22,7 @@ from audit_app import canonical, heads, keys, lookback, notes, own, recorder
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
 from audit_app.keys import Keys, NoKey
-from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
 from audit_app.notes import BadNote, Head, Note
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import Frontier
@@ -547,6 +547,8 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     )
     ChainHead.objects.filter(pk=tenant_id).update(shard=head.shard + 1, first_seq=end, size=end)
     LogAlarm.objects.filter(pk=tenant_id).delete()
+    # What a witness said was of the shard that is closed now. To the next one it is asked at once, and from nothing.
+    Witness.objects.filter(tenant_id=tenant_id).update(problem="", failures=0, due_at=at)
     return {
         "closes": origin,
         "opens": origin_of(tenant_id, head.shard + 1),

@@ -19,7 +19,7 @@ from audit_app import checkpoints, notes, proofs
 from audit_app.models import ChainHead, Checkpoint, Cosignature, Witness
 from audit_app.notes import BadNote, Head, Note, Verifier
 from audit_app.proofs import NotProven
-from audit_app.witnesses import ALARMS, PROBLEMS, Problem, cosigned_at
+from audit_app.witnesses import ALARMS, PROBLEMS, Problem, cosigned_at, in_alarm
 
 logger = structlog.get_logger(__name__)
 
@@ -256,10 +256,15 @@ def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
 
 
 def _failed(witness: Witness, problem: Problem, at: dt.datetime) -> None:
-    """Say what is wrong, on the row and in the operator's log, and come back later."""
+    """Say what is wrong, on the row and in the operator's log, and come back later.
+
+    A witness that has seen another log and is then switched off, so that nothing of what it holds is lost, has seen it
+    all the same: nothing but a cosignature takes that back.
+    """
     row = Witness.objects.filter(pk=witness.pk)
-    if not row.update(problem=str(problem), failures=witness.failures, due_at=at + _wait(witness.failures)):
+    if not row.update(failures=witness.failures, due_at=at + _wait(witness.failures)):
         return
+    (row if problem.code in ALARMS else row.exclude(in_alarm())).update(problem=str(problem))
     told = {"tenant": str(witness.tenant_id), "witness": str(witness), "problem": str(problem)}
     if problem.code in ALARMS:
         logger.error("witness_disagrees", **told)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import checkpoints, keys, notes
 from audit_app.keys import NoKey
-from audit_app.models import ChainHead, Cosignature, LogKey, Witness
+from audit_app.models import AuditEntry, ChainHead, Cosignature, LogKey, Witness
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
+from audit_app.said import parse
 
 MOST_VKEY = 300
 
@@ -51,7 +53,10 @@ PROBLEMS: dict[str, Promise] = {
         "It holds a checkpoint that does not fit this log. One of the two was changed: keep what the witness "
         "holds, and ask the provider."
     ),
-    "unknown_log": gettext_lazy("It does not know this log. Start it with the key of this log."),
+    "unknown_log": gettext_lazy(
+        "It does not know this log. Start it with the key of this log. Where a damaged log was closed and a new one "
+        "begun, that is another key line than before."
+    ),
     "unknown_key": gettext_lazy(
         "It does not accept the key that signs this log. Was the key changed? Start it with the new key."
     ),
@@ -128,14 +133,41 @@ def freshest(tenant_id: UUID) -> dt.datetime | None:
     could otherwise make an old log look witnessed. A witness never goes back, so its newest checkpoint is its latest.
     """
     lines = _newest_lines(tenant_id, _shard(tenant_id))
-    times = (_signed_at(line, witness.vkey) for witness, line in lines if line is not None)
-    return max((at for at in times if at is not None), default=None)
+    return max((at for _size, at in _good(lines)), default=None)
 
 
-def is_fresh(tenant_id: UUID, hours: int, at: dt.datetime) -> bool:
-    """Whether a registered witness cosigned the log within so many hours before this instant."""
-    last = freshest(tenant_id)
-    return last is not None and at - last <= dt.timedelta(hours=hours)
+class Doubt(StrEnum):
+    """Why a log does not count as witnessed."""
+
+    ALARM = "alarm"  # a witness has seen another log
+    STALE = "stale"  # none has cosigned for too long
+    UNCOVERED = "uncovered"  # what is cosigned leaves out something that is too old to wait for its turn still
+
+
+def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
+    """What keeps the log from being witnessed within so many hours before this instant; None where nothing does.
+
+    The last checkpoint itself need not be cosigned: every entry makes a new one, which reaches no witness before the
+    next act. Entries are asked and not checkpoints, and by the time that their own bytes say: so a column can't make
+    them younger, and what the signer leaves unsigned is missed as well.
+    """
+    if Witness.objects.filter(in_alarm(), tenant_id=tenant_id).exists():
+        return Doubt.ALARM
+    since = at - dt.timedelta(hours=hours)
+    head = ChainHead.objects.filter(pk=tenant_id).first() or ChainHead(tenant_id=tenant_id)
+    seen = _good(_newest_lines(tenant_id, head.shard))
+    if not seen or max(when for _size, when in seen) < since:
+        return Doubt.STALE
+    first_left_out = head.first_seq + max(size for size, _when in seen)
+    return Doubt.UNCOVERED if first_left_out < head.size and _is_old(tenant_id, first_left_out, since) else None
+
+
+def in_alarm() -> Q:
+    """Those that have seen another log, and have not cosigned this one since."""
+    found = Q()
+    for code in ALARMS:
+        found |= Q(problem=code) | Q(problem__startswith=f"{code} ")
+    return found
 
 
 def failing() -> int:
@@ -157,14 +189,29 @@ def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignatur
     return [(row, found.get(ids[row.pk])) for row in rows]
 
 
-def _signed_at(row: Cosignature, vkey: str) -> dt.datetime | None:
+def _good(lines: list[tuple[Witness, Cosignature | None]]) -> list[tuple[int, dt.datetime]]:
+    """What the signatures that hold say: how many entries, and when."""
+    found = [_signed(line, witness.vkey) for witness, line in lines if line is not None]
+    return [each for each in found if each is not None]
+
+
+def _signed(row: Cosignature, vkey: str) -> tuple[int, dt.datetime] | None:
     try:
         head = Head.parse(Note.parse(row.checkpoint.note).text)
         if head.origin != checkpoints.origin_of(row.tenant_id, row.checkpoint.shard):
             return None
-        return cosigned_at(head, row.line, Verifier.parse(vkey))[1]
+        return head.size, cosigned_at(head, row.line, Verifier.parse(vkey))[1]
     except (BadNote, Problem):
         return None
+
+
+def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
+    """Whether this entry was written before that instant; one that is gone or damaged is taken for old."""
+    body = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).values_list("canonical", flat=True).first()
+    try:
+        return body is None or dt.datetime.fromisoformat(parse(bytes(body))["at"]) < since
+    except (ValueError, TypeError, KeyError):
+        return True
 
 
 # --- What a witness signed -------------------------------------------------------------------------------

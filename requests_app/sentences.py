@@ -11,6 +11,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from audit_app.witnesses import Doubt
 from requests_app.models import AccessRequest, Level, Person, Resource, Tenant
 from requests_app.templatetags._text import is_mixed_script
 from requests_app.templatetags._times import duration_words
@@ -182,14 +183,25 @@ def _first_line(text: str) -> str:
     return line if len(line) <= REASON_CHARS else f"{line[: REASON_CHARS - 1].rstrip()}…"
 
 
-def not_cosigned(tenant: Tenant, hours: int) -> str:
+_NOT_COSIGNED: dict[Doubt, Promise] = {
+    Doubt.ALARM: gettext_lazy(
+        "A witness of %(tenant)s has seen another log than this one, and %(tenant)s has set that no window opens then. "
+        "Ask an administrator of %(tenant)s: their page “Witnesses” says what it has seen. A no is possible at any "
+        "time."
+    ),
+    Doubt.STALE: gettext_lazy(
+        "No witness has cosigned the log of %(tenant)s within the last %(time)s, and %(tenant)s has set that no "
+        "window opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” "
+        "says what is wrong. A no is possible at any time."
+    ),
+    Doubt.UNCOVERED: gettext_lazy(
+        "Entries of the log of %(tenant)s that are older than %(time)s are cosigned by no witness, and %(tenant)s has "
+        "set that no window opens then. Ask an administrator of %(tenant)s: their page “Witnesses” says how far each "
+        "witness is. A no is possible at any time."
+    ),
+}
+
+
+def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
     """Why no window opens here now, and what to do."""
-    values = {"tenant": tenant.name, "time": duration_words(hours * 3600)}
-    return (
-        _(
-            "No witness has cosigned the log of %(tenant)s within the last %(time)s, and %(tenant)s has set that no "
-            "window opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” "
-            "says what is wrong. A no is possible at any time."
-        )
-        % values
-    )
+    return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}

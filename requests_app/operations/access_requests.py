@@ -268,15 +268,16 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> Non
 
 
 def _require_cosigned(step: Step) -> None:
-    """Raise LogNotCosigned unless the log is as fresh in a witness's eyes as the tenant wants it.
+    """Raise LogNotCosigned where the tenant binds windows to its witnesses, and they don't vouch for the log now.
 
     The rule and the witnesses are read here, after the act took its turn at the log: whoever changes them takes that
     turn, too, so a rule that was set while this act waited counts.
     """
     tenant = step.row.tenant
     hours = Tenant.objects.filter(pk=tenant.pk).values_list("cosigned_within", flat=True).get()
-    if hours is not None and not witnesses.is_fresh(tenant.pk, hours, step.at):
-        raise LogNotCosigned(sentences.not_cosigned(tenant, hours))
+    doubt = None if hours is None else witnesses.doubt(tenant.pk, hours, step.at)
+    if hours is not None and doubt is not None:
+        raise LogNotCosigned(sentences.not_cosigned(tenant, hours, doubt))
 
 
 def _open(step: Step) -> None:

@@ -194,7 +194,8 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
     opens = any(State.OPEN in edge.targets for edge in deciding)
     if hours is None or not opens or (row.state_at(at) == State.PENDING_PROVIDER and needs_customer(row)):
         return ""
-    return "" if witnesses.is_fresh(row.tenant_id, hours, at) else sentences.not_cosigned(row.tenant, hours)
+    doubt = witnesses.doubt(row.tenant_id, hours, at)
+    return sentences.not_cosigned(row.tenant, hours, doubt) if doubt else ""
 
 
 def changed(request: HttpRequest, row: AccessRequest, error: DomainError | None = None) -> HttpResponse:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from audit_app import checkpoints, keys, witnesses
+from audit_app.checkpoints import LogState
 from audit_app.models import LogKey
 from audit_app.witnesses import Standing
 from requests_app import operations, policy
@@ -89,7 +90,7 @@ def _page(
     rule: RuleForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    at = instant(request)
+    at, log = instant(request), checkpoints.state(row.pk)
     context: dict[str, Any] = {
         **about(actor_in(request), row),
         "now": at,
@@ -97,18 +98,20 @@ def _page(
         "rule": rule or RuleForm(tenant=row),
         "witnesses": witnesses.of(row.pk),
         "within": None,
-        "vkey": _vkey(row),
+        "doubt": None,
+        "vkey": _vkey(log),
+        "is_later_shard": log.shard > 0,
     }
     if row.cosigned_within is not None:
         context["within"] = row.cosigned_within * 3600
-        context["opens_now"] = witnesses.is_fresh(row.pk, row.cosigned_within, at)
+        context["doubt"] = witnesses.doubt(row.pk, row.cosigned_within, at)
     return render(request, "tenant/log_rules.html", context, status=status)
 
 
-def _vkey(row: Tenant) -> str:
+def _vkey(log: LogState) -> str:
     """The key that a witness of this tenant is started with; none before the first checkpoint."""
     public = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True).first()
-    return str(keys.log_key(checkpoints.state(row.pk).origin, bytes(public))) if public else ""
+    return str(keys.log_key(log.origin, bytes(public))) if public else ""
 
 
 @login_required

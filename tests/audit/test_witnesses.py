@@ -15,9 +15,10 @@ from structlog.testing import capture_logs
 from audit_app import checkpoints, cosigning, keys, notes, proofs, tree, witnesses
 from audit_app.models import Checkpoint, Cosignature, Tile, Witness
 from audit_app.notes import Head, Note
+from audit_app.witnesses import Doubt
 from requests_app import clock
 from tests.audit import care
-from tests.audit.test_checkpoints import append
+from tests.audit.test_checkpoints import append, meddle
 from tests.witness import Said, SmallWitness, said, sign
 
 pytestmark = pytest.mark.django_db
@@ -553,8 +554,8 @@ def test_freshness_is_read_from_the_signature_and_not_from_a_column(travel: Any)
     Cosignature.objects.update(at=clock.now())
     Witness.objects.update(cosigned_at=clock.now())
     assert witnesses.freshest(TENANT) == signed_at
-    assert witnesses.is_fresh(TENANT, 5, clock.now())
-    assert not witnesses.is_fresh(TENANT, 5, clock.now() + dt.timedelta(seconds=1))
+    assert witnesses.doubt(TENANT, 5, clock.now()) is None
+    assert witnesses.doubt(TENANT, 5, clock.now() + dt.timedelta(seconds=1)) is Doubt.STALE
     stranger = SmallWitness()
     head = Head.parse(Note.parse(Checkpoint.objects.get().note).text)
     Cosignature.objects.update(line=stranger.line(head))
@@ -582,6 +583,128 @@ def test_a_witness_that_is_not_registered_any_more_does_not_count() -> None:
     Witness.objects.all().delete()
     assert Cosignature.objects.count() == 1
     assert witnesses.freshest(TENANT) is None
+
+
+# --- Whether the log counts as witnessed -------------------------------------------------------------------
+
+
+def cosign_anew(small: SmallWitness, size: int) -> None:
+    """The witness dates what it cosigned before, as it does for a log that stands still."""
+    line = Cosignature.objects.get(checkpoint__size=size, vkey=small.vkey)
+    line.line, line.at = small.line(Head.parse(Note.parse(line.checkpoint.note).text)), clock.now()
+    line.save()
+
+
+def test_what_was_signed_just_now_need_not_be_cosigned_and_what_is_old_must_be(travel: Any) -> None:
+    grow(3)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    grow(2)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
+    travel.by(hours=6)
+    cosign_anew(small, 3)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
+    at = travel.by(seconds=1)
+    assert witnesses.doubt(TENANT, 6, at) is Doubt.UNCOVERED
+    # Nothing beside the signed note and the entries' bytes makes it younger, or what the witness saw longer.
+    Witness.objects.update(held_size=5, cosigned_at=at)
+    meddle("UPDATE audit_app_auditentry SET at = %s WHERE seq = 3", at)
+    meddle("DELETE FROM audit_app_checkpoint WHERE size = 5")
+    meddle("UPDATE audit_app_checkpoint SET size = 5")
+    assert witnesses.doubt(TENANT, 6, at) is Doubt.UNCOVERED
+
+
+def test_an_old_entry_that_nobody_signs_is_missed_as_well(travel: Any) -> None:
+    grow(3)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    append(1, at=clock.now())
+    at = travel.by(hours=6, seconds=1)
+    cosign_anew(small, 3)
+    assert witnesses.doubt(TENANT, 6, at) is Doubt.UNCOVERED
+
+
+def test_an_entry_that_is_damaged_or_gone_is_taken_for_old() -> None:
+    grow(3)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    grow(1)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
+    meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = 3", b"[]")
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.UNCOVERED
+    meddle("DELETE FROM audit_app_auditentry WHERE seq = 3")
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.UNCOVERED
+
+
+def test_one_witness_covers_what_another_does_not(travel: Any) -> None:
+    grow(3)
+    ahead, behind = SmallWitness("ahead.example"), SmallWitness("behind.example")
+    for each in (ahead, behind):
+        register(each, url=f"https://{each.verifier.name}/w")
+    ask(ahead, behind)
+    behind.misbehave = lambda _answer: said(503)
+    grow(2)
+    ask(ahead, behind)
+    travel.by(hours=7)
+    cosign_anew(behind, 3)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
+
+
+@pytest.mark.parametrize("answer", [said(422), said(409, "120\n", "text/x.tlog.size")])
+def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: Said) -> None:
+    grow(3)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    grow(1)
+    small.misbehave = lambda _answer: answer
+    ask(small)
+    alarm = problem()
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.ALARM
+    # Switched off, so that what it holds is kept: that lifts nothing.
+    small.misbehave = lambda _answer: said(503)
+    travel.by(minutes=15)
+    ask(small)
+    row = Witness.objects.get()
+    assert (row.problem, row.failures) == (alarm, 2)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.ALARM
+    small.misbehave = lambda given: given
+    travel.by(minutes=15)
+    ask(small)
+    assert problem() == ""
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
+
+
+def test_an_alarm_of_another_tenants_witness_is_none_of_this_ones() -> None:
+    for tenant in (TENANT, OTHER):
+        grow(1, tenant)
+        register(SmallWitness(f"{tenant.fields[-1]}.example"), tenant)
+    Witness.objects.filter(tenant_id=OTHER).update(problem="longer 7")
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.STALE
+    assert witnesses.doubt(OTHER, 6, clock.now()) is Doubt.ALARM
+
+
+def test_an_alarm_about_a_shard_ends_with_it_and_the_next_must_be_cosigned(travel: Any) -> None:
+    grow(3)
+    small = SmallWitness()
+    register(small)
+    ask(small)
+    Witness.objects.update(problem="longer 120", failures=3, due_at=clock.now() + dt.timedelta(minutes=15))
+    care.tombstone(TENANT, at=clock.now())
+    sign(TENANT)
+    assert problem() == ""
+    assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.STALE
+    small.misbehave = lambda _answer: said(404)
+    ask(small)
+    assert problem() == "unknown_log"
+    assert "another key line" in witnesses.problem_words(problem())
+    small.misbehave = lambda given: given
+    travel.by(minutes=1)
+    ask(small)
+    assert witnesses.doubt(TENANT, 6, clock.now()) is None
 
 
 # --- Who may be one ----------------------------------------------------------------------------------------

@@ -233,6 +233,81 @@ def test_a_window_opens_while_a_witness_has_cosigned_lately_and_not_a_second_lon
     assert last_entry(cast)["detail"] == {"action": "approve_as_customer", "code": "log_not_cosigned"}
 
 
+def _refused_to_open(cast: Cast, row: AccessRequest, *words: str) -> None:
+    """The yes is refused in these words, and nothing else happens."""
+    before = (OutboxMessage.objects.count(), Grant.objects.count(), Decision.objects.count())
+    entries = len(events_in(cast.contoso))
+    with pytest.raises(LogNotCosigned) as refusal:
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert (refusal.value.code, refusal.value.status) == ("log_not_cosigned", 409)
+    for each in words:
+        assert each in str(refusal.value)
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+    assert (OutboxMessage.objects.count(), Grant.objects.count(), Decision.objects.count()) == before
+    assert events_in(cast.contoso)[entries:] == ["act.refused"]
+    assert last_entry(cast)["detail"] == {"action": "approve_as_customer", "code": "log_not_cosigned"}
+
+
+@pytest.mark.parametrize("answer", [said(422), said(409, "9000\n", "text/x.tlog.size")])
+def test_a_witness_that_has_seen_another_log_stops_windows_at_once(cast: Cast, travel: Any, answer: Said) -> None:
+    first, second = SmallWitness("a.example"), SmallWitness("b.example")
+    operations.add_witness(cast.contoso.pk, vkey=second.vkey, url="https://b.example/", actor=cast.as_("ines"))
+    bind_both = {"https://b.example/add-checkpoint": second}
+    register(cast, first)
+    sign(cast.contoso.pk)
+    cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    rows = [cast.confirmed(), cast.confirmed()]
+    assert operations.approve_as_customer(rows[0].pk, actor=cast.as_("ada")).state == "OPEN"
+    sign(cast.contoso.pk)
+    second.misbehave = lambda _answer: answer
+    cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))
+    # The other one has cosigned all of it within the second.
+    assert [each.problem == "" for each in Witness.objects.order_by("vkey")] == [True, False]
+    _refused_to_open(cast, rows[1], "A witness of Contoso has seen another log")
+    second.misbehave = _honest
+    travel.by(minutes=1)
+    cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))
+    assert operations.approve_as_customer(rows[1].pk, actor=cast.as_("ada")).state == "OPEN"
+
+
+def test_an_alarm_holds_up_nothing_without_the_rule_and_no_no_under_it(cast: Cast) -> None:
+    small = SmallWitness()
+    register(cast, small)
+    rows = [cast.confirmed(), cast.confirmed()]
+    Witness.objects.update(problem="other_root")
+    assert operations.approve_as_customer(rows[0].pk, actor=cast.as_("ada")).state == "OPEN"
+    operations.set_cosigning(cast.contoso.pk, hours=6, actor=cast.as_("ines"))
+    assert operations.deny_as_customer(rows[1].pk, actor=cast.as_("ada"), note="No.").state == "DENIED"
+
+
+def test_a_later_checkpoint_that_stays_uncosigned_for_too_long_stops_windows(cast: Cast, travel: Any) -> None:
+    # A cosignature knows whole seconds only.
+    travel.to(clock.now().replace(microsecond=0))
+    small = SmallWitness()
+    bind(cast, small, hours=6)
+    kept = Cosignature.objects.get()
+    old, new = cast.confirmed(), cast.confirmed()
+    sign(cast.contoso.pk)
+    travel.by(hours=6)
+    # The witness is well and dates what it has: only what came later does not reach it.
+    kept.line = small.line(notes.Head.parse(notes.Note.parse(kept.checkpoint.note).text))
+    kept.save()
+    assert operations.approve_as_customer(old.pk, actor=cast.as_("ada")).state == "OPEN"
+    travel.by(seconds=1)
+    _refused_to_open(cast, new, "older than 6 hours", "cosigned by no witness")
+    collect(small)
+    assert operations.approve_as_customer(new.pk, actor=cast.as_("ada")).state == "OPEN"
+
+
+def test_a_checkpoint_that_was_signed_seconds_ago_need_not_be_cosigned(cast: Cast) -> None:
+    bind(cast, SmallWitness(), hours=1)
+    row = cast.confirmed()
+    sign(cast.contoso.pk)
+    assert Cosignature.objects.get().checkpoint.size < AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
+    assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
+
+
 def test_a_no_is_always_possible(cast: Cast, travel: Any) -> None:
     bind(cast, SmallWitness())
     row, early = cast.confirmed(), cast.submitted()
@@ -319,6 +394,7 @@ def test_it_goes_on_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     small.misbehave = _honest
     travel.by(minutes=15)
+    sign(cast.contoso.pk)
     collect(small)
     assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
 

@@ -13,7 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app import checkpoints, cosigning, keys
-from audit_app.models import Witness
+from audit_app.models import Cosignature, LogAlarm, Witness
+from audit_app.notes import Head, Note
 from requests_app import clock, operations
 from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import PASSWORD, Cast, events_in, events_of
@@ -289,6 +290,66 @@ def test_the_page_says_when_no_window_opens_now(cast: Cast, travel: Any) -> None
     assert "No window opens now: no witness has cosigned the log within the last 8 hours" in text(
         client.get(page(cast))
     )
+
+
+def test_the_page_says_that_an_alarm_stops_windows_and_which_witness_it_is_of(cast: Cast) -> None:
+    small = SmallWitness()
+    register(cast, small)
+    sign(cast.contoso.pk)
+    collect(small)
+    rule(cast, 8)
+    row = cast.confirmed()
+    sign(cast.contoso.pk)
+    small.misbehave = lambda _answer: said(422)
+    collect(small)
+    shown = text(signed_in(cast, "ines").get(page(cast)))
+    assert "No window opens now: a witness has seen another log than this one" in shown
+    assert "Has seen another log It holds a checkpoint that does not fit this log." in shown
+    client = signed_in(cast, "ada")
+    words = "A witness of Contoso has seen another log than this one"
+    assert words in text(client.get(reverse("web:access_request", args=[row.pk])))
+    response = _decide(client, row)
+    assert response.status_code == 409
+    assert words in text(response)
+    assert Grant.objects.count() == 0
+
+
+def test_the_page_says_that_old_entries_are_not_cosigned(cast: Cast, travel: Any) -> None:
+    small = SmallWitness()
+    register(cast, small)
+    sign(cast.contoso.pk)
+    collect(small)
+    rule(cast, 8)
+    travel.by(hours=9)
+    kept = Cosignature.objects.get()
+    kept.line = small.line(Head.parse(Note.parse(kept.checkpoint.note).text))
+    kept.save()
+    shown = text(signed_in(cast, "ines").get(page(cast)))
+    assert "No window opens now: entries that are older than 8 hours are cosigned by no witness" in shown
+
+
+def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast: Cast) -> None:
+    small = SmallWitness()
+    register(cast, small)
+    sign(cast.contoso.pk)
+    collect(small)
+    rule(cast, 8)
+    client = signed_in(cast, "ines")
+    assert "another log: stop it" not in text(client.get(page(cast)))
+    LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
+    operations.tombstone(cast.contoso.pk, comment="Restored.", actor=cast.as_("stella"))
+    sign(cast.contoso.pk)
+    small.misbehave = lambda _answer: said(404)
+    collect(small)
+    shown = text(client.get(page(cast)))
+    vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 1), keys.load().publics[0]))
+    assert f"witness.sqlite3 --log '{vkey}'" in shown
+    assert "To a witness it is another log: stop it, and start it again with the key below" in shown
+    assert "No window opens now: no witness has cosigned the log" in shown
+    assert "that is another key line than before" in shown
+    # An auditor who looks at the log reads it there.
+    log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
+    assert "that is another key line than before" in log
 
 
 def test_ten_witnesses_cost_what_one_costs(cast: Cast) -> None:
