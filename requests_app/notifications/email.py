@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils import timezone, translation
 from requests_app import clock
 from requests_app.models import OutboxMessage
 from requests_app.notifications import facts, words
+from requests_app.notifications.receipts import CLOSING, Receipt
 from requests_app.outbox.topics import Topic
 
 SUBJECT_MAX = 140
@@ -23,13 +25,14 @@ _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def render(message: OutboxMessage, at: datetime, *, receipt: dict[str, str] | None = None) -> dict[str, Any]:
+def render(message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = ()) -> dict[str, Any]:
     """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile.
 
-    `receipt` is a file to go with it, by its name and text.
+    `receipts` are files to go with it.
     """
     with translation.override(_language(message)), timezone.override(_zone(message)):
-        context = {**facts.of(message, at), "receipt": receipt["name"] if receipt else ""}
+        proven = {"receipts": receipts, "end_is_proven": any(each.act == CLOSING for each in receipts)}
+        context = {**facts.of(message, at), **proven}
         folder = f"emails/{Topic(message.topic).purpose}"
         return {
             "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
@@ -39,7 +42,7 @@ def render(message: OutboxMessage, at: datetime, *, receipt: dict[str, str] | No
             "to": message.recipient,
             "message_id": message_id(message.pk),
             "headers": _headers(message, at),
-            "attachments": [receipt] if receipt else [],
+            "attachments": [{"name": each.name, "text": each.text} for each in receipts],
         }
 
 

@@ -1,7 +1,8 @@
-"""The receipt that goes with the mail about a closed window: the entry that closed it, with its proof."""
+"""The receipts that go with the mail about a closed window: who said yes, and the end, each entry with its proof."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -11,12 +12,22 @@ from audit_app.checkpoints import Refusal
 from audit_app.keys import NoKey
 from requests_app import clock
 from requests_app.errors import LogDamaged, NotFound, NotYetSigned
+from requests_app.events import Event
 from requests_app.models import AccessRequest, OutboxMessage, Person
 from requests_app.outbox.topics import Topic
 from requests_app.queries import proofs
 
 logger = structlog.get_logger(__name__)
 
+#: The acts that a closing mail has receipts of, as its template knows them.
+PROVIDER, CUSTOMER, CLOSING = "provider", "customer", "closing"
+_ACTS: dict[str, str] = {
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: PROVIDER,
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: CUSTOMER,
+    **dict.fromkeys(proofs.CLOSINGS, CLOSING),
+}
+#: How people tell the files apart, in the order of the acts. No translation changes a file's name.
+_NAMES = {PROVIDER: "approved-by-provider", CUSTOMER: "approved-by-customer", CLOSING: "window-closed"}
 #: A mail waits no longer than this for its receipt: that a window closed is worth more than the proof of it.
 WAIT = timedelta(minutes=2)
 AGAIN = timedelta(seconds=15)
@@ -32,33 +43,60 @@ class NotYet(Exception):
         self.at = at
 
 
-def of(message: OutboxMessage, at: datetime) -> dict[str, str] | None:
-    """The file to attach, as name and text; None where none belongs to this mail, or none can be had.
+@dataclass(frozen=True)
+class Receipt:
+    """A file to attach: its name, its text, and which act's it is."""
 
-    Raises NotYet while the log may still be signed in time. Only the customer's side gets it, and only of this entry.
+    name: str
+    text: str
+    act: str
+
+
+def of(message: OutboxMessage, at: datetime) -> list[Receipt]:
+    """The files to attach, in the order of the acts; none where none belongs to this mail, or none can be had.
+
+    Raises NotYet while the entry that closed the window may still be signed in time. The decisions came before it, so
+    nothing waits for theirs. Only the customer's side gets them, and only of these entries.
     """
     reader = message.person
     if message.topic != Topic.WINDOW_CLOSED or (reader is not None and reader.side != Person.Side.CUSTOMER):
-        return None
+        return []
     row = AccessRequest.objects.select_related("tenant").get(pk=message.about)
-    seq = proofs.closing_seq(row)
-    if seq is None:
-        return None
+    # The newest of an act is the one that counted.
+    entries = {_ACTS[event]: seq for seq, event in proofs.receipts_of(row) if event in _ACTS}
+    # First, since it may have the log signed.
+    closing = _closing(row, entries[CLOSING], message, at) if CLOSING in entries else ""
+    texts = {act: closing if act == CLOSING else _decision(row, seq) for act, seq in entries.items()}
+    return [
+        Receipt(proofs.proof_name(row.tenant, entries[act], name), texts[act], act)
+        for act, name in _NAMES.items()
+        if texts.get(act)
+    ]
+
+
+def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime) -> str:
     try:
         try:
-            text = proofs.proof(row.tenant, seq)
+            return proofs.proof(row.tenant, seq)
         except NotYetSigned as why:
             if type(why) is not NotYetSigned:  # one that waiting does not mend
-                return None
+                return ""
             _sign(row)
-            text = proofs.proof(row.tenant, seq)
+            return proofs.proof(row.tenant, seq)
     except NotYetSigned as why:
         if type(why) is NotYetSigned and at < message.created_at + WAIT:
             raise NotYet(at + AGAIN) from None
-        return None
+        return ""
     except (NotFound, LogDamaged):
-        return None
-    return {"name": proofs.proof_name(row.tenant, seq), "text": text}
+        return ""
+
+
+def _decision(row: AccessRequest, seq: int) -> str:
+    """A decision's proof, as far as there is one: that the window has closed is told with or without it."""
+    try:
+        return proofs.proof(row.tenant, seq)
+    except (NotFound, NotYetSigned, LogDamaged):
+        return ""
 
 
 def _sign(row: AccessRequest) -> None:

@@ -56,7 +56,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
     if moot:
         return moot
     if message.rendered is None:
-        message.rendered = email.render(message, at, receipt=receipts.of(message, at))
+        message.rendered = email.render(message, at, receipts=receipts.of(message, at))
         message.save(update_fields=["rendered"])
     postman.send(email.built(message.rendered))
     return ""

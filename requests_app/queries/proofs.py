@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +11,7 @@ from audit_app import checkpoints, notes, proofs
 from audit_app.models import AuditEntry, Checkpoint, ClosedShard
 from audit_app.notes import BadNote, Head, Note
 from audit_app.proofs import NotProven
+from audit_app.said import parse
 from requests_app.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Tenant
@@ -49,8 +49,9 @@ def proof(tenant: Tenant, seq: int) -> str:
     raise LogDamaged
 
 
-def proof_name(tenant: Tenant, seq: int) -> str:
-    return f"{tenant.slug}-{seq}.tlog-proof"
+def proof_name(tenant: Tenant, seq: int, about: str = "") -> str:
+    """The file's name; `about` tells people which of several it is."""
+    return f"{tenant.slug}-{seq}{about and f'-{about}'}.tlog-proof"
 
 
 def _unsigned(tenant: Tenant, seq: int) -> NotYetSigned | NeverSigned | NotSignedNow:
@@ -109,22 +110,23 @@ def consistency(tenant: Tenant, old: int, new: int, shard: int | None = None) ->
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:
-    """Raise NotFound unless this entry is a decision on this very access request, or the end of its window.
+    """Raise NotFound unless this entry is a decision on this very access request, or the end of its window."""
+    if seq not in {number for number, _event in receipts_of(row)}:
+        raise NotFound
+
+
+def receipts_of(row: AccessRequest) -> list[tuple[int, str]]:
+    """The entries that this access request has receipts of, oldest first: number and event.
 
     Asked of the bytes that would be given away, and not of the columns beside them.
     """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=RECEIPTS)
-    for raw in entries.values_list("canonical", flat=True):
+    found = []
+    for seq, raw in entries.order_by("seq").values_list("seq", "canonical"):
         try:
-            said = json.loads(bytes(raw))
-        except ValueError:
+            said = parse(bytes(raw))
+            if (said["seq"], said["access_request"]) == (seq, str(row.pk)) and said["event"] in RECEIPTS:
+                found.append((seq, said["event"]))
+        except (ValueError, TypeError, KeyError):
             continue
-        if said["seq"] == seq and said["access_request"] == str(row.pk) and said["event"] in RECEIPTS:
-            return
-    raise NotFound
-
-
-def closing_seq(row: AccessRequest) -> int | None:
-    """The number of the entry that closed the window."""
-    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=CLOSINGS)
-    return entries.order_by("-seq").values_list("seq", flat=True).first()
+    return found

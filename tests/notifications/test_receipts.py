@@ -53,6 +53,19 @@ def attached(found: Any) -> dict[str, bytes]:
     return {part.get_filename(""): part.get_payload(decode=True) for part in parsed(found).iter_attachments()}
 
 
+def names_of(row: AccessRequest, mails: Mails | None = None) -> list[str]:
+    """The names of its receipts, in the order of the acts."""
+    if mails:
+        mails.send()
+    whose = {
+        "access_request.approved_by_provider": "approved-by-provider",
+        "access_request.approved_by_customer": "approved-by-customer",
+        "grant.released": "window-closed",
+    }
+    entries = AuditEntry.objects.filter(correlation_id=row.pk, event__in=whose).order_by("seq")
+    return [f"contoso-{entry.seq}-{whose[entry.event]}.tlog-proof" for entry in entries]
+
+
 def by_name(mails: Mails) -> dict[str, dict[str, bytes]]:
     return {m.to[0].partition("@")[0]: attached(m) for m in mail.outbox}
 
@@ -89,11 +102,13 @@ def test_the_customers_side_gets_the_closing_entry_with_a_proof_that_holds(
     row = closed(world)
     mails.send()
     entry = AuditEntry.objects.get(event="grant.released", correlation_id=row.pk)
-    name = f"contoso-{entry.seq}.tlog-proof"
+    names = names_of(row)
+    name = names[-1]
+    assert name == f"contoso-{entry.seq}-window-closed.tlog-proof"
     found = by_name(mails)
     assert sorted(found) == sorted(CUSTOMERS + PROVIDERS)
     assert {person: list(files) for person, files in found.items()} == {
-        **{person: [name] for person in CUSTOMERS},
+        **dict.fromkeys(CUSTOMERS, names),
         **{person: [] for person in PROVIDERS},
     }
     proof = found["ada"][name]
@@ -102,13 +117,15 @@ def test_the_customers_side_gets_the_closing_entry_with_a_proof_that_holds(
     assert json.loads(extra)["access_request"] == str(row.pk)
     status, said = verify(proof, tmp_path, log_key(world))
     assert (status, "GOOD" in said, "grant.released" in said) == (0, True, True)
+    for file, event in zip(names, ["approved_by_provider", "approved_by_customer"], strict=False):
+        status, said = verify(found["ada"][file], tmp_path, log_key(world))
+        assert (status, "GOOD" in said, f"access_request.{event}" in said) == (0, True, True)
     # One bit of the entry, and it holds no more.
     assert verify(proof.replace(b"extra ey", b"extra fy"), tmp_path, log_key(world))[0] == 1
 
 
-def test_text_and_html_are_read_as_before_and_name_the_file(world: Cast, mails: Mails) -> None:
-    closed(world)
-    mails.send()
+def test_text_and_html_are_read_as_before_and_say_what_each_file_is(world: Cast, mails: Mails) -> None:
+    provider, customer, closing = names_of(closed(world), mails)
     read = parsed(mails("ada", "window_closed"))
     assert read.get_content_type() == "multipart/mixed"
     plain, html = read.get_body(("plain",)), read.get_body(("html",))
@@ -116,9 +133,56 @@ def test_text_and_html_are_read_as_before_and_name_the_file(world: Cast, mails: 
     assert html is not None
     for part in (plain, html):
         words = " ".join(part.get_content().split())
-        assert "is the receipt" in words
-        assert ".tlog-proof" in words
+        assert f"The attached file {provider} is the receipt of the yes of Microsoft." in words
+        assert f"The attached file {customer} is the receipt of the yes of Contoso, which opened the window." in words
+        assert f"The attached file {closing} is the receipt of the end of the window." in words
+        assert words.index(provider) < words.index(customer) < words.index(closing)
     assert "is the receipt" not in mails("priya", "window_closed").body
+
+
+def test_where_the_customer_is_not_asked_there_is_one_decision(world: Cast, mails: Mails) -> None:
+    row = world.opened("northwind").access_request
+    operations.release(row.pk, actor=world.as_("priya"))
+    mails.send()
+    names = attached(mails("nils", "window_closed"))
+    assert [name.partition("-")[2].partition("-")[2] for name in names] == [
+        "approved-by-provider.tlog-proof",
+        "window-closed.tlog-proof",
+    ]
+
+
+def test_a_decision_that_cannot_be_proven_keeps_nothing_else_back(world: Cast, mails: Mails) -> None:
+    row = closed(world)
+    seq = AuditEntry.objects.get(event="access_request.approved_by_provider", correlation_id=row.pk).seq
+    checkpoints.sign(world.contoso.pk, at=clock.now())
+    meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE seq = %s", b"{}", seq)
+    mails.send()
+    assert [name.partition("-")[2] for name in by_name(mails)["ada"]] == [
+        f"{seq + 1}-approved-by-customer.tlog-proof",
+        f"{seq + 2}-window-closed.tlog-proof",
+    ]
+    assert waiting() == []
+
+
+def test_an_end_that_cannot_be_proven_leaves_the_decisions_and_the_mail_says_where_it_is(
+    world: Cast, mails: Mails, travel: Any, settings: Any, tmp_path: Path
+) -> None:
+    row = world.opened().access_request
+    checkpoints.sign(world.contoso.pk, at=clock.now())
+    settings.LOG_KEY, settings.LOG_KEY_FILE = "", tmp_path / "none"
+    OutboxMessage.objects.all().delete()
+    operations.release(row.pk, actor=world.as_("priya"))
+    mails.send()
+    assert waiting() == [(0, person) for person in CUSTOMERS]
+    travel.by(seconds=receipts.WAIT.total_seconds())
+    mails.send()
+    assert [name.rpartition("-approved-")[2] for name in by_name(mails)["ada"]] == [
+        "by-provider.tlog-proof",
+        "by-customer.tlog-proof",
+    ]
+    words = " ".join(mails("ada", "window_closed").body.split())
+    assert "The receipt, which proves" in words
+    assert "receipt of the end of the window" not in words
 
 
 def test_no_other_mail_has_a_file(world: Cast, mails: Mails) -> None:
@@ -182,7 +246,7 @@ def test_what_is_signed_elsewhere_meanwhile_comes_along(
     travel.by(seconds=15)
     mails.send()
     assert sorted(by_name(mails)) == CUSTOMERS
-    assert all(len(files) == 1 for files in by_name(mails).values())
+    assert all(len(files) == 3 for files in by_name(mails).values())
 
 
 def test_a_log_that_is_refused_keeps_no_mail_back(world: Cast, mails: Mails) -> None:
