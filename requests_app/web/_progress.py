@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -37,9 +38,16 @@ class Progress:
         if self._done - self._told >= max(_LEAST, self.total // _STEPS):
             self._tell()
 
-    def end(self, step: str) -> None:
-        self.step = step
-        self._tell()
+    @contextmanager
+    def to_its_end(self) -> Iterator[None]:
+        """Tell in the end whether all of it went out, or whoever read it left, or something failed."""
+        ended = STOPPED
+        try:
+            yield
+            ended = DONE
+        finally:
+            self.step = ended
+            self._tell()
 
     def _tell(self) -> None:
         self._told = self._done

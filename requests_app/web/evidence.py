@@ -182,13 +182,9 @@ def _taken(
 
 def _told(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
     """The bundle, and beside it the word about how far it is."""
-    how_it_ended = _progress.STOPPED
-    try:
+    with progress.to_its_end():
         extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))
         yield from prepared.stream(extras, progress=progress.begin(_progress.ENTRIES))
-        how_it_ended = _progress.DONE
-    finally:
-        progress.end(how_it_ended)
 
 
 def _file_name(tenant: Tenant, about: AccessRequest | None, at: dt.datetime) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Generator, Iterator
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib import messages
@@ -20,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from audit_app.models import AuditEntry
 from audit_app.places import Places
 from audit_app.siem import FORMATS, Source
 from requests_app import operations, policy
@@ -31,8 +33,10 @@ from requests_app.operations.checks import rests_until
 from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
 from requests_app.templatetags._times import when_words
+from requests_app.web import _progress
 from requests_app.web._log_state import checked, places, standing
 from requests_app.web._log_words import told
+from requests_app.web._progress import Progress
 from requests_app.web._streams import in_batches, in_steps
 from requests_app.web.access_requests import STOP_POLLING
 from requests_app.web.context import instant
@@ -98,7 +102,8 @@ def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
 def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
     """The entries that the filters let through, oldest first; that they leave the house is itself an entry.
 
-    Each line carries its number, so whoever read one to its end asks for the next one `after` that.
+    Each line carries its number, so whoever read one to its end asks for the next one `after` that. The page that has
+    named the `download` hears how far it is (evidence_progress).
     """
     actor = actor_in(request)
     form = LogExport(request.POST, tenant=tenants.tenant(tenant, actor=actor))
@@ -110,13 +115,33 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
-    chunks = in_batches(iter(wanted.lines(entries, source)))
+    progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
+    chunks = _told(wanted.lines(_counted(entries, progress), source), progress)
     response = StreamingHttpResponse(in_steps(chunks, row), content_type=wanted.content_type)
     at = instant(request).astimezone(dt.UTC)
     name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _told(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
+    """The file, and beside it the word about how far it is."""
+    with progress.to_its_end():
+        yield from in_batches(lines)
+
+
+def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[AuditEntry]:
+    """The entries. How far they are is told by their place in the log: how many a filter finds is known in the end."""
+    tell, end, last, count = progress.begin(_progress.ENTRIES), progress.total, None, 0
+    for entry in entries:
+        if last is None:
+            # What is not asked for, or was removed, comes before it and is no part of the way.
+            last, progress.total = entry.seq - 1, end - entry.seq
+        tell(entry.seq - last)
+        last, count = entry.seq, count + 1
+        yield entry
+    progress.total = count
 
 
 def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
@@ -138,6 +163,7 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
         "shown": _in_words(form, asked),
         "head": head,
         "last_seq": head.size - 1,
+        "download": uuid4(),
         "check": checked(tenant.pk, log_size=head.size, at=at),
         **(stands := standing(tenant, at=at)),
     }

@@ -1,7 +1,8 @@
-"""Evidence in a real browser: the file comes, and the page says how far it is."""
+"""Evidence and exports in a real browser: the file comes, and the page says how far it is."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import expect
 
 from audit_app import checkpoints
 from requests_app import clock
-from requests_app.models import AccessRequest
+from requests_app.models import AccessRequest, Tenant
 from tests.audit.bundles import verified
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
@@ -39,3 +40,20 @@ def test_an_auditor_downloads_the_evidence_of_an_access_request(
     assert verified(path.read_bytes(), tmp_path)[0] == 0
     if javascript:
         expect(page.locator("#download-progress")).to_contain_text("The file is complete")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_an_auditor_exports_the_log(visit: Visit, world: None, tmp_path: Path, javascript: bool) -> None:
+    otto = visit("otto.brandt", javascript=javascript)
+    page = otto.goto(f"/log/{Tenant.objects.get(slug='contoso').pk}/")
+    for kind, ending in (("CSV", ".csv"), ("JSON Lines", ".jsonl")):
+        with page.expect_download() as coming:
+            page.get_by_role("button", name=f"Export as {kind}").click()
+        path = tmp_path / f"taken{ending}"
+        coming.value.save_as(path)
+        assert coming.value.suggested_filename.endswith(f"Z{ending}")
+        lines = path.read_text().splitlines()
+        if javascript:
+            count = len(lines) - (kind == "CSV")
+            expect(page.locator("#download-progress")).to_contain_text(f"The file is complete: {count} entries.")
+    assert json.loads(lines[-1])["entry"]["event"] == "log.exported"

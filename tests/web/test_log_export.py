@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
+from requests_app.web import _progress
 from tests.audit import cef_reader
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in
@@ -117,3 +122,79 @@ def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
     page = signed_in(cast, "otto").get(url(cast.contoso))
     assert "Only after entry number" in text(page)
     assert "The file then goes on where the one before ended." in text(page)
+
+
+# --- How far it is ---------------------------------------------------------------------------------------
+
+
+def told(client: Client, cast: Cast, download: UUID) -> str:
+    response = client.get(reverse("web:evidence_progress", args=[cast.contoso.pk, download]))
+    assert response.status_code == 200
+    return text(response)
+
+
+def test_the_page_names_a_download_and_asks_how_far_it_is(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    page = client.get(url(cast.contoso)).content.decode()
+    [download] = re.findall(r'name="download" value="([0-9a-f-]{36})"', page)
+    assert 'data-download="download-progress"' in page
+    assert f'hx-get="{reverse("web:evidence_progress", args=[cast.contoso.pk, download])}"' in page
+    body(exported(client, cast, "csv", download=download))
+    assert told(client, cast, UUID(download)) == "The file is complete: 5 entries."
+    # It is no filter: the entry does not name it, nor does the next page.
+    entry = AuditEntry.objects.filter(event="log.exported").get()
+    assert json.loads(bytes(entry.canonical))["detail"] == {"format": "csv", "filters": {}}
+    assert download not in client.get(url(cast.contoso)).content.decode()
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_the_page_hears_how_far_an_export_is(cast: Cast, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_progress, "_LEAST", 1)
+    filled(cast, 1200)
+    client, download = signed_in(cast, "otto"), uuid4()
+    assert told(client, cast, download) == "The file is being put together."
+    response = exported(client, cast, kind, download=str(download))
+    seen = []
+    for _chunk in response.streaming_content:
+        seen.append(told(client, cast, download))
+    # Not every entry is told: there are two hundred steps at most.
+    assert re.fullmatch(r"4[89]\d of 1,201 entries|500 of 1,201 entries", seen[0])
+    assert told(client, cast, download) == "The file is complete: 1,201 entries."
+
+
+def test_a_filter_counts_what_it_found_and_a_place_only_what_comes_after(cast: Cast) -> None:
+    cast.opened()
+    client = signed_in(cast, "otto")
+    for asked, found in (
+        ({"event": "ticket.opened"}, "1 entry"),
+        ({"after": "3"}, "2 entries"),
+        ({"q": "xyz"}, "0 entries"),
+    ):
+        download = uuid4()
+        body(exported(client, cast, "jsonl", download=str(download), **asked))
+        assert told(client, cast, download) == f"The file is complete: {found}."
+
+
+def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
+    filled(cast, 1200)
+    client, download = signed_in(cast, "otto"), uuid4()
+    response = exported(client, cast, "jsonl", download=str(download))
+    next(iter(response.streaming_content))
+    # As response.close() does, which would close the test's connection as well.
+    for close in response._resource_closers:
+        close()
+    assert "The download broke off." in told(client, cast, download)
+
+
+def test_nobody_hears_of_another_persons_export(cast: Cast) -> None:
+    cast.ticket()
+    download = uuid4()
+    body(exported(signed_in(cast, "otto"), cast, "csv", download=str(download)))
+    assert "complete" not in told(signed_in(cast, "ada"), cast, download)
+
+
+def test_a_download_that_is_no_name_is_refused(cast: Cast) -> None:
+    cast.ticket()
+    with nothing_happens():
+        assert exported(signed_in(cast, "otto"), cast, "csv", download="../x").status_code == 400

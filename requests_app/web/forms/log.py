@@ -128,11 +128,15 @@ class LogPlace(LogFilter):
 
 
 class LogExport(LogFilter):
-    """The filters, and where an export begins: after the entry that the reader had last."""
+    """The filters, and where an export begins: after the entry that the reader had last.
+
+    `download` is the name under which the page asks how far it is; who exports from elsewhere gives none.
+    """
 
     after = forms.IntegerField(
         label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=LAST
     )
+    download = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def as_asked(self) -> dict[str, str]:
         after = self.cleaned_data.get("after")
