@@ -107,7 +107,8 @@ def _of_family(said: Said, meaning: Meaning, requesters: _Requesters) -> dict[st
             return {"actor": actor, "user": _told_person(said) or {"uid": said.subject_id or "unknown"}}
         case Family.ENTITY:
             comment = said.told("comment")
-            return {"actor": actor, "entity": _entity(said), **({"comment": comment} if comment else {})}
+            opened = _opened(said, requesters) if meaning.is_decision else {}
+            return {"actor": actor, "entity": _entity(said), **({"comment": comment} if comment else {}), **opened}
         case Family.USER_ACCESS:
             return {"actor": actor, **_access(said, requesters)}
         case Family.API:
@@ -144,6 +145,18 @@ def _entity(said: Said) -> dict[str, Any]:
     if reference := said.told("reference") or said.told("name"):
         found["name"] = reference
     return found
+
+
+def _opened(said: Said, requesters: _Requesters) -> dict[str, Any]:
+    """The window that this decision opened, if it did, and whose it is: the log has one entry for both."""
+    grant = said.told("grant")
+    if not grant:
+        return {}
+    found: dict[str, Any] = {"uid": grant, "type_id": OTHER, "type": "Grant"}
+    found["data"] = {name: said.told(name) for name in ("opens_at", "closes_at")}
+    if user := requesters.find(said.access_request):
+        found["user"] = user
+    return {"entity_result": found}
 
 
 def _access(said: Said, requesters: _Requesters) -> dict[str, Any]:

@@ -265,6 +265,14 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     assert decided["actor"]["user"]["name"] == "Ada Test"
     assert decided["entity"]["type"] == "Access Request"
     assert {each["metadata"]["correlation_uid"] for each in (decided, looked, revoked)} == {decided["entity"]["uid"]}
+    # The decision that opened the window carries it, and what closes it later names the same grant.
+    window = decided["entity_result"]
+    assert (window["type"], window["user"]["name"]) == ("Grant", "Priya Test")
+    assert window["data"] == {name: decided["unmapped"]["detail"][name] for name in ("opens_at", "closes_at")}
+    assert window["data"]["opens_at"] == decided["metadata"]["original_time"].replace("+00:00", "Z")
+    assert [each["uid"] for each in revoked["resources"]] == [window["uid"]]
+    with_window = [each["metadata"]["event_code"] for each in found if "entity_result" in each]
+    assert with_window == ["access_request.approved_by_customer"]
     assert looked["databucket"]["name"] == "finance@contoso.example"
     assert looked["databucket"]["file"]["name"] == "<1@contoso.example>"
     # Whose window it was, not who closed it.
@@ -274,6 +282,18 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     refused = by_code["act.refused"]
     assert (refused["api"]["operation"], refused["status_id"]) == ("take_role", 2)
     assert by_code["lockbox.switched_off"]["severity_id"] == 4
+
+
+@pytest.mark.django_db
+def test_where_the_customer_is_not_asked_the_providers_yes_carries_the_window(cast: Cast) -> None:
+    grant = cast.opened("northwind")
+    [decided] = [each for each in exported("ocsf", cast.northwind.pk) if "entity_result" in each]
+    assert (decided["metadata"]["event_code"], decided["type_uid"], decided["action_id"]) == (
+        "access_request.approved_by_provider",
+        300499,
+        1,
+    )
+    assert decided["entity_result"]["uid"] == str(grant.pk)
 
 
 @pytest.mark.django_db
@@ -497,7 +517,7 @@ def test_any_text_in_the_header_is_one_line_that_reads_back(vendor: str, event: 
 
 
 @pytest.mark.django_db
-def test_windows_that_close_cost_one_look_each_at_most_and_no_other_line_costs_any(cast: Cast) -> None:
+def test_windows_cost_one_look_each_at_most_and_no_other_line_costs_any(cast: Cast) -> None:
     tenant = cast.contoso.pk
     grants = [cast.opened(by="priya"), cast.opened(by="erik")]
     for grant in grants:
