@@ -374,7 +374,7 @@ SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 
 CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
 WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
-# A slow download holds its thread to the end, so there must be more threads than slow downloads.
+# A slow download holds its thread to the end, so downloads get at most half of them.
 WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
 # What has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)

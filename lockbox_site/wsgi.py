@@ -7,3 +7,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 application = get_wsgi_application()
+
+# After the set-up, which it needs. Who serves the web has streams, and each ends with its window.
+from requests_app.operations import streams  # noqa: E402 - needs the set-up above
+
+streams.keep_watch()

@@ -13,7 +13,8 @@ from typing import ClassVar, Literal, Self
 
 from requests_app.connectors._text import decode, visible_lines
 
-CHUNK_BYTES = 64 * 1024
+#: Small: what a server has taken of a stream, a client still gets after the window has closed.
+CHUNK_BYTES = 16 * 1024
 
 ItemKind = Literal["message", "document", "folder"]
 RenderHint = Literal["text", "image", "download"]
@@ -139,7 +140,7 @@ class Message:
 
 
 class Stream:
-    """Bytes of one item in chunks of at most 64 KiB; close it, or use it in a `with` statement.
+    """Bytes of one item in chunks of at most 16 KiB; close it, or use it in a `with` statement.
 
     A stream that is closed, or whose item shrank meanwhile, raises ConnectorUnavailable instead of ending as if it
     were complete. `size` is None where it is known only after decoding.

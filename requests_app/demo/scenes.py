@@ -20,7 +20,7 @@ from requests_app.demo.proof import a_witness, receipt_of_the_mail, the_evidence
 from requests_app.demo.stage import BIG_BYTES, SHORTENED, Mail, Stage
 
 WINDOW, LONG_WINDOW = "15", "1800"
-CUT_WITHIN = 2.0
+CUT_WITHIN = 1.0
 
 
 def play(stage: Stage, console: Console) -> None:

@@ -1,6 +1,6 @@
 """The one room: the only code that changes domain rows. Every door calls these, with an actor."""
 
-from requests_app.operations import checks, content, sweeps
+from requests_app.operations import checks, content, streams, sweeps
 from requests_app.operations.access_requests import (
     Ask,
     Demand,
@@ -102,6 +102,7 @@ __all__ = [
     "set_password",
     "set_preferences",
     "set_window_cap",
+    "streams",
     "submit",
     "sweeps",
     "switch_lockbox",

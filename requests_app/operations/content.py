@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
-from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from requests_app import clock, policy
@@ -40,9 +40,8 @@ from requests_app.events import Event
 from requests_app.models import ContentAccess, Grant, Level, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Act, act
+from requests_app.operations.streams import Place, WindowClosed, watched
 
-#: How long a stream may run on what it last heard from the database, in seconds.
-RECHECK_SECONDS = 0.25
 PAGE = 100
 
 _EVENTS = {
@@ -61,10 +60,6 @@ class Looked:
     grant: Grant
     resource: Resource
     at: dt.datetime
-
-
-class WindowClosed(Exception):
-    """Raised in the middle of a stream: the window closed, or nobody can tell that it has not."""
 
 
 def list_items(
@@ -104,51 +99,74 @@ def read_message(grant_id: object, resource_id: object, item_id: str, *, actor: 
 
 
 def open_item(
-    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str | None = None
+    grant_id: object,
+    resource_id: object,
+    item_id: str,
+    *,
+    actor: Actor,
+    part: str | None = None,
+    place: Place | None = None,
 ) -> tuple[Looked, Item, Stream]:
     """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window."""
-    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "")
+    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place)
     with _failures(looked, actor, item_id=item_id):
         connector, locator = _connector(looked.resource)
         stream = connector.open(locator, item_id, part=part)
     return looked, item, stream
 
 
-def guarded(looked: Looked, stream: Stream, *, actor: Actor, item_id: str) -> Iterator[bytes]:
+def download(
+    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str | None = None
+) -> tuple[Stream, Iterator[bytes]]:
+    """Open one item for somebody who takes it at their own pace; TooMany where too much is being taken already."""
+    place = Place()
+    try:
+        looked, _item, stream = open_item(grant_id, resource_id, item_id, actor=actor, part=part, place=place)
+    except BaseException:
+        place.leave()
+        raise
+    return stream, guarded(looked, stream, actor=actor, item_id=item_id, place=place)
+
+
+def guarded(
+    looked: Looked, stream: Stream, *, actor: Actor, item_id: str, place: Place | None = None
+) -> Iterator[bytes]:
     """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
 
     The window's own end is known, so a monotonic clock watches it; whether somebody closed it earlier is asked of
     the database before each chunk, at most every quarter of a second. A database that does not answer counts as no.
+    While nobody asks for a chunk, the watch over all streams looks in its place.
     """
     ends = clock.monotonic() + (looked.grant.closes_at - looked.at).total_seconds()
-    checked = float("-inf")
+    note_cut = partial(_note, looked, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
     try:
-        for chunk in stream.chunks:
-            present = clock.monotonic()
-            if present - checked >= RECHECK_SECONDS:
-                if not _is_live(looked.grant):
-                    raise WindowClosed
-                checked = present
-            if present >= ends:
-                raise WindowClosed
-            yield chunk
-    except WindowClosed:
-        _note(looked, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
-        raise
+        with watched(looked.grant.pk, ends=ends, note=note_cut) as watch:
+            for chunk in stream.chunks:
+                watch.require_open()
+                yield chunk
     except ConnectorError as error:
+        if watch.is_cut:
+            raise WindowClosed from error
         _note(looked, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
         raise
     finally:
         stream.close()
+        if place is not None:
+            place.leave()
 
 
-def _open(grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = "") -> tuple[Looked, Item]:
+def _open(
+    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = "", place: Place | None = None
+) -> tuple[Looked, Item]:
     """Authorise, learn the item's name for the log, and record the opening.
 
     The name is read between two checks and leaves this function only after the second has been committed.
     """
     with act("open_item", actor=actor) as current:
         looked = _authorised(current, grant_id, resource_id, level=Level.READ)
+        if place is not None:
+            # Before anything is asked of the connector, and where a refusal is an entry.
+            place.take(looked.grant.pk)
     with _failures(looked, actor, item_id=item_id):
         connector, locator = _connector(looked.resource)
         item = connector.stat(locator, item_id)
@@ -272,10 +290,3 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
 
 def _connector(resource: Resource) -> tuple[Connector, str]:
     return connector_for(resource.service.connector), resource.locator
-
-
-def _is_live(grant: Grant) -> bool:
-    try:
-        return Grant.objects.live(clock.now()).filter(pk=grant.pk).exists()
-    except DatabaseError:
-        return False

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
@@ -25,11 +26,13 @@ from requests_app import clock, operations, sentences
 from requests_app.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.models import Level, Resource
-from requests_app.operations.content import Looked, WindowClosed
+from requests_app.operations.content import Looked
+from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
 from requests_app.web._streams import Body, GuardedSource, disposition
 from requests_app.web.middleware import actor_in
+from requests_app.web.sockets import narrow
 
 #: How much of a text document is shown in the page, in bytes; the whole is there for download.
 TEXT_BYTES = 256 * 1024
@@ -134,8 +137,9 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     """The bytes of an item, or of a part of a message, for download; a picture may be shown in place."""
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor = actor_in(request)
-    looked, _item, stream = operations.content.open_item(pk, resource, item_id, actor=actor, part=part or None)
-    body = Body(operations.content.guarded(looked, stream, actor=actor, item_id=item_id))
+    narrow(settings.PORT)
+    stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None)
+    body = Body(chunks)
     is_inline = request.GET.get("inline") == "1" and render_hint(stream.media_type) == "image"
     media_type = stream.media_type if is_inline else "application/octet-stream"
     response = StreamingHttpResponse(body, content_type=media_type)

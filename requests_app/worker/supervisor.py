@@ -26,6 +26,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 #: A child that has run for this long has recovered, and its next end is a first one again.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
+#: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
+HTTP_BUFFER = 64 * 1024
 
 
 class CannotStart(Exception):
@@ -68,12 +70,13 @@ def web_command() -> list[str]:
     A client that reads slowly holds a thread for the whole download. Threads are therefore many and processes
     few; an idle thread costs next to nothing. Its `--backpressure` stays high: it counts connections, idle ones
     too, and browsers keep theirs open. Without `--workers-kill-timeout` a client that has stopped reading would
-    hold up the end for as long as it likes.
+    hold up the end for as long as it likes. What lies in the server's own buffers when a window closes still
+    reaches the client: HTTP/2 would have one of hundreds of kilobytes for each stream.
     """
     options = {
         "--interface": "wsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
         "--workers": settings.WEB_WORKERS, "--blocking-threads": settings.WEB_THREADS,
-        "--workers-kill-timeout": 5, "--log-level": "error",
+        "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--workers-kill-timeout": 5, "--log-level": "error",
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from structlog.testing import capture_logs
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
@@ -22,11 +23,12 @@ from requests_app.errors import (
     NotCovered,
     NotFound,
     StoreUnavailable,
+    TooMany,
     WindowNotOpen,
 )
 from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
-from requests_app.operations import content
-from requests_app.operations.content import WindowClosed
+from requests_app.operations import content, streams
+from requests_app.operations.streams import WindowClosed
 from tests.cast import Cast, events_of
 from tests.content import CANARY, fill, mail_id
 
@@ -349,7 +351,7 @@ def test_a_slow_source_gives_nothing_more_once_the_window_is_closed(cast: Cast, 
     def slow() -> Iterator[bytes]:
         yield b"before"
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
-        time.sleep(content.RECHECK_SECONDS + 0.05)
+        time.sleep(streams.RECHECK_SECONDS + 0.05)
         yield b"after"
 
     use(Fake(slow))
@@ -367,7 +369,7 @@ def test_the_end_of_the_window_cuts_a_stream_by_a_clock_that_nobody_sets_back(
     present = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: present[0])
     # The database is not asked: the end of the window is known from the start.
-    monkeypatch.setattr(content, "_is_live", lambda grant: True)
+    monkeypatch.setattr(streams, "live", lambda grant_ids: set(grant_ids))
 
     def chunks() -> Iterator[bytes]:
         yield b"a"
@@ -404,3 +406,132 @@ def test_a_reader_who_goes_away_leaves_nothing_open(cast: Cast, use: Callable[[F
     chunks.close()  # type: ignore[attr-defined]  # a generator
     assert fake.source is not None
     assert fake.source.is_closed
+
+
+# --- Downloads: how many, and under watch --------------------------------------------------------------------
+
+
+def _download(cast: Cast, grant: Grant) -> Iterator[bytes]:
+    _stream, chunks = content.download(grant.pk, cast.resource().pk, "x", actor=cast.as_("priya"))
+    return chunks
+
+
+@pytest.fixture
+def _no_streams() -> Iterator[None]:
+    yield
+    assert streams.look_at_all() is False, "every stream of the test has ended"
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_third_download_under_one_window_is_refused_before_anything_is_asked(
+    cast: Cast, use: Callable[[Fake], Fake]
+) -> None:
+    fake, grant = use(Fake(lambda: iter([b"a", b"b"]))), cast.opened()
+    first, second = _download(cast, grant), _download(cast, grant)
+    assert (next(first), next(second)) == (b"a", b"a")
+    before = fake.asked
+    with pytest.raises(TooMany, match="under this window"):
+        _download(cast, grant)
+    assert fake.asked == before
+    assert _looks(grant) == ["opened", "opened"]
+    assert _events(grant) == ["content.opened", "content.opened", "act.refused"]
+    assert list(first) == [b"b"]
+    third = _download(cast, grant)
+    for chunks in (second, third):
+        list(chunks)
+    assert _looks(grant) == ["opened"] * 3
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_half_of_the_threads_are_never_held_by_downloads(
+    cast: Cast, use: Callable[[Fake], Fake], settings: Any
+) -> None:
+    use(Fake(lambda: iter([b"a", b"b"])))
+    settings.WEB_THREADS = 6
+    grants = [cast.opened() for _ in range(4)]
+    running = [_download(cast, grant) for grant in grants[:3]]
+    for chunks in running:
+        next(chunks)
+    with pytest.raises(TooMany, match="run here"):
+        _download(cast, grants[3])
+    assert _events(grants[3]) == ["act.refused"]
+    running.pop().close()  # type: ignore[attr-defined]  # a generator
+    list(_download(cast, grants[3]))
+    for chunks in running:
+        list(chunks)
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_download_that_fails_to_open_leaves_its_place(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake()), cast.opened()
+    fake.fails = True
+    for _ in range(3):
+        with pytest.raises(ContentUnavailable):
+            _download(cast, grant)
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_text_is_read_beside_two_downloads(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    """The server reads it to its end by itself, so it holds nothing for long."""
+    use(Fake(lambda: iter([b"a", b"b"])))
+    grant = cast.opened()
+    running = [_download(cast, grant), _download(cast, grant)]
+    for chunks in running:
+        next(chunks)
+    text, _ = _stream(cast, grant)
+    assert list(text) == [b"a", b"b"]
+    for chunks in running:
+        list(chunks)
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_stream_that_nobody_reads_is_cut_by_the_watch_and_once(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    fake, grant = use(Fake(lambda: iter([b"a", b"b"]))), cast.opened()
+    chunks = _download(cast, grant)
+    assert next(chunks) == b"a"
+    assert streams.look_at_all()
+    assert _looks(grant) == ["opened"]
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    for _ in range(2):
+        assert streams.look_at_all()
+    assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
+    with pytest.raises(WindowClosed):
+        next(chunks)
+    assert _looks(grant) == ["opened", "cut"]
+    assert fake.source is not None
+    assert fake.source.is_closed
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_stream_that_has_ended_is_not_cut(cast: Cast, use: Callable[[Fake], Fake]) -> None:
+    use(Fake(lambda: iter([b"a"])))
+    grant = cast.opened()
+    assert list(_download(cast, grant)) == [b"a"]
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    streams.look_at_all()
+    assert _looks(grant) == ["opened"]
+
+
+@pytest.mark.usefixtures("_no_streams")
+def test_a_cut_that_cannot_be_written_gives_nothing_more_and_is_written_later(
+    cast: Cast, use: Callable[[Fake], Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(Fake(lambda: iter([b"a", b"b"])))
+    grant = cast.opened()
+    chunks = _download(cast, grant)
+    assert next(chunks) == b"a"
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(recorder, "record", refuse)
+        with capture_logs() as logs:
+            assert streams.look_at_all()
+        assert [line["event"] for line in logs] == ["cut_not_recorded"]
+        with pytest.raises(StoreUnavailable):
+            next(chunks)
+    assert _looks(grant) == ["opened"]
+    assert streams.look_at_all(), "what is not in the log yet is not forgotten"
+    assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]

@@ -18,8 +18,8 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.connectors.base import ConnectorUnavailable
 from requests_app.models import ContentAccess, Grant, Resource
-from requests_app.operations import content
-from requests_app.operations.content import WindowClosed
+from requests_app.operations import content, streams
+from requests_app.operations.streams import WindowClosed
 from requests_app.web._streams import disposition
 from requests_app.web.content import TEXT_BYTES
 from tests.cast import Cast
@@ -346,7 +346,7 @@ def test_a_window_that_closes_in_mid_stream_ends_the_answer_and_adds_nothing(
     def chunks() -> Iterator[bytes]:
         yield b"first"
         operations.revoke(library.access_request_id, actor=cast.as_("ada"))
-        time.sleep(content.RECHECK_SECONDS + 0.05)
+        time.sleep(streams.RECHECK_SECONDS + 0.05)
         yield b"second"
 
     fake = use(Fake(chunks))

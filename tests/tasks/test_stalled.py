@@ -1,0 +1,177 @@
+"""A real web server whose clients stop reading: nobody waits for them, and their windows end all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import http.client
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from requests_app import clock
+from requests_app.demo.browser import Browser
+from requests_app.models import ContentAccess, Grant
+from requests_app.web import sockets
+from requests_app.worker import supervisor
+from tests.cast import PASSWORD, events_of, gather
+from tests.content import fill
+from tests.tasks.conftest import Start, free_port, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.real_clock,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's buffers are not limited"),
+]
+
+SIZE = 40 * 1024 * 1024
+#: What a client may still get after the cut, as docs/operators-worker.md says.
+BOUND = 512 * 1024
+#: A second, and what a busy machine takes to start a thread's turn.
+CUT_WITHIN = 1.0 + 0.5
+
+
+class Site:
+    """A web server with one process of four threads, and who is signed in to it."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.cast = port, gather()
+
+    def sign_in(self, name: str) -> Browser:
+        browser = Browser(f"http://127.0.0.1:{self.port}", self.cast.people[name].email, PASSWORD)
+        browser.sign_in()
+        return browser
+
+    def window(self) -> Grant:
+        return self.cast.opened(ticket=self.cast.ticket(service_id=self.cast.sharepoint.pk))
+
+    def ask(self, browser: Browser, grant: Grant) -> tuple[socket.socket, bytes]:
+        """Ask for the big document by a socket that takes little by itself; return it and the answer's beginning."""
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar)
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(10)
+        plain.connect(("127.0.0.1", self.port))
+        head = f"GET {big(grant)} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {cookies}\r\n\r\n"
+        plain.sendall(head.encode())
+        return plain, plain.recv(1024)
+
+
+def big(grant: Grant) -> str:
+    resource = grant.access_request.scope.get().resource_id
+    return reverse("web:window_raw", args=[grant.pk, resource], query={"id": "big.bin"})
+
+
+@pytest.fixture
+def site(start: Start, tmp_path: Path) -> Iterator[Site]:
+    fill(tmp_path)
+    with (tmp_path / "contoso/docs/legal/big.bin").open("wb") as file:
+        file.truncate(SIZE)
+    port = free_port()
+    site = Site(port)
+    running = start(
+        "lockbox",
+        "--no-beat",
+        "--clusters",
+        "0",
+        PORT=str(port),
+        BASE_URL=f"http://127.0.0.1:{port}",
+        CONTENT_ROOT=str(tmp_path),
+        WEB_WORKERS="1",
+        WEB_THREADS="4",
+        DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+    )
+    wait_for(lambda: "Ready:" in running.log, within=40)
+    yield site
+    assert running.stop() < 10
+
+
+def close_now(browser: Browser, grant: Grant) -> None:
+    page = browser.get(f"/access-requests/{grant.access_request_id}/revoke/")
+    page = browser.submit(page, page.form("/revoke/"))
+    assert page.status == 200, page.text[:300]
+
+
+def run_out(browser: Browser, grant: Grant) -> None:
+    """The window's end comes while its streams are stalled."""
+    assert browser.get(f"/access-requests/{grant.access_request_id}/").status == 200
+    time.sleep(max(0.0, (grant.closes_at - clock.now()).total_seconds()))
+
+
+def cuts(grant: Grant) -> int:
+    return ContentAccess.objects.filter(grant=grant, kind="cut").count()
+
+
+def rest_of(plain: socket.socket) -> int:
+    """How many bytes come until the connection ends, in whichever way."""
+    taken = 0
+    try:
+        while piece := plain.recv(65536):
+            taken += len(piece)
+    except ConnectionResetError:
+        pass
+    return taken
+
+
+@pytest.mark.parametrize("end", [close_now, run_out])
+def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
+    site: Site, end: Callable[[Browser, Grant], None]
+) -> None:
+    priya, ada, grant, other = site.sign_in("priya"), site.sign_in("ada"), site.window(), site.window()
+    if end is run_out:
+        grant.closes_at = clock.now() + dt.timedelta(seconds=6)
+        grant.save()
+    stalled = [site.ask(priya, grant) for _ in range(2)]
+    assert [head.split(b"\r\n")[0] for _, head in stalled] == [b"HTTP/1.1 200 OK"] * 2
+    for window, words in ((grant, "under this window"), (other, "run here")):
+        refused = priya.get(big(window))
+        assert refused.status == 429
+        assert words in refused.text
+    time.sleep(0.5)
+    began = time.monotonic()
+    end(ada, grant)
+    ended = time.monotonic()
+    assert end is run_out or ended - began < 2, "whoever closes a window waits for no reader"
+    wait_for(lambda: cuts(grant) == 2, within=CUT_WITHIN)
+    assert time.monotonic() - ended < CUT_WITHIN
+    assert [rest_of(plain) < BOUND for plain, _ in stalled] == [True, True]
+    time.sleep(3 * 0.25)
+    events = events_of(grant.access_request_id)[3:]
+    assert sorted(events) == sorted(["content.opened"] * 2 + ["act.refused"] + events_of_end(end) + ["content.cut"] * 2)
+    assert events_of(other.access_request_id)[3:] == ["act.refused"], "nothing says that it was opened"
+    for plain, _ in stalled:
+        plain.close()
+    again, head = site.ask(priya, other)
+    assert head.startswith(b"HTTP/1.1 200 "), "who is gone leaves room"
+    again.close()
+
+
+def events_of_end(end: Callable[[Browser, Grant], None]) -> list[str]:
+    # Nobody sweeps here: the entry of a window that ran out comes later.
+    return ["grant.revoked"] if end is close_now else []
+
+
+def test_a_reader_is_cut_within_a_second(site: Site) -> None:
+    priya, ada, grant = site.sign_in("priya"), site.sign_in("ada"), site.window()
+    taken, closed = 0, 0.0
+    with priya.stream(big(grant)) as answer, contextlib.suppress(http.client.IncompleteRead, ConnectionResetError):
+        while piece := answer.read(64 * 1024):
+            taken += len(piece)
+            time.sleep(0.01)
+            if not closed and taken > SIZE // 20:
+                close_now(ada, grant)
+                closed = time.monotonic()
+    assert time.monotonic() - closed < CUT_WITHIN
+    assert SIZE // 20 < taken < SIZE
+    assert events_of(grant.access_request_id)[3:] == ["content.opened", "grant.revoked", "content.cut"]
+
+
+def test_the_buffers_together_stay_within_what_is_promised() -> None:
+    # Linux doubles what is asked for.
+    assert 2 * sockets.SEND_BUFFER + supervisor.HTTP_BUFFER < BOUND
