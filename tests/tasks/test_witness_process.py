@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +205,16 @@ def _forget_checkpoints_above(size: int) -> None:
     above = "SELECT id FROM audit_app_checkpoint WHERE size > %s"
     meddle(f"DELETE FROM audit_app_cosignature WHERE checkpoint_id IN ({above})", size)
     meddle("DELETE FROM audit_app_checkpoint WHERE size > %s", size)
+
+
+def test_whoever_asks_how_it_stands_waits_for_no_cosigning_and_holds_none_up(cast: Cast, start: Any) -> None:
+    process = start()
+    register(cast, process)
+    assert tasks.cosign() == 1
+    state = sqlite3.connect(process.folder / "witness.sqlite3", isolation_level=None)
+    try:
+        state.execute("BEGIN IMMEDIATE")  # as in the middle of cosigning
+        with urllib.request.urlopen(f"{process.url}status", timeout=5) as answer:
+            assert checkpoints.origin_of(cast.contoso.pk, 0) in answer.read().decode()
+    finally:
+        state.close()
