@@ -47,20 +47,27 @@ _NEVER = tuple(
         "169.254.0.0/16",  # link-local, and the metadata service of most clouds
         "168.63.129.16/32",  # Azure's
         "100.100.100.200/32",  # Alibaba's
-        "192.0.0.192/32",  # Oracle's
+        "192.0.0.0/24",  # IETF protocol assignments, the nearest NAT among them, and Oracle's metadata service
+        "192.88.99.0/24",  # the way into 6to4
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/128",
+        "::/96",  # IPv4-compatible, and no address at all
         "::ffff:0:0/96",  # IPv4-mapped
+        "::ffff:0:0:0/96",  # IPv4-translated
         "64:ff9b::/96",  # NAT64
         "64:ff9b:1::/48",
-        "2001::/32",  # Teredo
+        "2001::/23",  # IETF protocol assignments, Teredo among them
         "2002::/16",  # 6to4
         "fd00:ec2::254/128",  # AWS's metadata service
         "fe80::/10",
+        "fec0::/10",  # site-local, as private as fc00::/7 and of no other use any more
         "ff00::/8",
     )
 )
+#: In the middle of ::/96, and as good as 127.0.0.1.
+_LOOPBACK = ipaddress.IPv6Address("::1")
+#: All that IANA has set aside for the public IPv6 (RFC 4291, 2.4); Python calls more than that global.
+_PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 
 class Unreachable(OSError):
@@ -137,9 +144,11 @@ def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
 
 
 def _is_allowed(address: Address, *, private: bool) -> bool:
+    if address == _LOOPBACK:
+        return private
     if any(address in network for network in _NEVER if network.version == address.version):
         return False
-    return private or address.is_global
+    return private or (address.is_global and (address.version == 4 or address in _PUBLIC_IPV6))
 
 
 # --- Sending ---------------------------------------------------------------------------------------------

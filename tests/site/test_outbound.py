@@ -257,6 +257,19 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
         ("https://[::]/", "private"),
         ("https://[::ffff:10.0.0.1]/", "private"),
         ("https://[::ffff:93.184.216.34]/", "private"),
+        ("https://[::10.0.0.1]/", "private"),
+        ("https://[::93.184.216.34]/", "private"),
+        ("https://[::ffff:0:127.0.0.1]/", "private"),
+        ("https://[fec0::1]/", "private"),
+        ("https://[fc00::1]/", "private"),
+        ("https://[100::1]/", "private"),
+        ("https://[1fff::1]/", "private"),
+        ("https://[4000::1]/", "private"),
+        ("https://[5f00::1]/", "private"),
+        ("https://[2001:1::1]/", "private"),
+        ("https://[2001:db8::1]/", "private"),
+        ("https://192.88.99.1/", "private"),
+        ("https://192.0.0.9/", "private"),
         ("https://[64:ff9b::a00:1]/", "private"),
         ("https://[2002:a00:1::]/", "private"),
         ("https://[fe80::1]/", "private"),
@@ -292,6 +305,7 @@ def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused(url:
         ("https://witness.example:8443/w/1", Target(True, "witness.example", 8443, "/w/1")),
         ("https://93.184.216.34/", Target(True, "93.184.216.34", 443, "/")),
         ("https://[2606:2800:220:1::1]/", Target(True, "2606:2800:220:1::1", 443, "/")),
+        ("https://[2001:200::1]/", Target(True, "2001:200::1", 443, "/")),
     ],
 )
 def test_a_public_address_is_taken(url: str, target: Target) -> None:
@@ -299,7 +313,7 @@ def test_a_public_address_is_taken(url: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9000/", "http://witness:9000/", "https://10.0.0.1/", "http://[::1]/"]
+    "url", ["http://127.0.0.1:9000/", "http://witness:9000/", "https://10.0.0.1/", "http://[::1]/", "http://[fd00::1]/"]
 )
 def test_a_private_network_is_open_where_the_operator_says_so(url: str) -> None:
     assert Target.parse(url, private=True).path == "/"
@@ -311,6 +325,12 @@ def test_a_private_network_is_open_where_the_operator_says_so(url: str) -> None:
         "http://169.254.169.254/",
         "http://[fd00:ec2::254]/",
         "http://[::ffff:127.0.0.1]/",
+        "http://[::127.0.0.1]/",
+        "http://[::]/",
+        "http://[::ffff:0:127.0.0.1]/",
+        "http://[fec0::1]/",
+        "http://192.88.99.1/",
+        "http://192.0.0.192/",
         "http://0.0.0.0/",
         "http://127.1/",
     ],
@@ -336,7 +356,16 @@ def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
 
 @pytest.mark.parametrize(
     "addresses",
-    [["127.0.0.1"], ["10.1.2.3"], ["::1"], ["::ffff:10.0.0.1"], ["169.254.169.254"], ["93.184.216.34", "10.0.0.1"]],
+    [
+        ["127.0.0.1"],
+        ["10.1.2.3"],
+        ["::1"],
+        ["::ffff:10.0.0.1"],
+        ["::10.0.0.1"],
+        ["fec0::1"],
+        ["169.254.169.254"],
+        ["93.184.216.34", "10.0.0.1"],
+    ],
 )
 def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     _resolving(monkeypatch, addresses)
