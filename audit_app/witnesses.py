@@ -253,6 +253,8 @@ def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
         raise NoWitness(_("This is the key of a log. A witness’s key has a B after the second plus sign."))
     if _is_own(found, tenant_id):
         raise NoWitness(_("This is the log’s own name or key. Nobody is a witness of themselves."))
+    if not found.name.isprintable():
+        raise NoWitness(_("The witness’s name has characters that cannot be seen."))
     if len(str(found)) > MOST_VKEY:
         raise NoWitness(_("The witness’s name is too long."))
     return found

@@ -10,6 +10,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -21,6 +23,7 @@ from requests_app import operations, policy
 from requests_app.errors import NotFound, Unacceptable
 from requests_app.models import Tenant
 from requests_app.queries import tenant as queries
+from requests_app.templatetags._text import visible_single
 from requests_app.templatetags._times import duration_words
 from requests_app.web.context import instant
 from requests_app.web.forms.log_rules import RuleForm, WitnessForm
@@ -52,7 +55,7 @@ def _add(request: HttpRequest, row: Tenant) -> HttpResponse:
         except Unacceptable as refusal:
             form.refuse(refusal)
         else:
-            messages.success(request, _("%(name)s is asked from the next checkpoint on.") % {"name": str(witness)})
+            messages.success(request, _about(_("{name} is asked from the next checkpoint on."), str(witness)))
             return redirect("web:log_rules", row.pk)
     policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
     return _page(request, row, form=form, status=Unacceptable.status)
@@ -124,12 +127,17 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
     if request.method == "POST":
         require_nothing(request.POST)
         operations.remove_witness(row.pk, witness, actor=actor)
-        messages.success(request, _("%(name)s is asked no more.") % {"name": standing.name})
+        messages.success(request, _about(_("{name} is asked no more."), standing.name))
         return redirect("web:log_rules", row.pk)
     policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
     is_last = row.cosigned_within is not None and len(witnesses.of(row.pk)) == 1
     context = {**about(actor, row), "now": instant(request), "witness": standing, "is_last": is_last}
     return render(request, "tenant/remove_witness.html", context)
+
+
+def _about(words: str, name: str) -> SafeString:
+    """The witness chose its name, and a name can hold what turns the words around it."""
+    return format_html(words, name=visible_single(name))
 
 
 def _one(row: Tenant, witness_id: UUID) -> Standing:

@@ -116,6 +116,12 @@ def test_the_key_must_be_a_witnesss(cast: Cast) -> None:
     assert "too long" in _refused(cast, "vkey", vkey=SmallWitness("w" * 260).vkey)
 
 
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\x00", "\u2066", "\ue000"])
+def test_nothing_hides_in_a_witnesss_name(cast: Cast, hidden: str) -> None:
+    assert "cannot be seen" in _refused(cast, "vkey", vkey=SmallWitness(f"wit{hidden}ness.example").vkey)
+    operations.add_witness(cast.contoso.pk, actor=cast.as_("ines"), vkey=SmallWitness("zeuge-ä.example").vkey, url=URL)
+
+
 def test_the_address_must_be_one_that_may_be_asked(cast: Cast, settings: Any) -> None:
     settings.WITNESS_PRIVATE_NETWORK = False
     assert "https://" in _refused(cast, "url", url="http://witness.contoso.example/")

@@ -185,6 +185,20 @@ def test_a_witness_is_removed_after_one_more_question(cast: Cast) -> None:
     assert client.post(removal(cast, witness)).status_code == 404
 
 
+def test_what_hides_in_the_name_of_one_that_is_there_already_is_shown(cast: Cast) -> None:
+    witness = register(cast, SmallWitness())
+    vkey = SmallWitness("wit\u202eness<b>.example").vkey
+    Witness.objects.filter(pk=witness.pk).update(vkey=vkey)
+    client = signed_in(cast, "ines")
+    asked = client.get(removal(cast, witness)).content.decode()
+    assert "\u202e" not in asked
+    assert "<title>Remove the witness witU+202Eness&lt;b&gt;.example" in asked
+    response = client.post(removal(cast, witness), follow=True).content.decode()
+    assert "is asked no more." in response
+    assert "\u202e" not in response
+    assert "<b>.example" not in response
+
+
 def test_the_last_one_cannot_be_removed_under_the_rule_and_the_page_says_how(cast: Cast) -> None:
     witness = register(cast, SmallWitness())
     rule(cast, 6)
