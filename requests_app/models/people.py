@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
@@ -188,7 +189,8 @@ def reread(actor: Actor) -> Actor:
         return actor
     person = Person.objects.get_queryset().filter(pk=actor.person).first()
     if person is None or not person.is_active:
-        return replace(actor, is_staff=False, tenant_roles={}, queue_roles={})
+        # A copy, because the pages' actor is a lazy one, and that is no instance of its class.
+        return replace(copy(actor), is_staff=False, tenant_roles={}, queue_roles={})
     return actor_of(
         person, door=actor.door, stepped_up_at=actor.stepped_up_at, request_id=actor.request_id, ip=actor.ip
     )

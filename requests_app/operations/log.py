@@ -35,10 +35,12 @@ def take_evidence(
     access_request_id: object = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    is_ready: bool = True,
 ) -> Tenant:
     """Record that evidence leaves the house: of one access request, of a period (`until` not in it), or of all.
 
-    The caller streams it once this has returned.
+    The caller streams it once this has returned. A caller that has nothing to stream, because it took this person for
+    one who may not, is not ready: should the role have come meanwhile, nothing is said to have left.
     """
     with act("take_evidence", actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
@@ -47,6 +49,8 @@ def take_evidence(
             row = AccessRequest.objects.visible_to(current.actor).filter(tenant=tenant).find(access_request_id)
         current.concerns("tenant", tenant, tenant.pk)
         policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
+        if not is_ready:
+            raise WrongState(_("Your role has just changed. Open the page anew."))
         if row is not None:
             of = {"kind": "access_request", "access_request": str(row.pk), "reference": row.reference}
         else:

@@ -170,11 +170,13 @@ def _taken(
         access_request_id=wanted.access_request,
         since=wanted.since,
         until=wanted.until,
+        is_ready=prepared is not None,
     )
-    assert prepared is not None
+    assert prepared is not None  # the operation takes nothing else
     progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
+    chunks = _told(prepared, Subject(tenant, about), actor, progress)
     response = StreamingHttpResponse(
-        in_steps(_told(prepared, Subject(tenant, about), actor, progress), tenant), content_type="application/zip"
+        in_steps(chunks, tenant, actor=actor, readers=READERS), content_type="application/zip"
     )
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
     return response

@@ -116,8 +116,9 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
-    chunks = _told(wanted.lines(_counted(entries, progress), source), progress)
-    response = StreamingHttpResponse(in_steps(chunks, row), content_type=wanted.content_type)
+    chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
+    steps = in_steps(chunks, row, actor=actor, readers=READERS)
+    response = StreamingHttpResponse(steps, content_type=wanted.content_type)
     at = instant(request).astimezone(dt.UTC)
     name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'

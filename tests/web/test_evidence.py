@@ -21,14 +21,15 @@ from django.urls import reverse
 from audit_app import checkpoints, older, recorder, zips
 from audit_app.models import AuditEntry, LogAlarm, Tile
 from requests_app import clock, operations
-from requests_app.errors import NotFound
+from requests_app.errors import NotAllowed, NotFound
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Grant, Tenant
-from requests_app.web import _progress
+from requests_app.web import _progress, _streams
 from requests_app.web.timeline import pdf, story
 from tests.audit.bundles import files_of, manifest_of, records, verified
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
+from tests.web.test_log_export import lose
 
 pytestmark = pytest.mark.django_db
 
@@ -665,6 +666,35 @@ def test_the_second_wall_stands_while_a_piece_is_made(
     monkeypatch.setattr(story.Story, "_told", told_here)
     taken(signed_in(cast, "otto"), closed)
     assert set(seen) == {str(cast.contoso.pk)}
+
+
+@pytest.mark.parametrize("how", ["role", "person"])
+def test_whoever_may_no_more_gets_no_zip(
+    cast: Cast, closed: AccessRequest, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zips, "PIECE", 1)
+    monkeypatch.setattr(_streams, "REREAD_SECONDS", 0.0)
+    response = post(signed_in(cast, "otto"), closed)
+    sent = []
+    with pytest.raises(NotAllowed):  # noqa: PT012  the stream is what breaks
+        for chunk in response.streaming_content:
+            sent.append(chunk)
+            if len(sent) == 1:
+                lose(cast, how)
+    assert len(sent) == 2, "one piece, and the word that there is no more"
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(b"".join(sent)))
+
+
+def test_a_role_that_comes_between_the_look_and_the_act_takes_nothing(
+    cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("requests_app.web.evidence.takes_evidence", lambda actor, tenant_id: False)
+    client = signed_in(cast, "otto")
+    with only_a_refusal():
+        response = post(client, closed)
+    assert response.status_code == 409
+    assert "Your role has just changed" in response.content.decode()
 
 
 def test_a_broken_stream_is_no_zip(cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app.web import _progress
+from requests_app import clock, operations
+from requests_app.errors import NotAllowed
+from requests_app.web import _progress, _streams
 from tests.audit import cef_reader
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in
@@ -35,6 +37,16 @@ def numbers(kind: str, response: Any) -> list[int]:
     lines = [json.loads(line) for line in said.splitlines()]
     name = {"jsonl": lambda line: line["seq"], "ocsf": lambda line: line["unmapped"]["seq"]}
     return [name.get(kind, lambda line: line["LogSequence"])(line) for line in lines]
+
+
+def lose(cast: Cast, how: str) -> None:
+    """Otto reads the log no more."""
+    if how == "person":
+        operations.switch_off_person(cast.people["otto"].pk, actor=cast.as_("stella"))
+        return
+    # Somebody without any role would not be of the tenant any more.
+    operations.give_role(cast.contoso.pk, cast.people["otto"].pk, role="member", actor=cast.as_("ines"))
+    operations.take_role(cast.contoso.pk, cast.people["otto"].pk, role="auditor", actor=cast.as_("ines"))
 
 
 @pytest.mark.parametrize(
@@ -198,3 +210,30 @@ def test_a_download_that_is_no_name_is_refused(cast: Cast) -> None:
     cast.ticket()
     with nothing_happens():
         assert exported(signed_in(cast, "otto"), cast, "csv", download="../x").status_code == 400
+
+
+@pytest.mark.parametrize("how", ["role", "person"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "cef"])
+def test_an_export_stops_within_a_second_of_the_role(
+    cast: Cast, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(cast, 1600)
+    response = exported(signed_in(cast, "otto"), cast, kind)
+    present = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: present)
+    chunks = iter(response.streaming_content)
+    sent = [next(chunks)]
+    lose(cast, how)
+    present += _streams.REREAD_SECONDS - 0.1
+    sent.append(next(chunks))
+    present += 0.2
+    sent.append(next(chunks))
+    with pytest.raises(NotAllowed):
+        next(chunks)
+    *lines, last = b"".join(sent).decode().split("\n")
+    assert len(lines) == 1000
+    assert last.startswith('"This file is not complete')
+    with pytest.raises((csv.Error, ValueError)):
+        {"csv": lambda: list(csv.reader([last], strict=True)), "jsonl": lambda: json.loads(last)}.get(
+            kind, lambda: cef_reader.read(last)
+        )()
