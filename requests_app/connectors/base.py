@@ -143,7 +143,8 @@ class Stream:
     """Bytes of one item in chunks of at most 16 KiB; close it, or use it in a `with` statement.
 
     A stream that is closed, or whose item shrank meanwhile, raises ConnectorUnavailable instead of ending as if it
-    were complete. `size` is None where it is known only after decoding.
+    were complete. `size` is None where it can't be told; whoever takes the stream over the web then can't
+    tell one that was cut from a complete one.
     """
 
     def __init__(self, *, filename: str, media_type: str, size: int | None, source: "ByteSource") -> None:

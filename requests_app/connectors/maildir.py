@@ -195,4 +195,6 @@ def _part_stream(file: io.FileIO, facts: os.stat_result, name: str, limits: Limi
     if part is None:
         raise ItemNotFound("The message has no such part.")
     source = _mime.PartSource(file, part)
-    return Stream(filename=part.safe_filename, media_type=part.media_type, size=None, source=source)
+    # Decoded twice, and never held as a whole: without a length nobody could tell a part that was cut from a whole one.
+    size = sum(len(chunk) for chunk in source)
+    return Stream(filename=part.safe_filename, media_type=part.media_type, size=size, source=source)

@@ -116,7 +116,7 @@ def test_a_message_is_taken_apart(box: Box) -> None:
 def test_an_attachment_opens_by_its_part(box: Box) -> None:
     assert box.part(MIXED, "3") == b"%PDF-1.4\n"
     with box.put(MIXED).open(LOCATOR, NAME, part="3") as stream:
-        assert (stream.filename, stream.media_type, stream.size) == ("Übersicht.pdf", "application/pdf", None)
+        assert (stream.filename, stream.media_type, stream.size) == ("Übersicht.pdf", "application/pdf", 9)
     assert box.part(MIXED, "4") == b"attached, not shown"
 
 
