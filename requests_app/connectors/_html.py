@@ -77,6 +77,7 @@ _NO_BARRIER: frozenset[str] = frozenset()
 _CELLS = frozenset({"td", "th"})
 # An opening tag ends these open ones, looking no further up than the barrier.
 _ENDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "a": (frozenset({"a"}), _CELLS | {"table"}),
     "p": (frozenset({"p"}), _CELLS | {"div", "li", "blockquote", "dd"}),
     "li": (frozenset({"li"}), frozenset({"ul", "ol"})),
     "dt": (frozenset({"dt", "dd"}), frozenset({"dl"})),
@@ -162,6 +163,9 @@ class _WellNested:
             self._close(self._depth_of(ends, barrier))
         if name in _VOID:
             self._out.append(f"<{name}{attributes}>")
+            return
+        if name == "a" and "a" in self._open:
+            # Parsers take a link inside a link apart, and differently the second time; its text stays.
             return
         is_formatting = name in _FORMATTING
         # Parsers open formatting anew in every block after it, so its depth multiplies the size of the result.
