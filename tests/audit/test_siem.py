@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_app import canonical, queries, recorder
-from audit_app.models import AuditEntry, ChainHead, ClosedShard
+from audit_app.models import AuditEntry, ChainHead
 from audit_app.places import Place, Places
 from audit_app.siem import FORMATS, Source, cef, events, ocsf
 from audit_app.siem.source import VERSION
-from requests_app import operations
+from requests_app import clock, operations
 from requests_app.events import Event
 from requests_app.models import Resource
-from tests.audit import cef_reader
+from tests.audit import care, cef_reader
 from tests.audit.test_log import AT, _tamper, an_entry
 from tests.cast import Cast
 from tests.web.pages import look
@@ -360,11 +360,10 @@ def test_after_a_tombstone_the_index_is_that_of_the_new_tree(cast: Cast, kind: s
     settings.LOG_ORIGIN = "lockbox.example"
     cast.opened()
     tenant = cast.contoso.pk
-    ClosedShard.objects.create(tenant_id=tenant, shard=0, first_seq=0, end_seq=3, found_size=3, closed_at=AT)
-    ChainHead.objects.filter(pk=tenant).update(shard=1, first_seq=3)
+    care.tombstone(tenant, at=clock.now())
     carried = [_carried(kind, line) for line in exported(kind, tenant)]
-    assert [(seq, index) for seq, index, _, _ in carried] == [(0, 0), (1, 1), (2, 2), (3, 0)]
-    assert [origin for _, _, _, origin in carried[2:]] == [
+    assert [(seq, index) for seq, index, _, _ in carried] == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 0)]
+    assert [origin for _, _, _, origin in carried[3:]] == [
         f"lockbox.example/log/{tenant}",
         f"lockbox.example/log/{tenant}/1",
     ]

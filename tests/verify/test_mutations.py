@@ -157,6 +157,7 @@ class Export:
 
     def judged(self, changed: Change | None, *, is_repaired: bool = False, **options: Any) -> dict[str, Any]:
         report = lv.Report("memory")
+        options.setdefault("keys", [lv.key_of(self.log.vkey())])
         lv.verify_bundle(Changed(self, changed, is_repaired=is_repaired), lv.Options(**options), report)
         return report.close()
 

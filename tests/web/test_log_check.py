@@ -90,7 +90,7 @@ def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, m
     checks.work_off_check()
     page = client.get(url(cast.contoso)).content.decode()
     assert "<progress" not in page
-    assert "hx-get" not in page
+    assert f'hx-get="{url(cast.contoso, "log_check")}"' not in page
 
 
 def test_the_poll_is_a_fragment_and_ends_with_the_check(cast: Cast) -> None:
