@@ -36,8 +36,9 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "GOOD",
         0,
         gettext_lazy(
-            "Every entry is the one that was signed, none is missing between the first and the last, and each look at "
-            "content lies in a window that was approved."
+            "Every entry is the one that was signed. Of the whole log and of a period none is missing, but those "
+            "that it says were removed; of one access request that is not shown. Where it says “replayed”, each look "
+            "at content lies in a window that was approved."
         ),
     ),
     (

@@ -412,6 +412,12 @@ def test_the_guide_explains_all_that_the_verifier_says(cast: Cast) -> None:
         assert f"{word}{f' (exit status {status})' if status is not None else ''} {meaning}" in page
 
 
+def test_the_guide_promises_no_more_than_the_verifier_looks_at(cast: Cast) -> None:
+    page = text(guide(cast))
+    assert "of one access request that is not shown" in page
+    assert "add --max-age 2" in page
+
+
 def test_an_installation_without_the_verifier_shows_no_digest(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
