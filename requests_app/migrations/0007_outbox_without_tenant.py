@@ -1,4 +1,7 @@
-"""A message about an account of the provider's people belongs to no tenant."""
+"""A message about an account of the provider's people belongs to no tenant.
+
+Going back, such messages must be deleted first: no column could hold what they lack.
+"""
 
 import django.db.models.deletion
 from django.db import migrations, models
