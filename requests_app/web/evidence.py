@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -34,6 +35,7 @@ from requests_app.web._streams import disposition, in_steps
 from requests_app.web.context import instant
 from requests_app.web.forms.evidence import DownloadForm, PeriodForm
 from requests_app.web.middleware import actor_in
+from requests_app.web.sockets import narrow
 from requests_app.web.timeline import Subject, timelines
 
 READERS = operations.LOG_READERS | {Role.STAFF}
@@ -173,6 +175,7 @@ def _taken(
         is_ready=prepared is not None,
     )
     assert prepared is not None  # the operation takes nothing else
+    narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
     chunks = _told(prepared, Subject(tenant, about), actor, progress)
     response = StreamingHttpResponse(

@@ -43,6 +43,7 @@ from requests_app.web.context import instant
 from requests_app.web.forms.log import LogExport, LogFilter, LogPlace
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
+from requests_app.web.sockets import narrow
 
 READERS = operations.LOG_READERS | {Role.STAFF}
 
@@ -115,6 +116,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
+    narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
     chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
     steps = in_steps(chunks, row, actor=actor, readers=READERS)

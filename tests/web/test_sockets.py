@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from uuid import uuid4
 
 import pytest
+from django.conf import settings
+from django.urls import reverse
 
+from audit_app import checkpoints
+from requests_app import clock
 from requests_app.web import sockets
+from tests.cast import Cast
+from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks for Linux's numbers")
 
@@ -33,3 +40,20 @@ def test_connections_on_the_port_are_narrowed_and_no_others() -> None:
                 assert len(os.listdir("/dev/fd")) == open_before
                 client.sendall(b"still open")
                 assert served.recv(100) == b"still open"
+
+
+@pytest.mark.django_db
+def test_every_long_download_is_held_to_them(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence and exports as content: whoever takes nothing of them holds a thread as well."""
+    cast.opened()
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    otto, held = signed_in(cast, "otto"), []
+    for door in ("log", "evidence"):
+        monkeypatch.setattr(f"requests_app.web.{door}.narrow", held.append)
+    export = reverse("web:log_export", args=[cast.contoso.pk, "jsonl"])
+    evidence = reverse("web:log_evidence", args=[cast.contoso.pk])
+    for address, form in ((export, {}), (evidence, {"download": str(uuid4())})):
+        response = otto.post(address, form)
+        assert response.status_code == 200
+        assert b"".join(response.streaming_content)
+    assert held == [settings.PORT, settings.PORT]
