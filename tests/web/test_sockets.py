@@ -47,7 +47,8 @@ def test_every_long_download_is_held_to_them(cast: Cast, monkeypatch: pytest.Mon
     """Evidence and exports as content: whoever takes nothing of them holds a thread as well."""
     cast.opened()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
-    otto, held = signed_in(cast, "otto"), []
+    otto = signed_in(cast, "otto")
+    held: list[int] = []
     for door in ("log", "evidence"):
         monkeypatch.setattr(f"requests_app.web.{door}.narrow", held.append)
     export = reverse("web:log_export", args=[cast.contoso.pk, "jsonl"])
