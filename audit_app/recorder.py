@@ -49,10 +49,7 @@ def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
         _write_one(rows[0], heads[rows[0].tenant_id])
         return rows
     _write(rows)
-    for head in heads.values():
-        ChainHead.objects.filter(pk=head.pk).update(
-            size=head.size, last_at=head.last_at, unsigned_since=head.unsigned_since
-        )
+    _move(list(heads.values()))
     return rows
 
 
@@ -67,6 +64,18 @@ _ONE = f"""
     WITH head AS (UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s)
     INSERT INTO {_INTO} VALUES ({", ".join(["%s"] * len(_COLUMNS))})
 """  # noqa: S608 - names of the models
+
+
+_MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
+_MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES]
+_MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - as above
+
+
+def _move(heads: list[ChainHead]) -> None:
+    """A sweep touches hundreds of logs, and the model would spell a statement for each."""
+    values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
+    with connection.cursor() as cursor:
+        cursor.executemany(_MOVE, values)
 
 
 def _write_one(row: AuditEntry, head: ChainHead) -> None:
