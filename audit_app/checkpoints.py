@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -23,7 +24,7 @@ from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
 from audit_app.keys import Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
-from audit_app.notes import BadNote, Head, Note
+from audit_app.notes import BadNote, Head, Note, Signature
 from audit_app.tiles import BITS, WIDTH, MissingTile, Tiles
 from audit_app.tree import Frontier
 
@@ -210,7 +211,7 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
         tiles.extend(tiled, stored[tiled - start :])
         _agree(reading, tiles, frontier)
         head = Head(reading.origin, size, frontier.root())
-        note = signed_note(head, have, at, again=lambda: _head_again(tenant_id, reading.shard, size))
+        note = signed_note(head, have, at, kept=reading.kept, again=lambda: _head_again(tenant_id, reading.shard, size))
         if reading.kept is None or reading.kept.head != head:
             heads.put(head, frontier, str(note), after=reading.kept.head if reading.kept else None)
         checkpoint = _write(reading, head, note, have, locked, at)
@@ -301,15 +302,17 @@ def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
     return Head(origin_of(tenant_id, shard), size, Tiles(tenant_id, shard).frontier(size).root())
 
 
-def signed_note(head: Head, have: Keys, at: dt.datetime, *, again: Callable[[], Head]) -> Note:
+def signed_note(head: Head, have: Keys, at: dt.datetime, *, kept: Kept | None, again: Callable[[], Head]) -> Note:
     """The checkpoint with every key's signature, checked as a stranger would: from its text on.
+
+    `kept` is the head that was signed last. Where it is this one, what a key signed of it that is retired now stays.
 
     `again` computes the head a second time, after the signatures were made. A bit that flips in memory after all else
     was compared would otherwise be signed, and what is signed can't be taken back.
     """
     own = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, settings.LOG_ORIGIN, key, int(at.timestamp())) for key in have.keys]
-    note = Note.parse(str(Note(head.text, (*own, *clock))))
+    note = Note.parse(str(Note(head.text, (*own, *clock, *_of_retired(head, have, kept)))))
     try:
         for public in have.publics:
             note.times(keys.log_key(head.origin, public))
@@ -319,6 +322,18 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, again: Callable[[], 
     if not Head.parse(note.text) == head == again():
         raise Refusal("signature", why="what was signed is another head than that of the tiles")
     return note
+
+
+def _of_retired(head: Head, have: Keys, kept: Kept | None) -> list[Signature]:
+    """Who has an old key alone learns of the new one from a tree that both signed, and of a log on which nothing
+    happened since there is no other. Taken from the file outside: what the database holds is not repeated."""
+    if kept is None or kept.head != head:
+        return []
+    own = [keys.log_key(head.origin, public) for public in have.publics]
+    with suppress(BadNote):
+        signatures = [each for each in Note.parse(kept.note).signatures if each.name == head.origin]
+        return [each for each in signatures if not any(map(each.is_of, own))]
+    return []
 
 
 def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: SignedHead, at: dt.datetime) -> Checkpoint:

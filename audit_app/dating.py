@@ -98,7 +98,8 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
     for log in logs:
         if _is_sound(log, entries[log.signed.tenant_id]):
             try:
-                notes[log.signed.tenant_id] = str(signed_note(log.kept.head, have, at, again=log.head_again))
+                note = signed_note(log.kept.head, have, at, kept=log.kept, again=log.head_again)
+                notes[log.signed.tenant_id] = str(note)
             except Refusal:
                 continue
     return _write([log for log in logs if log.signed.tenant_id in notes], notes, at)
