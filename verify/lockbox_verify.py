@@ -1698,7 +1698,8 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
         report.gap(f"log {number} is not here")
     for shard in shards:
         end, is_lost = shard.first_seq + shard.size, shard.tombstone and shard.tombstone.size > shard.size
-        if shard.end == shard.size and shard.closed_by is not None and end < shard.closed_by and not is_lost:
+        is_end_of_it = shard.end == shard.size and first <= shard.number <= last
+        if is_end_of_it and shard.closed_by is not None and end < shard.closed_by and not is_lost:
             report.gap(f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed")
         if manifest["kind"] == "log" or not shard.is_sound:
             continue
