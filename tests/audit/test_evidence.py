@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, evidence, keys, notes, older, parts, recorder, tree, zips
+from audit_app import checkpoints, dating, evidence, keys, notes, older, parts, recorder, tree, zips
 from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry, Checkpoint, Cosignature, Tile, Witness
 from audit_app.parts import Wanted
@@ -529,6 +529,46 @@ def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: N
     of_request = taken(access_request=REQUEST)
     assert [json.loads(body)["seq"] for body in bodies(files_of(of_request))] == [600, 606, 607, 608]
     assert verified(of_request, tmp_path)[0] == 0, "the verifier is told the old key alone"
+
+
+def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
+    """Dating the tree that both signed must not take the old key's signature from it."""
+    have = rotate(AT + 5 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    assert dating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
+    assert verified(taken(), tmp_path)[0] == 0, "the verifier is told the old key alone"
+    append(5, at=AT + 8 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 8 * HOUR, have=have)
+    assert verified(taken(), tmp_path)[0] == 0, "the verifier is told the old key alone"
+
+
+def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tmp_path: Path) -> None:
+    """Also where that is later than all that was asked for."""
+    tombstone(AT + 5 * HOUR)
+    sign(AT + 5 * HOUR)
+    have = rotate(AT + 6 * HOUR)
+    tombstone(AT + 7 * HOUR)
+    append(3, at=AT + 8 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 8 * HOUR, have=have)
+    for what in ({"until": AT + HOUR}, {"access_request": OTHER}):
+        bundle = taken(**what)
+        assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == [0, 1, 2]
+        assert verified(bundle, tmp_path)[0] == 0, "the verifier is told the old key alone"
+
+
+def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
+    """A shard that comes along for the key it tells of has nothing of the period, nor has what follows it."""
+    have = rotate(AT + 5 * HOUR)
+    append(4, at=AT + 6 * HOUR)
+    tombstone(AT + 7 * HOUR)
+    append(3, at=AT + 8 * HOUR)
+    checkpoints.sign(TENANT, at=AT + 8 * HOUR, have=have)
+    bundle = taken(since=AT + 8 * HOUR)
+    assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == [0, 1]
+    status, verdict = verified(bundle, tmp_path)
+    assert (status, verdict["gaps"]) == (0, [])
+    status, verdict = verified(taken(since=AT + 6 * HOUR), tmp_path)
+    assert (status, verdict["gaps"]) == (2, ["numbers 601 to 604 of log 0 were never signed"])
 
 
 @pytest.mark.parametrize(

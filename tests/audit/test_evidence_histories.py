@@ -1,0 +1,194 @@
+"""Logs with any history, any bundle of them: what was signed is good, and what never was is named, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from audit_app import checkpoints, evidence, keys
+from audit_app.models import AuditEntry, ChainHead, ClosedShard
+from audit_app.parts import Wanted
+from audit_app.proofs import NotProven
+from tests.audit import care
+from tests.audit.test_checkpoints import AT, TENANT, append
+from tests.audit.test_evidence import OTHER, REQUEST, about
+from verify import lockbox_verify as lv
+
+pytestmark = pytest.mark.django_db
+
+MINUTE = dt.timedelta(minutes=1)
+
+
+@dataclass
+class Shard:
+    number: int
+    first: int
+    signed_to: int | None
+    closed_by: int | None
+
+
+class History:
+    """A log as the product writes it, with what a reader should find in it."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng, self.at, self.have = rng, AT, keys.load()
+        self.named = str(keys.log_key(checkpoints.origin_of(TENANT, 0), self.have.publics[0]))
+        self.instants: dict[int, dt.datetime] = {}
+        self.done: list[str] = []
+
+    def run(self, steps: int) -> None:
+        append(1)
+        acts = [self.append] * 4 + [self.about] * 2 + [self.sign] * 4 + [self.tombstone, self.rotate, self.prune]
+        for _ in range(steps):
+            self.act(self.rng.choice(acts))
+        # A log that is well is dated within the hour; the last thing may be one that nothing was signed of yet.
+        self.act(self.sign)
+        if self.rng.random() < 0.4:
+            self.act(self.rng.choice([self.append, self.about, self.tombstone]))
+
+    def act(self, act: Any) -> None:
+        self.at += self.rng.choice([dt.timedelta(), MINUTE, 40 * MINUTE])
+        act()
+        rows = AuditEntry.objects.filter(tenant_id=TENANT).values_list("seq", "at")
+        self.instants |= dict(rows)
+        self.at = max(self.at, *self.instants.values())
+        self.done.append(act.__name__)
+
+    def append(self) -> None:
+        append(self.rng.randint(1, 5), at=self.at)
+
+    def about(self) -> None:
+        about(self.rng.choice([REQUEST, OTHER]), self.rng.randint(1, 3), at=self.at)
+
+    def sign(self) -> None:
+        checkpoints.sign(TENANT, at=self.at, have=self.have)
+
+    def tombstone(self) -> None:
+        care.tombstone(TENANT, at=self.at)
+
+    def rotate(self) -> None:
+        """The old key signs one tree along and is retired, of a log that was signed before: another has no old key."""
+        if not any(shard.signed_to for shard in self.shards()):
+            return
+        new = Ed25519PrivateKey.generate()
+        checkpoints.sign(TENANT, at=self.at, have=keys.Keys((new, *self.have.keys)))
+        self.have = keys.Keys((new,))
+
+    def prune(self) -> None:
+        head = ChainHead.objects.get(pk=TENANT)
+        signed = [shard for shard in self.shards() if shard.signed_to is not None]
+        # What a closed shard had left unsigned goes once the next is signed.
+        least, most = head.pruned_to, signed[-1].signed_to if signed else None
+        if most is not None and least < most and (signed[-1].number >= head.shard - 1):
+            care.prune(TENANT, self.rng.randint(least + 1, most))
+
+    def shards(self) -> list[Shard]:
+        head = ChainHead.objects.get(pk=TENANT)
+        closed = ClosedShard.objects.filter(tenant_id=TENANT).order_by("shard")
+        places = [*((row.shard, row.first_seq, row.end_seq) for row in closed), (head.shard, head.first_seq, None)]
+        found = []
+        for number, first, end in places:
+            newest = checkpoints.newest(TENANT, number)
+            found.append(Shard(number, first, None if newest is None else first + newest.size, end))
+        return found
+
+    # --- What a bundle must be found to be ---------------------------------------------------------------
+
+    def gaps(self, wanted: Wanted) -> Iterator[str]:
+        """How the gaps begin that are due: what was never signed is named where it may be of what was asked for."""
+        shards = self.shards()
+        pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
+        signed = [shard for shard in shards if shard.signed_to is not None]
+        last = signed[-1]
+        if wanted.kind == "log":
+            yield from self._removed_unsaid(shards, pruned_to)
+        for shard in shards if wanted.kind != "access_request" else ():
+            after = next((each for each in signed if each.number > shard.number), None)
+            end = shard.first if shard.signed_to is None else shard.signed_to
+            if shard.closed_by is None or shard.closed_by == end or not self._may_be(wanted, shard, after, pruned_to):
+                continue
+            if shard.signed_to is not None:
+                yield f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed"
+            elif after is not None:
+                yield f"log {shard.number} was closed by entry {shard.closed_by}: nothing that was signed of it"
+        dated = checkpoints.newest(TENANT, last.number).dated_at
+        if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
+            yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
+
+    def _removed_unsaid(self, shards: list[Shard], pruned_to: int) -> Iterator[str]:
+        """A shard may have been closed before what was removed was said under a signature."""
+        said = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
+        if said is not None and not any(shard.first <= said.seq < (shard.signed_to or 0) for shard in shards):
+            for shard in shards:
+                if shard.signed_to is not None and shard.first < pruned_to:
+                    gone = min(pruned_to, shard.signed_to) - shard.first
+                    yield f"entries 0 to {gone - 1} of log {shard.number} are not here, and no signed entry"
+
+    def _may_be(self, wanted: Wanted, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
+        """Whether what stands between the signed entries before and those after may be of a period."""
+        if wanted.kind == "log":
+            return True
+        before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
+        before = [seq for seq in before if any(s.first <= seq < (s.signed_to or 0) for s in self.shards())]
+        if before and wanted.until and self.instants[max(before)] >= wanted.until:
+            return False
+        if after is None:
+            return True
+        if pruned_to > after.first:
+            return False
+        return wanted.since is None or self.instants[after.first] >= wanted.since
+
+
+def bounds(history: History) -> dict[str, Any]:
+    """Any two instants at, before and after entries."""
+    rng, known = history.rng, sorted({AT - 60 * MINUTE, history.at + 60 * MINUTE, *history.instants.values()})
+    one, two = sorted(rng.choice(known) + rng.choice([-1, 0, 1]) * dt.timedelta(microseconds=1) for _ in range(2))
+    return rng.choice([{"since": one, "until": two}, {"since": one}, {"until": two}])
+
+
+def judged(history: History, wanted: Wanted, place: Path) -> dict[str, Any] | None:
+    """The verdict of a reader who has the log's first key and no other, a minute later; None: there is no bundle."""
+    try:
+        prepared = evidence.prepare(wanted, at=history.at + MINUTE)
+    except NotProven as refusal:
+        return None if is_due(history, wanted, refusal.code) else {"gaps": [refusal.code], "problems": [], "exit": 9}
+    path = place / "evidence.zip"
+    path.write_bytes(b"".join(prepared.stream()))
+    with time_machine.travel(history.at + 2 * MINUTE, tick=False):
+        return lv.verify(path, lv.Options(keys=[lv.key_of(history.named)]))
+
+
+def is_due(history: History, wanted: Wanted, code: str) -> bool:
+    """Whether there is no bundle for a reason that is documented."""
+    signed_to = max((shard.signed_to or 0 for shard in history.shards()), default=0)
+    if code == "unsigned":
+        said = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
+        return wanted.kind == "access_request" or signed_to == 0 or (said is not None and said.seq >= signed_to)
+    return code == "absent" and wanted.kind == "access_request"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_any_bundle_of_any_log_is_good_but_for_what_was_never_signed(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    history = History(rng)
+    history.run(rng.randint(3, 14))
+    requests: list[dict[str, Any]] = [{"access_request": REQUEST}, {"access_request": OTHER}]
+    for what in [{}, *requests, *(bounds(history) for _ in range(6))]:
+        wanted = Wanted(tenant_id=TENANT, tenant_name="Contoso", **what)
+        verdict = judged(history, wanted, tmp_path)
+        if verdict is None:
+            continue
+        due, found = sorted(history.gaps(wanted)), sorted(verdict["gaps"])
+        told = f"{found}, where {due} is due, of {what} after {history.done}"
+        assert verdict["problems"] == [], told
+        assert len(found) == len(due), told
+        assert all(each.startswith(gap) for each, gap in zip(found, due, strict=True)), told
+        assert verdict["exit"] == (2 if due else 0), told
