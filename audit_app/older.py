@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 
-from audit_app import notes
-from audit_app.models import Checkpoint, Cosignature
+from audit_app import notes, own
+from audit_app.models import ChainHead, Checkpoint, ClosedShard, Cosignature
 from audit_app.notes import Note
 
 #: So many older checkpoints are chosen: the newest half one by one, the others spread evenly over all that is before.
@@ -42,7 +42,8 @@ def is_known(tenant_id: UUID, size: int) -> bool:
 def older(checkpoint: Checkpoint, *, kept: int | None = None) -> Iterator[list[Signed]]:
     """At most MOST of the shard's checkpoints before this one, the oldest first, a batch at a time.
 
-    That of the size `kept` is among them, if there is one.
+    That of the size `kept` is among them, if there is one, and those that first cover an entry about a new key: the old
+    key signed them, too, and who has that alone follows from there.
     """
     chosen = _chosen(checkpoint, kept)
     for at in range(0, len(chosen), _BATCH):
@@ -59,11 +60,22 @@ def _chosen(checkpoint: Checkpoint, kept: int | None) -> list[int]:
     step = -(-rest.count() // (MOST - MOST // 2))
     spread = _every(rest, step) if step else []
     chosen = [*spread, *reversed(newest)]
-    wanted = before.filter(size=kept).values_list("size", "pk").first() if kept is not None else None
-    if wanted is not None and wanted not in chosen:
-        # A reader takes no more than MOST, so one of the oldest makes room.
-        chosen = sorted([*chosen[max(0, len(chosen) + 1 - MOST) :], wanted])
-    return [pk for _size, pk in chosen]
+    wanted = set(_needed(before, checkpoint, kept))
+    # A reader takes no more than MOST, so some of the oldest make room.
+    others = [each for each in chosen if each not in wanted]
+    return [pk for _size, pk in sorted([*wanted, *others[max(0, len(others) + len(wanted) - MOST) :]])]
+
+
+def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, kept: int | None) -> Iterator[tuple[int, int]]:
+    """Those of them without which somebody could not follow, whatever else is chosen."""
+    rows = before.order_by("size").values_list("size", "pk")
+    if kept is not None:
+        yield from rows.filter(size=kept)
+    shard = ClosedShard.objects.filter(tenant_id=newest.tenant_id, shard=newest.shard).first()
+    first = (shard or ChainHead.objects.get(pk=newest.tenant_id)).first_seq
+    told = own.kept(newest.tenant_id).filter(event=own.KEY_ROTATED, seq__gte=first, seq__lt=first + newest.size)
+    for seq in told.order_by("-seq").values_list("seq", flat=True)[: MOST // 2]:
+        yield from rows.filter(size__gt=seq - first)[:1]
 
 
 def _every(rows: QuerySet[Checkpoint], step: int) -> list[tuple[int, int]]:

@@ -703,6 +703,21 @@ def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_tak
     assert verified(bundle, tmp_path)[0] == 0
 
 
+def test_of_many_older_checkpoints_the_first_that_tells_of_a_new_key_is_taken(
+    log: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(older, "MOST", 6)
+    have = rotate(AT + 5 * HOUR)
+    for _ in range(20):
+        append(1, at=AT + 6 * HOUR)
+        checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
+    bundle = taken(kept=250)
+    sizes = [checkpoint_in(each["checkpoint"])[1] for each in records(files_of(bundle)["consistency-0.jsonl"])]
+    assert len(sizes) == 6
+    assert {250, 601} < set(sizes)
+    assert verified(bundle, tmp_path)[0] == 0, "the verifier is told the old key alone"
+
+
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 9, 10, 11, 12])
 def test_where_there_are_few_older_checkpoints_all_are_taken(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(older, "MOST", 10)
