@@ -1710,9 +1710,14 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
-    """That the first entries of a whole log were removed must be said by an entry that was signed: on the manifest's
-    word alone, any beginning could be hidden. Each removal leaves such an entry, which only a later one may take."""
-    is_whole = report.data["kind"] == "log"
+    """That the first entries of a whole log were removed, or those before a period that begins there, must be said by
+    an entry that was signed: on the manifest's word alone, any beginning could be hidden. Each removal leaves such an
+    entry, which only a later one may take."""
+    doubted = shards if report.data["kind"] == "log" else []
+    if report.data["kind"] == "period":
+        # Where an older entry is next to the period, what was removed is none of it; and so it is in shards before.
+        doubted = [shard for shard in shards if shard.start > 0][-1:]
+        doubted = [shard for shard in doubted if shard.start <= shard.pruned]
     told = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
             for fact in shard.prunings]  # fmt: skip
     # What came after an entry it can't tell of.
@@ -1723,7 +1728,7 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
             if shard.first_seq + shard.pruned <= gone:
                 report.note(f"{which}: removed after their time, as entry log.pruned says "
                             "(of them only hashes are left, which lead to the signed root)")  # fmt: skip
-            elif is_whole:
+            elif shard in doubted:
                 report.gap(f"{which}, and no signed entry here says that they were removed (log.pruned). "
                            "If that was done a minute ago, a newer bundle has it; else they are held back")  # fmt: skip
             else:

@@ -108,8 +108,7 @@ class History:
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
         signed = [shard for shard in shards if shard.signed_to is not None]
         last = signed[-1]
-        if wanted.kind == "log":
-            yield from self._removed_unsaid(shards, pruned_to)
+        yield from self._removed_unsaid(wanted, shards, pruned_to)
         for shard in shards if wanted.kind != "access_request" else ():
             after = next((each for each in signed if each.number > shard.number), None)
             end = shard.first if shard.signed_to is None else shard.signed_to
@@ -123,21 +122,30 @@ class History:
         if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
             yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
 
-    def _removed_unsaid(self, shards: list[Shard], pruned_to: int) -> Iterator[str]:
+    def _removed_unsaid(self, wanted: Wanted, shards: list[Shard], pruned_to: int) -> Iterator[str]:
         """A shard may have been closed before what was removed was said under a signature."""
         said = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
-        if said is not None and not any(shard.first <= said.seq < (shard.signed_to or 0) for shard in shards):
-            for shard in shards:
-                if shard.signed_to is not None and shard.first < pruned_to:
-                    gone = min(pruned_to, shard.signed_to) - shard.first
-                    yield f"entries 0 to {gone - 1} of log {shard.number} are not here, and no signed entry"
+        if said is not None and not self._is_signed(shards, said.seq):
+            begun = [shard for shard in shards if shard.signed_to is not None and shard.first < pruned_to]
+            left = [
+                at for seq, at in sorted(self.instants.items()) if seq >= pruned_to and self._is_signed(shards, seq)
+            ]
+            if wanted.kind == "period":
+                begun = [] if left and wanted.since and left[0] < wanted.since else begun[-1:]
+            for shard in begun if wanted.kind != "access_request" else ():
+                gone = min(pruned_to, shard.signed_to or 0) - shard.first
+                yield f"entries 0 to {gone - 1} of log {shard.number} are not here, and no signed entry"
+
+    @staticmethod
+    def _is_signed(shards: list[Shard], seq: int) -> bool:
+        return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
     def _may_be(self, wanted: Wanted, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
         """Whether what stands between the signed entries before and those after may be of a period."""
         if wanted.kind == "log":
             return True
         before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
-        before = [seq for seq in before if any(s.first <= seq < (s.signed_to or 0) for s in self.shards())]
+        before = [seq for seq in before if self._is_signed(self.shards(), seq)]
         if before and wanted.until and self.instants[max(before)] >= wanted.until:
             return False
         if after is None:

@@ -184,8 +184,17 @@ def test_a_neighbour_that_says_another_number_is_none(tmp_path: Path) -> None:
     ]
 
 
-def test_what_was_pruned_before_a_period_has_no_neighbour(log: Log, tmp_path: Path) -> None:
-    written = bundle(log, kind="period", span=(77, 205), pruned=77)
+def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so(log: Log, tmp_path: Path) -> None:
+    """Otherwise its first entries could be called removed, as nothing older stands next to them."""
+    for span in ((77, 205), (77, 77)):
+        written = bundle(log, kind="period", span=span, pruned=77)
+        assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
+        data = verdict(written, tmp_path)
+        assert (data["exit"], data["problems"]) == (2, [])
+        [gap] = data["gaps"]
+        assert gap.startswith("entries 0 to 76 of log 0 are not here, and no signed entry here says")
+    told = Log.of([*story(random.Random(7), 100), pruning(100, 77), *(entry(101 + n, 10**12 + n) for n in range(9))])
+    written = bundle(told, kind="period", span=(77, 105), pruned=77)
     assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
     assert is_good(verdict(written, tmp_path))
 
