@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "django_q",
     "rest_framework",
+    "drf_spectacular",
     "csp",
     "django_htmx",
     "django_structlog",
@@ -399,4 +400,26 @@ logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK: dict[str, object] = {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]}
+# Calls of one caller within a minute, counted in each web process.
+API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=1, most=1_000_000)
+REST_FRAMEWORK: dict[str, object] = {
+    # A view that forgets to say who may call is closed to everybody.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.api.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "requests_app.api.schema.Schema",
+    "EXCEPTION_HANDLER": "requests_app.api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS: dict[str, object] = {
+    "TITLE": "Customer Lockbox",
+    "DESCRIPTION": "Nobody at the provider looks at a customer’s content without a window that the customer opened.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "ENUM_NAME_OVERRIDES": {"SideEnum": ["provider", "customer"]},
+}

@@ -39,6 +39,7 @@ def sign_in_urls() -> list[URLPattern]:
 
 urlpatterns = [
     path("", include("requests_app.web.urls", namespace="web")),
+    path("", include("requests_app.api.urls", namespace="api")),
     path("accounts/", include(sign_in_urls())),
     path("admin/", admin.site.urls),
     # ProbeMiddleware answers these two earlier; they stand here so that they are part of the address plan.

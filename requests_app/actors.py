@@ -8,6 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from requests_app.errors import NotAllowed
+from requests_app.scopes import Scope
 
 
 class Side(StrEnum):
@@ -34,11 +35,47 @@ CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMIN
 PROVIDER_ROLES = frozenset({Role.ENGINEER, Role.PROVIDER_APPROVER})
 #: Those whose session ends after 15 idle minutes.
 DECIDING_ROLES = frozenset({Role.APPROVER, Role.PROVIDER_APPROVER})
+#: The role that a customer's client holds in its tenant by each of its scopes, for that scope's acts alone.
+CLIENT_ROLES: dict[Scope, Role] = {
+    Scope.TENANT_READ: Role.AUDITOR,
+    Scope.TENANT_MANAGE: Role.ADMINISTRATOR,
+    Scope.MEMBERS_READ: Role.ADMINISTRATOR,
+    Scope.TICKETS_READ: Role.MEMBER,
+    Scope.TICKETS_WRITE: Role.MEMBER,
+    Scope.REQUESTS_READ: Role.AUDITOR,
+    Scope.DECISIONS_WRITE: Role.APPROVER,
+    Scope.GRANTS_READ: Role.AUDITOR,
+    Scope.GRANTS_CLOSE: Role.APPROVER,
+    Scope.LOG_READ: Role.AUDITOR,
+    Scope.EVALUATE: Role.AUDITOR,
+    Scope.WEBHOOKS_MANAGE: Role.ADMINISTRATOR,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A client of the API that acts, and for whom it does where it acts in somebody's name.
+
+    `decides_for` is the approver whose yes and no it gives, if the tenant's administrator allowed that.
+    """
+
+    client_id: UUID
+    account_id: UUID
+    name: str
+    decides_for: UUID | None = None
+    decides_for_human: UUID | None = None
+    decides_for_name: str = ""
+    decides_for_email: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """`tenant_roles` maps a tenant to the roles held there, `queue_roles` a service to the roles held in its queue."""
+    """`tenant_roles` maps a tenant to the roles held there, `queue_roles` a service to the roles held in its queue.
+
+    `scopes` narrows what a token may be used for; None is somebody in front of a browser. `machine` is set where a
+    client acts: `person_id` is then the client's own account, or the engineer in whose name it asks. `once` is the
+    claim on an Idempotency-Key that the act uses up when it commits.
+    """
 
     side: Side
     door: str
@@ -50,6 +87,10 @@ class Actor:
     tenant_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     queue_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     stepped_up_at: datetime | None = None
+    scopes: frozenset[Scope] | None = None
+    token_id: UUID | None = None
+    machine: Machine | None = None
+    once: UUID | None = None
     request_id: str = ""
     ip: str = ""
 
@@ -78,6 +119,20 @@ class Actor:
         if self.human_id is None:
             raise NotAllowed
         return self.human_id
+
+    @property
+    def decider(self) -> UUID:
+        """The person whose yes or no this actor gives."""
+        if self.machine is None:
+            return self.person
+        if self.machine.decides_for is None:
+            raise NotAllowed
+        return self.machine.decides_for
+
+    @property
+    def deciding_human(self) -> UUID | None:
+        """The human who counts for a decision; None for a client that was not allowed to decide."""
+        return self.human_id if self.machine is None else self.machine.decides_for_human
 
     @property
     def tenant_ids(self) -> frozenset[UUID]:

@@ -56,6 +56,22 @@ class StepUpRequired(NotAllowed):
     default = _("Confirm that it is you: enter your password again.")
 
 
+class InsufficientScope(NotAllowed):
+    """RFC 6750, section 3.1. `scope` is the one that would do; empty where none does."""
+
+    code = "insufficient_scope"
+    default = _("This token may not be used for that.")
+
+    def __init__(self, scope: str = "") -> None:
+        super().__init__()
+        self.scope = scope
+
+
+class MachineMayNotDecide(NotAllowed):
+    code = "machine_may_not_decide"
+    default = _("A client decides only where the tenant’s administrator allowed it, for an approver of the tenant.")
+
+
 class WindowNotOpen(NotAllowed):
     code = "window_not_open"
     default = _("There is no open window on this resource.")

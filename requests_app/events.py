@@ -61,6 +61,13 @@ class Event(StrEnum):
     LOG_POLICY_CHANGED = "log.policy_changed"
     WITNESS_ADDED = "witness.added"
     WITNESS_REMOVED = "witness.removed"
+    CLIENT_CREATED = "client.created"
+    CLIENT_CHANGED = "client.changed"
+    CLIENT_SECRET_ROTATED = "client.secret_rotated"  # noqa: S105 - a name
+    CLIENT_REMOVED = "client.removed"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a name
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a name
+    TICKET_LINKED = "ticket.linked"
     ACT_REFUSED = "act.refused"
 
 
@@ -117,6 +124,13 @@ TITLES: dict[Event, Promise] = {
     Event.LOG_POLICY_CHANGED: _("Rules of the log changed"),
     Event.WITNESS_ADDED: _("Witness added"),
     Event.WITNESS_REMOVED: _("Witness removed"),
+    Event.CLIENT_CREATED: _("Client added"),
+    Event.CLIENT_CHANGED: _("Client changed"),
+    Event.CLIENT_SECRET_ROTATED: _("Client’s secret changed"),
+    Event.CLIENT_REMOVED: _("Client removed"),
+    Event.TOKEN_CREATED: _("Token made"),
+    Event.TOKEN_REVOKED: _("Token revoked"),
+    Event.TICKET_LINKED: _("Ticket linked"),
     Event.ACT_REFUSED: _("Refused"),
 }
 

@@ -8,8 +8,16 @@ from uuid import UUID
 
 from requests_app import limits
 from requests_app.actors import Actor, Role, Side
-from requests_app.errors import AlreadyDecidedByYou, NotAllowed, OwnAccessRequest, StepUpRequired
+from requests_app.errors import (
+    AlreadyDecidedByYou,
+    InsufficientScope,
+    MachineMayNotDecide,
+    NotAllowed,
+    OwnAccessRequest,
+    StepUpRequired,
+)
 from requests_app.lifecycle import Transition
+from requests_app.scopes import ACTS, Scope
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
@@ -45,16 +53,43 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
     `decided_by` holds the humans who have decided on this access request at an earlier stage.
     """
+    require_act(actor, edge.action)
     if not edge.roles & roles_of(actor, row):
         raise NotAllowed
-    if edge.is_decision and actor.human_id == row.requester_human:
+    if not edge.is_decision:
+        return
+    if actor.deciding_human is None:
+        raise MachineMayNotDecide
+    if actor.deciding_human == row.requester_human:
         raise OwnAccessRequest
-    if edge.is_decision and actor.human_id in decided_by:
+    if actor.deciding_human in decided_by:
         raise AlreadyDecidedByYou
 
 
+def may_act(actor: Actor, action: str) -> bool:
+    """Whether this actor's token, if it is one, may be used for an act of this name."""
+    return actor.scopes is None or ACTS.get(action) in actor.scopes
+
+
+def require_act(actor: Actor, action: str) -> None:
+    """Raise InsufficientScope where a token is used for an act that its scopes don't name."""
+    if not may_act(actor, action):
+        raise InsufficientScope(ACTS.get(action, ""))
+
+
+def require_scope(actor: Actor, scope: Scope) -> None:
+    """The same for what is only read."""
+    if actor.scopes is not None and scope not in actor.scopes:
+        raise InsufficientScope(scope)
+
+
 def require_step_up(actor: Actor, at: datetime) -> None:
-    """Raise StepUpRequired unless this person proved who they are within the last five minutes."""
+    """Raise StepUpRequired unless this person proved who they are within the last five minutes.
+
+    A client has no password to enter: that it may decide at all was allowed by somebody who had.
+    """
+    if actor.machine is not None:
+        return
     since = actor.stepped_up_at
     if since is None or not since <= at < since + limits.STEP_UP_FOR:
         raise StepUpRequired

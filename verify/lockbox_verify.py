@@ -464,6 +464,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         kept |= {"resources": found, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
     elif event in DECISIONS:
         kept["signed"] = "signature" in detail
+    if isinstance(actor.get("for"), dict):
+        actor = actor["for"]  # a client, in somebody's name: it is that human who counts
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, kept)
 

@@ -84,7 +84,17 @@ class Meaning:
 
 _LOW, _MEDIUM, _HIGH = Severity.LOW, Severity.MEDIUM, Severity.HIGH
 _CREATED, _UPDATED, _DELETED = (Meaning(Family.ENTITY, activity) for activity in (1, 3, 4))
-_TICKET = ("assigned", "answer_asked", "answered", "commented", "note_added", "resolved", "closed", "reopened")
+_TICKET = (
+    "assigned",
+    "answer_asked",
+    "answered",
+    "commented",
+    "note_added",
+    "resolved",
+    "closed",
+    "reopened",
+    "linked",
+)
 
 
 def _decided(name: str, action: Action, severity: Severity) -> Meaning:
@@ -137,6 +147,12 @@ MEANINGS: dict[str, Meaning] = {
     "log.policy_changed": Meaning(Family.LOG, OTHER, "Policy changed", _MEDIUM),
     "witness.added": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
     "witness.removed": Meaning(Family.ENTITY, 4, severity=_MEDIUM),
+    "client.created": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
+    "client.changed": Meaning(Family.ENTITY, 3, severity=_MEDIUM),
+    "client.secret_rotated": Meaning(Family.ENTITY, OTHER, "Secret rotated", _MEDIUM),
+    "client.removed": Meaning(Family.ENTITY, 4, severity=_LOW),
+    "token.created": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
+    "token.revoked": Meaning(Family.ENTITY, 4, severity=_LOW),
     "act.refused": Meaning(Family.API, OTHER, "Refused", _MEDIUM, Action.DENIED, has_failed=True),
 }
 

@@ -17,7 +17,7 @@ VERSION = "1.8.0"
 _EMAIL = re.compile(r"[a-zA-Z0-9!#$%&'*+-/=?^_`{|}~.]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+")
 #: `type_id` of managed_entity; every other kind of thing is of the schema's "Other".
 _ENTITY_TYPES = {"person": 2, "tenant": 4}
-_KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System")}
+_KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System"), "client": (4, "Service")}
 
 
 def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:

@@ -8,6 +8,7 @@ from requests_app.models.access import (
     Grant,
     Level,
 )
+from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, Service
@@ -18,10 +19,12 @@ from requests_app.models.worker import Heartbeat, TaskAttempt
 __all__ = [
     "AccessRequest",
     "AccessRequestResource",
+    "Client",
     "ContentAccess",
     "Decision",
     "Grant",
     "Heartbeat",
+    "IdempotencyKey",
     "Level",
     "Membership",
     "NotificationAddress",
@@ -35,4 +38,5 @@ __all__ = [
     "Tenant",
     "Ticket",
     "TicketComment",
+    "Token",
 ]

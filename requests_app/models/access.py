@@ -154,6 +154,9 @@ class Decision(models.Model):
     decider = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="decisions")
     decider_human = models.UUIDField()
     requester_human = models.UUIDField()
+    client = models.ForeignKey(
+        "requests_app.Client", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("through")
+    )
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
     at = models.DateTimeField(_("at"))

@@ -15,13 +15,18 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import clock
-from requests_app.actors import Actor, Role, Side
+from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
+from requests_app.models.integrations import Client, Token
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.scopes import known
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
     def active(self) -> Self:
         return self.filter(is_active=True)
+
+    def humans(self) -> Self:
+        return self.filter(kind=Person.Kind.HUMAN)
 
     def approvers_of(self, tenant_id: object) -> Self:
         return self.active().filter(memberships__tenant_id=tenant_id, memberships__role="approver").distinct()
@@ -55,7 +60,14 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser, PermissionsMixin):
-    """Somebody who signs in. `human_id` is shared by the accounts of one human, who counts once."""
+    """Somebody who signs in, or the account of a client, which never does.
+
+    `human_id` is shared by the accounts of one human, who counts once.
+    """
+
+    class Kind(models.TextChoices):
+        HUMAN = "human", _("Person")
+        CLIENT = "client", _("Client")
 
     class Side(models.TextChoices):
         PROVIDER = "provider", _("Provider")
@@ -70,6 +82,7 @@ class Person(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(_("email"), unique=True)
     name = models.CharField(_("name"), max_length=120)
     side = models.CharField(_("side"), max_length=8, choices=Side.choices)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.HUMAN, editable=False)
     human_id = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
     language = models.CharField(_("language"), max_length=16, default="en")
@@ -91,6 +104,10 @@ class Person(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 condition=models.Q(is_staff=False) | models.Q(side="provider"),
                 name="person_staff_is_provider",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="human") | models.Q(is_staff=False, is_superuser=False),
+                name="person_client_is_no_staff",
             ),
         ]
 
@@ -183,14 +200,75 @@ def actor_of(
     )
 
 
+def actor_of_token(
+    token: Token, *, in_name_of: Person | None = None, door: str = "api", request_id: str = "", ip: str = ""
+) -> Actor:
+    """The actor that a token stands for, narrowed to its scopes. `token` comes with its account.
+
+    A client acts in the name of one of the provider's people where it raises an access request for them: it then has
+    their roles, and not its own.
+    """
+    account = token.account
+    scopes = known(token.scopes)
+    if account.kind != Person.Kind.CLIENT:
+        actor = actor_of(account, door=door, stepped_up_at=token.stepped_up_at, request_id=request_id, ip=ip)
+        return replace(actor, scopes=scopes, token_id=token.pk)
+    client = Client.objects.select_related("decides_for").get(account=account)
+    scopes &= known(client.scopes)
+    whose = in_name_of if in_name_of is not None and client.tenant_id is None else account
+    actor = actor_of(whose, door=door, request_id=request_id, ip=ip)
+    machine = Machine(client_id=client.pk, account_id=account.pk, name=account.name)
+    if not account.is_active:
+        return replace(actor, scopes=frozenset(), token_id=token.pk, machine=machine, tenant_roles={}, queue_roles={})
+    if whose is not account:
+        return replace(actor, is_staff=False, scopes=scopes, token_id=token.pk, machine=machine)
+    if client.tenant_id is None:
+        return replace(actor, is_staff=True, scopes=scopes, token_id=token.pk, machine=machine)
+    machine = _with_decider(machine, client)
+    held = frozenset(CLIENT_ROLES[scope] for scope in scopes if scope in CLIENT_ROLES)
+    roles = {client.tenant_id: held or frozenset({Role.MEMBER})}
+    return replace(actor, scopes=scopes, token_id=token.pk, machine=machine, tenant_roles=roles)
+
+
+def _with_decider(machine: Machine, client: Client) -> Machine:
+    """The approver for whom the client decides, as long as that person is one."""
+    person = client.decides_for
+    if person is None or not Person.objects.get_queryset().approvers_of(client.tenant_id).filter(pk=person.pk).exists():
+        return machine
+    return replace(
+        machine,
+        decides_for=person.pk,
+        decides_for_human=person.human_id,
+        decides_for_name=person.name,
+        decides_for_email=person.email,
+    )
+
+
 def reread(actor: Actor) -> Actor:
     """The same actor with the roles that hold at this moment; for use inside the transaction that relies on them."""
     if not actor.is_person:
         return actor
+    if actor.token_id is not None:
+        return _reread_token(actor)
     person = Person.objects.get_queryset().filter(pk=actor.person).first()
     if person is None or not person.is_active:
-        # A copy, because the pages' actor is a lazy one, and that is no instance of its class.
-        return replace(copy(actor), is_staff=False, tenant_roles={}, queue_roles={})
+        return _without_roles(actor)
     return actor_of(
         person, door=actor.door, stepped_up_at=actor.stepped_up_at, request_id=actor.request_id, ip=actor.ip
     )
+
+
+def _reread_token(actor: Actor) -> Actor:
+    token = Token.objects.select_related("account").filter(pk=actor.token_id).first()
+    if token is None or not token.is_live(clock.now()) or not token.account.is_active:
+        return _without_roles(actor)
+    in_name_of = None
+    if actor.machine is not None and actor.person_id != actor.machine.account_id:
+        in_name_of = Person.objects.get_queryset().filter(pk=actor.person).first()
+    found = actor_of_token(token, in_name_of=in_name_of, door=actor.door, request_id=actor.request_id, ip=actor.ip)
+    return replace(found, once=actor.once)
+
+
+def _without_roles(actor: Actor) -> Actor:
+    # A copy, because the pages' actor is a lazy one, and that is no instance of its class.
+    return replace(copy(actor), is_staff=False, tenant_roles={}, queue_roles={})

@@ -48,6 +48,8 @@ class Ticket(models.Model):
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tickets"
     )
+    external_reference = models.CharField(_("reference elsewhere"), max_length=120, blank=True)
+    external_url = models.URLField(_("address elsewhere"), max_length=500, blank=True)
     opened_at = models.DateTimeField(_("opened"))
     changed_at = models.DateTimeField(_("changed"))
     resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
@@ -60,6 +62,12 @@ class Ticket(models.Model):
         verbose_name_plural = _("tickets")
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=TicketState.values), name="ticket_state_known"),
+            # A help desk that sends the same case twice, by whatever way, opens one ticket.
+            models.UniqueConstraint(
+                fields=["tenant", "external_reference"],
+                condition=~models.Q(external_reference=""),
+                name="ticket_external_reference_once",
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),

@@ -51,6 +51,23 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+def client(message: OutboxMessage, at: datetime) -> Facts:
+    """A client of the API was allowed to decide for an approver."""
+    name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
+    return {
+        "path": f"/tenant/{message.tenant_id}/people/",
+        "client": name,
+        "whose": whose,
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Client"), [name]),
+            Fact(_("Decides for"), [whose]),
+            *_act(message, at),
+        ],
+    }
+
+
 def _tenant(message: OutboxMessage) -> str:
     assert message.tenant is not None
     return words.line(message.tenant.name)

@@ -28,6 +28,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.WINDOW_CLOSED: _access.closed,
     Topic.LOCKBOX_SWITCHED: _tenants.switched,
     Topic.APPROVERS_CHANGED: _tenants.approvers,
+    Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,
 }
 

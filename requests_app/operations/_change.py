@@ -27,7 +27,7 @@ from requests_app.errors import (
 )
 from requests_app.events import Event
 from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
-from requests_app.models import AccessRequest, Decision, Grant, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.outbox.topics import Note, post
 
@@ -65,6 +65,10 @@ class Act:
         # Once more: a role may have been taken away while this act waited for its turn.
         self.actor = reread(self.actor)
 
+    @property
+    def is_decision(self) -> bool:
+        return self.action in TRANSITIONS and TRANSITIONS[self.action].is_decision
+
     def tell(self, note: Note) -> None:
         self.notes.append(note)
 
@@ -78,7 +82,7 @@ class Act:
             tenant_id=self.tenant_id,
             event=event,
             door=self.actor.door,
-            actor=_described(self.actor),
+            actor=_described(self.actor, decides=self.is_decision),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
@@ -114,6 +118,7 @@ def act(action: str, *, actor: Actor) -> Iterator[Act]:
     try:
         with transaction.atomic(durable=True):
             current.actor = reread(actor)
+            policy.require_act(current.actor, action)
             yield current
             _post(current)
     except DomainError as refusal:
@@ -230,6 +235,12 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: st
 
 
 def _post(current: Act) -> None:
+    if current.actor.once is not None:
+        # With the act or not at all: a caller who heard no answer may ask again, and it is done once.
+        held = IdempotencyKey.objects.filter(claim=current.actor.once, done_at=None)
+        about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
+        if not held.update(done_at=current.at, **about):
+            raise WrongState(_("This took too long, and the same call is being made by another process."))
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()
@@ -277,10 +288,27 @@ def _wrong_state(row: AccessRequest) -> WrongState:
     return WrongState(words % {"state": state, "name": last.decider.name}, current=current)
 
 
-def _described(actor: Actor) -> dict[str, Any]:
-    kind = "person" if actor.is_person else "system"
-    who = str(actor.person_id) if actor.person_id else None
-    return {"kind": kind, "id": who, "name": actor.name, "side": str(actor.side), "email": actor.email}
+def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
+    """Who acts. Of a client, `for` says in whose name: the engineer it asks for, the approver it decides for."""
+    machine = actor.machine
+    if machine is None:
+        kind = "person" if actor.is_person else "system"
+        who = str(actor.person_id) if actor.person_id else None
+        return {"kind": kind, "id": who, "name": actor.name, "side": str(actor.side), "email": actor.email}
+    found: dict[str, Any] = {
+        "kind": "client",
+        "id": str(machine.account_id),
+        "name": machine.name,
+        "side": str(actor.side),
+        "email": "",
+    }
+    if decides and machine.decides_for is not None:
+        whose = {"id": str(machine.decides_for), "name": machine.decides_for_name, "email": machine.decides_for_email}
+    elif actor.person_id != machine.account_id:
+        whose = {"id": str(actor.person), "name": actor.name, "email": actor.email}
+    else:
+        return found
+    return {**found, "for": whose}
 
 
 def _noted(note: str) -> dict[str, str]:

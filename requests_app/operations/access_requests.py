@@ -252,13 +252,15 @@ def _require_facts(step: Step) -> None:
 
 def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> None:
     row, actor = step.row, step.actor
+    assert actor.deciding_human is not None  # the policy saw to it
     Decision.objects.create(
         tenant=row.tenant,
         access_request=row,
         stage=stage,
         verdict=verdict,
-        decider_id=actor.person,
-        decider_human=actor.human,
+        decider_id=actor.decider,
+        decider_human=actor.deciding_human,
+        client_id=actor.machine.client_id if actor.machine else None,
         requester_human=row.requester_human,
         comment=step.note,
         door=actor.door,

@@ -26,7 +26,12 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
-    return [Recipient(person.email, person.pk) for person in people if person is not None and person.is_active]
+    """Those who are switched on. A client's account has no mailbox."""
+    return [
+        Recipient(person.email, person.pk)
+        for person in people
+        if person is not None and person.is_active and person.kind == Person.Kind.HUMAN
+    ]
 
 
 def _access_request(message: OutboxMessage) -> AccessRequest:

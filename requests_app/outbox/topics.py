@@ -28,6 +28,7 @@ class Topic(StrEnum):
     WINDOW_CLOSED = "notify.window_closed"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
+    CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
 
     @property

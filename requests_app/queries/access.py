@@ -9,9 +9,9 @@ from uuid import UUID
 from django.db.models import Count, Q, Sum
 
 from requests_app import policy
-from requests_app.actors import Actor
-from requests_app.lifecycle import Timing, Transition, actions_from
-from requests_app.models import AccessRequest, ContentAccess, Grant
+from requests_app.actors import Actor, Role
+from requests_app.lifecycle import PENDING, State, Timing, Transition, actions_from
+from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 
@@ -19,8 +19,38 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """One access request with all that its page shows, in a fixed number of queries."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
-    rows = rows.prefetch_related("scope__resource", "decisions__decider", "following")
+    rows = rows.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account", "following")
     return cast(AccessRequest, rows.find(access_request_id))
+
+
+def access_requests(actor: Actor) -> Any:
+    """All that this actor sees, with what a line of a list shows of each."""
+    rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
+    return rows.prefetch_related("scope__resource")
+
+
+def in_state(rows: Any, state: State, *, at: datetime) -> Any:
+    """Those in which this state holds at an instant, though no sweep may have written it down yet."""
+    if state in PENDING:
+        return rows.filter(state=state, decide_by__gt=at)
+    if state is State.EXPIRED:
+        return rows.filter(Q(state=state) | Q(state__in=sorted(PENDING), decide_by__lte=at))
+    if state is State.OPEN:
+        return rows.filter(state=state, grant__closes_at__gt=at)
+    if state is State.CLOSED:
+        return rows.filter(Q(state=state) | Q(state=State.OPEN, grant__closes_at__lte=at))
+    return rows.filter(state=state)
+
+
+def engineer_named(who: str) -> Person | None:
+    """An active engineer of any queue, by id or by the whole address."""
+    people = Person.objects.active().filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
+    if "@" in who:
+        return people.filter(email=who.strip().lower()).distinct().first()
+    try:
+        return people.filter(pk=UUID(who)).distinct().first()
+    except ValueError:
+        return None
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import Count, Prefetch, Q, QuerySet
 
+from requests_app import policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound
 from requests_app.lifecycle import State
@@ -44,6 +45,13 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
     if actor.side is Side.PROVIDER and not actor.is_staff:
         raise NotFound
     return cast(Tenant, Tenant.objects.visible_to(actor).select_related("plan").find(tenant_id))
+
+
+def administered(tenant_id: object, *, actor: Actor) -> Tenant:
+    """The tenant for its administrator. Raises NotAllowed for its other people."""
+    row = tenant(tenant_id, actor=actor)
+    policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.pk)
+    return row
 
 
 def services(actor: Actor) -> list[Service]:

@@ -87,13 +87,16 @@ def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transiti
     """The moves that this actor would be let make on the ticket now; from the same table."""
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     return [
-        edge for edge in actions_from(row.state, TICKET_TRANSITIONS) if edge.roles & held and _in_time(row, edge, at)
+        edge
+        for edge in actions_from(row.state, TICKET_TRANSITIONS)
+        if edge.roles & held and policy.may_act(actor, edge.action) and _in_time(row, edge, at)
     ]
 
 
 def may_comment(row: Ticket, *, actor: Actor) -> bool:
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    return row.state != TicketState.CLOSED and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
+    allowed = policy.may_act(actor, "comment") and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
+    return row.state != TicketState.CLOSED and allowed
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:

@@ -75,6 +75,13 @@ PATTERNS: dict[str, Promise] = {
     Event.LOG_POLICY_CHANGED: _("{who} changed the rules of the log"),
     Event.WITNESS_ADDED: _("{who} added the witness {name} at {url}"),
     Event.WITNESS_REMOVED: _("{who} removed the witness {name}"),
+    Event.CLIENT_CREATED: _("{who} added the client {name}"),
+    Event.CLIENT_CHANGED: _("{who} changed the client {name}"),
+    Event.CLIENT_SECRET_ROTATED: _("{who} gave the client {name} a new secret"),
+    Event.CLIENT_REMOVED: _("{who} removed the client {name}"),
+    Event.TOKEN_CREATED: _("{who} made the token “{name}”"),
+    Event.TOKEN_REVOKED: _("{who} revoked the token “{name}” of {person_name}"),
+    Event.TICKET_LINKED: _("{who} linked the ticket {ticket} to {external_reference}"),
     Event.ACT_REFUSED: _("{who} tried to {act} and was refused: {why}"),
 }
 
@@ -115,6 +122,11 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     ),
     Event.PERSON_PASSWORD_CHANGED: (
         (_has("how", "reset"), _("{who} set a new password through a link that was sent to {email}")),
+    ),
+    Event.CLIENT_CREATED: ((_has("decides_for"), _("{who} added the client {name}, which decides for {decides_for}")),),
+    Event.CLIENT_CHANGED: (
+        (_has("decides_for"), _("{who} changed the client {name}; it decides for {decides_for}")),
+        (_has("decides_for_id_before"), _("{who} changed the client {name}; it decides for nobody any more")),
     ),
     Event.TENANT_CHANGED: ((_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),),
     Event.LOG_EVIDENCE_TAKEN: (
@@ -189,6 +201,14 @@ ACTS: dict[str, Promise] = {
     "prune_log": _("remove old entries"),
     "set_log_retention": _("set how long the log is kept"),
     "resend_mail": _("send a mail again"),
+    "link_ticket": _("link a ticket"),
+    "create_client": _("add a client"),
+    "change_client": _("change a client"),
+    "rotate_client_secret": _("give a client a new secret"),
+    "remove_client": _("remove a client"),
+    "create_token": _("make a token"),
+    "revoke_token": _("revoke a token"),
+    "step_up_token": _("confirm with the password who holds a token"),
 }
 
 

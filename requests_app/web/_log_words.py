@@ -177,12 +177,20 @@ class _Words:
 
     @property
     def who(self) -> SafeString:
-        if self.actor.get("kind") != "person":
+        if self.actor.get("kind") not in ("person", "client"):
             return mark_safe(_("The system"))  # noqa: S308  a translation
         name = _str(self.actor, "name") or self.entry.actor_name
         side = self.actor.get("side")
         organisation = self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
-        return _person(name, organisation, get_language())
+        shown = _person(name, organisation, get_language())
+        if self.actor["kind"] != "client":
+            return shown
+        whose = _str(_dict(self.actor, "for"), "name")
+        if not whose:
+            return format_html(_("the client {client}"), client=shown)
+        return format_html(
+            _("the client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, get_language())
+        )
 
     @property
     def title(self) -> str:

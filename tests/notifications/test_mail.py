@@ -59,6 +59,13 @@ def one_of_each(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
+    operations.create_client(
+        tenant_id=world.contoso.pk,
+        name="Help desk",
+        scopes=["decisions:write"],
+        decides_for_id=world.ada.pk,
+        actor=world.as_("ines"),
+    )
     for name, how in (("ada", "change"), ("pat", "reset")):
         operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how=how)
     send()
@@ -289,6 +296,7 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
+    data |= {"Ada", "Help", "desk"}
     data |= {"UTC", "CET", "EST", "IST"}
     for found in request.getfixturevalue("one_of_each"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)

@@ -348,6 +348,20 @@ def test_who_decides_never_changes_quietly(world: Cast, mails: Mails, travel: An
     says(found, "Ines Test took this role away.")
 
 
+def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) -> None:
+    operations.create_client(
+        tenant_id=world.contoso.pk,
+        name="Help desk",
+        scopes=["decisions:write"],
+        decides_for_id=world.ada.pk,
+        actor=world.as_("ines"),
+    )
+    found = mails.send()("alan", "client_decides")
+    assert mails.to("client_decides") == ["ada", "alan", "soc"]
+    assert found.subject == "Contoso: a machine decides for Ada Test from now on"
+    says(found, "Ines Test allowed the client Help desk to decide", "in the name of Ada Test")
+
+
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
 def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
     """The provider's people are told, too, though they belong to no tenant."""

@@ -1,0 +1,1 @@
+"""The door for machines: HTTP and JSON around the same operations that the pages call."""

@@ -1,0 +1,340 @@
+"""Access requests: raise, read, decide, withdraw; give a window back, close it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import clock, operations
+from requests_app.actors import Actor, Side
+from requests_app.api.base import ApiView, ListView
+from requests_app.api.fields import Strict, Text, Uuid, Whole
+from requests_app.api.schema import IF_MATCH, one, problems
+from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
+from requests_app.errors import Unacceptable
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Decision, Grant, Level
+from requests_app.queries import access
+from requests_app.scopes import Scope
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class DecisionOut(serializers.Serializer):
+    """`through` names the client that decided for `decider`; null where the human did."""
+
+    stage = serializers.ChoiceField(choices=Decision.Stage.values)
+    verdict = serializers.ChoiceField(choices=Decision.Verdict.values)
+    decider = PersonRef()
+    through = serializers.CharField(source="client", allow_null=True)
+    comment = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class WindowOut(serializers.Serializer):
+    """`closed_at` is null while nobody has closed the window and no sweep has written down that it ran out."""
+
+    id = serializers.UUIDField()
+    opens_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
+    close_reason = serializers.ChoiceField(choices=["", *Grant.CloseReason.values])
+
+
+class AccessRequestLine(serializers.Serializer):
+    """`state` is what holds at this moment, also where no sweep has written it down yet."""
+
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+    tenant = TenantRef()
+    service = ServiceRef()
+    ticket = TicketRef(allow_null=True)
+    engineer = PersonRef(source="requested_by")
+    reason = serializers.ChoiceField(source="reason_kind", choices=AccessRequest.Reason.values)
+    level = serializers.ChoiceField(choices=Level.values)
+    window_seconds = serializers.IntegerField(source="window_for")
+    resources = serializers.SerializerMethodField()
+    state = serializers.SerializerMethodField()
+    submitted_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField(source="state_changed_at")
+    decide_by = serializers.DateTimeField()
+    grant = serializers.SerializerMethodField()
+
+    @extend_schema_field(ResourceRef(many=True))
+    def get_resources(self, row: AccessRequest) -> Any:
+        return ResourceRef([scope.resource for scope in row.scope.all()], many=True).data
+
+    @extend_schema_field(serializers.ChoiceField(choices=State.values))
+    def get_state(self, row: AccessRequest) -> str:
+        return str(row.state_at(self.context["at"]))
+
+    @extend_schema_field(WindowOut(allow_null=True))
+    def get_grant(self, row: AccessRequest) -> Any:
+        grant = getattr(row, "grant", None)
+        return WindowOut(grant).data if grant is not None else None
+
+
+class DemandOut(serializers.Serializer):
+    authority = serializers.CharField()
+    instrument = serializers.CharField()
+    reference = serializers.CharField(source="demand_reference")
+    date = serializers.DateField(source="demand_date")
+
+
+class AccessRequestOut(AccessRequestLine):
+    """`digest` is SHA-256 over the canonical JSON of all that was asked for; the log's entries carry it, too.
+
+    `allowed_actions` are the acts that this caller may do now, from the table that the operations go by.
+    """
+
+    previous = serializers.UUIDField(source="previous_id", allow_null=True)
+    demand = serializers.SerializerMethodField()
+    tried = serializers.CharField()
+    justification = serializers.CharField()
+    needs_customer_approval = serializers.BooleanField()
+    digest = serializers.CharField(source="content_digest")
+    decisions = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(DemandOut(allow_null=True))
+    def get_demand(self, row: AccessRequest) -> Any:
+        return DemandOut(row).data if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND else None
+
+    @extend_schema_field(DecisionOut(many=True))
+    def get_decisions(self, row: AccessRequest) -> Any:
+        return DecisionOut(sorted(row.decisions.all(), key=lambda each: each.at), many=True).data
+
+    @extend_schema_field(
+        serializers.ListField(
+            child=serializers.ChoiceField(choices=["approve", "deny", "withdraw", "release", "revoke"])
+        )
+    )
+    def get_allowed_actions(self, row: AccessRequest) -> list[str]:
+        found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
+        return [edge.action.partition("_as_")[0] for edge in found]
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class DemandIn(Strict):
+    authority = Text()
+    instrument = Text()
+    reference = Text()
+    date = serializers.DateField()
+
+
+class AccessRequestIn(Strict):
+    """Either `ticket`, or `demand` with `tenant` and `service`.
+
+    `engineer`, an id or an address, is for clients alone: for whom they ask.
+    """
+
+    ticket = Uuid(required=False)
+    demand = DemandIn(required=False)
+    tenant = Uuid(required=False)
+    service = Uuid(required=False)
+    resources = serializers.ListField(child=Uuid(), max_length=100)
+    level = serializers.ChoiceField(choices=Level.values)
+    window_seconds = Whole()
+    tried = Text()
+    justification = Text()
+    previous = Uuid(required=False)
+    engineer = Text(required=False)
+
+
+class CommentIn(Strict):
+    comment = Text(required=False, allow_blank=True, default="")
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+class AccessRequestFilter(django_filters.FilterSet):
+    state = django_filters.ChoiceFilter(choices=State.choices, method="in_state")
+    tenant = django_filters.UUIDFilter(field_name="tenant_id")
+    service = django_filters.UUIDFilter(field_name="service_id")
+    ticket = django_filters.UUIDFilter(field_name="ticket_id")
+    engineer = django_filters.UUIDFilter(field_name="requested_by_id")
+    reference = django_filters.CharFilter(field_name="reference", max_length=16)
+    submitted_since = django_filters.IsoDateTimeFilter(field_name="submitted_at", lookup_expr="gte")
+    submitted_before = django_filters.IsoDateTimeFilter(field_name="submitted_at", lookup_expr="lt")
+
+    def in_state(self, rows: Any, _name: str, value: str) -> Any:
+        return access.in_state(rows, State(value), at=clock.now())
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class AccessRequests(ListView):
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
+    serializer_class = AccessRequestLine
+    filterset_class = AccessRequestFilter
+    orders = ("-submitted_at", "submitted_at", "decide_by")
+
+    @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
+    def get(self, request: Any) -> Response:
+        return self.listed(access.access_requests(self.actor), at=clock.now())
+
+    @extend_schema(
+        operation_id="access_requests_submit",
+        summary="Raise an access request",
+        tags=["access requests"],
+        request=AccessRequestIn,
+        responses={201: AccessRequestOut},
+        examples=[
+            OpenApiExample(
+                "Read one mailbox for two hours",
+                request_only=True,
+                value={
+                    "ticket": "{ticket}",
+                    "resources": ["{resource}"],
+                    "level": "read",
+                    "window_seconds": 7200,
+                    "tried": "Rebuilt the index; the invoices are still missing from it.",
+                    "justification": "The index of this mailbox drops messages; only the messages themselves show why.",
+                },
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        found = self.body(AccessRequestIn)
+        actor = self._engineer(found.pop("engineer", None))
+        row = operations.submit(_ask(found), actor=actor)
+        return _shown(self, row.pk, status=201)
+
+    def _engineer(self, who: str | None) -> Actor:
+        """A human asks in the own name; a client in that of the engineer it names, who gets the window."""
+        if self.actor.machine is None:
+            if who is not None:
+                raise Unacceptable(_("You ask in your own name."), field="engineer")
+            return self.actor
+        person = access.engineer_named(who or "")
+        if person is None:
+            raise Unacceptable(_("Name the engineer who asks, by id or address."), field="engineer")
+        actor = self.actor_of(self.request, self.token, in_name_of=person)
+        return replace(actor, once=self.actor.once)
+
+
+class OneAccessRequest(ApiView):
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+
+    @extend_schema(
+        operation_id="access_requests_show",
+        summary="Read one access request",
+        tags=["access requests"],
+        responses=one(AccessRequestOut),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        return _shown(self, pk)
+
+
+class _Act(ApiView):
+    """One act on an access request. Decisions ask for `If-Match`: what is decided on is what was read."""
+
+    by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]] = {}
+    operation: ClassVar[Callable[..., AccessRequest] | None] = None
+
+    def _acted(self, pk: UUID) -> Response:
+        note = self.body(CommentIn)["comment"]
+        if self.by_side:
+            row = access.access_request(pk, actor=self.actor)
+            self.require_match(AccessRequestOut, row, at=clock.now())
+        operation = self.by_side[self.actor.side] if self.by_side else type(self).operation
+        assert operation is not None
+        operation(pk, actor=self.actor, note=note)
+        return _shown(self, pk)
+
+
+_COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": "Seen, and agreed."})]
+
+
+def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
+    return extend_schema(
+        operation_id=f"access_requests_{action}",
+        summary=summary,
+        tags=["access requests"],
+        request=CommentIn,
+        responses=one(AccessRequestOut) | (problems(412, 428) if decides else {}),
+        parameters=[IF_MATCH] if decides else [],
+        examples=_COMMENT,
+    )
+
+
+class Approve(_Act):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    by_side: ClassVar = {
+        Side.PROVIDER: operations.approve_as_provider,
+        Side.CUSTOMER: operations.approve_as_customer,
+    }
+
+    @_act_schema("approve", "Say yes, for the side that the caller is on", decides=True)
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Deny(_Act):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
+
+    @_act_schema("deny", "Say no, for the side that the caller is on", decides=True)
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Withdraw(_Act):
+    scopes: ClassVar = {"POST": Scope.REQUESTS_SUBMIT}
+    operation = staticmethod(operations.withdraw)
+
+    @_act_schema("withdraw", "Withdraw an access request")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Release(_Act):
+    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
+    operation = staticmethod(operations.release)
+
+    @_act_schema("release", "Give a window back")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Revoke(_Act):
+    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
+    operation = staticmethod(operations.revoke)
+
+    @_act_schema("revoke", "Close a window at once")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+def _ask(found: dict[str, Any]) -> operations.Ask:
+    demand = found.pop("demand", None)
+    return operations.Ask(
+        ticket_id=found.get("ticket"),
+        demand=operations.Demand(**demand) if demand else None,
+        tenant_id=found.get("tenant"),
+        service_id=found.get("service"),
+        resource_ids=found["resources"],
+        level=found["level"],
+        window_for=found["window_seconds"],
+        tried=found["tried"],
+        justification=found["justification"],
+        previous_id=found.get("previous"),
+    )
+
+
+def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
+    row = access.access_request(pk, actor=view.actor)
+    location = view.request.build_absolute_uri(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
+    return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())

@@ -1,0 +1,213 @@
+"""What every route of the API does: who calls, how often, with which scope, once; and then its own few lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from requests_app import policy
+from requests_app.actors import Actor, Side
+from requests_app.api import idempotency, quota
+from requests_app.api.authentication import BearerAuthentication
+from requests_app.api.errors import NotTheSame, PreconditionRequired
+from requests_app.api.pages import PARAMETERS, Pages, require_known, wanted_fields
+from requests_app.models import Person, Token
+from requests_app.models.people import actor_of_token
+from requests_app.models.row_security import only_tenants
+from requests_app.scopes import Scope
+
+
+class TooOften(exceptions.Throttled):
+    default_detail = "Too many calls. Wait, as the header says."
+
+
+class ApiView(APIView):
+    """`scopes` names what a token needs for each method; a method without one needs none but a live token.
+
+    The scope is asked for here so that a caller hears at once, and again in the operation, where it can't be forgotten.
+    """
+
+    authentication_classes = (BearerAuthentication,)
+    permission_classes = ()
+    scopes: ClassVar[dict[str, Scope]] = {}
+    #: Parameters of the query that the route takes, by method.
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    #: Whether a POST changes something, and may carry an Idempotency-Key.
+    changes: ClassVar[bool] = True
+    quota_name: ClassVar[str] = "calls"
+
+    token: Token
+    actor: Actor
+    _standing: quota.Standing | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """As the framework does it, with the tenant's wall around it and the answer of a repeated call in front."""
+        self.args, self.kwargs = args, kwargs
+        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
+        self.headers = self.default_response_headers
+        claimed: idempotency.Claimed | None = None
+        with ExitStack() as stack:
+            try:
+                self.initial(wrapped, *args, **kwargs)
+                if self.actor.side is Side.CUSTOMER:
+                    stack.enter_context(only_tenants(self.actor.tenant_ids))
+                claim = self._claim(wrapped)
+                if isinstance(claim, HttpResponse):
+                    return self._finished(claim)
+                if isinstance(claim, idempotency.DoneBefore):
+                    raise idempotency.gone(claim.row)
+                if claim is not None:
+                    claimed = claim
+                    self.actor = replace(self.actor, once=claim.row.claim)
+                handler = getattr(self, (wrapped.method or "").lower(), None) or self.http_method_not_allowed
+                response = handler(wrapped, *args, **kwargs)
+            except Exception as error:
+                try:
+                    response = self.handle_exception(error)
+                except Exception:
+                    if claimed is not None:
+                        idempotency.release(claimed.row)
+                    raise
+            self.response = self.finalize_response(wrapped, response, *args, **kwargs)
+            if isinstance(self.response, Response):
+                self.response.render()
+            if claimed is not None:
+                idempotency.keep(claimed.row, self.response)
+        return self._finished(self.response)
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.auth is None:
+            raise exceptions.NotAuthenticated
+        self.token = cast(Token, request.auth)
+        self.actor = self.actor_of(request, self.token)
+        self._standing = quota.CALLS.take((self.token.account_id, self.quota_name), self.quota_limit())
+        if self._standing.is_over:
+            raise TooOften(wait=self._standing.reset)
+        if (scope := self.scopes.get(self._method(request))) is not None:
+            policy.require_scope(self.actor, scope)
+        require_known(request.query_params, self.known_parameters())
+
+    def actor_of(self, request: Any, token: Token, *, in_name_of: Person | None = None) -> Actor:
+        return actor_of_token(
+            token,
+            in_name_of=in_name_of,
+            request_id=getattr(request, "request_id", ""),
+            ip=request.META.get("REMOTE_ADDR", ""),
+        )
+
+    def quota_limit(self) -> int:
+        return int(settings.API_CALLS_PER_MINUTE)
+
+    def known_parameters(self) -> frozenset[str]:
+        return self.parameters
+
+    def body(self, serializer: type[Any], **context: Any) -> dict[str, Any]:
+        """The body as the serializer takes it, or a refusal that names each fault."""
+        found = serializer(data=self.request.data, context=context)
+        found.is_valid(raise_exception=True)
+        return cast(dict[str, Any], found.validated_data)
+
+    def shown(
+        self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
+    ) -> Response:
+        """One row with its ETag; 304 for who has it."""
+        data = serializer(row, context={"actor": self.actor, **context}).data
+        tag = etag(data)
+        is_read = status == 200 and self.request.method in ("GET", "HEAD")
+        if is_read and tag in _tags(self.request.META.get("HTTP_IF_NONE_MATCH", "")):
+            return Response(status=304, headers={"ETag": tag})
+        headers = {"ETag": tag, **({"Location": location} if location else {})}
+        return Response(data, status=status, headers=headers)
+
+    def require_match(self, serializer: type[Any], row: Any, **context: Any) -> None:
+        """Raise unless `If-Match` names the row as this caller would read it now: nobody decides on what they have not
+        read. RFC 9110, section 13.1.1."""
+        wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
+        if not wanted:
+            raise PreconditionRequired(_("Send If-Match with the ETag of what you have read."))
+        data = serializer(row, context={"actor": self.actor, **context}).data
+        # A star would be a decision on whatever is there.
+        if etag(data) not in _tags(wanted):
+            raise NotTheSame(_("This is not what you have read. Read it again before you decide."))
+
+    def _claim(self, request: Any) -> idempotency.Claimed | idempotency.DoneBefore | HttpResponse | None:
+        if request.method != "POST" or not self.changes:
+            return None
+        key = idempotency.key_of(request.META.get("HTTP_IDEMPOTENCY_KEY"))
+        if key is None:
+            return None
+        plain = request._request
+        asked = idempotency.digest(request.method, plain.get_full_path(), plain.body)
+        return idempotency.claim(self.token.account, key, asked)
+
+    def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
+        response["Cache-Control"] = "no-store"
+        if self._standing is not None:
+            for name, value in self._standing.headers.items():
+                response[name] = value
+        return response
+
+    @staticmethod
+    def _method(request: Any) -> str:
+        return "GET" if request.method in ("HEAD", "OPTIONS") else str(request.method)
+
+
+class ListView(ApiView):
+    """A list: `filterset_class` says by what it is filtered, `orders` in which order it may be had; the first is used
+    unless `order` names another. What is handed to `listed()` is scoped to the actor already."""
+
+    serializer_class: ClassVar[type[Any]]
+    filterset_class: ClassVar[type[Any] | None] = None
+    orders: ClassVar[tuple[str, ...]]
+    pagination_class = Pages
+
+    def listed(self, rows: Any, **context: Any) -> Response:
+        if self.filterset_class is not None:
+            filters = self.filterset_class(self.request.query_params, queryset=rows, request=self.request)
+            if not filters.is_valid():
+                raise exceptions.ValidationError(filters.errors)
+            rows = filters.qs
+        serializer = self.serializer_class
+        wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
+        pages = self.pagination_class()
+        pages.ordering = self._order()
+        found = pages.paginate_queryset(rows, self.request, view=None)
+        shown = serializer(found, many=True, context={"actor": self.actor, **context})
+        if wanted is not None:
+            for name in set(shown.child.fields) - wanted:
+                shown.child.fields.pop(name)
+        return pages.get_paginated_response(shown.data)
+
+    def known_parameters(self) -> frozenset[str]:
+        if self._method(self.request) != "GET":
+            return frozenset()
+        filters = self.filterset_class.get_filters() if self.filterset_class is not None else {}
+        return PARAMETERS | self.parameters | frozenset(filters) | ({"order"} if len(self.orders) > 1 else set())
+
+    def _order(self) -> tuple[str, ...]:
+        order = self.request.query_params.get("order", self.orders[0])
+        if order not in self.orders:
+            raise exceptions.ValidationError({"order": [_("Choose one of these: ") + ", ".join(self.orders)]})
+        return (order, "-pk" if order.startswith("-") else "pk")
+
+
+def etag(data: Any) -> str:
+    """A strong validator over everything that is shown (RFC 9110, section 8.8.3)."""
+    plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
+
+
+def _tags(header: str) -> Iterable[str]:
+    return {tag.strip() for tag in header.split(",")}

@@ -1,0 +1,65 @@
+"""Fields that take what they say and nothing near it, and serializers that refuse what they don't know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from requests_app.scopes import Scope, in_order
+
+
+class Strict(serializers.Serializer):
+    """What comes in. A field that is not there, a read-only one among them, is refused and not ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = sorted(str(name) for name in data if name not in known)
+            if unknown:
+                raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown[:20]})
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """Text, and not a number that could be read as one. Its length is the operation's to judge, in its own words."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Whole(serializers.IntegerField):
+    """A whole number: neither text nor true, which Python takes for 1."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class YesNo(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=str(data)[:40])
+        return data
+
+
+class Scopes(serializers.ListField):
+    child = serializers.ChoiceField(choices=in_order(Scope))
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_length=1, max_length=len(Scope), **options)
+
+
+class Uuid(serializers.UUIDField):
+    """The usual spelling with hyphens alone: one row, one name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = super().to_internal_value(data)
+        if str(found) != str(data).lower():
+            self.fail("invalid", value=data)
+        return found

@@ -1,0 +1,114 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same call again gets the same answer.
+
+The key's row is claimed before the act begins. The act itself notes there, in its own transaction, that it was done;
+so a call that is repeated because nobody heard the answer, even one whose process was killed in between, is done once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+
+from requests_app import clock, operations
+from requests_app.api.errors import AnswerGone, KeyReused, StillUnderWay
+from requests_app.errors import Malformed
+from requests_app.models import IdempotencyKey, Person
+
+#: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
+_KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
+#: Whoever holds the key longer than this is taken for dead.
+CLAIM = timedelta(seconds=60)
+#: How long the same call waits for the first one, and how often it looks.
+WAIT_SECONDS, LOOK_SECONDS = 10.0, 0.05
+#: What of an answer is kept beside its body.
+_HEADERS = ("Content-Type", "ETag", "Location", "WWW-Authenticate")
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """This call does it."""
+
+    row: IdempotencyKey
+
+
+@dataclass(frozen=True)
+class DoneBefore:
+    """It was done, and the answer was not kept: the caller's process died. `subject_id` is what it was done to."""
+
+    row: IdempotencyKey
+
+
+def key_of(header: str | None) -> str | None:
+    if header is None:
+        return None
+    key = header.strip()
+    if not _KEY.fullmatch(key):
+        raise Malformed(_("An Idempotency-Key has 1 to 255 visible characters."))
+    return key.strip('"') or None
+
+
+def digest(method: str, path: str, body: bytes) -> str:
+    return hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
+
+
+def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
+    """Take the key, or return the answer that it got before. Raises KeyReused, StillUnderWay, AnswerGone."""
+    until = clock.monotonic() + WAIT_SECONDS
+    while True:
+        row = operations.claim_key(account, key=key, asked=asked, claim_for=CLAIM)
+        if row is not None:
+            return Claimed(row)
+        found = IdempotencyKey.objects.filter(account=account, key=key).first()
+        if found is None:
+            continue  # let go meanwhile
+        if found.asked != asked:
+            raise KeyReused(_("This Idempotency-Key was used for another call."), field="Idempotency-Key")
+        if found.status is not None:
+            return _kept(found)
+        if found.done_at is not None and found.claimed_until <= clock.now():
+            return DoneBefore(found)
+        if clock.monotonic() >= until:
+            raise StillUnderWay(_("The first call with this Idempotency-Key has not been answered yet."))
+        time.sleep(LOOK_SECONDS)
+
+
+def keep(row: IdempotencyKey, response: Any) -> None:
+    """Keep the answer. A failure is nobody's answer, and lets the key go for the next try; so does a wait."""
+    if response.status_code >= 500 or response.status_code == 429:
+        operations.release_key(row)
+        return
+    is_secret = getattr(response, "is_secret", False)
+    headers = {name: response[name] for name in _HEADERS if response.has_header(name)}
+    operations.keep_answer(
+        row, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
+    )
+
+
+def _kept(row: IdempotencyKey) -> HttpResponse:
+    if row.body is None:
+        raise AnswerGone(
+            _("This was done before. Its answer held a secret, which is given once."),
+            current={"subject_type": row.subject_type, "subject_id": row.subject_id},
+        )
+    assert row.status is not None
+    response = HttpResponse(bytes(row.body), status=row.status, headers=row.headers)
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def gone(row: IdempotencyKey) -> AnswerGone:
+    return AnswerGone(
+        _("This was done before, and its answer was lost."),
+        current={"subject_type": row.subject_type, "subject_id": row.subject_id},
+    )
+
+
+def release(row: IdempotencyKey) -> None:
+    operations.release_key(row)

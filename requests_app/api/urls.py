@@ -1,0 +1,59 @@
+"""The API's addresses. None ends in a slash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path, re_path
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from requests_app.api import access_requests, callers, me, oauth
+from requests_app.api.base import ApiView
+from requests_app.errors import NotFound
+
+app_name = "api"
+
+
+class Nothing(ApiView):
+    """Whatever is not here: a problem, and not a page."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Any) -> Any:
+        raise NotFound
+
+    post = put = patch = delete = get
+
+    def known_parameters(self) -> frozenset[str]:
+        return frozenset(self.request.query_params)
+
+
+_ONE = "access-requests/<uuid:pk>"
+v1 = [
+    path("me", me.Me.as_view(), name="me"),
+    path("me/step-up", me.StepUp.as_view(), name="step_up"),
+    path("clients", callers.ProviderClients.as_view(), name="provider_clients"),
+    path("clients/<uuid:pk>", callers.OneClient.as_view(), name="client"),
+    path("clients/<uuid:pk>/rotate-secret", callers.RotateSecret.as_view(), name="rotate_secret"),
+    path("tenants/<uuid:tenant>/clients", callers.TenantClients.as_view(), name="clients"),
+    path("tokens", callers.Tokens.as_view(), name="tokens"),
+    path("tokens/<uuid:pk>", callers.OneToken.as_view(), name="token_of"),
+    path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
+    path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
+    path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),
+    path(f"{_ONE}/deny", access_requests.Deny.as_view(), name="deny"),
+    path(f"{_ONE}/withdraw", access_requests.Withdraw.as_view(), name="withdraw"),
+    path(f"{_ONE}/release", access_requests.Release.as_view(), name="release"),
+    path(f"{_ONE}/revoke", access_requests.Revoke.as_view(), name="revoke"),
+]
+
+urlpatterns = [
+    *(path(f"api/v1/{route.pattern}", route.callback, name=route.name) for route in v1),
+    path("api/v1/openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=()), name="openapi"),
+    path("oauth/token", oauth.token, name="token"),
+    path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
+    re_path(r"^api/.*$", Nothing.as_view(), name="nothing"),
+]

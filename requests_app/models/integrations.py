@@ -1,0 +1,152 @@
+"""Who calls the API: clients, which are machines, and tokens; and what makes a repeated call one call."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.actors import Actor, Role, Side
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class ClientQuerySet(ScopedQuerySet):
+    def live(self) -> Self:
+        return self.filter(account__is_active=True)
+
+
+class Client(models.Model):
+    """A machine: a ticket system, a SIEM, a service that enforces windows. Of one tenant, or of the provider.
+
+    What it does, it does under an account of its own, which nobody signs in with. The secret is random, so its
+    SHA-256 is as good as any slower hash of it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, related_name="client")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="clients")
+    scopes = models.JSONField(_("scopes"), default=list)
+    secret_hash = models.CharField(max_length=64)
+    decides_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("decides for"),
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(_("created"))
+    secret_at = models.DateTimeField(_("secret since"))
+
+    objects = ClientQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("client")
+        verbose_name_plural = _("clients")
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decides_for=None) | Q(tenant__isnull=False), name="client_decides_for_a_tenant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.account.name
+
+
+class TokenQuerySet(ScopedQuerySet):
+    tenant_path = "account__memberships__tenant_id"
+
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own; an administrator sees those of the tenant's people too, and staff all."""
+        if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
+            return self
+        own = Q(account=actor.person_id)
+        if actor.side is Side.CUSTOMER:
+            held = actor.tenant_roles.items()
+            administered = sorted(pk for pk, roles in held if Role.ADMINISTRATOR in roles)
+            if administered:
+                own |= Q(account__memberships__tenant_id__in=administered)
+        return self.filter(own).distinct()
+
+    def personal(self) -> Self:
+        return self.filter(kind=Token.Kind.PERSONAL)
+
+    def live(self, at: datetime) -> Self:
+        return self.filter(revoked_at=None, expires_at__gt=at)
+
+
+class Token(models.Model):
+    """Kept as a hash alone; `hint` is its end, by which people tell theirs apart."""
+
+    class Kind(models.TextChoices):
+        PERSONAL = "personal", _("personal token")
+        ACCESS = "access", _("access token of a client")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="tokens")
+    name = models.CharField(_("name"), max_length=80, blank=True)
+    scopes = models.JSONField(_("scopes"), default=list)
+    secret_hash = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(_("ends with"), max_length=4)
+    created_at = models.DateTimeField(_("created"))
+    expires_at = models.DateTimeField(_("expires"))
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    stepped_up_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("token")
+        verbose_name_plural = _("tokens")
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["account", "-created_at"], name="token_by_account"),
+            models.Index(fields=["-created_at"], name="token_newest"),
+            models.Index(fields=["expires_at"], name="token_by_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"…{self.hint}"
+
+    def is_live(self, at: datetime) -> bool:
+        return self.revoked_at is None and at < self.expires_at
+
+
+class IdempotencyKey(models.Model):
+    """One `Idempotency-Key` of one caller: what was asked with it, whether it was done, and the answer.
+
+    `done_at` is written by the act itself, in its transaction; the answer follows. Whoever dies between the two has
+    done it once all the same, and `subject_id` says to what. `claim` is new for each who takes the key over, so that
+    one who was taken for dead, and is not, commits nothing any more.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    asked = models.CharField(max_length=64)
+    claim = models.UUIDField(default=uuid.uuid4, unique=True)
+    begun_at = models.DateTimeField()
+    claimed_until = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+    subject_type = models.CharField(max_length=40, blank=True)
+    subject_id = models.CharField(max_length=64, blank=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "key"], name="idempotency_key_once")]
+        indexes = [models.Index(fields=["begun_at"], name="idempotency_key_by_age")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,389 @@
+"""Clients and tokens: who may call the API, and for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import structlog
+from django.contrib.auth.hashers import check_password
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from requests_app import api_secrets, clock, limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import InsufficientScope, NotAllowed, StepUpRequired, TooMany, Unacceptable
+from requests_app.events import Event
+from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
+from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+
+security_log = structlog.get_logger("security")
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+#: Days. A token that decides is a key to the content, and is made anew more often.
+LIFETIMES = (1, 7, 30, 90, 365)
+LONGEST_THAT_DECIDES = 30
+ACCESS_TOKEN_FOR = timedelta(hours=1)
+#: How long an access token of a client is kept after its end: for whoever asks which it was.
+KEPT_FOR = timedelta(days=7)
+KEYS_KEPT_FOR = timedelta(hours=48)
+MOST_CLIENTS, MOST_TOKENS = 50, 50
+#: Wrong passwords of one person within this time; the next one is not even looked at.
+WRONG_MAX, WRONG_WITHIN = 5, timedelta(minutes=5)
+
+
+class Made(NamedTuple):
+    """A row, and its secret, which is shown once and kept nowhere."""
+
+    row: Any
+    secret: str
+
+
+# --- Clients -------------------------------------------------------------------------------------------------
+
+
+def create_client(
+    *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
+) -> Made:
+    """A customer's administrator makes a client of the tenant; staff, without `tenant_id`, one of the provider's."""
+    with act("create_client", actor=actor) as current:
+        _require_human(current.actor)
+        tenant: Tenant | None = None
+        if tenant_id is not None:
+            tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        client = Client(tenant=tenant, created_by_id=current.actor.person)
+        _require_manager(current, client)
+        if Client.objects.live().filter(tenant=tenant).count() >= MOST_CLIENTS:
+            raise TooMany(_("There are %(max)d clients already.") % {"max": MOST_CLIENTS})
+        client.scopes = _client_scopes(scopes, tenant)
+        client.account = _account(name, client, at=current.at)
+        client.decides_for = _decider(decides_for_id, client)
+        secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
+        client.secret_hash = api_secrets.hashed(secret)
+        client.created_at = client.secret_at = current.at
+        client.save(force_insert=True)
+        current.witness(Event.CLIENT_CREATED, detail=_described(client), text=str(client))
+        _tell_of_decider(current, client)
+    return Made(client, secret)
+
+
+_UNCHANGED = object()
+
+
+def change_client(
+    client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
+) -> Client:
+    """Set what a client may do, and for which approver it decides; None takes the latter away."""
+    with act("change_client", actor=actor) as current:
+        client = _managed(client_id, current)
+        before = _described(client)
+        if scopes is not None:
+            client.scopes = _client_scopes(scopes, client.tenant)
+        if decides_for_id is not _UNCHANGED:
+            client.decides_for = _decider(decides_for_id, client)
+        elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
+            client.decides_for = None
+        after = _described(client)
+        if after == before:
+            raise Unacceptable(_("Nothing would change."), field="scopes")
+        client.save(update_fields=["scopes", "decides_for"])
+        was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
+        current.witness(Event.CLIENT_CHANGED, detail={**after, **was}, text=str(client))
+        if before["decides_for_id"] != after["decides_for_id"]:
+            _tell_of_decider(current, client)
+    return client
+
+
+def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
+    """Give a client a new secret. The one before, and what was got with it, is dead at once."""
+    with act("rotate_client_secret", actor=actor) as current:
+        client = _managed(client_id, current)
+        secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
+        client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
+        client.save(update_fields=["secret_hash", "secret_at"])
+        _revoke_all(client.account, current)
+        current.witness(Event.CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
+    return Made(client, secret)
+
+
+def remove_client(client_id: object, *, actor: Actor) -> Client:
+    """Switch a client off for good, and all its tokens; its name stays where it acted."""
+    with act("remove_client", actor=actor) as current:
+        client = _managed(client_id, current)
+        client.account.is_active = False
+        client.account.save(update_fields=["is_active"])
+        client.decides_for = None
+        client.save(update_fields=["decides_for"])
+        _revoke_all(client.account, current)
+        current.witness(Event.CLIENT_REMOVED, detail=_named(client), text=str(client))
+    return client
+
+
+def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
+    """A token for a client that proved its secret. Being signed in is no act, for machines as for people."""
+    at = clock.now()
+    secret = api_secrets.make(api_secrets.Kind.ACCESS)
+    token = Token.objects.create(
+        kind=Token.Kind.ACCESS,
+        account_id=client.account_id,
+        scopes=in_order(scopes),
+        secret_hash=api_secrets.hashed(secret),
+        hint=api_secrets.hint(secret),
+        created_at=at,
+        expires_at=at + ACCESS_TOKEN_FOR,
+    )
+    return Made(token, secret)
+
+
+# --- Personal tokens -----------------------------------------------------------------------------------------
+
+
+def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
+    """Make a token that carries its human. Made with a token, it can do no more than that one."""
+    with act("create_token", actor=actor) as current:
+        _require_human(current.actor)
+        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+        wanted = _scopes(scopes, frozenset(Scope))
+        if current.actor.scopes is not None and not current.actor.scopes.issuperset(wanted):
+            raise InsufficientScope
+        if days not in LIFETIMES:
+            choices = ", ".join(str(each) for each in LIFETIMES)
+            raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
+        if Scope.DECISIONS_WRITE in wanted and days > LONGEST_THAT_DECIDES:
+            words = _("A token that may decide lives %(days)d days at most.")
+            raise Unacceptable(words % {"days": LONGEST_THAT_DECIDES}, field="days")
+        log = _log_of(person)
+        current.concerns("person", person, log)
+        if not person.is_active:
+            raise NotAllowed
+        if Token.objects.filter(account=person).personal().live(current.at).count() >= MOST_TOKENS:
+            raise TooMany(_("You have %(max)d tokens already. Revoke one.") % {"max": MOST_TOKENS})
+        secret = api_secrets.make(api_secrets.Kind.PERSONAL)
+        token = Token.objects.create(
+            kind=Token.Kind.PERSONAL,
+            account=person,
+            name=_name(name, at_most=80),
+            scopes=in_order(wanted),
+            secret_hash=api_secrets.hashed(secret),
+            hint=api_secrets.hint(secret),
+            created_at=current.at,
+            expires_at=current.at + timedelta(days=days),
+        )
+        current.subject_type, current.subject_id = "token", str(token.pk)
+        current.witness(Event.TOKEN_CREATED, detail=_of_token(token, person), text=f"{person.name} {token.name}")
+    return Made(token, secret)
+
+
+def revoke_token(token_id: object, *, actor: Actor) -> Token:
+    """End a token: its owner does, the administrator of the owner's tenant, or staff."""
+    with act("revoke_token", actor=actor) as current:
+        token: Token = Token.objects.visible_to(current.actor).personal().find(token_id)
+        person = token.account
+        current.concerns("token", token, _log_of(person))
+        # Read again under the lock of the log: two who revoke at once leave one entry.
+        token.refresh_from_db()
+        if token.is_live(current.at):
+            token.revoked_at, token.revoked_by_id = current.at, current.actor.person
+            token.save(update_fields=["revoked_at", "revoked_by"])
+            detail = _of_token(token, person)
+            current.witness(Event.TOKEN_REVOKED, detail=detail, text=f"{person.name} {token.name}")
+    return token
+
+
+def step_up_token(*, password: str, actor: Actor) -> datetime:
+    """Confirm with the password that whoever holds the token is its human. Returns until when that counts.
+
+    A decision needs it here as on a page: a token that was taken decides nothing.
+    """
+    person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
+    if person is None or actor.token_id is None or actor.machine is not None:
+        raise NotAllowed
+    # Before the act: hashing takes a while, and an act holds its place in the log.
+    is_right = _is_password(person, password)
+    with act("step_up_token", actor=actor) as current:
+        token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
+        current.concerns("token", token, _log_of(person))
+        if not is_right:
+            raise StepUpRequired(_("This is not your password."))
+        Token.objects.filter(pk=token.pk).update(stepped_up_at=current.at)
+    return current.at + limits.STEP_UP_FOR
+
+
+def _is_password(person: Person, password: str) -> bool:
+    """Raises TooMany instead of looking at one wrong too many: counted before it is looked at, so that 200 at once do
+    not all pass."""
+    key = f"step-up:{person.pk}"
+    cache.add(key, 0, timeout=WRONG_WITHIN.total_seconds())
+    if cache.incr(key) > WRONG_MAX:
+        security_log.warning("step_up.too_many", person=str(person.pk))
+        raise TooMany(_("The password was wrong too often. Try again in five minutes."))
+    if check_password(password, person.password):
+        cache.decr(key)
+        return True
+    security_log.warning("step_up.failed", person=str(person.pk))
+    return False
+
+
+def note_use(token: Token, *, at: datetime) -> None:
+    """Remember when a token was used last, to the minute: each request would be a write otherwise."""
+    Token.objects.filter(pk=token.pk).update(last_used_at=at)
+
+
+def claim_key(account: Person, *, key: str, asked: str, claim_for: timedelta) -> IdempotencyKey | None:
+    """Take a key for one call, also from a call that held it for too long and did nothing; None where it is taken."""
+    at = clock.now()
+    try:
+        with transaction.atomic():
+            return IdempotencyKey.objects.create(
+                account=account, key=key, asked=asked, begun_at=at, claimed_until=at + claim_for
+            )
+    except IntegrityError:
+        claim = uuid4()
+        left = IdempotencyKey.objects.filter(
+            account=account, key=key, asked=asked, status=None, done_at=None, claimed_until__lte=at
+        )
+        left.update(claim=claim, claimed_until=at + claim_for)
+        return IdempotencyKey.objects.filter(claim=claim).first()
+
+
+def keep_answer(row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
+    mine = IdempotencyKey.objects.filter(claim=row.claim)
+    mine.update(status=status, headers=headers, body=body)
+
+
+def release_key(row: IdempotencyKey) -> None:
+    """Let a key go that nothing was done with; one whose act has committed stays."""
+    IdempotencyKey.objects.filter(claim=row.claim, done_at=None).delete()
+
+
+def forget_old(at: datetime, *, limit: int = 1000) -> int:
+    """Delete access tokens that ended a week ago, and keys of answers that nobody asks for again."""
+    ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - KEPT_FOR).values("pk")[:limit]
+    count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
+    old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_KEPT_FOR).values_list("pk", flat=True)[:limit]
+    return count + IdempotencyKey.objects.filter(pk__in=list(old)).delete()[0]
+
+
+# --- What they share -----------------------------------------------------------------------------------------
+
+
+def _managed(client_id: object, current: Act) -> Client:
+    _require_human(current.actor)
+    rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
+    client: Client = rows.locked().find(client_id)
+    _require_manager(current, client)
+    return client
+
+
+def _require_manager(current: Act, client: Client) -> None:
+    """A tenant's client is its administrator's alone; the provider's is the staff's."""
+    current.concerns("client", client, client.tenant_id or PROVIDER_LOG)
+    if client.tenant_id is None:
+        policy.require_staff(current.actor)
+    else:
+        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=client.tenant_id)
+
+
+def _account(name: str, client: Client, *, at: datetime) -> Person:
+    """What the client acts under. Nobody signs in with it, and no mail goes there (RFC 2606: ".invalid" is no name)."""
+    account = Person(
+        email=f"{client.pk}@client.invalid",
+        name=_name(name, at_most=80),
+        side=Person.Side.CUSTOMER if client.tenant_id else Person.Side.PROVIDER,
+        kind=Person.Kind.CLIENT,
+        created_at=at,
+    )
+    account.set_unusable_password()
+    account.save(force_insert=True)
+    return account
+
+
+def _require_human(actor: Actor) -> None:
+    """A machine that could make keys for machines would outlive its own removal."""
+    if actor.machine is not None or not actor.is_person:
+        raise NotAllowed
+
+
+def _decider(person_id: object, client: Client) -> Person | None:
+    if person_id is None:
+        return None
+    if client.tenant is None or Scope.DECISIONS_WRITE not in client.scopes:
+        words = _("Only a tenant’s own client with the scope %(scope)s decides for somebody.")
+        raise Unacceptable(words % {"scope": Scope.DECISIONS_WRITE}, field="decides_for")
+    approvers = Person.objects.get_queryset().approvers_of(client.tenant_id)
+    person = next((each for each in approvers if str(each.pk) == str(person_id)), None)
+    if person is None:
+        raise Unacceptable(_("Choose an approver of this tenant."), field="decides_for")
+    return person
+
+
+def _client_scopes(names: Iterable[str], tenant: Tenant | None) -> list[str]:
+    return in_order(_scopes(names, OF_CLIENTS if tenant is not None else OF_PROVIDER_CLIENTS))
+
+
+def _scopes(names: Iterable[str], allowed: frozenset[Scope]) -> frozenset[Scope]:
+    found = frozenset(names)
+    if not found or not found <= {str(scope) for scope in allowed}:
+        words = _("Choose at least one of these: %(scopes)s.")
+        raise Unacceptable(words % {"scopes": ", ".join(in_order(allowed))}, field="scopes")
+    return frozenset(Scope(name) for name in found)
+
+
+def _name(value: str, *, at_most: int) -> str:
+    return " ".join(limits.require_text(value, field="name", at_most=at_most).split())
+
+
+def _log_of(person: Person) -> UUID:
+    tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()
+    return tenant_id or PROVIDER_LOG
+
+
+def _revoke_all(account: Person, current: Act) -> None:
+    live = Token.objects.filter(account=account).live(current.at)
+    live.update(revoked_at=current.at, revoked_by=current.actor.person)
+
+
+def _tell_of_decider(current: Act, client: Client) -> None:
+    """Who decides for a tenant never changes quietly."""
+    if client.tenant_id is None or client.decides_for is None:
+        return
+    current.tell(
+        Note(
+            topic=Topic.CLIENT_DECIDES,
+            tenant_id=client.tenant_id,
+            about=client.pk,
+            audiences=(Audience.CUSTOMER,),
+            mark=uuid4().hex,
+            extra={"client": str(client), "for": client.decides_for.name, "by": current.actor.name},
+        )
+    )
+
+
+def _named(client: Client) -> dict[str, Any]:
+    return {"client": str(client.pk), "name": client.account.name}
+
+
+def _described(client: Client) -> dict[str, Any]:
+    person = client.decides_for
+    return {
+        **_named(client),
+        "scopes": list(client.scopes),
+        "decides_for": person.name if person else None,
+        "decides_for_id": str(person.pk) if person else None,
+    }
+
+
+def _of_token(token: Token, person: Person) -> dict[str, Any]:
+    return {
+        "token": str(token.pk),
+        "name": token.name,
+        "hint": token.hint,
+        "scopes": list(token.scopes),
+        "person": str(person.pk),
+        "person_name": person.name,
+    }

@@ -1,0 +1,92 @@
+"""What a token may be used for: the scopes of the API, and which of them an act needs. Pure.
+
+A scope narrows and never widens: whoever holds a token may do what its holder may do and its scopes name. An act that
+is not in the table can't be done with a token at all, content among them: a token never stands for a grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class Scope(StrEnum):
+    """Spelled as in OAuth 2.0 (RFC 6749, section 3.3)."""
+
+    TENANT_READ = "tenant:read"
+    TENANT_MANAGE = "tenant:manage"
+    MEMBERS_READ = "members:read"
+    MEMBERS_MANAGE = "members:manage"
+    TICKETS_READ = "tickets:read"
+    TICKETS_WRITE = "tickets:write"
+    REQUESTS_READ = "requests:read"
+    REQUESTS_SUBMIT = "requests:submit"
+    DECISIONS_WRITE = "decisions:write"
+    GRANTS_READ = "grants:read"
+    GRANTS_CLOSE = "grants:close"
+    LOG_READ = "log:read"
+    EVALUATE = "evaluate"
+    WEBHOOKS_MANAGE = "webhooks:manage"
+    TOKENS_MANAGE = "tokens:manage"
+
+
+LABELS: dict[Scope, Promise] = {
+    Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
+    Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
+    Scope.MEMBERS_READ: _("Read who holds which role"),
+    Scope.MEMBERS_MANAGE: _("Add people, give and take roles, switch accounts off and on"),
+    Scope.TICKETS_READ: _("Read tickets and what was said on them"),
+    Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
+    Scope.REQUESTS_READ: _("Read access requests"),
+    Scope.REQUESTS_SUBMIT: _("Raise and withdraw access requests"),
+    Scope.DECISIONS_WRITE: _("Decide on access requests"),
+    Scope.GRANTS_READ: _("Read windows and what was looked at"),
+    Scope.GRANTS_CLOSE: _("Close windows, or give them back"),
+    Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
+    Scope.EVALUATE: _("Ask whether somebody may do something now"),
+    Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
+    Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
+}
+
+#: The scope that an act needs, by the act's name in the kernel.
+ACTS: dict[str, Scope] = {
+    "submit": Scope.REQUESTS_SUBMIT,
+    "withdraw": Scope.REQUESTS_SUBMIT,
+    "approve_as_provider": Scope.DECISIONS_WRITE,
+    "deny_as_provider": Scope.DECISIONS_WRITE,
+    "approve_as_customer": Scope.DECISIONS_WRITE,
+    "deny_as_customer": Scope.DECISIONS_WRITE,
+    "release": Scope.GRANTS_CLOSE,
+    "revoke": Scope.GRANTS_CLOSE,
+    "create_client": Scope.TOKENS_MANAGE,
+    "change_client": Scope.TOKENS_MANAGE,
+    "rotate_client_secret": Scope.TOKENS_MANAGE,
+    "remove_client": Scope.TOKENS_MANAGE,
+    "create_token": Scope.TOKENS_MANAGE,
+    "revoke_token": Scope.TOKENS_MANAGE,
+    "step_up_token": Scope.DECISIONS_WRITE,
+}
+
+#: What a customer's client may be given. People are managed by people, and so are clients and tokens.
+OF_CLIENTS = frozenset(Scope) - {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE, Scope.REQUESTS_SUBMIT}
+#: What a provider's client may be given. It never decides: the provider's yes is a human's.
+OF_PROVIDER_CLIENTS = frozenset(Scope) - {
+    Scope.MEMBERS_MANAGE,
+    Scope.TOKENS_MANAGE,
+    Scope.TENANT_MANAGE,
+    Scope.DECISIONS_WRITE,
+}
+
+
+def known(names: Iterable[str]) -> frozenset[Scope]:
+    """The scopes of these names. A name that is stored and no longer known gives nothing."""
+    return frozenset(Scope(name) for name in names if name in Scope._value2member_map_)
+
+
+def in_order(scopes: Iterable[Scope]) -> list[str]:
+    """As they are stored and shown: in the order of the table."""
+    wanted = frozenset(scopes)
+    return [str(scope) for scope in Scope if scope in wanted]

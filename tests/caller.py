@@ -1,0 +1,85 @@
+"""Somebody with a token in hand: a person, or a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.test import Client as Browser
+
+from requests_app import operations
+from requests_app.api import oauth
+from requests_app.models import Client
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from tests.cast import PASSWORD, Cast
+
+
+@dataclass
+class Caller:
+    """Calls the API with one token; `call.get("me")` is a GET of /api/v1/me."""
+
+    secret: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        path = path if path.startswith("/") or "://" in path else f"/api/v1/{path}"
+        named = {name.replace("_", "-"): value for name, value in {**self.headers, **headers}.items()}
+        call = getattr(Browser(raise_request_exception=False), method)
+        extra: dict[str, Any] = {"headers": {"Authorization": f"Bearer {self.secret}", **named}}
+        if method in ("get", "head", "options"):
+            return call(path, body or {}, **extra)
+        return call(path, body if body is not None else {}, content_type="application/json", **extra)
+
+    def get(self, path: str, query: dict[str, Any] | None = None, **headers: str) -> Any:
+        return self("get", path, query, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self("post", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Any:
+        return self("delete", path, **headers)
+
+    def patch(self, path: str, body: Any, **headers: str) -> Any:
+        return self("patch", path, body, **headers)
+
+    def decide(self, verdict: str, row: Any, comment: str = "") -> Any:
+        """Read it, and answer what was read, as a caller does."""
+        tag = self.get(f"access-requests/{row.pk}")["ETag"]
+        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment}, If_Match=tag)
+
+    def step_up(self) -> Any:
+        return self.post("me/step-up", {"password": PASSWORD})
+
+
+def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7) -> str:
+    """A personal token; without scopes one for everything."""
+    made = operations.create_token(
+        name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
+    )
+    return made.secret
+
+
+def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
+    """A client and its secret: of a tenant, made by its administrator, or with None of the provider, made by staff."""
+    tenant_id = cast.tenants[tenant].pk if tenant else None
+    wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
+    by = {None: "stella", "contoso": "ines", "fabrikam": "finn", "northwind": "noah"}[tenant]
+    made = operations.create_client(
+        tenant_id=tenant_id, name="Help desk", scopes=in_order(wanted), actor=cast.as_(by), **options
+    )
+    return made.row, made.secret
+
+
+def access_token(client: Client, secret: str, scope: str = "") -> Any:
+    """Ask the token endpoint as a machine does."""
+    oauth.TRIES.clear()
+    form = {"grant_type": "client_credentials", "client_id": str(client.pk), "client_secret": secret}
+    return Browser().post("/oauth/token", {**form, **({"scope": scope} if scope else {})})
+
+
+def caller_for(cast: Cast, name: str | None, *scopes: Scope, **options: Any) -> Caller:
+    """A person by name; by a tenant's name a client of the tenant's, and with None one of the provider's."""
+    if name is None or name in cast.tenants:
+        client, secret = client_of(cast, name, *scopes, **options)
+        return Caller(access_token(client, secret).json()["access_token"])
+    return Caller(token_of(cast, name, *scopes, **options))

@@ -1,0 +1,128 @@
+"""Every route of the API, called by outsiders: absent and not-yours are the same 404, with the same body."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.models import Client, Token
+from tests.caller import Caller, caller_for, token_of
+from tests.cast import Cast
+from tests.isolation.test_routes import World, routes
+
+pytestmark = pytest.mark.django_db
+
+Ids = dict[str, Any]
+
+
+class ApiWorld(World):
+    """The world of the pages, and who calls the API at Contoso."""
+
+    def __init__(self, cast: Cast) -> None:
+        super().__init__(cast)
+        made = operations.create_client(
+            tenant_id=cast.contoso.pk, name=f"{self.CANARY} desk", scopes=["log:read"], actor=cast.as_("ines")
+        )
+        self.client: Client = made.row
+        self.token: Token = operations.create_token(
+            name=f"{self.CANARY} token", scopes=["log:read"], days=7, actor=cast.as_("mia")
+        ).row
+
+
+def _request(w: ApiWorld) -> Ids:
+    return {"pk": w.pending.pk}
+
+
+def _tenant(w: ApiWorld) -> Ids:
+    return {"tenant": w.cast.contoso.pk}
+
+
+#: Routes that name a row of Contoso's, with the methods that they take.
+OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
+    "access_request": (_request, ("get", "head")),
+    "approve": (_request, ("post",)),
+    "deny": (_request, ("post",)),
+    "withdraw": (_request, ("post",)),
+    "release": (_request, ("post",)),
+    "revoke": (_request, ("post",)),
+    "client": (lambda w: {"pk": w.client.pk}, ("get", "patch", "delete")),
+    "rotate_secret": (lambda w: {"pk": w.client.pk}, ("post",)),
+    "clients": (_tenant, ("get", "post")),
+    "token_of": (lambda w: {"pk": w.token.pk}, ("get", "delete")),
+}
+#: What each caller reads of their own: nothing of another tenant may be in it.
+OWN = {"me", "access_requests", "tokens"}
+#: No row of a tenant's is named in these.
+NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "reader"}
+#: What a call of a method sends where it must send something.
+BODIES: dict[str, Any] = {
+    "clients": {"name": "Mine", "scopes": ["log:read"]},
+    "client": {"scopes": ["log:read"]},
+}
+
+
+def names() -> set[str]:
+    return {name for namespace, name in routes() if namespace == "api"}
+
+
+def test_every_route_of_the_api_has_a_case() -> None:
+    assert names() - OBJECTS.keys() - OWN - NEITHER == set()
+
+
+def test_every_case_has_a_route() -> None:
+    assert (OBJECTS.keys() | OWN) - names() == set()
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+@pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "samir"])
+def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, name: str, outsider: str) -> None:
+    world = ApiWorld(cast)
+    caller = Caller(token_of(cast, outsider))
+    caller.step_up()
+    ids, methods = OBJECTS[name][0](world), OBJECTS[name][1]
+    absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
+    before = AuditEntry.objects.count()
+    for method in methods:
+        body = BODIES.get(name) if method in ("post", "patch") else None
+        foreign = caller(method, reverse(f"api:{name}", kwargs=ids), body, If_Match='"x"')
+        nothing = caller(method, reverse(f"api:{name}", kwargs=absent), body, If_Match='"x"')
+        assert (foreign.status_code, nothing.status_code) == (404, 404), (method, foreign.content)
+        assert _plain(foreign) == _plain(nothing)
+    assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+@pytest.mark.parametrize("outsider", ["frida", "finn", "samir", "fabrikam"])
+def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, name: str, outsider: str) -> None:
+    ApiWorld(cast)
+    found = caller_for(cast, outsider).get(reverse(f"api:{name}"))
+    text = found.content.decode()
+    assert found.status_code in (200, 403)
+    assert ApiWorld.CANARY not in text
+    assert "contoso" not in text.lower()
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS.keys() | OWN))
+def test_nobody_calls_without_a_token(cast: Cast, name: str) -> None:
+    world = ApiWorld(cast)
+    build, methods = OBJECTS.get(name, (lambda w: {}, ("get",)))
+    for method in methods:
+        for secret in ("", "lockbox_pat_" + "x" * 46, "rubbish"):
+            response = Caller(secret)(method, reverse(f"api:{name}", kwargs=build(world)))
+            assert response.status_code == 401
+            assert response["WWW-Authenticate"].startswith('Bearer realm="lockbox"')
+
+
+def _plain(response: Any) -> Any:
+    """The answer without what differs by call."""
+    body = json.loads(response.content) if response.content else {}
+    body.pop("request_id", None)
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "", json.dumps(body, sort_keys=True))
