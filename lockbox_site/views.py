@@ -30,8 +30,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status: int, title: str) -> HttpResponse:
     """Render without any context processor: they ask the database who is signed in."""
     request_id = getattr(request, "request_id", "")
-    if not request.accepts("text/html"):
-        problem = {"type": "about:blank", "title": title, "status": status, "request_id": request_id}
+    if not request.accepts("text/html") or request.path_info.startswith("/api/v"):
+        code = "store_unavailable" if status == 503 else "server_error"
+        problem = {"type": "about:blank", "title": title, "status": status, "code": code, "request_id": request_id}
         return JsonResponse(problem, status=status, content_type="application/problem+json")
     try:
         body = loader.get_template(f"{status}.html").render({"request_id": request_id})

@@ -136,11 +136,11 @@ class ApiView(APIView):
         read. RFC 9110, section 13.1.1."""
         wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
         if not wanted:
-            raise PreconditionRequired(_("Send If-Match with the ETag of what you have read."))
+            raise PreconditionRequired
         data = serializer(row, context={"actor": self.actor, **context}).data
         # A star would be a decision on whatever is there.
         if etag(data) not in _tags(wanted):
-            raise NotTheSame(_("This is not what you have read. Read it again before you decide."))
+            raise NotTheSame
 
     def _claim(self, request: Any) -> idempotency.Claimed | idempotency.DoneBefore | HttpResponse | None:
         if request.method != "POST" or not self.changes:

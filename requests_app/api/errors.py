@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -35,32 +35,38 @@ class UnknownParameter(Malformed):
     """A parameter that a route does not have is refused and not ignored: whoever misspells a filter sees too much."""
 
     code = "unknown_parameter"
+    default = _("This route has no such parameter.")
 
 
 class NotTheSame(DomainError):
     """RFC 9110, section 13.1.1: what is decided on is no longer what was read."""
 
     code, status = "precondition_failed", 412
+    default = _("This is not what you have read. Read it again before you decide.")
 
 
 class PreconditionRequired(DomainError):
     """RFC 6585, section 3."""
 
     code, status = "precondition_required", 428
+    default = _("Send If-Match with the ETag of what you have read.")
 
 
 class KeyReused(Unacceptable):
     code = "idempotency_key_reused"
+    default = _("This Idempotency-Key was used for another call.")
 
 
 class StillUnderWay(DomainError):
     code, status = "idempotency_in_progress", 409
+    default = _("The first call with this Idempotency-Key has not been answered yet.")
 
 
 class AnswerGone(DomainError):
     """Done before, and the answer can't be given again: it held a secret, or whoever did it died before it was kept."""
 
     code, status = "idempotency_answer_gone", 409
+    default = _("This was done before, and its answer was lost.")
 
 
 def problem(
@@ -99,7 +105,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Http404):
         return _refusal(NotFound(), request, request_id)
     if isinstance(error, RequestDataTooBig):
-        return _plain(413, "too_large", _("This is larger than the API takes."), request_id)
+        return _plain(413, "too_large", str(_("This is larger than the API takes.")), request_id)
     if isinstance(error, exceptions.ValidationError):
         found = _plain(422, Unacceptable.code, str(Unacceptable.default), request_id, list(_errors(error.detail)))
         return found
@@ -145,7 +151,7 @@ _CODES = {
 
 def _of_the_framework(error: exceptions.APIException, request_id: str) -> Response:
     status = error.status_code
-    code, title = _CODES.get(status, "refused"), _(str(error.detail))
+    code, title = _CODES.get(status, "refused"), str(error.detail)
     found = _plain(status, code, title, request_id)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         # RFC 6750, section 3.1: no code where no token was sent.

@@ -69,13 +69,13 @@ def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpR
         if found is None:
             continue  # let go meanwhile
         if found.asked != asked:
-            raise KeyReused(_("This Idempotency-Key was used for another call."), field="Idempotency-Key")
+            raise KeyReused(field="Idempotency-Key")
         if found.status is not None:
             return _kept(found)
         if found.done_at is not None and found.claimed_until <= clock.now():
             return DoneBefore(found)
         if clock.monotonic() >= until:
-            raise StillUnderWay(_("The first call with this Idempotency-Key has not been answered yet."))
+            raise StillUnderWay
         time.sleep(LOOK_SECONDS)
 
 
@@ -104,10 +104,7 @@ def _kept(row: IdempotencyKey) -> HttpResponse:
 
 
 def gone(row: IdempotencyKey) -> AnswerGone:
-    return AnswerGone(
-        _("This was done before, and its answer was lost."),
-        current={"subject_type": row.subject_type, "subject_id": row.subject_id},
-    )
+    return AnswerGone(current={"subject_type": row.subject_type, "subject_id": row.subject_id})
 
 
 def release(row: IdempotencyKey) -> None:

@@ -96,6 +96,14 @@ class _Server(AuthorizationServer):
     def create_oauth2_request(self, request: HttpRequest) -> _Request:
         return _Request(request)
 
+    def handle_response(self, status_code: int, payload: Any, headers: Any) -> HttpResponse:
+        """An unknown client and a wrong secret are one answer."""
+        if isinstance(payload, dict) and payload.get("error") == "invalid_client":
+            security_log.warning("api.client_refused", why=payload.get("error_description"))
+            payload, headers = {"error": "invalid_client"}, [*headers, ("WWW-Authenticate", 'Basic realm="lockbox"')]
+        found: HttpResponse = super().handle_response(status_code, payload, headers)
+        return found
+
     def save_token(self, token: dict[str, Any], request: Any) -> None:
         """It was kept when it was made."""
 
@@ -127,8 +135,6 @@ def token(request: HttpRequest) -> HttpResponse:
         # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
         return JsonResponse({"error": "invalid_request"}, status=400)
     found = _server.create_token_response(request)
-    if found.status_code != 200:
-        security_log.warning("api.client_refused", ip=request.META.get("REMOTE_ADDR", ""), status=found.status_code)
     found["Cache-Control"] = "no-store"
     return found
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound as NoSuchPage
 from rest_framework.pagination import CursorPagination
@@ -13,6 +16,7 @@ from rest_framework.response import Response
 from requests_app.api.errors import UnknownParameter
 from requests_app.errors import Malformed
 
+_CURSOR = re.compile(r"[A-Za-z0-9+/]{4,600}={0,2}")
 #: What every list takes beside its own filters.
 PARAMETERS = frozenset({"cursor", "limit", "fields"})
 
@@ -29,9 +33,12 @@ class Pages(CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self._require_limit(request.query_params.get("limit"))
+        cursor = request.query_params.get("cursor")
         try:
+            if cursor is not None and not _CURSOR.fullmatch(cursor):
+                raise NoSuchPage
             return super().paginate_queryset(queryset, request, view)
-        except (NoSuchPage, ValueError, OverflowError) as error:
+        except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:
             raise Malformed(_("This cursor is none of this list’s.")) from error
 
     def get_paginated_response(self, data: Any) -> Response:

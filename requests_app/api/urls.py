@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest, JsonResponse
 from django.urls import path, re_path
+from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularJSONAPIView
 
-from requests_app.api import access_requests, callers, me, oauth
+from requests_app.api import access_requests, callers, me, oauth, reader
 from requests_app.api.base import ApiView
 from requests_app.errors import NotFound
 
 app_name = "api"
+
+
+@require_safe
+def openapi(request: HttpRequest) -> JsonResponse:
+    """The document for machines (OpenAPI 3.1). It holds nothing that is not in the source, and is for everybody."""
+    return JsonResponse(reader.document(), json_dumps_params={"ensure_ascii": False})
 
 
 class Nothing(ApiView):
@@ -52,7 +59,8 @@ v1 = [
 
 urlpatterns = [
     *(path(f"api/v1/{route.pattern}", route.callback, name=route.name) for route in v1),
-    path("api/v1/openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=()), name="openapi"),
+    path("api/", reader.reader, name="reader"),
+    path("api/v1/openapi.json", openapi, name="openapi"),
     path("oauth/token", oauth.token, name="token"),
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
     re_path(r"^api/.*$", Nothing.as_view(), name="nothing"),

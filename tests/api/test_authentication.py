@@ -1,0 +1,203 @@
+"""Who calls, and from when on they don't any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+
+from audit_app.models import AuditEntry
+from requests_app import api_secrets, operations
+from requests_app.api_secrets import Kind
+from requests_app.models import AccessRequest, Client, Token
+from requests_app.scopes import ACTS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from tests.caller import Caller, access_token, client_of
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+
+
+def test_a_personal_token_carries_its_human(cast: Cast, calling: Calling) -> None:
+    found = calling("ada", Scope.REQUESTS_READ).get("me").json()
+    assert found.pop("expires_at")
+    assert found == {
+        "id": str(cast.ada.pk),
+        "kind": "person",
+        "name": "Ada Test",
+        "email": "ada@contoso.example",
+        "side": "customer",
+        "tenants": [str(cast.contoso.pk)],
+        "roles": ["approver", "member"],
+        "scopes": ["requests:read"],
+    }
+
+
+def test_a_client_is_itself_and_nobody_else(cast: Cast, calling: Calling) -> None:
+    found = calling("contoso", Scope.LOG_READ).get("me").json()
+    assert (found["kind"], found["name"], found["email"]) == ("client", "Help desk", "")
+    assert (found["roles"], found["scopes"]) == (["auditor"], ["log:read"])
+
+
+@pytest.mark.parametrize("header", ["", "Basic YWRhOnNlY3JldA==", "Bearer", "Bearer ", "Bearer lockbox_pat_short"])
+def test_without_a_live_token_nobody_is_let_in(db: None, header: str) -> None:
+    response = Browser().get("/api/v1/me", headers={"Authorization": header} if header else {})
+    assert (response.status_code, response.json()["code"]) == (401, "invalid_token")
+    wanted = 'Bearer realm="lockbox"' + (', error="invalid_token"' if header else "")
+    assert response["WWW-Authenticate"] == wanted
+
+
+def test_a_session_is_no_way_in(cast: Cast) -> None:
+    browser = Browser()
+    browser.force_login(cast.ada)
+    assert browser.get("/api/v1/me").status_code == 401
+    assert browser.post(f"/api/v1/access-requests/{cast.confirmed().pk}/deny").status_code == 401
+
+
+def test_a_token_out_of_a_document_costs_no_query(db: None) -> None:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = Browser().get("/api/v1/me", headers={"Authorization": "Bearer lockbox_pat_" + "a" * 46})
+    assert (response.status_code, len(queries)) == (401, 0)
+
+
+def _revoked(cast: Cast, token: Token, travel: Any) -> None:
+    operations.revoke_token(token.pk, actor=cast.as_("ada"))
+
+
+def _expired(cast: Cast, token: Token, travel: Any) -> None:
+    travel.to(token.expires_at)
+
+
+def _switched_off(cast: Cast, token: Token, travel: Any) -> None:
+    operations.switch_off_person(cast.ada.pk, actor=cast.as_("ines"))
+
+
+@pytest.mark.parametrize("end", [_revoked, _expired, _switched_off])
+def test_a_token_that_ended_is_dead_at_once(
+    cast: Cast, calling: Calling, travel: Any, end: Callable[[Cast, Token, Any], None]
+) -> None:
+    row = cast.confirmed()
+    ada = calling("ada")
+    assert ada.get("me").status_code == 200
+    ada.step_up()
+    tag = ada.get(f"access-requests/{row.pk}")["ETag"]
+    end(cast, Token.objects.get(), travel)
+    before = AuditEntry.objects.count()
+    response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag)
+    assert (response.status_code, response.json()["code"]) == (401, "invalid_token")
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+    assert AuditEntry.objects.count() == before
+
+
+def test_the_tokens_of_a_client_that_was_removed_are_dead_at_once(cast: Cast) -> None:
+    client, secret = client_of(cast, "contoso", Scope.TENANT_READ)
+    caller = Caller(access_token(client, secret).json()["access_token"])
+    assert caller.get("me").status_code == 200
+    operations.remove_client(client.pk, actor=cast.as_("ines"))
+    assert caller.get("me").status_code == 401
+    assert access_token(client, secret).json() == {"error": "invalid_client"}
+
+
+def test_a_new_secret_ends_what_was_got_with_the_old_one(cast: Cast) -> None:
+    client, secret = client_of(cast)
+    caller = Caller(access_token(client, secret).json()["access_token"])
+    made = operations.rotate_client_secret(client.pk, actor=cast.as_("ines"))
+    assert caller.get("me").status_code == 401
+    assert access_token(client, secret).status_code == 401
+    assert access_token(client, made.secret).status_code == 200
+
+
+def test_a_scope_that_is_missing_is_named(cast: Cast, calling: Calling) -> None:
+    response = calling("ada", Scope.TICKETS_READ).get("access-requests")
+    assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+    assert response["WWW-Authenticate"] == 'Bearer realm="lockbox", error="insufficient_scope", scope="requests:read"'
+
+
+def test_a_token_does_less_than_its_human_and_never_more(cast: Cast, calling: Calling) -> None:
+    """Otto is an auditor: no scope makes an approver of him."""
+    row = cast.confirmed()
+    otto = calling("otto")
+    otto.step_up()
+    response = otto.decide("approve", row)
+    assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+
+
+def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, calling: Calling) -> None:
+    row = cast.confirmed()
+    ada = calling("ada")
+    ada.step_up()
+    tag = ada.get(f"access-requests/{row.pk}")["ETag"]
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag)
+    # What she may do is part of what she read.
+    assert response.status_code == 412
+    tag = ada.get(f"access-requests/{row.pk}")["ETag"]
+    response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag)
+    assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+
+
+def test_no_token_of_anybody_opens_content(cast: Cast, calling: Calling) -> None:
+    """A token never stands for a grant: neither route nor act leads to content."""
+    assert {"list_items", "open_item"} & ACTS.keys() == set()
+    grant = cast.opened()
+    token = operations.create_token(name="all", scopes=in_order(Scope), days=7, actor=cast.as_("priya")).row
+    from requests_app.models.people import actor_of_token
+
+    before = AuditEntry.objects.exclude(event="act.refused").count()
+    for look in (operations.content.list_items, lambda *a, **k: operations.content.open_item(*a, "1.mail", **k)):
+        with pytest.raises(Exception, match="may not be used") as refusal:
+            look(grant.pk, cast.resource().pk, actor=actor_of_token(token))
+        assert refusal.value.code == "insufficient_scope"
+    assert AuditEntry.objects.exclude(event="act.refused").count() == before
+
+
+def test_when_a_token_was_used_is_remembered_to_the_minute(cast: Cast, calling: Calling, travel: Any) -> None:
+    at = travel.freeze()
+    ada = calling("ada")
+    ada.get("me")
+    assert Token.objects.get().last_used_at == at
+    travel.by(seconds=59)
+    ada.get("me")
+    assert Token.objects.get().last_used_at == at
+    later = travel.by(seconds=1)
+    ada.get("me")
+    assert Token.objects.get().last_used_at == later
+
+
+def test_a_secret_is_kept_as_its_hash_alone(cast: Cast) -> None:
+    made = operations.create_token(name="laptop", scopes=["log:read"], days=7, actor=cast.as_("ada"))
+    client, secret = client_of(cast)
+    access = access_token(client, secret).json()["access_token"]
+    for model in (Token, Client, AuditEntry):
+        for row in model.objects.all():
+            kept = repr(vars(row))
+            assert made.secret not in kept
+            assert secret not in kept
+            assert access not in kept
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_secret_is_recognised_by_scanners_and_by_its_checksum(kind: Kind) -> None:
+    secret = api_secrets.make(kind)
+    assert api_secrets.PATTERN.fullmatch(secret)
+    assert api_secrets.is_whole(secret, kind)
+    for at in (13, len(secret) - 1):
+        wrong = "0" if secret[at] != "0" else "1"
+        assert not api_secrets.is_whole(secret[:at] + wrong + secret[at + 1 :], kind)
+    others = [other for other in Kind if other is not kind]
+    assert not api_secrets.is_whole(secret, *others)
+
+
+def test_machines_manage_neither_people_nor_machines() -> None:
+    for scopes in (OF_CLIENTS, OF_PROVIDER_CLIENTS):
+        assert not scopes & {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE}
+    assert Scope.DECISIONS_WRITE not in OF_PROVIDER_CLIENTS

@@ -1,0 +1,202 @@
+"""The same call again gets the same answer, and is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from audit_app.models import AuditEntry
+from requests_app import clock, operations
+from requests_app.api import idempotency
+from requests_app.errors import DomainError, StoreUnavailable
+from requests_app.models import AccessRequest, IdempotencyKey, Token
+from requests_app.models.people import actor_of_token
+from tests.caller import Caller
+from tests.cast import JUSTIFICATION, TRIED, Cast
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+
+
+def asking(cast: Cast) -> dict[str, Any]:
+    return {
+        "ticket": str(cast.ticket().pk),
+        "resources": [str(cast.resource().pk)],
+        "level": "read",
+        "window_seconds": 7200,
+        "tried": TRIED,
+        "justification": JUSTIFICATION,
+    }
+
+
+def test_a_repeated_call_gets_the_answer_of_the_first(cast: Cast, calling: Calling) -> None:
+    priya, body = calling("priya"), asking(cast)
+    first = priya.post("access-requests", body, Idempotency_Key="one")
+    again = priya.post("access-requests", body, Idempotency_Key='"one"')
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert [again[name] for name in ("ETag", "Location")] == [first[name] for name in ("ETag", "Location")]
+    assert (first.has_header("Idempotency-Replayed"), again["Idempotency-Replayed"]) == (False, "true")
+    assert AccessRequest.objects.count() == 1
+    assert AuditEntry.objects.filter(event="access_request.submitted").count() == 1
+
+
+def test_the_key_with_another_call_is_refused(cast: Cast, calling: Calling) -> None:
+    priya, body = calling("priya"), asking(cast)
+    priya.post("access-requests", body, Idempotency_Key="one")
+    for path, other in (("access-requests", body | {"level": "names"}), ("access-requests?", body)):
+        response = priya.post(path, other, Idempotency_Key="one")
+        if other != body:
+            assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
+    row = AccessRequest.objects.get()
+    response = priya.post(f"access-requests/{row.pk}/withdraw", {}, Idempotency_Key="one")
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
+    assert AccessRequest.objects.get().state == "PENDING_PROVIDER"
+
+
+def test_a_key_is_its_callers_own(cast: Cast, calling: Calling) -> None:
+    body = asking(cast)
+    for name in ("priya", "erik"):
+        assert calling(name).post("access-requests", body, Idempotency_Key="one").status_code == 201
+    assert AccessRequest.objects.count() == 2
+
+
+def test_a_refusal_is_an_answer_too(cast: Cast, calling: Calling) -> None:
+    priya, body = calling("priya"), asking(cast) | {"window_seconds": 7}
+    first = priya.post("access-requests", body, Idempotency_Key="one")
+    again = priya.post("access-requests", body, Idempotency_Key="one")
+    assert (first.status_code, again.content) == (422, first.content)
+    assert again["Content-Type"] == "application/problem+json"
+    assert AuditEntry.objects.filter(event="act.refused").count() == 1
+
+
+@pytest.mark.parametrize("key", [" ", "ä", "x" * 256, "two words"])
+def test_a_key_has_visible_characters(cast: Cast, calling: Calling, key: str) -> None:
+    response = calling("priya").post("access-requests", asking(cast), Idempotency_Key=key)
+    assert (response.status_code, response.json()["code"]) == (400, "malformed")
+    assert not AccessRequest.objects.exists()
+
+
+def test_a_failure_lets_the_key_go(cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    priya, body = calling("priya"), asking(cast)
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(operations, "submit", fail)
+        assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 503
+    assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
+    assert AccessRequest.objects.count() == 1
+
+
+def test_a_bug_lets_the_key_go(cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch) -> None:
+    priya, body = calling("priya"), asking(cast)
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(operations, "submit", fail)
+        response = priya.post("access-requests", body, Idempotency_Key="one")
+        assert (response.status_code, response.json()["code"]) == (500, "server_error")
+    assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
+
+
+def test_an_answer_that_holds_a_secret_is_not_kept(cast: Cast, calling: Calling) -> None:
+    ada, body = calling("ada"), {"name": "laptop", "scopes": ["log:read"], "days": 7}
+    secret = ada.post("tokens", body, Idempotency_Key="one").json()["secret"]
+    again = ada.post("tokens", body, Idempotency_Key="one")
+    assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_gone")
+    assert again.json()["current"]["subject_id"] == str(Token.objects.get(name="laptop").pk)
+    assert Token.objects.filter(name="laptop").count() == 1
+    assert secret not in repr([vars(row) for row in IdempotencyKey.objects.all()])
+
+
+def test_who_dies_between_the_act_and_its_answer_has_done_it_once(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, travel: Any
+) -> None:
+    priya, body = calling("priya"), asking(cast)
+
+    def die(*args: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as dying:
+        dying.setattr(idempotency, "keep", die)
+        with pytest.raises(SystemExit):
+            priya.post("access-requests", body, Idempotency_Key="one")
+    row = AccessRequest.objects.get()
+    travel.by(seconds=61)
+    again = priya.post("access-requests", body, Idempotency_Key="one")
+    assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_gone")
+    assert again.json()["current"] == {"subject_type": "access_request", "subject_id": str(row.pk)}
+    assert AccessRequest.objects.count() == 1
+
+
+def test_who_died_before_the_act_leaves_the_key_to_the_next(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, travel: Any
+) -> None:
+    priya, body = calling("priya"), asking(cast)
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.1)
+
+    def die(*args: Any, **options: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as dying:
+        dying.setattr(operations, "submit", die)
+        with pytest.raises(SystemExit):
+            priya.post("access-requests", body, Idempotency_Key="one")
+    waiting = priya.post("access-requests", body, Idempotency_Key="one")
+    assert (waiting.status_code, waiting.json()["code"]) == (409, "idempotency_in_progress")
+    assert waiting["Retry-After"] == "5"
+    travel.by(seconds=61)
+    assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
+    assert AccessRequest.objects.count() == 1
+
+
+def test_who_was_taken_for_dead_commits_nothing_any_more(cast: Cast, travel: Any) -> None:
+    made = operations.create_token(name="t", scopes=["requests:submit"], days=7, actor=cast.as_("priya"))
+    first = operations.claim_key(cast.priya, key="one", asked="x", claim_for=timedelta(seconds=60))
+    travel.by(seconds=61)
+    second = operations.claim_key(cast.priya, key="one", asked="x", claim_for=timedelta(seconds=60))
+    assert first is not None
+    assert second is not None
+    assert operations.claim_key(cast.priya, key="one", asked="x", claim_for=timedelta(seconds=60)) is None
+    from dataclasses import replace
+
+    slow = replace(actor_of_token(made.row), once=first.claim)
+    ticket = cast.ticket()
+    with pytest.raises(DomainError) as refusal:
+        operations.submit(cast.ask(ticket), actor=slow)
+    assert refusal.value.code == "wrong_state"
+    assert not AccessRequest.objects.exists()
+    operations.submit(cast.ask(ticket), actor=replace(slow, once=second.claim))
+    assert IdempotencyKey.objects.get().done_at is not None
+
+
+def test_keys_are_forgotten_after_two_days(cast: Cast, calling: Calling, travel: Any) -> None:
+    travel.freeze()
+    calling("priya").post("access-requests", asking(cast), Idempotency_Key="one")
+    travel.by(hours=48)
+    assert operations.forget_old(clock.now()) == 0
+    travel.by(seconds=1)
+    assert operations.forget_old(clock.now()) == 1
+    assert not IdempotencyKey.objects.exists()
+
+
+def test_a_store_that_is_away_is_a_503_with_nothing_done(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priya, body = calling("priya"), asking(cast)
+
+    def away(*args: Any, **options: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(operations, "submit", away)
+    response = priya.post("access-requests", body)
+    assert (response.status_code, response.json()["code"], response["Retry-After"]) == (503, "store_unavailable", "5")

@@ -1,0 +1,166 @@
+"""How the API says no, whatever it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+
+from audit_app.models import AuditEntry
+from requests_app.models import AccessRequest
+from tests.api.test_idempotency import asking
+from tests.caller import Caller
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+
+
+def test_a_problem_has_the_members_of_rfc_9457_and_ours(cast: Cast, calling: Calling) -> None:
+    response = calling("ada").get("access-requests/00000000-0000-0000-0000-000000000000", X_Request_ID="abcdefgh1")
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/problem+json"
+    assert response["X-Request-ID"] == "abcdefgh1"
+    assert response.json() == {
+        "type": "http://localhost:8000/api/#problem-not-found",
+        "title": "There is nothing here, or it is not yours to see.",
+        "status": 404,
+        "code": "not_found",
+        "request_id": "abcdefgh1",
+    }
+
+
+def test_its_type_leads_to_where_it_is_explained(cast: Cast, calling: Calling) -> None:
+    kind = calling("ada").get("nothing").json()["type"]
+    page = Browser().get("/api/").content.decode()
+    assert f'id="{kind.partition("#")[2]}"' in page
+
+
+def test_each_fault_of_a_body_is_named(cast: Cast, calling: Calling) -> None:
+    body = asking(cast) | {"window_seconds": "7200", "level": "everything", "resources": ["x"], "state": "OPEN"}
+    del body["tried"]
+    response = calling("priya").post("access-requests", body)
+    assert (response.status_code, response.json()["code"]) == (422, "unacceptable")
+    assert {each["field"] for each in response.json()["errors"]} == {"state"}
+    del body["state"]
+    found = calling("priya").post("access-requests", body).json()["errors"]
+    assert {each["field"] for each in found} == {"window_seconds", "level", "resources.0", "tried"}
+    assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.parametrize("field", ["state", "approved_by", "closes_at", "id", "allowed_actions", "content_digest"])
+def test_a_field_that_is_not_there_is_refused_and_not_ignored(cast: Cast, calling: Calling, field: str) -> None:
+    response = calling("priya").post("access-requests", asking(cast) | {field: "x"})
+    assert (response.status_code, response.json()["errors"]) == (
+        422,
+        [{"field": field, "detail": "There is no such field."}],
+    )
+    assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 10**9, 10**400, 1.5, "7200", None, True, [], 86400])
+def test_a_length_out_of_bounds_is_refused_with_the_bounds(cast: Cast, calling: Calling, seconds: Any) -> None:
+    response = calling("priya").post("access-requests", asking(cast) | {"window_seconds": seconds})
+    assert (response.status_code, response.json()["errors"][0]["field"]) in [
+        (422, "window_seconds"),
+        (422, "window_for"),
+    ]
+    assert not AccessRequest.objects.exists()
+
+
+HOSTILE = [
+    (b"", 422),
+    (b"{", 400),
+    (b"[]", 422),
+    (b'"text"', 422),
+    (b"null", 422),
+    (b'{"ticket": NaN}', 400),
+    (b'{"tried": "\\u0000"}', 422),
+    (b'{"tried": "\\ud800"}', 422),
+    (b"\xff\xfe", 400),
+    (b"[" * 100_000, 400),
+    (b'{"a":' * 50_000, 400),
+    (b'{"resources": [' + b'"x",' * 100_000 + b'"x"]}', 422),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), HOSTILE, ids=[body[:20].decode(errors="replace") for body, _ in HOSTILE])
+def test_a_hostile_body_is_answered_and_does_nothing(cast: Cast, calling: Calling, body: bytes, status: int) -> None:
+    priya = calling("priya")
+    before = AuditEntry.objects.count()
+    headers = {"Authorization": f"Bearer {priya.secret}"}
+    browser = Browser(raise_request_exception=False)
+    response = browser.post("/api/v1/access-requests", body, content_type="application/json", headers=headers)
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
+    assert AuditEntry.objects.count() == before
+
+
+def test_a_body_that_is_too_large_is_not_read(cast: Cast, calling: Calling) -> None:
+    headers = {"Authorization": f"Bearer {calling('priya').secret}"}
+    body = b'{"tried": "' + b"x" * (1024 * 1024) + b'"}'
+    browser = Browser(raise_request_exception=False)
+    response = browser.post("/api/v1/access-requests", body, content_type="application/json", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_a_body_is_json(cast: Cast, calling: Calling, kind: str) -> None:
+    headers = {"Authorization": f"Bearer {calling('priya').secret}"}
+    response = Browser().generic("POST", "/api/v1/access-requests", b"tried=1", kind, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_connector=OR",
+        "requested_by__password=x",
+        "state__in=OPEN",
+        "tenant.name=Contoso",
+        "order=password",
+        "order=-submitted_at,id",
+        "fields=password",
+        "fields=",
+        "limit=0",
+        "limit=201",
+        "limit=-1",
+        "limit=١",
+        "cursor=rubbish",
+        "cursor=cD0yMDI2",
+        "cursor=%00",
+        "tenant=1",
+        "state=EVERYTHING",
+        "submitted_since=yesterday",
+        "submitted_since=0001-01-01T00:00:00%2B23:59",
+        "reference=%00",
+        "reference=" + "x" * 200,
+        "x" * 2000 + "=1",
+    ],
+)
+def test_a_hostile_parameter_is_refused(cast: Cast, calling: Calling, query: str) -> None:
+    cast.submitted()
+    response = calling("ada").get(f"access-requests?{query}")
+    assert response.status_code in (400, 422)
+    assert response["Content-Type"] == "application/problem+json"
+    assert "Traceback" not in response.content.decode()
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
+def test_a_method_that_a_route_does_not_take_is_405(cast: Cast, calling: Calling, method: str) -> None:
+    response = calling("ada")(method, "me")
+    assert response.status_code == 405
+    assert response.json()["code"] == "method_not_allowed"
+
+
+def test_what_is_not_there_is_a_problem_and_not_a_page(cast: Cast, calling: Calling) -> None:
+    for path in ("/api/v2/me", "/api/v1/", "/api/v1/me/", "/api/v1/../admin/", "/api/v1/access-requests/1"):
+        response = calling("ada").get(path)
+        assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_no_form_of_answer_but_json(cast: Cast, calling: Calling) -> None:
+    response = calling("ada").get("me", Accept="text/html")
+    assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")

@@ -1,0 +1,99 @@
+"""OAuth 2.0 client credentials, as RFC 6749 has it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+
+from requests_app.api import oauth
+from requests_app.models import Token
+from requests_app.scopes import Scope, in_order
+from tests.caller import access_token, client_of
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+GRANT = {"grant_type": "client_credentials"}
+
+
+def basic(name: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()}
+
+
+def test_a_client_gets_a_token_for_an_hour(cast: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ, Scope.GRANTS_READ)
+    response = Browser().post("/oauth/token", GRANT, headers=basic(str(client.pk), secret))
+    found = response.json()
+    assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+    assert found.pop("access_token").startswith("lockbox_at_")
+    assert found == {"token_type": "Bearer", "expires_in": 3600, "scope": "grants:read log:read"}
+    assert (Token.objects.get().expires_at - at).total_seconds() == 3600
+
+
+def test_it_may_ask_for_less(cast: Cast) -> None:
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ, Scope.GRANTS_READ)
+    assert access_token(client, secret, "log:read").json()["scope"] == "log:read"
+
+
+@pytest.mark.parametrize("scope", ["tokens:manage", "log:read tenant:manage", "no-such-scope"])
+def test_what_it_does_not_hold_is_refused_and_not_left_out(cast: Cast, scope: str) -> None:
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ)
+    response = access_token(client, secret, scope)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_scope")
+    assert not Token.objects.exists()
+
+
+@pytest.mark.parametrize("secret", ["", "wrong", "lockbox_cs_" + "a" * 46])
+def test_a_wrong_secret_gets_nothing(cast: Cast, secret: str) -> None:
+    client, _right = client_of(cast)
+    response = Browser().post("/oauth/token", GRANT, headers=basic(str(client.pk), secret))
+    assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
+    assert not Token.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["no-id", "", "00000000-0000-0000-0000-000000000000"])
+def test_an_unknown_client_is_answered_as_one_with_a_wrong_secret(cast: Cast, name: str) -> None:
+    _client, secret = client_of(cast)
+    response = Browser().post("/oauth/token", GRANT, headers=basic(name, secret))
+    assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
+
+
+def test_a_secret_in_an_address_is_refused(cast: Cast) -> None:
+    client, secret = client_of(cast)
+    response = Browser().post(f"/oauth/token?client_id={client.pk}&client_secret={secret}", GRANT)
+    assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
+    assert not Token.objects.exists()
+
+
+@pytest.mark.parametrize("grant", ["password", "authorization_code", "", "refresh_token"])
+def test_there_is_no_other_grant(cast: Cast, grant: str) -> None:
+    client, secret = client_of(cast)
+    response = Browser().post("/oauth/token", {"grant_type": grant}, headers=basic(str(client.pk), secret))
+    assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
+
+
+def test_it_is_a_post_and_nothing_else(db: None) -> None:
+    for method in ("get", "put", "delete"):
+        assert getattr(Browser(), method)("/oauth/token").status_code == 405
+
+
+def test_tries_are_counted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oauth, "TRIES_MAX", 3)
+    client, secret = client_of(cast)
+    oauth.TRIES.clear()
+    tries = [Browser().post("/oauth/token", GRANT, headers=basic(str(client.pk), "wrong")) for _ in range(4)]
+    assert [each.status_code for each in tries] == [401, 401, 401, 429]
+    assert 1 <= int(tries[-1]["Retry-After"]) <= 61
+    oauth.TRIES.clear()
+    assert access_token(client, secret).status_code == 200
+
+
+def test_it_says_where_it_is_and_what_it_takes(db: None) -> None:
+    found = Browser().get("/.well-known/oauth-authorization-server").json()
+    assert found["token_endpoint"] == "http://localhost:8000/oauth/token"
+    assert found["grant_types_supported"] == ["client_credentials"]
+    assert found["scopes_supported"] == in_order(Scope)
