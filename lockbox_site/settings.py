@@ -417,9 +417,10 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     "DESCRIPTION": "Nobody at the provider looks at a customer’s content without a window that the customer opened.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "requests_app.api.schema.close_bodies",
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
     "ENUM_NAME_OVERRIDES": {"SideEnum": ["provider", "customer"]},
 }

@@ -40,13 +40,17 @@ class DecisionOut(serializers.Serializer):
 
 
 class WindowOut(serializers.Serializer):
-    """`closed_at` is null while nobody has closed the window and no sweep has written down that it ran out."""
+    """`closed_at` and `close_reason` are null until somebody closes the window, or its end is written down."""
 
     id = serializers.UUIDField()
     opens_at = serializers.DateTimeField()
     closes_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField(allow_null=True)
-    close_reason = serializers.ChoiceField(choices=["", *Grant.CloseReason.values])
+    close_reason = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=Grant.CloseReason.values, allow_null=True))
+    def get_close_reason(self, row: Grant) -> str | None:
+        return row.close_reason or None
 
 
 class AccessRequestLine(serializers.Serializer):

@@ -95,6 +95,8 @@ class ApiView(APIView):
         self._standing = quota.CALLS.take((self.token.account_id, self.quota_name), self.quota_limit())
         if self._standing.is_over:
             raise TooOften(wait=self._standing.reset)
+        if not hasattr(self, str(request.method).lower()):
+            raise exceptions.MethodNotAllowed(str(request.method))
         if (scope := self.scopes.get(self._method(request))) is not None:
             policy.require_scope(self.actor, scope)
         require_known(request.query_params, self.known_parameters())
@@ -175,6 +177,11 @@ class ListView(ApiView):
 
     def listed(self, rows: Any, **context: Any) -> Response:
         if self.filterset_class is not None:
+            # The library leaves an empty filter out, and whoever meant to narrow would see everything.
+            query = self.request.query_params
+            empty = [name for name in self.filterset_class.get_filters() if name in query and not query[name].strip()]
+            if empty:
+                raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
             filters = self.filterset_class(self.request.query_params, queryset=rows, request=self.request)
             if not filters.is_valid():
                 raise exceptions.ValidationError(filters.errors)

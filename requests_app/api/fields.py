@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import django_filters
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -53,6 +54,14 @@ class Scopes(serializers.ListField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_length=1, max_length=len(Scope), **options)
+
+
+class YesNoFilter(django_filters.TypedChoiceFilter):
+    """`true` or `false`, and nothing that is read as one of them."""
+
+    def __init__(self, **options: Any) -> None:
+        choices = [("true", "true"), ("false", "false")]
+        super().__init__(choices=choices, coerce=lambda value: value == "true", **options)
 
 
 class Uuid(serializers.UUIDField):

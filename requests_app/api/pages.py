@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from requests_app.api.errors import UnknownParameter
 from requests_app.errors import Malformed
 
-_CURSOR = re.compile(r"[A-Za-z0-9+/]{4,600}={0,2}")
+CURSOR = re.compile(r"[A-Za-z0-9+/]{4,600}={0,2}")
 #: What every list takes beside its own filters.
 PARAMETERS = frozenset({"cursor", "limit", "fields"})
 
@@ -35,7 +35,7 @@ class Pages(CursorPagination):
         self._require_limit(request.query_params.get("limit"))
         cursor = request.query_params.get("cursor")
         try:
-            if cursor is not None and not _CURSOR.fullmatch(cursor):
+            if cursor is not None and not CURSOR.fullmatch(cursor):
                 raise NoSuchPage
             return super().paginate_queryset(queryset, request, view)
         except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import django_filters
@@ -11,6 +12,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from requests_app.api.errors import MEDIA_TYPE
+from requests_app.api.fields import YesNoFilter
+from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
 _WORDS = {
@@ -108,10 +111,19 @@ class Schema(AutoSchema):
 
 def _of_a_list(view: Any) -> list[OpenApiParameter]:
     """The filters, the order and the page: all that a list takes."""
+    names = "|".join(view.serializer_class().fields)
     found = [
-        OpenApiParameter("cursor", str, description="Where the page before ended; taken from `next` or `previous`."),
+        OpenApiParameter(
+            "cursor",
+            {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
+            description="Where the page before ended; taken from `next` or `previous`.",
+        ),
         OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Items of a page."),
-        OpenApiParameter("fields", str, description="The members that are wanted, with commas between them."),
+        OpenApiParameter(
+            "fields",
+            {"type": "string", "pattern": f"^({names})(,({names}))*$"},
+            description="The members that are wanted, with commas between them.",
+        ),
     ]
     if len(view.orders) > 1:
         found.append(OpenApiParameter("order", str, enum=view.orders, default=view.orders[0]))
@@ -120,12 +132,13 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
 
 
 def _kind(filtered: Any) -> dict[str, Any]:
+    if isinstance(filtered, YesNoFilter):
+        return {"type": bool}
     if isinstance(filtered, django_filters.ChoiceFilter):
         return {"type": str, "enum": [str(value) for value, _label in filtered.extra["choices"]]}
     kinds: dict[type[Any], Any] = {
         django_filters.UUIDFilter: {"type": "string", "format": "uuid"},
         django_filters.IsoDateTimeFilter: {"type": "string", "format": "date-time"},
-        django_filters.BooleanFilter: {"type": "boolean"},
         django_filters.NumberFilter: {"type": "integer"},
     }
     return {"type": kinds.get(type(filtered), {"type": "string", "maxLength": filtered.extra.get("max_length", 200)})}
@@ -133,6 +146,56 @@ def _kind(filtered: Any) -> dict[str, Any]:
 
 def _header(words: str) -> dict[str, Any]:
     return {"description": words, "schema": {"type": "string"}}
+
+
+def close_bodies(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
+    """A hook of the generator: a body takes what it names and nothing else, and what was made can be looked at."""
+    schemas = result["components"]["schemas"]
+    for path, item in result["paths"].items():
+        for operation in item.values():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            _close(schemas, body)
+            _loosen(schemas, operation)
+        made = item.get("post", {}).get("responses", {}).get("201")
+        if made is not None:
+            made["links"] = dict(_links(result["paths"], path))
+    return result
+
+
+def _close(schemas: dict[str, Any], shape: dict[str, Any]) -> None:
+    name = shape.get("$ref", "").rpartition("/")[2]
+    shape = schemas.get(name, shape)
+    if shape.get("type") != "object" or "properties" not in shape or "additionalProperties" in shape:
+        return
+    shape["additionalProperties"] = False
+    for inner in shape["properties"].values():
+        for each in (inner, inner.get("items", {}), *inner.get("allOf", []), *inner.get("oneOf", [])):
+            _close(schemas, each)
+
+
+def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
+    """An item of a list has the members that `fields` asks for, so none of them is there for sure."""
+    page = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    page = schemas.get(page.get("$ref", "").rpartition("/")[2], page)
+    items = page.get("properties", {}).get("items", {}).get("items")
+    if items is None or not items.get("$ref") or items["$ref"].endswith("Item"):
+        return
+    name = items["$ref"].rpartition("/")[2]
+    loose = {key: value for key, value in schemas[name].items() if key != "required"}
+    schemas[f"{name}Item"] = loose
+    items["$ref"] = f"#/components/schemas/{name}Item"
+
+
+def _links(paths: dict[str, Any], made_at: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """From what was made to every route that begins with it: `{collection}/{id}`, wherever that is."""
+    collection = made_at.rpartition("/")[2]
+    for path, item in paths.items():
+        head, _slash, _rest = path.partition(f"/{collection}/{{id}}")
+        if not _slash or "{" in head:
+            continue
+        for operation in item.values():
+            link = {"operationId": operation["operationId"], "parameters": {"id": "$response.body#/id"}}
+            yield operation["operationId"], link
 
 
 class Bearer(OpenApiAuthenticationExtension):

@@ -1,0 +1,161 @@
+"""The OpenAPI document: all of the API, nothing but the API, and true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import Client as Browser
+from django.urls import URLPattern, get_resolver
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import checks
+
+from lockbox_site.wsgi import application
+from requests_app import operations
+from requests_app.api import quota, reader
+from requests_app.api.base import ApiView
+from requests_app.scopes import Scope
+from tests.caller import token_of
+from tests.cast import Cast
+
+#: Routes that are no part of the document: what it is itself, and what is said in other standards.
+OUTSIDE = {"openapi", "reader", "token", "metadata", "nothing"}
+_IN_PATH = re.compile(r"<(?:\w+:)?(\w+)>")
+
+document = reader.document()
+schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", application)
+
+
+def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def _routes() -> Iterator[tuple[str, str, Any]]:
+    """(address, name, view class) of every route of the API's."""
+    for entry in get_resolver().url_patterns:
+        for route in getattr(entry, "url_patterns", []):
+            if entry.namespace == "api" and isinstance(route, URLPattern):
+                # The generator calls the key of a row what callers call it: id.
+                address = _IN_PATH.sub(r"{\1}", str(route.pattern)).replace("{pk}", "{id}")
+                yield f"/{address}", route.name, route.callback
+
+
+def test_every_route_is_in_the_document_and_every_path_is_a_route() -> None:
+    routes = {address for address, name, _view in _routes() if name not in OUTSIDE}
+    assert routes == set(document["paths"])
+
+
+def test_every_method_that_a_route_takes_is_in_the_document() -> None:
+    taken = {
+        (address, method)
+        for address, name, view in _routes()
+        if name not in OUTSIDE and hasattr(view, "cls") and issubclass(view.cls, ApiView)
+        for method in ("get", "post", "put", "patch", "delete")
+        if hasattr(view.cls, method)
+    }
+    assert taken == {(path, method) for path, method, _operation in _operations()}
+
+
+def test_each_operation_has_a_name_a_summary_and_a_scope_or_none_that_is_needed() -> None:
+    names = [operation["operationId"] for _path, _method, operation in _operations()]
+    assert len(names) == len(set(names))
+    assert [path for path, _method, operation in _operations() if not operation.get("summary")] == []
+    without = {operation["operationId"] for _path, _method, operation in _operations() if "x-scope" not in operation}
+    assert without == {"me"}
+
+
+def test_a_body_takes_what_it_names_and_nothing_else() -> None:
+    for _path, _method, operation in _operations():
+        for media in operation.get("requestBody", {}).get("content", {}).values():
+            shape = document["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
+            assert shape["additionalProperties"] is False, operation["operationId"]
+
+
+@pytest.mark.django_db
+def test_the_page_for_people_shows_every_operation_and_every_code(client: Browser) -> None:
+    page = client.get("/api/").content.decode()
+    for _path, _method, operation in _operations():
+        assert f'id="{operation["operationId"]}"' in page
+    for each in reader.codes():
+        assert f'id="problem-{each.anchor}"' in page
+    for scope in Scope:
+        assert f">{scope}<" in page
+
+
+# --- What it says is what is answered ------------------------------------------------------------------------
+
+
+#: What the document can't say: that a well-formed call may be refused by the rules, and that 428 is for a header.
+_OUT = [checks.positive_data_acceptance, checks.missing_required_header]
+
+
+@pytest.fixture
+def _connections_stay_open() -> Iterator[None]:
+    """A whole WSGI call ends with its connections, and the test's database lives in one."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
+    """Rows of Contoso's for whatever a path may name."""
+    pending, grant = cast.confirmed(), cast.opened()
+    client = operations.create_client(
+        tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines")
+    ).row
+    return {
+        "tenant": cast.contoso.pk,
+        "access-requests": pending.pk,
+        "clients": client.pk,
+        "tickets": pending.ticket_id,
+        "grants": grant.pk,
+        "seq": 1,
+        "person": cast.mia.pk,
+    }
+
+
+def _kind(path: str) -> str:
+    """`/api/v1/access-requests/{id}/deny` is about access requests."""
+    found = re.search(r"/([a-z-]+)/\{id\}", path)
+    return found[1] if found else ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@pytest.mark.django_db
+def test_no_call_is_answered_otherwise_than_the_document_says(
+    case: Any, cast: Cast, world: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    callers = request.node.__dict__.setdefault("_callers", {})
+    turn = callers["turn"] = callers.get("turn", 0) + 1
+    name = ("ada", "priya", "ines", "stella")[turn % 4]
+    if name not in callers:
+        callers[name] = token_of(cast, name)
+    out = list(_OUT)
+    if turn % 3:
+        out.append(checks.negative_data_rejection)  # what was wrong about the call may have been the id
+        # A made-up id finds nothing: two of three calls are about something that is there.
+        for parameter in case.path_parameters or {}:
+            known = world.get(_kind(case.path) if parameter == "id" else parameter)
+            if known is not None:
+                case.path_parameters[parameter] = str(known)
+    quota.CALLS.clear()
+    case.call_and_validate(headers={"Authorization": f"Bearer {callers[name]}"}, excluded_checks=out)
