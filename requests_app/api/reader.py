@@ -16,6 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from requests_app import clock
 from requests_app.api import errors
+from requests_app.api.schema import WORDS
 from requests_app.errors import DomainError
 from requests_app.scopes import LABELS, Scope
 
@@ -28,6 +29,10 @@ _OF_THE_FRAMEWORK = {
     "unsupported_media_type": (415, "The body is no JSON."),
     "rate_limited": (429, "Too many calls. Wait, as the header says."),
 }
+
+
+#: What any route may answer; the page says it once.
+EVERYWHERE = ("400", "401", "403", "404", "406", "409", "413", "415", "422", "429", "503")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def reader(request: HttpRequest) -> HttpResponse:
         "now": clock.now(),
         "groups": groups(),
         "codes": codes(),
+        "everywhere": [(status, WORDS[int(status)].replace("`", "")) for status in EVERYWHERE],
         "scopes": [(str(scope), LABELS[scope]) for scope in Scope],
         "base_url": settings.BASE_URL,
     }
@@ -135,7 +141,7 @@ def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, 
         method=method.upper(),
         path=path,
         summary=operation.get("summary", ""),
-        words="" if words.startswith("Scope:") else words,
+        words="" if words.startswith("Scope:") else words.replace("`", ""),
         scope=operation.get("x-scope", ""),
         parameters=[
             Member(
@@ -145,7 +151,11 @@ def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, 
         ],
         body=list(_members(schema, content.get("schema", {}))),
         example=json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
-        answers=[(status, answer.get("description", "")) for status, answer in operation["responses"].items()],
+        answers=[
+            (status, answer.get("description", "").replace("`", ""))
+            for status, answer in operation["responses"].items()
+            if status not in EVERYWHERE
+        ],
     )
 
 

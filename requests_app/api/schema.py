@@ -16,7 +16,7 @@ from requests_app.api.fields import YesNoFilter
 from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
-_WORDS = {
+WORDS = {
     400: "This could not be read",
     401: "No token, or none that is live",
     403: "The caller's role or the token's scope does not allow it",
@@ -32,6 +32,8 @@ _WORDS = {
     503: "The store does not answer; nothing was changed",
 }
 
+_DONE = {"200": "What was asked for", "201": "It was made; `Location` says where it is", "204": "Done"}
+
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of what was read."
 )
@@ -45,7 +47,7 @@ IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, 
 
 
 def problems(*statuses: int) -> dict[Any, Any]:
-    return {(status, MEDIA_TYPE): OpenApiResponse(Problem, description=_WORDS[status]) for status in statuses}
+    return {(status, MEDIA_TYPE): OpenApiResponse(Problem, description=WORDS[status]) for status in statuses}
 
 
 def one(serializer: Any) -> dict[Any, Any]:
@@ -77,6 +79,9 @@ class Schema(AutoSchema):
             return found
         for status in self._faults():
             found["responses"].setdefault(str(status), self._problem(status))
+        for status, words in _DONE.items():
+            if status in found["responses"] and not found["responses"][status].get("description"):
+                found["responses"][status]["description"] = words
         for status, response in found["responses"].items():
             headers = response.setdefault("headers", {})
             headers["X-Request-ID"] = _header("The id of this call in the provider's logs.")
@@ -100,7 +105,7 @@ class Schema(AutoSchema):
 
     def _problem(self, status: int) -> dict[str, Any]:
         component = self.resolve_serializer(Problem(), "response")
-        return {"content": {MEDIA_TYPE: {"schema": component.ref}}, "description": _WORDS[status]}
+        return {"content": {MEDIA_TYPE: {"schema": component.ref}}, "description": WORDS[status]}
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return self.method == "GET" and hasattr(self.view, "orders")
