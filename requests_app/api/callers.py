@@ -7,7 +7,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -211,10 +211,15 @@ class TokenWithSecret(TokenOut):
         return str(self.context["secret"])
 
 
+@extend_schema_field({"type": "integer", "enum": list(operations.integrations.LIFETIMES)})
+class Days(Whole):
+    """How long a token lives."""
+
+
 class TokenIn(Strict):
     name = Text()
     scopes = Scopes()
-    days = Whole()
+    days = Days()
 
 
 class TokenFilter(django_filters.FilterSet):

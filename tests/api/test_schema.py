@@ -159,3 +159,33 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
                 case.path_parameters[parameter] = str(known)
     quota.CALLS.clear()
     case.call_and_validate(headers={"Authorization": f"Bearer {callers[name]}"}, excluded_checks=out)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_connections_stay_open")
+@pytest.mark.parametrize("name", ["ines", "priya", "stella"])
+def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cast, name: str) -> None:
+    """What was made is looked at, changed and ended by the links of the document, in any order."""
+    secret = token_of(cast, name)
+
+    class Life(schema.as_state_machine()):  # type: ignore[misc]  # made by the library
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            quota.CALLS.clear()
+            return {"headers": {"Authorization": f"Bearer {secret}"}}
+
+        def validate_response(self, response: Any, case: Any, **options: Any) -> None:
+            # Every call has the token, whatever the library wanted to send in its place.
+            case.validate_response(response, excluded_checks=[*_OUT, checks.ignored_auth])
+
+    Life.run(
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=8,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+    )
