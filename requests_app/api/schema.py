@@ -77,11 +77,11 @@ class Schema(AutoSchema):
         found = super().get_operation(*args, **kwargs)
         if found is None or not hasattr(self.view, "scopes"):
             return found
-        for status in self._faults():
-            found["responses"].setdefault(str(status), self._problem(status))
-        for status, words in _DONE.items():
-            if status in found["responses"] and not found["responses"][status].get("description"):
-                found["responses"][status]["description"] = words
+        for fault in self._faults():
+            found["responses"].setdefault(str(fault), self._problem(fault))
+        for done, words in _DONE.items():
+            if done in found["responses"] and not found["responses"][done].get("description"):
+                found["responses"][done]["description"] = words
         for status, response in found["responses"].items():
             headers = response.setdefault("headers", {})
             headers["X-Request-ID"] = _header("The id of this call in the provider's logs.")

@@ -170,7 +170,7 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
     """What was made is looked at, changed and ended by the links of the document, in any order."""
     secret = token_of(cast, name)
 
-    class Life(schema.as_state_machine()):  # type: ignore[misc]  # made by the library
+    class Life(schema.as_state_machine()):
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             quota.CALLS.clear()
             return {"headers": {"Authorization": f"Bearer {secret}"}}
