@@ -60,6 +60,15 @@ TASK_SIGNING_KEY = (
     text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
 )
 
+# The secrets of webhooks must be read to sign with them, so they are encrypted: with the first of these, read with any.
+WEBHOOK_KEYS = [
+    *filter(None, [text("WEBHOOK_KEY"), *words("WEBHOOK_KEY_FALLBACKS", default=[])]),
+    *(
+        hmac.new(key.encode(), b"webhook secrets", hashlib.sha256).hexdigest()
+        for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
+    ),
+]
+
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
@@ -97,6 +106,11 @@ LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
     raise ImproperlyConfigured("LOG_ORIGIN is a name like lockbox.example.com, without spaces and plus signs.")
+
+# --- Webhooks -------------------------------------------------------------------------------------
+
+# The same for the receivers of webhooks.
+WEBHOOK_PRIVATE_NETWORK = switch("WEBHOOK_PRIVATE_NETWORK", default=not PRODUCTION)
 
 # --- Django ---------------------------------------------------------------------------------------
 

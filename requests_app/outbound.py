@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,12 +30,13 @@ MOST_ADDRESSES = 4
 #: Bytes of an answer's body, and of its headers.
 MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
 PUBLIC_PORTS = frozenset({443, 8443})
-MOST_URL = 300
+MOST_URL, MOST_URL_WITH_QUERY = 300, 1000
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
+_QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
 #: Hosts whose last part is a number are addresses in one of many spellings (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain")
@@ -90,7 +91,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A URL, taken apart. `host` is a name in lower case, or an address."""
+    """A URL, taken apart. `host` is a name in lower case, or an address; `path` has the query, if there is one."""
 
     is_tls: bool
     host: str
@@ -98,13 +99,17 @@ class Target:
     path: str
 
     @classmethod
-    def parse(cls, url: str, *, private: bool) -> Target:
+    def parse(cls, url: str, *, private: bool, query: bool = False) -> Target:
         """Take apart a URL that something may be sent to. Raises BadTarget.
 
         `private` allows plain HTTP, other ports and addresses that are not public: for a trial, and for a customer
-        whose machine stands in the same network.
+        whose machine stands in the same network. `query` allows what follows a question mark.
         """
-        if len(url) > MOST_URL or not url.isascii() or any(each <= " " or each == "\x7f" for each in url):
+        if (
+            len(url) > (MOST_URL_WITH_QUERY if query else MOST_URL)
+            or not url.isascii()
+            or any(each <= " " or each == "\x7f" for each in url)
+        ):
             raise BadTarget("shape")
         try:
             parts = urlsplit(url)
@@ -113,7 +118,9 @@ class Target:
             raise BadTarget("shape") from None
         if parts.scheme not in ("https", "http") or (parts.scheme == "http" and not private):
             raise BadTarget("scheme")
-        if "@" in parts.netloc or "?" in url or "#" in url or not _PATH.match(parts.path):
+        if "@" in parts.netloc or "#" in url or not _PATH.match(parts.path):
+            raise BadTarget("shape")
+        if "?" in url and not (query and parts.query and _QUERY.match(parts.query)):
             raise BadTarget("shape")
         # "host:" has an empty port, which is read as none: one value, one spelling.
         if parts.netloc.endswith(":"):
@@ -123,7 +130,14 @@ class Target:
         port = port if port is not None else 443 if is_tls else 80
         if port < 1 or not (private or port in PUBLIC_PORTS):
             raise BadTarget("port")
-        return cls(is_tls, host, port, parts.path or "/")
+        return cls(is_tls, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+    @property
+    def place(self) -> str:
+        """Where it leads, without the path, which may be as good as a password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == (443 if self.is_tls else 80) else f":{self.port}"
+        return f"{'https' if self.is_tls else 'http'}://{host}{port}"
 
 
 def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
@@ -155,20 +169,30 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 
 
 def post(
-    url: str, body: bytes, *, private: bool, content_type: str = "text/plain; charset=utf-8", seconds: float = 0
+    url: str,
+    body: bytes,
+    *,
+    private: bool,
+    content_type: str = "text/plain; charset=utf-8",
+    seconds: float = 0,
+    headers: Mapping[str, str] | None = None,
+    query: bool = False,
+    cut: bool = False,
 ) -> Answer:
     """Send a body and return the answer, whatever its status. Raises Unreachable, or BadTarget before anything is sent.
 
-    `seconds` is the limit for all of it, TOTAL_SECONDS unless given.
+    `seconds` is the limit for all of it, TOTAL_SECONDS unless given. An answer with more than MOST_BODY is none,
+    unless its beginning is enough, which `cut` says.
     """
-    target = Target.parse(url, private=private)
+    target = Target.parse(url, private=private, query=query)
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
     connection = _Connection(target, until, private=private)
     try:
         # Each request has its own connection: nothing is kept that a later one could be mixed up with.
-        connection.request("POST", target.path, body, {"Content-Type": content_type, "Connection": "close"})
+        always = {"Content-Type": content_type, "Connection": "close"}
+        connection.request("POST", target.path, body, {**(headers or {}), **always})
         response = connection.getresponse()
-        found = response.read(MOST_BODY + 1)
+        found = response.read(MOST_BODY + (0 if cut else 1))
         if len(found) > MOST_BODY:
             raise Unreachable("too_long")
         return Answer(response.status, response.headers.get("Content-Type", ""), found)

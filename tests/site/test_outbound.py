@@ -117,6 +117,29 @@ def test_nothing_of_this_machine_goes_along(serve: Any, monkeypatch: pytest.Monk
     assert names == {"host", "accept-encoding", "content-length", "content-type", "connection"}
 
 
+def test_headers_go_along_and_replace_none_of_the_clients_own(serve: Any) -> None:
+    server = serve(answering(OK))
+    given = {"webhook-id": "msg_1", "Connection": "keep-alive"}
+    outbound.post(server.url(), b"{}", private=True, content_type="application/json", headers=given)
+    lines = server.heads[0].split("\r\n")
+    assert "webhook-id: msg_1" in lines
+    assert "Content-Type: application/json" in lines
+    assert "Connection: close" in lines
+
+
+def test_a_header_that_holds_another_line_is_not_sent(serve: Any) -> None:
+    server = serve(answering(OK))
+    with pytest.raises(Unreachable, match="no_http"):
+        outbound.post(server.url(), b"{}", private=True, headers={"webhook-id": "1\r\nX: y"})
+    assert server.heads == []
+
+
+def test_a_query_goes_along_where_one_is_allowed(serve: Any) -> None:
+    server = serve(answering(OK))
+    outbound.post(server.url("/in?sig=a%2Fb&v=1"), b"{}", private=True, query=True)
+    assert server.heads[0].startswith("POST /in?sig=a%2Fb&v=1 HTTP/1.1\r\n")
+
+
 def test_an_answer_of_any_status_is_an_answer(serve: Any) -> None:
     server = serve(
         answering(b"HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\nContent-Length: 3\r\n\r\n17\n")
@@ -190,6 +213,21 @@ def test_an_answer_that_is_too_long_is_not_read_on(serve: Any, head: bytes) -> N
 
     with pytest.raises(Unreachable, match="too_long"):
         outbound.post(serve(flood).url(), b"x", private=True)
+    time.sleep(0.2)
+    assert len(sent) < 200  # what the kernel's buffers take
+
+
+def test_the_beginning_of_an_answer_without_end_is_enough_where_it_is_said_to_be(serve: Any) -> None:
+    sent = []
+
+    def flood(each: socket.socket) -> None:
+        each.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+        for _ in range(4096):
+            each.sendall(b"x" * 64 * 1024)
+            sent.append(1)
+
+    found = outbound.post(serve(flood).url(), b"x", private=True, cut=True)
+    assert (found.status, len(found.body)) == (200, outbound.MOST_BODY)
     time.sleep(0.2)
     assert len(sent) < 200  # what the kernel's buffers take
 
@@ -310,6 +348,27 @@ def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused(url:
 )
 def test_a_public_address_is_taken(url: str, target: Target) -> None:
     assert Target.parse(url, private=False) == target
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/?", "https://a.example/?a b", "https://a.example/?a#b", "https://a.example/?ä"]
+)
+def test_a_query_that_can_be_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises(BadTarget):
+        Target.parse(url, private=False, query=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://a.example/secret/path?sig=x", "https://a.example"),
+        ("https://a.example:8443/x", "https://a.example:8443"),
+        ("https://[2606:2800:220:1::1]/x", "https://[2606:2800:220:1::1]"),
+        ("http://127.0.0.1:9000/x", "http://127.0.0.1:9000"),
+    ],
+)
+def test_a_place_is_told_without_its_path(url: str, place: str) -> None:
+    assert Target.parse(url, private=place.startswith("http:"), query=True).place == place
 
 
 @pytest.mark.parametrize(

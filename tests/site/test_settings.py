@@ -115,6 +115,17 @@ def test_a_queued_task_is_signed_with_a_key_of_its_own(tmp_path: Path) -> None:
     assert done.stdout.split() == ["a-key-for-tasks", secret_key]
 
 
+@pytest.mark.slow
+def test_the_secrets_of_webhooks_have_a_key_of_their_own_and_former_ones_are_known(tmp_path: Path) -> None:
+    derived = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", SECRET_KEY_FALLBACKS="old")
+    new, old = ast.literal_eval(derived)
+    assert setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="old") == str([old])
+    named = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", WEBHOOK_KEY="own", WEBHOOK_KEY_FALLBACKS="former")
+    # Whoever names one later still reads what the derived one sealed.
+    assert ast.literal_eval(named) == ["own", "former", new]
+    assert "new" not in new
+
+
 def test_sqlite_makes_writers_take_turns_and_keeps_what_is_committed() -> None:
     from django.db import connection
 

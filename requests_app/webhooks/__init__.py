@@ -1,0 +1,1 @@
+"""Events of the logs, sent to machines: Standard Webhooks 1.0."""
