@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+#: The log of what concerns no tenant: the provider's people, plans and services.
+PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
@@ -68,6 +72,14 @@ class Event(StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a name
     TICKET_LINKED = "ticket.linked"
+    WEBHOOK_ADDED = "webhook.added"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_REMOVED = "webhook.removed"
+    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - a name
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_ENABLED = "webhook.enabled"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_REDELIVERED = "webhook.redelivered"
     ACT_REFUSED = "act.refused"
 
 
@@ -131,6 +143,14 @@ TITLES: dict[Event, Promise] = {
     Event.TOKEN_CREATED: _("Token made"),
     Event.TOKEN_REVOKED: _("Token revoked"),
     Event.TICKET_LINKED: _("Ticket linked"),
+    Event.WEBHOOK_ADDED: _("Webhook added"),
+    Event.WEBHOOK_CHANGED: _("Webhook changed"),
+    Event.WEBHOOK_REMOVED: _("Webhook removed"),
+    Event.WEBHOOK_SECRET_ROTATED: _("Webhook given a new secret"),
+    Event.WEBHOOK_DISABLED: _("Webhook switched off"),
+    Event.WEBHOOK_ENABLED: _("Webhook switched on"),
+    Event.WEBHOOK_TESTED: _("Webhook tested"),
+    Event.WEBHOOK_REDELIVERED: _("Message to a webhook sent again"),
     Event.ACT_REFUSED: _("Refused"),
 }
 

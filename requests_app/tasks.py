@@ -13,6 +13,8 @@ from requests_app import bell, clock, outbound
 from requests_app.actors import Actor
 from requests_app.operations import checks, log_care, sweeps
 from requests_app.outbox import delivery
+from requests_app.webhooks import delivery as webhooks
+from requests_app.webhooks import dispatch, tidying
 from requests_app.worker.guard import guarded
 
 logger = structlog.get_logger(__name__)
@@ -50,8 +52,23 @@ def sweep() -> int:
 
 @guarded
 def drain_outbox() -> int:
-    """Deliver the messages that are due."""
+    """Deliver the messages that are due. Whatever rang for them may be an event for webhooks as well."""
+    if dispatch.has_news():
+        bell.ring(bell.DELIVER_WEBHOOKS)
     return _until_done(bell.DRAIN_OUTBOX, lambda: delivery.drain(limit=BATCH))
+
+
+@guarded
+def deliver_webhooks() -> int:
+    """Tell webhooks what is new in the logs, and try again what failed."""
+    return webhooks.drain()
+
+
+@guarded
+def tidy_webhooks() -> int:
+    """Forget old deliveries, and seal anew what a former key sealed."""
+    started = clock.monotonic()
+    return tidying.work(lambda: clock.monotonic() - started > LONGEST_SECONDS)
 
 
 @guarded

@@ -153,6 +153,14 @@ MEANINGS: dict[str, Meaning] = {
     "client.removed": Meaning(Family.ENTITY, 4, severity=_LOW),
     "token.created": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
     "token.revoked": Meaning(Family.ENTITY, 4, severity=_LOW),
+    "webhook.added": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
+    "webhook.changed": Meaning(Family.ENTITY, 3, severity=_MEDIUM),
+    "webhook.removed": Meaning(Family.ENTITY, 4, severity=_LOW),
+    "webhook.secret_rotated": Meaning(Family.ENTITY, 3, severity=_MEDIUM),
+    "webhook.disabled": Meaning(Family.ENTITY, 9, severity=_MEDIUM),
+    "webhook.enabled": Meaning(Family.ENTITY, 8, severity=_LOW),
+    "webhook.tested": Meaning(Family.ENTITY, OTHER, "Tested"),
+    "webhook.redelivered": Meaning(Family.ENTITY, OTHER, "Sent again"),
     "act.refused": Meaning(Family.API, OTHER, "Refused", _MEDIUM, Action.DENIED, has_failed=True),
 }
 

@@ -172,9 +172,7 @@ class StaffAdmin(SealedAdmin):
             form = act.form(request.POST, row=row)
             result, status = acts.perform(act, form, request)
             if not status:
-                messages.success(request, str(act.done))
-                shown_next = result if isinstance(result, self.model) else row
-                return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
+                return self.done(request, act, row, result)
         else:
             given = {name: request.GET[name] for name in act.form.base_fields if name in request.GET}
             form = act.form(row=row, initial=given)
@@ -186,6 +184,12 @@ class StaffAdmin(SealedAdmin):
             "back_url": page_of(row) if row is not None else list_of(self.model),
         }
         return TemplateResponse(request, "admin/act.html", context, status=status)
+
+    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+        """Say what was done, and lead on to the row that it was done to."""
+        messages.success(request, str(act.done))
+        shown_next = result if isinstance(result, self.model) else row
+        return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
 
     # --- Helpers ---------------------------------------------------------------------------------------------
 

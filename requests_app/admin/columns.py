@@ -55,6 +55,7 @@ LABELS: dict[str, Promise] = {
     "id": gettext_lazy("id"),
     "last_at": gettext_lazy("newest entry"),
     "last_login": gettext_lazy("last signed in"),
+    "message": gettext_lazy("message"),
     "on_behalf_of": gettext_lazy("for"),
     "opened_by": gettext_lazy("opened by"),
     "person": gettext_lazy("person"),
@@ -72,6 +73,7 @@ LABELS: dict[str, Promise] = {
     "tenant": gettext_lazy("tenant"),
     "ticket": gettext_lazy("ticket"),
     "unsigned_since": gettext_lazy("waits for its checkpoint since"),
+    "webhook": gettext_lazy("webhook"),
     "worked_at": gettext_lazy("worked on last"),
 }
 

@@ -22,7 +22,18 @@ from requests_app.admin.columns import NOTHING, door, link_to, list_of, mono, pr
 from requests_app.admin.filters import Choices, Filter, by_choice, by_row
 from requests_app.admin.searching import Search
 from requests_app.events import TITLES, title_of
-from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Plan, Resource, Service, Tenant, Ticket
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    OutboxMessage,
+    Person,
+    Plan,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+    Webhook,
+)
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.templatetags import _text
 
@@ -36,6 +47,7 @@ _SUBJECTS: dict[str, type[models.Model]] = {
     "service": Service,
     "tenant": Tenant,
     "ticket": Ticket,
+    "webhook": Webhook,
 }
 TENANT_NAME = Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1])
 _REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")).values("reference")[:1])

@@ -19,8 +19,8 @@ from requests_app.admin.columns import NOTHING, link_to, mono, preformatted, sta
 from requests_app.admin.filters import by_choice, by_row, by_tenant
 from requests_app.admin.searching import Search
 from requests_app.errors import NotFound
-from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket
-from requests_app.outbox.topics import FANOUT, MAIL, Topic
+from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket, Webhook
+from requests_app.outbox.topics import FANOUT, MAIL, WEBHOOK, Topic
 
 STATE = state("message", _("state"))
 #: A mail's look is made by styles in its own markup. In a sandbox without scripts, forms or addresses to load from,
@@ -31,7 +31,7 @@ _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'no
 @admin.display(description=_("about"))
 def about(row: OutboxMessage) -> str:
     """A link to the row that the message is about, whichever table it stands in."""
-    for model in (AccessRequest, Ticket, Tenant, Person):
+    for model in (AccessRequest, Ticket, Tenant, Person, Webhook):
         found = model._default_manager.filter(pk=row.about).first()
         if found is not None:
             return link_to(found)
@@ -56,6 +56,12 @@ def part(name: str, description: Any) -> Any:
     return column
 
 
+@admin.display(description=_("body"))
+def posted(row: OutboxMessage) -> str:
+    body = (row.rendered or {}).get("body")
+    return preformatted(body) if body else NOTHING
+
+
 @admin.display(description=_("HTML part"))
 def html_part(row: OutboxMessage) -> str:
     if not (row.rendered or {}).get("html"):
@@ -68,6 +74,10 @@ def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMess
     return operations.resend_mail(row.pk, actor=actor)
 
 
+def redeliver(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
+    return operations.redeliver(row.pk, actor=actor)
+
+
 class OutboxMessageAdmin(StaffAdmin):
     list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
     reads: ClassVar = ("tenant",)
@@ -77,10 +87,11 @@ class OutboxMessageAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "about"), tenant="tenant")
     list_filter = (
         by_choice("state", _("state"), OutboxMessage.State.choices),
-        by_choice("lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("to be told"))]),
+        by_choice("lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("to be told")), (WEBHOOK, _("to a webhook"))]),
         by_choice("topic", _("topic"), [(topic.value, topic.purpose) for topic in Topic]),
         by_tenant(),
         by_row("about", _("about")),
+        by_row("webhook", _("webhook"), Webhook),
     )
     facts: ClassVar = [
         ("", ("topic", STATE, "lane", "recipient", "person", "tenant", about, payload)),
@@ -89,6 +100,7 @@ class OutboxMessageAdmin(StaffAdmin):
             _("The mail as it was sent"),
             (part("subject", _("subject")), part("message_id", _("Message-ID")), part("text", _("text")), html_part),
         ),
+        (_("The message as it is posted"), ("webhook", part("id", _("id of the message")), posted)),
         (_("Identity"), ("id", "key")),
     ]
     acts: ClassVar = [
@@ -100,7 +112,17 @@ class OutboxMessageAdmin(StaffAdmin):
             explains=_("It keeps its Message-ID: a mailbox that has it already shows it once."),
             offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
             bulk=_("Send these mails again"),
-        )
+        ),
+        Act(
+            name="redeliver",
+            label=_("Send again to the webhook"),
+            run=redeliver,
+            done=_("The message will be sent again."),
+            explains=_("It keeps its id: a receiver that has it already knows it again."),
+            offered=lambda row: (
+                row.lane == WEBHOOK and row.tenant_id is None and row.state != OutboxMessage.State.WAITING
+            ),
+        ),
     ]
 
     def get_urls(self) -> list[Any]:

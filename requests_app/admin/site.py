@@ -29,7 +29,19 @@ from audit_app.models import (
     Witness,
 )
 from requests_app import clock, models
-from requests_app.admin import access, dashboard, log, outbox, people, services, signing, tenants, tickets, worker
+from requests_app.admin import (
+    access,
+    dashboard,
+    log,
+    outbox,
+    people,
+    services,
+    signing,
+    tenants,
+    tickets,
+    webhooks,
+    worker,
+)
 from requests_app.admin.acts import actor_in
 from requests_app.admin.base import StaffAdmin
 from requests_app.errors import NotFound
@@ -80,6 +92,14 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (ClosedShard, signing.ClosedShardAdmin),
             (LogKey, signing.LogKeyAdmin),
             (LogCheck, signing.LogCheckAdmin),
+        ),
+    ),
+    (
+        _("Webhooks"),
+        (
+            (models.Webhook, webhooks.WebhookAdmin),
+            (models.WebhookAttempt, webhooks.WebhookAttemptAdmin),
+            (models.WebhookCursor, webhooks.WebhookCursorAdmin),
         ),
     ),
     (

@@ -26,6 +26,7 @@ from requests_app.models import (
     Resource,
     Tenant,
     Ticket,
+    Webhook,
 )
 
 WINDOW_CAP = length("window_cap", _("longest window"))
@@ -115,6 +116,7 @@ class TenantAdmin(StaffAdmin):
         Related(model=Membership, by=lambda tenant: {"tenant": tenant}, title=_("People and their roles")),
         Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
         Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Webhook, by=lambda tenant: {"tenant": tenant}),
         Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),
         Related(
             model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant's log")

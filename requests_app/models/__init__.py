@@ -14,6 +14,7 @@ from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, Service
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
+from requests_app.models.webhooks import Webhook, WebhookAttempt, WebhookCursor
 from requests_app.models.worker import Heartbeat, TaskAttempt
 
 __all__ = [
@@ -39,4 +40,7 @@ __all__ = [
     "Ticket",
     "TicketComment",
     "Token",
+    "Webhook",
+    "WebhookAttempt",
+    "WebhookCursor",
 ]

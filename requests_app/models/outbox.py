@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
 
+_FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
+
 
 class OutboxQuerySet(ScopedQuerySet):
     def due(self, at: datetime) -> Self:
@@ -28,7 +30,9 @@ class OutboxMessage(models.Model):
     """`key` is unique, so that telling twice sends once; `payload` holds ids and names of audiences only.
     `tenant` is empty for what concerns none: an account of the provider's.
 
-    A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each.
+    A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each. One in
+    the lane "webhook" has its `webhook`, and waits for those with the same `mark` and a lower `seq`, its number in the
+    log.
     """
 
     class State(models.TextChoices):
@@ -54,6 +58,10 @@ class OutboxMessage(models.Model):
     delivered_at = models.DateTimeField(_("delivered"), null=True, blank=True)
     last_error = models.CharField(_("last error"), max_length=500, blank=True)
     rendered = models.JSONField(_("as sent"), null=True, blank=True)
+    webhook = models.ForeignKey(
+        "requests_app.Webhook", models.PROTECT, null=True, blank=True, related_name="messages", db_index=False
+    )
+    seq = models.PositiveBigIntegerField(_("number in the log"), null=True, blank=True)
 
     objects = OutboxQuerySet.as_manager()
 
@@ -66,6 +74,11 @@ class OutboxMessage(models.Model):
             models.Index(fields=["-created_at"], name="outbox_newest"),
             models.Index(fields=["-created_at"], condition=Q(state="parked"), name="outbox_parked"),
             models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
+            models.Index(fields=["webhook", "next_attempt_at"], condition=_FOR_WEBHOOKS, name="outbox_webhook_waiting"),
+            models.Index(fields=["webhook", "mark", "seq"], condition=_FOR_WEBHOOKS, name="outbox_webhook_order"),
+            models.Index(
+                fields=["webhook", "-created_at"], condition=Q(webhook__isnull=False), name="outbox_webhook_newest"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.models import OutboxMessage, Person
-from requests_app.notifications import _access, _accounts, _tenants, _tickets, words
+from requests_app.notifications import _access, _accounts, _tenants, _tickets, _webhooks, words
 from requests_app.outbox.topics import Topic
 
 Facts = dict[str, Any]
@@ -30,6 +30,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.APPROVERS_CHANGED: _tenants.approvers,
     Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,
+    Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 
 
@@ -53,6 +54,8 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
         return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
     if found.get("is_own_account"):
         return _("You get this mail because it is your account.")
+    if found.get("is_webhook"):
+        return _("You get this mail because you look after %(tenant)s here.") % found
     if found.get("is_requester"):
         return _("You get this mail because you asked for this access.")
     if "ticket_reference" in found:

@@ -25,6 +25,7 @@ from requests_app.errors import (
     StoreUnavailable,
     WrongState,
 )
+from requests_app.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.events import Event
 from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
 from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
@@ -33,8 +34,6 @@ from requests_app.outbox.topics import Note, post
 
 security_log = structlog.get_logger("security")
 
-#: The log of what concerns no tenant: the provider's people, plans and services.
-PROVIDER_LOG = UUID(int=0)
 #: PostgreSQL, appendix A: unique_violation.
 _UNIQUE_VIOLATION = "23505"
 #: Before the row is found and locked, an act has no instant.

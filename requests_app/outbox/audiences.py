@@ -84,6 +84,15 @@ def _account_holder(message: OutboxMessage) -> list[Recipient]:
     return _of_people(Person.objects.get_queryset().filter(pk=message.about))
 
 
+def _administrators(message: OutboxMessage) -> list[Recipient]:
+    """Who looks after a tenant; where there is none, the provider's staff."""
+    people = Person.objects.get_queryset()
+    if message.tenant_id is None:
+        return _of_people(people.filter(is_staff=True))
+    held = {"memberships__tenant": message.tenant_id, "memberships__role": "administrator"}
+    return _of_people(people.filter(**held).distinct())
+
+
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,
@@ -92,4 +101,5 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.TICKET_CUSTOMERS: _ticket_customers,
     Audience.TICKET_WORKERS: _ticket_workers,
     Audience.ACCOUNT_HOLDER: _account_holder,
+    Audience.ADMINISTRATORS: _administrators,
 }

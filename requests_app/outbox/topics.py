@@ -10,7 +10,7 @@ from uuid import UUID
 
 from requests_app.models import OutboxMessage
 
-FANOUT, MAIL = "fanout", "mail"
+FANOUT, MAIL, WEBHOOK = "fanout", "mail", "webhook"
 
 
 class Topic(StrEnum):
@@ -30,6 +30,7 @@ class Topic(StrEnum):
     APPROVERS_CHANGED = "notify.approvers_changed"
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
+    WEBHOOK_OFF = "notify.webhook_off"
 
     @property
     def purpose(self) -> str:
@@ -46,6 +47,7 @@ class Audience(StrEnum):
     TICKET_CUSTOMERS = "ticket_customers"
     TICKET_WORKERS = "ticket_workers"
     ACCOUNT_HOLDER = "account_holder"
+    ADMINISTRATORS = "administrators"
 
 
 @dataclass(frozen=True, kw_only=True)

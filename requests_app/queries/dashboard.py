@@ -90,7 +90,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
     policy.require_staff(actor)
     live = Grant.objects.live(at)
     due = OutboxMessage.objects.filter(state=OutboxMessage.State.WAITING, lane__in=("fanout", "mail"))
-    parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED)
+    parked = OutboxMessage.objects.filter(state=OutboxMessage.State.PARKED, webhook=None)
     due_since = _first(due.filter(next_attempt_at__lte=at), "next_attempt_at")
     heads = ChainHead.objects.aggregate(entries=Sum("size", default=0))
     beats = Heartbeat.objects.workers()

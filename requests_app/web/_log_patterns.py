@@ -82,6 +82,14 @@ PATTERNS: dict[str, Promise] = {
     Event.TOKEN_CREATED: _("{who} made the token “{name}”"),
     Event.TOKEN_REVOKED: _("{who} revoked the token “{name}” of {person_name}"),
     Event.TICKET_LINKED: _("{who} linked the ticket {ticket} to {external_reference}"),
+    Event.WEBHOOK_ADDED: _("{who} added a webhook to {place}"),
+    Event.WEBHOOK_CHANGED: _("{who} changed the webhook to {place}"),
+    Event.WEBHOOK_REMOVED: _("{who} removed the webhook to {place}"),
+    Event.WEBHOOK_SECRET_ROTATED: _("{who} had a new secret made for the webhook to {place}"),
+    Event.WEBHOOK_DISABLED: _("{who} switched the webhook to {place} off"),
+    Event.WEBHOOK_ENABLED: _("{who} switched the webhook to {place} on again"),
+    Event.WEBHOOK_TESTED: _("{who} sent a test to the webhook to {place}"),
+    Event.WEBHOOK_REDELIVERED: _("{who} had a message sent again to the webhook to {place}"),
     Event.ACT_REFUSED: _("{who} tried to {act} and was refused: {why}"),
 }
 
@@ -132,6 +140,10 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     Event.LOG_EVIDENCE_TAKEN: (
         (_has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
         (_has("kind", "period"), _("{who} downloaded the evidence of a period of the log")),
+    ),
+    Event.WEBHOOK_DISABLED: (
+        (_has("because", "gone"), _("The webhook to {place} was switched off, because it answered that it is gone")),
+        (_has("because", "failing"), _("The webhook to {place} was switched off, because it failed for days")),
     ),
     Event.LOG_POLICY_CHANGED: (
         (
@@ -209,6 +221,14 @@ ACTS: dict[str, Promise] = {
     "create_token": _("make a token"),
     "revoke_token": _("revoke a token"),
     "step_up_token": _("confirm with the password who holds a token"),
+    "add_webhook": _("add a webhook"),
+    "change_webhook": _("change a webhook"),
+    "remove_webhook": _("remove a webhook"),
+    "rotate_webhook_secret": _("have a new secret made for a webhook"),
+    "disable_webhook": _("switch a webhook off"),
+    "enable_webhook": _("switch a webhook on"),
+    "send_webhook_test": _("send a test to a webhook"),
+    "redeliver": _("have a message sent again to a webhook"),
 }
 
 

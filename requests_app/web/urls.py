@@ -17,6 +17,7 @@ from requests_app.web import (
     retention,
     tenant,
     tickets,
+    webhooks,
 )
 
 app_name = "web"
@@ -35,6 +36,7 @@ urlpatterns = [
     *tenant.urlpatterns,
     *log_rules.urlpatterns,
     *retention.urlpatterns,
+    *webhooks.urlpatterns,
     *people.urlpatterns,
     *preferences.urlpatterns,
     *limits.urlpatterns,

@@ -17,7 +17,7 @@ from audit_app import checkpoints
 from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
-from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant
+from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant, WebhookAttempt
 from requests_app.outbox.topics import MAIL
 from tests.cast import PASSWORD, Cast
 from tests.witness import SmallWitness
@@ -32,6 +32,7 @@ EVIDENCE = [
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
         *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
+        *("WebhookAttempt", "WebhookCursor"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
@@ -151,6 +152,19 @@ def add_witness(cast: Cast, number: int) -> None:
     Cosignature.objects.create(tenant_id=tenant.pk, checkpoint=checkpoint, vkey=small.vkey, line=line, at=clock.now())
 
 
+def add_webhook(cast: Cast, number: int) -> None:
+    """A webhook of the provider's or of a tenant, with a message that failed once; no tenant has more than ten."""
+    by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
+    pk = cast.tenants[tenant].pk if tenant else None
+    url = f"https://hooks{number}.example/in"
+    issued = operations.add_webhook(pk, url=url, events=["*"], actor=cast.as_(by))
+    message = operations.send_webhook_test(issued.webhook.pk, actor=cast.as_(by))
+    OutboxMessage.objects.filter(pk=message.pk).update(state="parked", attempts=1, last_error="500")
+    WebhookAttempt.objects.create(
+        webhook=issued.webhook, message=message, tenant_id=pk, at=clock.now(), status=500, milliseconds=12, answer="No"
+    )
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """So many rows more in every table that grows."""
     for number in range(rounds):
@@ -173,6 +187,7 @@ def populate(cast: Cast, rounds: int) -> None:
         operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
         add_tenant(cast, base)
         add_witness(cast, base)
+        add_webhook(cast, base)
         add_alarm(base)
 
 

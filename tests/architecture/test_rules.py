@@ -20,6 +20,8 @@ OUTBOX = {
     "requests_app/operations/log.py",
     "requests_app/outbox/delivery.py",
     "requests_app/outbox/handlers.py",
+    "requests_app/operations/webhooks.py",
+    "requests_app/webhooks/delivery.py",
 }
 
 

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audit_app.models import AuditEntry, Witness
-from requests_app.models import AccessRequest, Grant, NotificationAddress, Ticket
+from requests_app import operations
+from requests_app.models import AccessRequest, Grant, NotificationAddress, OutboxMessage, Ticket, Webhook
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,10 @@ class World:
         self.witness = Witness.objects.create(
             tenant_id=cast.contoso.pk, vkey=f"{self.CANARY}+0+0", url="https://w.example", added_at=at, due_at=at
         )
+        ines, url = cast.as_("ines"), "https://hooks.example/zanzibar"
+        hook = operations.add_webhook(cast.contoso.pk, url=url, label=self.CANARY, events=["*"], actor=ines).webhook
+        self.hook: Webhook = hook
+        self.delivery: OutboxMessage = operations.send_webhook_test(hook.pk, actor=ines)
 
 
 def _request(world: World) -> Ids:
@@ -51,6 +56,10 @@ def _ticket(world: World) -> Ids:
 
 def _tenant(world: World) -> Ids:
     return {"tenant": world.cast.contoso.pk}
+
+
+def _hook(world: World) -> Ids:
+    return {**_tenant(world), "webhook": world.hook.pk}
 
 
 def _window(world: World) -> Ids:
@@ -99,6 +108,12 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "log_rules": [_tenant],
     "log_retention": [_tenant],
     "remove_witness": [lambda w: {**_tenant(w), "witness": w.witness.pk}],
+    "webhooks": [_tenant],
+    "webhook": [_hook],
+    "webhook_change": [_hook],
+    "webhook_rotate": [_hook],
+    "webhook_remove": [_hook],
+    "webhook_delivery": [lambda w: {**_hook(w), "message": w.delivery.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }

@@ -58,6 +58,10 @@ def one_of_each(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     operations.release(row.pk, actor=world.as_("priya"))
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
+    hook = operations.add_webhook(
+        world.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=world.as_("ines")
+    ).webhook
+    operations.give_up_webhook(hook.pk, because="gone", actor=world.system("webhooks"))
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     operations.create_client(
         tenant_id=world.contoso.pk,
@@ -130,7 +134,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/)?|accounts/password/reset/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/)",
             str(link),
         )
 
@@ -144,6 +148,7 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
             assert match.view_name == "account_reset_password"
             continue
         expected = "people" if path.endswith("/people/") else names[path.split("/")[1]]
+        expected = "webhook" if "/webhooks/" in path else expected
         assert match.view_name == f"web:{expected}"
 
 
@@ -297,7 +302,7 @@ def test_every_word_of_every_mail_is_translated(
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
     data |= {"Ada", "Help", "desk"}
-    data |= {"UTC", "CET", "EST", "IST"}
+    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example"}
     for found in request.getfixturevalue("one_of_each"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data

@@ -381,6 +381,32 @@ def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, t
     says(mails.send()(name, "password_changed"), "through a link sent to this address")
 
 
+@pytest.mark.parametrize(
+    ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "failed for days")]
+)
+def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
+    world: Cast, mails: Mails, because: str, words: str
+) -> None:
+    url, system = "https://hooks.contoso.example/canary-path?sig=canary", world.system("webhooks")
+    own = operations.add_webhook(world.contoso.pk, url=url, events=["*"], actor=world.as_("ines")).webhook
+    operations.give_up_webhook(own.pk, because=because, actor=system)
+    found = mails.send()("ines", "webhook_off")
+    assert mails.to("webhook_off") == ["ines"]
+    assert found.subject == "Contoso: a webhook was switched off"
+    says(
+        found,
+        "hooks.contoso.example",
+        words,
+        "You get this mail because you look after Contoso here.",
+        f"http://localhost:8000/tenant/{world.contoso.pk}/webhooks/{own.pk}/",
+    )
+    assert not any("canary" in part for part in parts(found))
+    ours = operations.add_webhook(None, url=url, events=["*"], actor=world.as_("stella")).webhook
+    operations.give_up_webhook(ours.pk, because=because, actor=system)
+    says(mails.send()("stella", "webhook_off"), f"http://localhost:8000/admin/requests_app/webhook/{ours.pk}/change/")
+    assert mails.to("webhook_off") == ["stella"]
+
+
 def test_every_topic_is_proved_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [topic for topic in Topic if f'"{topic.purpose}")' not in source] == []

@@ -21,7 +21,7 @@ from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, operations
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
-from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant
+from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
 from tests.caller import Caller, token_of
@@ -41,6 +41,8 @@ class Case:
     operation: Callable[[Cast, Any, Any], Any]
     page: Callable[[Cast, Client, Any], Any] | None = None
     admin: Callable[[Cast, Client, Any], Any] | None = None
+    #: What a page answers; 200 where the answer shows what was made and will never be shown again.
+    status: int = 302
 
 
 def _decide(verdict: str, note: str) -> Callable[[Cast, Client, Any], Any]:
@@ -118,6 +120,35 @@ def _client(cast: Cast) -> Any:
 
 def _token(cast: Cast) -> Any:
     return operations.create_token(name="laptop", scopes=["log:read"], days=7, actor=cast.as_("mia")).row
+
+
+def _webhook(cast: Cast, by: str = "ines", url: str = "https://hooks.contoso.example/in") -> Webhook:
+    tenant_id = cast.contoso.pk if by == "ines" else None
+    return operations.add_webhook(tenant_id, url=url, events=["*"], actor=cast.as_(by)).webhook
+
+
+def _own_webhook(cast: Cast) -> Webhook:
+    """The provider's own."""
+    return _webhook(cast, "stella")
+
+
+def _off_webhook(cast: Cast, by: str = "ines") -> Webhook:
+    return operations.disable_webhook(_webhook(cast, by).pk, actor=cast.as_(by))
+
+
+def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
+    """A test that was sent, and failed."""
+    message = operations.send_webhook_test(_webhook(cast, by).pk, actor=cast.as_(by))
+    OutboxMessage.objects.filter(pk=message.pk).update(state="parked")
+    return message
+
+
+def _hook(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
+    """A page of one webhook, which is `row`."""
+    return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
+
+
+_HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
 
 
 def _rules(cast: Cast) -> str:
@@ -606,6 +637,108 @@ CASES: dict[str, Case] = {
         lambda cast: _token(cast),
         lambda cast, row, actor: operations.revoke_token(row.pk, actor=actor),
     ),
+    "add_webhook": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.add_webhook(cast.contoso.pk, actor=actor, **_HOOK),
+        page=lambda cast, client, row: client.post(reverse("web:webhooks", args=[cast.contoso.pk]), _HOOK),
+        status=200,
+    ),
+    "add_webhook by staff": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.add_webhook(None, actor=actor, **_HOOK),
+        admin=_adding("webhook", **_HOOK),
+        status=200,
+    ),
+    "change_webhook": Case(
+        "ines",
+        _webhook,
+        lambda cast, row, actor: operations.change_webhook(row.pk, actor=actor, **_HOOK),
+        page=_hook("webhook_change", **_HOOK),
+    ),
+    "change_webhook by staff": Case(
+        "stella",
+        _own_webhook,
+        lambda cast, row, actor: operations.change_webhook(row.pk, actor=actor, **_HOOK),
+        admin=_admin("webhook", "change", **_HOOK),
+    ),
+    "remove_webhook": Case(
+        "ines",
+        _webhook,
+        lambda cast, row, actor: operations.remove_webhook(row.pk, actor=actor),
+        page=_hook("webhook_remove"),
+    ),
+    "remove_webhook by staff": Case(
+        "stella",
+        _own_webhook,
+        lambda cast, row, actor: operations.remove_webhook(row.pk, actor=actor),
+        admin=_admin("webhook", "remove"),
+    ),
+    "rotate_webhook_secret": Case(
+        "ines",
+        _webhook,
+        lambda cast, row, actor: operations.rotate_webhook_secret(row.pk, actor=actor),
+        page=_hook("webhook_rotate"),
+        status=200,
+    ),
+    "rotate_webhook_secret by staff": Case(
+        "stella",
+        _own_webhook,
+        lambda cast, row, actor: operations.rotate_webhook_secret(row.pk, actor=actor),
+        admin=_admin("webhook", "rotate"),
+        status=200,
+    ),
+    "disable_webhook": Case(
+        "ines",
+        _webhook,
+        lambda cast, row, actor: operations.disable_webhook(row.pk, actor=actor),
+        page=_hook("webhook", act="off"),
+    ),
+    "disable_webhook by staff": Case(
+        "stella",
+        _own_webhook,
+        lambda cast, row, actor: operations.disable_webhook(row.pk, actor=actor),
+        admin=_admin("webhook", "switch-off"),
+    ),
+    "enable_webhook": Case(
+        "ines",
+        _off_webhook,
+        lambda cast, row, actor: operations.enable_webhook(row.pk, actor=actor),
+        page=_hook("webhook", act="on"),
+    ),
+    "enable_webhook by staff": Case(
+        "stella",
+        lambda cast: _off_webhook(cast, "stella"),
+        lambda cast, row, actor: operations.enable_webhook(row.pk, actor=actor),
+        admin=_admin("webhook", "switch-on"),
+    ),
+    "send_webhook_test": Case(
+        "ines",
+        _webhook,
+        lambda cast, row, actor: operations.send_webhook_test(row.pk, actor=actor),
+        page=_hook("webhook", act="test"),
+    ),
+    "send_webhook_test by staff": Case(
+        "stella",
+        _own_webhook,
+        lambda cast, row, actor: operations.send_webhook_test(row.pk, actor=actor),
+        admin=_admin("webhook", "test"),
+    ),
+    "redeliver": Case(
+        "ines",
+        _tried,
+        lambda cast, row, actor: operations.redeliver(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:webhook_delivery", args=[cast.contoso.pk, row.webhook_id, row.pk])
+        ),
+    ),
+    "redeliver by staff": Case(
+        "stella",
+        lambda cast: _tried(cast, "stella"),
+        lambda cast, row, actor: operations.redeliver(row.pk, actor=actor),
+        admin=_admin("outboxmessage", "redeliver"),
+    ),
     "set_cosigning": Case(
         "ines",
         _witness,
@@ -669,7 +802,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
         def through(call: Callable[..., Any] = call) -> None:
             response = call(cast, client, row)
-            assert response.status_code == 302, response.content.decode()[-3000:]
+            assert response.status_code == case.status, response.content.decode()[-3000:]
 
         assert _seen(through) == (wanted, told, door_name)
     if called is not None:
@@ -705,6 +838,7 @@ ELSEWHERE = {
     "close": "the system's; against the sweep below",
     "expire": "the system's; against the sweep below",
     "export_log": "answered with the log itself; below",
+    "give_up_webhook": "the system's; the delivery is its only door",
     "lockbox_applies": "a question, not an act",
     "note_refusal": "what a page refuses by itself; the pages are its only door",
     "park_mail": "the system's; the outbox is its only door",

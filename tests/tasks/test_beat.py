@@ -16,8 +16,11 @@ from tests.conftest import Traveller
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: What is due with the minutes of its schedule, and what is enqueued in between, too.
-EACH = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "prune_logs", "remind", "sweep"]
-IN_BETWEEN = [name for name in EACH if name != "prune_logs"]
+EACH = [
+    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "prune_logs", "remind"),
+    *("sweep", "tidy_webhooks"),
+]
+IN_BETWEEN = [name for name in EACH if name not in ("prune_logs", "tidy_webhooks")]
 
 
 def queued() -> list[str]:

@@ -14,7 +14,10 @@ from requests_app import clock, schedules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DECLARED = ["check_logs", "checkpoint", "closing_soon", "cosign", "drain_outbox", "prune_logs", "remind", "sweep"]
+DECLARED = [
+    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "prune_logs", "remind"),
+    *("sweep", "tidy_webhooks"),
+]
 
 
 def names() -> list[str | None]:

@@ -20,7 +20,7 @@ from requests_app import clock, models, schedules
 from requests_app.connectors import registry
 from requests_app.demo import world as demo
 from requests_app.outbox.topics import Topic
-from tests.words.crawl import add_witnesses
+from tests.words.crawl import add_webhooks, add_witnesses
 from tests.words.reading import World
 
 #: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
@@ -66,6 +66,10 @@ def by_programs() -> Iterator[str]:
     """Names that stand in code and in settings, and are the same in every language."""
     yield from registry.KINDS
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
+    yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))
+    for message in models.OutboxMessage.objects.filter(lane="webhook"):
+        yield from (message.recipient, message.key, message.rendered["id"])
+    yield "webhooks"  # as the system is called in the log where it gives one up
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
     yield from models.OutboxMessage.objects.values_list("lane", flat=True).distinct()
@@ -81,6 +85,7 @@ def world(db: None, settings: Any) -> Iterator[World]:
     with translation.override("en"):
         demo.build()
         add_witnesses()
+        add_webhooks()
     models.Person.objects.update(language=pseudolocale.LANGUAGE)
     schedules.sync(clock.now())
     yield World([*in_the_database(), *on_disk(), *by_programs(), settings.PROVIDER_NAME])

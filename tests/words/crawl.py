@@ -12,8 +12,10 @@ from django.test import Client
 from django.urls import Resolver404, resolve
 
 from audit_app.models import Witness
-from requests_app import clock
-from requests_app.models import AccessRequest, Grant, Person, Tenant
+from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Tenant, Webhook, WebhookAttempt
+from requests_app.queries import actor_of
 from tests.witness import SmallWitness
 
 #: One person for every role, and those beside them who have what the first ones have not. What looks the same to
@@ -62,6 +64,27 @@ def add_witnesses() -> None:
         vkey = SmallWitness(f"{name}.witness.example").vkey
         url = f"https://{name}.witness.example/"
         Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at, problem=problem)
+
+
+def add_webhooks() -> None:
+    """What the demo world has none of, for the same reason: webhooks that are on, fail and are off, with deliveries."""
+    tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
+    for name in ("on", "failing", "off"):
+        url = f"https://{name}.hooks.example/in"
+        actor = actor_of(Person.objects.get(email__startswith="ines.vogel@"), door="pages")
+        webhook = operations.add_webhook(tenant.pk, url=url, events=["ticket.opened"], actor=actor).webhook
+        message = operations.send_webhook_test(webhook.pk, actor=actor)
+        status = 204 if name == "on" else None
+        WebhookAttempt.objects.create(
+            webhook=webhook, message=message, tenant=tenant, at=at, status=status,
+            problem="" if status else "timeout", milliseconds=15_000,
+        )  # fmt: skip
+        OutboxMessage.objects.filter(pk=message.pk).update(state="delivered" if status else "parked")
+        if name == "failing":
+            Webhook.objects.filter(pk=webhook.pk).update(failures=2, failing_since=at, resume_at=at)
+        if name == "off":
+            operations.rotate_webhook_secret(webhook.pk, actor=actor)
+            operations.give_up_webhook(webhook.pk, because="failing", actor=Actor.system("webhooks"))
 
 
 @dataclass(frozen=True)

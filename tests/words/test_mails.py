@@ -6,6 +6,7 @@ import pytest
 from django.utils import translation
 
 from requests_app import clock, operations
+from requests_app.actors import Actor
 from requests_app.demo.world import as_
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
@@ -42,6 +43,10 @@ def tell_the_rest() -> None:
             next_attempt_at=clock.now(),
         )
     operations.withdraw(pending.pk, actor=as_("priya.nair"))
+    hook = operations.add_webhook(
+        contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")
+    ).webhook
+    operations.give_up_webhook(hook.pk, because="gone", actor=Actor.system("webhooks"))
     for how in ("change", "reset"):
         operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
 

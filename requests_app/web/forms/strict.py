@@ -12,7 +12,9 @@ _OURS = frozenset({"csrfmiddlewaretoken"})
 
 
 class StrictForm(PageForm):
-    """A form whose data must name its own fields, each at most once."""
+    """A form whose data must name its own fields, each at most once but for those in `many`."""
+
+    many: frozenset[str] = frozenset()
 
     def require_known(self) -> None:
         """Raise Malformed for a name that is no field here, and for one that is given twice."""
@@ -22,7 +24,7 @@ class StrictForm(PageForm):
                 _("Something was sent that has no place here. Allowed are: %(names)s.") % {"names": allowed}
             )
         data = self.data
-        if isinstance(data, QueryDict) and any(len(data.getlist(name)) > 1 for name in data):
+        if isinstance(data, QueryDict) and any(len(data.getlist(name)) > 1 for name in data if name not in self.many):
             raise Malformed(_("Something was sent twice, and only one of the two can count."))
 
     def require_valid(self) -> None:

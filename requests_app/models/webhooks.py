@@ -1,0 +1,123 @@
+"""Who is told by machine: endpoints, how far each has been told of each log, and what came of every attempt."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+from requests_app.outbound import BadTarget, Target
+
+
+class WebhookQuerySet(ScopedQuerySet):
+    def present(self) -> Self:
+        """Those that nobody has removed."""
+        return self.filter(removed_at=None)
+
+    def open(self, at: datetime) -> Self:
+        """Those that are sent to now: on, and not resting after a failure."""
+        return self.present().filter(Q(resume_at=None) | Q(resume_at__lte=at), is_on=True)
+
+
+class Webhook(models.Model):
+    """An endpoint (Standard Webhooks). Without a tenant it is the provider's own, and hears of every log.
+
+    `sealed` holds its keys, encrypted; `former_sealed` those before, which sign along until `former_until`. Of what
+    is older than `from_at` it is not told. `failures` counts the steps since the last success.
+    """
+
+    class Because(models.TextChoices):
+        PERSON = "person", _("switched off by somebody")
+        GONE = "gone", _("it answered that it is gone (410)")
+        FAILING = "failing", _("it failed for days")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, related_name="webhooks")
+    url = models.CharField(_("address"), max_length=1000)
+    label = models.CharField(_("label"), max_length=80, blank=True)
+    events = models.JSONField(_("events"), default=list)
+    sealed = models.TextField(_("sealed keys"), blank=True)
+    public_key = models.CharField(_("public key"), max_length=80)
+    former_sealed = models.TextField(_("former sealed keys"), blank=True)
+    former_until = models.DateTimeField(_("former keys until"), null=True, blank=True)
+    created_at = models.DateTimeField(_("added"))
+    from_at = models.DateTimeField(_("told from"))
+    is_on = models.BooleanField(_("on"), default=True)
+    off_at = models.DateTimeField(_("switched off"), null=True, blank=True)
+    off_because = models.CharField(_("why it is off"), max_length=8, choices=Because.choices, blank=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
+    resume_at = models.DateTimeField(_("rests until"), null=True, blank=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["tenant", "created_at"], name="webhook_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.label or self.place
+
+    @property
+    def place(self) -> str:
+        """Where it is, without the path: that may be as good as a password, and is shown to its administrators only."""
+        try:
+            return Target.parse(self.url, private=True, query=True).place
+        except BadTarget:
+            return ""
+
+
+class WebhookCursor(models.Model):
+    """How far a webhook has been told of one log: the number of the entry that is looked at next."""
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="cursors")
+    log_id = models.UUIDField(_("log"))
+    next_seq = models.PositiveBigIntegerField(_("next number"))
+
+    objects = models.Manager()
+
+    class Meta:
+        verbose_name = _("place of a webhook in a log")
+        verbose_name_plural = _("places of webhooks in logs")
+        constraints = [models.UniqueConstraint(fields=["webhook", "log_id"], name="webhook_cursor_once")]
+
+    def __str__(self) -> str:
+        return f"{self.log_id}: {self.next_seq}"
+
+
+class WebhookAttempt(models.Model):
+    """One attempt to deliver one message. `status` is the answer's; without an answer `problem` says why."""
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="attempts", db_index=False)
+    message = models.ForeignKey("requests_app.OutboxMessage", models.CASCADE, related_name="webhook_attempts")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, related_name="+", db_index=False)
+    at = models.DateTimeField(_("at"))
+    status = models.PositiveSmallIntegerField(_("status"), null=True)
+    problem = models.CharField(_("problem"), max_length=24, blank=True)
+    milliseconds = models.PositiveIntegerField(_("milliseconds"))
+    answer = models.CharField(_("beginning of the answer"), max_length=200, blank=True)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook attempt")
+        verbose_name_plural = _("webhook attempts")
+        indexes = [
+            models.Index(fields=["webhook", "-at"], name="webhook_attempt_by_webhook"),
+            models.Index(fields=["-at"], name="webhook_attempt_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.status or self.problem)
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300

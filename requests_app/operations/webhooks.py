@@ -1,0 +1,293 @@
+"""Who is told by machine: a tenant's administrator says so for the tenant, staff for the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit_app import queries
+from requests_app import bell, limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
+from requests_app.operations._change import Act, act
+from requests_app.outbound import BadTarget, Target
+from requests_app.outbox.topics import WEBHOOK, Audience, Note, Topic
+from requests_app.webhooks import messages, sealing
+from requests_app.webhooks.standard import Keys
+
+MOST_WEBHOOKS = 10
+#: After a new secret was made, the one before signs along for so long.
+FORMER_FOR = timedelta(hours=24)
+#: One that is switched on again is told of what happened meanwhile, up to this age.
+CATCH_UP = timedelta(days=3)
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_BAD_URL: dict[str, Promise] = {
+    "shape": gettext_lazy("Write the address that is posted to, such as https://example.com/lockbox."),
+    "scheme": gettext_lazy("The address begins with https://."),
+    "port": gettext_lazy("Messages are sent to port 443 or 8443."),
+    "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
+}
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A webhook with keys that were made just now: whoever asked is shown them once, and nobody again."""
+
+    webhook: Webhook
+    keys: Keys
+
+
+def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: str = "", actor: Actor) -> Issued:
+    """Add an endpoint for a tenant's log, or, without a tenant, the provider's own for all logs.
+
+    It hears of what happens from now on.
+    """
+    with act("add_webhook", actor=actor) as current:
+        tenant, webhook, keys = None, Webhook(), Keys.new()
+        if tenant_id is not None:
+            tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        _concern(current, webhook, tenant.pk if tenant else None)
+        if Webhook.objects.present().filter(tenant=tenant).count() >= MOST_WEBHOOKS:
+            raise Unacceptable(_("There are at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
+        webhook.tenant, webhook.url, webhook.label = tenant, _url(url), _label(label)
+        webhook.events = _events(events)
+        webhook.created_at = webhook.from_at = current.at
+        webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
+        webhook.save(force_insert=True)
+        current.witness(Event.WEBHOOK_ADDED, detail={**_said(webhook), "events": webhook.events}, text=webhook.place)
+        # From the entry after this one on. Of other logs the place is found when something happens there.
+        log_id = tenant.pk if tenant else PROVIDER_LOG
+        WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
+    return Issued(webhook, keys)
+
+
+def change_webhook(
+    webhook_id: object,
+    *,
+    url: str | None = None,
+    events: Sequence[str] | None = None,
+    label: str | None = None,
+    actor: Actor,
+) -> Webhook:
+    """Change where it is, what it hears of, or its label. What waits goes to the new address, at once."""
+    with act("change_webhook", actor=actor) as current:
+        webhook = _own(webhook_id, current)
+        was = (webhook.url, webhook.events, webhook.label)
+        webhook.url = webhook.url if url is None else _url(url)
+        webhook.events = webhook.events if events is None else _events(events)
+        webhook.label = webhook.label if label is None else _label(label)
+        if (webhook.url, webhook.events, webhook.label) == was:
+            return webhook
+        if webhook.url != was[0]:
+            _begin_anew(webhook, current)
+        webhook.save()
+        detail = {**_said(webhook), "events": webhook.events, "address_changed": webhook.url != was[0]}
+        current.witness(Event.WEBHOOK_CHANGED, detail=detail, text=webhook.place)
+        bell.ring(bell.DELIVER_WEBHOOKS)
+    return webhook
+
+
+def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
+    """Tell it nothing more, from now on. Its keys are gone at once, its deliveries within the hour."""
+    with act("remove_webhook", actor=actor) as current:
+        webhook = _own(webhook_id, current)
+        current.witness(Event.WEBHOOK_REMOVED, detail=_said(webhook), text=webhook.place)
+        webhook.removed_at, webhook.is_on = current.at, False
+        webhook.sealed = webhook.former_sealed = ""
+        webhook.save()
+
+
+def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
+    """Make new keys. Those before sign along for a day, so that the receiver can be changed in between."""
+    with act("rotate_webhook_secret", actor=actor) as current:
+        webhook, keys = _own(webhook_id, current), Keys.new()
+        webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
+        webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
+        webhook.save()
+        current.witness(Event.WEBHOOK_SECRET_ROTATED, detail=_said(webhook), text=webhook.place)
+    return Issued(webhook, keys)
+
+
+def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
+    """Send it nothing until it is switched on again."""
+    with act("disable_webhook", actor=actor) as current:
+        webhook = _own(webhook_id, current)
+        _switch_off(webhook, Webhook.Because.PERSON, current)
+    return webhook
+
+
+def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
+    """Switch off one that fails for days or says that it is gone, and tell those who look after it."""
+    if not actor.is_system:
+        raise NotAllowed
+    with act("give_up_webhook", actor=actor) as current:
+        webhook = _found(webhook_id, current)
+        current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
+        _switch_off(webhook, Webhook.Because(because), current)
+        current.tell(
+            Note(
+                topic=Topic.WEBHOOK_OFF,
+                tenant_id=webhook.tenant_id,
+                about=webhook.pk,
+                audiences=(Audience.ADMINISTRATORS,),
+                mark=uuid4().hex,
+                extra={"place": webhook.place, "because": because},
+            )
+        )
+    return webhook
+
+
+def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
+    """Go on where it stopped; what is older than CATCH_UP is left out."""
+    with act("enable_webhook", actor=actor) as current:
+        webhook = _own(webhook_id, current)
+        if webhook.is_on:
+            raise WrongState(_("This webhook is on already."))
+        webhook.is_on, webhook.off_at, webhook.off_because = True, None, ""
+        webhook.from_at = max(webhook.from_at, current.at - CATCH_UP)
+        _begin_anew(webhook, current)
+        webhook.save()
+        old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
+        old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Left out: too old."))
+        current.witness(Event.WEBHOOK_ENABLED, detail=_said(webhook), text=webhook.place)
+        bell.ring(bell.DELIVER_WEBHOOKS)
+    return webhook
+
+
+def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
+    """Send a message that says nothing but that it arrived, once, to one that is switched off as well."""
+    with act("send_webhook_test", actor=actor) as current:
+        webhook = _own(webhook_id, current)
+        tests = OutboxMessage.objects.filter(webhook=webhook, topic=messages.TEST)
+        if tests.filter(state=OutboxMessage.State.WAITING).exists():
+            raise WrongState(_("A test is on its way. Wait until it has arrived or failed."))
+        message = messages.test_of(webhook.pk, webhook.tenant_id, uuid4(), current.at)
+        row = OutboxMessage.objects.create(
+            **outbox_row(webhook, message), created_at=current.at, next_attempt_at=current.at
+        )
+        current.witness(Event.WEBHOOK_TESTED, detail={**_said(webhook), "message": message.id}, text=webhook.place)
+        bell.ring(bell.DELIVER_WEBHOOKS)
+    return row
+
+
+def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
+    """Send one message once more under the same id. It waits for none, and none waits for it."""
+    with act("redeliver", actor=actor) as current:
+        found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
+        webhook = _own(found.webhook_id, current)
+        message: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)
+        if not webhook.is_on:
+            raise WrongState(_("This webhook is off. Switch it on first."))
+        if message.state == OutboxMessage.State.WAITING:
+            raise WrongState(_("This message is waiting to be sent."))
+        message.state, message.mark = OutboxMessage.State.WAITING, ""
+        message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
+        message.save(update_fields=["state", "mark", "attempts", "next_attempt_at", "claimed_until"])
+        detail = {**_said(webhook), "message": (message.rendered or {}).get("id", ""), "event": message.topic}
+        current.witness(Event.WEBHOOK_REDELIVERED, detail=detail, text=webhook.place)
+        bell.ring(bell.DELIVER_WEBHOOKS)
+    return message
+
+
+def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
+    """The columns of a message's row, but for its times; the key keeps a message from being there twice."""
+    return {
+        "webhook": webhook,
+        # The webhook's own, and not that of the log: what the provider is told is no customer's to see.
+        "tenant_id": webhook.tenant_id,
+        "topic": message.type,
+        "about": webhook.pk,
+        "mark": message.access_request,
+        "seq": message.seq,
+        "key": f"webhook:{webhook.pk}:{message.id}",
+        "lane": WEBHOOK,
+        "recipient": webhook.place[:254],
+        "rendered": {"id": message.id, "body": message.body},
+    }
+
+
+# --- Helpers -------------------------------------------------------------------------------------------
+
+
+def _own(webhook_id: object, current: Act) -> Webhook:
+    """The webhook, locked, if whoever looks after it acts."""
+    webhook = _found(webhook_id, current)
+    _concern(current, webhook, webhook.tenant_id)
+    return webhook
+
+
+def _found(webhook_id: object, current: Act) -> Webhook:
+    webhook: Webhook = Webhook.objects.visible_to(current.actor).present().locked().find(webhook_id)
+    return webhook
+
+
+def _concern(current: Act, webhook: Webhook, tenant_id: UUID | None) -> None:
+    """Customers never choose for the provider, nor the provider's people for a customer."""
+    if tenant_id is None:
+        if not current.actor.is_staff:
+            raise NotFound
+        current.concerns("webhook", webhook, PROVIDER_LOG)
+        policy.require_staff(current.actor)
+    else:
+        current.concerns("webhook", webhook, tenant_id)
+        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant_id)
+
+
+def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> None:
+    if not webhook.is_on:
+        raise WrongState(_("This webhook is off already."))
+    webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
+    webhook.save()
+    current.witness(
+        Event.WEBHOOK_DISABLED, detail={**_said(webhook), "because": str(because.value)}, text=webhook.place
+    )
+
+
+def _begin_anew(webhook: Webhook, current: Act) -> None:
+    """Forget its failures: what waits is tried at once."""
+    webhook.failures, webhook.failing_since, webhook.resume_at = 0, None, None
+    _waiting(webhook).update(next_attempt_at=current.at)
+
+
+def _waiting(webhook: Webhook) -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
+
+
+def _said(webhook: Webhook) -> dict[str, Any]:
+    """What the log says of it: never the path of its address, which may be as good as a password."""
+    return {"place": webhook.place, "label": webhook.label}
+
+
+def _url(url: str) -> str:
+    url = url.strip() if isinstance(url, str) else ""
+    try:
+        Target.parse(url, private=settings.WEBHOOK_PRIVATE_NETWORK, query=True)
+    except BadTarget as error:
+        raise Unacceptable(_BAD_URL[error.code], field="url") from error
+    return url
+
+
+def _label(label: str) -> str:
+    return limits.require_text(label, field="label", at_least=0, at_most=80)
+
+
+def _events(events: Sequence[str]) -> list[str]:
+    """The chosen names, each once and in order; ALL stands alone."""
+    wanted = {str(event) for event in events}
+    if not wanted:
+        raise Unacceptable(_("Choose one event at least."), field="events")
+    if unknown := sorted(event for event in wanted if not messages.is_known(event)):
+        raise Unacceptable(_("There is no event %(name)s.") % {"name": unknown[0]}, field="events")
+    return [messages.ALL] if messages.ALL in wanted else sorted(wanted)

@@ -1,0 +1,128 @@
+"""What a receiver is sent of an entry: what happened to what, by ids. Never content, nor what somebody wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+from audit_app.places import Places
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app.models import AccessRequest, Ticket
+
+#: Instead of a list of events: all that there are, and all that a later version adds.
+ALL = "*"
+#: No event of a log: somebody presses a button to see whether it arrives.
+TEST = "webhook.test"
+#: These are about an access request, and their entries name it.
+_OF_ACCESS = ("access_request.", "grant.")
+#: Where an access request or a ticket stands after an event, if there is only one such state.
+_STATES = {
+    str(edge.event): str(edge.targets[0])
+    for edge in [*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()]
+    if len(edge.targets) == 1
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """`id` is the same for every endpoint and every attempt; `body` is what is signed, to the byte."""
+
+    id: str
+    type: str
+    body: str
+    seq: int | None = None
+    access_request: str = ""
+
+
+def is_known(event: str) -> bool:
+    return event == ALL or event in Event._value2member_map_
+
+
+def of(entries: Iterable[AuditEntry], log_id: UUID) -> list[Message]:
+    """The messages about entries of one log, in their order."""
+    found = list(entries)
+    tickets, places = _tickets(found), Places.of(log_id)
+    return [_message(entry, places, tickets.get(_about(entry))) for entry in found]
+
+
+def _about(entry: AuditEntry) -> UUID | None:
+    """The ticket, or else the access request, that an entry is about."""
+    return UUID(entry.subject_id) if entry.subject_type == "ticket" else entry.correlation_id
+
+
+def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
+    """The tickets by their own ids and by those of the access requests on them, in two queries."""
+    about = {key for entry in entries if (key := _about(entry)) is not None}
+    asked = AccessRequest.objects.filter(pk__in=about, ticket__isnull=False).values_list("pk", "ticket_id")
+    of_request = dict(asked)
+    rows = Ticket.objects.filter(pk__in=about | set(of_request.values()))
+    told: dict[UUID | None, dict[str, Any]] = {
+        pk: {"id": str(pk), "reference": reference, "external_reference": elsewhere or None}
+        for pk, reference, elsewhere in rows.values_list("pk", "reference", "external_reference")
+    }
+    return told | {pk: told[ticket] for pk, ticket in of_request.items()}
+
+
+def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -> Message:
+    said, place = _read(entry), places.place(entry.seq)
+    data: dict[str, Any] = {
+        "tenant": _tenant(entry.tenant_id),
+        "access_request": str(entry.correlation_id) if entry.correlation_id else None,
+        "subject": {"type": entry.subject_type, "id": entry.subject_id},
+        "actor": {"kind": entry.actor_kind, "id": str(entry.actor_id) if entry.actor_id else None},
+        "door": entry.door,
+        "ticket": ticket,
+        "log": {"origin": place.origin, "index": place.index, "leaf_hash": bytes(entry.leaf_hash).hex()},
+    }
+    if entry.event.startswith(_OF_ACCESS):
+        data["reference"] = said.get("reference")
+        data["state"] = said.get("state", _STATES.get(entry.event))
+    elif entry.subject_type == "ticket":
+        data["reference"] = ticket["reference"] if ticket else None
+        data["state"] = _STATES.get(entry.event)
+    return Message(
+        id=id_of(entry),
+        type=entry.event,
+        body=_body(entry.event, entry.at, data),
+        seq=entry.seq,
+        access_request=str(entry.correlation_id or ""),
+    )
+
+
+def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime) -> Message:
+    """A message that says nothing but that it arrived."""
+    data = {"tenant": str(tenant_id) if tenant_id else None, "webhook": str(webhook_id)}
+    return Message(id=f"msg_{number}", type=TEST, body=_body(TEST, at, data))
+
+
+def id_of(entry: AuditEntry) -> str:
+    """From the hash of bytes that hold the log's id and the entry's number: each entry has one, and no other has it.
+
+    The number alone would not do: after a restore from a backup it is given again, to another entry.
+    """
+    return f"msg_{bytes(entry.leaf_hash).hex()[:32]}"
+
+
+def _body(event: str, at: datetime, data: dict[str, Any]) -> str:
+    whole = {"type": event, "timestamp": canonical.instant(at), "data": data}
+    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
+
+
+def _tenant(log_id: UUID) -> str | None:
+    return None if log_id == PROVIDER_LOG else str(log_id)
+
+
+def _read(entry: AuditEntry) -> dict[str, Any]:
+    """The entry's detail; nothing where its bytes cannot be read, which is for others to notice."""
+    try:
+        detail = json.loads(bytes(entry.canonical)).get("detail")
+    except (ValueError, AttributeError):
+        return {}
+    return detail if isinstance(detail, dict) else {}

@@ -1,0 +1,28 @@
+"""When a delivery is tried again: the schedule of Standard Webhooks 1.0. Pure."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+#: Waited after the first, second … failure.
+STEPS = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+#: The last one comes about three days after the first.
+MOST_ATTEMPTS = len(STEPS) + 1
+JITTER = 0.1
+
+
+def wait(failures: int) -> timedelta:
+    """How long to wait after so many failures; never the same, so that what failed together parts."""
+    step = STEPS[min(failures, len(STEPS)) - 1]
+    return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing

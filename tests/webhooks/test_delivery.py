@@ -1,0 +1,784 @@
+"""From an entry of the log to a receiver: each once by its id, in order, and nobody waits for another."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django_q.models import OrmQ
+
+from audit_app.models import AuditEntry, ChainHead
+from requests_app import bell, clock, operations, outbound, schedules, tasks
+from requests_app.events import PROVIDER_LOG
+from requests_app.models import OutboxMessage, Tenant, Ticket, Webhook, WebhookAttempt, WebhookCursor
+from requests_app.outbox import delivery as mails
+from requests_app.webhooks import delivery, dispatch, messages, schedule, sealing, tidying
+from tests.cast import Cast, events_in
+from tests.webhooks.receiver import Got, Receiver, add, fresh, verified
+from tests.webhooks.test_standard import is_v1a
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "JITTER", 0)
+
+
+def deliver() -> int:
+    """Drain until nothing more is due at this moment."""
+    done = 0
+    while found := delivery.drain():
+        done += found
+    return done
+
+
+def waiting() -> int:
+    return OutboxMessage.objects.filter(lane="webhook", state="waiting").count()
+
+
+# --- What is sent ------------------------------------------------------------------------------------------
+
+
+def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiver) -> None:
+    issued = add(cast, receiver)
+    row = cast.submitted(justification="Zanzibar: the invoices are missing, and nothing else shows why.")
+    assert deliver() == 2
+    opened, submitted = receiver.got
+    said = verified(issued, submitted)
+    entry = AuditEntry.objects.get(event="access_request.submitted")
+    assert said == {
+        "type": "access_request.submitted",
+        "timestamp": said["timestamp"],
+        "data": {
+            "tenant": str(cast.contoso.pk),
+            "access_request": str(row.pk),
+            "subject": {"type": "access_request", "id": str(row.pk)},
+            "actor": {"kind": "person", "id": str(cast.priya.pk)},
+            "door": "pages",
+            "ticket": {"id": str(row.ticket_id), "reference": row.ticket.reference, "external_reference": None},
+            "log": {
+                "origin": said["data"]["log"]["origin"],
+                "index": entry.seq,
+                "leaf_hash": bytes(entry.leaf_hash).hex(),
+            },
+            "reference": row.reference,
+            "state": "PENDING_PROVIDER",
+        },
+    }
+    assert dt.datetime.fromisoformat(said["timestamp"]) == entry.at
+    assert is_v1a(issued.keys.whpk, submitted.headers, submitted.body)
+    assert submitted.headers["content-type"] == "application/json"
+    assert len(submitted.body) < 20_000
+    assert opened.said["data"]["reference"] == row.ticket.reference
+    for got in receiver.got:
+        assert not any(secret in got.body.decode() for secret in ("Zanzibar", "Invoices", "Priya", "@"))
+
+
+def test_what_another_system_calls_a_ticket_goes_along_with_all_that_follows_from_it(
+    cast: Cast, receiver: Receiver
+) -> None:
+    add(cast, receiver)
+    ticket = cast.ticket()
+    Ticket.objects.filter(pk=ticket.pk).update(external_reference="INC-4711")
+    cast.submitted(ticket=ticket)
+    cast.ticket(title="Another")
+    deliver()
+    told = [(got.said["type"], got.said["data"]["ticket"]) for got in receiver.got]
+    named = {(event, of["external_reference"]) for event, of in told if of["id"] == str(ticket.pk)}
+    assert named == {("ticket.opened", "INC-4711"), ("access_request.submitted", "INC-4711")}
+    assert {of["external_reference"] for _event, of in told if of["id"] != str(ticket.pk)} == {None}
+
+
+def test_only_what_was_chosen_is_sent_and_nothing_of_before(cast: Cast, receiver: Receiver) -> None:
+    cast.submitted()
+    add(cast, receiver, events=("access_request.submitted", "grant.closed"))
+    cast.submitted()
+    deliver()
+    assert receiver.types() == ["access_request.submitted"]
+    assert waiting() == 0
+
+
+def test_another_tenants_log_is_not_heard_of(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    cast.ticket("fabrikam", "fred")
+    assert deliver() == 0
+
+
+def test_the_providers_own_hears_of_every_log_those_of_later_tenants_included(cast: Cast, receiver: Receiver) -> None:
+    cast.ticket("fabrikam", "fred")
+    add(cast, receiver, None)
+    cast.ticket()
+    cast.ticket("fabrikam", "fred")
+    operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True)
+    later = operations.create_tenant(
+        name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, actor=cast.as_("stella")
+    )
+    deliver()
+    heard = {(got.said["data"]["tenant"], got.said["type"]) for got in receiver.got}
+    assert heard == {
+        (str(cast.contoso.pk), "ticket.opened"),
+        (str(cast.fabrikam.pk), "ticket.opened"),
+        (None, "plan.changed"),
+        (str(later.pk), "tenant.created"),
+    }
+    assert len(receiver.got) == 4
+    # What the provider is told is no customer's to see.
+    assert not OutboxMessage.objects.filter(lane="webhook").exclude(tenant=None).exists()
+
+
+def test_an_event_has_one_id_for_every_receiver(cast: Cast, receivers: Callable[[], Receiver]) -> None:
+    first, second, own = receivers(), receivers(), receivers()
+    add(cast, first)
+    # The second hears of the first's being tested and so on, and both of the ticket.
+    add(cast, second, events=("ticket.opened",))
+    add(cast, own, None, events=("ticket.opened",))
+    cast.ticket()
+    deliver()
+    ids = {next(got.id for got in each.got if got.said["type"] == "ticket.opened") for each in (first, second, own)}
+    assert len(ids) == 1
+
+
+def test_a_number_that_is_given_again_after_a_restore_has_another_id(cast: Cast) -> None:
+    cast.ticket()
+    entry = AuditEntry.objects.get()
+    again = AuditEntry.objects.get()
+    again.leaf_hash = bytes(32)
+    assert messages.id_of(entry) != messages.id_of(again)
+
+
+def test_an_act_costs_nothing_where_nobody_listens_and_where_somebody_does(cast: Cast, receiver: Receiver) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            cast.ticket()
+        return len(asked)
+
+    cost()  # The first entry also makes the log's head.
+    before = cost()
+    add(cast, receiver)
+    assert cost() == before
+
+
+# --- Where it goes on --------------------------------------------------------------------------------------
+
+
+def test_each_is_made_into_one_message_whoever_looks_however_often(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    cast.ticket()
+    until = clock.monotonic() + 10
+    assert dispatch.has_news()
+    assert dispatch.work(until) == 1
+    assert not dispatch.has_news()
+    assert dispatch.work(until) == 0
+    WebhookCursor.objects.update(next_seq=0)
+    dispatch.work(until)
+    assert OutboxMessage.objects.filter(lane="webhook", topic="ticket.opened").count() == 1
+
+
+def test_a_place_beyond_the_end_of_a_log_that_was_set_back_is_brought_back(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    WebhookCursor.objects.update(next_seq=50)
+    deliver()
+    cast.ticket()
+    deliver()
+    assert receiver.types() == ["ticket.opened"]
+
+
+def test_what_was_removed_or_lost_of_a_log_is_passed_over(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    cast.ticket()
+    # As a tombstone leaves it: numbers of lost entries are never used again.
+    ChainHead.objects.filter(pk=cast.contoso.pk).update(size=40)
+    cast.ticket()
+    deliver()
+    assert receiver.types() == ["ticket.opened"] * 2
+    assert WebhookCursor.objects.get().next_seq == 41
+
+
+def test_a_long_log_is_looked_at_in_steps(cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "BATCH", 3)
+    add(cast, receiver, events=("ticket.opened",))
+    for _ in range(8):
+        cast.ticket()
+    deliver()
+    while dispatch.has_news():
+        deliver()
+    assert len(receiver.got) == 8
+
+
+def test_no_more_than_so_many_wait_in_the_outbox(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MOST_WAITING", 3)
+    monkeypatch.setattr(dispatch, "BATCH", 2)
+    add(cast, receiver)
+    for _ in range(8):
+        cast.ticket()
+    for _ in range(5):
+        dispatch.work(clock.monotonic() + 10)
+    assert waiting() == 4
+    for _ in range(5):
+        deliver()
+    assert receiver.types() == ["ticket.opened"] * 8
+
+
+# --- Again, until it arrives -------------------------------------------------------------------------------
+
+
+def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver)
+    receiver.answer(503)
+    rows = [cast.confirmed(), cast.confirmed()]
+    for tenth in range(24 * 6):
+        deliver()
+        travel.by(minutes=10)
+        if tenth == 6:
+            operations.approve_as_customer(rows[0].pk, actor=cast.as_("ada"))
+            operations.deny_as_customer(rows[1].pk, actor=cast.as_("ada"), note="No.")
+        if tenth == 30:
+            operations.sweeps.close_elapsed(actor=cast.system(), limit=10)
+    # 5 s, 5 min, 30 min, 2 h, 5 h and 10 h after one another lie in the first day.
+    assert len(receiver.tried) == 7
+    receiver.answer(200, "ok")
+    for _ in range(24):
+        deliver()
+        travel.by(hours=1)
+    assert waiting() == 0
+    wanted = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, seq__gt=0).order_by("seq")
+    ids = [got.id for got in receiver.got]
+    assert sorted(ids) == sorted(messages.id_of(entry) for entry in wanted)
+    for row in rows:
+        about = [got.said["type"] for got in receiver.got if got.said["data"]["access_request"] == str(row.pk)]
+        assert about == [entry.event for entry in wanted if entry.correlation_id == row.pk]
+        assert len(about) == (4 if row is rows[0] else 3)
+    assert fresh(issued.webhook).failures == 0
+
+
+def test_a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver)
+    receiver.answer(500)
+    cast.ticket()
+    deliver()
+    travel.by(seconds=5)
+    receiver.answer(200)
+    deliver()
+    first, second = receiver.tried
+    assert (first.id, first.body) == (second.id, second.body)
+    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 5
+    assert verified(issued, second)
+
+
+def test_the_steps_are_those_of_the_standard(cast: Cast, receiver: Receiver, travel: Any) -> None:
+    began = travel.freeze()
+    add(cast, receiver)
+    receiver.answer(500)
+    cast.ticket()
+    seen: list[dt.timedelta] = []
+    for _ in range(12):
+        deliver()
+        if len(receiver.tried) > len(seen):
+            seen.append(clock.now() - began)
+        due = OutboxMessage.objects.filter(lane="webhook", state="waiting").values_list("next_attempt_at", flat=True)
+        if not due:
+            break
+        travel.to(due[0] - dt.timedelta(seconds=1))
+        assert deliver() == 0
+        travel.by(seconds=1)
+    steps = [seen[0], *(later - earlier for earlier, later in zip(seen, seen[1:], strict=False))]
+    hours = [0.0, 5 / 3600, 5 / 60, 0.5, 2, 5, 10, 14, 20, 24]
+    assert [step.total_seconds() for step in steps] == pytest.approx([hour * 3600 for hour in hours])
+
+
+def test_jitter_only_ever_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "JITTER", 0.1)
+    waits = {schedule.wait(2) for _ in range(50)}
+    assert len(waits) > 10
+    assert all(dt.timedelta(minutes=5) <= each <= dt.timedelta(minutes=5.5) for each in waits)
+    assert schedule.wait(99) >= dt.timedelta(hours=24)
+
+
+def test_a_dead_receiver_with_a_thousand_messages_costs_one_attempt_a_step(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver)
+    receiver.answer(503)
+    cast.ticket()
+    dispatch.work(clock.monotonic() + 10)
+    row = OutboxMessage.objects.get(lane="webhook")
+    more = [
+        OutboxMessage(
+            **operations.webhooks.outbox_row(issued.webhook, messages.Message(f"msg_{n}", "ticket.opened", "{}", n)),
+            created_at=row.created_at,
+            next_attempt_at=row.next_attempt_at,
+        )
+        for n in range(1000)
+    ]
+    OutboxMessage.objects.bulk_create(more)
+    deliver()
+    assert len(receiver.tried) == 1
+    for wait in schedule.STEPS[:3]:
+        travel.by(seconds=wait.total_seconds())
+        deliver()
+    assert len(receiver.tried) == 4
+    receiver.answer(200)
+    travel.by(seconds=schedule.STEPS[3].total_seconds())
+    deliver()
+    assert waiting() == 0
+    assert len(receiver.got) == 1001
+
+
+def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    add(cast, receiver, events=("access_request.submitted", "access_request.approved_by_provider"))
+    bad = cast.confirmed()
+    receiver.say = lambda got: (500 if got.said["data"]["access_request"] == str(bad.pk) else 200, "")
+    good = [cast.confirmed() for _ in range(3)]
+    for _ in range(10):
+        deliver()
+        travel.by(seconds=5)
+    assert {got.said["data"]["access_request"] for got in receiver.got} == {str(row.pk) for row in good}
+    assert len(receiver.got) == 6
+    assert {got.said["type"] for got in receiver.tried if got not in receiver.got} == {"access_request.submitted"}
+    for _ in range(80):
+        deliver()
+        travel.by(hours=1)
+    # After its last attempt it is given up, and no longer waited for.
+    assert OutboxMessage.objects.get(lane="webhook", state="parked").topic == "access_request.submitted"
+
+
+def test_what_failed_together_is_one_step(cast: Cast, receiver: Receiver, travel: Any) -> None:
+    travel.freeze()
+    issued = add(cast, receiver)
+    for _ in range(20):
+        cast.ticket()
+
+    def say(_got: Got) -> tuple[int, str]:
+        return (200, "") if len(receiver.got) < 8 else (503, "")
+
+    receiver.say = say
+    deliver()
+    assert fresh(issued.webhook).failures == 1
+
+
+# --- Nobody waits for another ------------------------------------------------------------------------------
+
+
+def test_one_that_hangs_delays_nobody_else(
+    cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3.0)
+    hanging, well = receivers(), receivers()
+    ended = threading.Event()
+    arrived: list[float] = []
+
+    def hang(_got: Got) -> tuple[int, str]:
+        ended.wait(10)
+        return 200, ""
+
+    def answer(_got: Got) -> tuple[int, str]:
+        arrived.append(time.monotonic())
+        return 200, ""
+
+    hanging.say, well.say = hang, answer
+    stuck = add(cast, hanging, events=("ticket.opened",))
+    add(cast, well, events=("ticket.opened",))
+    for _ in range(30):
+        cast.ticket()
+    began = time.monotonic()
+    delivery.drain()
+    ended.set()
+    assert len(well.got) == 30
+    assert max(arrived) - began < 2
+    assert len(hanging.tried) == 1
+    assert WebhookAttempt.objects.get(webhook=stuck.webhook).problem == "timeout"
+
+
+def test_a_drain_that_is_at_work_is_enough(cast: Cast, receiver: Receiver) -> None:
+    from django.core.cache import cache
+
+    add(cast, receiver)
+    cast.ticket()
+    cache.add(delivery._TURN, 1, timeout=60)
+    assert delivery.drain() == 0
+    cache.delete(delivery._TURN)
+    assert delivery.drain() == 1
+
+
+def test_new_work_is_taken_while_a_receiver_is_waited_for(
+    cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3.0)
+    hanging, well = receivers(), receivers()
+    ended = threading.Event()
+    hanging.say = lambda _got: (200, "") if ended.wait(10) else (500, "")
+    add(cast, hanging, events=("ticket.opened",))
+    add(cast, well, None, events=("plan.changed",))
+    cast.ticket()
+    plain = delivery._Drain._claim
+    told: list[Any] = []
+
+    def claim(self: Any, pool: Any) -> None:
+        # While the first hangs, something happens.
+        if self.sending and not told:
+            told.append(operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True))
+        plain(self, pool)
+        if well.got:
+            ended.set()
+
+    monkeypatch.setattr(delivery._Drain, "_claim", claim)
+    delivery.drain()
+    assert well.types() == ["plan.changed"]
+    assert hanging.types() == ["ticket.opened"]
+
+
+# --- What the answer means ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_any_status_of_200_is_success(cast: Cast, receiver: Receiver, status: int) -> None:
+    add(cast, receiver)
+    receiver.answer(status)
+    cast.ticket()
+    deliver()
+    assert OutboxMessage.objects.get(lane="webhook").state == "delivered"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 404, 429, 500, 503])
+def test_any_other_is_failure_and_a_redirect_is_not_followed(
+    cast: Cast, receivers: Callable[[], Receiver], status: int
+) -> None:
+    receiver, elsewhere = receivers(), receivers()
+    issued = add(cast, receiver)
+    receiver.answer(status, elsewhere.url if status < 400 else "")
+    cast.ticket()
+    deliver()
+    assert elsewhere.tried == []
+    assert OutboxMessage.objects.get(lane="webhook").state == "waiting"
+    attempt = WebhookAttempt.objects.get()
+    assert (attempt.status, attempt.problem) == (status, "")
+    assert fresh(issued.webhook).failures == 1
+
+
+def test_gone_switches_it_off_at_once_and_tells_the_administrator(cast: Cast, receiver: Receiver) -> None:
+    issued = add(cast, receiver)
+    receiver.answer(410)
+    cast.ticket()
+    deliver()
+    webhook = fresh(issued.webhook)
+    assert (webhook.is_on, webhook.off_because) == (False, "gone")
+    assert events_in(cast.contoso)[-1] == "webhook.disabled"
+    note = OutboxMessage.objects.get(topic="notify.webhook_off")
+    assert (note.tenant_id, note.payload["audiences"]) == (cast.contoso.pk, ["administrators"])
+    cast.ticket()
+    assert deliver() == 0
+    assert len(receiver.tried) == 1
+
+
+def test_one_that_fails_for_days_is_switched_off_and_goes_on_where_it_stopped(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver, events=("ticket.opened",))
+    receiver.answer(500)
+    cast.ticket()
+    off_after = None
+    for hour in range(90):
+        deliver()
+        if not fresh(issued.webhook).is_on:
+            off_after = hour
+            break
+        if hour == 70:
+            cast.ticket()
+        travel.by(hours=1)
+    assert off_after is not None
+    assert 75 <= off_after <= 85
+    assert fresh(issued.webhook).off_because == "failing"
+    assert OutboxMessage.objects.get(topic="notify.webhook_off").payload["because"] == "failing"
+    cast.ticket()
+    receiver.answer(200)
+    operations.enable_webhook(issued.webhook.pk, actor=cast.as_("ines"))
+    deliver()
+    # The first one was given up after its last attempt; the others waited, in the outbox and in the log.
+    assert len(receiver.got) == 2
+    assert events_in(cast.contoso)[-1] == "webhook.enabled"
+
+
+def test_what_is_older_than_three_days_is_left_out_when_it_is_switched_on(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver, events=("ticket.opened",))
+    dead = cast.ticket()
+    dispatch.work(clock.monotonic() + 5)
+    operations.disable_webhook(issued.webhook.pk, actor=cast.as_("ines"))
+    old = cast.ticket()
+    travel.by(days=2)
+    young = cast.ticket()
+    travel.by(days=2)
+    operations.enable_webhook(issued.webhook.pk, actor=cast.as_("ines"))
+    deliver()
+    assert [got.said["data"]["subject"]["id"] for got in receiver.got] == [str(young.pk)]
+    assert str(old.pk) != str(dead.pk)
+    assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Left out: too old."
+
+
+def test_one_that_answers_without_end_has_answered(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    receiver.answer(200, "x" * 1_000_000)
+    cast.ticket()
+    deliver()
+    attempt = WebhookAttempt.objects.get()
+    assert (attempt.status, len(attempt.answer)) == (200, 200)
+
+
+def test_of_an_answer_little_is_kept_and_nothing_hidden(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver)
+    receiver.say = lambda _got: (500, "Broken\r\n\x00\u202e<b>x</b>".encode().decode("latin-1"))
+    cast.ticket()
+    deliver()
+    answer = WebhookAttempt.objects.get().answer
+    assert answer.startswith("Broken ")
+    assert "\n" not in answer
+    assert not set(answer) & set("\x00\u202e\r")
+
+
+# --- Where it does not go ----------------------------------------------------------------------------------
+
+
+def test_one_in_a_private_network_is_sent_nothing_once_that_is_closed(
+    cast: Cast, receiver: Receiver, settings: Any
+) -> None:
+    add(cast, receiver)
+    settings.WEBHOOK_PRIVATE_NETWORK = False
+    cast.ticket()
+    deliver()
+    assert receiver.tried == []
+    assert WebhookAttempt.objects.get().problem == "address"
+
+
+def test_a_name_that_leads_inside_by_now_is_not_connected_to(
+    cast: Cast, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_PRIVATE_NETWORK = False
+    operations.add_webhook(
+        cast.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=cast.as_("ines")
+    )
+    inside = [(2, 1, 6, "", ("10.0.0.1", 0))]
+    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *_args, **_options: inside)
+    cast.ticket()
+    deliver()
+    assert WebhookAttempt.objects.get().problem == "address"
+
+
+def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or_checked_by(
+    cast: Cast, receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    """Its path and its keys are as good as passwords."""
+    issued = add(cast, receiver)
+    for status in (500, 410):
+        receiver.answer(status)
+        operations.send_webhook_test(issued.webhook.pk, actor=cast.as_("ines"))
+        deliver()
+    while mails.drain():
+        pass
+    staff = Client()
+    staff.force_login(cast.stella)
+    message = OutboxMessage.objects.filter(lane="webhook")[0]
+    pages = [
+        staff.get(reverse(f"admin:requests_app_{name}_change", args=[pk])).content.decode()
+        for name, pk in (
+            ("webhook", issued.webhook.pk),
+            ("outboxmessage", message.pk),
+            ("webhookattempt", WebhookAttempt.objects.all()[0].pk),
+        )
+    ]
+    sent = [f"{each.body} {each.alternatives}" for each in mail.outbox]
+    assert len(sent) == 1
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "webhook_failed" in logged
+    keys = issued.keys
+    hidden = [keys.whsec[6:], keys.whsk[5:], "8f3a-secret-path", "querysecret", issued.webhook.sealed]
+    for said in [logged, *pages, *sent]:
+        assert [each for each in hidden if each in said] == []
+
+
+# --- Killed, forged, forgotten -----------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing on the way catches it."""
+
+
+def test_killed_between_sending_and_marking_it_is_sent_again_under_the_same_id(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, travel: Any
+) -> None:
+    travel.freeze()
+    add(cast, receiver)
+    cast.ticket()
+
+    def killed(*_args: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "_keep", killed)
+        with pytest.raises(Killed):
+            delivery.drain()
+    assert len(receiver.got) == 1
+    assert deliver() == 0
+    travel.by(minutes=1)
+    assert deliver() == 1
+    assert len({got.id for got in receiver.got}) == 1
+    assert len(receiver.got) == 2
+    assert OutboxMessage.objects.get(lane="webhook").state == "delivered"
+
+
+def test_keys_that_cannot_be_read_are_said_to_be_so_and_nothing_leaves_unsigned(
+    cast: Cast, receiver: Receiver, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(cast, receiver)
+    settings.WEBHOOK_KEYS = ["another"]
+    cast.ticket()
+    deliver()
+    assert receiver.tried == []
+    assert WebhookAttempt.objects.get().problem == "keys"
+    assert "webhook_keys_unreadable" in caplog.text
+
+
+def test_a_new_secret_signs_beside_the_old_one_for_a_day(cast: Cast, receiver: Receiver, travel: Any) -> None:
+    travel.to(clock.now(), tick=True)
+    old = add(cast, receiver, events=("ticket.opened",))
+    new = operations.rotate_webhook_secret(old.webhook.pk, actor=cast.as_("ines"))
+    cast.ticket()
+    deliver()
+    for issued in (old, new):
+        assert verified(issued, receiver.got[0])
+        assert is_v1a(issued.keys.whpk, receiver.got[0].headers, receiver.got[0].body)
+    travel.by(hours=24, tick=True)
+    cast.ticket()
+    deliver()
+    got = receiver.got[1]
+    assert len(got.headers["webhook-signature"].split(" ")) == 2
+    assert verified(new, got)
+    assert not is_v1a(old.keys.whpk, got.headers, got.body)
+
+
+def test_deliveries_are_forgotten_after_a_month_and_those_of_a_removed_one_at_once(
+    cast: Cast, receivers: Callable[[], Receiver], travel: Any
+) -> None:
+    travel.freeze()
+    kept, gone = add(cast, receivers(), events=("ticket.opened",)), add(cast, receivers(), events=("ticket.opened",))
+    cast.ticket()
+    deliver()
+    travel.by(days=29)
+    cast.ticket()
+    deliver()
+    operations.remove_webhook(gone.webhook.pk, actor=cast.as_("ines"))
+    assert not fresh(gone.webhook).sealed
+    travel.by(days=2)
+    assert tasks.tidy_webhooks() == 3
+    assert list(Webhook.objects.all()) == [kept.webhook]
+    assert OutboxMessage.objects.filter(lane="webhook").count() == WebhookAttempt.objects.count() == 1
+
+
+def test_what_a_former_key_sealed_is_sealed_anew_within_the_hour(cast: Cast, receiver: Receiver, settings: Any) -> None:
+    settings.WEBHOOK_KEYS = ["first"]
+    issued = add(cast, receiver)
+    operations.rotate_webhook_secret(issued.webhook.pk, actor=cast.as_("ines"))
+    settings.WEBHOOK_KEYS = ["second", "first"]
+    tidying.work(lambda: False)
+    settings.WEBHOOK_KEYS = ["second"]
+    webhook = fresh(issued.webhook)
+    assert sealing.opened(webhook.former_sealed) == issued.keys
+    assert sealing.opened(webhook.sealed) != issued.keys
+
+
+# --- Who rings ---------------------------------------------------------------------------------------------
+
+
+def test_it_is_scheduled() -> None:
+    assert {bell.DELIVER_WEBHOOKS, "requests_app.tasks.tidy_webhooks"} <= schedules.FUNCTIONS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_drain_that_an_act_rings_for_rings_for_webhooks_where_there_is_news(
+    transactional_db: None, receiver: Receiver
+) -> None:
+    from tests.cast import gather
+
+    cast = gather()
+    cast.ticket()
+    OrmQ.objects.all().delete()
+    tasks.drain_outbox()
+    assert [row.func() for row in OrmQ.objects.all()] == []
+    add(cast, receiver)
+    cast.ticket()
+    tasks.drain_outbox()
+    assert bell.DELIVER_WEBHOOKS in [row.func() for row in OrmQ.objects.all()]
+    assert tasks.deliver_webhooks() == 1
+
+
+def names_in_logs() -> Iterator[str]:
+    for tenant in Tenant.objects.all():
+        yield from events_in(tenant)
+
+
+def test_a_test_and_a_redelivery_arrive(cast: Cast, receiver: Receiver) -> None:
+    issued = add(cast, receiver, events=("ticket.opened",))
+    operations.send_webhook_test(issued.webhook.pk, actor=cast.as_("ines"))
+    cast.ticket()
+    deliver()
+    assert sorted(receiver.types()) == ["ticket.opened", "webhook.test"]
+    message = OutboxMessage.objects.get(topic="ticket.opened")
+    operations.redeliver(message.pk, actor=cast.as_("ines"))
+    deliver()
+    again = [got for got in receiver.got if got.said["type"] == "ticket.opened"]
+    assert len(again) == 2
+    assert len({got.id for got in again}) == 1
+    assert verified(issued, again[1])
+    assert "webhook.redelivered" in set(names_in_logs())
+
+
+def test_a_test_is_tried_once_and_reaches_one_that_is_off_or_rests(cast: Cast, receiver: Receiver, travel: Any) -> None:
+    travel.freeze()
+    issued = add(cast, receiver, events=("ticket.opened",))
+    actor = cast.as_("ines")
+    receiver.answer(500)
+    cast.ticket()
+    deliver()
+    operations.send_webhook_test(issued.webhook.pk, actor=actor)
+    deliver()
+    assert OutboxMessage.objects.get(topic="webhook.test").state == "parked"
+    assert fresh(issued.webhook).failures == 1
+    receiver.answer(200)
+    operations.send_webhook_test(issued.webhook.pk, actor=actor)
+    deliver()
+    # It works again, and what waited need not wait any longer.
+    assert receiver.types() == ["webhook.test", "ticket.opened"]
+    operations.disable_webhook(issued.webhook.pk, actor=actor)
+    operations.send_webhook_test(issued.webhook.pk, actor=actor)
+    deliver()
+    assert receiver.types()[-1] == "webhook.test"
+    assert not fresh(issued.webhook).is_on
+
+
+def test_the_providers_log_is_told_too(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver, None)
+    assert WebhookCursor.objects.get().log_id == PROVIDER_LOG
