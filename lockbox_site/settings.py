@@ -436,5 +436,9 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "requests_app.api.schema.close_bodies",
     ],
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {"SideEnum": ["provider", "customer"]},
+    "ENUM_NAME_OVERRIDES": {
+        "SideEnum": ["provider", "customer"],
+        "StateEnum": "requests_app.lifecycle.State.values",
+        "DeliveryStateEnum": ["waiting", "delivered", "parked"],
+    },
 }

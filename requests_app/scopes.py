@@ -61,6 +61,13 @@ ACTS: dict[str, Scope] = {
     "deny_as_customer": Scope.DECISIONS_WRITE,
     "release": Scope.GRANTS_CLOSE,
     "revoke": Scope.GRANTS_CLOSE,
+    **dict.fromkeys(
+        (
+            *("add_webhook", "change_webhook", "remove_webhook", "rotate_webhook_secret"),
+            *("disable_webhook", "enable_webhook", "send_webhook_test", "redeliver"),
+        ),
+        Scope.WEBHOOKS_MANAGE,
+    ),
     "create_client": Scope.TOKENS_MANAGE,
     "change_client": Scope.TOKENS_MANAGE,
     "rotate_client_secret": Scope.TOKENS_MANAGE,

@@ -9,7 +9,7 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 
-from requests_app.api import access_requests, callers, me, oauth, reader
+from requests_app.api import access_requests, callers, me, oauth, reader, webhooks
 from requests_app.api.base import ApiView
 from requests_app.errors import NotFound
 
@@ -39,6 +39,7 @@ class Nothing(ApiView):
 
 
 _ONE = "access-requests/<uuid:pk>"
+_HOOK = "webhooks/<uuid:pk>"
 v1 = [
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
@@ -48,6 +49,16 @@ v1 = [
     path("tenants/<uuid:tenant>/clients", callers.TenantClients.as_view(), name="clients"),
     path("tokens", callers.Tokens.as_view(), name="tokens"),
     path("tokens/<uuid:pk>", callers.OneToken.as_view(), name="token_of"),
+    path("webhooks", webhooks.ProviderWebhooks.as_view(), name="provider_webhooks"),
+    path("tenants/<uuid:tenant>/webhooks", webhooks.TenantWebhooks.as_view(), name="webhooks"),
+    path(_HOOK, webhooks.OneWebhook.as_view(), name="webhook"),
+    path(f"{_HOOK}/enable", webhooks.Enable.as_view(), name="webhook_enable"),
+    path(f"{_HOOK}/disable", webhooks.Disable.as_view(), name="webhook_disable"),
+    path(f"{_HOOK}/rotate-secret", webhooks.RotateWebhook.as_view(), name="webhook_rotate"),
+    path(f"{_HOOK}/test", webhooks.SendTest.as_view(), name="webhook_test"),
+    path(f"{_HOOK}/deliveries", webhooks.Deliveries.as_view(), name="webhook_deliveries"),
+    path(f"{_HOOK}/deliveries/<uuid:message>", webhooks.OneDelivery.as_view(), name="webhook_delivery"),
+    path(f"{_HOOK}/deliveries/<uuid:message>/redeliver", webhooks.Redeliver.as_view(), name="webhook_redeliver"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),

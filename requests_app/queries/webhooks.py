@@ -7,10 +7,14 @@ from typing import cast
 
 from django.db.models import Prefetch, Q, QuerySet
 
+from requests_app import policy
+from requests_app.actors import Actor, Role
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt
+from requests_app.models.webhooks import WebhookQuerySet
 from requests_app.outbox.topics import WEBHOOK
 
 SHOWN = 25
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,36 @@ class Deliveries:
 
 
 def webhooks(tenant: Tenant) -> list[Webhook]:
-    return list(Webhook.objects.present().filter(tenant=tenant).order_by("created_at", "pk"))
+    return list(of_tenant(tenant).order_by("created_at", "pk"))
+
+
+def of_tenant(tenant: Tenant) -> WebhookQuerySet:
+    return Webhook.objects.present().filter(tenant=tenant).select_related("tenant")
+
+
+def of_provider(*, actor: Actor) -> WebhookQuerySet:
+    """The provider's own, for staff."""
+    policy.require_staff(actor)
+    return Webhook.objects.visible_to(actor).present().filter(tenant=None)
+
+
+def managed(webhook_id: object, *, actor: Actor) -> Webhook:
+    """One by its id alone, for whoever looks after it."""
+    found = _visible(actor).find(webhook_id)
+    if found.tenant_id is None:
+        policy.require_staff(actor)
+    else:
+        policy.require_role(actor, _ADMINISTRATOR, tenant_id=found.tenant_id)
+    return cast(Webhook, found)
+
+
+def belongs(message_id: object, webhook_id: object, *, actor: Actor) -> None:
+    """Raise NotFound unless the message is one to this webhook."""
+    messages_of(_visible(actor).find(webhook_id)).find(message_id)  # type: ignore[attr-defined]  # ScopedQuerySet
+
+
+def _visible(actor: Actor) -> WebhookQuerySet:
+    return Webhook.objects.visible_to(actor).present().select_related("tenant")
 
 
 def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
@@ -31,7 +64,7 @@ def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
 
 
 def deliveries(webhook: Webhook, *, before: object = None, limit: int = SHOWN) -> Deliveries:
-    rows = _messages(webhook).order_by("-created_at", "-pk")
+    rows = messages_of(webhook).order_by("-created_at", "-pk")
     if before is not None:
         last = delivery(webhook, before)
         rows = rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk))
@@ -40,10 +73,10 @@ def deliveries(webhook: Webhook, *, before: object = None, limit: int = SHOWN) -
 
 
 def delivery(webhook: Webhook, message_id: object) -> OutboxMessage:
-    return cast(OutboxMessage, _messages(webhook).find(message_id))  # type: ignore[attr-defined]  # ScopedQuerySet
+    return cast(OutboxMessage, messages_of(webhook).find(message_id))  # type: ignore[attr-defined]  # ScopedQuerySet
 
 
-def _messages(webhook: Webhook) -> QuerySet[OutboxMessage]:
+def messages_of(webhook: Webhook) -> QuerySet[OutboxMessage]:
     tried = WebhookAttempt.objects.order_by("at", "pk")
     rows = OutboxMessage.objects.filter(webhook=webhook, lane=WEBHOOK)
     return rows.prefetch_related(Prefetch("webhook_attempts", queryset=tried, to_attr="tried"))

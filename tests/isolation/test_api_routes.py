@@ -57,15 +57,26 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "rotate_secret": (lambda w: {"pk": w.client.pk}, ("post",)),
     "clients": (_tenant, ("get", "post")),
     "token_of": (lambda w: {"pk": w.token.pk}, ("get", "delete")),
+    "webhooks": (_tenant, ("get", "post")),
+    "webhook": (lambda w: {"pk": w.hook.pk}, ("get", "patch", "delete")),
+    **dict.fromkeys(
+        ("webhook_enable", "webhook_disable", "webhook_rotate", "webhook_test"),
+        (lambda w: {"pk": w.hook.pk}, ("post",)),
+    ),
+    "webhook_deliveries": (lambda w: {"pk": w.hook.pk}, ("get",)),
+    "webhook_delivery": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("get",)),
+    "webhook_redeliver": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("post",)),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
 OWN = {"me", "access_requests", "tokens"}
 #: No row of a tenant's is named in these.
-NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "reader"}
+NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 #: What a call of a method sends where it must send something.
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
     "client": {"scopes": ["log:read"]},
+    "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
+    "webhook": {"label": "Mine"},
 }
 
 

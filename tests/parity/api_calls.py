@@ -30,6 +30,29 @@ def _ask(cast: Cast, ticket: Any) -> dict[str, Any]:
     }
 
 
+HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
+
+
+def _hook(act: str) -> Call:
+    return lambda cast, caller, row: caller.post(f"webhooks/{row.pk}/{act}")
+
+
+def _redeliver(cast: Cast, caller: Caller, row: Any) -> Any:
+    return caller.post(f"webhooks/{row.webhook_id}/deliveries/{row.pk}/redeliver")
+
+
+#: Of both kinds alike: a tenant's, and the provider's own.
+_HOOKS: dict[str, Call] = {
+    "change_webhook": lambda cast, caller, row: caller.patch(f"webhooks/{row.pk}", HOOK),
+    "remove_webhook": lambda cast, caller, row: caller.delete(f"webhooks/{row.pk}"),
+    "rotate_webhook_secret": _hook("rotate-secret"),
+    "disable_webhook": _hook("disable"),
+    "enable_webhook": _hook("enable"),
+    "send_webhook_test": _hook("test"),
+    "redeliver": _redeliver,
+}
+
+
 CALLS: dict[str, Call] = {
     "submit": lambda cast, caller, row: caller.post("access-requests", _ask(cast, row)),
     "approve_as_provider": _decide("approve", "Yes."),
@@ -40,6 +63,10 @@ CALLS: dict[str, Call] = {
     "release": _act("release", "Done."),
     "revoke": _act("revoke", "Enough."),
     "revoke by staff": _act("revoke", "Enough."),
+    **_HOOKS,
+    **{f"{name} by staff": call for name, call in _HOOKS.items()},
+    "add_webhook": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/webhooks", HOOK),
+    "add_webhook by staff": lambda cast, caller, row: caller.post("webhooks", HOOK),
     "create_client": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/clients", {"name": "SIEM", "scopes": ["log:read"]}
     ),
