@@ -33,17 +33,19 @@ class Witnessed:
     text: str = ""
 
 
-def record(entries: Sequence[Witnessed], *, at: datetime) -> list[AuditEntry]:
+def record(entries: Sequence[Witnessed], *, at: datetime, held: ChainHead | None = None) -> list[AuditEntry]:
     """Append the entries, each to its tenant's log, and return them with their sequence numbers.
 
     A head's row is locked until the caller commits, so a tenant's numbers are dense and in commit order, and
     tenants never wait for each other. Heads are locked in one order everywhere, so writers that touch several
     tenants never wait in a circle. An entry is never older than the one before it: a clock that was set back
-    stands still in the log until it has caught up.
+    stands still in the log until it has caught up. `held` is the head of the one log that is written to, where a
+    statement of this transaction has locked and read it already (`audit_lock_head`).
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")
-    heads = _locked_heads({entry.tenant_id for entry in entries})
+    tenants = {entry.tenant_id for entry in entries}
+    heads = {held.pk: held} if held is not None and tenants == {held.pk} else _locked_heads(tenants)
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
     if connection.vendor == "postgresql" and len(rows) == len(heads) == 1:
         _write_one(rows[0], heads[rows[0].tenant_id])

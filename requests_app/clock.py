@@ -19,6 +19,11 @@ def now() -> datetime:
     return _python_now()
 
 
+def brought(at: datetime) -> datetime:
+    """The present instant that the database brought along with an answer, which saves asking it once more."""
+    return at.astimezone(UTC)
+
+
 def monotonic() -> float:
     """Seconds on a clock that is never set back; only for measuring how long something took."""
     return time.monotonic()

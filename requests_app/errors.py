@@ -82,6 +82,13 @@ class NotCovered(NotAllowed):
     default = _("The window does not cover this.")
 
 
+class UnknownAction(NotAllowed):
+    """Of the decision point alone: it is asked about two things that can be done with content."""
+
+    code = "unknown_action"
+    default = _("Content can be listed and read, and nothing else.")
+
+
 class WrongState(DomainError):
     code, status = "wrong_state", 409
     default = _("This is no longer possible: the state has changed.")

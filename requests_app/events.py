@@ -28,6 +28,7 @@ class Event(StrEnum):
     CONTENT_OPENED = "content.opened"
     CONTENT_FAILED = "content.failed"
     CONTENT_CUT = "content.cut"
+    CONTENT_ACCESS_ALLOWED = "content.access_allowed"
     TICKET_OPENED = "ticket.opened"
     TICKET_ASSIGNED = "ticket.assigned"
     TICKET_ANSWER_ASKED = "ticket.answer_asked"
@@ -99,6 +100,7 @@ TITLES: dict[Event, Promise] = {
     Event.CONTENT_OPENED: _("Item opened"),
     Event.CONTENT_FAILED: _("Content could not be read"),
     Event.CONTENT_CUT: _("Reading cut off"),
+    Event.CONTENT_ACCESS_ALLOWED: _("Access allowed elsewhere"),
     Event.TICKET_OPENED: _("Ticket opened"),
     Event.TICKET_ASSIGNED: _("Ticket assigned"),
     Event.TICKET_ANSWER_ASKED: _("Answer asked of the customer"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from django.utils.translation import gettext as _
 
 from requests_app import limits
 from requests_app.actors import Actor, Role, Side
@@ -13,14 +16,56 @@ from requests_app.errors import (
     InsufficientScope,
     MachineMayNotDecide,
     NotAllowed,
+    NotCovered,
     OwnAccessRequest,
     StepUpRequired,
+    WindowNotOpen,
 )
-from requests_app.lifecycle import Transition
+from requests_app.lifecycle import TICKET_LIVE, TicketState, Transition
 from requests_app.scopes import ACTS, Scope
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the rule about looking at content reads: of the engineer, the grant, its ticket and the resource.
+
+    `closes_at` is the end of a grant that nobody has closed; one that was closed gives no look at all. `ticket_state`
+    is None where there is no ticket, as with a law-enforcement demand.
+    """
+
+    is_engineer: bool
+    is_own: bool
+    is_closed: bool = False
+    opens_at: datetime
+    closes_at: datetime
+    ticket_state: str | None
+    is_own_place: bool
+    is_active: bool
+    is_in_scope: bool
+    gives_read: bool
+    needs_read: bool
+
+
+def require_look(look: Look, *, at: datetime) -> None:
+    """The rule that never bends: a live grant of this engineer, on this very resource, at this instant.
+
+    The content pages and the decision point both ask here. Raises NotAllowed, or one of its kinds.
+    """
+    if not look.is_engineer:
+        raise NotAllowed
+    if not look.is_own:
+        raise NotAllowed(_("This window is somebody else's."))
+    if look.is_closed or not limits.is_within(at, look.opens_at, look.closes_at):
+        raise WindowNotOpen
+    if look.ticket_state is not None and look.ticket_state not in TICKET_LIVE:
+        raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": TicketState(look.ticket_state).label})
+    if not (look.is_own_place and look.is_active and look.is_in_scope):
+        raise NotCovered
+    if look.needs_read and not look.gives_read:
+        raise NotCovered(_("This window covers names only."))
 
 
 class Raised(Protocol):
@@ -101,8 +146,25 @@ def require_role(actor: Actor, roles: frozenset[Role], *, tenant_id: UUID, servi
 
 
 def require_staff(actor: Actor) -> None:
-    if not (actor.is_staff and actor.side is Side.PROVIDER):
+    if not is_staff(actor):
         raise NotAllowed
+
+
+def require_asker(actor: Actor) -> None:
+    """Raise NotAllowed unless the actor may ask about others: staff, and who reads a tenant's log, of that tenant."""
+    if not (is_staff(actor) or tenants_read(actor)):
+        raise NotAllowed
+
+
+def tenants_read(actor: Actor) -> frozenset[UUID]:
+    """The tenants of a customer's person or client whose whole log they read."""
+    if actor.side is not Side.CUSTOMER:
+        return frozenset()
+    return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
+
+
+def is_staff(actor: Actor) -> bool:
+    return actor.is_staff and actor.side is Side.PROVIDER
 
 
 def sees_internal_notes(actor: Actor) -> bool:

@@ -129,13 +129,24 @@ def summary(seen: Mapping[str, Any]) -> str:
     """ "3 messages read, in 1 mailbox", or "nothing was opened".
 
     `seen` is one value of `queries.access.seen_resources`; its `kinds` maps a kind of resource to the number of items
-    that were opened, and of resources that held them.
+    that were opened, and of resources that held them. `allowed` is how often a service elsewhere was told yes: what
+    came of it is not known here, so it is said as what it is, and "nothing was opened" is not said beside it.
     """
     parts = []
     for kind, (items, places) in sorted(seen["kinds"].items()):
         what, where = _OPENED[kind](items) % {"n": items}, _COUNTED[kind](places) % {"n": places}
         parts.append(_("%(what)s, in %(where)s") % {"what": what, "where": where})
+    if n := seen.get("allowed", 0):
+        parts.append(allowed(n))
     return _joined(parts) or _("nothing was opened")
+
+
+def allowed(n: int) -> str:
+    """ "3 accesses allowed through another service"."""
+    words = ngettext(
+        "%(n)d access allowed through another service", "%(n)d accesses allowed through another service", n
+    )
+    return words % {"n": n}
 
 
 def listed(seen: Mapping[str, Any]) -> str:

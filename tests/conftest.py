@@ -101,6 +101,7 @@ def _one_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Ask Python for the time on PostgreSQL too, so that `travel` moves it; `real_clock` leaves it alone."""
     if request.node.get_closest_marker("real_clock") is None:
         monkeypatch.setattr(clock, "_database_now", clock._python_now)
+        monkeypatch.setattr(clock, "brought", lambda at: clock._python_now())
 
 
 class Traveller:

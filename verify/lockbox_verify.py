@@ -375,7 +375,8 @@ DECISIONS = frozenset(
 )
 _ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
 _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
-_LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened"})
+_ALLOWED = "content.access_allowed"
+_LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened", _ALLOWED})
 _OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned"})
 _SUBMITTED = "access_request.submitted"
 _REPLAYED = _ENDED | _CLOSED | _LOOKED | {_SUBMITTED}
@@ -450,9 +451,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _LOOKED:
         resource = detail.get("resource")
         resource = resource if isinstance(resource, str) else None
-        return Fact(
-            index, at, event, "", "", request, share(subject, subject), share((resource,), {"resource": resource})
-        )
+        look = {"resource": resource, "action": "list" if detail.get("action") == "list" else ""}
+        return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
@@ -654,14 +654,16 @@ class Rules:
 
     def _looked(self, fact: Fact, request: str) -> None:
         self.looks += 1
-        what = "content opened" if fact.event == "content.opened" else "names of content listed"
+        # What another service was let do counts as if it was done.
+        is_opened = fact.event == "content.opened" or (fact.event == _ALLOWED and fact.detail.get("action") != "list")
+        what = "content opened" if is_opened else "names of content listed"
         window = self.windows.get(fact.subject)
         if window is None or window.access_request != request or not window.start <= fact.at < window.end:
             raise Bad(f"{what} outside a window", index=fact.leaf_index)
         asked = window.asked.detail
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"{what} of a resource that was not asked for", index=fact.leaf_index)
-        if fact.event == "content.opened" and asked.get("level") != "read":
+        if is_opened and asked.get("level") != "read":
             raise Bad(f"{what} in a window that covers names only", index=fact.leaf_index)
 
 

@@ -117,6 +117,7 @@ MEANINGS: dict[str, Meaning] = {
     "content.opened": Meaning(Family.DATASTORE, 1, severity=_LOW),
     "content.failed": Meaning(Family.DATASTORE, 1, severity=_LOW, has_failed=True),
     "content.cut": Meaning(Family.DATASTORE, OTHER, "Cut off", _MEDIUM, Action.DENIED),
+    "content.access_allowed": Meaning(Family.DATASTORE, 1, severity=_LOW, action=Action.ALLOWED),
     "ticket.opened": _CREATED,
     **{f"ticket.{name}": _UPDATED for name in _TICKET},
     "tenant.created": _CREATED,

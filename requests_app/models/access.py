@@ -233,6 +233,9 @@ class Grant(models.Model):
             models.Index(fields=["-opens_at"], name="grant_newest"),
             models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
             models.Index(fields=["closes_at"], condition=Q(closed_at=None), name="grant_unclosed"),
+            models.Index(
+                fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -259,6 +262,9 @@ class ContentAccess(models.Model):
         OPENED = "opened", _("opened")
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("cut off")
+        # What a service elsewhere was told to let happen; what came of it is not known here.
+        LIST_ALLOWED = "list_allowed", _("list allowed elsewhere")
+        READ_ALLOWED = "read_allowed", _("opening allowed elsewhere")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
@@ -285,3 +291,7 @@ class ContentAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grant_id} {self.kind} {self.item_ref}"
+
+
+#: What the decision point said yes to; the others happened here.
+ALLOWED = frozenset({ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED})

@@ -15,8 +15,12 @@ from requests_app.models.tenants import Tenant
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
     """Whether a locator lies under the tenant's own root, which is named as the tenant is."""
+    return is_under(tenant.slug, locator)
+
+
+def is_under(slug: str, locator: str) -> bool:
     root, slash, rest = locator.partition("/")
-    return bool(root == tenant.slug and slash and rest) and ".." not in locator.split("/")
+    return bool(root == slug and slash and rest) and ".." not in locator.split("/")
 
 
 class ServiceQuerySet(ScopedQuerySet):
@@ -75,6 +79,7 @@ class Resource(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "service", "locator"], name="resource_once"),
         ]
+        indexes = [models.Index(fields=["tenant", "service", "name"], name="resource_by_name")]
 
     def __str__(self) -> str:
         return self.name

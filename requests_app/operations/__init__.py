@@ -14,6 +14,7 @@ from requests_app.operations.access_requests import (
     withdraw,
 )
 from requests_app.operations.checks import ask_for_check
+from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
 from requests_app.operations.integrations import (
     Made,
@@ -96,6 +97,7 @@ __all__ = [
     "add_webhook",
     "add_witness",
     "adopt_log_head",
+    "allow_access",
     "answer_ticket",
     "approve_as_customer",
     "approve_as_provider",

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
+from audit_app.models import AuditEntry, ChainHead
 from requests_app import bell, clock, limits, policy
 from requests_app.actors import Actor
 from requests_app.errors import (
@@ -53,6 +54,8 @@ class Act:
     correlation_id: UUID | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    # The log's head, where a statement of this act has locked and read it already.
+    head: ChainHead | None = None
 
     def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
@@ -71,9 +74,10 @@ class Act:
     def tell(self, note: Note) -> None:
         self.notes.append(note)
 
-    def witness(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> None:
+    def witness(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> AuditEntry:
         """Write the act's entry: in the caller's transaction, as everything else of it."""
-        recorder.record([self.entry(event, detail=detail, text=text)], at=self.at)
+        [written] = recorder.record([self.entry(event, detail=detail, text=text)], at=self.at, held=self.head)
+        return written
 
     def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
         assert self.tenant_id is not None
@@ -111,12 +115,16 @@ class TicketStep(Act):
 
 
 @contextmanager
-def act(action: str, *, actor: Actor) -> Iterator[Act]:
-    """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503."""
+def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
+    """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503.
+
+    Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
+    """
     current = Act(actor=actor, action=action)
     try:
         with transaction.atomic(durable=True):
-            current.actor = reread(actor)
+            if rereads:
+                current.actor = reread(actor)
             policy.require_act(current.actor, action)
             yield current
             _post(current)
@@ -333,6 +341,8 @@ def _refused(current: Act, refusal: DomainError) -> None:
         security_log.warning("act.refused", action=current.action, code=refusal.code, person=str(actor.person_id))
         return
     current.detail = {"action": current.action, "code": refusal.code}
+    # What was locked was let go when the act was rolled back.
+    current.head = None
     try:
         with transaction.atomic(durable=True):
             current.witness(Event.ACT_REFUSED, text=f"{current.action} {refusal.code}")

@@ -30,17 +30,16 @@ from requests_app.errors import (
     ContentUnavailable,
     DomainError,
     Malformed,
-    NotAllowed,
     NotCovered,
     NotFound,
     Unacceptable,
-    WindowNotOpen,
 )
 from requests_app.events import Event
 from requests_app.models import ContentAccess, Grant, Level, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Act, act
 from requests_app.operations.streams import Place, WindowClosed, watched
+from requests_app.policy import Look
 
 PAGE = 100
 
@@ -203,7 +202,7 @@ def _record(
 
 
 def _authorised(current: Act, grant_id: object, resource_id: object, *, level: Level) -> Looked:
-    """The rule that never bends: a live grant of this engineer, on this very resource, at this instant."""
+    """Lock the grant, and ask the rule that never bends (`policy.require_look`) of what is so from then on."""
     actor = current.actor
     rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
     # The row lock makes revoke and read take turns: whichever commits first is what happened.
@@ -215,21 +214,21 @@ def _authorised(current: Act, grant_id: object, resource_id: object, *, level: L
     if resource.tenant_id != grant.tenant_id:
         raise NotFound
     current.detail = {"resource": str(resource.pk)}
-    policy.require_role(
-        actor, frozenset({Role.ENGINEER}), tenant_id=grant.tenant_id, service_id=access_request.service_id
+    roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
+    look = Look(
+        is_engineer=Role.ENGINEER in roles,
+        is_own=access_request.requester_human == actor.human_id,
+        is_closed=grant.closed_at is not None,
+        opens_at=grant.opens_at,
+        closes_at=grant.closes_at,
+        ticket_state=access_request.ticket.state if access_request.ticket else None,
+        is_own_place=is_own_place(grant.tenant, resource.locator),
+        is_active=resource.is_active,
+        is_in_scope=access_request.scope.filter(resource=resource).exists(),
+        gives_read=grant.level == Level.READ,
+        needs_read=level == Level.READ,
     )
-    if access_request.requester_human != actor.human_id:
-        raise NotAllowed(_("This window is somebody else's."))
-    if not grant.is_live(current.at):
-        raise WindowNotOpen
-    if access_request.ticket is not None and not access_request.ticket.is_live:
-        raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": access_request.ticket.get_state_display()})
-    if not is_own_place(grant.tenant, resource.locator):
-        raise NotCovered
-    if not resource.is_active or not access_request.scope.filter(resource=resource).exists():
-        raise NotCovered
-    if level == Level.READ and grant.level != Level.READ:
-        raise NotCovered(_("This window covers names only."))
+    policy.require_look(look, at=current.at)
     return Looked(grant, resource, current.at)
 
 

@@ -12,6 +12,7 @@ from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.lifecycle import PENDING, State, Timing, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
+from requests_app.models.access import ALLOWED
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 
@@ -75,11 +76,12 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """What was looked at under each grant, for `sentences.summary`.
 
-    {"opened": distinct items, "resources": in how many, "listed": names, "kinds": {kind: (items, resources)}}
+    {"opened": distinct items, "resources": in how many, "listed": names, "kinds": {kind: (items, resources)},
+    "allowed": how often a service elsewhere was told yes}
     """
     kinds = ContentAccess.Kind
     found: dict[UUID, dict[str, Any]] = {
-        pk: {"opened": 0, "resources": 0, "listed": 0, "kinds": {}} for pk in grant_ids
+        pk: {"opened": 0, "resources": 0, "listed": 0, "kinds": {}, "allowed": 0} for pk in grant_ids
     }
     rows = (
         ContentAccess.objects.filter(grant__in=grant_ids)
@@ -89,11 +91,13 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
         .annotate(
             opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
             listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
+            allowed=Count("pk", filter=Q(kind__in=ALLOWED)),
         )
     )
     for row in rows:
         seen = found[row["grant_id"]]
         seen["listed"] += row["listed"]
+        seen["allowed"] += row["allowed"]
         if row["opened"]:
             items, places = seen["kinds"].get(row["resource__kind"], (0, 0))
             seen["kinds"][row["resource__kind"]] = (items + row["opened"], places + 1)

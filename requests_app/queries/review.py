@@ -16,6 +16,7 @@ from requests_app.actors import Actor
 from requests_app.errors import StepUpRequired
 from requests_app.events import Event
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
+from requests_app.models.access import ALLOWED
 from requests_app.queries import inbox
 from requests_app.queries.inbox import COUNTED
 
@@ -29,6 +30,7 @@ _CONTENT = (
     Event.CONTENT_OPENED,
     Event.CONTENT_FAILED,
     Event.CONTENT_CUT,
+    Event.CONTENT_ACCESS_ALLOWED,
 )
 
 
@@ -61,6 +63,7 @@ class Looked:
     opened: int
     listed: int
     failed: int
+    allowed: int
     last_at: datetime
     items: list[str] = field(default_factory=list)
 
@@ -103,6 +106,7 @@ def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
             opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
             listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
             failed=Count("pk", filter=Q(kind__in=(kinds.FAILED, kinds.CUT))),
+            allowed=Count("pk", filter=Q(kind__in=ALLOWED)),
             last_at=Max("at"),
         )
     )

@@ -177,6 +177,10 @@ def look_words(look: ContentAccess) -> str:
         return _("asked for an item that could not be read")
     if look.kind == kinds.CUT:
         return _("was cut off in the middle of reading")
+    if look.kind == kinds.LIST_ALLOWED:
+        return _("was let see names through another service")
+    if look.kind == kinds.READ_ALLOWED:
+        return _("was let open an item through another service")
     if look.part:
         return _("opened an attachment of the message")
     if look.resource.kind == Resource.Kind.MAILBOX:

@@ -177,7 +177,8 @@ def refusal_words(code: str) -> str:
 
 
 def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
-    seen = {"kinds": {looked.resource.kind: (looked.opened, 1)} if looked.opened else {}, "listed": looked.listed}
+    kinds = {looked.resource.kind: (looked.opened, 1)} if looked.opened else {}
+    seen = {"kinds": kinds, "listed": looked.listed, "allowed": looked.allowed}
     parts = [sentences.summary(seen)]
     if looked.listed:
         parts.append(sentences.listed(seen))

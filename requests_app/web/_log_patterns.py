@@ -34,6 +34,7 @@ PATTERNS: dict[str, Promise] = {
     Event.CONTENT_OPENED: _("{who} opened {item} in {resource_name}"),
     Event.CONTENT_FAILED: _("{who} tried to look at {item} in {resource_name}; it could not be read"),
     Event.CONTENT_CUT: _("{who} was reading {item} in {resource_name}; it was cut off when the window closed"),
+    Event.CONTENT_ACCESS_ALLOWED: _("{who} let {engineer} open {item} in {resource_name} through another service"),
     Event.TICKET_OPENED: _("{who} opened the ticket {ticket}: {ticket_title}"),
     Event.TICKET_ASSIGNED: _("{who} gave the ticket {ticket} to {assignee}"),
     Event.TICKET_ANSWER_ASKED: _("{who} asked the customer something on the ticket {ticket}"),
@@ -119,6 +120,10 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     Event.GRANT_REVOKED: ((_has("cause"), _("The window of {request} was closed, because {cause}")),),
     Event.CONTENT_OPENED: ((_has("part"), _("{who} opened an attachment of {item} in {resource_name}")),),
     Event.CONTENT_FAILED: ((_has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
+    Event.CONTENT_ACCESS_ALLOWED: (
+        (_has("action", "list"), _("{who} let {engineer} see names in {resource_name} through another service")),
+        (_has("item", ""), _("{who} let {engineer} open something in {resource_name} through another service")),
+    ),
     Event.TICKET_OPENED: (
         (_has("on_behalf_of"), _("{who} recorded the ticket {ticket} for {on_behalf_of}: {ticket_title}")),
     ),
@@ -177,6 +182,7 @@ ACTS: dict[str, Promise] = {
     "watch": _("see what is looked at through a window"),
     "list_items": _("see the names in a resource"),
     "open_item": _("open an item"),
+    "allow_access": _("let content be opened through another service"),
     "open_ticket": _("open a ticket"),
     "assign_ticket": _("take or give a ticket"),
     "ask_customer": _("ask the customer something"),

@@ -19,6 +19,7 @@ from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
 from requests_app import clock, operations
 from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, StoreUnavailable, WindowNotOpen, WrongState
+from requests_app.evaluation import Question
 from requests_app.models import (
     AccessRequest,
     ContentAccess,
@@ -149,6 +150,57 @@ def test_revoke_against_read_leaves_no_read_after_the_revoke(world: Cast, settin
     revoked = AuditEntry.objects.get(correlation_id=grant.access_request_id, event="grant.revoked").seq
     later = AuditEntry.objects.filter(tenant_id=world.contoso.pk, seq__gt=revoked).values_list("event", flat=True)
     assert set(later) <= {"act.refused"}
+
+
+def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> None:
+    grant = world.opened()
+    stella, ada = world.as_("stella"), world.as_("ada")
+    question = Question(
+        subject_type="user",
+        subject=str(world.priya.pk),
+        action="read",
+        service="exchange-online",
+        resource=str(world.resource().pk),
+    )
+    results = at_once(
+        *[lambda: operations.allow_access(question, actor=stella) for _ in range(12)],
+        lambda: operations.revoke(grant.access_request_id, actor=ada),
+    )
+    allowed = [result.entry for result in results[:12] if result.decision]
+    refused = [result.entry for result in results[:12] if not result.decision]
+    assert {result.reason for result in results[:12]} <= {"window_open", "window_not_open"}
+    revoked = AuditEntry.objects.get(correlation_id=grant.access_request_id, event="grant.revoked").seq
+    assert max(allowed, default=0) < revoked < min(refused, default=revoked + 1)
+    assert len(set(allowed + refused)) == 12
+    assert ContentAccess.objects.filter(grant=grant, kind="read_allowed").count() == len(allowed)
+    assert verify(world.contoso.pk).is_good
+
+
+def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
+    """Asked while somebody closes the window, it is answered from what is so when they have."""
+    grant = world.opened()
+    holds, stella = threading.Event(), world.as_("stella")
+    question = Question(
+        subject_type="user",
+        subject=str(world.priya.pk),
+        action="read",
+        service="exchange-online",
+        resource=str(world.resource().pk),
+    )
+
+    def close() -> None:
+        with transaction.atomic():
+            Grant.objects.locked().get(pk=grant.pk)
+            holds.set()
+            time.sleep(0.5)
+            Grant.objects.filter(pk=grant.pk).update(closed_at=clock.now(), close_reason="revoked")
+
+    def access() -> Any:
+        holds.wait(10)
+        return operations.allow_access(question, actor=stella)
+
+    _closed, verdict = at_once(close, access)
+    assert (verdict.decision, verdict.reason) == (False, "window_not_open")
 
 
 def _one_mail(settings: Any, tmp_path: Any, locator: str) -> None:

@@ -834,6 +834,7 @@ ELSEWHERE = {
     "note_use": "no act: when a token was used last",
     "release_key": "no act: makes one call of two",
     "adopt_log_head": "the command of the operator is its only door",
+    "allow_access": "the API is its only door",
     "ask_for_check": "changes nothing and has no entry; the page is its only door",
     "close": "the system's; against the sweep below",
     "expire": "the system's; against the sweep below",

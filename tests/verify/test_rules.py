@@ -100,6 +100,19 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
     assert problems(judged(entries, tmp_path)) == [(8, "content opened outside a window")]
 
 
+def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
+    """The opened item, as one that another service was let open."""
+    entries[5] |= {"event": "content.access_allowed", **change}
+    return _detail(entries, 5, action=action)
+
+
+def test_what_another_service_was_let_do_counts_as_a_look(tmp_path: Path) -> None:
+    for entries in (_allowed(life(), "read"), _allowed(life({**ASKED, "level": "names"}), "list")):
+        data = judged(entries, tmp_path)
+        assert is_good(data)
+        assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+
+
 def _at(entries: Entries, index: int, micros: int) -> Entries:
     """Move this entry and all after it to a time."""
     for each in entries[index:]:
@@ -162,6 +175,22 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "another mailbox": (lambda: _detail(life(), 5, resource=OTHER), 5,
                         "content opened of a resource that was not asked for"),
     "names only": (lambda: life({**ASKED, "level": "names"}), 5, "content opened in a window that covers names only"),
+    "allowed elsewhere at the end": (
+        lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"
+    ),
+    "a list allowed elsewhere at the end": (
+        lambda: _at(_allowed(life(), "list")[:6], 5, 120_000_000 + HOUR), 5, "names of content listed outside a window"
+    ),
+    "allowed elsewhere, names only": (
+        lambda: _allowed(life({**ASKED, "level": "names"}), "read"), 5,
+        "content opened in a window that covers names only",
+    ),
+    "something unheard of allowed elsewhere, names only": (
+        lambda: _allowed(life({**ASKED, "level": "names"}), "copy"), 5,
+        "content opened in a window that covers names only",
+    ),
+    "another mailbox elsewhere": (lambda: _detail(_allowed(life(), "read"), 5, resource=OTHER), 5,
+                                  "content opened of a resource that was not asked for"),
     "another text": (lambda: _detail(life(), 0, justification="Please."), 1,
                      "what was decided on is not what was asked for"),
     "one person on both stages": (lambda: _change(life(), 2, actor=PROVIDER), 2,

@@ -102,7 +102,9 @@ class _Document:
             self._say("small-part", resource)
             for item in items:
                 self.flow.append(self._paragraph("item", self._clean(item), bullet=self._mark("looked", "◆")))
-        if not looked and self.story.window:
+        if self.story.allowed:
+            self._say("body", self.story.allowed)
+        elif not looked and self.story.window:
             self._say("body", _("Nothing was opened."))
         if has_more:
             self._say("soft", _("There are more; each of them is an entry."))

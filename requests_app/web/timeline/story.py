@@ -18,6 +18,7 @@ from django.db.models import Count
 from django.utils.formats import number_format
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -41,7 +42,7 @@ YES = frozenset({Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER, Event.ACCESS_REQUEST
 NO = frozenset({Event.ACCESS_REQUEST_DENIED_BY_PROVIDER, Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER})
 OVER = frozenset({Event.ACCESS_REQUEST_WITHDRAWN, Event.ACCESS_REQUEST_EXPIRED})
 CLOSED = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
-LOOKED = frozenset({Event.CONTENT_LISTED, Event.CONTENT_OPENED})
+LOOKED = frozenset({Event.CONTENT_LISTED, Event.CONTENT_OPENED, Event.CONTENT_ACCESS_ALLOWED})
 _TURNS = frozenset({Event.ACCESS_REQUEST_SUBMITTED}) | YES | NO | OVER | CLOSED
 
 #: A shape for what an entry is, which grey print still tells apart.
@@ -218,6 +219,12 @@ class Story:
             name = str(detail.get("reference") or detail.get("item") or "")
             found.setdefault(str(detail.get("resource_name", "")), {})[name] = None
         return [(resource, list(items)) for resource, items in found.items()], len(opened) > ITEMS
+
+    @cached_property
+    def allowed(self) -> str:
+        """How often a service elsewhere was told yes; empty where it never was."""
+        n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
+        return capfirst(sentences.allowed(n)) if n else ""
 
     @cached_property
     def kinds(self) -> list[tuple[str, int]]:

@@ -1,0 +1,190 @@
+"""Reads what a question to the decision point needs, as it stands at one instant. It finds, and judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+
+from audit_app import recorder
+from audit_app.models import ChainHead
+from requests_app import clock, policy
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed
+from requests_app.evaluation import Facts, Question, Window
+from requests_app.models.access import AccessRequestResource, Grant
+from requests_app.models.people import Person, QueueAssignment
+from requests_app.models.services import Resource, is_under
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with its names sorted out, and the tenants that its asker may know of; None is every tenant."""
+
+    question: Question
+    asker: UUID
+    within: frozenset[UUID] | None
+
+    @property
+    def subject(self) -> tuple[UUID | None, str | None]:
+        """The person's id, or else their address."""
+        key = as_id(self.question.subject)
+        return key, None if key else self.question.subject.lower()
+
+    @property
+    def resource(self) -> tuple[UUID | None, str | None]:
+        """The resource's id, or else its locator or name."""
+        key = as_id(self.question.resource)
+        return key, None if key else self.question.resource
+
+    @property
+    def tenant(self) -> tuple[UUID | None, str | None]:
+        """The tenant's id, or its short name, or neither where none is named and the asker has not just one."""
+        if not self.question.tenant:
+            return next(iter(self.within)) if self.within and len(self.within) == 1 else None, None
+        key = as_id(self.question.tenant)
+        return key, None if key else self.question.tenant
+
+
+def ask(question: Question, *, actor: Actor) -> Asked:
+    """The question of this actor. Raises NotAllowed for one who may not ask about others."""
+    policy.require_asker(actor)
+    return Asked(question, actor.person, None if policy.is_staff(actor) else policy.tenants_read(actor))
+
+
+def as_id(text: str) -> UUID | None:
+    """The id that a text is in its usual form; None for any other text, which may be a name."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text.lower() else None
+
+
+def read(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
+    """Find subject, resource and windows. With `hold`, for an act, they are read after the locks that it needs:
+    the grants', then the tenant's turn at its log, whose head is returned where the database brought it along."""
+    if connection.vendor == "postgresql":
+        return _in_one_call(asked, hold=hold)
+    return row_by_row(asked, hold=hold), None
+
+
+def require_still(facts: Facts, *, actor: Actor) -> None:
+    """Raise NotAllowed where the asker was switched off, or is no staff any more, since their door was opened."""
+    if not facts.asker_is_active or (policy.is_staff(actor) and not facts.asker_is_staff):
+        raise NotAllowed
+
+
+_ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 10)})"  # noqa: S608 - placeholders alone
+_HEAD, _WINDOW = 12, 15
+
+
+def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
+    within = None if asked.within is None else sorted(asked.within)
+    names = [*asked.subject, asked.question.service, *asked.resource, *asked.tenant]
+    with connection.cursor() as cursor:
+        cursor.execute(_ASK, [asked.asker, within, *names, hold])
+        rows = cursor.fetchall()
+    (at, is_active, is_staff, person, name, human, tenant, slug, resource, called, locator, in_use) = rows[0][:_HEAD]
+    size, last_at, unsigned_since = rows[0][_HEAD:_WINDOW]
+    facts = Facts(
+        at=clock.brought(at) if last_at is None else max(clock.brought(at), last_at),
+        asker_is_active=is_active,
+        asker_is_staff=is_staff,
+        person_id=person,
+        person_name=name or "",
+        human_id=human,
+        tenant_id=tenant,
+        resource_id=resource,
+        resource_name=called or "",
+        is_active=bool(in_use),
+        is_own_place=is_under(slug or "", locator or ""),
+        windows=[_window(row[_WINDOW:]) for row in rows if row[_WINDOW] is not None],
+    )
+    if size is None:
+        return facts, None
+    return facts, ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since)
+
+
+def _window(columns: Iterable[Any]) -> Window:
+    grant, asked, reference, level, opens_at, closes_at, human, ticket, is_engineer, is_in_scope = columns
+    return Window(
+        grant_id=grant,
+        access_request_id=asked,
+        reference=reference,
+        level=level,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        requester_human=human,
+        ticket_state=ticket,
+        is_engineer=bool(is_engineer),
+        is_in_scope=bool(is_in_scope),
+    )
+
+
+def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
+    """The same by the models, for a database that keeps no functions; there a transaction holds all it reads."""
+    asker = Person.objects.get_queryset().filter(pk=asked.asker).first()
+    key, email = asked.subject
+    person = Person.objects.get_queryset().filter(Q(pk=key) if key else Q(email=email)).first()
+    resource = _resource(asked)
+    last_at = recorder.lock(resource.tenant_id) if hold and resource else None
+    at = clock.now()
+    return Facts(
+        at=at if last_at is None else max(at, last_at),
+        asker_is_active=asker is not None and asker.is_active,
+        asker_is_staff=asker is not None and asker.is_staff,
+        person_id=person.pk if person else None,
+        person_name=person.name if person else "",
+        human_id=person.human_id if person else None,
+        tenant_id=resource.tenant_id if resource else None,
+        resource_id=resource.pk if resource else None,
+        resource_name=resource.name if resource else "",
+        is_active=resource is not None and resource.is_active,
+        is_own_place=resource is not None and is_under(resource.tenant.slug, resource.locator),
+        windows=_windows(person, resource) if person and resource else [],
+    )
+
+
+def _resource(asked: Asked) -> Resource | None:
+    rows = Resource.objects.filter(service__key=asked.question.service).select_related("tenant")
+    tenant, slug = asked.tenant
+    if tenant or slug:
+        rows = rows.filter(Q(tenant=tenant) if tenant else Q(tenant__slug=slug))
+    key, place = asked.resource
+    found: list[Resource]
+    if key:
+        found = list(rows.filter(pk=key))
+    elif tenant or slug:
+        found = list(rows.filter(locator=place)) or list(rows.filter(name=place)[:2])
+    else:
+        found = []
+    one = found[0] if len(found) == 1 else None
+    return one if one and (asked.within is None or one.tenant_id in asked.within) else None
+
+
+def _windows(person: Person, resource: Resource) -> list[Window]:
+    hats = QueueAssignment.objects.filter(person=person, service=OuterRef("access_request__service"), role="engineer")
+    lines = AccessRequestResource.objects.filter(access_request=OuterRef("access_request"), resource=resource)
+    grants = Grant.objects.unclosed().filter(tenant=resource.tenant_id, engineer__human_id=person.human_id)
+    grants = grants.annotate(has_hat=Exists(hats), is_in_scope=Exists(lines))
+    is_provider = person.is_active and person.side == Person.Side.PROVIDER
+    return [
+        Window(
+            grant_id=grant.pk,
+            access_request_id=grant.access_request_id,
+            reference=grant.access_request.reference,
+            level=grant.level,
+            opens_at=grant.opens_at,
+            closes_at=grant.closes_at,
+            requester_human=grant.access_request.requester_human,
+            ticket_state=grant.access_request.ticket.state if grant.access_request.ticket else None,
+            is_engineer=is_provider and grant.has_hat,
+            is_in_scope=grant.is_in_scope,
+        )
+        for grant in grants.select_related("access_request__ticket")
+    ]

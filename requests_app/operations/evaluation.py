@@ -1,0 +1,107 @@
+"""Let a service elsewhere open content for an engineer: the entry is committed, and then the answer is yes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+from django.db import connection
+
+from audit_app import canonical
+from audit_app.models import AuditEntry
+from requests_app import evaluation
+from requests_app.actors import Actor
+from requests_app.evaluation import Action, Facts, Question, Verdict, Window
+from requests_app.events import Event
+from requests_app.models import ContentAccess
+from requests_app.models.evaluation import ask, read, require_still
+from requests_app.operations._change import Act, act, security_log
+
+_KINDS = {Action.LIST: ContentAccess.Kind.LIST_ALLOWED, Action.READ: ContentAccess.Kind.READ_ALLOWED}
+
+
+def allow_access(question: Question, *, actor: Actor) -> Verdict:
+    """Answer as `queries.evaluation.evaluate` does, and write it down: when this returns, the entry is committed.
+
+    A yes holds for one opening, now. A no is an entry, too, where the resource is one that the asker may know of.
+    """
+    written: AuditEntry | None
+    with act("allow_access", actor=actor, rereads=False) as current:
+        asked = ask(question, actor=actor)
+        facts, current.head = read(asked, hold=True)
+        require_still(facts, actor=actor)
+        current.at, current.tenant_id = facts.at, facts.tenant_id
+        verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
+        if window is not None:
+            current.correlation_id = window.access_request_id
+        if window is not None and verdict.decision:
+            written = _allowed(current, question, facts, window)
+        else:
+            written = _refused(current, question, facts, verdict)
+    return replace(verdict, entry=written.seq if written else None)
+
+
+def _allowed(current: Act, question: Question, facts: Facts, window: Window) -> AuditEntry:
+    assert facts.tenant_id is not None
+    assert facts.resource_id is not None
+    access = ContentAccess(
+        id=uuid4(),
+        tenant_id=facts.tenant_id,
+        grant_id=window.grant_id,
+        resource_id=facts.resource_id,
+        kind=_KINDS[Action(question.action)],
+        item_id=question.item,
+        item_ref=question.item,
+        at=current.at,
+    )
+    _write(access)
+    current.subject_type, current.subject_id = "grant", str(window.grant_id)
+    said = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
+    return current.witness(
+        Event.CONTENT_ACCESS_ALLOWED,
+        detail={**said, **_asked(question, facts)},
+        text=f"{facts.resource_name} {facts.person_name} {question.item}",
+    )
+
+
+def _refused(current: Act, question: Question, facts: Facts, verdict: Verdict) -> AuditEntry | None:
+    if facts.resource_id is None:
+        who = str(current.actor.person_id)
+        security_log.warning("act.refused", action=current.action, code=verdict.reason, person=who)
+        return None
+    current.subject_type, current.subject_id = "resource", str(facts.resource_id)
+    # As it was asked: a name from the database would tell a customer who is among the provider's people.
+    said = {"action": current.action, "code": verdict.reason, "subject": question.subject}
+    asked = {"asked": question.action, "resource": str(facts.resource_id), "resource_name": facts.resource_name}
+    return current.witness(
+        Event.ACT_REFUSED,
+        detail={**said, **asked, "item": question.item},
+        text=f"{current.action} {verdict.reason}",
+    )
+
+
+def _asked(question: Question, facts: Facts) -> dict[str, str]:
+    return {
+        "action": question.action,
+        "engineer": facts.person_name,
+        "engineer_id": str(facts.person_id),
+        "resource": str(facts.resource_id),
+        "resource_name": facts.resource_name,
+        "item": question.item,
+    }
+
+
+_COLUMNS = [str(field.column) for field in ContentAccess._meta.concrete_fields]
+_INSERT = (
+    f"INSERT INTO {ContentAccess._meta.db_table} ({', '.join(_COLUMNS)})"  # noqa: S608 - names of the model
+    f" VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
+)
+
+
+def _write(access: ContentAccess) -> None:
+    """On PostgreSQL the statement stands ready: the model took longer to spell it than the database to run it."""
+    if connection.vendor != "postgresql":
+        access.save(force_insert=True)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [getattr(access, column) for column in _COLUMNS])

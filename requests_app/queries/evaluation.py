@@ -1,0 +1,17 @@
+"""Advice of the decision point: what it would answer now. Nothing is written, and nothing may be opened on it."""
+
+from __future__ import annotations
+
+from requests_app import evaluation
+from requests_app.actors import Actor
+from requests_app.evaluation import Question, Verdict
+from requests_app.models.evaluation import ask, read, require_still
+
+
+def evaluate(question: Question, *, actor: Actor) -> Verdict:
+    """Say whether this person may do this to this now; whoever lets it happen asks for access instead."""
+    asked = ask(question, actor=actor)
+    facts, _head = read(asked, hold=False)
+    require_still(facts, actor=actor)
+    verdict, _window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
+    return verdict

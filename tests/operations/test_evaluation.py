@@ -1,0 +1,468 @@
+"""The decision point: the very rule of the content pages, asked by a service elsewhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from structlog.testing import capture_logs
+
+from audit_app import recorder
+from audit_app.models import AuditEntry, ChainHead
+from requests_app import operations
+from requests_app.actors import Actor
+from requests_app.errors import DomainError, Malformed, NotAllowed, StoreUnavailable
+from requests_app.evaluation import Question, Verdict
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    ContentAccess,
+    Grant,
+    Level,
+    OutboxMessage,
+    Person,
+    QueueAssignment,
+    Resource,
+    Ticket,
+)
+from requests_app.models import evaluation as reading
+from requests_app.operations import content
+from requests_app.operations._change import act
+from requests_app.queries.evaluation import evaluate
+from tests.cast import Cast, events_of
+
+pytestmark = pytest.mark.django_db
+
+OPENING = ["access_request.submitted", "access_request.approved_by_provider", "access_request.approved_by_customer"]
+DAY = dt.timedelta(days=1)
+
+
+def ask(cast: Cast, *, by: str = "priya", **fields: Any) -> Question:
+    asked = {
+        "subject_type": "engineer",
+        "subject": str(cast.people[by].pk),
+        "action": "read",
+        "service": "exchange-online",
+        "resource": fields.get("resource") or str(cast.resource().pk),
+    }
+    return Question(**{**asked, **fields})
+
+
+def both(question: Question, actor: Actor) -> tuple[bool, str]:
+    """Advice and access, which must say the same."""
+    advice = evaluate(question, actor=actor)
+    access = operations.allow_access(question, actor=actor)
+    assert (access.decision, access.reason, access.grant_id) == (advice.decision, advice.reason, advice.grant_id)
+    return access.decision, access.reason
+
+
+def _last(tenant_id: UUID) -> dict[str, Any]:
+    entry = AuditEntry.objects.filter(tenant_id=tenant_id).order_by("-seq")[0]
+    return json.loads(bytes(entry.canonical))
+
+
+def _left() -> tuple[int, int, int]:
+    return AuditEntry.objects.count(), ContentAccess.objects.count(), OutboxMessage.objects.count()
+
+
+# --- Yes -----------------------------------------------------------------------------------------------------
+
+
+def test_advice_says_yes_and_writes_nothing(cast: Cast) -> None:
+    grant, before = cast.opened(), _left()
+    verdict = evaluate(ask(cast), actor=cast.as_("stella"))
+    assert (verdict.decision, verdict.reason) == (True, "window_open")
+    assert (verdict.grant_id, verdict.closes_at, verdict.entry) == (grant.pk, grant.closes_at, None)
+    assert _left() == before[:1] + (0, before[2])
+
+
+def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, travel: Any) -> None:
+    grant = cast.opened()
+    at = travel.freeze()
+    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=cast.as_("stella", door="api"))
+    assert verdict == Verdict(
+        decision=True, reason="window_open", at=at, grant_id=grant.pk, closes_at=grant.closes_at, entry=3 + 1
+    )
+    [row] = ContentAccess.objects.all()
+    assert (row.tenant_id, row.grant_id, row.resource_id) == (grant.tenant_id, grant.pk, cast.resource().pk)
+    assert (row.kind, row.item_id, row.item_ref, row.part, row.count, row.at) == (
+        "read_allowed",
+        "7.mail",
+        "7.mail",
+        "",
+        0,
+        at,
+    )
+    assert events_of(grant.access_request_id) == [*OPENING, "content.access_allowed"]
+    said = _last(grant.tenant_id)
+    assert (said["seq"], said["door"], said["actor"]["id"]) == (verdict.entry, "api", str(cast.stella.pk))
+    assert said["subject"] == {"type": "grant", "id": str(grant.pk)}
+    assert said["detail"] == {
+        "access": str(row.pk),
+        "action": "read",
+        "closes_at": grant.closes_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "engineer": "Priya Test",
+        "engineer_id": str(cast.priya.pk),
+        "item": "7.mail",
+        "resource": str(cast.resource().pk),
+        "resource_name": cast.resource().name,
+    }
+
+
+def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -> None:
+    grant = cast.opened(level="names")
+    staff = cast.as_("stella")
+    assert both(ask(cast, action="list"), staff) == (True, "window_open")
+    assert both(ask(cast), staff) == (False, "not_covered")
+    assert [row.kind for row in ContentAccess.objects.all()] == ["list_allowed"]
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"subject_type": "user"},
+        {"subject": "Priya@Provider.example"},
+        {"resource": "contoso/mail/finance", "tenant": "contoso"},
+        {"resource": "finance@contoso.example", "tenant": "contoso"},
+        {"tenant": "contoso"},
+    ],
+)
+def test_who_and_what_may_be_named_in_several_ways(cast: Cast, named: dict[str, str]) -> None:
+    cast.opened()
+    assert both(ask(cast, **named), cast.as_("stella")) == (True, "window_open")
+
+
+def test_a_tenant_is_named_by_its_id_as_well(cast: Cast) -> None:
+    cast.opened()
+    question = ask(cast, resource="finance@contoso.example", tenant=str(cast.contoso.pk))
+    assert both(question, cast.as_("stella")) == (True, "window_open")
+
+
+def test_a_customer_needs_not_name_the_own_tenant(cast: Cast) -> None:
+    cast.opened()
+    for who in ("ada", "otto", "ines"):
+        assert both(ask(cast, resource="finance@contoso.example"), cast.as_(who)) == (True, "window_open")
+
+
+def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> None:
+    """As on the content pages: the window is the human's, and the account that is used needs the queue."""
+    cast.opened()
+    Person.objects.filter(pk=cast.erik.pk).update(human_id=cast.priya.human_id)
+    assert both(ask(cast, by="erik"), cast.as_("stella")) == (True, "window_open")
+    QueueAssignment.objects.filter(person=cast.erik).delete()
+    assert both(ask(cast, by="erik"), cast.as_("stella")) == (False, "not_allowed")
+
+
+def test_of_several_windows_the_one_counts_that_covers_it_and_is_open_longest(cast: Cast) -> None:
+    ticket = cast.ticket()
+    sales = cast.resource(name="sales")
+    cast.opened(ticket=ticket, window_for=1800)
+    longest = cast.opened(ticket=ticket, window_for=7200)
+    cast.opened(ticket=ticket, resource=sales, window_for=14400)
+    cast.opened(ticket=ticket, level="names", window_for=14400)
+    verdict = evaluate(ask(cast), actor=cast.as_("stella"))
+    assert (verdict.decision, verdict.grant_id) == (True, longest.pk)
+
+
+# --- The rule ------------------------------------------------------------------------------------------------
+
+#: Each condition of the rule with the ways in which it can stand; the first is the one that lets a look through.
+CONDITIONS: dict[str, tuple[Any, ...]] = {
+    "in_queue": (True, False),
+    "is_active": (True, False),
+    "window": ("open", "not yet", "over", "closed"),
+    "ticket": ("ASSIGNED", "CLOSED"),
+    "resource": (True, False),
+    "own_place": (True, False),
+    "in_scope": (True, False),
+    "level": ("read", "names"),
+    "action": ("read", "list"),
+}
+
+
+def _arranged(cast: Cast, grant: Grant, at: dt.datetime, **so: Any) -> None:
+    """Bring the rows into one of the combinations."""
+    hour = dt.timedelta(hours=1)
+    times = {"open": (at, at + hour), "not yet": (at + hour, at + 2 * hour), "over": (at - hour, at)}
+    opens_at, closes_at = times.get(so["window"], times["open"])
+    closed = {"closed_at": opens_at, "close_reason": "revoked"} if so["window"] == "closed" else {}
+    Grant.objects.filter(pk=grant.pk).update(
+        **{"opens_at": opens_at, "closes_at": closes_at, "level": so["level"], "closed_at": None, "close_reason": ""}
+        | closed
+    )
+    Ticket.objects.filter(pk=grant.access_request.ticket_id).update(state=so["ticket"])
+    locator = "contoso/mail/finance" if so["own_place"] else "fabrikam/mail/finance"
+    Resource.objects.filter(pk=cast.resource().pk).update(is_active=so["resource"], locator=locator)
+    other = cast.resource(name="sales" if so["in_scope"] else "finance")
+    line = AccessRequestResource.objects.filter(access_request=grant.access_request)
+    line.update(resource=cast.resource() if so["in_scope"] else cast.resource(name="sales"))
+    assert other.pk != line.get().resource_id
+    Person.objects.filter(pk=cast.priya.pk).update(is_active=so["is_active"])
+    QueueAssignment.objects.filter(person=cast.priya).delete()
+    # Of the other queue always, so that she stays an engineer of some kind.
+    services = [cast.sharepoint, cast.exchange] if so["in_queue"] else [cast.sharepoint]
+    for service in services:
+        QueueAssignment.objects.create(person=cast.priya, service=service, role="engineer", given_at=at)
+
+
+def _on_the_page(cast: Cast, grant: Grant, action: str) -> str:
+    """What the content pages' own way through the rule says: a code, or nothing where it lets through."""
+    level = Level.READ if action == "read" else Level.NAMES
+    try:
+        with act("open_item", actor=cast.as_("priya")) as current:
+            content._authorised(current, grant.pk, cast.resource().pk, level=level)
+    except DomainError as refusal:
+        return refusal.code
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", CONDITIONS["window"])
+def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, travel: Any, window: str) -> None:
+    """The pages, advice and access; on PostgreSQL, the function and the models, too."""
+    grant = cast.opened()
+    at = travel.freeze()
+    staff, yes = cast.as_("stella"), 0
+    for values in product(*({**CONDITIONS, "window": (window,)}).values()):
+        so = dict(zip(CONDITIONS, values, strict=True))
+        here = transaction.savepoint()
+        _arranged(cast, grant, at, **so)
+        question = ask(cast, action=so["action"])
+        if connection.vendor == "postgresql":
+            asked = reading.ask(question, actor=staff)
+            assert reading.read(asked, hold=False)[0] == reading.row_by_row(asked), so
+        page = _on_the_page(cast, grant, so["action"])
+        decision, reason = both(question, staff)
+        assert decision is (page == ""), so
+        wanted = all(value == ways[0] for value, ways in zip(values[:-2], CONDITIONS.values(), strict=False))
+        assert decision is (wanted and (so["level"], so["action"]) != ("names", "read")), so
+        # A window that an engineer outside its queue would not see on a page has its reason here all the same.
+        if page not in ("", "not_found") and so["window"] != "closed":
+            assert reason == page, so
+        yes += decision
+        transaction.savepoint_rollback(here)
+    assert yes == (3 if window == "open" else 0)
+
+
+def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> None:
+    grant, staff = cast.opened(), cast.as_("stella")
+    travel.to(grant.closes_at - dt.timedelta(microseconds=1))
+    assert both(ask(cast), staff) == (True, "window_open")
+    travel.to(grant.closes_at)
+    assert both(ask(cast), staff) == (False, "window_not_open")
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
+
+
+def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> None:
+    """The log already has an entry from after the window: access is asked at that time, not before it."""
+    grant, staff = cast.opened(), cast.as_("stella")
+    travel.to(grant.closes_at)
+    cast.ticket()
+    travel.to(grant.closes_at - dt.timedelta(minutes=5))
+    verdict = operations.allow_access(ask(cast), actor=staff)
+    assert (verdict.decision, verdict.reason, verdict.at) == (False, "window_not_open", grant.closes_at)
+
+
+def test_without_a_ticket_a_demand_of_the_law_needs_none(cast: Cast) -> None:
+    grant = cast.opened()
+    AccessRequest.objects.filter(pk=grant.access_request_id).update(
+        ticket=None,
+        reason_kind="legal_demand",
+        authority="A court",
+        instrument="An order",
+        demand_reference="7",
+        demand_date=grant.opens_at.date(),
+    )
+    assert both(ask(cast), cast.as_("stella")) == (True, "window_open")
+
+
+# --- No ------------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_access_is_an_entry_of_its_own(cast: Cast) -> None:
+    row = cast.confirmed()
+    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=cast.as_("stella"))
+    assert (verdict.decision, verdict.reason) == (False, "window_not_open")
+    assert ContentAccess.objects.count() == 0
+    said = _last(row.tenant_id)
+    assert (said["event"], said["seq"]) == ("act.refused", verdict.entry)
+    assert said["subject"] == {"type": "resource", "id": str(cast.resource().pk)}
+    assert said["detail"] == {
+        "action": "allow_access",
+        "code": "window_not_open",
+        "asked": "read",
+        "subject": str(cast.priya.pk),
+        "resource": str(cast.resource().pk),
+        "resource_name": cast.resource().name,
+        "item": "7.mail",
+    }
+
+
+#: What nobody is told apart from what is not there: each is changed into the question that would be answered yes.
+UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
+    "no such person": lambda cast: {"subject": str(uuid4())},
+    "no such address": lambda cast: {"subject": "nobody@provider.example"},
+    "no such kind of subject": lambda cast: {"subject_type": "robot"},
+    "no such resource": lambda cast: {"resource": str(uuid4())},
+    "a resource of another service": lambda cast: {"service": "sharepoint-online"},
+    "no such service": lambda cast: {"service": "teams"},
+    "no such tenant": lambda cast: {"tenant": "adatum"},
+    "a resource of another tenant": lambda cast: {"tenant": "fabrikam"},
+    "a locator without a tenant": lambda cast: {"resource": "contoso/mail/finance", "tenant": ""},
+    "no such name": lambda cast: {"resource": "finanze@contoso.example", "tenant": "contoso"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNKNOWN))
+def test_what_is_not_known_has_one_answer(cast: Cast, name: str) -> None:
+    cast.opened()
+    assert both(ask(cast, **UNKNOWN[name](cast)), cast.as_("stella")) == (False, "not_found")
+    assert ContentAccess.objects.count() == 0
+
+
+def test_a_name_that_two_resources_have_names_none(cast: Cast) -> None:
+    cast.opened()
+    Resource.objects.filter(pk=cast.resource(name="sales").pk).update(name=cast.resource().name)
+    question = ask(cast, resource="finance@contoso.example", tenant="contoso")
+    assert both(question, cast.as_("stella")) == (False, "not_found")
+
+
+def test_a_customer_asks_about_the_own_tenant_alone(cast: Cast) -> None:
+    cast.opened("fabrikam")
+    theirs = ask(cast, resource=str(cast.resource("fabrikam").pk))
+    assert both(theirs, cast.as_("frida")) == (True, "window_open")
+    before = _left()
+    with capture_logs() as logs:
+        assert both(theirs, cast.as_("ada")) == (False, "not_found")
+    for tenant in ("fabrikam", str(cast.fabrikam.pk)):
+        for resource in ("finance@fabrikam.example", str(cast.resource("fabrikam").pk)):
+            question = ask(cast, resource=resource, tenant=tenant)
+            assert both(question, cast.as_("ada")) == (False, "not_found")
+    assert _left() == before
+    assert [line["event"] for line in logs] == ["act.refused"]
+
+
+def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast) -> None:
+    """Answer and entry are the same for an engineer without a window here and for somebody who is nobody."""
+    cast.opened(by="priya")
+    ada = cast.as_("ada")
+    entries = []
+    for subject in (str(cast.samir.pk), str(uuid4()), str(cast.mia.pk)):
+        assert both(ask(cast, subject=subject), ada) == (False, "not_found")
+        said = _last(cast.contoso.pk)
+        entries.append((said["event"], said["access_request"], {**said["detail"], "subject": ""}))
+    assert entries[0] == entries[1] == entries[2]
+    # Of somebody whose window they opened themselves they know.
+    elsewhere = ask(cast, resource=str(cast.resource(name="sales").pk))
+    assert both(elsewhere, ada) == (False, "not_covered")
+
+
+def test_nothing_but_the_two_actions_is_known(cast: Cast) -> None:
+    grant = cast.opened()
+    for action in ("write", "READ", ""):
+        assert both(ask(cast, action=action), cast.as_("stella")) == (False, "unknown_action")
+    assert events_of(grant.access_request_id) == OPENING
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"item": "\0"}, {"subject": "\ud800"}, {"item": "x" * 1025}, {"resource": "x" * 401}, {"subject": "x" * 321}],
+)
+def test_what_no_column_could_hold_is_no_question(cast: Cast, change: dict[str, str]) -> None:
+    with pytest.raises(Malformed):
+        ask(cast, **change)
+
+
+@pytest.mark.parametrize("item", ['"\\\n\r\t\b\f\x01\x1f\x7f', "\u2028\u202e\ufeff", "😀é\u0301", "x" * 1024])
+def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
+    grant = cast.opened()
+    assert operations.allow_access(ask(cast, item=item), actor=cast.as_("stella")).decision
+    assert _last(grant.tenant_id)["detail"]["item"] == item
+    assert ContentAccess.objects.get().item_ref == item
+
+
+# --- Who asks ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["priya", "pat", "mia"])
+def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
+    """An engineer least of all: whoever may look has a page for it, and vouches for nobody else."""
+    cast.opened()
+    before = _left()
+    for asks in (evaluate, operations.allow_access):
+        with pytest.raises(NotAllowed):
+            asks(ask(cast), actor=cast.as_(who))
+    with pytest.raises(NotAllowed):
+        operations.allow_access(ask(cast), actor=cast.system())
+    assert _left() == before
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False, "is_superuser": False}])
+def test_whoever_was_switched_off_since_the_door_was_opened_gets_no_answer(cast: Cast, change: dict[str, bool]) -> None:
+    cast.opened()
+    staff = cast.as_("stella")
+    Person.objects.filter(pk=cast.stella.pk).update(**change)
+    before = _left()
+    for asks in (evaluate, operations.allow_access):
+        with pytest.raises(NotAllowed):
+            asks(ask(cast), actor=staff)
+    assert (ContentAccess.objects.count(), _left()[1:]) == (0, before[1:])
+
+
+# --- What must not be half done ------------------------------------------------------------------------------
+
+
+def test_without_its_entry_there_is_no_yes(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant = cast.opened()
+    before = _left()
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(recorder, "record", fail)
+    with pytest.raises(StoreUnavailable):
+        operations.allow_access(ask(cast), actor=cast.as_("stella"))
+    monkeypatch.undo()
+    assert _left() == before
+    assert events_of(grant.access_request_id) == OPENING
+
+
+def test_the_numbers_of_the_log_stay_dense(cast: Cast) -> None:
+    grant, staff = cast.opened(), cast.as_("stella")
+    for n in range(3):
+        operations.allow_access(ask(cast, item=f"{n}"), actor=staff)
+        operations.allow_access(ask(cast, subject="nobody@x.example"), actor=staff)
+    entries = AuditEntry.objects.filter(tenant_id=grant.tenant_id).order_by("seq")
+    head = ChainHead.objects.get(tenant_id=grant.tenant_id)
+    assert [entry.seq for entry in entries] == list(range(head.size))
+    assert head.unsigned_since is not None
+    assert head.last_at == entries.last().at
+
+
+def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
+    cast: Cast, django_assert_max_num_queries: Any
+) -> None:
+    staff = cast.as_("stella")
+    grant = cast.opened()
+    for _ in range(5):
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        grant = cast.opened()
+    question, most = ask(cast), {"postgresql": (1, 5), "sqlite": (5, 12)}[connection.vendor]
+    for asks, n in zip((evaluate, operations.allow_access), most, strict=True):
+        with django_assert_max_num_queries(n):
+            assert asks(question, actor=staff).decision
+
+
+def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
+    """A customer's actor that claims to be staff is none."""
+    cast.opened("fabrikam")
+    claimed = replace(cast.as_("ada"), is_staff=True)
+    assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")
