@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Model
 
 from audit_app import canonical
 from audit_app.models import AuditEntry, ChainHead
@@ -33,14 +35,17 @@ class Witnessed:
     text: str = ""
 
 
-def record(entries: Sequence[Witnessed], *, at: datetime, held: ChainHead | None = None) -> list[AuditEntry]:
+def record(
+    entries: Sequence[Witnessed], *, at: datetime, held: ChainHead | None = None, beside: Beside | None = None
+) -> list[AuditEntry]:
     """Append the entries, each to its tenant's log, and return them with their sequence numbers.
 
     A head's row is locked until the caller commits, so a tenant's numbers are dense and in commit order, and
     tenants never wait for each other. Heads are locked in one order everywhere, so writers that touch several
     tenants never wait in a circle. An entry is never older than the one before it: a clock that was set back
     stands still in the log until it has caught up. `held` is the head of the one log that is written to, where a
-    statement of this transaction has locked and read it already (`audit_lock_head`).
+    statement of this transaction has locked and read it already (`audit_lock_head`). `beside` is a row of the caller's
+    that is inserted with the one entry that says so, on PostgreSQL in the same statement.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")
@@ -48,8 +53,10 @@ def record(entries: Sequence[Witnessed], *, at: datetime, held: ChainHead | None
     heads = {held.pk: held} if held is not None and tenants == {held.pk} else _locked_heads(tenants)
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
     if connection.vendor == "postgresql" and len(rows) == len(heads) == 1:
-        _write_one(rows[0], heads[rows[0].tenant_id])
+        _write_one(rows[0], heads[rows[0].tenant_id], beside)
         return rows
+    if beside is not None:
+        beside.row.save(force_insert=True)
     _write(rows)
     _move(list(heads.values()))
     return rows
@@ -68,6 +75,28 @@ _ONE = f"""
 """  # noqa: S608 - names of the models
 
 
+class Beside:
+    """A model's row that its caller inserts together with an entry, and the text of the statement for both."""
+
+    def __init__(self, row: Model) -> None:
+        self.row = row
+
+    @property
+    def values(self) -> list[Any]:
+        return [getattr(self.row, str(field.column)) for field in self.row._meta.concrete_fields]
+
+    @property
+    def statement(self) -> str:
+        return _one_beside(type(self.row))
+
+
+@cache
+def _one_beside(model: type[Model]) -> str:
+    columns = [str(field.column) for field in model._meta.concrete_fields]
+    insert = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)})"
+    return _ONE.replace("WITH ", f"WITH beside AS ({insert} VALUES ({', '.join(['%s'] * len(columns))})), ", 1)
+
+
 _MOVES = ("size", "last_at", "unsigned_since", "tenant_id")
 _MOVED = [{field.name: field for field in ChainHead._meta.concrete_fields}[name] for name in _MOVES]
 _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s"  # noqa: S608 - as above
@@ -80,9 +109,10 @@ def _move(heads: list[ChainHead]) -> None:
         cursor.executemany(_MOVE, values)
 
 
-def _write_one(row: AuditEntry, head: ChainHead) -> None:
+def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
+    statement, first = (beside.statement, beside.values) if beside else (_ONE, [])
     with connection.cursor() as cursor:
-        cursor.execute(_ONE, [head.size, head.last_at, head.unsigned_since, head.pk, *_values(row)])
+        cursor.execute(statement, [*first, head.size, head.last_at, head.unsigned_since, head.pk, *_values(row)])
 
 
 def _write(rows: list[AuditEntry]) -> None:

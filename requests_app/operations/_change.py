@@ -74,9 +74,17 @@ class Act:
     def tell(self, note: Note) -> None:
         self.notes.append(note)
 
-    def witness(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> AuditEntry:
+    def witness(
+        self,
+        event: Event,
+        *,
+        detail: dict[str, Any] | None = None,
+        text: str = "",
+        beside: recorder.Beside | None = None,
+    ) -> AuditEntry:
         """Write the act's entry: in the caller's transaction, as everything else of it."""
-        [written] = recorder.record([self.entry(event, detail=detail, text=text)], at=self.at, held=self.head)
+        entry = self.entry(event, detail=detail, text=text)
+        [written] = recorder.record([entry], at=self.at, held=self.head, beside=beside)
         return written
 
     def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
-from django.db import connection
-
-from audit_app import canonical
+from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
 from requests_app import evaluation
 from requests_app.actors import Actor
@@ -54,13 +52,13 @@ def _allowed(current: Act, question: Question, facts: Facts, window: Window) -> 
         item_ref=question.item,
         at=current.at,
     )
-    _write(access)
     current.subject_type, current.subject_id = "grant", str(window.grant_id)
     said = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
     return current.witness(
         Event.CONTENT_ACCESS_ALLOWED,
         detail={**said, **_asked(question, facts)},
         text=f"{facts.resource_name} {facts.person_name} {question.item}",
+        beside=recorder.Beside(access),
     )
 
 
@@ -89,19 +87,3 @@ def _asked(question: Question, facts: Facts) -> dict[str, str]:
         "resource_name": facts.resource_name,
         "item": question.item,
     }
-
-
-_COLUMNS = [str(field.column) for field in ContentAccess._meta.concrete_fields]
-_INSERT = (
-    f"INSERT INTO {ContentAccess._meta.db_table} ({', '.join(_COLUMNS)})"  # noqa: S608 - names of the model
-    f" VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
-)
-
-
-def _write(access: ContentAccess) -> None:
-    """On PostgreSQL the statement stands ready: the model took longer to spell it than the database to run it."""
-    if connection.vendor != "postgresql":
-        access.save(force_insert=True)
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [getattr(access, column) for column in _COLUMNS])
