@@ -1,4 +1,4 @@
-"""`python -m bench`: decisions, content opens, the sweep and the inbox, on the database that DATABASE_URL names."""
+"""`python -m bench`: decisions, opens, sweeps, pages, the log, the decision point, on DATABASE_URL's database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+PARTS = ("acts", "log", "evaluation")
 console = Console(width=max(Console().width, 100))
 
 
@@ -42,9 +43,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="access requests in the table")
     parser.add_argument("--due", type=int, default=10_000, help="how many of them a sweep finds overdue")
     parser.add_argument("--acts", type=int, default=300, help="how many single acts are timed")
-    parser.add_argument("--part", choices=("all", "acts", "log"), default="all", help="what is measured")
+    parser.add_argument("--part", choices=("all", *PARTS), default="all", help="what is measured")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries in one log")
     parser.add_argument("--proven", type=int, default=10_000_000, help="size of the tree that proofs are made of")
+    parser.add_argument("--grants", type=int, nargs="+", default=[10_000], help="grants in the table, ascending")
+    parser.add_argument("--asked", type=int, default=500, help="questions to the decision point on each connection")
+    parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
 
@@ -68,8 +72,18 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
     try:
         with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
             results: list[Any] = []
-            if arguments.part != "log":
+            missing: list[str] = []
+            parts = PARTS if arguments.part == "all" else (arguments.part,)
+            if parts != ("log",):
                 cast = world.make(scratch / "content")
+            if "evaluation" in parts:
+                from bench import evaluation
+
+                found, missing = evaluation.run(
+                    cast, arguments.grants, each=arguments.asked, with_peers=arguments.peers, bar=bar
+                )
+                results += found
+            if "acts" in parts:
                 results += _acts(cast, arguments.acts, bar)
                 task = bar.add_task(f"writing {arguments.rows:,} access requests", total=arguments.rows)
                 world.crowd(cast, arguments.rows, lambda done: bar.update(task, completed=done))
@@ -78,11 +92,13 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 results.append(_sweep(operations.sweeps.expire_overdue, "sweep of {} due", arguments.due, bar))
                 world.elapsed(cast, arguments.due)
                 results.append(_sweep(operations.sweeps.close_elapsed, "sweep of {} windows", arguments.due, bar))
-            if arguments.part != "acts":
+            if "log" in parts:
                 from bench import log
 
                 results += log.run(arguments.entries, arguments.proven, bar)
         _print(measure.machine(), results, arguments)
+        for each in missing:
+            console.print(f"Not measured: {each}", soft_wrap=True, highlight=False)
     finally:
         if old is not None:
             DiscoverRunner(verbosity=0, interactive=False).teardown_databases(old)

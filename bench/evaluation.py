@@ -1,0 +1,198 @@
+"""What an answer of the decision point costs, as advice and as access with its entry, beside those of others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from bench import grants, together
+from bench.measure import Result
+from requests_app.evaluation import Question
+from requests_app.operations import allow_access
+from requests_app.queries.evaluation import evaluate
+from tests.cast import Cast
+
+CONNECTIONS, ROUNDS = 8, 3
+PEERS = Path(__file__).parent / "peers"
+#: Where peers are put, between runs, too.
+PLACE = Path("var/bench/peers")
+#: The package of the registry npm, and SHA-256 of its file.
+_CERBOS = "@cerbos/cerbos-linux-x64@0.55.0"
+_CERBOS_SUM = "dab3152a1530bec16b945473e9aea9af493fee123c477c4196a990fad58656d1"
+_LACKS = "no database, no log"
+
+
+def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
+    """Measure at each number of grants, and the peers beside the first. Also returns what could not be measured."""
+    results: list[Result] = []
+    missing: list[str] = []
+    if connection.vendor != "postgresql":
+        cast.opened()
+        pair = grants.Pair(str(cast.priya.pk), str(cast.resource().pk), 0.0, "read")
+        return _ours(cast, [pair], each // 4, "1 grant", bar), missing
+    grants.people(cast)
+    done, first = 0, {}
+    for size in sizes:
+        ticking = bar.add_task(f"writing {size:,} grants", total=size)
+        grants.fill(cast, done, size, lambda now, ticking=ticking: bar.update(ticking, completed=now))
+        done, pairs = size, grants.pairs()
+        found = _ours(cast, pairs, each, f"{size:,} grants", bar)
+        first = first or {result.name.partition(",")[0]: p95(result) for result in found}
+        results += [_compared(result, first) for result in found]
+        if size == sizes[0]:
+            results.append(_one_log(cast, pairs, each, bar))
+            if with_peers:
+                known, missing = _peers(pairs, each, bar)
+                results += known
+    return results, missing
+
+
+def p95(result: Result) -> float:
+    ordered = sorted(result.seconds)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] * 1000
+
+
+def _compared(result: Result, first: dict[str, float]) -> Result:
+    here, begun = p95(result), first[result.name.partition(",")[0]]
+    aim = f"{result.aim}; p95 {here:,.1f} ms, × {here / begun:,.2f} (≤ 1.5)"
+    return Result(result.name, result.seconds, result.wall, aim.removeprefix("; "))
+
+
+def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) -> list[Result]:
+    staff = cast.as_("stella")
+    ways: list[tuple[str, Callable[[Question], Any], str]] = [
+        ("advice", lambda question: evaluate(question, actor=staff), ""),
+        ("access and its entry", lambda question: allow_access(question, actor=staff), "≥ 600/s, p99 ≤ 40 ms"),
+    ]
+    return [_measured(f"{name}, {size}", ask, pairs, each, aim, bar) for name, ask, aim in ways]
+
+
+def _one_log(cast: Cast, pairs: list[grants.Pair], each: int, bar: Any) -> Result:
+    """All at one tenant, whose log is one queue."""
+    staff = cast.as_("stella")
+    return _measured(
+        "access, all to one tenant", lambda question: allow_access(question, actor=staff), pairs[:1], each, "", bar
+    )
+
+
+def _measured(
+    name: str, ask: Callable[[Question], Any], pairs: list[grants.Pair], each: int, aim: str, bar: Any
+) -> Result:
+    def make() -> Callable[[Question], None]:
+        connection.ensure_connection()
+
+        def act(question: Question) -> None:
+            if not ask(question).decision:
+                raise SystemExit(f"no: {question}")
+
+        return act
+
+    ticking = bar.add_task(name, total=ROUNDS)
+    questions = [_question(pair) for pair in pairs]
+    seconds, wall = [], 0.0
+    # The children open connections of their own; of this one they would close the parent's.
+    connection.close()
+    for _ in range(ROUNDS):
+        found, took = together.measure(make, questions, processes=CONNECTIONS, each=each)
+        seconds += found
+        wall += took
+        bar.advance(ticking)
+    return Result(name, seconds, wall, aim)
+
+
+def _question(pair: grants.Pair) -> Question:
+    return Question(
+        subject_type="engineer",
+        subject=pair.engineer,
+        action="read",
+        service="exchange-online",
+        resource=pair.resource,
+        item="1.mail",
+    )
+
+
+# --- Peers ------------------------------------------------------------------------------------------------------
+
+
+def _peers(pairs: list[grants.Pair], each: int, bar: Any) -> tuple[list[Result], list[str]]:
+    results, missing = [], []
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump([_for_peers(pair) for pair in pairs], file)
+        file.flush()
+        for name, get, how in (
+            ("cerbos", _cerbos, "a server, over HTTP"),
+            ("cedarpy", _nothing, "in the process"),
+            ("pycasbin", _nothing, "in the process"),
+            ("regopy", _nothing, "in the process"),
+        ):
+            ticking = bar.add_task(name, total=1)
+            try:
+                python, program = _environment(), get()
+                said = _asked(python, name, program, file.name, each)
+            except (OSError, subprocess.SubprocessError, ValueError) as error:
+                missing.append(f"{name}: {error}")
+                continue
+            finally:
+                bar.advance(ticking)
+            called = f"{name} {said['version']}, {how}, handed the grant"
+            results.append(Result(called, said["seconds"], said["wall"], _LACKS))
+    return results, missing
+
+
+def _for_peers(pair: grants.Pair) -> dict[str, Any]:
+    grant = {"engineer": pair.engineer, "resource": pair.resource, "until": int(pair.until), "level": pair.level}
+    return {"engineer": pair.engineer, "resource": pair.resource, "action": "read", "grant": grant}
+
+
+def _asked(python: str, name: str, program: str, questions: str, each: int) -> dict[str, Any]:
+    command = [python, str(PEERS / "ask.py"), name, program, questions, str(each), str(CONNECTIONS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise ValueError((done.stderr.strip().splitlines() or ["it failed"])[-1])
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _environment() -> str:
+    """The peers' own Python, with what their lock file names and nothing of ours."""
+    python, lock = PLACE / "venv" / "bin" / "python", PEERS / "requirements.txt"
+    stamp = PLACE / "venv" / lock.name
+    if not stamp.exists() or stamp.read_text() != lock.read_text():
+        shutil.rmtree(PLACE / "venv", ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", PLACE / "venv"], check=True, capture_output=True)
+        install = [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
+        subprocess.run(install, check=True, capture_output=True, timeout=300)
+        stamp.write_text(lock.read_text())
+    return str(python.absolute())
+
+
+def _cerbos() -> str:
+    """The server's program, from npm; what another file than the known one holds is not run."""
+    program = PLACE / "cerbos" / "package" / "cerbos-linux-x64"
+    if not program.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise ValueError("npm is not installed, which has its server")
+        with tempfile.TemporaryDirectory(dir=PLACE) as scratch:
+            packed = [npm, "pack", _CERBOS, "--silent", "--pack-destination", scratch]
+            subprocess.run(packed, check=True, capture_output=True, timeout=300)
+            [archive] = Path(scratch).glob("*.tgz")
+            if hashlib.sha256(archive.read_bytes()).hexdigest() != _CERBOS_SUM:
+                raise ValueError("the registry's file is not the known one")
+            with tarfile.open(archive) as tar:
+                tar.extractall(PLACE / "cerbos", filter="data")
+    return str(program.absolute())
+
+
+def _nothing() -> str:
+    return ""
