@@ -440,5 +440,8 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "SideEnum": ["provider", "customer"],
         "StateEnum": "requests_app.lifecycle.State.values",
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
+        "ReasonEnum": "requests_app.api.azure_shapes.SOURCES",
+        "AzureStatusEnum": "requests_app.api.azure_shapes.STATUSES",
+        "AzureVerdictEnum": ["Approve", "Deny"],
     },
 }

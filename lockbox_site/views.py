@@ -10,6 +10,9 @@ from django.utils.translation import gettext as _
 
 log = structlog.get_logger(__name__)
 
+#: Where no page is, whatever the caller says that it takes.
+_OF_MACHINES = ("/api/v", "/providers/", "/subscriptions/")
+
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
     """Answer 503. Nothing was done: whatever was under way was one transaction, and it did not commit."""
@@ -30,7 +33,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status: int, title: str) -> HttpResponse:
     """Render without any context processor: they ask the database who is signed in."""
     request_id = getattr(request, "request_id", "")
-    if not request.accepts("text/html") or request.path_info.startswith("/api/v"):
+    if not request.accepts("text/html") or request.path_info.startswith(_OF_MACHINES):
         code = "store_unavailable" if status == 503 else "server_error"
         problem = {"type": "about:blank", "title": title, "status": status, "code": code, "request_id": request_id}
         return JsonResponse(problem, status=status, content_type="application/problem+json")

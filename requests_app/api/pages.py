@@ -33,7 +33,7 @@ class Pages(CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self._require_limit(request.query_params.get("limit"))
-        cursor = request.query_params.get("cursor")
+        cursor = request.query_params.get(self.cursor_query_param)
         try:
             if cursor is not None and not CURSOR.fullmatch(cursor):
                 raise NoSuchPage

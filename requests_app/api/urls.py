@@ -9,7 +9,7 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 
-from requests_app.api import access_requests, callers, me, oauth, reader, webhooks
+from requests_app.api import access_requests, azure, callers, me, oauth, reader, webhooks
 from requests_app.api.base import ApiView
 from requests_app.errors import NotFound
 
@@ -74,5 +74,6 @@ urlpatterns = [
     path("api/v1/openapi.json", openapi, name="openapi"),
     path("oauth/token", oauth.token, name="token"),
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
+    *azure.urlpatterns,
     re_path(r"^api/.*$", Nothing.as_view(), name="nothing"),
 ]

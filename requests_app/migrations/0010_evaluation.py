@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("requests_app", "0008_integrations")]
+    dependencies = [("requests_app", "0009_webhooks")]
 
     operations = [
         migrations.AlterField(

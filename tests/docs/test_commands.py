@@ -35,7 +35,10 @@ ASKS = re.compile(r"\bcreatesuperuser\b")
 #: What a customer does at home, some of it one after the other.
 AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
-OF_THEIR_OWN = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME)
+#: What calls the API: tests/clients run it against a server, as the people whom the documents have in mind.
+CALLS = re.compile(r"^(curl|lockbox)\b")
+
+OF_THEIR_OWN = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME, CALLS)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:

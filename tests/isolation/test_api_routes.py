@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.api.azure import API_VERSION
 from requests_app.models import Client, Token
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
@@ -41,6 +42,10 @@ def _request(w: ApiWorld) -> Ids:
     return {"pk": w.pending.pk}
 
 
+def _azure(w: ApiWorld) -> Ids:
+    return {"subscription": w.cast.contoso.pk, "pk": w.pending.pk}
+
+
 def _tenant(w: ApiWorld) -> Ids:
     return {"tenant": w.cast.contoso.pk}
 
@@ -66,18 +71,29 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "webhook_deliveries": (lambda w: {"pk": w.hook.pk}, ("get",)),
     "webhook_delivery": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("get",)),
     "webhook_redeliver": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("post",)),
+    "azure_opted_in": (_tenant, ("get",)),
+    "azure_requests": (lambda w: {"subscription": w.cast.contoso.pk}, ("get", "head")),
+    "azure_request": (_azure, ("get", "head")),
+    "azure_update_approval": (_azure, ("post",)),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
 OWN = {"me", "access_requests", "tokens"}
 #: No row of a tenant's is named in these.
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
+NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}
 #: What a call of a method sends where it must send something.
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
     "client": {"scopes": ["log:read"]},
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
+    "azure_update_approval": {"status": "Deny"},
 }
+
+
+def address(name: str, ids: Ids) -> str:
+    """Azure's contract wants its version in the query."""
+    return reverse(f"api:{name}", kwargs=ids) + (f"?api-version={API_VERSION}" if name.startswith("azure_") else "")
 
 
 def names() -> set[str]:
@@ -103,8 +119,8 @@ def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, name: str, 
     before = AuditEntry.objects.count()
     for method in methods:
         body = BODIES.get(name) if method in ("post", "patch") else None
-        foreign = caller(method, reverse(f"api:{name}", kwargs=ids), body, If_Match='"x"')
-        nothing = caller(method, reverse(f"api:{name}", kwargs=absent), body, If_Match='"x"')
+        foreign = caller(method, address(name, ids), body, If_Match='"x"')
+        nothing = caller(method, address(name, absent), body, If_Match='"x"')
         assert (foreign.status_code, nothing.status_code) == (404, 404), (method, foreign.content)
         assert _plain(foreign) == _plain(nothing)
     assert AuditEntry.objects.count() == before

@@ -83,3 +83,22 @@ CALLS: dict[str, Call] = {
     ),
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
 }
+
+
+def _azure(verdict: str, reason: str) -> Call:
+    """The same decisions through Azure's contract, which has no ETag."""
+    return lambda cast, caller, row: caller.post(
+        f"/subscriptions/{row.tenant_id}{_AZURE}/requests/{row.pk}/updateApproval?{_VERSION}",
+        {"status": verdict, "reason": reason},
+    )
+
+
+_AZURE, _VERSION = "/providers/Microsoft.CustomerLockbox", "api-version=2018-02-28-preview"
+#: Some of the acts once more, as a caller that was written for Azure does them.
+AZURE_CALLS: dict[str, Call] = {
+    "approve_as_provider": _azure("Approve", "Yes."),
+    "deny_as_provider": _azure("Deny", "No."),
+    "approve_as_customer": _azure("Approve", "Yes."),
+    "deny_as_customer": _azure("Deny", "No."),
+    "switch_lockbox": lambda cast, caller, row: caller.post(f"{_AZURE}/disableLockbox?{_VERSION}"),
+}
