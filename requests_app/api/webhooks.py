@@ -30,7 +30,10 @@ _READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
 
 
 class WebhookOut(serializers.Serializer):
-    """`tenant` is null for one of the provider's own. While it fails, `resume_at` is when it is tried next."""
+    """`tenant` is null for one of the provider's own, `off_because` while it is on.
+
+    While it fails, `resume_at` is when it is tried next.
+    """
 
     id = serializers.UUIDField()
     tenant = TenantRef(allow_null=True)
@@ -42,9 +45,13 @@ class WebhookOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
     is_on = serializers.BooleanField()
     off_at = serializers.DateTimeField(allow_null=True)
-    off_because = serializers.ChoiceField(choices=["", *Webhook.Because.values])
+    off_because = serializers.SerializerMethodField()
     failing_since = serializers.DateTimeField(allow_null=True)
     resume_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.ChoiceField(choices=Webhook.Because.values, allow_null=True))
+    def get_off_because(self, row: Webhook) -> str | None:
+        return row.off_because or None
 
 
 class WebhookWithSecret(WebhookOut):
