@@ -1,0 +1,175 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .access_request_in_request import AccessRequestInRequest
+from .access_request_line import AccessRequestLine
+from .access_request_line_item import AccessRequestLineItem
+from .access_request_out import AccessRequestOut
+from .access_requests_list_order import AccessRequestsListOrder
+from .access_requests_list_state import AccessRequestsListState
+from .allowed_actions_enum import AllowedActionsEnum
+from .approval import Approval
+from .approval_in_request import ApprovalInRequest
+from .attempt_out import AttemptOut
+from .azure_additional_info import AzureAdditionalInfo
+from .azure_disable_lockbox_api_version import AzureDisableLockboxApiVersion
+from .azure_display import AzureDisplay
+from .azure_enable_lockbox_api_version import AzureEnableLockboxApiVersion
+from .azure_error import AzureError
+from .azure_error_body import AzureErrorBody
+from .azure_info import AzureInfo
+from .azure_operation import AzureOperation
+from .azure_operations import AzureOperations
+from .azure_operations_list_api_version import AzureOperationsListApiVersion
+from .azure_opted_in import AzureOptedIn
+from .azure_properties import AzureProperties
+from .azure_request import AzureRequest
+from .azure_requests import AzureRequests
+from .azure_requests_get_api_version import AzureRequestsGetApiVersion
+from .azure_requests_list_api_version import AzureRequestsListApiVersion
+from .azure_requests_update_approval_api_version import (
+    AzureRequestsUpdateApprovalApiVersion,
+)
+from .azure_status_enum import AzureStatusEnum
+from .azure_tenant_opted_in_api_version import AzureTenantOptedInApiVersion
+from .azure_verdict_enum import AzureVerdictEnum
+from .blank_enum import BlankEnum
+from .client_in_request import ClientInRequest
+from .client_out import ClientOut
+from .client_out_item import ClientOutItem
+from .client_with_secret import ClientWithSecret
+from .close_reason_enum import CloseReasonEnum
+from .comment_in_request import CommentInRequest
+from .days_enum import DaysEnum
+from .decision_out import DecisionOut
+from .delivery_line import DeliveryLine
+from .delivery_line_item import DeliveryLineItem
+from .delivery_out import DeliveryOut
+from .delivery_state_enum import DeliveryStateEnum
+from .demand_in_request import DemandInRequest
+from .demand_out import DemandOut
+from .events_enum import EventsEnum
+from .kind_enum import KindEnum
+from .level_enum import LevelEnum
+from .me_out import MeOut
+from .off_because_enum import OffBecauseEnum
+from .paginated_access_request_line_list import PaginatedAccessRequestLineList
+from .paginated_client_out_list import PaginatedClientOutList
+from .paginated_delivery_line_list import PaginatedDeliveryLineList
+from .paginated_token_out_list import PaginatedTokenOutList
+from .paginated_webhook_out_list import PaginatedWebhookOutList
+from .patched_client_change_request import PatchedClientChangeRequest
+from .patched_webhook_change_request import PatchedWebhookChangeRequest
+from .person_ref import PersonRef
+from .problem import Problem
+from .problem_current import ProblemCurrent
+from .problem_errors_item import ProblemErrorsItem
+from .reason_enum import ReasonEnum
+from .resource_ref import ResourceRef
+from .scopes_enum import ScopesEnum
+from .service_ref import ServiceRef
+from .side_enum import SideEnum
+from .state_enum import StateEnum
+from .step_up_in_request import StepUpInRequest
+from .step_up_out import StepUpOut
+from .tenant_ref import TenantRef
+from .ticket_ref import TicketRef
+from .token_in_request import TokenInRequest
+from .token_out import TokenOut
+from .token_out_item import TokenOutItem
+from .token_with_secret import TokenWithSecret
+from .tokens_list_order import TokensListOrder
+from .verdict_enum import VerdictEnum
+from .webhook_in_request import WebhookInRequest
+from .webhook_out import WebhookOut
+from .webhook_out_item import WebhookOutItem
+from .webhook_with_secret import WebhookWithSecret
+from .webhooks_deliveries_order import WebhooksDeliveriesOrder
+from .webhooks_deliveries_state import WebhooksDeliveriesState
+from .window_out import WindowOut
+
+__all__ = (
+    "AccessRequestInRequest",
+    "AccessRequestLine",
+    "AccessRequestLineItem",
+    "AccessRequestOut",
+    "AccessRequestsListOrder",
+    "AccessRequestsListState",
+    "AllowedActionsEnum",
+    "Approval",
+    "ApprovalInRequest",
+    "AttemptOut",
+    "AzureAdditionalInfo",
+    "AzureDisableLockboxApiVersion",
+    "AzureDisplay",
+    "AzureEnableLockboxApiVersion",
+    "AzureError",
+    "AzureErrorBody",
+    "AzureInfo",
+    "AzureOperation",
+    "AzureOperations",
+    "AzureOperationsListApiVersion",
+    "AzureOptedIn",
+    "AzureProperties",
+    "AzureRequest",
+    "AzureRequests",
+    "AzureRequestsGetApiVersion",
+    "AzureRequestsListApiVersion",
+    "AzureRequestsUpdateApprovalApiVersion",
+    "AzureStatusEnum",
+    "AzureTenantOptedInApiVersion",
+    "AzureVerdictEnum",
+    "BlankEnum",
+    "ClientInRequest",
+    "ClientOut",
+    "ClientOutItem",
+    "ClientWithSecret",
+    "CloseReasonEnum",
+    "CommentInRequest",
+    "DaysEnum",
+    "DecisionOut",
+    "DeliveryLine",
+    "DeliveryLineItem",
+    "DeliveryOut",
+    "DeliveryStateEnum",
+    "DemandInRequest",
+    "DemandOut",
+    "EventsEnum",
+    "KindEnum",
+    "LevelEnum",
+    "MeOut",
+    "OffBecauseEnum",
+    "PaginatedAccessRequestLineList",
+    "PaginatedClientOutList",
+    "PaginatedDeliveryLineList",
+    "PaginatedTokenOutList",
+    "PaginatedWebhookOutList",
+    "PatchedClientChangeRequest",
+    "PatchedWebhookChangeRequest",
+    "PersonRef",
+    "Problem",
+    "ProblemCurrent",
+    "ProblemErrorsItem",
+    "ReasonEnum",
+    "ResourceRef",
+    "ScopesEnum",
+    "ServiceRef",
+    "SideEnum",
+    "StateEnum",
+    "StepUpInRequest",
+    "StepUpOut",
+    "TenantRef",
+    "TicketRef",
+    "TokenInRequest",
+    "TokenOut",
+    "TokenOutItem",
+    "TokensListOrder",
+    "TokenWithSecret",
+    "VerdictEnum",
+    "WebhookInRequest",
+    "WebhookOut",
+    "WebhookOutItem",
+    "WebhooksDeliveriesOrder",
+    "WebhooksDeliveriesState",
+    "WebhookWithSecret",
+    "WindowOut",
+)

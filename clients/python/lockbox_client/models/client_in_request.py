@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from attrs import define as _attrs_define
+
+from ..models.scopes_enum import ScopesEnum, check_scopes_enum
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="ClientInRequest")
+
+
+@_attrs_define
+class ClientInRequest:
+    """What comes in. A field that is not there, a read-only one among them, is refused and not ignored.
+
+    Attributes:
+        name (str):
+        scopes (list[ScopesEnum]):
+        decides_for (None | Unset | UUID):
+    """
+
+    name: str
+    scopes: list[ScopesEnum]
+    decides_for: None | Unset | UUID = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        name = self.name
+
+        scopes = []
+        for scopes_item_data in self.scopes:
+            scopes_item: str = scopes_item_data
+            scopes.append(scopes_item)
+
+        decides_for: None | str | Unset
+        if isinstance(self.decides_for, Unset):
+            decides_for = UNSET
+        elif isinstance(self.decides_for, UUID):
+            decides_for = str(self.decides_for)
+        else:
+            decides_for = self.decides_for
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "name": name,
+                "scopes": scopes,
+            }
+        )
+        if decides_for is not UNSET:
+            field_dict["decides_for"] = decides_for
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        name = d.pop("name")
+
+        scopes = []
+        _scopes = d.pop("scopes")
+        for scopes_item_data in _scopes:
+            scopes_item = check_scopes_enum(scopes_item_data)
+
+            scopes.append(scopes_item)
+
+        def _parse_decides_for(data: object) -> None | Unset | UUID:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                decides_for_type_0 = UUID(data)
+
+                return decides_for_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Unset | UUID, data)
+
+        decides_for = _parse_decides_for(d.pop("decides_for", UNSET))
+
+        client_in_request = cls(
+            name=name,
+            scopes=scopes,
+            decides_for=decides_for,
+        )
+
+        return client_in_request

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.side_enum import SideEnum, check_side_enum
+from ..models.verdict_enum import VerdictEnum, check_verdict_enum
+
+if TYPE_CHECKING:
+    from ..models.person_ref import PersonRef
+
+
+T = TypeVar("T", bound="DecisionOut")
+
+
+@_attrs_define
+class DecisionOut:
+    """`through` names the client that decided for `decider`; null where the human did.
+
+    Attributes:
+        stage (SideEnum): * `provider` - provider
+            * `customer` - customer
+        verdict (VerdictEnum): * `approve` - approve
+            * `deny` - deny
+        decider (PersonRef):
+        through (None | str):
+        comment (str):
+        at (datetime.datetime):
+    """
+
+    stage: SideEnum
+    verdict: VerdictEnum
+    decider: PersonRef
+    through: None | str
+    comment: str
+    at: datetime.datetime
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        stage: str = self.stage
+
+        verdict: str = self.verdict
+
+        decider = self.decider.to_dict()
+
+        through: None | str
+        through = self.through
+
+        comment = self.comment
+
+        at = self.at.isoformat()
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "stage": stage,
+                "verdict": verdict,
+                "decider": decider,
+                "through": through,
+                "comment": comment,
+                "at": at,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.person_ref import PersonRef  # noqa: PLC0415
+
+        d = dict(src_dict)
+        stage = check_side_enum(d.pop("stage"))
+
+        verdict = check_verdict_enum(d.pop("verdict"))
+
+        decider = PersonRef.from_dict(d.pop("decider"))
+
+        def _parse_through(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        through = _parse_through(d.pop("through"))
+
+        comment = d.pop("comment")
+
+        at = datetime.datetime.fromisoformat(d.pop("at"))
+
+        decision_out = cls(
+            stage=stage,
+            verdict=verdict,
+            decider=decider,
+            through=through,
+            comment=comment,
+            at=at,
+        )
+
+        decision_out.additional_properties = d
+        return decision_out
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,103 @@
+"""The committed document and the client made from it are those of the code, and the client reaches a real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from pytest_django.live_server_helper import LiveServer
+
+from lockbox_client import AuthenticatedClient
+from lockbox_client.api.access_requests import access_requests_approve, access_requests_list, access_requests_show
+from lockbox_client.api.caller import step_up
+from lockbox_client.models import (
+    AccessRequestOut,
+    CommentInRequest,
+    PaginatedAccessRequestLineList,
+    Problem,
+    StepUpInRequest,
+)
+from requests_app.management.commands import openapi
+from requests_app.models import Grant
+from tests.caller import token_of
+from tests.cast import PASSWORD, Cast
+
+STALE = "Write it: python manage.py openapi"
+
+
+def test_the_committed_document_is_the_codes() -> None:
+    assert (settings.BASE_DIR / openapi.DOCUMENT).read_text() == openapi.text(), STALE
+
+
+def test_the_document_is_made_without_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    GENERATOR_STATS.reset()
+    SchemaGenerator().get_schema(request=None, public=True)
+    assert not GENERATOR_STATS, capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_committed_client_is_made_from_the_document(tmp_path: Path) -> None:
+    root, made = settings.BASE_DIR, tmp_path / openapi.CLIENT.name
+    openapi.generate(root / openapi.DOCUMENT, made, root / openapi.CLIENT.parent / "generator.yml")
+    assert list(openapi.differing(made, root / openapi.CLIENT)) == [], STALE
+
+
+@pytest.mark.slow
+def test_what_is_out_of_date_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(settings.BASE_DIR / "clients", tmp_path / "clients")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(settings, "BASE_DIR", tmp_path)
+    call_command("openapi", stdout=StringIO())
+    call_command("openapi", check=True)
+    (tmp_path / openapi.CLIENT / "api" / "caller" / "me.py").unlink()
+    (tmp_path / openapi.CLIENT / "left_over.py").write_text("")
+    document = json.loads((tmp_path / openapi.DOCUMENT).read_text())
+    del document["paths"]["/api/v1/me"]
+    (tmp_path / openapi.DOCUMENT).write_text(json.dumps(document))
+    said = StringIO()
+    with pytest.raises(SystemExit) as end:
+        call_command("openapi", check=True, stderr=said)
+    assert end.value.code == 1
+    for name in ("docs/openapi.json", "lockbox_client/api/caller/me.py", "lockbox_client/left_over.py"):
+        assert name in said.getvalue()
+
+
+def test_every_operation_has_its_module() -> None:
+    document = json.loads((settings.BASE_DIR / openapi.DOCUMENT).read_text())
+    wanted = {each["operationId"] for item in document["paths"].values() for each in item.values()}
+    there = {path.stem for path in (settings.BASE_DIR / openapi.CLIENT / "api").glob("*/*.py")} - {"__init__"}
+    assert there == wanted
+
+
+def test_the_package_names_what_it_is_made_of() -> None:
+    project = tomllib.loads((settings.BASE_DIR / "clients/python/pyproject.toml").read_text())
+    for package in project["tool"]["setuptools"]["packages"]["find"]["include"]:
+        assert (settings.BASE_DIR / "clients/python" / package.rstrip("*") / "__init__.py").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_program_decides_with_it(cast: Cast, live_server: LiveServer) -> None:
+    row = cast.confirmed()
+    with AuthenticatedClient(base_url=live_server.url, token=token_of(cast, "ada")) as client:
+        page = access_requests_list.sync(client=client, state="PENDING_CUSTOMER")
+        assert isinstance(page, PaginatedAccessRequestLineList)
+        [line] = page.items
+        assert (line.id, line.state) == (row.pk, "PENDING_CUSTOMER")
+        read = access_requests_show.sync_detailed(row.pk, client=client)
+        tag, body = read.headers["ETag"], CommentInRequest(comment="Seen.")
+        refused = access_requests_approve.sync(row.pk, client=client, body=body, if_match=tag)
+        assert isinstance(refused, Problem)
+        assert (refused.status, refused.code) == (403, "step_up_required")
+        step_up.sync(client=client, body=StepUpInRequest(password=PASSWORD))
+        found = access_requests_approve.sync(row.pk, client=client, body=body, if_match=tag, idempotency_key="once")
+        assert isinstance(found, AccessRequestOut)
+    assert found.grant is not None
+    assert (found.state, found.grant.id) == ("OPEN", Grant.objects.get(access_request=row).pk)
