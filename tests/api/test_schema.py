@@ -113,7 +113,13 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
     client = operations.create_client(
         tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines")
     ).row
+    hook = operations.add_webhook(
+        cast.contoso.pk, url="https://hooks.example/in", events=["*"], actor=cast.as_("ines")
+    ).webhook
+    message = operations.send_webhook_test(hook.pk, actor=cast.as_("ines"))
     return {
+        "webhooks": hook.pk,
+        "message": message.pk,
         "tenant": cast.contoso.pk,
         "subscription": cast.contoso.pk,
         "requests": pending.pk,

@@ -32,7 +32,6 @@ from .azure_requests_update_approval_api_version import (
 from .azure_status_enum import AzureStatusEnum
 from .azure_tenant_opted_in_api_version import AzureTenantOptedInApiVersion
 from .azure_verdict_enum import AzureVerdictEnum
-from .blank_enum import BlankEnum
 from .client_in_request import ClientInRequest
 from .client_out import ClientOut
 from .client_out_item import ClientOutItem
@@ -118,7 +117,6 @@ __all__ = (
     "AzureStatusEnum",
     "AzureTenantOptedInApiVersion",
     "AzureVerdictEnum",
-    "BlankEnum",
     "ClientInRequest",
     "ClientOut",
     "ClientOutItem",

@@ -8,7 +8,6 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.blank_enum import BlankEnum, check_blank_enum
 from ..models.off_because_enum import OffBecauseEnum, check_off_because_enum
 
 if TYPE_CHECKING:
@@ -20,22 +19,24 @@ T = TypeVar("T", bound="WebhookOut")
 
 @_attrs_define
 class WebhookOut:
-    """`tenant` is null for one of the provider's own. While it fails, `resume_at` is when it is tried next.
+    """`tenant` is null for one of the provider's own, `off_because` while it is on.
 
-    Attributes:
-        id (UUID):
-        tenant (None | TenantRef):
-        url (str):
-        label (str):
-        events (list[str]):
-        public_key (str):
-        former_keys_until (datetime.datetime | None):
-        created_at (datetime.datetime):
-        is_on (bool):
-        off_at (datetime.datetime | None):
-        off_because (BlankEnum | OffBecauseEnum):
-        failing_since (datetime.datetime | None):
-        resume_at (datetime.datetime | None):
+    While it fails, `resume_at` is when it is tried next.
+
+        Attributes:
+            id (UUID):
+            tenant (None | TenantRef):
+            url (str):
+            label (str):
+            events (list[str]):
+            public_key (str):
+            former_keys_until (datetime.datetime | None):
+            created_at (datetime.datetime):
+            is_on (bool):
+            off_at (datetime.datetime | None):
+            off_because (None | OffBecauseEnum):
+            failing_since (datetime.datetime | None):
+            resume_at (datetime.datetime | None):
     """
 
     id: UUID
@@ -48,7 +49,7 @@ class WebhookOut:
     created_at: datetime.datetime
     is_on: bool
     off_at: datetime.datetime | None
-    off_because: BlankEnum | OffBecauseEnum
+    off_because: None | OffBecauseEnum
     failing_since: datetime.datetime | None
     resume_at: datetime.datetime | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -88,7 +89,7 @@ class WebhookOut:
         else:
             off_at = self.off_at
 
-        off_because: str
+        off_because: None | str
         if isinstance(self.off_because, str):
             off_because = self.off_because
         else:
@@ -192,7 +193,9 @@ class WebhookOut:
 
         off_at = _parse_off_at(d.pop("off_at"))
 
-        def _parse_off_because(data: object) -> BlankEnum | OffBecauseEnum:
+        def _parse_off_because(data: object) -> None | OffBecauseEnum:
+            if data is None:
+                return data
             try:
                 if not isinstance(data, str):
                     raise TypeError()
@@ -201,11 +204,7 @@ class WebhookOut:
                 return off_because_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            if not isinstance(data, str):
-                raise TypeError()
-            off_because_type_1 = check_blank_enum(data)
-
-            return off_because_type_1
+            return cast(None | OffBecauseEnum, data)
 
         off_because = _parse_off_because(d.pop("off_because"))
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.blank_enum import BlankEnum, check_blank_enum
 from ..models.off_because_enum import OffBecauseEnum, check_off_because_enum
 from ..types import UNSET, Unset
 
@@ -21,22 +20,24 @@ T = TypeVar("T", bound="WebhookOutItem")
 
 @_attrs_define
 class WebhookOutItem:
-    """`tenant` is null for one of the provider's own. While it fails, `resume_at` is when it is tried next.
+    """`tenant` is null for one of the provider's own, `off_because` while it is on.
 
-    Attributes:
-        id (UUID | Unset):
-        tenant (None | TenantRef | Unset):
-        url (str | Unset):
-        label (str | Unset):
-        events (list[str] | Unset):
-        public_key (str | Unset):
-        former_keys_until (datetime.datetime | None | Unset):
-        created_at (datetime.datetime | Unset):
-        is_on (bool | Unset):
-        off_at (datetime.datetime | None | Unset):
-        off_because (BlankEnum | OffBecauseEnum | Unset):
-        failing_since (datetime.datetime | None | Unset):
-        resume_at (datetime.datetime | None | Unset):
+    While it fails, `resume_at` is when it is tried next.
+
+        Attributes:
+            id (UUID | Unset):
+            tenant (None | TenantRef | Unset):
+            url (str | Unset):
+            label (str | Unset):
+            events (list[str] | Unset):
+            public_key (str | Unset):
+            former_keys_until (datetime.datetime | None | Unset):
+            created_at (datetime.datetime | Unset):
+            is_on (bool | Unset):
+            off_at (datetime.datetime | None | Unset):
+            off_because (None | OffBecauseEnum | Unset):
+            failing_since (datetime.datetime | None | Unset):
+            resume_at (datetime.datetime | None | Unset):
     """
 
     id: UUID | Unset = UNSET
@@ -49,7 +50,7 @@ class WebhookOutItem:
     created_at: datetime.datetime | Unset = UNSET
     is_on: bool | Unset = UNSET
     off_at: datetime.datetime | None | Unset = UNSET
-    off_because: BlankEnum | OffBecauseEnum | Unset = UNSET
+    off_because: None | OffBecauseEnum | Unset = UNSET
     failing_since: datetime.datetime | None | Unset = UNSET
     resume_at: datetime.datetime | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -101,7 +102,7 @@ class WebhookOutItem:
         else:
             off_at = self.off_at
 
-        off_because: str | Unset
+        off_because: None | str | Unset
         if isinstance(self.off_because, Unset):
             off_because = UNSET
         elif isinstance(self.off_because, str):
@@ -237,7 +238,9 @@ class WebhookOutItem:
 
         off_at = _parse_off_at(d.pop("off_at", UNSET))
 
-        def _parse_off_because(data: object) -> BlankEnum | OffBecauseEnum | Unset:
+        def _parse_off_because(data: object) -> None | OffBecauseEnum | Unset:
+            if data is None:
+                return data
             if isinstance(data, Unset):
                 return data
             try:
@@ -248,11 +251,7 @@ class WebhookOutItem:
                 return off_because_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            if not isinstance(data, str):
-                raise TypeError()
-            off_because_type_1 = check_blank_enum(data)
-
-            return off_because_type_1
+            return cast(None | OffBecauseEnum | Unset, data)
 
         off_because = _parse_off_because(d.pop("off_because", UNSET))
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.blank_enum import BlankEnum, check_blank_enum
 from ..models.off_because_enum import OffBecauseEnum, check_off_because_enum
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class WebhookWithSecret:
         created_at (datetime.datetime):
         is_on (bool):
         off_at (datetime.datetime | None):
-        off_because (BlankEnum | OffBecauseEnum):
+        off_because (None | OffBecauseEnum):
         failing_since (datetime.datetime | None):
         resume_at (datetime.datetime | None):
         secret (str):
@@ -49,7 +48,7 @@ class WebhookWithSecret:
     created_at: datetime.datetime
     is_on: bool
     off_at: datetime.datetime | None
-    off_because: BlankEnum | OffBecauseEnum
+    off_because: None | OffBecauseEnum
     failing_since: datetime.datetime | None
     resume_at: datetime.datetime | None
     secret: str
@@ -90,7 +89,7 @@ class WebhookWithSecret:
         else:
             off_at = self.off_at
 
-        off_because: str
+        off_because: None | str
         if isinstance(self.off_because, str):
             off_because = self.off_because
         else:
@@ -197,7 +196,9 @@ class WebhookWithSecret:
 
         off_at = _parse_off_at(d.pop("off_at"))
 
-        def _parse_off_because(data: object) -> BlankEnum | OffBecauseEnum:
+        def _parse_off_because(data: object) -> None | OffBecauseEnum:
+            if data is None:
+                return data
             try:
                 if not isinstance(data, str):
                     raise TypeError()
@@ -206,11 +207,7 @@ class WebhookWithSecret:
                 return off_because_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            if not isinstance(data, str):
-                raise TypeError()
-            off_because_type_1 = check_blank_enum(data)
-
-            return off_because_type_1
+            return cast(None | OffBecauseEnum, data)
 
         off_because = _parse_off_because(d.pop("off_because"))
 
