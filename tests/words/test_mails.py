@@ -47,6 +47,13 @@ def tell_the_rest() -> None:
         contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")
     ).webhook
     operations.give_up_webhook(hook.pk, because="gone", actor=Actor.system("webhooks"))
+    operations.create_client(
+        tenant_id=contoso.pk,
+        name="Contoso",
+        scopes=["decisions:write"],
+        decides_for_id=Person.objects.get(email__startswith="ada.").pk,
+        actor=as_("ines.vogel"),
+    )
     for how in ("change", "reset"):
         operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
 
