@@ -22,7 +22,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What an entry says. `raw` holds the hashed bytes as text, and is empty where they are no record."""
+    """What an entry says. `raw` holds the hashed bytes as text, and is empty where they are no record.
+
+    `whose` is the human in whose name a client acted, as `actor` is told; empty where nobody's.
+    """
 
     tenant: uuid.UUID
     seq: int
@@ -35,6 +38,7 @@ class Said:
     subject_type: str
     subject_id: str
     access_request: str
+    whose: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
     raw: str = ""
     is_intact: bool = True
@@ -50,8 +54,14 @@ class Said:
         return (self.at - _EPOCH) // timedelta(milliseconds=1)
 
     @property
-    def is_by_a_person(self) -> bool:
-        return self.actor["kind"] == "person"
+    def who(self) -> dict[str, str]:
+        """Who counts: the human in whose name a client acted, and the actor itself where it was in nobody's."""
+        return self.whose or self.actor
+
+    @property
+    def through(self) -> dict[str, str]:
+        """The client that acted in a human's name; empty where that human did, or a client in nobody's name."""
+        return self.actor if self.whose else {}
 
     def told(self, name: str) -> str:
         """A part of the detail as text; empty where there is none, or where it is no text or number."""
@@ -117,11 +127,20 @@ def _from_bytes(body: bytes) -> dict[str, Any]:
         "event": _text(record["event"]),
         "door": _text(record["door"]),
         "actor": {name: _text(actor.get(name)) for name in ("kind", "id", "name", "side", "email")},
+        "whose": _whose(actor),
         "subject_type": _text(subject["type"]),
         "subject_id": _text(subject["id"]),
         "access_request": _text(record["access_request"]),
         "detail": detail,
     }
+
+
+def _whose(actor: dict[str, Any]) -> dict[str, str]:
+    human = actor.get("for")
+    if actor.get("kind") != "client" or not isinstance(human, dict):
+        return {}
+    told = {name: _text(human.get(name)) for name in ("id", "name", "email")}
+    return {"kind": "person", "side": _text(actor.get("side")), **told}
 
 
 def _from_columns(entry: AuditEntry) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def line(said: Said, source: Source) -> str:
 
 
 def _extension(said: Said) -> dict[str, str]:
-    meaning, who = meaning_of(said.event), said.actor
+    meaning, who, acted = meaning_of(said.event), said.who, said.actor
     found = {
         "rt": str(said.at_ms),
         "cat": meaning.family.caption,
@@ -45,6 +45,7 @@ def _extension(said: Said) -> dict[str, str]:
         "externalId": said.guid,
         "suid": who["id"],
         "suser": who["email"] or who["name"],
+        "sourceServiceName": said.through.get("name", ""),
         "duid": said.told("person"),
         "duser": said.told("email") if said.told("person") else "",
         "fname": (said.told("reference") or said.told("item")) if said.event.startswith("content.") else "",
@@ -53,13 +54,18 @@ def _extension(said: Said) -> dict[str, str]:
         **_labelled("cs1", "leafHash", said.leaf_hash),
         **_labelled("cs2", "logOrigin", said.place.origin),
         **_labelled("cs3", "accessRequest", said.access_request),
-        **_labelled("cs4", "actor", " ".join(part for part in (who["side"], who["kind"], who["name"]) if part)),
+        **_labelled("cs4", "actor", _words(acted, said.whose)),
         **_labelled("cs5", "tenant", str(said.tenant)),
         **_labelled("cs6", "subject", f"{said.subject_type} {said.subject_id}"),
     }
     cut = {key: text[: LIMITS.get(key, _LIMIT)] for key, text in found.items()}
     detail = json.dumps(said.detail, ensure_ascii=True, separators=(",", ":"))
     return cut | {DETAIL: detail, "CustomerLockboxIntact": "" if said.is_intact else "false"}
+
+
+def _words(acted: dict[str, str], whose: dict[str, str]) -> str:
+    parts = (acted["side"], acted["kind"], acted["name"], "for" if whose else "", whose.get("name", ""))
+    return " ".join(part for part in parts if part)
 
 
 def _labelled(key: str, label: str, text: str) -> dict[str, str]:

@@ -92,14 +92,14 @@ def _unmapped(said: Said) -> dict[str, Any]:
         "event": said.event,
         "door": said.door,
         "subject": {"type": said.subject_type, "id": said.subject_id},
-        "actor": said.actor,
+        "actor": said.actor | ({"for": said.whose} if said.whose else {}),
         "detail": said.detail,
     }
 
 
 def _of_family(said: Said, meaning: Meaning, requesters: _Requesters) -> dict[str, Any]:
     """What the class of the event asks for, beside what every event has."""
-    actor = {"user": _actor(said)}
+    actor = {"user": _actor(said), **_application(said)}
     match meaning.family:
         case Family.LOG:
             return {"actor": actor, "log_name": said.place.origin, "log_provider": PRODUCT}
@@ -118,8 +118,14 @@ def _of_family(said: Said, meaning: Meaning, requesters: _Requesters) -> dict[st
     return {}
 
 
+def _application(said: Said) -> dict[str, Any]:
+    """The client that acted, where it did so in a human's name: the user is that human then."""
+    client = said.through
+    return {"app_name": client["name"] or "unknown", "app_uid": client["id"] or "unknown"} if client else {}
+
+
 def _actor(said: Said) -> dict[str, Any]:
-    who = said.actor
+    who = said.who
     type_id, type_name = _KINDS_OF_USER.get(who["kind"], (0, "Unknown"))
     found = _user(uid=who["id"], name=who["name"], email=who["email"])
     if who["side"]:

@@ -18,7 +18,7 @@ from audit_app.siem.source import Source
 #: AuditLogRecordType: a decision is what the cmdlet of Exchange's administration would have logged.
 EXCHANGE_ADMIN, APPLICATION_AUDIT = 1, 67
 #: UserType by side; the provider's people are its datacenter operators (DcAdmin).
-_REGULAR, _DC_ADMIN, _SYSTEM = 0, 3, 4
+_REGULAR, _DC_ADMIN, _SYSTEM, _APPLICATION = 0, 3, 4, 5
 _USER_TYPES = {"customer": _REGULAR, "provider": _DC_ADMIN}
 DECIDES = "Set-AccessToCustomerDataRequest"
 
@@ -30,8 +30,11 @@ def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
 
 
 def record(said: Said) -> dict[str, Any]:
-    """One record. Unlike in the original, `UserId` of a decision is the human who decided, not a service account."""
-    meaning, who = meaning_of(said.event), said.actor
+    """One record. Unlike in the original, `UserId` of a decision is the human who decided, not a service account.
+
+    Where a client acted in a human's name, the client stands in `ExtendedProperties`.
+    """
+    meaning, who = meaning_of(said.event), said.who
     return {
         "Id": said.guid,
         "RecordType": EXCHANGE_ADMIN if meaning.is_decision else APPLICATION_AUDIT,
@@ -39,7 +42,7 @@ def record(said: Said) -> dict[str, Any]:
         "CreationTime": said.at.strftime("%Y-%m-%dT%H:%M:%S"),
         "Operation": DECIDES if meaning.is_decision else operation_of(said.event),
         "OrganizationId": str(said.tenant),
-        "UserType": _USER_TYPES.get(who["side"], _REGULAR) if said.is_by_a_person else _SYSTEM,
+        "UserType": _user_type(who),
         "UserKey": who["id"] or who["name"] or "unknown",
         "Workload": "CustomerLockbox",
         "ResultStatus": "Failed" if meaning.has_failed else "Succeeded",
@@ -48,6 +51,7 @@ def record(said: Said) -> dict[str, Any]:
         # The log keeps no network address; the schema's own answer to that is null.
         "ClientIP": None,
         "Scope": 0,
+        **_client(said),
         **(_decision(said, meaning) if meaning.is_decision else {}),
         "Event": said.event,
         "At": canonical.instant(said.at),
@@ -64,6 +68,21 @@ def record(said: Said) -> dict[str, Any]:
         "LeafHash": said.leaf_hash,
         "IsIntact": said.is_intact,
     }
+
+
+def _user_type(who: dict[str, str]) -> int:
+    if who["kind"] == "client":
+        return _APPLICATION
+    return _USER_TYPES.get(who["side"], _REGULAR) if who["kind"] == "person" else _SYSTEM
+
+
+def _client(said: Said) -> dict[str, Any]:
+    """That a machine acted for the human of `UserId`, and which (ExtendedProperties of the Exchange Admin schema)."""
+    client = said.through
+    if not client:
+        return {}
+    given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]}
+    return {"ExtendedProperties": [{"Name": name, "Value": value} for name, value in given.items()]}
 
 
 def operation_of(event: str) -> str:

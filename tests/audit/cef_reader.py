@@ -21,6 +21,7 @@ DICTIONARY: dict[str, int | type[int]] = {
     "outcome": 63,
     "reason": 1023,
     "rt": int,
+    "sourceServiceName": 1023,
     "suid": 1023,
     "suser": 1023,
     **{f"cn{number}": int for number in (1, 2, 3)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
 import tomllib
@@ -23,9 +24,10 @@ from audit_app.siem import FORMATS, Source, cef, events, ocsf
 from audit_app.siem.source import VERSION
 from requests_app import clock, operations
 from requests_app.events import Event
-from requests_app.models import Resource
+from requests_app.models import Client, Resource
 from tests.audit import care, cef_reader
 from tests.audit.test_log import AT, _tamper, an_entry
+from tests.caller import caller_for
 from tests.cast import Cast
 from tests.web.pages import look
 
@@ -328,6 +330,86 @@ def test_a_life_as_cef(cast: Cast) -> None:
     assert json.loads(revoked.extension[cef.DETAIL])["comment"] == "Enough = enough | \\ done."
     assert found[-1].extension["outcome"] == "failure"
     assert found[-1].extension["reason"] == "wrong_state"
+
+
+# --- A machine's deeds ---------------------------------------------------------------------------------------
+
+
+def _decided_by_a_machine(cast: Cast) -> None:
+    found = caller_for(cast, "contoso", decides_for_id=cast.alan.pk).decide(
+        "approve", cast.confirmed(), "By the rules."
+    )
+    assert found.status_code == 200
+
+
+@pytest.mark.django_db
+def test_an_office_365_record_names_the_human_and_the_client_that_decided(cast: Cast) -> None:
+    _decided_by_a_machine(cast)
+    client = Client.objects.get()
+    [decided] = [each for each in exported("o365", cast.contoso.pk) if each["Event"].endswith("approved_by_customer")]
+    assert (decided["UserId"], decided["UserKey"], decided["UserType"], decided["ExternalAccess"]) == (
+        "alan@contoso.example",
+        str(cast.alan.pk),
+        0,
+        False,
+    )
+    assert decided["ExtendedProperties"] == [
+        {"Name": "ActedThrough", "Value": "client"},
+        {"Name": "ClientId", "Value": str(client.account_id)},
+        {"Name": "ClientName", "Value": "Help desk"},
+    ]
+    by_humans = [
+        each for each in exported("o365", cast.contoso.pk) if each is not decided and each["Event"] != decided["Event"]
+    ]
+    assert [each for each in by_humans if "ExtendedProperties" in each] == []
+
+
+@pytest.mark.django_db
+def test_an_ocsf_event_names_the_human_as_the_user_and_the_client_as_the_application(cast: Cast) -> None:
+    _decided_by_a_machine(cast)
+    client = Client.objects.get()
+    found = {each["metadata"]["event_code"]: each for each in exported("ocsf", cast.contoso.pk)}
+    decided = found["access_request.approved_by_customer"]
+    user = decided["actor"]["user"]
+    assert (user["name"], user["email_addr"], user["type"]) == ("Alan Test", "alan@contoso.example", "User")
+    assert (decided["actor"]["app_name"], decided["actor"]["app_uid"]) == ("Help desk", str(client.account_id))
+    acted = decided["unmapped"]["actor"]
+    assert (acted["kind"], acted["name"], acted["for"]["name"]) == ("client", "Help desk", "Alan Test")
+    assert "app_name" not in found["access_request.approved_by_provider"]["actor"]
+
+
+@pytest.mark.django_db
+def test_a_line_of_cef_names_both(cast: Cast) -> None:
+    _decided_by_a_machine(cast)
+    decided = next(each for each in exported("cef", cast.contoso.pk) if each.signature.endswith("approved_by_customer"))
+    assert (decided.extension["suser"], decided.extension["suid"]) == ("alan@contoso.example", str(cast.alan.pk))
+    assert decided.extension["sourceServiceName"] == "Help desk"
+    assert decided.labelled()["actor"] == "customer client Help desk for Alan Test"
+
+
+@pytest.mark.django_db
+def test_a_table_names_both(cast: Cast) -> None:
+    _decided_by_a_machine(cast)
+    rows = csv.DictReader(FORMATS["csv"].lines(queries.in_order(cast.contoso.pk), source(cast.contoso.pk)))
+    decided = next(row for row in rows if row["event"].endswith("approved_by_customer"))
+    assert (decided["actor"], decided["actor_email"], decided["actor_for"]) == ("Help desk", "", "alan@contoso.example")
+
+
+def test_a_client_in_nobodys_name_is_an_application_itself() -> None:
+    actor = {"kind": "client", "id": str(uuid4()), "name": "SIEM", "side": "customer", "email": ""}
+    row = an_unsaved(actor=actor, event="log.exported")
+    record = json.loads(one("o365", row))
+    assert (record["UserId"], record["UserType"], "ExtendedProperties" in record) == ("SIEM", 5, False)
+    event = json.loads(one("ocsf", row))
+    assert (event["actor"]["user"]["type"], "app_name" in event["actor"]) == ("Service", False)
+    assert office365_faults(record) == ocsf_faults(event) == []
+
+
+def test_only_a_client_acts_for_somebody_else() -> None:
+    """A person's entry that claims to be somebody else's was not written by this product: the person stands."""
+    ada = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@contoso.example"}
+    row = an_unsaved(actor={**ada, "for": {"id": str(uuid4()), "name": "Alan", "email": "alan@contoso.example"}})
+    assert json.loads(one("o365", row))["UserId"] == "ada@contoso.example"
 
 
 # --- Each line can be checked ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from tests.verify.writer import (
 )
 from verify import lockbox_verify as lv
 
-AR, GRANT, MAILBOX, OTHER = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4))
+AR, GRANT, MAILBOX, OTHER, CLIENT = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4, 5))
 HOUR = 3_600_000_000
 ASKED = {
     "level": "read", "resources": [{"id": MAILBOX, "kind": "mailbox", "name": "finance@contoso.example"}],
@@ -111,6 +111,33 @@ def test_what_another_service_was_let_do_counts_as_a_look(tmp_path: Path) -> Non
         data = judged(entries, tmp_path)
         assert is_good(data)
         assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+
+
+def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
+    """A machine that acts in a human's name, as the log says it."""
+    whose = {name: human[name] for name in ("id", "name", "email")}
+    return {"kind": "client", "id": CLIENT, "name": "Desk", "side": human["side"], "email": "", "for": whose}
+
+
+def test_a_life_in_which_machines_act_for_humans_is_good(tmp_path: Path) -> None:
+    entries = life()
+    for index, human in ((0, ENGINEER), (2, CUSTOMER)):
+        entries[index]["actor"] = _through_a_client(human)
+    data = judged(entries, tmp_path)
+    assert is_good(data)
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+
+
+@pytest.mark.parametrize("human", [ENGINEER, PROVIDER])
+def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_path: Path) -> None:
+    """Whoever asked, or said yes before, says no second yes through a machine."""
+    by_hand, through = life(), life()
+    by_hand[2]["actor"], through[2]["actor"] = human, _through_a_client(human)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    expected = problems(judged(by_hand, tmp_path / "a"))
+    assert expected
+    assert problems(judged(through, tmp_path / "b")) == expected
 
 
 def _at(entries: Entries, index: int, micros: int) -> Entries:
