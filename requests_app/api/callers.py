@@ -143,6 +143,13 @@ class OneClient(ApiView):
         tags=["callers"],
         request=ClientChange,
         responses={200: ClientOut},
+        examples=[
+            OpenApiExample(
+                "Decide for an approver",
+                request_only=True,
+                value={"scopes": ["requests:read", "decisions:write"], "decides_for": "{approver}"},
+            )
+        ],
     )
     def patch(self, request: Any, pk: UUID) -> Response:
         found = self.body(ClientChange)

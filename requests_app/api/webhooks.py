@@ -220,6 +220,9 @@ class OneWebhook(ApiView):
         tags=_TAGS,
         request=WebhookChange,
         responses={200: WebhookOut},
+        examples=[
+            OpenApiExample("Hear of ends", request_only=True, value={"events": ["grant.closed", "grant.revoked"]})
+        ],
     )
     def patch(self, request: Any, pk: UUID) -> Response:
         operations.change_webhook(pk, **self.body(WebhookChange), actor=self.actor)

@@ -1,0 +1,101 @@
+"""Every route of the OpenAPI document, with rows of Contoso's for its path and a body for it to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from requests_app.api import reader
+from tests.cast import PASSWORD
+from tests.isolation.test_api_routes import ApiWorld
+
+document = reader.document()
+AZURE = "Microsoft.CustomerLockbox"
+AZURE_VERSION = "?api-version=2018-02-28-preview"
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    said: dict[str, Any]
+
+    def __str__(self) -> str:
+        return str(self.said["operationId"])
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """Of the body."""
+        return resolved(self.said["requestBody"]["content"]["application/json"]["schema"])
+
+    @property
+    def examples(self) -> list[Any]:
+        found = self.said["requestBody"]["content"]["application/json"].get("examples", {})
+        return [each["value"] for each in found.values()]
+
+    def filters(self) -> list[dict[str, Any]]:
+        return [each for each in self.said.get("parameters", []) if each["in"] == "query"]
+
+
+def every_route() -> Iterator[Route]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield Route(method, path, operation)
+
+
+TAKES_A_BODY = [each for each in every_route() if "requestBody" in each.said]
+READS = [each for each in every_route() if each.method == "get"]
+
+
+def resolved(shape: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in shape:
+        shape = document["components"]["schemas"][shape["$ref"].rpartition("/")[2]]
+    return shape
+
+
+def body_of(route: Route, world: ApiWorld, example: Any = None) -> dict[str, Any]:
+    """An example of the document with the world's rows in its braces."""
+    rows = {
+        "ticket": world.ticket.pk,
+        "resource": world.mailbox.pk,
+        "tenant": world.cast.contoso.pk,
+        "service": world.mailbox.service_id,
+        "person": world.cast.mia.pk,
+        "approver": world.cast.ada.pk,
+        "engineer": world.cast.priya.pk,
+        "password": PASSWORD,
+    }
+    text = json.dumps(route.examples[0] if example is None else example)
+    for name, row in rows.items():
+        text = text.replace(f"{{{name}}}", str(row))
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def address_of(route: Route, world: ApiWorld, tenant: Any = None, **rows: Any) -> str:
+    """The route with rows of Contoso's in it, or with these."""
+    ids = {
+        "access-requests": world.pending.pk,
+        "requests": world.pending.pk,
+        "clients": world.client.pk,
+        "tokens": world.token.pk,
+        "webhooks": world.hook.pk,
+        "tickets": world.pending.ticket_id,
+        "grants": world.grant.pk,
+        "services": world.mailbox.service_id,
+        "resources": world.mailbox.pk,
+    } | {name.replace("_", "-"): row for name, row in rows.items()}
+    tenant = tenant or world.cast.contoso.pk
+    named = {"tenant": tenant, "subscription": tenant, "message": world.delivery.pk, "person": world.cast.mia.pk}
+    found: list[str] = []
+    for part in route.path.split("/"):
+        if not part.startswith("{"):
+            found.append(part)
+        elif part == "{id}":
+            found.append(str(tenant if found[-1] == "tenants" else ids.get(found[-1], uuid4())))
+        else:
+            found.append(str(named.get(part.strip("{}"), 1)))
+    return "/".join(found) + (AZURE_VERSION if AZURE in route.path else "")

@@ -1,0 +1,47 @@
+"""The examples of the OpenAPI document are calls that work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
+from tests.caller import Caller, token_of
+from tests.cast import Cast
+from tests.isolation.test_api_routes import ApiWorld
+
+#: Between them they may call every route.
+CALLERS = ("ada", "ines", "mia", "priya", "pat", "stella")
+
+EXAMPLES = [(route, example) for route in TAKES_A_BODY for example in route.examples]
+
+
+@pytest.mark.parametrize("route", TAKES_A_BODY, ids=str)
+def test_whatever_takes_a_body_has_an_example(route: Route) -> None:
+    assert route.examples
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("route", "example"), EXAMPLES, ids=lambda each: str(each) if isinstance(each, Route) else "")
+def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -> None:
+    world = ApiWorld(cast)
+    asked = cast.submitted()
+    # The state of a row that an act is for: waiting for one side or the other, or open.
+    rows = (
+        {"access_requests": row, "requests": row} for row in (world.pending.pk, world.grant.access_request_id, asked.pk)
+    )
+    refused = []
+    for ids in rows:
+        address = address_of(route, world, **ids)
+        for name in CALLERS:
+            caller = Caller(token_of(cast, name))
+            caller.step_up()
+            tag = caller.get(address.rpartition("/")[0]).headers.get("ETag") or '"x"'
+            if route.method in ("patch", "put"):
+                tag = caller.get(address).headers.get("ETag") or '"x"'
+            found = caller(route.method, address, body_of(route, world, example), If_Match=tag)
+            if found.status_code < 300:
+                return
+            refused.append((name, found.status_code, found.content.decode()))
+    pytest.fail(f"{route.method} {address}: {refused}")
