@@ -53,7 +53,7 @@ class Question:
             (self.item, ITEM_MAX),
         ):
             # Neither a column nor UTF-8 has a place for these two.
-            if len(text) > most or "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            if len(text) > most or "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text):
                 raise Malformed
 
 

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
-from django.contrib.auth.hashers import check_password
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app import api_secrets, clock, limits, policy
+from requests_app import api_secrets, clock, guesses, limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import InsufficientScope, NotAllowed, StepUpRequired, TooMany, Unacceptable
 from requests_app.events import Event
@@ -33,8 +31,6 @@ ACCESS_TOKEN_FOR = timedelta(hours=1)
 KEPT_FOR = timedelta(days=7)
 KEYS_KEPT_FOR = timedelta(hours=48)
 MOST_CLIENTS, MOST_TOKENS = 50, 50
-#: Wrong passwords of one person within this time; the next one is not even looked at.
-WRONG_MAX, WRONG_WITHIN = 5, timedelta(minutes=5)
 
 
 class Made(NamedTuple):
@@ -204,7 +200,7 @@ def step_up_token(*, password: str, actor: Actor) -> datetime:
     if person is None or actor.token_id is None or actor.machine is not None:
         raise NotAllowed
     # Before the act: hashing takes a while, and an act holds its place in the log.
-    is_right = _is_password(person, password)
+    is_right = guesses.is_password(person, password)
     with act("step_up_token", actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
         current.concerns("token", token, _log_of(person))
@@ -212,21 +208,6 @@ def step_up_token(*, password: str, actor: Actor) -> datetime:
             raise StepUpRequired(_("This is not your password."))
         Token.objects.filter(pk=token.pk).update(stepped_up_at=current.at)
     return current.at + limits.STEP_UP_FOR
-
-
-def _is_password(person: Person, password: str) -> bool:
-    """Raises TooMany instead of looking at one wrong too many: counted before it is looked at, so that 200 at once do
-    not all pass."""
-    key = f"step-up:{person.pk}"
-    cache.add(key, 0, timeout=WRONG_WITHIN.total_seconds())
-    if cache.incr(key) > WRONG_MAX:
-        security_log.warning("step_up.too_many", person=str(person.pk))
-        raise TooMany(_("The password was wrong too often. Try again in five minutes."))
-    if check_password(password, person.password):
-        cache.decr(key)
-        return True
-    security_log.warning("step_up.failed", person=str(person.pk))
-    return False
 
 
 def note_use(token: Token, *, at: datetime) -> None:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from requests_app import clock, operations, policy
+from requests_app import clock, guesses, operations, policy
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
     AlreadyDecidedByYou,
@@ -38,7 +38,7 @@ from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review
 from requests_app.web._access import grant_of
 from requests_app.web._refusals import noted
-from requests_app.web._step_up import WRONG_WITHIN, is_proven
+from requests_app.web._step_up import is_proven
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.acts import ActForm, is_offered
 from requests_app.web.context import instant
@@ -143,7 +143,7 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         return _confirm(request, row, form, edge, status=error.status)
     except TooMany as error:
         response = refusal(request, error)
-        response["Retry-After"] = str(int(WRONG_WITHIN.total_seconds()))
+        response["Retry-After"] = str(int(guesses.WRONG_WITHIN.total_seconds()))
         return response
     return redirect("web:receipt", pk=row.pk)
 

@@ -17,6 +17,7 @@ from django.urls import reverse
 from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.errors import TooMany
 from requests_app.models import AccessRequest, Decision, Grant, Person
 from tests.cast import Cast, events_of, outbox_topics
 from tests.web.pages import answer, nothing_happens, only_a_refusal, page_of, queries_of, same_queries, signed_in
@@ -310,7 +311,7 @@ def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, mo
 
     def attempt() -> None:
         gate.wait()
-        with contextlib.suppress(_step_up.TooMany):
+        with contextlib.suppress(TooMany):
             _step_up.is_proven(request, "wrong", tenant_id=cast.contoso.pk, at=cast.contoso.created_at)
 
     threads = [threading.Thread(target=attempt) for _ in range(20)]
