@@ -439,7 +439,11 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     "ENUM_NAME_OVERRIDES": {
         "SideEnum": ["provider", "customer"],
         "StateEnum": "requests_app.lifecycle.State.values",
+        "GrantStateEnum": "requests_app.api.grants.STATES",
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
+        "KindEnum": ["person", "client"],
+        "LookKindEnum": "requests_app.api.grants.LOOKS",
+        "ResourceKindEnum": "requests_app.api.resources.KINDS",
         "ReasonEnum": "requests_app.api.azure_shapes.SOURCES",
         "AzureStatusEnum": "requests_app.api.azure_shapes.STATUSES",
         "AzureVerdictEnum": ["Approve", "Deny"],

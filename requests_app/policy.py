@@ -26,6 +26,8 @@ from requests_app.scopes import ACTS, Scope
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+#: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
+OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,11 @@ def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
     if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
         held |= {Role.REQUESTER}
     return held
+
+
+def sees_looks(actor: Actor, row: Raised) -> bool:
+    """Whether this actor sees by name what was looked at; a member of the tenant sees how much it was."""
+    return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))
 
 
 def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:

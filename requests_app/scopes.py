@@ -53,7 +53,7 @@ LABELS: dict[Scope, Promise] = {
 
 #: The scope that an act needs, by the act's name in the kernel.
 ACTS: dict[str, Scope] = {
-    "switch_lockbox": Scope.TENANT_MANAGE,
+    **dict.fromkeys(("switch_lockbox", "set_window_cap", "add_address", "remove_address"), Scope.TENANT_MANAGE),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,

@@ -6,7 +6,6 @@ so a call that is repeated because nobody heard the answer, even one whose proce
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from requests_app import clock, operations
@@ -55,7 +55,9 @@ def key_of(header: str | None) -> str | None:
 
 
 def digest(method: str, path: str, body: bytes) -> str:
-    return hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
+    """Keyed, for a body may hold somebody's first password, and a bare hash of one can be guessed at leisure."""
+    asked = b"\0".join([method.encode(), path.encode(), body])
+    return salted_hmac("lockbox.idempotency", asked, algorithm="sha256").hexdigest()
 
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:

@@ -9,7 +9,7 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 
-from requests_app.api import access_requests, azure, callers, me, oauth, reader, webhooks
+from requests_app.api import access_requests, azure, callers, grants, me, oauth, reader, resources, tenants, webhooks
 from requests_app.api.base import ApiView
 from requests_app.errors import NotFound
 
@@ -40,6 +40,7 @@ class Nothing(ApiView):
 
 _ONE = "access-requests/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
+_TENANT = "tenants/<uuid:tenant>"
 v1 = [
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
@@ -59,6 +60,19 @@ v1 = [
     path(f"{_HOOK}/deliveries", webhooks.Deliveries.as_view(), name="webhook_deliveries"),
     path(f"{_HOOK}/deliveries/<uuid:message>", webhooks.OneDelivery.as_view(), name="webhook_delivery"),
     path(f"{_HOOK}/deliveries/<uuid:message>/redeliver", webhooks.Redeliver.as_view(), name="webhook_redeliver"),
+    path("tenants", tenants.Tenants.as_view(), name="tenants"),
+    path(_TENANT, tenants.OneTenant.as_view(), name="tenant"),
+    path(f"{_TENANT}/enable-lockbox", tenants.EnableLockbox.as_view(), name="enable_lockbox"),
+    path(f"{_TENANT}/disable-lockbox", tenants.DisableLockbox.as_view(), name="disable_lockbox"),
+    path(f"{_TENANT}/addresses", tenants.Addresses.as_view(), name="addresses"),
+    path(f"{_TENANT}/addresses/<uuid:address>", tenants.OneAddress.as_view(), name="address"),
+    path(f"{_TENANT}/resources", resources.Resources.as_view(), name="resources"),
+    path(f"{_TENANT}/resources/<uuid:resource>", resources.OneResource.as_view(), name="resource"),
+    path("services", resources.Services.as_view(), name="services"),
+    path("services/<uuid:pk>", resources.OneService.as_view(), name="service"),
+    path("grants", grants.Grants.as_view(), name="grants"),
+    path("grants/<uuid:pk>", grants.OneGrant.as_view(), name="grant"),
+    path("grants/<uuid:pk>/accesses", grants.Accesses.as_view(), name="grant_accesses"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),

@@ -193,6 +193,10 @@ class GrantQuerySet(ScopedQuerySet):
     def elapsed(self, at: datetime) -> Self:
         return self.unclosed().filter(closes_at__lte=at)
 
+    def over(self, at: datetime) -> Self:
+        """Closed by somebody, or by itself, though no sweep may have written it down yet."""
+        return self.filter(Q(closed_at__isnull=False) | Q(closes_at__lte=at))
+
 
 class Grant(models.Model):
     """What an approved access request gives: one engineer, its resources, one window."""

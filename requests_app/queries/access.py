@@ -67,10 +67,20 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
 
 
 def grant(grant_id: object, *, actor: Actor) -> Grant:
+    return cast(Grant, grants(actor).find(grant_id))
+
+
+def grants(actor: Actor) -> Any:
+    """All that this actor sees, with what a line of a list shows of each."""
     rows = Grant.objects.visible_to(actor).select_related(
         "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
     )
-    return cast(Grant, rows.prefetch_related("access_request__scope__resource").find(grant_id))
+    return rows.prefetch_related("access_request__scope__resource")
+
+
+def looks(grant: Grant) -> Any:
+    """What was looked at under a grant. Who may see it by name is for `policy.sees_looks`."""
+    return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from requests_app import policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, Membership, NotificationAddress, Person, Service, Tenant
+from requests_app.models import AccessRequest, Membership, NotificationAddress, Person, Resource, Service, Tenant
 
 #: More people are found by searching for them.
 SHOWN = 100
@@ -37,6 +37,15 @@ class People:
     has_more: bool
 
 
+def tenants(actor: Actor) -> QuerySet[Tenant]:
+    """The tenants that this actor knows by name: the own ones; every one for staff, and for the engineers, who choose
+    from them when a customer calls."""
+    rows = cast(QuerySet[Tenant], Tenant.objects.visible_to(actor))
+    if actor.side is Side.PROVIDER and not actor.is_staff and Role.ENGINEER not in actor.roles:
+        return rows.none()
+    return rows
+
+
 def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
     """The tenant for its own people and for staff.
 
@@ -55,7 +64,30 @@ def administered(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def services(actor: Actor) -> list[Service]:
-    return list(Service.objects.visible_to(actor).order_by("name"))
+    return list(service_rows(actor).order_by("name"))
+
+
+def service_rows(actor: Actor) -> QuerySet[Service]:
+    return cast(QuerySet[Service], Service.objects.visible_to(actor))
+
+
+def service(service_id: object, *, actor: Actor) -> Service:
+    return cast(Service, Service.objects.visible_to(actor).find(service_id))
+
+
+def resources(tenant_id: object, *, actor: Actor) -> QuerySet[Resource]:
+    """What of a tenant an access request may name, and what it could name before; to an engineer that of the own
+    queues. A tenant of which nothing is in them is absent to the provider's people."""
+    row = Tenant.objects.visible_to(actor).find(tenant_id)
+    rows = Resource.objects.visible_to(actor).filter(tenant=row).select_related("service")
+    if actor.side is Side.PROVIDER and not actor.is_staff and not rows.exists():
+        raise NotFound
+    return cast(QuerySet[Resource], rows)
+
+
+def resource(tenant_id: object, resource_id: object, *, actor: Actor) -> Resource:
+    rows = Resource.objects.visible_to(actor).filter(tenant=tenant_id).select_related("service")
+    return cast(Resource, rows.find(resource_id))
 
 
 def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
@@ -84,16 +116,23 @@ def approvers(tenant: Tenant) -> QuerySet[Person]:
 
 def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
     """Everybody who holds a role here, by name, each with `held`, their memberships; some are switched off."""
-    rows = _people(tenant)
-    if words:
-        rows = rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
+    rows = named(members(tenant), words) if words else members(tenant)
     found = list(rows.order_by("name", "pk")[: limit + 1])
     return People(found[:limit], len(found) > limit)
 
 
+def named(rows: QuerySet[Person], words: str) -> QuerySet[Person]:
+    """Those with these words in their name or their address."""
+    return rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
+
+
+def in_role(rows: QuerySet[Person], tenant_id: UUID, role: str) -> QuerySet[Person]:
+    return rows.filter(Exists(Membership.objects.filter(tenant=tenant_id, role=role, person=OuterRef("pk"))))
+
+
 def person(tenant: Tenant, person_id: UUID) -> Person:
     """One of the tenant's people; anybody else is absent."""
-    found = _people(tenant).filter(pk=person_id).first()
+    found = members(tenant).filter(pk=person_id).first()
     if found is None:
         raise NotFound
     return found
@@ -108,7 +147,8 @@ def last_in(tenant: Tenant) -> dict[str, UUID]:
     return {role: people[0] for role, people in holders.items() if len(people) == 1}
 
 
-def _people(tenant: Tenant) -> QuerySet[Person]:
+def members(tenant: Tenant) -> QuerySet[Person]:
+    """Everybody who holds a role here, each with `held`, their memberships; some are switched off."""
     held = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
     rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
     return rows.prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
@@ -117,8 +157,8 @@ def _people(tenant: Tenant) -> QuerySet[Person]:
 # --- Addresses -----------------------------------------------------------------------------------------------
 
 
-def addresses(tenant: Tenant) -> list[NotificationAddress]:
-    return list(tenant.notification_addresses.order_by("email"))
+def addresses(tenant: Tenant) -> QuerySet[NotificationAddress]:
+    return tenant.notification_addresses.order_by("email")
 
 
 def address(tenant: Tenant, address_id: object) -> NotificationAddress:

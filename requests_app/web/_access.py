@@ -22,8 +22,6 @@ from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, R
 from requests_app.queries import access
 from requests_app.templatetags._text import visible_single
 
-#: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
-_OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 _EXCERPT = 240
 
 
@@ -70,7 +68,7 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
         turn=whose_turn(row, state),
         outcome=outcome(row, state, seen.get(grant.pk) if grant else None),
         grant=grant,
-        sees_looks=sees_content_names(actor, row),
+        sees_looks=policy.sees_looks(actor, row),
         close_url=reverse("web:access_request_act", args=[row.pk, ending[0].action]) if ending else "",
         close_words=str(ending[0].label) if ending else "",
         again_url=again_url(row, actor=actor, state=state),
@@ -80,11 +78,6 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
 def grant_of(row: AccessRequest) -> Grant | None:
     found: Grant | None = getattr(row, "grant", None)
     return found
-
-
-def sees_content_names(actor: Actor, row: AccessRequest) -> bool:
-    """Whether this person sees by name what was looked at; a member of the tenant sees how much it was."""
-    return bool(policy.roles_of(actor, row) & (operations.LOG_READERS | _OVERSEERS))
 
 
 def takes_evidence(actor: Actor, tenant_id: UUID) -> bool:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from audit_app import witnesses
-from requests_app import clock, sentences
+from requests_app import clock, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DeadlinePassed, DomainError, FactsChanged, Malformed, NotAllowed, WrongState
 from requests_app.lifecycle import PENDING, State, Transition
@@ -32,7 +32,6 @@ from requests_app.web._access import (
     look_lines,
     newest,
     outcome,
-    sees_content_names,
     takes_evidence,
     whose_turn,
     window,
@@ -179,7 +178,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "turn": whose_turn(row, state),
         "outcome": outcome(row, state, seen),
         "how_closed": how_closed(grant) if grant and state == State.CLOSED else "",
-        "sees_looks": sees_content_names(actor, row),
+        "sees_looks": policy.sees_looks(actor, row),
         "may_take_evidence": takes_evidence(actor, row.tenant_id),
         "again_url": again_url(row, actor=actor, state=state),
         "is_own": Role.ENGINEER in actor.roles and actor.human_id == row.requester_human,
@@ -217,7 +216,7 @@ def live(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What is being looked at, newest first: a page, or for htmx the list alone, or nothing where nothing is new."""
     actor, at = actor_in(request), instant(request)
     row = review.watched(pk, actor=actor)
-    if not sees_content_names(actor, row):
+    if not policy.sees_looks(actor, row):
         with noted(row, "watch", actor):
             raise NotAllowed
     if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware

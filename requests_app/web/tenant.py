@@ -154,7 +154,7 @@ def _addresses_page(request: HttpRequest, row: Tenant, form: AddressForm, *, sta
         **about(actor_in(request), row),
         "now": instant(request),
         "form": form,
-        "addresses": queries.addresses(row),
+        "addresses": list(queries.addresses(row)),
     }
     return render(request, "tenant/addresses.html", context, status=status)
 

@@ -117,6 +117,7 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
         cast.contoso.pk, url="https://hooks.example/in", events=["*"], actor=cast.as_("ines")
     ).webhook
     message = operations.send_webhook_test(hook.pk, actor=cast.as_("ines"))
+    address = operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=cast.as_("ines"))
     return {
         "webhooks": hook.pk,
         "message": message.pk,
@@ -129,6 +130,9 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
         "grants": grant.pk,
         "seq": 1,
         "person": cast.mia.pk,
+        "address": address.pk,
+        "resource": cast.resource().pk,
+        "services": cast.exchange.pk,
     }
 
 

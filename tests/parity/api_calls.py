@@ -41,6 +41,12 @@ def _redeliver(cast: Cast, caller: Caller, row: Any) -> Any:
     return caller.post(f"webhooks/{row.webhook_id}/deliveries/{row.pk}/redeliver")
 
 
+def _cap(cast: Cast, caller: Caller, row: Any) -> Any:
+    """Read how the tenant is set up, and change what was read."""
+    path = f"tenants/{cast.contoso.pk}"
+    return caller.patch(path, {"longest_window_seconds": 3600}, If_Match=caller.get(path)["ETag"])
+
+
 #: Of both kinds alike: a tenant's, and the provider's own.
 _HOOKS: dict[str, Call] = {
     "change_webhook": lambda cast, caller, row: caller.patch(f"webhooks/{row.pk}", HOOK),
@@ -82,6 +88,12 @@ CALLS: dict[str, Call] = {
         "tokens", {"name": "laptop", "scopes": ["requests:read"], "days": 7}
     ),
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
+    "switch_lockbox": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/disable-lockbox"),
+    "set_window_cap": _cap,
+    "add_address": lambda cast, caller, row: caller.post(
+        f"tenants/{cast.contoso.pk}/addresses", {"email": "soc@contoso.example", "label": "SOC"}
+    ),
+    "remove_address": lambda cast, caller, row: caller.delete(f"tenants/{cast.contoso.pk}/addresses/{row.pk}"),
 }
 
 

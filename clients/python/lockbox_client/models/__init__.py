@@ -4,9 +4,14 @@ from .access_request_in_request import AccessRequestInRequest
 from .access_request_line import AccessRequestLine
 from .access_request_line_item import AccessRequestLineItem
 from .access_request_out import AccessRequestOut
+from .access_request_out_allowed_actions_enum import AccessRequestOutAllowedActionsEnum
+from .access_request_ref import AccessRequestRef
 from .access_requests_list_order import AccessRequestsListOrder
 from .access_requests_list_state import AccessRequestsListState
-from .allowed_actions_enum import AllowedActionsEnum
+from .address_in_request import AddressInRequest
+from .address_out import AddressOut
+from .address_out_item import AddressOutItem
+from .addresses_list_order import AddressesListOrder
 from .approval import Approval
 from .approval_in_request import ApprovalInRequest
 from .attempt_out import AttemptOut
@@ -38,6 +43,8 @@ from .client_out_item import ClientOutItem
 from .client_with_secret import ClientWithSecret
 from .close_reason_enum import CloseReasonEnum
 from .comment_in_request import CommentInRequest
+from .content_access_out import ContentAccessOut
+from .content_access_out_item import ContentAccessOutItem
 from .days_enum import DaysEnum
 from .decision_out import DecisionOut
 from .delivery_line import DeliveryLine
@@ -47,30 +54,60 @@ from .delivery_state_enum import DeliveryStateEnum
 from .demand_in_request import DemandInRequest
 from .demand_out import DemandOut
 from .events_enum import EventsEnum
+from .grant_line import GrantLine
+from .grant_line_item import GrantLineItem
+from .grant_out import GrantOut
+from .grant_out_allowed_actions_enum import GrantOutAllowedActionsEnum
+from .grant_state_enum import GrantStateEnum
+from .grants_accesses_kind import GrantsAccessesKind
+from .grants_accesses_order import GrantsAccessesOrder
+from .grants_list_order import GrantsListOrder
+from .grants_list_state import GrantsListState
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
+from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
 from .off_because_enum import OffBecauseEnum
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
+from .paginated_address_out_list import PaginatedAddressOutList
 from .paginated_client_out_list import PaginatedClientOutList
+from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
+from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_resource_out_list import PaginatedResourceOutList
+from .paginated_service_out_list import PaginatedServiceOutList
+from .paginated_tenant_ref_list import PaginatedTenantRefList
 from .paginated_token_out_list import PaginatedTokenOutList
 from .paginated_webhook_out_list import PaginatedWebhookOutList
 from .patched_client_change_request import PatchedClientChangeRequest
+from .patched_tenant_change_request import PatchedTenantChangeRequest
 from .patched_webhook_change_request import PatchedWebhookChangeRequest
 from .person_ref import PersonRef
+from .plan_out import PlanOut
 from .problem import Problem
 from .problem_current import ProblemCurrent
 from .problem_errors_item import ProblemErrorsItem
 from .reason_enum import ReasonEnum
+from .resource_kind_enum import ResourceKindEnum
+from .resource_out import ResourceOut
+from .resource_out_item import ResourceOutItem
 from .resource_ref import ResourceRef
+from .resources_list_kind import ResourcesListKind
+from .resources_list_order import ResourcesListOrder
 from .scopes_enum import ScopesEnum
+from .seen_out import SeenOut
+from .service_out import ServiceOut
+from .service_out_item import ServiceOutItem
 from .service_ref import ServiceRef
+from .services_list_order import ServicesListOrder
 from .side_enum import SideEnum
 from .state_enum import StateEnum
 from .step_up_in_request import StepUpInRequest
 from .step_up_out import StepUpOut
+from .tenant_out import TenantOut
 from .tenant_ref import TenantRef
+from .tenant_ref_item import TenantRefItem
+from .tenants_list_order import TenantsListOrder
 from .ticket_ref import TicketRef
 from .token_in_request import TokenInRequest
 from .token_out import TokenOut
@@ -91,9 +128,14 @@ __all__ = (
     "AccessRequestLine",
     "AccessRequestLineItem",
     "AccessRequestOut",
+    "AccessRequestOutAllowedActionsEnum",
+    "AccessRequestRef",
     "AccessRequestsListOrder",
     "AccessRequestsListState",
-    "AllowedActionsEnum",
+    "AddressesListOrder",
+    "AddressInRequest",
+    "AddressOut",
+    "AddressOutItem",
     "Approval",
     "ApprovalInRequest",
     "AttemptOut",
@@ -123,6 +165,8 @@ __all__ = (
     "ClientWithSecret",
     "CloseReasonEnum",
     "CommentInRequest",
+    "ContentAccessOut",
+    "ContentAccessOutItem",
     "DaysEnum",
     "DecisionOut",
     "DeliveryLine",
@@ -132,30 +176,60 @@ __all__ = (
     "DemandInRequest",
     "DemandOut",
     "EventsEnum",
+    "GrantLine",
+    "GrantLineItem",
+    "GrantOut",
+    "GrantOutAllowedActionsEnum",
+    "GrantsAccessesKind",
+    "GrantsAccessesOrder",
+    "GrantsListOrder",
+    "GrantsListState",
+    "GrantStateEnum",
     "KindEnum",
     "LevelEnum",
+    "LookKindEnum",
     "MeOut",
     "OffBecauseEnum",
     "PaginatedAccessRequestLineList",
+    "PaginatedAddressOutList",
     "PaginatedClientOutList",
+    "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
+    "PaginatedGrantLineList",
+    "PaginatedResourceOutList",
+    "PaginatedServiceOutList",
+    "PaginatedTenantRefList",
     "PaginatedTokenOutList",
     "PaginatedWebhookOutList",
     "PatchedClientChangeRequest",
+    "PatchedTenantChangeRequest",
     "PatchedWebhookChangeRequest",
     "PersonRef",
+    "PlanOut",
     "Problem",
     "ProblemCurrent",
     "ProblemErrorsItem",
     "ReasonEnum",
+    "ResourceKindEnum",
+    "ResourceOut",
+    "ResourceOutItem",
     "ResourceRef",
+    "ResourcesListKind",
+    "ResourcesListOrder",
     "ScopesEnum",
+    "SeenOut",
+    "ServiceOut",
+    "ServiceOutItem",
     "ServiceRef",
+    "ServicesListOrder",
     "SideEnum",
     "StateEnum",
     "StepUpInRequest",
     "StepUpOut",
+    "TenantOut",
     "TenantRef",
+    "TenantRefItem",
+    "TenantsListOrder",
     "TicketRef",
     "TokenInRequest",
     "TokenOut",

@@ -1,0 +1,369 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.paginated_resource_out_list import PaginatedResourceOutList
+from ...models.problem import Problem
+from ...models.resources_list_kind import ResourcesListKind
+from ...models.resources_list_order import (
+    ResourcesListOrder,
+)
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    tenant: UUID,
+    *,
+    cursor: str | Unset = UNSET,
+    fields: str | Unset = UNSET,
+    is_active: bool | Unset = UNSET,
+    kind: ResourcesListKind | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    locator: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    order: ResourcesListOrder | Unset = "name",
+    service: UUID | Unset = UNSET,
+) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["cursor"] = cursor
+
+    params["fields"] = fields
+
+    params["is_active"] = is_active
+
+    json_kind: str | Unset = UNSET
+    if not isinstance(kind, Unset):
+        json_kind = kind
+
+    params["kind"] = json_kind
+
+    params["limit"] = limit
+
+    params["locator"] = locator
+
+    params["name"] = name
+
+    json_order: str | Unset = UNSET
+    if not isinstance(order, Unset):
+        json_order = order
+
+    params["order"] = json_order
+
+    json_service: str | Unset = UNSET
+    if not isinstance(service, Unset):
+        json_service = str(service)
+    params["service"] = json_service
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
+
+    _kwargs: dict[str, Any] = {
+        "method": "get",
+        "url": "/api/v1/tenants/{tenant}/resources".format(
+            tenant=quote(str(tenant), safe=""),
+        ),
+        "params": params,
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> PaginatedResourceOutList | Problem | None:
+    if response.status_code == 200:
+        response_200 = PaginatedResourceOutList.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = Problem.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 406:
+        response_406 = Problem.from_dict(response.json())
+
+        return response_406
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 429:
+        response_429 = Problem.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[PaginatedResourceOutList | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    tenant: UUID,
+    *,
+    client: AuthenticatedClient,
+    cursor: str | Unset = UNSET,
+    fields: str | Unset = UNSET,
+    is_active: bool | Unset = UNSET,
+    kind: ResourcesListKind | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    locator: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    order: ResourcesListOrder | Unset = "name",
+    service: UUID | Unset = UNSET,
+) -> Response[PaginatedResourceOutList | Problem]:
+    """List a tenant's resources
+
+     To the tenant's people and staff all; to engineers those of their queues, which they may ask for.
+
+    Scope: `tenant:read`.
+
+    Args:
+        tenant (UUID):
+        cursor (str | Unset):
+        fields (str | Unset):
+        is_active (bool | Unset):
+        kind (ResourcesListKind | Unset):
+        limit (int | Unset):
+        locator (str | Unset):
+        name (str | Unset):
+        order (ResourcesListOrder | Unset):  Default: 'name'.
+        service (UUID | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[PaginatedResourceOutList | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        tenant=tenant,
+        cursor=cursor,
+        fields=fields,
+        is_active=is_active,
+        kind=kind,
+        limit=limit,
+        locator=locator,
+        name=name,
+        order=order,
+        service=service,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    tenant: UUID,
+    *,
+    client: AuthenticatedClient,
+    cursor: str | Unset = UNSET,
+    fields: str | Unset = UNSET,
+    is_active: bool | Unset = UNSET,
+    kind: ResourcesListKind | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    locator: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    order: ResourcesListOrder | Unset = "name",
+    service: UUID | Unset = UNSET,
+) -> PaginatedResourceOutList | Problem | None:
+    """List a tenant's resources
+
+     To the tenant's people and staff all; to engineers those of their queues, which they may ask for.
+
+    Scope: `tenant:read`.
+
+    Args:
+        tenant (UUID):
+        cursor (str | Unset):
+        fields (str | Unset):
+        is_active (bool | Unset):
+        kind (ResourcesListKind | Unset):
+        limit (int | Unset):
+        locator (str | Unset):
+        name (str | Unset):
+        order (ResourcesListOrder | Unset):  Default: 'name'.
+        service (UUID | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        PaginatedResourceOutList | Problem
+    """
+
+    return sync_detailed(
+        tenant=tenant,
+        client=client,
+        cursor=cursor,
+        fields=fields,
+        is_active=is_active,
+        kind=kind,
+        limit=limit,
+        locator=locator,
+        name=name,
+        order=order,
+        service=service,
+    ).parsed
+
+
+async def asyncio_detailed(
+    tenant: UUID,
+    *,
+    client: AuthenticatedClient,
+    cursor: str | Unset = UNSET,
+    fields: str | Unset = UNSET,
+    is_active: bool | Unset = UNSET,
+    kind: ResourcesListKind | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    locator: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    order: ResourcesListOrder | Unset = "name",
+    service: UUID | Unset = UNSET,
+) -> Response[PaginatedResourceOutList | Problem]:
+    """List a tenant's resources
+
+     To the tenant's people and staff all; to engineers those of their queues, which they may ask for.
+
+    Scope: `tenant:read`.
+
+    Args:
+        tenant (UUID):
+        cursor (str | Unset):
+        fields (str | Unset):
+        is_active (bool | Unset):
+        kind (ResourcesListKind | Unset):
+        limit (int | Unset):
+        locator (str | Unset):
+        name (str | Unset):
+        order (ResourcesListOrder | Unset):  Default: 'name'.
+        service (UUID | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[PaginatedResourceOutList | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        tenant=tenant,
+        cursor=cursor,
+        fields=fields,
+        is_active=is_active,
+        kind=kind,
+        limit=limit,
+        locator=locator,
+        name=name,
+        order=order,
+        service=service,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    tenant: UUID,
+    *,
+    client: AuthenticatedClient,
+    cursor: str | Unset = UNSET,
+    fields: str | Unset = UNSET,
+    is_active: bool | Unset = UNSET,
+    kind: ResourcesListKind | Unset = UNSET,
+    limit: int | Unset = UNSET,
+    locator: str | Unset = UNSET,
+    name: str | Unset = UNSET,
+    order: ResourcesListOrder | Unset = "name",
+    service: UUID | Unset = UNSET,
+) -> PaginatedResourceOutList | Problem | None:
+    """List a tenant's resources
+
+     To the tenant's people and staff all; to engineers those of their queues, which they may ask for.
+
+    Scope: `tenant:read`.
+
+    Args:
+        tenant (UUID):
+        cursor (str | Unset):
+        fields (str | Unset):
+        is_active (bool | Unset):
+        kind (ResourcesListKind | Unset):
+        limit (int | Unset):
+        locator (str | Unset):
+        name (str | Unset):
+        order (ResourcesListOrder | Unset):  Default: 'name'.
+        service (UUID | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        PaginatedResourceOutList | Problem
+    """
+
+    return (
+        await asyncio_detailed(
+            tenant=tenant,
+            client=client,
+            cursor=cursor,
+            fields=fields,
+            is_active=is_active,
+            kind=kind,
+            limit=limit,
+            locator=locator,
+            name=name,
+            order=order,
+            service=service,
+        )
+    ).parsed

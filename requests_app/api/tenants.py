@@ -1,0 +1,222 @@
+"""Tenants: how one is set up, its Lockbox, its longest window, and the addresses that are only told."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.api.base import ApiView, ListView
+from requests_app.api.fields import Strict, Text, Whole
+from requests_app.api.schema import IF_MATCH, one, problems
+from requests_app.api.shapes import TenantRef
+from requests_app.errors import Unacceptable
+from requests_app.queries import tenant as queries
+from requests_app.scopes import Scope
+
+_TAGS = ["tenants"]
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class PlanOut(serializers.Serializer):
+    name = serializers.CharField()
+    includes_lockbox = serializers.BooleanField()
+
+
+class TenantOut(serializers.Serializer):
+    """`longest_window_seconds` holds for windows that open from now on.
+
+    `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
+    good.
+    """
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    short_name = serializers.CharField(source="slug")
+    plan = PlanOut()
+    lockbox_on = serializers.BooleanField()
+    longest_window_seconds = serializers.IntegerField(source="window_cap")
+    time_zone = serializers.CharField()
+    cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
+    log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class AddressOut(serializers.Serializer):
+    id = serializers.UUIDField()
+    email = serializers.CharField()
+    label = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class TenantChange(Strict):
+    longest_window_seconds = Whole()
+
+
+class AddressIn(Strict):
+    email = Text()
+    label = Text(required=False, allow_blank=True, default="")
+
+
+class TenantFilter(django_filters.FilterSet):
+    name = django_filters.CharFilter(lookup_expr="icontains", max_length=120)
+
+
+# --- Tenants -------------------------------------------------------------------------------------------------
+
+
+class Tenants(ListView):
+    """A customer's own; to the provider's engineers and staff all, by name."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    serializer_class = TenantRef
+    filterset_class = TenantFilter
+    orders = ("name", "-name")
+
+    @extend_schema(operation_id="tenants_list", summary="List tenants", tags=_TAGS, responses=TenantRef(many=True))
+    def get(self, request: Any) -> Response:
+        return self.listed(queries.tenants(self.actor))
+
+
+class OneTenant(ApiView):
+    """For the tenant's own people, and for staff."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "PATCH": Scope.TENANT_MANAGE}
+
+    @extend_schema(
+        operation_id="tenants_show", summary="Read how a tenant is set up", tags=_TAGS, responses=one(TenantOut)
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return _shown(self, tenant)
+
+    @extend_schema(
+        operation_id="tenants_change",
+        summary="Set how long a window may be",
+        tags=_TAGS,
+        parameters=[IF_MATCH],
+        request=TenantChange,
+        responses=one(TenantOut) | problems(412, 428),
+        examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
+    )
+    def patch(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. The lengths are those that the pages offer."""
+        row = queries.tenant(tenant, actor=self.actor)
+        seconds = self.body(TenantChange)["longest_window_seconds"]
+        self.require_match(TenantOut, row)
+        try:
+            operations.set_window_cap(row.pk, seconds=seconds, actor=self.actor)
+        except Unacceptable as refusal:
+            refusal.field = "longest_window_seconds"
+            raise
+        return _shown(self, tenant)
+
+
+class _Lockbox(ApiView):
+    scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
+
+    def _switched(self, tenant: UUID, *, on: bool) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        self.body(Strict)
+        operations.switch_lockbox(row.pk, on=on, actor=self.actor)
+        return _shown(self, tenant)
+
+
+class EnableLockbox(_Lockbox):
+    @extend_schema(
+        operation_id="tenants_enable_lockbox",
+        summary="Switch Lockbox on",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. It counts for what the provider has not confirmed yet."""
+        return self._switched(tenant, on=True)
+
+
+class DisableLockbox(_Lockbox):
+    @extend_schema(
+        operation_id="tenants_disable_lockbox",
+        summary="Switch Lockbox off",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. What is under way still needs the customer's yes."""
+        return self._switched(tenant, on=False)
+
+
+# --- Addresses that are only told ----------------------------------------------------------------------------
+
+
+class Addresses(ListView):
+    """An address is told what approvers are told, and decides nothing."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.TENANT_MANAGE}
+    serializer_class = AddressOut
+    orders = ("email", "-email", "created_at", "-created_at")
+
+    @extend_schema(
+        operation_id="addresses_list",
+        summary="List the addresses that are told",
+        tags=_TAGS,
+        responses=AddressOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.addresses(queries.tenant(tenant, actor=self.actor)))
+
+    @extend_schema(
+        operation_id="addresses_add",
+        summary="Add an address that is told",
+        tags=_TAGS,
+        request=AddressIn,
+        responses={201: AddressOut},
+        examples=[
+            OpenApiExample(
+                "A security team", request_only=True, value={"email": "soc@contoso.example", "label": "Security team"}
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator."""
+        row = queries.tenant(tenant, actor=self.actor)
+        address = operations.add_address(row.pk, **self.body(AddressIn), actor=self.actor)
+        location = request.build_absolute_uri(reverse("api:address", args=[row.pk, address.pk]))
+        return self.shown(AddressOut, address, status=201, location=location)
+
+
+class OneAddress(ApiView):
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "DELETE": Scope.TENANT_MANAGE}
+
+    @extend_schema(operation_id="addresses_show", summary="Read one address", tags=_TAGS, responses=one(AddressOut))
+    def get(self, request: Any, tenant: UUID, address: UUID) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.shown(AddressOut, queries.address(row, address))
+
+    @extend_schema(
+        operation_id="addresses_remove",
+        summary="Remove an address; it is not told any more",
+        tags=_TAGS,
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Any, tenant: UUID, address: UUID) -> Response:
+        """For the tenant's administrator."""
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.remove_address(queries.address(row, address).pk, actor=self.actor)
+        return Response(status=204)
+
+
+def _shown(view: ApiView, tenant: UUID) -> Response:
+    return view.shown(TenantOut, queries.tenant(tenant, actor=view.actor))
