@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
 from requests_app.api import quota
 from requests_app.scopes import Scope
 from tests.caller import token_of
 from tests.cast import Cast
+from tests.clients.terminal import Shell
 
 Environment = dict[str, str]
 
@@ -22,13 +27,26 @@ def _quotas_are_full() -> None:
     quota.CALLS.clear()
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip has put `lockbox`, from a copy: it builds in the directory that it is given."""
+    place = tmp_path_factory.mktemp("lockbox")
+    shutil.copytree(settings.BASE_DIR / "clients" / "python", place / "source")
+    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
+    pip = [sys.executable, "-m", "pip", "install", str(place / "source"), "--target", str(place / "installed")]
+    run = subprocess.run([*pip, *options], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return place / "installed"
+
+
 @pytest.fixture
-def as_(live_server: LiveServer, cast: Cast, tmp_path: Path) -> Callable[..., Environment]:
+def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) -> Callable[..., Environment]:
     """`as_("ada")` is the environment of a shell in which Ada's token lies, and nothing of the machine's own."""
 
     def environment(name: str, *scopes: Scope) -> Environment:
         return {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{installed / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(installed),
             "HOME": str(tmp_path),
             "LANG": "C.UTF-8",
             "LOCKBOX_URL": live_server.url,
@@ -37,3 +55,9 @@ def as_(live_server: LiveServer, cast: Cast, tmp_path: Path) -> Callable[..., En
         }
 
     return environment
+
+
+@pytest.fixture
+def shell(as_: Callable[..., Environment]) -> Callable[..., Shell]:
+    """`shell("ada")` is a shell with Ada's token in its environment."""
+    return lambda name, *scopes: Shell(as_(name, *scopes))

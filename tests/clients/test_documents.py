@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
+from lockbox_cli import arguments
 from tests.cast import Cast
-from tests.docs.documents import blocks, commands
+from tests.docs.documents import ROOT, blocks, commands
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 As = Callable[..., dict[str, str]]
 ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
 CURL = [command for _document, command in ALL if command.startswith("curl ")]
+LOCKBOX = [command for _document, command in ALL if command.startswith("lockbox ")]
+#: A line that somebody types, and not what is shown for it.
+_TYPED = re.compile(r"^\$ (lockbox .*?)(?: < .*)?$", re.MULTILINE)
+_SPANS = re.compile(r"`(lockbox [^`…]+)`")
+_LISTS = re.compile(r"`(list [^`…]+)`")
 
 
 def test_there_are_such_commands() -> None:
     assert len(CURL) >= 3
+    assert len(LOCKBOX) >= 4
 
 
 @pytest.mark.slow
@@ -32,3 +42,29 @@ def test_a_call_of_the_documents_is_answered(cast: Cast, as_: As, command: str) 
     assert run.returncode == 0, run.stderr
     if "updateApproval" not in command:
         assert json.loads(run.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", LOCKBOX)
+def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, command: str) -> None:
+    environment = as_("ada") | {"REQUEST": cast.confirmed().reference}
+    run = subprocess.run(["sh", "-euc", command], env=environment, capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout
+
+
+def typed() -> list[list[str]]:
+    """The words of the commands that are shown and not run, with an id where one stands for any."""
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    lists = [f"lockbox requests {each}" for each in _LISTS.findall(text)]
+    shown = [*_TYPED.findall(text), *_SPANS.findall(text), *lists]
+    return [shlex.split(re.sub(r"\b(TICKET|RESOURCE)\b", str(UUID(int=1)), line))[1:] for line in shown]
+
+
+@pytest.mark.parametrize("words", typed(), ids=" ".join)
+def test_what_is_typed_in_the_documents_is_understood(words: list[str]) -> None:
+    assert arguments.parser().parse_args(words)
+
+
+def test_there_are_such_words() -> None:
+    assert len(typed()) >= 16

@@ -1,0 +1,1 @@
+"""`lockbox`: the API on the command line."""

@@ -1,0 +1,106 @@
+"""Whose token is sent, and where to: from the environment, or from a file that only its owner can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lockbox_cli.errors import NotSignedIn, Usage
+
+
+@dataclass
+class Account:
+    """A personal token, or a client's id and secret with the access token that was had for them last."""
+
+    url: str
+    token: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    #: Seconds of the epoch until which `token` serves; 0 where it is not known.
+    token_until: float = 0
+
+
+def address(given: str) -> str:
+    """The origin of an installation. Without encryption only on this machine, or a token would travel in the clear."""
+    parts = urlsplit(given.strip().rstrip("/"))
+    try:
+        _port = parts.port
+    except ValueError as error:
+        raise Usage("The address has a port that is none.") from error
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise Usage("The address begins with https:// and names a host.")
+    if parts.username is not None or parts.query or parts.fragment or parts.path:
+        raise Usage("The address is scheme and host alone, as in https://lockbox.example.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise Usage("The address begins with https://; http:// is for this machine alone.")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def path() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    # XDG Base Directory Specification: a path that is not absolute is to be ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "lockbox" / "account.json"
+
+
+def current() -> Account:
+    """The account to use. A stored token goes only to the address that it was stored for."""
+    url, token = os.environ.get("LOCKBOX_URL", "").strip(), os.environ.get("LOCKBOX_TOKEN", "").strip()
+    stored = read()
+    if token:
+        if not url and stored is None:
+            raise NotSignedIn("LOCKBOX_TOKEN is set, and LOCKBOX_URL is not.")
+        return Account(url=address(url or (stored.url if stored else "")), token=token)
+    if stored is None:
+        raise NotSignedIn("You are not signed in. Sign in: lockbox login")
+    if url and address(url) != stored.url:
+        raise NotSignedIn("You are signed in elsewhere than at LOCKBOX_URL. Sign in there: lockbox login")
+    return stored
+
+
+def read() -> Account | None:
+    try:
+        with path().open(encoding="utf-8") as file:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise NotSignedIn(f"Others can read {path()}. Sign in anew: lockbox login")
+            found = Account(**json.load(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise NotSignedIn(f"{path()} can't be read. Sign in anew: lockbox login") from error
+    found.url = address(found.url)
+    return found
+
+
+def store(account: Account) -> None:
+    """Write the file whole or not at all, never readable to others at any moment."""
+    place = path()
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".account-")  # made with mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(account), file)
+        os.replace(name, place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def forget() -> bool:
+    try:
+        path().unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+"""The words and switches of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, NoReturn
+from uuid import UUID
+
+from lockbox_cli import login, requests
+from lockbox_cli.errors import Usage
+
+Run = Callable[..., None]
+_EPILOG = """exit status: 0 done, 1 refused, 2 wrong usage, 3 not signed in, 4 not reachable
+environment: LOCKBOX_URL, LOCKBOX_TOKEN (in place of lockbox login), NO_COLOR, SSL_CERT_FILE"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="show JSON")
+    main = _Parser(
+        prog="lockbox",
+        description="Customer Lockbox from the terminal.",
+        epilog=_EPILOG,
+        parents=[common],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    words = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _accounts(words, common)
+    _requests(words, common)
+    return main
+
+
+def _command(words: Any, name: str, run: Run, common: argparse.ArgumentParser, help: str, **options: Any) -> Any:
+    found = words.add_parser(
+        name, help=help, description=f"{help[0].upper()}{help[1:]}.", parents=[common], allow_abbrev=False
+    )
+    found.set_defaults(run=run, **options)
+    return found
+
+
+def _group(words: Any, name: str, help: str) -> Any:
+    found = words.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", allow_abbrev=False)
+    return found.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _accounts(words: Any, common: argparse.ArgumentParser) -> None:
+    found = _command(words, "login", login.login, common, "sign in, and keep the token", without_session=True)
+    found.add_argument("url", nargs="?", help="address of the installation, as in https://lockbox.example")
+    found.add_argument("--client", metavar="ID", help="sign in as this client; its secret is asked for")
+    _command(words, "logout", login.logout, common, "forget the token", without_session=True)
+    _command(words, "whoami", login.whoami, common, "show whose token it is, and what it may")
+
+
+def _requests(words: Any, common: argparse.ArgumentParser) -> None:
+    inner = _group(words, "requests", "list, read, raise and decide on access requests")
+    found = _command(inner, "list", requests.list_, common, "list access requests, newest first")
+    found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in requests.STATES])
+    found.add_argument("--ticket", type=uuid, metavar="ID")
+    found.add_argument("--tenant", type=uuid, metavar="ID")
+    found.add_argument("--reference")
+    found.add_argument("--since", type=moment, metavar="TIME", help="raised at this time or later (ISO 8601)")
+    found.add_argument("--before", type=moment, metavar="TIME")
+    found.add_argument("--order", choices=["-submitted_at", "submitted_at", "decide_by"])
+    _limit(found)
+    _one(_command(inner, "show", requests.show, common, "show one access request"))
+
+    found = _command(inner, "submit", requests.submit, common, "raise an access request")
+    found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket that it is for")
+    found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="may be repeated")
+    found.add_argument("--level", choices=["names", "read"], default="names", help="default: names")
+    found.add_argument("--minutes", type=whole, required=True, help="how long the window shall be")
+    found.add_argument("--tried", required=True, help="what was tried without access")
+    found.add_argument("--justification", required=True, help="why nothing else will do")
+    found.add_argument("--previous", type=uuid, metavar="ID", help="the access request that this one goes on from")
+    found.add_argument("--engineer", metavar="ID|ADDRESS", help="for clients: for whom they ask")
+    demand = found.add_argument_group("law-enforcement demand, in place of a ticket")
+    demand.add_argument("--tenant", type=uuid, metavar="ID")
+    demand.add_argument("--service", type=uuid, metavar="ID")
+    demand.add_argument("--authority")
+    demand.add_argument("--instrument")
+    demand.add_argument("--demand-reference", metavar="REFERENCE")
+    demand.add_argument("--demand-date", type=date.fromisoformat, metavar="YYYY-MM-DD")
+
+    for name, run, help in (
+        ("approve", requests.approve, "say yes, for your side"),
+        ("deny", requests.deny, "say no, for your side"),
+    ):
+        found = _command(inner, name, run, common, help)
+        _one(found)
+        _comment(found)
+        found.add_argument("--yes", action="store_true", help="do not ask")
+        found.add_argument("--etag", help="decide on this ETag, read before, and on nothing newer")
+    found = _command(inner, "withdraw", requests.withdraw, common, "take an access request back")
+    _one(found)
+    _comment(found)
+
+    _limit(_command(words, "windows", requests.windows, common, "list what is open now"))
+    for name, run, help in (
+        ("release", requests.release, "give a window back"),
+        ("revoke", requests.revoke, "close a window at once"),
+    ):
+        found = _command(words, name, run, common, help)
+        _one(found)
+        _comment(found)
+
+
+def _one(found: Any) -> None:
+    found.add_argument("request", metavar="REQUEST", help="reference or id of the access request")
+
+
+def _comment(found: Any) -> None:
+    found.add_argument("--comment", default="", metavar="TEXT")
+
+
+def _limit(found: Any) -> None:
+    found.add_argument("--limit", type=whole, default=50, metavar="N", help="at most so many (default: 50)")
+
+
+def uuid(given: str) -> UUID:
+    return UUID(given)
+
+
+def whole(given: str) -> int:
+    found = int(given)
+    if found < 1:
+        raise ValueError
+    return found
+
+
+def moment(given: str) -> datetime:
+    """ISO 8601; without a zone it is this machine's."""
+    return datetime.fromisoformat(given).astimezone()

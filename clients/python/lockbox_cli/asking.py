@@ -1,0 +1,41 @@
+"""Questions to whoever sits at the terminal. No secret comes from the command line, where others can read it."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from lockbox_cli.errors import NotConfirmed, Usage
+from lockbox_cli.text import safe
+
+
+def is_possible() -> bool:
+    return sys.stdin.isatty()
+
+
+def confirm(question: str) -> None:
+    """Raise unless the answer is yes; just Enter is a no."""
+    if not is_possible():
+        raise Usage("There is no terminal to ask at. Say it with --yes.")
+    print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NotConfirmed("Nothing was done.")
+
+
+def line(question: str) -> str:
+    """One line, shown as it is typed; without a terminal the next of standard input."""
+    if is_possible():
+        print(f"{question}: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def secret(question: str) -> str:
+    """One line that is not shown as it is typed; without a terminal the next of standard input."""
+    if is_possible():
+        return getpass.getpass(f"{question}: ").strip()
+    return sys.stdin.readline().strip()
+
+
+def password(question: str) -> str:
+    """From the terminal alone: what a human proves by it must not lie in a script."""
+    return getpass.getpass(f"{question}: ")

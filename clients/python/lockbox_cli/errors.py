@@ -1,0 +1,55 @@
+"""What ends a command, and with which exit status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+class Failure(Exception):
+    """Ends the command. `problem` is what is shown with `--json`."""
+
+    status = REFUSED
+    code = "refused"
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        return {"code": self.code, "title": str(self)}
+
+
+class Refused(Failure):
+    """The server said no, with a problem (RFC 9457)."""
+
+    def __init__(self, problem: dict[str, Any], *, wait: str = "") -> None:
+        title = problem.get("title")
+        super().__init__(title if isinstance(title, str) else "The server said no.")
+        self._problem, self.wait = problem, wait
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return str(self._problem.get("code", Failure.code))
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        return self._problem
+
+
+class NotConfirmed(Failure):
+    """Whoever was asked did not say yes; nothing was sent."""
+
+    code = "not_confirmed"
+
+
+class Usage(Failure):
+    status, code = USAGE, "usage"
+
+
+class NotSignedIn(Failure):
+    status, code = NOT_SIGNED_IN, "not_signed_in"
+
+
+class NotReachable(Failure):
+    """Nobody answered, or what answered is not this API."""
+
+    status, code = NOT_REACHABLE, "not_reachable"

@@ -1,0 +1,104 @@
+"""What is shown: for a person at a terminal, for a pipe (tabs, no colour), or as JSON. Nothing of the server's is
+printed without being made harmless first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lockbox_cli.text import as_json, safe
+
+
+class Cell(NamedTuple):
+    """Text with a style that only a terminal sees, and what only a terminal has room for."""
+
+    text: str
+    style: str = ""
+    beside: str = ""
+
+
+Shown = Cell | str
+
+
+class Output:
+    """`as_json` is asked by commands that show a document in place of words; `now` is one instant for all that is
+    shown."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.now = datetime.now(UTC)
+        self.is_terminal = sys.stdout.isatty()
+
+    def document(self, data: Any) -> None:
+        print(as_json(data), flush=True)
+
+    def line(self, data: Any) -> None:
+        """One line of JSON Lines, at once, for whoever reads as it comes."""
+        print(as_json(data, indent=None), flush=True)
+
+    def table(self, names: Sequence[str], rows: Iterable[Sequence[Shown]], *, nothing: str) -> None:
+        found = [[_cell(each) for each in row] for row in rows]
+        if not self.is_terminal:
+            for row in [[Cell(name) for name in names], *found]:
+                print("\t".join(safe(cell.text) for cell in row))
+        elif not found:
+            self.say(nothing)
+        else:
+            table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+            for number, name in enumerate(names):
+                table.add_column(name, no_wrap=number == 0, overflow="fold")
+            for row in found:
+                table.add_row(*(_text(cell) for cell in row))
+            _console().print(table)
+
+    def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
+        """Names and values, one a line; `aside` is what is shown while something is asked, beside the result."""
+        found = [(name, _cell(value)) for name, value in pairs if _cell(value).text]
+        stream = sys.stderr if aside else sys.stdout
+        if not stream.isatty():
+            for name, cell in found:
+                print(f"{name}\t{safe(cell.text)}", file=stream)
+            return
+        table = Table.grid(padding=(0, 3, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold", max_width=76)
+        for name, cell in found:
+            table.add_row(name, _text(cell, lines=True))
+        _console(stream).print(table)
+
+    def say(self, words: str, style: str = "") -> None:
+        """The outcome in words. With JSON the document says it."""
+        if not self.as_json:
+            _print(words, style, sys.stdout)
+
+    def note(self, words: str, style: str = "") -> None:
+        """What is no part of the result."""
+        _print(words, style, sys.stderr)
+
+
+def _cell(given: Shown) -> Cell:
+    return given if isinstance(given, Cell) else Cell(given)
+
+
+def _text(cell: Cell, *, lines: bool = False) -> Text:
+    found = Text(safe(cell.text, lines=lines), style=cell.style)
+    if cell.beside:
+        found.append(f" {safe(cell.beside)}", style="not bold dim")
+    return found
+
+
+def _print(words: str, style: str, stream: TextIO) -> None:
+    if stream.isatty():
+        _console(stream).print(Text(safe(words, lines=True), style=style))
+    else:
+        print(safe(words), file=stream)
+
+
+def _console(stream: TextIO | None = None) -> Console:
+    return Console(file=stream or sys.stdout, markup=False, emoji=False, highlight=False)

@@ -1,0 +1,283 @@
+"""`lockbox requests`, `windows`, `release` and `revoke`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from lockbox_cli import asking
+from lockbox_cli.errors import Refused
+from lockbox_cli.output import Cell, Output, Shown
+from lockbox_cli.session import Session, identifier
+from lockbox_cli.text import at, length
+from lockbox_client.api.access_requests import (
+    access_requests_approve,
+    access_requests_deny,
+    access_requests_list,
+    access_requests_release,
+    access_requests_revoke,
+    access_requests_show,
+    access_requests_submit,
+    access_requests_withdraw,
+)
+from lockbox_client.api.caller import step_up
+from lockbox_client.models import AccessRequestInRequest, CommentInRequest, DemandInRequest, StepUpInRequest
+from lockbox_client.types import UNSET
+
+#: As in `--state pending-customer`: words, and a sign with a shape of its own, so that colour is not needed.
+STATES = {
+    "PENDING_PROVIDER": Cell("◐ waiting for the provider", "yellow"),
+    "PENDING_CUSTOMER": Cell("◐ waiting for the customer", "yellow"),
+    "OPEN": Cell("● open", "green"),
+    "DENIED": Cell("✕ denied", "red"),
+    "WITHDRAWN": Cell("○ withdrawn", "dim"),
+    "EXPIRED": Cell("○ expired", "dim"),
+    "CLOSED": Cell("○ closed", "dim"),
+}
+_WAITING = ("PENDING_PROVIDER", "PENDING_CUSTOMER")
+_REASONS = {
+    "customer_ticket": "a ticket of the customer's",
+    "provider_initiated": "the provider's own",
+    "legal_demand": "a law-enforcement demand",
+}
+_ENDS = {"released": "given back by the engineer", "revoked": "closed early", "elapsed": "closed by itself"}
+
+
+# --- Reading -------------------------------------------------------------------------------------------------
+
+
+def found(session: Session, given: str) -> UUID:
+    """The id of what is named by its id or its reference."""
+    pk = identifier(given)
+    if pk is not None:
+        return pk
+    page = session.call(access_requests_list.sync_detailed, reference=given.upper(), fields="id", limit=1)
+    if not page["items"]:
+        raise Refused({"code": "not_found", "title": "There is no such access request.", "status": 404})
+    return UUID(page["items"][0]["id"])
+
+
+def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
+    filters: dict[str, Any] = {
+        "state": args.state.upper().replace("-", "_") if args.state else None,
+        "ticket": args.ticket,
+        "tenant": args.tenant,
+        "reference": args.reference,
+        "submitted_since": args.since,
+        "submitted_before": args.before,
+        "order": args.order,
+    }
+    wanted = {name: value for name, value in filters.items() if value is not None}
+    rows = list(session.rows(access_requests_list.sync_detailed, limit=args.limit, **wanted))
+    if out.as_json:
+        out.document(rows)
+        return
+    names = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "ASKS FOR", "DECIDE BY")
+    nothing = "There are no access requests that you may see, or none that fits."
+    out.table(names, (_line(row, out.now) for row in rows), nothing=nothing)
+
+
+def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
+    """What is open now."""
+    rows = list(session.rows(access_requests_list.sync_detailed, limit=args.limit, state="OPEN", order="-submitted_at"))
+    if out.as_json:
+        out.document(rows)
+        return
+    names = ("REFERENCE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
+    shown = (
+        [
+            Cell(row["reference"], "bold"),
+            row["tenant"]["name"],
+            row["engineer"]["name"],
+            f"{_may(row)} {_resources(row)}",
+            at(row["grant"]["opens_at"]),
+            _instant(row["grant"]["closes_at"], out.now),
+        ]
+        for row in rows
+    )
+    out.table(names, shown, nothing="No window is open.")
+
+
+def show(args: argparse.Namespace, session: Session, out: Output) -> None:
+    row = session.call(access_requests_show.sync_detailed, found(session, args.request))
+    _shown(row, out)
+
+
+def _shown(row: dict[str, Any], out: Output) -> None:
+    if out.as_json:
+        out.document(row)
+    else:
+        out.facts(_facts(row, out.now))
+
+
+def _line(row: dict[str, Any], now: datetime) -> list[Shown]:
+    waits = row["state"] in _WAITING
+    until: Shown = _instant(row["decide_by"], now) if waits else ""
+    return [
+        Cell(row["reference"], "bold"),
+        _state(row),
+        row["tenant"]["name"],
+        row["engineer"]["name"],
+        f"{_may(row)} {_resources(row)} for {length(row['window_seconds'])}",
+        until,
+    ]
+
+
+def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
+    ticket, demand = row.get("ticket"), row.get("demand")
+    facts: list[tuple[str, Shown]] = [
+        ("Access request", Cell(row["reference"], "bold")),
+        ("State", _state(row)),
+        ("Asks", f"{row['engineer']['name']} asks to {_may(row)} {_resources(row)} of {row['tenant']['name']}"),
+        ("For", length(row["window_seconds"])),
+        ("Service", row["service"]["name"]),
+        *(("Resource", f"{each['kind']} {each['name']}") for each in row["resources"]),
+        ("Because of", _REASONS.get(row["reason"], row["reason"])),
+        ("Why", row["justification"]),
+        ("Tried", row["tried"]),
+        ("Ticket", ticket["reference"] if ticket else ""),
+        ("Elsewhere", ticket["external_reference"] if ticket else ""),
+    ]
+    if demand:
+        facts.append(("Demand", f"{demand['instrument']} of {demand['authority']}, {demand['reference']}"))
+    facts.append(("Raised", at(row["submitted_at"])))
+    if row["state"] in _WAITING:
+        facts.append(("Decide by", _instant(row["decide_by"], now)))
+        facts.append(("Unanswered", "it expires, and nothing is opened"))
+    facts += [(f"By the {each['stage']}", _decision(each)) for each in row["decisions"]]
+    if row["grant"]:
+        facts += _window(row["grant"], now)
+    facts.append(("You may", ", ".join(row["allowed_actions"])))
+    facts.append(("Digest", Cell(row["digest"], "dim")))
+    facts.append(("Id", Cell(row["id"], "dim")))
+    return facts
+
+
+def _window(grant: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
+    facts: list[tuple[str, Shown]] = [("Opened", at(grant["opens_at"]))]
+    if grant["closed_at"]:
+        why = _ENDS.get(grant["close_reason"], grant["close_reason"] or "")
+        return [*facts, ("Closed", Cell(at(grant["closed_at"]), beside=why))]
+    return [*facts, ("Closes", _instant(grant["closes_at"], now))]
+
+
+def _decision(each: dict[str, Any]) -> str:
+    who = each["decider"]["name"] + (f" through {each['through']}" if each["through"] else "")
+    comment = f": “{each['comment']}”" if each["comment"] else ""
+    verdict = {"approve": "approved", "deny": "denied"}.get(each["verdict"], each["verdict"])
+    return f"{verdict} by {who}, {at(each['at'])}{comment}"
+
+
+def _state(row: dict[str, Any]) -> Cell:
+    return STATES.get(row["state"], Cell(row["state"]))
+
+
+def _may(row: dict[str, Any]) -> str:
+    return "list names in" if row["level"] == "names" else "read"
+
+
+def _resources(row: dict[str, Any]) -> str:
+    names = [each["name"] for each in row["resources"]]
+    return names[0] if len(names) == 1 else f"{len(names)} resources"
+
+
+def _instant(value: str, now: datetime) -> Cell:
+    moment = at(value)
+    return Cell(moment, beside=at(value, now=now).removeprefix(f"{moment} "))
+
+
+# --- Asking --------------------------------------------------------------------------------------------------
+
+
+def submit(args: argparse.Namespace, session: Session, out: Output) -> None:
+    demand: Any = UNSET
+    if args.authority is not None:
+        demand = DemandInRequest(
+            authority=args.authority,
+            instrument=args.instrument or "",
+            reference=args.demand_reference or "",
+            date=args.demand_date,
+        )
+    body = AccessRequestInRequest(
+        resources=args.resource,
+        level=args.level,
+        window_seconds=args.minutes * 60,
+        tried=args.tried,
+        justification=args.justification,
+        ticket=args.ticket or UNSET,
+        demand=demand,
+        tenant=args.tenant or UNSET,
+        service=args.service or UNSET,
+        previous=args.previous or UNSET,
+        engineer=args.engineer or UNSET,
+    )
+    row = session.change(access_requests_submit.sync_detailed, body=body)
+    _shown(row, out)
+
+
+# --- Deciding, and ending ------------------------------------------------------------------------------------
+
+
+def approve(args: argparse.Namespace, session: Session, out: Output) -> None:
+    _decided(args, session, out, access_requests_approve.sync_detailed, "Approve")
+
+
+def deny(args: argparse.Namespace, session: Session, out: Output) -> None:
+    _decided(args, session, out, access_requests_deny.sync_detailed, "Deny")
+
+
+def _decided(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any], word: str) -> None:
+    """Read, show, ask; then decide on what was read: the server compares its ETag under the lock."""
+    row = session.call(access_requests_show.sync_detailed, found(session, args.request))
+    tag = args.etag or session.etag
+    if not args.yes:
+        out.facts(_facts(row, out.now), aside=True)
+        asking.confirm(
+            f"{word}: {row['engineer']['name']} may {_may(row)} {_resources(row)} for {length(row['window_seconds'])}?"
+        )
+    named: dict[str, Any] = {"body": CommentInRequest(comment=args.comment), "if_match": tag}
+    try:
+        decided = session.change(operation, UUID(row["id"]), **named)
+    except Refused as refused:
+        if refused.code != "step_up_required" or not asking.is_possible():
+            raise
+        _prove(session)
+        decided = session.change(operation, UUID(row["id"]), **named)
+    _outcome(decided, out)
+
+
+def _prove(session: Session) -> None:
+    body = StepUpInRequest(password=asking.password("Your password, for this decision"))
+    session.call(step_up.sync_detailed, body=body)
+
+
+def withdraw(args: argparse.Namespace, session: Session, out: Output) -> None:
+    _ended(args, session, out, access_requests_withdraw.sync_detailed)
+
+
+def release(args: argparse.Namespace, session: Session, out: Output) -> None:
+    _ended(args, session, out, access_requests_release.sync_detailed)
+
+
+def revoke(args: argparse.Namespace, session: Session, out: Output) -> None:
+    """Not asked about: a window that should be closed is closed at once."""
+    _ended(args, session, out, access_requests_revoke.sync_detailed)
+
+
+def _ended(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any]) -> None:
+    body = CommentInRequest(comment=args.comment)
+    _outcome(session.change(operation, found(session, args.request), body=body), out)
+
+
+def _outcome(row: dict[str, Any], out: Output) -> None:
+    if out.as_json:
+        out.document(row)
+        return
+    state = _state(row)
+    grant, rest = row["grant"], ""
+    if row["state"] == "OPEN" and grant:
+        rest = f" until {at(grant['closes_at'])}"
+    out.say(f"{row['reference']} {state.text}{rest}", state.style)

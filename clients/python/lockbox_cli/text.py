@@ -1,0 +1,65 @@
+"""Text of the server's made fit for a terminal, and times as people read them."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+#: Controls, formats (direction marks among them), lone surrogates, private use, unassigned, and separators of lines:
+#: what could move the cursor, change what stands elsewhere, or show text in another order than it has.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def safe(value: object, *, lines: bool = False) -> str:
+    """The text with every letter that is none to a reader written out, as in `\\x1b`; `lines` keeps line breaks."""
+    text = str(value).replace("\r\n", "\n") if lines else str(value)
+    keeps = "\n" if lines else ""
+    return "".join(each if _is_shown(each) or each in keeps else _written_out(each) for each in text)
+
+
+def as_json(data: Any, *, indent: int | None = 2) -> str:
+    """JSON that stays readable in every script and is as harmless in a terminal as `safe`."""
+    plain = json.dumps(data, ensure_ascii=False, indent=indent)
+    return "".join(each if _is_shown(each) or each == "\n" else json.dumps(each)[1:-1] for each in plain)
+
+
+def _is_shown(letter: str) -> bool:
+    return unicodedata.category(letter) not in _UNSAFE
+
+
+def _written_out(letter: str) -> str:
+    if letter in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[letter]
+    number = ord(letter)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def instant(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value).astimezone(UTC) if value else None
+
+
+def at(value: str | None, *, now: datetime | None = None) -> str:
+    """`2026-11-25 14:05 UTC`; with `now` also how far away that is."""
+    found = instant(value)
+    if found is None:
+        return "–"
+    shown = f"{found:%Y-%m-%d %H:%M} UTC"
+    return shown if now is None else f"{shown} ({_away(found, now)})"
+
+
+def length(seconds: float) -> str:
+    """`2 h`, `1 h 30 min`, `45 min`."""
+    minutes = int(seconds) // 60
+    if minutes >= 48 * 60:
+        return f"{minutes // 1440} days"
+    hours, rest = divmod(minutes, 60)
+    return " ".join(
+        part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest or not hours else "") if part
+    )
+
+
+def _away(then: datetime, now: datetime) -> str:
+    seconds = (then - now).total_seconds()
+    return f"in {length(seconds)}" if seconds >= 0 else f"{length(-seconds)} ago"

@@ -1,0 +1,87 @@
+"""The installed `lockbox`, run as from a shell: through pipes, or at a terminal where somebody types."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WITHIN = 30
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str = ""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Of JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """`shell("requests", "list")` runs it; what it keeps, it keeps below `home`."""
+
+    environment: dict[str, str]
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["HOME"])
+
+    @property
+    def kept(self) -> Path:
+        return self.home / ".config" / "lockbox" / "account.json"
+
+    def but(self, **changed: str | None) -> Shell:
+        """The same shell with variables set, or with None unset."""
+        merged = {**self.environment, **changed}
+        return Shell({name: value for name, value in merged.items() if value is not None})
+
+    def __call__(self, *words: str, typed: str = "") -> Ended:
+        run = subprocess.run(
+            ["lockbox", *words], env=self.environment, input=typed, capture_output=True, text=True, timeout=WITHIN
+        )
+        return Ended(run.returncode, run.stdout, run.stderr)
+
+    def at_a_terminal(self, *words: str, answers: Sequence[tuple[str, str]] = (), columns: int = 120) -> Ended:
+        """Answer each prompt once it is there, in their order; all that the terminal showed is `out`."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execvpe("lockbox", ["lockbox", *words], {**self.environment, "TERM": "xterm-256color"})
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        shown, left, seen = b"", list(answers), 0
+        until = time.monotonic() + WITHIN
+        while (wait := until - time.monotonic()) > 0:
+            if not select.select([terminal], [], [], wait)[0]:
+                break
+            try:
+                said = os.read(terminal, 65536)
+            except OSError:  # how a terminal ends on Linux
+                break
+            if not said:
+                break
+            shown += said
+            if left and (at := shown.find(left[0][0].encode(), seen)) >= 0:
+                seen = at + len(left[0][0])
+                os.write(terminal, f"{left.pop(0)[1]}\n".encode())
+        os.close(terminal)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert not left, f"never asked: {left[0][0]}\n{shown.decode(errors='replace')}"
+        return Ended(status, shown.decode().replace("\r\n", "\n"))
