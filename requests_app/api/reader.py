@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
@@ -59,14 +60,36 @@ class Route:
     answers: list[tuple[str, str]] = field(default_factory=list)
 
 
+#: The order of the page, and the heading of each tag of the document.
+GROUPS = {
+    "caller": _("Who calls"),
+    "tenants": _("Tenants"),
+    "members": _("Members"),
+    "services": _("Services and resources"),
+    "tickets": _("Tickets"),
+    "access requests": _("Access requests"),
+    "grants": _("Windows"),
+    "log": _("The log"),
+    "events": _("Events"),
+    "webhooks": _("Webhooks"),
+    "callers": _("Clients and tokens"),
+    "decision point": _("The decision point"),
+    "azure": _("Azure’s contract"),
+}
+
+
 @dataclass(frozen=True)
 class Group:
-    name: str
+    tag: str
     routes: list[Route]
 
     @property
     def anchor(self) -> str:
-        return self.name.replace(" ", "-")
+        return self.tag.replace(" ", "-")
+
+    @property
+    def name(self) -> str:
+        return str(GROUPS[self.tag])
 
 
 @dataclass(frozen=True)
@@ -101,15 +124,15 @@ def document() -> dict[str, Any]:
 
 
 def groups() -> list[Group]:
-    """The routes by their tag, in the order of the addresses."""
+    """The routes by their tag, and within one in the order of the addresses."""
     found: dict[str, list[Route]] = {}
     schema = document()
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             if isinstance(operation, dict) and "operationId" in operation:
-                tag = operation.get("tags", ["other"])[0]
+                tag = operation["tags"][0]
                 found.setdefault(tag, []).append(_route(schema, path, method, operation))
-    return [Group(name, routes) for name, routes in found.items()]
+    return [Group(tag, found[tag]) for tag in sorted(found, key=list(GROUPS).index)]
 
 
 def codes() -> list[Code]:

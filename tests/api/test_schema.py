@@ -78,6 +78,10 @@ def test_a_body_takes_what_it_names_and_nothing_else() -> None:
             assert shape["additionalProperties"] is False, operation["operationId"]
 
 
+def test_every_group_of_the_page_has_a_heading() -> None:
+    assert {tag for _path, _method, operation in _operations() for tag in operation["tags"]} <= reader.GROUPS.keys()
+
+
 @pytest.mark.django_db
 def test_the_page_for_people_shows_every_operation_and_every_code(client: Browser) -> None:
     page = client.get("/api/").content.decode()
