@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import gc
 import ipaddress
 import socket
 import uuid
@@ -19,9 +20,14 @@ from django.utils import translation
 
 from requests_app import clock
 
-BROWSER_TESTS = Path(__file__).parent / "browser"
+TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
-LONG_WALKS = tuple(Path(__file__).parent / name for name in ("admin", "docs", "isolation", "words"))
+LONG_WALKS = frozenset({"admin", "docs", "isolation", "words"})
+#: What is tried here is words, documents and programs; the database behind them is as good as any other. A test of
+#: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
+ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
+#: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
+BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,21 +35,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
     if connection.vendor == "postgresql":
         # They have run on SQLite, and can't come to another end.
-        config.hook.pytest_deselected(items=[item for item in items if not _touches_database(item)])
-        items[:] = [item for item in items if _touches_database(item)]
+        config.hook.pytest_deselected(items=[item for item in items if not _has_two_databases(item)])
+        items[:] = [item for item in items if _has_two_databases(item)]
+    places: dict[Path, str] = {}
     for item in items:
-        if BROWSER_TESTS in item.path.parents:
+        place = places.get(item.path) or places.setdefault(item.path, place_of(item.path))
+        if place == "browser":
             item.add_marker(pytest.mark.browser)
-        if any(place in item.path.parents for place in LONG_WALKS):
+        if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
             item.add_marker(other_database)
 
 
-def _touches_database(item: pytest.Item) -> bool:
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays until the end of the run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*BETWEEN_COLLECTIONS)
+
+
+def place_of(path: Path) -> str:
+    """The directory of the tests' in which a file lies: `web` for tests/web/test_home.py."""
+    return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
+
+
+def _has_two_databases(item: pytest.Item) -> bool:
+    if item.get_closest_marker("postgres"):
+        return True
+    if item.get_closest_marker("one_database") or place_of(item.path) in ONE_DATABASE:
+        return False
     fixtures = getattr(item, "fixturenames", ())
-    marked = item.get_closest_marker("django_db") or item.get_closest_marker("postgres")
-    return marked is not None or any(
+    return item.get_closest_marker("django_db") is not None or any(
         name in fixtures for name in ("db", "transactional_db", "live_server", "django_db_setup")
     )
 

@@ -1,0 +1,31 @@
+"""What the tests stand on: nothing of one goes on beside the others, and what a database decides is tried on both."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.conftest import ONE_DATABASE, TESTS
+
+#: Each runs on SQLite and on PostgreSQL: what they try asks a database, or waits for one.
+BOTH = {
+    "admin", "api", "audit", "concurrency", "connectors", "isolation", "lifecycle", "notifications", "operations",
+    "outbox", "parity", "site", "tasks", "verify", "web", "webhooks",
+}  # fmt: skip
+#: Of those, the modules in which something has a mark that says otherwise.
+MARKED: set[str] = set()
+
+
+def test_no_test_begins_what_only_a_server_runs() -> None:
+    """The watch of the streams would wait for each test's transaction, and then cut what the test reads."""
+    assert "streams" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_each_directory_of_tests_is_tried_on_both_databases_or_named() -> None:
+    assert {path.parent.name for path in TESTS.glob("*/test_*.py")} == BOTH | ONE_DATABASE
+    assert not BOTH & ONE_DATABASE
+
+
+def test_whatever_else_is_tried_on_one_database_is_named() -> None:
+    mark = "one_" + "database"
+    marked = {str(path.relative_to(TESTS)) for path in TESTS.glob("*/*.py") if f"mark.{mark}" in path.read_text()}
+    assert marked == MARKED
