@@ -143,6 +143,24 @@ def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, name: str, 
     assert AuditEntry.objects.count() == before
 
 
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(cast: Cast, name: str) -> None:
+    world = ApiWorld(cast)
+    caller = caller_for(cast, "fabrikam")
+    ids, methods = OBJECTS[name][0](world), OBJECTS[name][1]
+    absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
+    before = AuditEntry.objects.count()
+    for method in methods:
+        body = BODIES.get(name) if method in ("post", "patch") else None
+        foreign = caller(method, address(name, ids), body, If_Match='"x"')
+        nothing = caller(method, address(name, absent), body, If_Match='"x"')
+        assert foreign.status_code == nothing.status_code
+        assert _plain(foreign) == _plain(nothing)
+        # Some things no client may do, whoever's they are.
+        assert foreign.status_code == 404 or "insufficient_scope" in foreign["WWW-Authenticate"], foreign.content
+    assert AuditEntry.objects.count() == before
+
+
 @pytest.mark.parametrize("name", sorted(OWN))
 @pytest.mark.parametrize("outsider", ["frida", "finn", "samir", "fabrikam"])
 def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, name: str, outsider: str) -> None:
