@@ -12,6 +12,7 @@ SWEEP = "requests_app.tasks.sweep"
 CHECKPOINT = "requests_app.tasks.checkpoint"
 PRUNE_LOGS = "requests_app.tasks.prune_logs"
 CHECK_LOGS = "requests_app.tasks.check_logs"
+FORGET_CALLS = "requests_app.tasks.forget_calls"
 DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
 
 #: How far back to look for the same task before another is put behind it.

@@ -11,7 +11,7 @@ from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from requests_app import bell, clock, outbound
 from requests_app.actors import Actor
-from requests_app.operations import checks, log_care, sweeps
+from requests_app.operations import checks, integrations, log_care, sweeps
 from requests_app.outbox import delivery
 from requests_app.webhooks import delivery as webhooks
 from requests_app.webhooks import dispatch, tidying
@@ -112,6 +112,12 @@ def checkpoint() -> int:
 def _sign_once(is_over: Callable[[], bool]) -> int:
     done = checkpoints.work(clock.now, limit=BATCH, is_over=is_over)
     return done.signed + done.dated
+
+
+@guarded
+def forget_calls() -> int:
+    """Delete access tokens that ended long ago, and what was kept of calls that nobody repeats any more."""
+    return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(clock.now()))
 
 
 @guarded

@@ -27,6 +27,7 @@ Column = str | Callable[[Any], Any]
 #: Words for columns to which the models give none of their own, or none that can be translated.
 LABELS: dict[str, Promise] = {
     "access_request": gettext_lazy("access request"),
+    "account": gettext_lazy("account"),
     "added_at": gettext_lazy("added"),
     "asked_at": gettext_lazy("asked for"),
     "assignee": gettext_lazy("engineer"),
@@ -37,6 +38,7 @@ LABELS: dict[str, Promise] = {
     "closed_by": gettext_lazy("closed by"),
     "cosigned_at": gettext_lazy("cosigned last"),
     "dated_at": gettext_lazy("confirmed last"),
+    "created_by": gettext_lazy("added by"),
     "decider": gettext_lazy("decided by"),
     "decider_human": gettext_lazy("human who decided"),
     "done": gettext_lazy("entries checked"),
@@ -65,6 +67,7 @@ LABELS: dict[str, Promise] = {
     "requested_by": gettext_lazy("engineer"),
     "requester_human": gettext_lazy("human who asked"),
     "resource": gettext_lazy("resource"),
+    "revoked_by": gettext_lazy("revoked by"),
     "seq": gettext_lazy("number"),
     "service": gettext_lazy("service"),
     "signed_at": gettext_lazy("signed"),

@@ -24,6 +24,7 @@ from requests_app.models import (
     QueueAssignment,
     Service,
     Ticket,
+    Token,
 )
 from requests_app.operations._change import PROVIDER_LOG
 
@@ -78,6 +79,11 @@ def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.switch_on_person(row.pk, actor=actor)
 
 
+def is_human(person: Person) -> bool:
+    """The account of a client has no acts of its own: it ends with its client."""
+    return person.kind == Person.Kind.HUMAN
+
+
 def _own_log(person: Person) -> UUID:
     """The log in which a person's acts are found fast: their tenant's, or the provider's own."""
     membership = person.memberships.first()
@@ -90,12 +96,13 @@ class PersonAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "human_id"), emails=("email",), words=("name", "email"))
     list_filter = (
         by_choice("side", _("side"), Person.Side.choices),
+        by_choice("kind", _("kind"), Person.Kind.choices),
         by_flag("is_active", _("active")),
         by_flag("is_staff", _("staff")),
     )
     lead = _("Nobody is ever deleted, for their name stands in logs. Switched off, an account can do nothing.")
     facts: ClassVar = [
-        ("", ("name", "email", "side", "is_active", "is_staff", "created_at", "last_login")),
+        ("", ("name", "email", "side", "kind", "is_active", "is_staff", "created_at", "last_login")),
         (_("Preferences"), ("time_zone", "language", "theme")),
         (_("Identity"), ("id", "human_id")),
     ]
@@ -109,6 +116,7 @@ class PersonAdmin(StaffAdmin):
         ),
         Related(model=Grant, by=lambda p: {"engineer": p} if p.side == "provider" else None),
         Related(model=Decision, by=lambda p: {"decider": p}),
+        Related(model=Token, by=lambda p: {"account": p}),
         Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
         Related(
             model=Ticket,
@@ -137,7 +145,7 @@ class PersonAdmin(StaffAdmin):
             form=QueueForm,
             run=give_queue_role,
             done=_("The role was given."),
-            offered=lambda p: p.side == "provider" and p.is_active,
+            offered=lambda p: is_human(p) and p.side == "provider" and p.is_active,
         ),
         Act(
             name="give-role",
@@ -146,7 +154,7 @@ class PersonAdmin(StaffAdmin):
             run=give_role,
             done=_("The role was given, and the tenant's approvers are told."),
             explains=_("Once a tenant has somebody in a role that decides, only the customer gives it to others."),
-            offered=lambda p: p.side == "customer" and p.is_active,
+            offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
         Act(
             name="switch-off",
@@ -154,7 +162,7 @@ class PersonAdmin(StaffAdmin):
             run=switch_off,
             done=_("The account is switched off. What it had asked for or been given has ended."),
             explains=_("At once the account can do nothing, and the access it had asked for or been given ends."),
-            offered=lambda p: p.is_active,
+            offered=lambda p: is_human(p) and p.is_active,
             bulk=_("Switch off"),
         ),
         Act(
@@ -163,7 +171,7 @@ class PersonAdmin(StaffAdmin):
             run=switch_on,
             done=_("The account is switched on."),
             explains=_("The account works again, with the roles that it still holds."),
-            offered=lambda p: not p.is_active,
+            offered=lambda p: is_human(p) and not p.is_active,
             bulk=_("Switch on"),
         ),
     ]

@@ -31,6 +31,7 @@ from audit_app.models import (
 from requests_app import clock, models
 from requests_app.admin import (
     access,
+    callers,
     dashboard,
     log,
     outbox,
@@ -93,6 +94,10 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (LogKey, signing.LogKeyAdmin),
             (LogCheck, signing.LogCheckAdmin),
         ),
+    ),
+    (
+        _("Callers of the API"),
+        ((models.Client, callers.ClientAdmin), (models.Token, callers.TokenAdmin)),
     ),
     (
         _("Webhooks"),

@@ -18,6 +18,7 @@ from requests_app.admin.filters import by_flag, by_row, by_tenant
 from requests_app.admin.searching import Search
 from requests_app.models import (
     AccessRequest,
+    Client,
     Grant,
     Membership,
     NotificationAddress,
@@ -116,6 +117,7 @@ class TenantAdmin(StaffAdmin):
         Related(model=Membership, by=lambda tenant: {"tenant": tenant}, title=_("People and their roles")),
         Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
         Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Client, by=lambda tenant: {"tenant": tenant}),
         Related(model=Webhook, by=lambda tenant: {"tenant": tenant}),
         Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),
         Related(

@@ -55,7 +55,7 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
     """A client of the API was allowed to decide for an approver."""
     name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
     return {
-        "path": f"/tenant/{message.tenant_id}/people/",
+        "path": f"/tenant/{message.tenant_id}/clients/",
         "client": name,
         "whose": whose,
         "by": words.line(message.payload["by"]),

@@ -108,9 +108,12 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
 
 def remove_client(client_id: object, *, actor: Actor) -> Client:
-    """Switch a client off for good, and all its tokens; its name stays where it acted."""
+    """Switch a client off for good, and all its tokens; its name stays where it acted.
+
+    Staff may remove a tenant's client too, as they may switch off its people: that gives nobody anything.
+    """
     with act("remove_client", actor=actor) as current:
-        client = _managed(client_id, current)
+        client = _managed(client_id, current, or_staff=True)
         client.account.is_active = False
         client.account.save(update_fields=["is_active"])
         client.decides_for = None
@@ -253,18 +256,18 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 # --- What they share -----------------------------------------------------------------------------------------
 
 
-def _managed(client_id: object, current: Act) -> Client:
+def _managed(client_id: object, current: Act, *, or_staff: bool = False) -> Client:
     _require_human(current.actor)
     rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
     client: Client = rows.locked().find(client_id)
-    _require_manager(current, client)
+    _require_manager(current, client, or_staff=or_staff)
     return client
 
 
-def _require_manager(current: Act, client: Client) -> None:
+def _require_manager(current: Act, client: Client, *, or_staff: bool = False) -> None:
     """A tenant's client is its administrator's alone; the provider's is the staff's."""
     current.concerns("client", client, client.tenant_id or PROVIDER_LOG)
-    if client.tenant_id is None:
+    if client.tenant_id is None or (or_staff and current.actor.is_staff):
         policy.require_staff(current.actor)
     else:
         policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=client.tenant_id)

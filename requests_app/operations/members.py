@@ -15,7 +15,7 @@ from requests_app import limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
+from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -69,7 +69,8 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
         current.concerns("tenant", tenant, tenant.pk)
         if current.actor.is_staff:
             _require_first(tenant, role)
-            person = Person.objects.active().filter(pk=_key(person_id), side=Person.Side.CUSTOMER).first()
+            people = Person.objects.active().humans()
+            person = people.filter(pk=_key(person_id), side=Person.Side.CUSTOMER).first()
         else:
             policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
             person = Person.objects.active().filter(pk=_key(person_id), memberships__tenant=tenant).first()
@@ -103,7 +104,8 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
     with act("give_queue_role", actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
-        person = Person.objects.active().filter(pk=_key(person_id), side=Person.Side.PROVIDER).first()
+        people = Person.objects.active().humans()
+        person = people.filter(pk=_key(person_id), side=Person.Side.PROVIDER).first()
         if person is None:
             raise NotFound
         current.concerns("person", person, PROVIDER_LOG)
@@ -137,7 +139,8 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 
 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account off: at once it can do nothing, and what it had asked for or been given ends.
+    """Switch an account off: at once it can do nothing, its tokens are revoked, and what it had asked for or been
+    given ends.
 
     A tenant's administrator may switch off people of the tenant; staff anybody but the last who decide for a tenant.
     """
@@ -150,6 +153,10 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
             _require_not_last(membership.tenant, membership)
         person.is_active = False
         person.save(update_fields=["is_active"])
+        # For good: whoever has taken one must not wait for the day when the account is switched on again.
+        Token.objects.filter(account=person).live(current.at).update(
+            revoked_at=current.at, revoked_by=current.actor.person
+        )
         current.witness(Event.PERSON_SWITCHED_OFF, detail=_described(person), text=person.name)
         for membership in memberships:
             _tell_approvers(current, membership.tenant, membership.role, person, given=False)
@@ -282,7 +289,9 @@ def _administered(tenant_id: object, current: Act) -> Tenant:
 def _managed(person_id: object, current: Act) -> Person:
     """The person, if the actor is staff or the administrator of the tenant that the person belongs to."""
     actor = current.actor
-    person = Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=_key(person_id)).first()
+    # The account of a client is no person: it ends with its client, and stays ended.
+    people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
+    person = people.filter(pk=_key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
         raise NotFound
     membership = person.memberships.select_related("tenant").first()

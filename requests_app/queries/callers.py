@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from django.db.models import Max
 
 from requests_app.actors import Actor
-from requests_app.models import Client, Token
+from requests_app.models import Client, Tenant, Token
+
+#: More tokens of a tenant's people are found through the API.
+SHOWN = 200
+ENDED_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class OwnTokens:
+    """`live` are all that work, `ended` the last few that do not any more."""
+
+    live: list[Token]
+    ended: list[Token]
+
+
+@dataclass(frozen=True)
+class TokensIn:
+    rows: list[Token]
+    has_more: bool
 
 
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:
@@ -29,3 +49,23 @@ def tokens(actor: Actor) -> Any:
 
 def token(token_id: object, *, actor: Actor) -> Token:
     return cast(Token, tokens(actor).find(token_id))
+
+
+def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:
+    """One of this tenant's, for its pages."""
+    return cast(Client, clients(actor, tenant_id=tenant.pk).find(client_id))
+
+
+def own_tokens(actor: Actor, *, at: datetime) -> OwnTokens:
+    rows = Token.objects.filter(account=actor.person).personal().order_by("-created_at", "pk")
+    live = list(rows.live(at))
+    ended = rows.exclude(revoked_at=None, expires_at__gt=at)
+    return OwnTokens(live, list(ended.select_related("revoked_by")[:ENDED_SHOWN]))
+
+
+def tokens_in(tenant: Tenant, *, at: datetime) -> TokensIn:
+    """The live personal tokens of a tenant's people, the newest first."""
+    people = tenant.memberships.values("person_id")
+    rows = Token.objects.filter(account__in=people).personal().live(at).select_related("account")
+    found = list(rows.order_by("-created_at", "pk")[: SHOWN + 1])
+    return TokensIn(found[:SHOWN], len(found) > SHOWN)

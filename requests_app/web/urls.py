@@ -4,6 +4,7 @@ from requests_app.web import (
     access_requests,
     acts,
     asking,
+    clients,
     content,
     decisions,
     evidence,
@@ -17,6 +18,7 @@ from requests_app.web import (
     retention,
     tenant,
     tickets,
+    tokens,
     webhooks,
 )
 
@@ -37,6 +39,8 @@ urlpatterns = [
     *log_rules.urlpatterns,
     *retention.urlpatterns,
     *webhooks.urlpatterns,
+    *clients.urlpatterns,
+    *tokens.urlpatterns,
     *people.urlpatterns,
     *preferences.urlpatterns,
     *limits.urlpatterns,

@@ -19,6 +19,8 @@ from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
 from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant, WebhookAttempt
 from requests_app.outbox.topics import MAIL
+from requests_app.scopes import Scope
+from tests.caller import client_of, token_of
 from tests.cast import PASSWORD, Cast
 from tests.witness import SmallWitness
 
@@ -165,6 +167,14 @@ def add_webhook(cast: Cast, number: int) -> None:
     )
 
 
+def add_caller(cast: Cast, number: int) -> None:
+    """A client of the provider's or of a tenant, with a token of its own, and one of somebody's."""
+    tenant = [None, "contoso", "fabrikam", "northwind"][number // 2 % 4]
+    client, _secret = client_of(cast, tenant, Scope.LOG_READ)
+    operations.issue_access_token(client, scopes=[Scope.LOG_READ])
+    token_of(cast, "mia", Scope.LOG_READ)
+
+
 def populate(cast: Cast, rounds: int) -> None:
     """So many rows more in every table that grows."""
     for number in range(rounds):
@@ -188,6 +198,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_tenant(cast, base)
         add_witness(cast, base)
         add_webhook(cast, base)
+        add_caller(cast, base)
         add_alarm(base)
 
 

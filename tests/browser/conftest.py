@@ -16,7 +16,7 @@ from requests_app.demo import people
 from requests_app.demo import world as demo
 from requests_app.models import Person
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
-from tests.words.crawl import add_webhooks, add_witnesses
+from tests.words.crawl import add_callers, add_webhooks, add_witnesses
 
 #: Longer than a page takes on a machine that is busy with other things.
 PATIENCE_MS = 15_000
@@ -52,6 +52,7 @@ def world(live_server: LiveServer) -> None:
     demo.build()
     add_witnesses()
     add_webhooks()
+    add_callers()
 
 
 @pytest.fixture

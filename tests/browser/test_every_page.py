@@ -15,7 +15,7 @@ from requests_app.demo import world as demo
 from requests_app.models import AccessRequest
 from tests.browser.axe import faults
 from tests.browser.conftest import Visit
-from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, add_webhooks, add_witnesses, addresses, crawl
+from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, add_callers, add_webhooks, add_witnesses, addresses, crawl
 
 #: Answers to forms, and to scripts.
 NO_PAGES = {
@@ -91,6 +91,7 @@ def test_every_page_that_there_is_is_among_them() -> None:
     demo.build()
     add_witnesses()
     add_webhooks()
+    add_callers()
     seen = {page.route.partition(" ")[0] for login in PEOPLE for page in crawl(login, first=addresses(login))}
     assert {f"web:{name}" for name in names(get_resolver(), "web")} - {
         f"web:{name}" for name in NO_PAGES

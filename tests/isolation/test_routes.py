@@ -13,7 +13,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audit_app.models import AuditEntry, Witness
 from requests_app import operations
-from requests_app.models import AccessRequest, Grant, NotificationAddress, OutboxMessage, Ticket, Webhook
+from requests_app.models import AccessRequest, Grant, NotificationAddress, OutboxMessage, Ticket, Token, Webhook
+from requests_app.models import Client as Machine
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,12 @@ class World:
         hook = operations.add_webhook(cast.contoso.pk, url=url, label=self.CANARY, events=["*"], actor=ines).webhook
         self.hook: Webhook = hook
         self.delivery: OutboxMessage = operations.send_webhook_test(hook.pk, actor=ines)
+        self.client: Machine = operations.create_client(
+            tenant_id=cast.contoso.pk, name=self.CANARY, scopes=["log:read"], actor=ines
+        ).row
+        self.token: Token = operations.create_token(
+            name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("otto")
+        ).row
 
 
 def _request(world: World) -> Ids:
@@ -60,6 +67,10 @@ def _tenant(world: World) -> Ids:
 
 def _hook(world: World) -> Ids:
     return {**_tenant(world), "webhook": world.hook.pk}
+
+
+def _client(world: World) -> Ids:
+    return {**_tenant(world), "client": world.client.pk}
 
 
 def _window(world: World) -> Ids:
@@ -114,10 +125,17 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "webhook_rotate": [_hook],
     "webhook_remove": [_hook],
     "webhook_delivery": [lambda w: {**_hook(w), "message": w.delivery.pk}],
+    "clients": [_tenant],
+    "client": [_client],
+    "client_change": [_client],
+    "client_rotate": [_client],
+    "client_remove": [_client],
+    "tenant_tokens": [_tenant],
+    "token_revoke": [lambda w: {"token": w.token.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }
-OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme"}
+OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"}
 PUBLIC = {"limits"}
 
 

@@ -359,7 +359,12 @@ def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) 
     found = mails.send()("alan", "client_decides")
     assert mails.to("client_decides") == ["ada", "alan", "soc"]
     assert found.subject == "Contoso: a machine decides for Ada Test from now on"
-    says(found, "Ines Test allowed the client Help desk to decide", "in the name of Ada Test")
+    says(
+        found,
+        "Ines Test allowed the client Help desk to decide",
+        "in the name of Ada Test",
+        f"/tenant/{world.contoso.pk}/clients/",
+    )
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])

@@ -84,6 +84,10 @@ CALLS: dict[str, Call] = {
     ),
     "rotate_client_secret": lambda cast, caller, row: caller.post(f"clients/{row.pk}/rotate-secret"),
     "remove_client": lambda cast, caller, row: caller.delete(f"clients/{row.pk}"),
+    "change_client by staff": lambda cast, caller, row: caller.patch(f"clients/{row.pk}", {"scopes": ["log:read"]}),
+    "rotate_client_secret by staff": lambda cast, caller, row: caller.post(f"clients/{row.pk}/rotate-secret"),
+    "remove_client by staff": lambda cast, caller, row: caller.delete(f"clients/{row.pk}"),
+    "remove_client by staff, of a tenant": lambda cast, caller, row: caller.delete(f"clients/{row.pk}"),
     "create_token": lambda cast, caller, row: caller.post(
         "tokens", {"name": "laptop", "scopes": ["requests:read"], "days": 7}
     ),
@@ -94,6 +98,8 @@ CALLS: dict[str, Call] = {
         f"tenants/{cast.contoso.pk}/addresses", {"email": "soc@contoso.example", "label": "SOC"}
     ),
     "remove_address": lambda cast, caller, row: caller.delete(f"tenants/{cast.contoso.pk}/addresses/{row.pk}"),
+    "revoke_token by its owner": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
+    "revoke_token by staff": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
 }
 
 

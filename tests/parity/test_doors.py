@@ -118,6 +118,15 @@ def _client(cast: Cast) -> Any:
     return made.row
 
 
+def _own_client(cast: Cast) -> Any:
+    """The provider's own."""
+    return operations.create_client(name="Gateway", scopes=["evaluate"], actor=cast.as_("stella")).row
+
+
+def _revoke(cast: Cast, client: Client, row: Any) -> Any:
+    return client.post(reverse("web:token_revoke", args=[row.pk]))
+
+
 def _token(cast: Cast) -> Any:
     return operations.create_token(name="laptop", scopes=["log:read"], days=7, actor=cast.as_("mia")).row
 
@@ -144,7 +153,7 @@ def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
 
 
 def _hook(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
-    """A page of one webhook, which is `row`."""
+    """A page of one webhook, or of one client, which is `row`."""
     return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
 
 
@@ -610,11 +619,17 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.create_client(
             tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=actor
         ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:clients", args=[cast.contoso.pk]), {"name": "SIEM", "scopes": ["log:read"]}
+        ),
+        status=200,
     ),
     "create_client by staff": Case(
         "stella",
         lambda cast: None,
         lambda cast, row, actor: operations.create_client(name="Gateway", scopes=["evaluate"], actor=actor),
+        admin=_adding("client", name="Gateway", scopes=["evaluate"]),
+        status=200,
     ),
     "change_client": Case(
         "ines",
@@ -622,20 +637,76 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.change_client(
             row.pk, scopes=["decisions:write"], decides_for_id=cast.ada.pk, actor=actor
         ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:client_change", args=[cast.contoso.pk, row.pk]),
+            {"scopes": ["decisions:write"], "decides_for": str(cast.ada.pk)},
+        ),
+    ),
+    "change_client by staff": Case(
+        "stella",
+        _own_client,
+        lambda cast, row, actor: operations.change_client(row.pk, scopes=["log:read"], actor=actor),
+        admin=_admin("client", "change", scopes=["log:read"]),
     ),
     "rotate_client_secret": Case(
-        "ines", _client, lambda cast, row, actor: operations.rotate_client_secret(row.pk, actor=actor)
+        "ines",
+        _client,
+        lambda cast, row, actor: operations.rotate_client_secret(row.pk, actor=actor),
+        page=_hook("client_rotate"),
+        status=200,
     ),
-    "remove_client": Case("ines", _client, lambda cast, row, actor: operations.remove_client(row.pk, actor=actor)),
+    "rotate_client_secret by staff": Case(
+        "stella",
+        _own_client,
+        lambda cast, row, actor: operations.rotate_client_secret(row.pk, actor=actor),
+        admin=_admin("client", "rotate"),
+        status=200,
+    ),
+    "remove_client": Case(
+        "ines",
+        _client,
+        lambda cast, row, actor: operations.remove_client(row.pk, actor=actor),
+        page=_hook("client_remove"),
+    ),
+    "remove_client by staff": Case(
+        "stella",
+        _own_client,
+        lambda cast, row, actor: operations.remove_client(row.pk, actor=actor),
+        admin=_admin("client", "remove"),
+    ),
+    "remove_client by staff, of a tenant": Case(
+        "stella",
+        _client,
+        lambda cast, row, actor: operations.remove_client(row.pk, actor=actor),
+        admin=_admin("client", "remove"),
+    ),
     "create_token": Case(
         "mia",
         lambda cast: None,
         lambda cast, row, actor: operations.create_token(name="laptop", scopes=["requests:read"], days=7, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:tokens"), {"name": "laptop", "scopes": ["requests:read"], "days": "7"}
+        ),
+        status=200,
     ),
     "revoke_token": Case(
         "ines",
-        lambda cast: _token(cast),
+        _token,
         lambda cast, row, actor: operations.revoke_token(row.pk, actor=actor),
+        page=_revoke,
+    ),
+    "revoke_token by its owner": Case(
+        "mia",
+        _token,
+        lambda cast, row, actor: operations.revoke_token(row.pk, actor=actor),
+        page=_revoke,
+    ),
+    "revoke_token by staff": Case(
+        "stella",
+        _token,
+        lambda cast, row, actor: operations.revoke_token(row.pk, actor=actor),
+        page=_revoke,
+        admin=_admin("token", "revoke"),
     ),
     "add_webhook": Case(
         "ines",

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: What is due with the minutes of its schedule, and what is enqueued in between, too.
 EACH = [
-    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "prune_logs", "remind"),
-    *("sweep", "tidy_webhooks"),
+    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
+    *("prune_logs", "remind", "sweep", "tidy_webhooks"),
 ]
-IN_BETWEEN = [name for name in EACH if name not in ("prune_logs", "tidy_webhooks")]
+IN_BETWEEN = [name for name in EACH if name not in ("forget_calls", "prune_logs", "tidy_webhooks")]
 
 
 def queued() -> list[str]:

@@ -15,8 +15,8 @@ from requests_app import clock, schedules
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DECLARED = [
-    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "prune_logs", "remind"),
-    *("sweep", "tidy_webhooks"),
+    *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
+    *("prune_logs", "remind", "sweep", "tidy_webhooks"),
 ]
 
 

@@ -20,7 +20,8 @@ from requests_app import clock, models, schedules
 from requests_app.connectors import registry
 from requests_app.demo import world as demo
 from requests_app.outbox.topics import Topic
-from tests.words.crawl import add_webhooks, add_witnesses
+from requests_app.scopes import Scope
+from tests.words.crawl import add_callers, add_webhooks, add_witnesses
 from tests.words.reading import World
 
 #: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
@@ -35,6 +36,7 @@ TYPED: dict[Any, tuple[str, ...]] = {
     models.TicketComment: ("body",),
     models.AccessRequest: ("tried", "justification", "authority", "instrument", "demand_reference"),
     models.Decision: ("comment",),
+    models.Token: ("name",),
     models.ContentAccess: ("item_ref", "item_id"),
 }
 
@@ -69,6 +71,10 @@ def by_programs() -> Iterator[str]:
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))
     for message in models.OutboxMessage.objects.filter(lane="webhook"):
         yield from (message.recipient, message.key, message.rendered["id"])
+    for names in (*models.Token.objects.values_list("scopes"), *models.Client.objects.values_list("scopes")):
+        yield " ".join(*names)
+    yield from models.Token.objects.values_list("hint", flat=True)
+    yield from Scope
     yield "webhooks"  # as the system is called in the log where it gives one up
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
@@ -86,6 +92,7 @@ def world(db: None, settings: Any) -> Iterator[World]:
         demo.build()
         add_witnesses()
         add_webhooks()
+        add_callers()
     models.Person.objects.update(language=pseudolocale.LANGUAGE)
     schedules.sync(clock.now())
     yield World([*in_the_database(), *on_disk(), *by_programs(), settings.PROVIDER_NAME])

@@ -87,6 +87,28 @@ def add_webhooks() -> None:
             operations.give_up_webhook(webhook.pk, because="failing", actor=Actor.system("webhooks"))
 
 
+def add_callers() -> None:
+    """What the demo world has none of: clients, one of which decides, and tokens that work and that ended."""
+    tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
+    ada = _named("ada.keller")
+    actor = actor_of(ines, door="pages")
+    operations.create_client(tenant_id=tenant.pk, name="SIEM", scopes=["log:read"], actor=actor)
+    operations.create_client(
+        tenant_id=tenant.pk, name="Duty desk", scopes=["decisions:write"], decides_for_id=ada.pk, actor=actor
+    )
+    stella = actor_of(_named("stella.okafor"), door="pages")
+    operations.create_client(name="Gateway", scopes=["evaluate"], actor=stella)
+    for person in (ines, ada, _named("priya.nair")):
+        owner = actor_of(person, door="pages")
+        for name in ("laptop", "lost"):
+            token = operations.create_token(name=name, scopes=["requests:read"], days=7, actor=owner).row
+        operations.revoke_token(token.pk, actor=owner)
+
+
+def _named(login: str) -> Person:
+    return Person.objects.get(email__startswith=f"{login}@")
+
+
 @dataclass(frozen=True)
 class Visited:
     """One page as one person got it."""

@@ -1,0 +1,334 @@
+"""Clients and tokens: who may make, change and end which, what is refused, and what the log says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from audit_app.models import AuditEntry
+from requests_app import api_secrets, bell, clock, operations, schedules, tasks
+from requests_app.errors import DomainError, InsufficientScope, NotAllowed, NotFound, TooMany, Unacceptable
+from requests_app.models import Client, IdempotencyKey, Person, Token
+from requests_app.models.people import actor_of_token
+from requests_app.operations import Made
+from requests_app.operations._change import PROVIDER_LOG
+from requests_app.scopes import ACTS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from tests.caller import client_of
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+
+def add(cast: Cast, by: str = "ines", tenant: str | None = "contoso", **fields: Any) -> Made:
+    given = {"name": "Help desk", "scopes": ["log:read"], **fields}
+    return operations.create_client(tenant_id=cast.tenants[tenant].pk if tenant else None, actor=cast.as_(by), **given)
+
+
+def make(cast: Cast, by: str = "otto", **fields: Any) -> Made:
+    given = {"name": "laptop", "scopes": ["log:read"], "days": 7, **fields}
+    return operations.create_token(actor=cast.as_(by), **given)
+
+
+def last_entry() -> dict[str, Any]:
+    return json.loads(bytes(AuditEntry.objects.order_by("-pk")[0].canonical))
+
+
+def rows() -> list[Any]:
+    people = Person.objects.filter(kind=Person.Kind.CLIENT)
+    return [list(kind.order_by("pk").values()) for kind in (Client.objects.all(), Token.objects.all(), people)]
+
+
+def refused(run: Callable[[], Any], why: type[DomainError]) -> None:
+    before = rows()
+    with pytest.raises(why):
+        run()
+    assert rows() == before
+
+
+#: Every act on one client, by its name.
+OF_ONE: dict[str, Callable[[Client, Any], Any]] = {
+    "change_client": lambda row, actor: operations.change_client(row.pk, scopes=["evaluate"], actor=actor),
+    "rotate_client_secret": lambda row, actor: operations.rotate_client_secret(row.pk, actor=actor),
+    "remove_client": lambda row, actor: operations.remove_client(row.pk, actor=actor),
+}
+
+
+# --- Who -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto"])
+@pytest.mark.parametrize("name_of_act", sorted(OF_ONE))
+def test_a_tenants_client_is_its_administrators(cast: Cast, name: str, name_of_act: str) -> None:
+    row = add(cast).row
+    refused(lambda: OF_ONE[name_of_act](row, cast.as_(name)), NotAllowed)
+    assert (last_entry()["event"], last_entry()["detail"]["action"]) == ("act.refused", name_of_act)
+
+
+@pytest.mark.parametrize("name", ["frida", "finn", "priya", "pat"])
+@pytest.mark.parametrize("name_of_act", sorted(OF_ONE))
+def test_to_outsiders_it_is_absent(cast: Cast, name: str, name_of_act: str) -> None:
+    row = add(cast).row
+    entries = AuditEntry.objects.count()
+    refused(lambda: OF_ONE[name_of_act](row, cast.as_(name)), NotFound)
+    assert AuditEntry.objects.count() == entries
+
+
+def test_staff_can_end_a_tenants_client_and_do_nothing_else_with_it(cast: Cast) -> None:
+    row = add(cast).row
+    for name in ("change_client", "rotate_client_secret"):
+        refused(lambda act=OF_ONE[name]: act(row, cast.as_("stella")), NotAllowed)
+    refused(lambda: add(cast, "stella"), NotAllowed)
+    operations.remove_client(row.pk, actor=cast.as_("stella"))
+    assert (last_entry()["event"], last_entry()["actor"]["name"]) == ("client.removed", "Stella Test")
+    assert events_in(cast.contoso)[-1] == "client.removed"
+
+
+@pytest.mark.parametrize("name", ["ines", "priya", "pat"])
+def test_the_providers_own_are_for_staff(cast: Cast, name: str) -> None:
+    refused(lambda: add(cast, name, None), NotAllowed)
+    row = add(cast, "stella", None).row
+    for act in OF_ONE.values():
+        refused(lambda act=act: act(row, cast.as_(name)), NotFound)
+
+
+@pytest.mark.parametrize("name", sorted({*OF_ONE, "create_client", "create_token"}))
+def test_no_machine_makes_changes_or_ends_what_calls(cast: Cast, name: str) -> None:
+    """Though its row says that it may: who can write a scope into the table gets no further."""
+    row = add(cast).row
+    client, _secret = client_of(cast)
+    token = operations.issue_access_token(client, scopes=list(Scope)).row
+    Client.objects.filter(pk=client.pk).update(scopes=in_order(Scope))
+    actor = actor_of_token(token, door="api")
+    acts = {
+        **{each: lambda act=act: act(row, actor) for each, act in OF_ONE.items()},
+        "create_client": lambda: operations.create_client(
+            tenant_id=cast.contoso.pk, name="Child", scopes=["log:read"], actor=actor
+        ),
+        "create_token": lambda: operations.create_token(name="x", scopes=["log:read"], days=1, actor=actor),
+    }
+    refused(acts[name], NotAllowed)
+
+
+def test_the_system_makes_none(cast: Cast) -> None:
+    refused(
+        lambda: operations.create_client(name="x", scopes=["log:read"], actor=cast.system()),
+        NotAllowed,
+    )
+    refused(
+        lambda: operations.create_token(name="x", scopes=["log:read"], days=1, actor=cast.system()),
+        NotAllowed,
+    )
+
+
+# --- What may be given ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", sorted(frozenset(Scope) - OF_CLIENTS))
+def test_what_a_customers_machine_may_not_be_given(cast: Cast, scope: Scope) -> None:
+    refused(lambda: add(cast, scopes=["log:read", scope]), Unacceptable)
+
+
+@pytest.mark.parametrize("scope", sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS))
+def test_what_a_machine_of_the_providers_may_not_be_given(cast: Cast, scope: Scope) -> None:
+    refused(lambda: add(cast, "stella", None, scopes=["log:read", scope]), Unacceptable)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"scopes": []}, {"scopes": ["all"]}, {"name": " "}, {"name": "x" * 81}],
+)
+def test_what_is_wrong_is_refused(cast: Cast, fields: dict[str, Any]) -> None:
+    refused(lambda: add(cast, **fields), Unacceptable)
+    refused(lambda: make(cast, **fields), Unacceptable)
+
+
+@pytest.mark.parametrize("name", ["otto", "ines", "frida", "priya", None])
+def test_it_decides_for_an_approver_of_its_tenant_or_for_nobody(cast: Cast, name: str | None) -> None:
+    whose = cast.people[name].pk if name else "nobody"
+    refused(lambda: add(cast, scopes=["decisions:write"], decides_for_id=whose), Unacceptable)
+
+
+def test_it_decides_only_with_the_scope_and_never_for_the_provider(cast: Cast) -> None:
+    refused(lambda: add(cast, decides_for_id=cast.ada.pk), Unacceptable)
+    refused(lambda: add(cast, "stella", None, decides_for_id=cast.ada.pk), Unacceptable)
+    own = add(cast, "stella", None).row
+    with pytest.raises(DatabaseError, match="client_decides_for_a_tenant"), transaction.atomic():
+        Client.objects.filter(pk=own.pk).update(decides_for=cast.ada)
+
+
+def test_without_the_scope_it_decides_for_nobody_any_more(cast: Cast) -> None:
+    row = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk).row
+    operations.change_client(row.pk, scopes=["log:read"], actor=cast.as_("ines"))
+    assert Client.objects.get().decides_for is None
+    detail = last_entry()["detail"]
+    assert (detail["decides_for_id"], detail["decides_for_id_before"]) == (None, str(cast.ada.pk))
+    refused(lambda: operations.change_client(row.pk, scopes=["log:read"], actor=cast.as_("ines")), Unacceptable)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"days": 2}, "days"), ({"days": 0}, "days"), ({"scopes": ["decisions:write"], "days": 90}, "days")],
+)
+def test_a_token_lives_as_long_as_is_offered(cast: Cast, fields: dict[str, Any], field: str) -> None:
+    before = rows()
+    with pytest.raises(Unacceptable) as refusal:
+        make(cast, **fields)
+    assert (refusal.value.field, rows()) == (field, before)
+
+
+def test_a_token_makes_no_token_that_can_more(cast: Cast) -> None:
+    token = make(cast, scopes=["tokens:manage", "log:read"]).row
+    actor = actor_of_token(token, door="api")
+    refused(
+        lambda: operations.create_token(name="x", scopes=["log:read", "evaluate"], days=1, actor=actor),
+        InsufficientScope,
+    )
+    assert operations.create_token(name="x", scopes=["log:read"], days=1, actor=actor).row.scopes == ["log:read"]
+
+
+def test_there_are_not_endlessly_many(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations.integrations, "MOST_CLIENTS", 1)
+    monkeypatch.setattr(operations.integrations, "MOST_TOKENS", 1)
+    client, token = add(cast).row, make(cast).row
+    refused(lambda: add(cast), TooMany)
+    refused(lambda: make(cast), TooMany)
+    operations.remove_client(client.pk, actor=cast.as_("ines"))
+    operations.revoke_token(token.pk, actor=cast.as_("otto"))
+    add(cast)
+    make(cast)
+    add(cast, "finn", "fabrikam")
+    make(cast, "mia")
+
+
+# --- What is kept, and what the log says ---------------------------------------------------------------------
+
+
+def test_a_secret_is_in_the_answer_and_nowhere_else(cast: Cast) -> None:
+    client, token = add(cast), make(cast)
+    rotated = operations.rotate_client_secret(client.row.pk, actor=cast.as_("ines"))
+    kept = repr(rows()) + repr([bytes(entry.canonical) for entry in AuditEntry.objects.all()])
+    for made in (client, token, rotated):
+        assert made.secret not in kept
+        assert made.secret[-46:] not in kept
+    assert Client.objects.get().secret_hash == api_secrets.hashed(rotated.secret)
+    assert Token.objects.get().secret_hash == api_secrets.hashed(token.secret)
+
+
+def test_the_log_says_what_was_given(cast: Cast) -> None:
+    row = add(cast, name="  Help \t desk ", scopes=["decisions:write", "log:read"], decides_for_id=cast.ada.pk).row
+    entry = last_entry()
+    assert (entry["event"], entry["actor"]["name"]) == ("client.created", "Ines Test")
+    assert entry["detail"] == {
+        "client": str(row.pk),
+        "name": "Help desk",
+        "scopes": ["decisions:write", "log:read"],
+        "decides_for": "Ada Test",
+        "decides_for_id": str(cast.ada.pk),
+    }
+    token = make(cast).row
+    entry = last_entry()
+    assert (entry["event"], entry["actor"]["name"]) == ("token.created", "Otto Test")
+    assert entry["detail"] == {
+        "token": str(token.pk),
+        "name": "laptop",
+        "hint": token.hint,
+        "scopes": ["log:read"],
+        "person": str(cast.otto.pk),
+        "person_name": "Otto Test",
+    }
+
+
+@pytest.mark.parametrize(("name", "in_log"), [("priya", PROVIDER_LOG), ("stella", PROVIDER_LOG), ("frida", "fabrikam")])
+def test_a_token_is_in_the_log_of_its_owners_side(cast: Cast, name: str, in_log: Any) -> None:
+    make(cast, name)
+    wanted = cast.tenants[in_log].pk if in_log == "fabrikam" else in_log
+    assert AuditEntry.objects.get(event="token.created").tenant_id == wanted
+
+
+# --- Ends ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["otto", "ines", "stella"])
+def test_a_token_is_ended_by_its_owner_its_administrator_or_staff(cast: Cast, name: str) -> None:
+    token = make(cast).row
+    operations.revoke_token(token.pk, actor=cast.as_(name))
+    token.refresh_from_db()
+    assert (token.revoked_by_id, token.is_live(clock.now())) == (cast.people[name].pk, False)
+    entries = AuditEntry.objects.count()
+    operations.revoke_token(token.pk, actor=cast.as_(name))
+    assert AuditEntry.objects.count() == entries
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "frida", "finn", "priya"])
+def test_to_everybody_else_it_is_absent(cast: Cast, name: str) -> None:
+    token = make(cast).row
+    refused(lambda: operations.revoke_token(token.pk, actor=cast.as_(name)), NotFound)
+
+
+def test_a_removed_client_and_a_person_switched_off_have_nothing_left(cast: Cast) -> None:
+    client, token = add(cast).row, make(cast).row
+    access = operations.issue_access_token(client, scopes=[Scope.LOG_READ]).row
+    operations.remove_client(client.pk, actor=cast.as_("ines"))
+    operations.switch_off_person(cast.otto.pk, actor=cast.as_("ines"))
+    for each in (access, token):
+        each.refresh_from_db()
+        assert each.revoked_by_id == cast.ines.pk
+        actor = actor_of_token(each, door="api")
+        assert (actor.tenant_roles, actor.queue_roles, actor.is_staff) == ({}, {}, False)
+    refused(lambda: operations.remove_client(client.pk, actor=cast.as_("ines")), NotFound)
+    operations.switch_on_person(cast.otto.pk, actor=cast.as_("ines"))
+    token.refresh_from_db()
+    assert not token.is_live(clock.now())
+
+
+def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> None:
+    token = make(cast, "ada", scopes=["decisions:write"]).row
+    row = cast.confirmed()
+    Token.objects.filter(pk=token.pk).update(stepped_up_at=clock.now())
+    held = actor_of_token(Token.objects.get(), door="api")
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    # The actor was built before, as by a request that is under way.
+    with pytest.raises(NotAllowed):
+        operations.approve_as_customer(row.pk, actor=held)
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+
+
+def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
+    """Denied by default: a new act is closed to tokens until somebody writes down which scope opens it."""
+    token = make(cast, "ines", scopes=in_order(Scope)).row
+    actor = actor_of_token(token, door="api")
+    assert "remove_witness" not in ACTS
+    refused(lambda: operations.remove_witness(cast.contoso.pk, cast.ada.pk, actor=actor), InsufficientScope)
+
+
+# --- What is forgotten ---------------------------------------------------------------------------------------
+
+
+def test_what_ended_long_ago_is_forgotten_by_the_hour(cast: Cast, travel: Any) -> None:
+    client, token = add(cast).row, make(cast).row
+    operations.issue_access_token(client, scopes=[Scope.LOG_READ])
+    operations.claim_key(cast.otto, key="k", asked="x", claim_for=timedelta(minutes=1))
+    travel.by(seconds=1)
+    assert tasks.forget_calls() == 0
+    travel.by(days=2)
+    assert (tasks.forget_calls(), IdempotencyKey.objects.count(), Token.objects.count()) == (1, 0, 2)
+    travel.by(days=5, hours=1)
+    assert tasks.forget_calls() == 1
+    # What a person made stays, with its end: the log speaks of it.
+    assert list(Token.objects.all()) == [token]
+    assert bell.FORGET_CALLS in schedules.FUNCTIONS
+
+
+def test_many_are_forgotten_batch_by_batch(cast: Cast, travel: Any) -> None:
+    client = add(cast).row
+    for _ in range(5):
+        operations.issue_access_token(client, scopes=[Scope.LOG_READ])
+    travel.by(days=8)
+    assert operations.forget_old(clock.now(), limit=2) == 2
+    assert tasks.forget_calls() == 3

@@ -1,0 +1,239 @@
+"""The pages of a tenant's clients: seen by its people, kept by its administrator, and each secret shown once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.errors import NotFound
+from requests_app.models import Client, Person, Token
+from requests_app.operations import Made
+from tests.caller import Caller, access_token, client_of
+from tests.cast import Cast, events_in, outbox_topics
+from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
+
+pytestmark = pytest.mark.django_db
+
+FORM: dict[str, Any] = {"name": "Help desk", "scopes": ["tickets:read", "tickets:write"]}
+ONE = ("client", "client_change", "client_rotate", "client_remove")
+
+
+def page(cast: Cast, name: str = "clients", *more: Any) -> str:
+    return reverse(f"web:{name}", args=[cast.contoso.pk, *more])
+
+
+def add(cast: Cast, **fields: Any) -> Made:
+    return operations.create_client(tenant_id=cast.contoso.pk, actor=cast.as_("ines"), **{**FORM, **fields})
+
+
+def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast) -> None:
+    browser = signed_in(cast, "ines")
+    answer = browser.post(page(cast), FORM)
+    secret, text = answer.context["secret"], answer.content.decode()
+    client = Client.objects.get()
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    for said in (secret, str(client.pk), "http://testserver/oauth/token"):
+        assert f'data-copy="{said}"' in text
+    assert access_token(client, secret).status_code == 200
+    assert (client.scopes, client.decides_for) == (["tickets:read", "tickets:write"], None)
+    for where in (page(cast), *(page(cast, name, client.pk) for name in ONE)):
+        assert secret not in browser.get(where).content.decode()
+
+
+def test_a_new_secret_is_shown_once_too_and_the_one_before_is_dead(cast: Cast) -> None:
+    client, secret = client_of(cast)
+    token = access_token(client, secret).json()["access_token"]
+    browser = signed_in(cast, "ines")
+    with nothing_happens():
+        assert "dead at once" in browser.get(page(cast, "client_rotate", client.pk)).content.decode()
+    answer = browser.post(page(cast, "client_rotate", client.pk))
+    assert "no-store" in answer["Cache-Control"]
+    assert Caller(token).get("me").status_code == 401
+    assert access_token(client, secret).status_code == 401
+    assert access_token(client, answer.context["secret"]).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
+def test_everybody_of_the_tenant_sees_who_calls_and_who_decides(cast: Cast, name: str) -> None:
+    add(cast)
+    add(cast, name="Robot", scopes=["decisions:write"], decides_for_id=cast.ada.pk)
+    text = signed_in(cast, name).get(page(cast)).content.decode()
+    for said in ("Help desk", "Robot", "Ada Test", "Decide on access requests"):
+        assert said in text
+    assert "Add a client" not in text
+    assert "/change/" not in text
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
+def test_the_page_of_one_is_for_the_administrator_alone(cast: Cast, name: str) -> None:
+    client = add(cast).row
+    browser = signed_in(cast, name)
+    for each in ONE:
+        with nothing_happens():
+            assert browser.get(page(cast, each, client.pk)).status_code == 403, each
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
+def test_nobody_else_changes_anything(cast: Cast, name: str) -> None:
+    client = add(cast).row
+    browser = signed_in(cast, name)
+    acts = [
+        (page(cast), FORM),
+        (page(cast, "client_change", client.pk), {"scopes": ["log:read"]}),
+        (page(cast, "client_rotate", client.pk), {}),
+    ]
+    # Staff may remove what they may not change, and nobody else may.
+    if name != "stella":
+        acts.append((page(cast, "client_remove", client.pk), {}))
+    for where, form in acts:
+        before = list(Client.objects.values()), list(Person.objects.order_by("pk").values())
+        with only_a_refusal():
+            assert browser.post(where, form).status_code == 403, where
+        assert (list(Client.objects.values()), list(Person.objects.order_by("pk").values())) == before
+
+
+def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
+    client = add(cast).row
+    browser = signed_in(cast, "ines")
+    assert page(cast) in browser.get(reverse("web:tenant", args=[cast.contoso.pk])).content.decode()
+    assert page(cast, "client", client.pk) in browser.get(page(cast)).content.decode()
+    text = browser.get(page(cast, "client", client.pk)).content.decode()
+    for name in ONE[1:]:
+        assert page(cast, name, client.pk) in text
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({**FORM, "scopes": []}, "Choose one at least."),
+        ({**FORM, "scopes": ["tokens:manage"]}, "tokens:manage"),
+        ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
+        ({**FORM, "name": " "}, "This field is required."),
+        ({**FORM, "decides_for": "ada"}, "Only a tenant’s own client with the scope decisions:write"),
+        ({**FORM, "scopes": ["decisions:write"], "decides_for": "otto"}, "Select a valid choice."),
+        ({**FORM, "scopes": ["decisions:write"], "decides_for": "frida"}, "Select a valid choice."),
+    ],
+)
+def test_what_is_wrong_is_said_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:
+    if "decides_for" in form:
+        form = {**form, "decides_for": str(cast.people[form["decides_for"]].pk)}
+    answer = signed_in(cast, "ines").post(page(cast), form)
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert not Client.objects.exists()
+    assert not Person.objects.filter(kind="client").exists()
+    assert set(events_in(cast.contoso)) <= {"act.refused"}
+
+
+def test_what_the_form_does_not_have_is_refused(cast: Cast) -> None:
+    client, browser = add(cast).row, signed_in(cast, "ines")
+    with nothing_happens():
+        for extra in ({"tenant": str(cast.fabrikam.pk)}, {"account": str(cast.ada.pk)}, {"name": ["a", "b"]}):
+            assert browser.post(page(cast), {**FORM, **extra}).status_code == 400
+        # The name stands in the log, and so stays.
+        assert browser.post(page(cast, "client_change", client.pk), {**FORM, "name": "x"}).status_code == 400
+        for name in ("client_rotate", "client_remove"):
+            assert browser.post(page(cast, name, client.pk), {"now": "1"}).status_code == 400
+    assert Client.objects.count() == 1
+
+
+def test_there_is_an_end_to_how_many_a_tenant_has(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations.integrations, "MOST_CLIENTS", 1)
+    add(cast)
+    answer = signed_in(cast, "ines").post(page(cast), FORM)
+    assert answer.status_code == 429
+    assert "There are 1 clients already." in answer.content.decode()
+    assert Client.objects.count() == 1
+
+
+def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_told_by_mail(cast: Cast) -> None:
+    browser = signed_in(cast, "ines")
+    assert "says yes or no in this approver’s name, without a password" in browser.get(page(cast)).content.decode()
+    form = {**FORM, "scopes": ["requests:read", "decisions:write"], "decides_for": str(cast.ada.pk)}
+    answer = browser.post(page(cast), form)
+    client = Client.objects.get()
+    assert outbox_topics()[-1] == "notify.client_decides"
+    assert client.decides_for == cast.ada
+    text = browser.get(page(cast, "client", client.pk)).content.decode()
+    assert "says yes and no in the name of" in text
+    row = cast.confirmed()
+    caller = Caller(access_token(client, answer.context["secret"]).json()["access_token"])
+    assert caller.decide("deny", row).json()["state"] == "DENIED"
+
+
+def test_what_is_taken_away_is_gone_at_once(cast: Cast) -> None:
+    made = add(cast, scopes=["log:read", "decisions:write"], decides_for_id=cast.ada.pk)
+    token = access_token(made.row, made.secret).json()["access_token"]
+    browser = signed_in(cast, "ines")
+    where = page(cast, "client_change", made.row.pk)
+    shown = browser.get(where).content.decode()
+    assert f'value="{cast.ada.pk}" selected' in shown
+    answer = browser.post(where, {"scopes": ["log:read"], "decides_for": ""})
+    assert answer["Location"] == page(cast, "client", made.row.pk)
+    client = Client.objects.get()
+    assert (client.scopes, client.decides_for) == (["log:read"], None)
+    assert Caller(token).get("me").json()["scopes"] == ["log:read"]
+    answer = browser.post(where, {"scopes": ["log:read"], "decides_for": ""})
+    assert answer.status_code == 422
+    assert "Nothing would change." in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["ines", "stella"])
+def test_one_that_was_removed_is_dead_at_once_and_gone_from_the_pages(cast: Cast, name: str) -> None:
+    made = add(cast)
+    token = access_token(made.row, made.secret).json()["access_token"]
+    assert Caller(token).get("me").status_code == 200
+    if name == "ines":
+        with nothing_happens():
+            signed_in(cast, name).get(page(cast, "client_remove", made.row.pk))
+    answer = signed_in(cast, name).post(page(cast, "client_remove", made.row.pk))
+    assert answer["Location"] == page(cast)
+    assert Caller(token).get("me").status_code == 401
+    assert access_token(made.row, made.secret).json() == {"error": "invalid_client"}
+    assert events_in(cast.contoso)[-1] == "client.removed"
+    assert not Token.objects.filter(revoked_at=None).exists()
+    browser = signed_in(cast, "ines")
+    assert "Help desk" not in browser.get(page(cast)).content.decode()
+    for each in ONE:
+        assert browser.get(page(cast, each, made.row.pk)).status_code == 404
+
+
+def test_one_of_another_tenant_or_of_the_providers_is_absent(cast: Cast) -> None:
+    browser = signed_in(cast, "ines")
+    for tenant in ("fabrikam", None):
+        client, _secret = client_of(cast, tenant)
+        assert "Help desk" not in browser.get(page(cast)).content.decode()
+        for each in ONE:
+            assert browser.get(page(cast, each, client.pk)).status_code == 404
+            assert browser.post(page(cast, each, client.pk)).status_code in (404, 405)
+
+
+def test_the_list_costs_the_same_with_many(cast: Cast) -> None:
+    add(cast)
+    browser = signed_in(cast, "ines")
+
+    def grow() -> None:
+        for _ in range(5):
+            made = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk)
+            access_token(made.row, made.secret)
+
+    same_queries(lambda: queries_of(browser, page(cast)), grow)
+
+
+def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) -> None:
+    """Switched on again by itself, a client that was removed would be back with its old secret."""
+    made = add(cast)
+    own, _secret = client_of(cast, None)
+    operations.remove_client(made.row.pk, actor=cast.as_("ines"))
+    for act in (
+        lambda: operations.switch_on_person(made.row.account_id, actor=cast.as_("stella")),
+        lambda: operations.switch_off_person(own.account_id, actor=cast.as_("stella")),
+        lambda: operations.give_queue_role(cast.exchange.pk, own.account_id, role="engineer", actor=cast.as_("stella")),
+    ):
+        with nothing_happens(), pytest.raises(NotFound):
+            act()
+    assert access_token(made.row, made.secret).json() == {"error": "invalid_client"}
