@@ -15,6 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from requests_app.demo import people
 from requests_app.demo import world as demo
 from requests_app.models import Person
+from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
 from tests.words.crawl import add_callers, add_webhooks, add_witnesses
 
@@ -46,13 +47,24 @@ def browser(_playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture
-def world(live_server: LiveServer) -> None:
-    """The demo world as somebody finds it who looks at the product for the first time."""
+def _build() -> None:
     demo.build()
     add_witnesses()
     add_webhooks()
     add_callers()
+
+
+@pytest.fixture(scope="session")
+def keeper() -> Iterator[Keeper]:
+    keeper = Keeper(_build)
+    yield keeper
+    keeper.close()
+
+
+@pytest.fixture
+def world(live_server: LiveServer, keeper: Keeper) -> None:
+    """The demo world as somebody finds it who looks at the product for the first time."""
+    keeper.bring()
 
 
 @pytest.fixture
