@@ -37,10 +37,11 @@ class RequestIdMiddleware:
         offered = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
         request.META["HTTP_X_REQUEST_ID"] = request_id
+        request.offered_id = offered  # type: ignore[attr-defined]  # as it came; for where a standard wants it back
         request.request_id = request_id  # type: ignore[attr-defined]
         request.META["REMOTE_ADDR"] = client_address(request)
         response = self.get_response(request)
-        response["X-Request-ID"] = request_id
+        response.setdefault("X-Request-ID", request_id)
         return response
 
 

@@ -416,6 +416,8 @@ logs.configure_structlog()
 
 # Calls of one caller within a minute, counted in each web process.
 API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=1, most=1_000_000)
+# Questions of one caller to the decision point, counted in the same way.
+EVALUATIONS_PER_MINUTE = whole_number("EVALUATIONS_PER_MINUTE", default=120_000, least=1, most=100_000_000)
 REST_FRAMEWORK: dict[str, object] = {
     # A view that forgets to say who may call is closed to everybody.
     "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.api.authentication.BearerAuthentication"],
@@ -447,5 +449,6 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "ReasonEnum": "requests_app.api.azure_shapes.SOURCES",
         "AzureStatusEnum": "requests_app.api.azure_shapes.STATUSES",
         "AzureVerdictEnum": ["Approve", "Deny"],
+        "EvaluationReasonEnum": "requests_app.evaluation.REASONS",
     },
 }

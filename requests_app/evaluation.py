@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from requests_app import policy
-from requests_app.errors import Malformed, NotAllowed, NotFound, UnknownAction, WindowNotOpen
+from requests_app.errors import Malformed, NotAllowed, NotCovered, NotFound, UnknownAction, WindowNotOpen
 from requests_app.policy import Look
 
 #: The longest that a question may carry: an address of a mail, a locator, an item of a resource.
@@ -24,6 +24,7 @@ class Action(StrEnum):
 
 #: The reason of a yes; that of a no is the code of the refusal that it is.
 WINDOW_OPEN = "window_open"
+REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotAllowed, NotFound, UnknownAction)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,16 @@ class Question:
             (self.tenant, 60),
             (self.item, ITEM_MAX),
         ):
-            # Neither a column nor UTF-8 has a place for these two.
-            if len(text) > most or "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+            if len(text) > most or not _is_storable(text):
                 raise Malformed
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a column takes it (PostgreSQL's has no place for a zero), and UTF-8 (which has none for half a pair)."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +83,17 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was found, as it stood at one instant. A resource that the asker may not know of was not found."""
+    """What was found, as it stood at one instant. A resource that the asker may not know of was not found.
+
+    Of the asker it is what holds now, not what held when their door was opened: whether the account and the token are
+    live, whether the token, and the client that it is of, still have the scope, and the roles in the resource's tenant.
+    """
 
     at: datetime
     asker_is_active: bool
     asker_is_staff: bool
+    asker_has_scope: bool = True
+    asker_roles: frozenset[str] = frozenset()
     person_id: UUID | None = None
     person_name: str = ""
     human_id: UUID | None = None

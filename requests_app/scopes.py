@@ -76,6 +76,7 @@ ACTS: dict[str, Scope] = {
     "create_token": Scope.TOKENS_MANAGE,
     "revoke_token": Scope.TOKENS_MANAGE,
     "step_up_token": Scope.DECISIONS_WRITE,
+    "allow_access": Scope.EVALUATE,
 }
 
 #: What a customer's client may be given. People are managed by people, and so are clients and tokens.

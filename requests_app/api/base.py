@@ -92,9 +92,7 @@ class ApiView(APIView):
             raise exceptions.NotAuthenticated
         self.token = cast(Token, request.auth)
         self.actor = self.actor_of(request, self.token)
-        self._standing = quota.CALLS.take((self.token.account_id, self.quota_name), self.quota_limit())
-        if self._standing.is_over:
-            raise TooOften(wait=self._standing.reset)
+        self.take(1)
         if not hasattr(self, str(request.method).lower()):
             raise exceptions.MethodNotAllowed(str(request.method))
         if (scope := self.scopes.get(self._method(request))) is not None:
@@ -108,6 +106,15 @@ class ApiView(APIView):
             request_id=getattr(request, "request_id", ""),
             ip=request.META.get("REMOTE_ADDR", ""),
         )
+
+    def take(self, places: int) -> None:
+        """Count the call, or what it consists of, against the caller's quota. Raises TooOften, and takes none then."""
+        if places > 0:
+            caller = (self.token.account_id, self.quota_name)
+            standing = quota.CALLS.take(caller, self.quota_limit(), places=places)
+            self._standing = replace(standing, name=self.quota_name)
+            if standing.is_over:
+                raise TooOften(wait=standing.reset)
 
     def quota_limit(self) -> int:
         return int(settings.API_CALLS_PER_MINUTE)

@@ -41,15 +41,15 @@ class Quota:
         self._name, self._lock = name, threading.Lock()
         self._taken: dict[Hashable, tuple[float, int]] = {}
 
-    def take(self, caller: Hashable, limit: int) -> Standing:
+    def take(self, caller: Hashable, limit: int, *, places: int = 1) -> Standing:
         now = clock.monotonic()
         with self._lock:
             since, count = self._taken.get(caller, (now, 0))
             if now - since >= WINDOW:
                 since, count = now, 0
-            is_over = count >= limit
+            is_over = count + places > limit
             if not is_over:
-                count += 1
+                count += places
             self._taken[caller] = (since, count)
             if len(self._taken) > _MOST:
                 self._forget(now)

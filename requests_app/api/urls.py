@@ -9,7 +9,19 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 
-from requests_app.api import access_requests, azure, callers, grants, me, oauth, reader, resources, tenants, webhooks
+from requests_app.api import (
+    access_requests,
+    azure,
+    callers,
+    decision_point,
+    grants,
+    me,
+    oauth,
+    reader,
+    resources,
+    tenants,
+    webhooks,
+)
 from requests_app.api.base import ApiView
 from requests_app.errors import NotFound
 
@@ -89,5 +101,6 @@ urlpatterns = [
     path("oauth/token", oauth.token, name="token"),
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
     *azure.urlpatterns,
-    re_path(r"^api/.*$", Nothing.as_view(), name="nothing"),
+    *decision_point.urlpatterns,
+    re_path(r"^(?:api|access/v1)/.*$", Nothing.as_view(), name="nothing"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,14 @@ from django.db.models import Exists, OuterRef, Q
 from audit_app import recorder
 from audit_app.models import ChainHead
 from requests_app import clock, policy
-from requests_app.actors import Actor
-from requests_app.errors import NotAllowed
+from requests_app.actors import CLIENT_ROLES, Actor
+from requests_app.errors import InsufficientScope, NotAllowed
 from requests_app.evaluation import Facts, Question, Window
 from requests_app.models.access import AccessRequestResource, Grant
-from requests_app.models.people import Person, QueueAssignment
+from requests_app.models.integrations import Client, Token
+from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, is_under
+from requests_app.scopes import Scope
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Asked:
     question: Question
     asker: UUID
     within: frozenset[UUID] | None
+    token: UUID | None = None
 
     @property
     def subject(self) -> tuple[UUID | None, str | None]:
@@ -53,7 +57,8 @@ class Asked:
 def ask(question: Question, *, actor: Actor) -> Asked:
     """The question of this actor. Raises NotAllowed for one who may not ask about others."""
     policy.require_asker(actor)
-    return Asked(question, actor.person, None if policy.is_staff(actor) else policy.tenants_read(actor))
+    within = None if policy.is_staff(actor) else policy.tenants_read(actor)
+    return Asked(question, actor.person, within, actor.token_id)
 
 
 def as_id(text: str) -> UUID | None:
@@ -74,27 +79,38 @@ def read(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
 
 
 def require_still(facts: Facts, *, actor: Actor) -> None:
-    """Raise NotAllowed where the asker was switched off, or is no staff any more, since their door was opened."""
+    """Raise NotAllowed where the asker lost since their door was opened what they ask by: the account, the token, its
+    scope, a place among the staff, the role in the tenant."""
     if not facts.asker_is_active or (policy.is_staff(actor) and not facts.asker_is_staff):
+        raise NotAllowed
+    if not facts.asker_has_scope:
+        raise InsufficientScope(Scope.EVALUATE)
+    if facts.tenant_id is not None and not policy.is_staff(actor) and not facts.asker_roles & policy.LOG_READERS:
         raise NotAllowed
 
 
-_ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 10)})"  # noqa: S608 - placeholders alone
-_HEAD, _WINDOW = 12, 15
+_ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone
+_ASKER, _HEAD, _WINDOW = 7, 16, 19
+#: The role that a customer's client has here.
+_CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
 
 def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     within = None if asked.within is None else sorted(asked.within)
     names = [*asked.subject, asked.question.service, *asked.resource, *asked.tenant]
     with connection.cursor() as cursor:
-        cursor.execute(_ASK, [asked.asker, within, *names, hold])
+        cursor.execute(_ASK, [asked.asker, asked.token, Scope.EVALUATE, within, *names, hold])
         rows = cursor.fetchall()
-    (at, is_active, is_staff, person, name, human, tenant, slug, resource, called, locator, in_use) = rows[0][:_HEAD]
+    at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_ASKER]
+    person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_ASKER:_HEAD]
     size, last_at, unsigned_since = rows[0][_HEAD:_WINDOW]
+    instant = clock.brought(at) if last_at is None else max(clock.brought(at), last_at)
     facts = Facts(
-        at=clock.brought(at) if last_at is None else max(clock.brought(at), last_at),
-        asker_is_active=is_active,
+        at=instant,
+        asker_is_active=is_active and _is_live(asked, token_until, instant),
         asker_is_staff=is_staff,
+        asker_has_scope=has_scope,
+        asker_roles=frozenset(roles or ()) | ({_CLIENT_ROLE} if is_client_here else set()),
         person_id=person,
         person_name=name or "",
         human_id=human,
@@ -108,6 +124,11 @@ def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     if size is None:
         return facts, None
     return facts, ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since)
+
+
+def _is_live(asked: Asked, token_until: datetime | None, at: datetime) -> bool:
+    """Whether the token that is asked with, if there is one, was not revoked and has not run out."""
+    return asked.token is None or (token_until is not None and at < token_until)
 
 
 def _window(columns: Iterable[Any]) -> Window:
@@ -128,16 +149,25 @@ def _window(columns: Iterable[Any]) -> Window:
 
 def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
     """The same by the models, for a database that keeps no functions; there a transaction holds all it reads."""
-    asker = Person.objects.get_queryset().filter(pk=asked.asker).first()
+    asker = Person.objects.get_queryset().select_related("client").filter(pk=asked.asker).first()
+    client: Client | None = getattr(asker, "client", None)
+    tokens = Token.objects.filter(account=asked.asker, revoked_at=None)
+    token = tokens.filter(pk=asked.token).first() if asked.token else None
     key, email = asked.subject
     person = Person.objects.get_queryset().filter(Q(pk=key) if key else Q(email=email)).first()
     resource = _resource(asked)
     last_at = recorder.lock(resource.tenant_id) if hold and resource else None
-    at = clock.now()
+    at = clock.now() if last_at is None else max(clock.now(), last_at)
+    is_client_here = client is not None and resource is not None and client.tenant_id == resource.tenant_id
+    scopes = [each.scopes for each in (token, client) if each is not None]
     return Facts(
-        at=at if last_at is None else max(at, last_at),
-        asker_is_active=asker is not None and asker.is_active,
-        asker_is_staff=asker is not None and asker.is_staff,
+        at=at,
+        asker_is_active=asker is not None
+        and asker.is_active
+        and _is_live(asked, token.expires_at if token else None, at),
+        asker_is_staff=(asker is not None and asker.is_staff) or (client is not None and client.tenant_id is None),
+        asker_has_scope=all(Scope.EVALUATE in each for each in scopes),
+        asker_roles=_roles(asked, resource) | ({_CLIENT_ROLE} if is_client_here else set()),
         person_id=person.pk if person else None,
         person_name=person.name if person else "",
         human_id=person.human_id if person else None,
@@ -148,6 +178,13 @@ def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
         is_own_place=resource is not None and is_under(resource.tenant.slug, resource.locator),
         windows=_windows(person, resource) if person and resource else [],
     )
+
+
+def _roles(asked: Asked, resource: Resource | None) -> frozenset[str]:
+    if asked.within is None or resource is None:
+        return frozenset()
+    held = Membership.objects.filter(person=asked.asker, tenant=resource.tenant_id)
+    return frozenset(held.values_list("role", flat=True))
 
 
 def _resource(asked: Asked) -> Resource | None:

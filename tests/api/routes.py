@@ -14,6 +14,8 @@ from tests.isolation.test_api_routes import ApiWorld
 
 document = reader.document()
 AZURE = "Microsoft.CustomerLockbox"
+#: AuthZEN wants members that it does not name to be ignored.
+OPEN = {"evaluation", "evaluations"}
 AZURE_VERSION = "?api-version=2018-02-28-preview"
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
-from tests.api.routes import AZURE, AZURE_VERSION, READS, TAKES_A_BODY, Route, address_of, body_of, resolved
+from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, Route, address_of, body_of, resolved
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.isolation.test_api_routes import ApiWorld
@@ -68,7 +68,7 @@ def test_what_is_no_body_is_refused_and_does_nothing(cast: Cast, route: Route) -
     assert AuditEntry.objects.count() == before
 
 
-@pytest.mark.parametrize("route", TAKES_A_BODY, ids=str)
+@pytest.mark.parametrize("route", [each for each in TAKES_A_BODY if str(each) not in OPEN], ids=str)
 def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast, route: Route) -> None:
     world = ApiWorld(cast)
     callers, address = _callers(cast), address_of(route, world)

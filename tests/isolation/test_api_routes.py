@@ -94,6 +94,8 @@ OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 NEITHER |= {"service"}
 NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}
+#: A no of the decision point is 200; that it is one for what is not there and not yours: tests/api/test_decision_point.
+NEITHER |= {"authzen", "evaluation", "evaluations"}
 #: What a call of a method sends where it must send something.
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},

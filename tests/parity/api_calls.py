@@ -30,6 +30,15 @@ def _ask(cast: Cast, ticket: Any) -> dict[str, Any]:
     }
 
 
+def _access(cast: Cast) -> dict[str, Any]:
+    return {
+        "subject": {"type": "engineer", "id": str(cast.priya.pk)},
+        "action": {"name": "read"},
+        "resource": {"type": "exchange-online", "id": str(cast.resource().pk)},
+        "context": {"purpose": "access", "item": "7.mail"},
+    }
+
+
 HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
 
 
@@ -91,6 +100,7 @@ CALLS: dict[str, Call] = {
     "create_token": lambda cast, caller, row: caller.post(
         "tokens", {"name": "laptop", "scopes": ["requests:read"], "days": 7}
     ),
+    "allow_access": lambda cast, caller, row: caller.post("/access/v1/evaluation", _access(cast)),
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
     "switch_lockbox": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/disable-lockbox"),
     "set_window_cap": _cap,

@@ -20,6 +20,7 @@ from django.urls import reverse
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, operations
+from requests_app.evaluation import Question
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
@@ -155,6 +156,18 @@ def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
 def _hook(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
     """A page of one webhook, or of one client, which is `row`."""
     return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
+
+
+def _question(cast: Cast) -> Question:
+    resource = str(cast.resource().pk)
+    return Question(
+        subject_type="engineer",
+        subject=str(cast.priya.pk),
+        action="read",
+        service="exchange-online",
+        resource=resource,
+        item="7.mail",
+    )
 
 
 _HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
@@ -810,6 +823,11 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.redeliver(row.pk, actor=actor),
         admin=_admin("outboxmessage", "redeliver"),
     ),
+    "allow_access": Case(
+        "stella",
+        lambda cast: cast.opened(),
+        lambda cast, row, actor: operations.allow_access(_question(cast), actor=actor),
+    ),
     "set_cosigning": Case(
         "ines",
         _witness,
@@ -905,7 +923,6 @@ ELSEWHERE = {
     "note_use": "no act: when a token was used last",
     "release_key": "no act: makes one call of two",
     "adopt_log_head": "the command of the operator is its only door",
-    "allow_access": "the API is its only door",
     "ask_for_check": "changes nothing and has no entry; the page is its only door",
     "close": "the system's; against the sweep below",
     "expire": "the system's; against the sweep below",

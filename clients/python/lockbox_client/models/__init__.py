@@ -53,6 +53,34 @@ from .delivery_out import DeliveryOut
 from .delivery_state_enum import DeliveryStateEnum
 from .demand_in_request import DemandInRequest
 from .demand_out import DemandOut
+from .evaluation_body import EvaluationBody
+from .evaluation_body_action import EvaluationBodyAction
+from .evaluation_body_action_properties import EvaluationBodyActionProperties
+from .evaluation_body_context import EvaluationBodyContext
+from .evaluation_body_context_purpose import EvaluationBodyContextPurpose
+from .evaluation_body_resource import EvaluationBodyResource
+from .evaluation_body_resource_properties import EvaluationBodyResourceProperties
+from .evaluation_body_subject import EvaluationBodySubject
+from .evaluation_body_subject_properties import EvaluationBodySubjectProperties
+from .evaluation_context import EvaluationContext
+from .evaluation_fault import EvaluationFault
+from .evaluation_out import EvaluationOut
+from .evaluation_reason_enum import EvaluationReasonEnum
+from .evaluations_body import EvaluationsBody
+from .evaluations_body_action import EvaluationsBodyAction
+from .evaluations_body_action_properties import EvaluationsBodyActionProperties
+from .evaluations_body_context import EvaluationsBodyContext
+from .evaluations_body_context_purpose import EvaluationsBodyContextPurpose
+from .evaluations_body_evaluations_item import EvaluationsBodyEvaluationsItem
+from .evaluations_body_options import EvaluationsBodyOptions
+from .evaluations_body_options_evaluations_semantic import (
+    EvaluationsBodyOptionsEvaluationsSemantic,
+)
+from .evaluations_body_resource import EvaluationsBodyResource
+from .evaluations_body_resource_properties import EvaluationsBodyResourceProperties
+from .evaluations_body_subject import EvaluationsBodySubject
+from .evaluations_body_subject_properties import EvaluationsBodySubjectProperties
+from .evaluations_out import EvaluationsOut
 from .events_enum import EventsEnum
 from .grant_line import GrantLine
 from .grant_line_item import GrantLineItem
@@ -175,6 +203,32 @@ __all__ = (
     "DeliveryStateEnum",
     "DemandInRequest",
     "DemandOut",
+    "EvaluationBody",
+    "EvaluationBodyAction",
+    "EvaluationBodyActionProperties",
+    "EvaluationBodyContext",
+    "EvaluationBodyContextPurpose",
+    "EvaluationBodyResource",
+    "EvaluationBodyResourceProperties",
+    "EvaluationBodySubject",
+    "EvaluationBodySubjectProperties",
+    "EvaluationContext",
+    "EvaluationFault",
+    "EvaluationOut",
+    "EvaluationReasonEnum",
+    "EvaluationsBody",
+    "EvaluationsBodyAction",
+    "EvaluationsBodyActionProperties",
+    "EvaluationsBodyContext",
+    "EvaluationsBodyContextPurpose",
+    "EvaluationsBodyEvaluationsItem",
+    "EvaluationsBodyOptions",
+    "EvaluationsBodyOptionsEvaluationsSemantic",
+    "EvaluationsBodyResource",
+    "EvaluationsBodyResourceProperties",
+    "EvaluationsBodySubject",
+    "EvaluationsBodySubjectProperties",
+    "EvaluationsOut",
     "EventsEnum",
     "GrantLine",
     "GrantLineItem",

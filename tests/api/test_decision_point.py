@@ -1,0 +1,720 @@
+"""The decision point over HTTP: AuthZEN's protocol, and what its answers are worth."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client as Browser
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.api import authzen
+from requests_app.models import Client, ContentAccess, Membership, Person, Token
+from requests_app.scopes import Scope
+from tests.caller import Caller, access_token, client_of
+from tests.cast import Cast, events_of
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+ONE, MANY = "/access/v1/evaluation", "/access/v1/evaluations"
+
+
+def question(cast: Cast, *, by: str = "priya", tenant: str = "contoso", **context: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "subject": {"type": "engineer", "id": cast.people[by].email},
+        "action": {"name": "read"},
+        "resource": {"type": "exchange-online", "id": str(cast.resource(tenant).pk)},
+    }
+    return {**found, "context": context} if context else found
+
+
+def reason(response: Any) -> tuple[int, bool, str]:
+    body = response.json()
+    return response.status_code, body["decision"], body["context"]["reason"]
+
+
+def without_instant(response: Any) -> Any:
+    body = response.json()
+    del body["context"]["at"]
+    return body
+
+
+def left() -> tuple[int, int]:
+    return AuditEntry.objects.count(), ContentAccess.objects.count()
+
+
+@pytest.fixture
+def gateway(cast: Cast) -> Caller:
+    """A client of the provider's that may ask, and nothing else."""
+    return Caller(access_token(*client_of(cast, None, Scope.EVALUATE)).json()["access_token"])
+
+
+# --- Answers -------------------------------------------------------------------------------------------------
+
+
+def test_advice_names_the_window_and_writes_nothing(cast: Cast, gateway: Caller, travel: Any) -> None:
+    grant, at = cast.opened(), travel.freeze()
+    before = left()
+    found = gateway.post(ONE, question(cast))
+    assert found.status_code == 200
+    assert found["Content-Type"] == "application/json"
+    assert found.json() == {
+        "decision": True,
+        "context": {
+            "reason": "window_open",
+            "at": at.isoformat().replace("+00:00", "Z"),
+            "grant": str(grant.pk),
+            "closes_at": grant.closes_at.isoformat().replace("+00:00", "Z"),
+        },
+    }
+    assert left() == before
+
+
+def test_access_is_an_entry_of_the_client_before_it_is_a_yes(cast: Cast, gateway: Caller) -> None:
+    grant = cast.opened()
+    found = gateway.post(ONE, question(cast, purpose="access", item="7.mail"))
+    assert reason(found) == (200, True, "window_open")
+    entry = AuditEntry.objects.filter(tenant_id=grant.tenant_id).order_by("-seq")[0]
+    said = json.loads(bytes(entry.canonical))
+    assert (said["event"], said["seq"], said["door"]) == (
+        "content.access_allowed",
+        found.json()["context"]["entry"],
+        "api",
+    )
+    client = Client.objects.get()
+    assert (said["actor"]["kind"], said["actor"]["id"]) == ("client", str(client.account_id))
+    assert (said["detail"]["item"], said["detail"]["engineer_id"]) == ("7.mail", str(cast.priya.pk))
+    assert ContentAccess.objects.get().grant_id == grant.pk
+
+
+def test_a_no_is_200_and_with_the_purpose_of_access_an_entry(cast: Cast, gateway: Caller) -> None:
+    row = cast.confirmed()
+    before = left()
+    assert reason(gateway.post(ONE, question(cast))) == (200, False, "window_not_open")
+    assert left() == before
+    found = gateway.post(ONE, question(cast, purpose="access"))
+    assert reason(found) == (200, False, "window_not_open")
+    entry = AuditEntry.objects.get(tenant_id=row.tenant_id, event="act.refused")
+    assert found.json()["context"]["entry"] == entry.seq
+    assert "grant" not in found.json()["context"]
+
+
+def test_there_is_no_yes_where_the_entry_can_not_be_written(
+    cast: Cast, gateway: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.opened()
+
+    def full(*_args: Any, **_options: Any) -> None:
+        raise OperationalError("No space left on device")
+
+    before = left()
+    monkeypatch.setattr(recorder, "_write_one", full)
+    monkeypatch.setattr(recorder, "_write", full)
+    for path, body in (
+        (ONE, question(cast, purpose="access")),
+        (MANY, {**question(cast, purpose="access"), "evaluations": [{}, {}]}),
+    ):
+        found = gateway.post(path, body)
+        assert (found.status_code, found.json()["code"]) == (503, "store_unavailable")
+        assert "decision" not in found.json()
+    assert left() == before
+
+
+def test_the_end_of_the_window_is_the_end_of_the_yes(cast: Cast, gateway: Caller, travel: Any) -> None:
+    grant = cast.opened(window_for=1800)
+    travel.to(grant.closes_at - dt.timedelta(microseconds=1))
+    assert reason(gateway.post(ONE, question(cast, purpose="access"))) == (200, True, "window_open")
+    travel.to(grant.closes_at)
+    assert reason(gateway.post(ONE, question(cast, purpose="access"))) == (200, False, "window_not_open")
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
+
+
+def test_a_kept_key_never_gives_a_yes_again(cast: Cast, gateway: Caller) -> None:
+    """A repeated call is a question of its own, with its own entry."""
+    grant = cast.opened()
+    body, key = question(cast, purpose="access"), {"Idempotency-Key": "k-1"}
+    assert reason(gateway.post(ONE, body, **key)) == (200, True, "window_open")
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    again = gateway.post(ONE, body, **key)
+    assert reason(again) == (200, False, "window_not_open")
+    assert "Idempotency-Replayed" not in again
+
+
+def test_a_name_in_the_tenant_does_as_well_as_an_id(cast: Cast, gateway: Caller) -> None:
+    cast.opened()
+    named = {**question(cast), "resource": {"type": "exchange-online", "id": "finance@contoso.example"}}
+    assert reason(gateway.post(ONE, named)) == (200, False, "not_found")
+    for tenant in ("contoso", str(cast.contoso.pk)):
+        assert reason(gateway.post(ONE, {**named, "context": {"tenant": tenant}})) == (200, True, "window_open")
+
+
+# --- Who asks ------------------------------------------------------------------------------------------------
+
+
+def test_a_client_of_a_customer_asks_about_the_own_tenant(cast: Cast, calling: Calling) -> None:
+    grant = cast.opened()
+    caller = calling("contoso", Scope.EVALUATE)
+    assert reason(caller.post(ONE, question(cast))) == (200, True, "window_open")
+    assert reason(caller.post(ONE, question(cast, purpose="access"))) == (200, True, "window_open")
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed"]
+
+
+@pytest.mark.parametrize("who", ["fabrikam", "frida", "finn"])
+def test_another_tenants_resource_and_none_have_the_same_answer(cast: Cast, calling: Calling, who: str) -> None:
+    cast.opened()
+    caller, before = calling(who), left()
+    for context in ({}, {"tenant": "contoso"}, {"tenant": str(cast.contoso.pk)}, {"purpose": "access"}):
+        foreign = {**question(cast), "context": context}
+        absent = {**foreign, "resource": {"type": "exchange-online", "id": str(uuid4())}}
+        found, nothing = caller.post(ONE, foreign), caller.post(ONE, absent)
+        assert reason(found) == (200, False, "not_found")
+        assert (
+            without_instant(found)
+            == without_instant(nothing)
+            == {
+                "decision": False,
+                "context": {"reason": "not_found"},
+            }
+        )
+        many = caller.post(MANY, {"evaluations": [foreign, absent]}).json()["evaluations"]
+        assert [each["decision"] for each in many] == [False, False]
+        assert [set(each["context"]) for each in many] == [{"reason", "at"}] * 2
+    assert left() == before
+
+
+@pytest.mark.parametrize("who", ["priya", "pat", "mia"])
+def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -> None:
+    cast.opened()
+    caller, before = calling(who), left()
+    for body in (question(cast), question(cast, purpose="access")):
+        for path, asked in ((ONE, body), (MANY, {"evaluations": [body]})):
+            found = caller.post(path, asked)
+            assert (found.status_code, found.json()["code"]) == (403, "not_allowed")
+    assert left() == before
+
+
+@pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", None, "contoso"])
+def test_it_needs_its_scope(cast: Cast, calling: Calling, who: str | None) -> None:
+    cast.opened()
+    caller, before = calling(who, Scope.LOG_READ), left()
+    for path in (ONE, MANY):
+        found = caller.post(path, question(cast, purpose="access"))
+        assert (found.status_code, found.json()["code"]) == (403, "insufficient_scope")
+        assert 'scope="evaluate"' in found["WWW-Authenticate"]
+    assert left() == before
+
+
+@pytest.mark.parametrize("secret", ["", "rubbish", "lockbox_pat_" + "x" * 46])
+def test_nobody_asks_without_a_token(cast: Cast, secret: str) -> None:
+    for path in (ONE, MANY):
+        found = Caller(secret).post(path, question(cast))
+        assert found.status_code == 401
+        assert found["WWW-Authenticate"].startswith('Bearer realm="lockbox"')
+
+
+#: What an asker by token can lose while the question is under way: between the door and the answer.
+LOST: dict[str, tuple[str | None, Callable[[Cast], Any], str]] = {
+    "the token is revoked": (
+        None,
+        lambda cast: Token.objects.update(revoked_at=dt.datetime.now(dt.UTC)),
+        "not_allowed",
+    ),
+    "the token has run out": (
+        None,
+        lambda cast: Token.objects.update(expires_at=cast.contoso.created_at),
+        "not_allowed",
+    ),
+    "the token loses the scope": (None, lambda cast: Token.objects.update(scopes=["log:read"]), "insufficient_scope"),
+    "the client is removed": (
+        None,
+        lambda cast: Person.objects.filter(kind="client").update(is_active=False),
+        "not_allowed",
+    ),
+    "the client loses the scope": (None, lambda cast: Client.objects.update(scopes=["log:read"]), "insufficient_scope"),
+    "the client is another tenant's": (
+        "contoso",
+        lambda cast: Client.objects.update(tenant=cast.fabrikam),
+        "not_allowed",
+    ),
+    "the person is switched off": (
+        "otto",
+        lambda cast: Person.objects.filter(pk=cast.otto.pk).update(is_active=False),
+        "not_allowed",
+    ),
+    "the person has no role left": (
+        "otto",
+        lambda cast: Membership.objects.filter(person=cast.otto).delete(),
+        "not_allowed",
+    ),
+    "the person may read no log any more": (
+        "otto",
+        lambda cast: Membership.objects.filter(person=cast.otto).update(role="member"),
+        "not_allowed",
+    ),
+    "the person is no staff any more": (
+        "stella",
+        lambda cast: Person.objects.filter(pk=cast.stella.pk).update(is_staff=False, is_superuser=False),
+        "not_allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LOST))
+@pytest.mark.parametrize("purpose", ["advice", "access"])
+def test_what_is_lost_behind_the_door_is_seen(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, name: str, purpose: str
+) -> None:
+    who, lose, code = LOST[name]
+    cast.opened()
+    caller = calling(who)
+    read = authzen.evaluation_in
+
+    def meanwhile(body: Any) -> Any:
+        lose(cast)
+        return read(body)
+
+    monkeypatch.setattr(authzen, "evaluation_in", meanwhile)
+    found = caller.post(ONE, question(cast, purpose=purpose))
+    assert (found.status_code, found.json()["code"]) == (403, code)
+    assert ContentAccess.objects.count() == 0
+
+
+def test_questions_are_counted_on_their_own(cast: Cast, gateway: Caller, settings: Any) -> None:
+    settings.EVALUATIONS_PER_MINUTE = 4
+    cast.opened()
+    batch = {**question(cast, purpose="access"), "evaluations": [{}] * 3}
+    found = gateway.post(MANY, batch)
+    assert [each["decision"] for each in found.json()["evaluations"]] == [True] * 3
+    assert found["RateLimit-Policy"] == '"evaluations";q=4;w=60'
+    assert found["RateLimit"].startswith('"evaluations";r=1;')
+    before = left()
+    over = gateway.post(MANY, batch)
+    assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
+    assert left() == before
+    assert gateway.get("me")["RateLimit-Policy"].startswith('"calls";')
+
+
+# --- Several questions ---------------------------------------------------------------------------------------
+
+
+def several(cast: Cast, *names: str, **more: Any) -> dict[str, Any]:
+    return {**question(cast), "evaluations": [{"action": {"name": name}} for name in names], **more}
+
+
+def decisions(response: Any) -> list[bool]:
+    assert response.status_code == 200, response.content
+    assert set(response.json()) == {"evaluations"}
+    return [each["decision"] for each in response.json()["evaluations"]]
+
+
+@pytest.mark.parametrize(
+    ("semantic", "asked", "wanted"),
+    [
+        (None, ["read", "write", "list"], [True, False, True]),
+        ("execute_all", ["write", "read"], [False, True]),
+        ("deny_on_first_deny", ["read", "list", "write", "read"], [True, True, False]),
+        ("deny_on_first_deny", ["read", "list"], [True, True]),
+        ("permit_on_first_permit", ["write", "read", "list"], [False, True]),
+        ("permit_on_first_permit", ["write", "delete"], [False, False]),
+    ],
+)
+def test_a_semantic_says_where_the_answers_end(
+    cast: Cast, gateway: Caller, semantic: str | None, asked: list[str], wanted: list[bool]
+) -> None:
+    cast.opened()
+    options = {"options": {"evaluations_semantic": semantic}} if semantic else {}
+    assert decisions(gateway.post(MANY, several(cast, *asked, **options))) == wanted
+
+
+def test_what_comes_after_the_end_is_not_written_down(cast: Cast, gateway: Caller) -> None:
+    grant = cast.opened()
+    body = several(cast, "list", "read", "read", options={"evaluations_semantic": "permit_on_first_permit"})
+    assert decisions(gateway.post(MANY, {**body, "context": {"purpose": "access"}})) == [True]
+    assert events_of(grant.access_request_id)[3:] == ["content.access_allowed"]
+
+
+def test_a_question_that_can_not_be_read_is_a_no_of_its_own(cast: Cast, gateway: Caller) -> None:
+    cast.opened()
+    body = question(cast)
+    del body["action"]
+    faulty: list[Any] = [
+        {},
+        {"action": {}},
+        {"action": {"name": 7}},
+        {"action": "read"},
+        {"action": {"name": "read"}, "subject": {"id": 7}},
+        {"action": {"name": "read"}, "context": {"purpose": "acess"}},
+        {"action": {"name": "read"}, "context": {"item": "\0"}},
+    ]
+    found = gateway.post(MANY, {**body, "evaluations": [*faulty, {"action": {"name": "read"}}]})
+    assert decisions(found) == [False] * len(faulty) + [True]
+    for each in found.json()["evaluations"][:-1]:
+        assert set(each["context"]) == {"error"}
+        assert each["context"]["error"]["status"] == 400
+        assert each["context"]["error"]["message"]
+    denying = {**body, "evaluations": [{}, {"action": {"name": "read"}}]}
+    denying["options"] = {"evaluations_semantic": "deny_on_first_deny"}
+    assert decisions(gateway.post(MANY, denying)) == [False]
+
+
+def test_a_context_of_its_own_does_not_turn_access_into_advice(cast: Cast, gateway: Caller) -> None:
+    cast.opened()
+    body = question(cast, purpose="access", tenant="contoso", item="all")
+    body["evaluations"] = [{"context": {"item": "1.mail"}}, {"context": {"purpose": "advice"}}, {}]
+    answers = gateway.post(MANY, body).json()["evaluations"]
+    assert [("entry" in each["context"]) for each in answers] == [True, False, True]
+    assert sorted(ContentAccess.objects.values_list("item_id", flat=True)) == ["1.mail", "all"]
+
+
+@pytest.mark.parametrize("more", [{}, {"evaluations": []}])
+def test_without_questions_it_is_the_single_call(cast: Cast, gateway: Caller, more: dict[str, Any]) -> None:
+    cast.opened()
+    assert reason(gateway.post(MANY, {**question(cast), **more})) == (200, True, "window_open")
+    body = question(cast)
+    del body["subject"]
+    assert gateway.post(MANY, {**body, **more}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"evaluations": {}},
+        {"evaluations": None},
+        {"evaluations": "read"},
+        {"evaluations": [1]},
+        {"evaluations": [None, {}]},
+        {"evaluations": [{}] * (authzen.MOST + 1)},
+        {"evaluations": [{}], "options": []},
+        {"evaluations": [{}], "options": {"evaluations_semantic": "some"}},
+        {"evaluations": [{}], "options": {"evaluations_semantic": None}},
+        {"evaluations": [{}], "subject": "priya"},
+        {"evaluations": [{}], "action": {"name": 1}},
+        {"evaluations": [{}], "context": []},
+        {"evaluations": [{}], "context": {"item": None}},
+        {"evaluations": [{}], "context": {"purpose": "acess"}},
+    ],
+)
+def test_a_batch_that_can_not_be_read_is_answered_as_a_whole(cast: Cast, gateway: Caller, more: dict[str, Any]) -> None:
+    cast.opened()
+    before = left()
+    found = gateway.post(MANY, {**question(cast, purpose="access"), **more})
+    assert (found.status_code, found.json()["code"]) == (400, "malformed")
+    assert left() == before
+
+
+# --- Hostile bodies ------------------------------------------------------------------------------------------
+
+
+def raw(caller: Caller, body: bytes | str, content_type: str = "application/json", path: str = ONE) -> Any:
+    browser = Browser(raise_request_exception=False)
+    headers = {"Authorization": f"Bearer {caller.secret}"}
+    return browser.generic("POST", path, body, content_type=content_type, headers=headers)
+
+
+@pytest.mark.parametrize("path", [ONE, MANY])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"read"',
+        b"{",
+        b"{}",
+        b'{"subject": NaN}',
+        b"\xff\xfe{",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"subject": {"type": "engineer", "id": "\xff"}}',
+    ],
+    ids=range(11),
+)
+def test_a_body_that_is_no_question_is_400(cast: Cast, gateway: Caller, path: str, body: bytes) -> None:
+    cast.opened()
+    found = raw(gateway, body, path=path)
+    assert (found.status_code, found["Content-Type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", ""])
+def test_another_content_type_is_400(cast: Cast, gateway: Caller, content_type: str) -> None:
+    cast.opened()
+    assert raw(gateway, json.dumps(question(cast)), content_type).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_not_read(cast: Cast, gateway: Caller) -> None:
+    body = {**question(cast), "padding": "x" * (1024 * 1024)}
+    assert raw(gateway, json.dumps(body)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subject": {"type": "engineer", "id": "\ud800"}},
+        {"subject": {"type": "engineer", "id": "x" * 321}},
+        {"subject": {"type": "engineer", "id": ["priya"]}},
+        {"subject": {"type": "engineer", "id": None}},
+        {"subject": {"type": "engineer", "id": "a", "properties": []}},
+        {"resource": {"type": "exchange-online", "id": "\0"}},
+        {"resource": {"type": "exchange-online", "id": {"$ne": ""}}},
+        {"context": None},
+        {"context": {"purpose": "Access"}},
+        {"context": {"purpose": True}},
+        {"context": {"purpose": ""}},
+        {"context": {"tenant": 7}},
+        {"context": {"item": {"id": 1}}},
+        {"context": {"item": "x" * 1025}},
+    ],
+)
+def test_a_member_of_another_kind_is_400_and_never_guessed_at(
+    cast: Cast, gateway: Caller, change: dict[str, Any]
+) -> None:
+    cast.opened()
+    before = left()
+    found = gateway.post(ONE, {**question(cast), **change})
+    assert (found.status_code, found.json()["code"]) == (400, "malformed")
+    assert left() == before
+
+
+def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) -> None:
+    """Members that we do not know are ignored, whatever they claim."""
+    cast.confirmed()
+    claims = {"at": "2020-01-01T00:00:00Z", "time": "2020-01-01T00:00:00Z", "grant": str(uuid4()), "decision": True}
+    body = {**question(cast), **claims, "context": {**claims, "is_staff": True}}
+    body["subject"]["properties"] = {"role": "admin", **claims}
+    assert reason(gateway.post(ONE, body)) == (200, False, "window_not_open")
+
+
+# --- The working group's certification scenario --------------------------------------------------------------
+
+
+def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any]:
+    """The scenario's own people, records and eight rules, in place of ours."""
+    is_admin = asked.subject.get("role") == "admin"
+    known = (asked.subject_id, asked.action, asked.resource_id)
+    if asked.action == "write" and asked.resource.get("status") == "archived":
+        yes = is_admin
+    elif asked.action == "delete":
+        yes = known == ("alice", "delete", "record-1") and asked.action_properties.get("soft") is True
+    else:
+        yes = known in {
+            ("alice", "read", "record-1"),
+            ("alice", "write", "record-1"),
+            ("bob", "read", "record-1"),
+        }
+    return {"decision": yes}
+
+
+@pytest.fixture
+def certified(gateway: Caller, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    monkeypatch.setattr("requests_app.api.decision_point.answered", _fixture_policy)
+    return gateway
+
+
+def _asks(who: str, what: str, record: str, **properties: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "subject": {"type": "user", "id": who},
+        "action": {"name": what},
+        "resource": {"type": "record", "id": record},
+    }
+    for part, held in properties.items():
+        parts[part]["properties"] = held
+    return parts
+
+
+ARCHIVED, ADMIN = {"status": "archived"}, {"role": "admin"}
+ALICE_READS = _asks("alice", "read", "record-1")
+#: Basic: Core and Properties.
+BASIC: list[tuple[dict[str, Any], bool]] = [
+    (ALICE_READS, True),
+    (_asks("alice", "write", "record-1"), True),
+    (_asks("bob", "read", "record-1"), True),
+    (_asks("bob", "write", "record-1"), False),
+    ({**ALICE_READS, "context": {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"}}, True),
+    (_asks("alice", "write", "record-2", resource=ARCHIVED), False),
+    (_asks("bob", "write", "record-2", subject=ADMIN, resource=ARCHIVED), True),
+    (_asks("alice", "delete", "record-1", action={"soft": True}), True),
+    (_asks("alice", "delete", "record-1", action={"soft": False}), False),
+    (
+        _asks(
+            "alice",
+            "read",
+            "record-1",
+            subject={"department": "Sales", "role": "manager"},
+            action={"method": "GET"},
+            resource={"status": "active", "owner": "bob"},
+        ),
+        True,
+    ),
+    ({**ALICE_READS, "foo": "bar", "futureField": {"nested": True}}, True),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BASIC)))
+def test_certification_basic(certified: Caller, number: int) -> None:
+    body, wanted = BASIC[number]
+    for _again in range(3):
+        found = certified.post(ONE, body)
+        assert (found.status_code, found["Content-Type"]) == (200, "application/json")
+        assert found.json()["decision"] is wanted
+
+
+def _lacking(part: str, name: str = "") -> dict[str, Any]:
+    body = json.loads(json.dumps(ALICE_READS))
+    del (body[part] if name else body)[name or part]
+    return body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(_lacking(part) for part in ("subject", "action", "resource")),
+        *(_lacking("subject", name) for name in ("type", "id")),
+        _lacking("action", "name"),
+        *(_lacking("resource", name) for name in ("type", "id")),
+        {**ALICE_READS, "subject": "alice"},
+        {**ALICE_READS, "action": {"name": 123}},
+    ],
+)
+def test_certification_basic_refusals(certified: Caller, body: dict[str, Any]) -> None:
+    assert certified.post(ONE, body).status_code == 400
+
+
+def test_certification_basic_refuses_what_is_no_json(certified: Caller) -> None:
+    assert raw(certified, json.dumps(ALICE_READS), "text/plain").status_code == 400
+    assert raw(certified, "{not json").status_code == 400
+    assert raw(certified, "").status_code == 400
+
+
+@pytest.mark.parametrize("given", ["bfe9eb29-ab87-4ca3-be83-a1d5d8305716", "7", "req 1/2+x=", "x" * 200])
+def test_certification_echoes_the_id_of_the_call(certified: Caller, given: str) -> None:
+    for path in (ONE, MANY):
+        assert certified.post(path, ALICE_READS, X_Request_ID=given)["X-Request-ID"] == given
+        assert certified.post(path, {}, X_Request_ID=given)["X-Request-ID"] == given
+        assert Caller("rubbish").post(path, {}, X_Request_ID=given)["X-Request-ID"] == given
+    assert certified.post(ONE, ALICE_READS)["X-Request-ID"]
+
+
+@pytest.mark.parametrize("given", ["x" * 201, "a\tb", "ünïcödé"])
+def test_an_id_that_is_none_is_not_echoed(certified: Caller, given: str) -> None:
+    assert len(certified.post(ONE, ALICE_READS, X_Request_ID=given)["X-Request-ID"]) == 32
+
+
+#: Batch: Core and Properties.
+BATCH: list[tuple[dict[str, Any], list[bool]]] = [
+    (
+        {
+            "subject": {"type": "user", "id": "bob"},
+            "resource": {"type": "record", "id": "record-1"},
+            "evaluations": [{"action": {"name": "read"}}, {"action": {"name": "write"}}],
+        },
+        [True, False],
+    ),
+    (
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "write"},
+            "evaluations": [
+                {"resource": {"type": "record", "id": "record-1", "properties": {"status": "active"}}},
+                {"resource": {"type": "record", "id": "record-2", "properties": ARCHIVED}},
+            ],
+        },
+        [True, False],
+    ),
+    (
+        {
+            "action": {"name": "write"},
+            "resource": {"type": "record", "id": "record-2", "properties": ARCHIVED},
+            "evaluations": [
+                {"subject": {"type": "user", "id": "alice"}},
+                {"subject": {"type": "user", "id": "bob", "properties": ADMIN}},
+            ],
+        },
+        [False, True],
+    ),
+    ({"evaluations": [ALICE_READS, _asks("bob", "write", "record-1")]}, [True, False]),
+    (
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "write"},
+            "resource": {"type": "record", "properties": ARCHIVED},
+            "evaluations": [
+                {"resource": {"id": "record-1"}},
+                {"resource": {"type": "record", "id": "record-2", "properties": ARCHIVED}},
+            ],
+        },
+        [True, False],
+    ),
+    (
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "read"},
+            "context": {"time": "2025-06-27T18:03-07:00"},
+            "evaluations": [
+                {"resource": {"type": "record", "id": "record-1"}},
+                {
+                    "resource": {"type": "record", "id": "record-2"},
+                    "context": {"time": "2025-06-27T19:00-07:00", "source": "batch-override"},
+                },
+            ],
+        },
+        [True, False],
+    ),
+    (
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "read"},
+            "evaluations": [{"resource": {"type": "record", "id": "record-1"}}, {}],
+        },
+        [True, False],
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BATCH)))
+def test_certification_batch(certified: Caller, number: int) -> None:
+    body, wanted = BATCH[number]
+    assert decisions(certified.post(MANY, body)) == wanted
+
+
+@pytest.mark.parametrize("more", [{}, {"evaluations": []}])
+def test_certification_batch_without_questions(certified: Caller, more: dict[str, Any]) -> None:
+    found = certified.post(MANY, {**ALICE_READS, **more})
+    assert (found.status_code, found.json()) == (200, {"decision": True})
+
+
+def test_certification_discovery(client: Browser, settings: Any) -> None:
+    settings.BASE_URL = "https://lockbox.example.com"
+    found = client.get("/.well-known/authzen-configuration")
+    assert (found.status_code, found["Content-Type"]) == (200, "application/json")
+    assert found.json() == {
+        "policy_decision_point": "https://lockbox.example.com",
+        "access_evaluation_endpoint": "https://lockbox.example.com/access/v1/evaluation",
+        "access_evaluations_endpoint": "https://lockbox.example.com/access/v1/evaluations",
+    }
+
+
+@pytest.mark.parametrize("what", ["subject", "resource", "action"])
+def test_what_is_not_served_is_not_there(gateway: Caller, what: str) -> None:
+    assert gateway.post(f"/access/v1/search/{what}", ALICE_READS).status_code == 404
+    assert gateway.get(ONE).status_code == 405
+
+
+# --- What a question costs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("purpose", "most"), [("advice", (5, 9)), ("access", (8, 16))])
+def test_a_question_takes_few_statements(
+    cast: Cast, gateway: Caller, django_assert_max_num_queries: Any, purpose: str, most: tuple[int, int]
+) -> None:
+    cast.opened()
+    gateway.post(ONE, question(cast))
+    with django_assert_max_num_queries(most[connection.vendor == "sqlite"]):
+        assert reason(gateway.post(ONE, question(cast, purpose=purpose))) == (200, True, "window_open")
