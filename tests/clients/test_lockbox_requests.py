@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from requests_app.models import AccessRequest, Resource
+from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.scopes import Scope
 from tests.caller import client_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast, events_of
@@ -28,8 +28,8 @@ def test_a_list_goes_through_a_pipe_as_lines_with_tabs(cast: Cast, shell: Shells
     decide_by = f"{row.decide_by:%Y-%m-%d %H:%M} UTC"
     resource = row.scope.get().resource.name
     assert ended.out.splitlines() == [
-        "REFERENCE\tSTATE\tTENANT\tENGINEER\tASKS FOR\tDECIDE BY",
-        f"{row.reference}\t◐ waiting for the customer\tContoso\tPriya Test\tread {resource} for 2 h\t{decide_by}",
+        "REFERENCE\tSTATE\tTENANT\tENGINEER\tASKS TO\tFOR\tDECIDE BY",
+        f"{row.reference}\t◐ waiting for the customer\tContoso\tPriya Test\tread {resource}\t2 h\t{decide_by}",
     ]
     assert (ended.status, ended.err) == (0, "")
 
@@ -167,13 +167,28 @@ def test_what_is_open_is_listed_and_closed(cast: Cast, shell: Shells) -> None:
     grant = cast.opened()
     row, ada = grant.access_request, shell("ada")
     names, line = ada("windows").out.splitlines()
-    assert names.split("\t") == ["REFERENCE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES"]
-    assert line.split("\t")[:3] == [row.reference, "Contoso", "Priya Test"]
+    assert names.split("\t") == ["REFERENCE", "STATE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES"]
+    assert line.split("\t")[:4] == [row.reference, "● open", "Contoso", "Priya Test"]
     assert line.split("\t")[-1] == f"{grant.closes_at:%Y-%m-%d %H:%M} UTC"
     assert ada("revoke", row.reference, "--comment", "Enough.").out == f"{row.reference} ○ closed\n"
     assert ada("windows", "--json").out == "[]\n"
+    [closed] = ada("windows", "--all", "--json").json
+    assert (closed["id"], closed["close_reason"]) == (str(grant.pk), "revoked")
     ended = ada("revoke", row.reference, "--json")
     assert (ended.status, json.loads(ended.err)["code"]) == (1, "wrong_state")
+
+
+def test_what_was_looked_at_is_shown(cast: Cast, shell: Shells) -> None:
+    grant, ada = cast.opened(), shell("ada")
+    reference = grant.access_request.reference
+    facts = {"tenant_id": grant.tenant_id, "grant": grant, "resource": cast.resource(), "at": grant.opens_at}
+    ContentAccess.objects.create(**facts, kind="opened", item_ref="1763 \x9b2J", item_id="1")
+    ended = ada("windows", reference)
+    assert ended.out.splitlines()[-1].split("\t")[1:] == ["opened", "finance@contoso.example", "1763 \\x9b2J"]
+    whole = ada("windows", reference, "--json").json
+    assert (whole["seen"]["opened"], [each["kind"] for each in whole["accesses"]]) == (1, ["opened"])
+    waits = cast.confirmed()
+    assert ada("windows", waits.reference).status == 1
 
 
 def test_an_engineer_gives_a_window_back(cast: Cast, shell: Shells) -> None:

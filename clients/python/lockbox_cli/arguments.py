@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from lockbox_cli import login, requests
+from lockbox_cli import login, requests, windows
 from lockbox_cli.errors import Usage
 
 Run = Callable[..., None]
@@ -102,7 +102,10 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     _one(found)
     _comment(found)
 
-    _limit(_command(words, "windows", requests.windows, common, "list what is open now"))
+    found = _command(words, "windows", windows.windows, common, "list what is open, or show what was looked at")
+    found.add_argument("request", nargs="?", metavar="REQUEST", help="one, by its access request's reference or id")
+    found.add_argument("--all", action="store_true", help="also what was open")
+    _limit(found)
     for name, run, help in (
         ("release", requests.release, "give a window back"),
         ("revoke", requests.revoke, "close a window at once"),

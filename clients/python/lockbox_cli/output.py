@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,14 +18,16 @@ from lockbox_cli.text import as_json, safe
 
 
 class Cell(NamedTuple):
-    """Text with a style that only a terminal sees, and what only a terminal has room for."""
+    """Text, and for a terminal alone: a style, a remark beside it, and what stands in a table in its place."""
 
     text: str
     style: str = ""
     beside: str = ""
+    short: str = ""
 
 
 Shown = Cell | str
+_GAP = 2
 
 
 class Output:
@@ -50,12 +54,23 @@ class Output:
         elif not found:
             self.say(nothing)
         else:
-            table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-            for number, name in enumerate(names):
-                table.add_column(name, no_wrap=number == 0, overflow="fold")
-            for row in found:
-                table.add_row(*(_text(cell) for cell in row))
-            _console().print(table)
+            self._laid_out(names, [[_text(cell, short=True) for cell in row] for row in found])
+
+    def _laid_out(self, names: Sequence[str], rows: list[list[Text]]) -> None:
+        """Columns where they fit without a break; else two lines a row, so that nothing is cut."""
+        console = _console()
+        widths = [max(cell_len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(names)]
+        if sum(widths) + _GAP * (len(widths) - 1) <= console.width:
+            table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+            for name in names:
+                table.add_column(name, no_wrap=True)
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+            return
+        for first, second, *rest, last in rows:
+            console.print(Text(" " * _GAP).join(each for each in (first, second, last) if each.plain))
+            console.print(Padding(Text(" · ").join(each for each in rest if each.plain), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
         """Names and values, one a line; `aside` is what is shown while something is asked, beside the result."""
@@ -86,7 +101,9 @@ def _cell(given: Shown) -> Cell:
     return given if isinstance(given, Cell) else Cell(given)
 
 
-def _text(cell: Cell, *, lines: bool = False) -> Text:
+def _text(cell: Cell, *, lines: bool = False, short: bool = False) -> Text:
+    if short and cell.short:
+        return Text(safe(cell.short), style=cell.style)
     found = Text(safe(cell.text, lines=lines), style=cell.style)
     if cell.beside:
         found.append(f" {safe(cell.beside)}", style="not bold dim")

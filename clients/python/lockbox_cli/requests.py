@@ -1,4 +1,4 @@
-"""`lockbox requests`, `windows`, `release` and `revoke`."""
+"""`lockbox requests`, `release` and `revoke`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _REASONS = {
     "provider_initiated": "the provider's own",
     "legal_demand": "a law-enforcement demand",
 }
-_ENDS = {"released": "given back by the engineer", "revoked": "closed early", "elapsed": "closed by itself"}
+ENDS = {"released": "given back by the engineer", "revoked": "closed early", "elapsed": "closed by itself"}
 
 
 # --- Reading -------------------------------------------------------------------------------------------------
@@ -75,30 +75,9 @@ def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
     if out.as_json:
         out.document(rows)
         return
-    names = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "ASKS FOR", "DECIDE BY")
+    names = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "ASKS TO", "FOR", "DECIDE BY")
     nothing = "There are no access requests that you may see, or none that fits."
     out.table(names, (_line(row, out.now) for row in rows), nothing=nothing)
-
-
-def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """What is open now."""
-    rows = list(session.rows(access_requests_list.sync_detailed, limit=args.limit, state="OPEN", order="-submitted_at"))
-    if out.as_json:
-        out.document(rows)
-        return
-    names = ("REFERENCE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
-    shown = (
-        [
-            Cell(row["reference"], "bold"),
-            row["tenant"]["name"],
-            row["engineer"]["name"],
-            f"{_may(row)} {_resources(row)}",
-            at(row["grant"]["opens_at"]),
-            _instant(row["grant"]["closes_at"], out.now),
-        ]
-        for row in rows
-    )
-    out.table(names, shown, nothing="No window is open.")
 
 
 def show(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -115,13 +94,14 @@ def _shown(row: dict[str, Any], out: Output) -> None:
 
 def _line(row: dict[str, Any], now: datetime) -> list[Shown]:
     waits = row["state"] in _WAITING
-    until: Shown = _instant(row["decide_by"], now) if waits else ""
+    until: Shown = when(row["decide_by"], now) if waits else ""
     return [
         Cell(row["reference"], "bold"),
         _state(row),
         row["tenant"]["name"],
         row["engineer"]["name"],
-        f"{_may(row)} {_resources(row)} for {length(row['window_seconds'])}",
+        f"{may(row)} {resources(row)}",
+        length(row["window_seconds"]),
         until,
     ]
 
@@ -131,7 +111,7 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
     facts: list[tuple[str, Shown]] = [
         ("Access request", Cell(row["reference"], "bold")),
         ("State", _state(row)),
-        ("Asks", f"{row['engineer']['name']} asks to {_may(row)} {_resources(row)} of {row['tenant']['name']}"),
+        ("Asks", f"{row['engineer']['name']} asks to {may(row)} {resources(row)} of {row['tenant']['name']}"),
         ("For", length(row["window_seconds"])),
         ("Service", row["service"]["name"]),
         *(("Resource", f"{each['kind']} {each['name']}") for each in row["resources"]),
@@ -145,23 +125,23 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
         facts.append(("Demand", f"{demand['instrument']} of {demand['authority']}, {demand['reference']}"))
     facts.append(("Raised", at(row["submitted_at"])))
     if row["state"] in _WAITING:
-        facts.append(("Decide by", _instant(row["decide_by"], now)))
+        facts.append(("Decide by", when(row["decide_by"], now)))
         facts.append(("Unanswered", "it expires, and nothing is opened"))
     facts += [(f"By the {each['stage']}", _decision(each)) for each in row["decisions"]]
     if row["grant"]:
-        facts += _window(row["grant"], now)
+        facts += window(row["grant"], now)
     facts.append(("You may", ", ".join(row["allowed_actions"])))
     facts.append(("Digest", Cell(row["digest"], "dim")))
     facts.append(("Id", Cell(row["id"], "dim")))
     return facts
 
 
-def _window(grant: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
+def window(grant: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
     facts: list[tuple[str, Shown]] = [("Opened", at(grant["opens_at"]))]
     if grant["closed_at"]:
-        why = _ENDS.get(grant["close_reason"], grant["close_reason"] or "")
-        return [*facts, ("Closed", Cell(at(grant["closed_at"]), beside=why))]
-    return [*facts, ("Closes", _instant(grant["closes_at"], now))]
+        why = ENDS.get(grant["close_reason"], grant["close_reason"] or "")
+        return [*facts, ("Closed", f"{at(grant['closed_at'])}, {why}")]
+    return [*facts, ("Closes", when(grant["closes_at"], now))]
 
 
 def _decision(each: dict[str, Any]) -> str:
@@ -175,18 +155,19 @@ def _state(row: dict[str, Any]) -> Cell:
     return STATES.get(row["state"], Cell(row["state"]))
 
 
-def _may(row: dict[str, Any]) -> str:
+def may(row: dict[str, Any]) -> str:
     return "list names in" if row["level"] == "names" else "read"
 
 
-def _resources(row: dict[str, Any]) -> str:
+def resources(row: dict[str, Any]) -> str:
     names = [each["name"] for each in row["resources"]]
     return names[0] if len(names) == 1 else f"{len(names)} resources"
 
 
-def _instant(value: str, now: datetime) -> Cell:
+def when(value: str, now: datetime) -> Cell:
     moment = at(value)
-    return Cell(moment, beside=at(value, now=now).removeprefix(f"{moment} "))
+    away = at(value, now=now).removeprefix(f"{moment} ")
+    return Cell(moment, beside=away, short=away.strip("()"))
 
 
 # --- Asking --------------------------------------------------------------------------------------------------
@@ -236,7 +217,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
     if not args.yes:
         out.facts(_facts(row, out.now), aside=True)
         asking.confirm(
-            f"{word}: {row['engineer']['name']} may {_may(row)} {_resources(row)} for {length(row['window_seconds'])}?"
+            f"{word}: {row['engineer']['name']} may {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
         )
     named: dict[str, Any] = {"body": CommentInRequest(comment=args.comment), "if_match": tag}
     try:

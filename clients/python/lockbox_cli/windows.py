@@ -1,0 +1,94 @@
+"""`lockbox windows`: what is open, and what was looked at."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+from uuid import UUID
+
+from lockbox_cli.errors import Refused
+from lockbox_cli.output import Cell, Output
+from lockbox_cli.requests import ENDS, found, may, resources, when, window
+from lockbox_cli.session import Session
+from lockbox_cli.text import at
+from lockbox_client.api.grants import grants_accesses, grants_list, grants_show
+
+_NAMES = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
+_STATES = {"open": Cell("● open", "green"), "closed": Cell("○ closed", "dim")}
+_LOOKED = {
+    "list_asked": "asked for names",
+    "listed": "names listed",
+    "opened": "opened",
+    "failed": "could not be read",
+    "cut": "cut off",
+    "list_allowed": "list allowed elsewhere",
+    "read_allowed": "opening allowed elsewhere",
+}
+
+
+def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
+    """Those that are open, or all; or one with what was looked at in it."""
+    if args.request is not None:
+        _one(args, session, out)
+        return
+    state = {} if args.all else {"state": "open"}
+    rows = list(session.rows(grants_list.sync_detailed, limit=args.limit, **state))
+    if out.as_json:
+        out.document(rows)
+    else:
+        nothing = "There was no window yet." if args.all else "No window is open."
+        out.table(_NAMES, (_line(row, out) for row in rows), nothing=nothing)
+
+
+def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
+    asked = found(session, args.request)
+    page = session.call(grants_list.sync_detailed, access_request=asked, fields="id", limit=1)
+    if not page["items"]:
+        raise Refused({"code": "not_found", "title": "No window was opened for it.", "status": 404})
+    pk = UUID(page["items"][0]["id"])
+    row = session.call(grants_show.sync_detailed, pk)
+    looks = list(session.rows(grants_accesses.sync_detailed, pk, limit=args.limit))
+    if out.as_json:
+        out.document({**row, "accesses": looks})
+        return
+    seen = row["seen"]
+    out.facts(
+        [
+            ("Access request", Cell(row["access_request"]["reference"], "bold")),
+            ("State", _STATES.get(row["state"], Cell(row["state"]))),
+            ("Engineer", row["engineer"]["name"]),
+            ("May", f"{may(row)} {resources(row)} of {row['tenant']['name']}"),
+            ("Service", row["service"]["name"]),
+            *window(row, out.now),
+            ("Closed by", row["closed_by"]["name"] if row["closed_by"] else ""),
+            ("Opened items", str(seen["opened"])),
+            ("Names listed", str(seen["listed"])),
+            ("Allowed elsewhere", str(seen["allowed"] or "")),
+            ("You may", ", ".join(row["allowed_actions"])),
+        ]
+    )
+    if looks:
+        print()
+        out.table(("AT", "WHAT", "RESOURCE", "ITEM"), (_look(each) for each in looks), nothing="")
+
+
+def _line(row: dict[str, Any], out: Output) -> list[Cell | str]:
+    closes = when(row["closes_at"], out.now)
+    if row["closed_at"]:
+        closes = Cell(at(row["closed_at"]), "dim", short=ENDS.get(row["close_reason"], row["close_reason"] or ""))
+    return [
+        Cell(row["access_request"]["reference"], "bold"),
+        _STATES.get(row["state"], Cell(row["state"])),
+        row["tenant"]["name"],
+        row["engineer"]["name"],
+        f"{may(row)} {resources(row)}",
+        at(row["opens_at"]),
+        closes,
+    ]
+
+
+def _look(each: dict[str, Any]) -> list[Cell | str]:
+    item = " ".join(part for part in (each["item"], each["part"]) if part)
+    what = _LOOKED.get(each["kind"], each["kind"])
+    names = f"{each['names']} names" if each["names"] else ""
+    return [at(each["at"]), what, each["resource"]["name"], item or names]
