@@ -54,6 +54,13 @@ LABELS: dict[Scope, Promise] = {
 #: The scope that an act needs, by the act's name in the kernel.
 ACTS: dict[str, Scope] = {
     **dict.fromkeys(("switch_lockbox", "set_window_cap", "add_address", "remove_address"), Scope.TENANT_MANAGE),
+    **dict.fromkeys(
+        (
+            *("open_ticket", "assign_ticket", "ask_customer", "answer_ticket", "resolve_ticket"),
+            *("close_ticket", "reopen_ticket", "comment", "link_ticket"),
+        ),
+        Scope.TICKETS_WRITE,
+    ),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,

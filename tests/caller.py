@@ -42,6 +42,9 @@ class Caller:
     def patch(self, path: str, body: Any, **headers: str) -> Any:
         return self("patch", path, body, **headers)
 
+    def put(self, path: str, body: Any, **headers: str) -> Any:
+        return self("put", path, body, **headers)
+
     def decide(self, verdict: str, row: Any, comment: str = "") -> Any:
         """Read it, and answer what was read, as a caller does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]

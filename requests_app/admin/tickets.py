@@ -22,7 +22,18 @@ from requests_app.models import AccessRequest, Person, Service, Ticket, TicketCo
 STATE = state("ticket", _("state"))
 
 
-class RecordForm(ActForm):
+class LinkForm(ActForm):
+    external_reference = forms.CharField(
+        label=_("Reference elsewhere"), required=False, max_length=Ticket.EXTERNAL_REFERENCE_MAX
+    )
+    external_url = forms.CharField(label=_("Address elsewhere"), required=False, max_length=Ticket.EXTERNAL_URL_MAX)
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial.update(external_reference=self.row.external_reference, external_url=self.row.external_url)
+
+
+class RecordForm(LinkForm):
     tenant = TenantField()
     service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
     title = forms.CharField(label=_("Title"), max_length=limits.TITLE_MAX)
@@ -33,6 +44,7 @@ class RecordForm(ActForm):
         required=False,
         help_text=_("The email address of the customer who called or wrote; they get the confirmation."),
     )
+    field_order = ["tenant", "service", "title", "body", "priority", "on_behalf_of"]
 
 
 class AssignForm(ActForm):
@@ -60,6 +72,8 @@ def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
         body=data["body"],
         priority=data["priority"],
         on_behalf_of_id=caller.pk if caller else None,
+        external_reference=data["external_reference"],
+        external_url=data["external_url"],
     )
     return operations.open_ticket(report, actor=actor)
 
@@ -70,6 +84,10 @@ def assign(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
 
 def comment(row: Ticket, actor: Actor, data: dict[str, Any]) -> TicketComment:
     return operations.comment(row.pk, body=data["body"], is_internal=data["is_internal"], actor=actor)
+
+
+def link(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
+    return operations.link_ticket(row.pk, actor=actor, **data)
 
 
 def noted(operation: Callable[..., Ticket]) -> Callable[[Ticket, Actor, dict[str, Any]], Ticket]:
@@ -108,6 +126,7 @@ class TicketAdmin(StaffAdmin):
         ("", ("reference", "title", STATE, "priority", "origin", "tenant", "service")),
         (_("What happened"), ("body",)),
         (_("People"), ("opened_by", "on_behalf_of", "assignee")),
+        (_("Elsewhere"), ("external_reference", "external_url")),
         (_("Times"), ("opened_at", "changed_at", "resolved_at", "closed_at")),
     ]
     related: ClassVar = [
@@ -133,6 +152,13 @@ class TicketAdmin(StaffAdmin):
             run=comment,
             done=_("The comment was added."),
             offered=from_table("close_ticket"),
+        ),
+        Act(
+            name="link",
+            label=_("Set the reference elsewhere"),
+            form=LinkForm,
+            run=link,
+            done=_("The reference was set."),
         ),
         Act(
             name="ask-customer",

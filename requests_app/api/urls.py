@@ -20,6 +20,7 @@ from requests_app.api import (
     reader,
     resources,
     tenants,
+    tickets,
     webhooks,
 )
 from requests_app.api.base import ApiView
@@ -51,6 +52,7 @@ class Nothing(ApiView):
 
 
 _ONE = "access-requests/<uuid:pk>"
+_TICKET = "tickets/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
 _TENANT = "tenants/<uuid:tenant>"
 v1 = [
@@ -85,6 +87,17 @@ v1 = [
     path("grants", grants.Grants.as_view(), name="grants"),
     path("grants/<uuid:pk>", grants.OneGrant.as_view(), name="grant"),
     path("grants/<uuid:pk>/accesses", grants.Accesses.as_view(), name="grant_accesses"),
+    path("tickets", tickets.Tickets.as_view(), name="tickets"),
+    path(_TICKET, tickets.OneTicket.as_view(), name="ticket"),
+    path(f"{_TICKET}/comments", tickets.Comments.as_view(), name="comments"),
+    path(f"{_TICKET}/comments/<uuid:comment>", tickets.OneComment.as_view(), name="comment"),
+    path(f"{_TICKET}/link", tickets.Link.as_view(), name="ticket_link"),
+    path(f"{_TICKET}/assign", tickets.Assign.as_view(), name="ticket_assign"),
+    path(f"{_TICKET}/ask", tickets.Ask.as_view(), name="ticket_ask"),
+    path(f"{_TICKET}/answer", tickets.Answer.as_view(), name="ticket_answer"),
+    path(f"{_TICKET}/resolve", tickets.Resolve.as_view(), name="ticket_resolve"),
+    path(f"{_TICKET}/close", tickets.Close.as_view(), name="ticket_close"),
+    path(f"{_TICKET}/reopen", tickets.Reopen.as_view(), name="ticket_reopen"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),

@@ -29,10 +29,13 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return self.filter(kind=Person.Kind.HUMAN)
 
     def approvers_of(self, tenant_id: object) -> Self:
-        return self.active().filter(memberships__tenant_id=tenant_id, memberships__role="approver").distinct()
+        held = {"memberships__tenant_id": tenant_id, "memberships__role": "approver"}
+        return self.active().humans().filter(**held).distinct()
 
     def in_queue(self, service_id: object, role: str) -> Self:
-        return self.active().filter(queue_assignments__service_id=service_id, queue_assignments__role=role).distinct()
+        """Those who work a queue. A client is in none, whatever row there may be."""
+        held = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
+        return self.active().humans().filter(**held).distinct()
 
 
 class PersonManager(BaseUserManager["Person"]):

@@ -22,6 +22,8 @@ class TicketQuerySet(ScopedQuerySet):
 
 
 class Ticket(models.Model):
+    EXTERNAL_REFERENCE_MAX, EXTERNAL_URL_MAX = 120, 500
+
     class Origin(models.TextChoices):
         CUSTOMER = "customer", _("Opened by the customer")
         RECORDED = "recorded", _("Recorded for a customer who called or wrote")
@@ -48,8 +50,8 @@ class Ticket(models.Model):
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tickets"
     )
-    external_reference = models.CharField(_("reference elsewhere"), max_length=120, blank=True)
-    external_url = models.URLField(_("address elsewhere"), max_length=500, blank=True)
+    external_reference = models.CharField(_("reference elsewhere"), max_length=EXTERNAL_REFERENCE_MAX, blank=True)
+    external_url = models.URLField(_("address elsewhere"), max_length=EXTERNAL_URL_MAX, blank=True)
     opened_at = models.DateTimeField(_("opened"))
     changed_at = models.DateTimeField(_("changed"))
     resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)

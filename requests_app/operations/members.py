@@ -73,7 +73,8 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
             person = people.filter(pk=_key(person_id), side=Person.Side.CUSTOMER).first()
         else:
             policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
-            person = Person.objects.active().filter(pk=_key(person_id), memberships__tenant=tenant).first()
+            people = Person.objects.active().humans()
+            person = people.filter(pk=_key(person_id), memberships__tenant=tenant).first()
         if person is None:
             raise NotFound
         return _give(current, tenant, person, role)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import URLValidator
 from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
@@ -16,6 +15,7 @@ from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
+from requests_app.operations import _elsewhere
 from requests_app.operations._change import TicketStep, act, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -57,12 +57,12 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
             priority=report.priority,
             state=TicketState.NEW,
             opened_by_id=current.actor.person,
-            external_reference=_external_reference(report.external_reference),
-            external_url=_external_url(report.external_url),
+            external_reference=_elsewhere.reference(report.external_reference),
+            external_url=_elsewhere.url(report.external_url),
             opened_at=current.at,
             changed_at=current.at,
         )
-        _require_new_reference(ticket)
+        _elsewhere.require_new(ticket)
         ticket.on_behalf_of = _caller(report, tenant, current.actor)
         ticket.origin = _origin(ticket, current.actor)
         ticket.save(force_insert=True)
@@ -73,7 +73,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
             "title": ticket.title,
             "origin": str(ticket.origin),
             "on_behalf_of": ticket.on_behalf_of.name if ticket.on_behalf_of else None,
-            **_elsewhere(ticket),
+            **_elsewhere.described(ticket),
         }
         current.witness(edge.event, detail=detail, text=f"{ticket.reference} {ticket.title}")
         current.tell(_note(Topic.TICKET_OPENED, ticket, Audience.QUEUE))
@@ -96,22 +96,27 @@ def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None
 
 
 def link_ticket(ticket_id: object, *, external_reference: str, external_url: str = "", actor: Actor) -> Ticket:
-    """Say what the ticket is called in a help desk elsewhere, and where; what was said before is replaced."""
+    """Say what the ticket is called in a help desk elsewhere, and where; what was said before is replaced.
+
+    Said once more it changes nothing and is no entry: a help desk may repeat itself.
+    """
     with act("link_ticket", actor=actor) as current:
         ticket: Ticket = Ticket.objects.visible_to(current.actor).locked().find(ticket_id)
         current.concerns("ticket", ticket, ticket.tenant_id)
         edge = TICKET_TRANSITIONS["close_ticket"]
         policy.require_role(current.actor, edge.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
-        before = {f"{name}_before": value for name, value in _elsewhere(ticket).items()}
-        ticket.external_reference = _external_reference(external_reference)
-        ticket.external_url = _external_url(external_url)
-        _require_new_reference(ticket)
+        before = _elsewhere.described(ticket)
+        ticket.external_reference = _elsewhere.reference(external_reference)
+        ticket.external_url = _elsewhere.url(external_url)
+        if _elsewhere.described(ticket) == before:
+            return ticket
+        _elsewhere.require_new(ticket)
         touch_ticket(ticket, at=current.at)
         detail = {
             "reference": ticket.reference,
             "external_reference": ticket.external_reference,
             "external_url": ticket.external_url,
-            **before,
+            **{f"{name}_before": value for name, value in before.items()},
         }
         current.witness(Event.TICKET_LINKED, detail=detail, text=f"{ticket.reference} {ticket.external_reference}")
     return ticket
@@ -242,37 +247,6 @@ def _note(topic: Topic, ticket: Ticket, audience: Audience) -> Note:
     return Note(topic=topic, tenant_id=ticket.tenant_id, about=ticket.pk, audiences=(audience,))
 
 
-def _external_reference(value: str) -> str:
-    return _one_line(limits.require_text(value, field="external_reference", at_least=0, at_most=120))
-
-
-def _external_url(value: str) -> str:
-    """An address that a page may link to: nothing but https and http, which a browser opens without running it."""
-    url = limits.require_text(value, field="external_url", at_least=0, at_most=500)
-    if url:
-        try:
-            URLValidator(schemes=["https", "http"])(url)
-        except ValidationError as error:
-            raise Unacceptable(_("Give a whole address, which begins with https://."), field="external_url") from error
-    return url
-
-
-def _require_new_reference(ticket: Ticket) -> None:
-    if not ticket.external_reference:
-        return
-    others = Ticket.objects.filter(tenant_id=ticket.tenant_id, external_reference=ticket.external_reference)
-    other = others.exclude(pk=ticket.pk).first()
-    if other is not None:
-        words = _("The ticket %(reference)s has this reference already.") % {"reference": other.reference}
-        raise WrongState(words, current={"ticket": str(other.pk), "reference": other.reference})
-
-
-def _elsewhere(ticket: Ticket) -> dict[str, str]:
-    """What is said of it in the log; nothing where it is in no other system."""
-    said = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
-    return {name: value for name, value in said.items() if value}
-
-
 def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
     """Only the provider records for somebody else, and only for somebody of that tenant."""
     if report.on_behalf_of_id in (None, ""):
@@ -280,7 +254,8 @@ def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
     if actor.side is Side.CUSTOMER:
         raise Unacceptable(_("You open a ticket in your own name."), field="on_behalf_of_id")
     try:
-        person = Person.objects.active().filter(memberships__tenant=tenant, pk=report.on_behalf_of_id).first()
+        people = Person.objects.active().humans()
+        person = people.filter(memberships__tenant=tenant, pk=report.on_behalf_of_id).first()
     except (ValueError, TypeError, ValidationError):
         person = None
     if person is None:

@@ -45,7 +45,8 @@ def in_state(rows: Any, state: State, *, at: datetime) -> Any:
 
 def engineer_named(who: str) -> Person | None:
     """An active engineer of any queue, by id or by the whole address."""
-    people = Person.objects.active().filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
+    people = Person.objects.active().humans()
+    people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
         return people.filter(email=who.strip().lower()).distinct().first()
     try:

@@ -22,6 +22,7 @@ from requests_app.lifecycle import (
     actions_from,
 )
 from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
+from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.inbox import Cursor
 
@@ -70,17 +71,30 @@ def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: i
 
 def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
     """One ticket with its people, what was said on it as far as this actor reads it, and its access requests."""
-    said = TicketComment.objects.visible_to(actor).select_related("author").order_by("at", "pk")
-    if not policy.sees_internal_notes(actor):
-        said = said.filter(is_internal=False)
+    said = _said(actor).order_by("at", "pk")
     asked = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
     asked = asked.prefetch_related("scope__resource").order_by("-submitted_at")
-    rows = Ticket.objects.visible_to(actor).select_related(*_LINE)
-    rows = rows.prefetch_related(
+    whole = listed(actor).prefetch_related(
         Prefetch("comments", queryset=said, to_attr="said"),
         Prefetch("access_requests", queryset=asked, to_attr="asked"),
     )
-    return cast(Ticket, rows.find(ticket_id))
+    return cast(Ticket, whole.find(ticket_id))
+
+
+def listed(actor: Actor) -> TicketQuerySet:
+    """All that this actor sees, with the people of each."""
+    return Ticket.objects.visible_to(actor).select_related(*_LINE)
+
+
+def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:
+    """What was said on one ticket, as far as this actor reads it."""
+    found = Ticket.objects.visible_to(actor).find(ticket_id)
+    return _said(actor).filter(ticket=found)
+
+
+def _said(actor: Actor) -> ScopedQuerySet:
+    said = TicketComment.objects.visible_to(actor).select_related("author")
+    return said if policy.sees_internal_notes(actor) else said.filter(is_internal=False)
 
 
 def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transition]:
@@ -97,6 +111,12 @@ def may_comment(row: Ticket, *, actor: Actor) -> bool:
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     allowed = policy.may_act(actor, "comment") and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
     return row.state != TicketState.CLOSED and allowed
+
+
+def may_link(row: Ticket, *, actor: Actor) -> bool:
+    """Whether this actor may say what the ticket is called elsewhere: also once it is closed."""
+    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    return policy.may_act(actor, "link_ticket") and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:
@@ -140,7 +160,23 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 def people_of(tenant: Tenant) -> QuerySet[Person]:
     """Whom a ticket may be recorded for."""
-    return Person.objects.active().filter(memberships__tenant=tenant).distinct().order_by("name")
+    return Person.objects.active().humans().filter(memberships__tenant=tenant).distinct().order_by("name")
+
+
+def person_named(tenant: Tenant, who: str) -> Person | None:
+    """One of them, by id or by the whole address."""
+    if "@" in who:
+        return people_of(tenant).filter(email=who.strip().lower()).first()
+    try:
+        return people_of(tenant).filter(pk=UUID(who)).first()
+    except ValueError:
+        return None
+
+
+def service_named(which: str, *, actor: Actor) -> Service:
+    """A service by its key, or by its id."""
+    found = Service.objects.visible_to(actor).filter(key=which).first()
+    return found if found is not None else cast(Service, Service.objects.visible_to(actor).find(which))
 
 
 # --- What may be asked for -----------------------------------------------------------------------------------
@@ -179,8 +215,13 @@ def _matching(actor: Actor, search: Search) -> TicketQuerySet:
     if search.tenant_ids is not None:
         rows = rows.filter(tenant__in=search.tenant_ids)
     if search.text:
-        rows = rows.filter(Q(reference__istartswith=search.text) | Q(title__icontains=search.text))
+        rows = rows.filter(_named(search.text))
     return rows
+
+
+def _named(text: str) -> Q:
+    named = Q(reference__istartswith=text) | Q(external_reference__istartswith=text)
+    return named | Q(title__icontains=text)
 
 
 def _going_on() -> QuerySet[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from django import template
 from django.utils.safestring import SafeString, mark_safe
@@ -24,6 +25,15 @@ def state_at(row: AccessRequest, at: datetime) -> State:
 def asked_in_words(row: AccessRequest) -> str:
     """`{{ access_request|asked_in_words }}`: "read messages in 1 mailbox (finance@contoso.example)"."""
     return sentences.reading(row.level, [line.resource for line in row.scope.all()])
+
+
+@register.filter
+def host(url: str) -> str:
+    """`{{ ticket.external_url|host }}`: where a link leads, whatever its words say."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 @register.filter

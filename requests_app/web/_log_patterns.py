@@ -82,7 +82,7 @@ PATTERNS: dict[str, Promise] = {
     Event.CLIENT_REMOVED: _("{who} removed the client {name}"),
     Event.TOKEN_CREATED: _("{who} made the token “{name}”"),
     Event.TOKEN_REVOKED: _("{who} revoked the token “{name}” of {person_name}"),
-    Event.TICKET_LINKED: _("{who} linked the ticket {ticket} to {external_reference}"),
+    Event.TICKET_LINKED: _("{who} took away what the ticket {ticket} is called elsewhere"),
     Event.WEBHOOK_ADDED: _("{who} added a webhook to {place}"),
     Event.WEBHOOK_CHANGED: _("{who} changed the webhook to {place}"),
     Event.WEBHOOK_REMOVED: _("{who} removed the webhook to {place}"),
@@ -123,6 +123,10 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     Event.CONTENT_ACCESS_ALLOWED: (
         (_has("action", "list"), _("{who} let {engineer} see names in {resource_name} through another service")),
         (_has("item", ""), _("{who} let {engineer} open something in {resource_name} through another service")),
+    ),
+    Event.TICKET_LINKED: (
+        (_has("external_reference"), _("{who} linked the ticket {ticket} to {external_reference}")),
+        (_has("external_url"), _("{who} linked the ticket {ticket} to {external_url}")),
     ),
     Event.TICKET_OPENED: (
         (_has("on_behalf_of"), _("{who} recorded the ticket {ticket} for {on_behalf_of}: {ticket_title}")),

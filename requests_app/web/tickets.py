@@ -27,7 +27,7 @@ from requests_app.queries import access
 from requests_app.queries import tickets as queries
 from requests_app.web.context import instant
 from requests_app.web.forms.strict import StrictForm
-from requests_app.web.forms.tickets import AssignForm, EndForm, NewTicketForm, NoteForm, ReplyForm
+from requests_app.web.forms.tickets import AssignForm, EndForm, LinkForm, NewTicketForm, NoteForm, ReplyForm
 from requests_app.web.middleware import actor_in
 from requests_app.web.ticket_list import openers, tickets
 
@@ -44,6 +44,7 @@ _SAID: dict[str, str | Promise] = {
     "resolve_ticket": gettext_lazy("The ticket is resolved."),
     "close_ticket": gettext_lazy("The ticket is closed."),
     "reopen_ticket": gettext_lazy("The ticket is open again."),
+    "link_ticket": gettext_lazy("The reference is set."),
 }
 _SAYINGS: dict[str, Callable[..., Any]] = {
     "ask_customer": operations.ask_customer,
@@ -72,7 +73,7 @@ def ticket_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             ticket = operations.open_ticket(_report(form, tenant), actor=actor)
-        except Unacceptable as refusal:
+        except (Unacceptable, WrongState) as refusal:
             form.refuse(refusal)
         else:
             messages.success(request, _("The ticket is open. Its reference is %(ref)s.") % {"ref": ticket.reference})
@@ -121,6 +122,8 @@ def _report(form: NewTicketForm, tenant: Tenant) -> operations.Report:
         body=values["body"],
         priority=values["priority"],
         on_behalf_of_id=caller.pk if caller else None,
+        external_reference=values["external_reference"],
+        external_url=values["external_url"],
     )
 
 
@@ -152,6 +155,7 @@ def _ticket_page(
         "may_comment": queries.may_comment(row, actor=actor),
         "may_note": queries.may_comment(row, actor=actor) and policy.sees_internal_notes(actor),
         "may_ask": queries.may_ask(row, actor=actor),
+        "may_link": queries.may_link(row, actor=actor),
         "reply": _worded(wrong if isinstance(wrong, ReplyForm) else ReplyForm(), actor, "answer_ticket" in allowed),
         "note": wrong if isinstance(wrong, NoteForm) else NoteForm(),
         "assign": AssignForm(engineers=queries.engineers(row)) if may_assign else None,
@@ -192,6 +196,8 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         raise NotFound
     if action in CONFIRMED and request.method in ("GET", "POST"):
         return _end(request, row, action, actor)
+    if action == "link_ticket" and request.method in ("GET", "POST"):
+        return _link(request, row, actor)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     if action == "assign_ticket":
@@ -230,6 +236,25 @@ def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
         assignee = form.cleaned_data["assignee_id"].pk
     operations.assign_ticket(row.pk, actor=actor, assignee_id=assignee)
     return _done(request, row, "assign_ticket")
+
+
+def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
+    """Say what the ticket is called in a help desk elsewhere."""
+    if request.method == "GET":
+        if not queries.may_link(row, actor=actor):
+            raise NotAllowed
+        held = {"external_reference": row.external_reference, "external_url": row.external_url}
+        return render(request, "tickets/link.html", {"ticket": row, "form": LinkForm(initial=held)})
+    form = LinkForm(request.POST)
+    form.require_known()
+    if form.is_valid():
+        try:
+            operations.link_ticket(row.pk, actor=actor, **form.cleaned_data)
+        except (Unacceptable, WrongState) as refusal:
+            form.refuse(refusal)
+        else:
+            return _done(request, row, "link_ticket")
+    return render(request, "tickets/link.html", {"ticket": row, "form": form}, status=422)
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:

@@ -22,6 +22,7 @@ ALL = "*"
 TEST = "webhook.test"
 #: These are about an access request, and their entries name it.
 _OF_ACCESS = ("access_request.", "grant.")
+_OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
 #: Where an access request or a ticket stands after an event, if there is only one such state.
 _STATES = {
     str(edge.event): str(edge.targets[0])
@@ -64,8 +65,13 @@ def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
     of_request = dict(asked)
     rows = Ticket.objects.filter(pk__in=about | set(of_request.values()))
     told: dict[UUID | None, dict[str, Any]] = {
-        pk: {"id": str(pk), "reference": reference, "external_reference": elsewhere or None}
-        for pk, reference, elsewhere in rows.values_list("pk", "reference", "external_reference")
+        pk: {
+            "id": str(pk),
+            "reference": reference,
+            "external_reference": elsewhere or None,
+            "external_url": url or None,
+        }
+        for pk, reference, elsewhere, url in rows.values_list(*_OF_A_TICKET)
     }
     return told | {pk: told[ticket] for pk, ticket in of_request.items()}
 

@@ -135,6 +135,7 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
         "access-requests": pending.pk,
         "clients": client.pk,
         "tickets": pending.ticket_id,
+        "comment": operations.comment(pending.ticket_id, body="Still so.", actor=cast.as_("mia")).pk,
         "grants": grant.pk,
         "seq": 1,
         "person": cast.mia.pk,

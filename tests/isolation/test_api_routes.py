@@ -15,7 +15,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.api.azure import API_VERSION
-from requests_app.models import Client, Token
+from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.isolation.test_routes import World, routes
@@ -34,6 +34,8 @@ class ApiWorld(World):
             tenant_id=cast.contoso.pk, name=f"{self.CANARY} desk", scopes=["log:read"], actor=cast.as_("ines")
         )
         self.client: Client = made.row
+        said = operations.comment(self.ticket.pk, body=f"{self.CANARY} comment", actor=cast.as_("mia"))
+        self.comment: TicketComment = said
         self.token: Token = operations.create_token(
             name=f"{self.CANARY} token", scopes=["log:read"], days=7, actor=cast.as_("mia")
         ).row
@@ -41,6 +43,10 @@ class ApiWorld(World):
 
 def _request(w: ApiWorld) -> Ids:
     return {"pk": w.pending.pk}
+
+
+def _ticket(w: ApiWorld) -> Ids:
+    return {"pk": w.ticket.pk}
 
 
 def _azure(w: ApiWorld) -> Ids:
@@ -59,6 +65,14 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "withdraw": (_request, ("post",)),
     "release": (_request, ("post",)),
     "revoke": (_request, ("post",)),
+    "ticket": (_ticket, ("get", "head")),
+    "comments": (_ticket, ("get", "post")),
+    "comment": (lambda w: {"pk": w.ticket.pk, "comment": w.comment.pk}, ("get", "head")),
+    "ticket_link": (_ticket, ("put",)),
+    **dict.fromkeys(
+        ("ticket_assign", "ticket_ask", "ticket_answer", "ticket_resolve", "ticket_close", "ticket_reopen"),
+        (_ticket, ("post",)),
+    ),
     "client": (lambda w: {"pk": w.client.pk}, ("get", "patch", "delete")),
     "rotate_secret": (lambda w: {"pk": w.client.pk}, ("post",)),
     "clients": (_tenant, ("get", "post")),
@@ -87,7 +101,7 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "azure_update_approval": (_azure, ("post",)),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
-OWN = {"me", "access_requests", "tokens", "tenants", "services", "grants"}
+OWN = {"me", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
 #: What an engineer knows of every tenant: its name, and the resources of the own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: No row of a tenant's is named in these.
@@ -104,6 +118,9 @@ BODIES: dict[str, Any] = {
     "webhook": {"label": "Mine"},
     "tenant": {"longest_window_seconds": 3600},
     "addresses": {"email": "mine@fabrikam.example"},
+    "comments": {"body": "Mine"},
+    "ticket_link": {"external_reference": "INC-1"},
+    **dict.fromkeys(("ticket_ask", "ticket_answer", "ticket_reopen"), {"comment": "Mine"}),
     "azure_update_approval": {"status": "Deny"},
 }
 
@@ -137,7 +154,7 @@ def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, name: str, 
     absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
     before = AuditEntry.objects.count()
     for method in methods:
-        body = BODIES.get(name) if method in ("post", "patch") else None
+        body = BODIES.get(name) if method in ("post", "patch", "put") else None
         foreign = caller(method, address(name, ids), body, If_Match='"x"')
         nothing = caller(method, address(name, absent), body, If_Match='"x"')
         assert (foreign.status_code, nothing.status_code) == (404, 404), (method, foreign.content)

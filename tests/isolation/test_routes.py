@@ -84,7 +84,8 @@ def _window_resource(world: World) -> Ids:
 OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "ticket": [_ticket],
     "ticket_act": [
-        lambda w, a=action: {**_ticket(w), "action": a} for action in ("close_ticket", "comment", "unknown")
+        lambda w, a=action: {**_ticket(w), "action": a}
+        for action in ("close_ticket", "comment", "link_ticket", "unknown")
     ],
     "ask": [_ticket],
     "access_request": [_request],

@@ -39,6 +39,32 @@ def _access(cast: Cast) -> dict[str, Any]:
     }
 
 
+def _ticket(act: str, **body: Any) -> Call:
+    return lambda cast, caller, row: caller.post(f"tickets/{row.pk}/{act}", body)
+
+
+REPORT: dict[str, Any] = {"service": "exchange-online", "title": "Broken", "body": "It is broken since Monday."}
+LINK = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
+_TICKETS: dict[str, Call] = {
+    "open_ticket": lambda cast, caller, row: caller.post("tickets", {"tenant": str(cast.contoso.pk), **REPORT}),
+    "open_ticket, linked": lambda cast, caller, row: caller.post(
+        "tickets", {"tenant": str(cast.contoso.pk), **REPORT, **LINK}
+    ),
+    "assign_ticket": _ticket("assign"),
+    "assign_ticket by staff": lambda cast, caller, row: caller.post(
+        f"tickets/{row.pk}/assign", {"assignee": str(cast.priya.pk)}
+    ),
+    "ask_customer": _ticket("ask", comment="Since when?"),
+    "answer_ticket": _ticket("answer", comment="Monday."),
+    "resolve_ticket": _ticket("resolve", comment="Fixed."),
+    "close_ticket": _ticket("close", comment="Twice."),
+    "reopen_ticket": _ticket("reopen", comment="Again."),
+    "comment": _ticket("comments", body="Still there."),
+    "internal note": _ticket("comments", body="Ask Erik.", is_internal=True),
+    "link_ticket": lambda cast, caller, row: caller.put(f"tickets/{row.pk}/link", LINK),
+    "link_ticket by staff": lambda cast, caller, row: caller.put(f"tickets/{row.pk}/link", LINK),
+}
+
 HOOK: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
 
 
@@ -78,6 +104,7 @@ CALLS: dict[str, Call] = {
     "release": _act("release", "Done."),
     "revoke": _act("revoke", "Enough."),
     "revoke by staff": _act("revoke", "Enough."),
+    **_TICKETS,
     **_HOOKS,
     **{f"{name} by staff": call for name, call in _HOOKS.items()},
     "add_webhook": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/webhooks", HOOK),

@@ -27,7 +27,7 @@ from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
-from tests.parity.api_calls import AZURE_CALLS, CALLS
+from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK
 from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
@@ -307,6 +307,34 @@ CASES: dict[str, Case] = {
                 "priority": "normal",
             },
         ),
+    ),
+    "open_ticket, linked": Case(
+        "mia",
+        lambda cast: None,
+        lambda cast, row, actor: operations.open_ticket(replace(_report(cast), **LINK), actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:ticket_new"),
+            {
+                "service": cast.exchange.pk,
+                "title": "Broken",
+                "body": "It is broken since Monday.",
+                "priority": "normal",
+                **LINK,
+            },
+        ),
+    ),
+    "link_ticket": Case(
+        "mia",
+        lambda cast: cast.ticket(),
+        lambda cast, row, actor: operations.link_ticket(row.pk, actor=actor, **LINK),
+        page=_ticket_act("link_ticket", **LINK),
+    ),
+    "link_ticket by staff": Case(
+        "stella",
+        lambda cast: cast.ticket(),
+        lambda cast, row, actor: operations.link_ticket(row.pk, actor=actor, **LINK),
+        page=_ticket_act("link_ticket", **LINK),
+        admin=_admin("ticket", "link", **LINK),
     ),
     "assign_ticket": Case(
         "priya",
@@ -919,7 +947,6 @@ ELSEWHERE = {
     "step_up_token": "of a token alone: the pages ask for the password with the decision",
     "issue_access_token": "no act: a sign-in",
     "keep_answer": "no act: makes one call of two",
-    "link_ticket": "comes through the API alone",
     "note_use": "no act: when a token was used last",
     "release_key": "no act: makes one call of two",
     "adopt_log_head": "the command of the operator is its only door",

@@ -494,3 +494,70 @@ def test_what_a_form_does_not_know_is_refused_and_not_ignored(
     assert as_("mia").post(NEW, _report(cast, **{extra: "x"})).status_code == 400
     assert not TicketComment.objects.exists()
     assert Ticket.objects.get().state == "ASSIGNED"
+
+
+# --- What it is called elsewhere -----------------------------------------------------------------------------
+
+LINK = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
+
+
+def test_the_page_shows_what_another_system_calls_it_and_where(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(**LINK)
+    for name in ("mia", "priya", "otto"):
+        page = _text(as_(name).get(_page(ticket)))
+        link = f'<a href="{LINK["external_url"]}" rel="noopener noreferrer nofollow">'
+        assert f'{link}<bdi class="visible-line">INC-4711</bdi></a>' in page
+        assert 'at <bdi class="visible-line">desk.example</bdi>' in page
+    assert "Elsewhere" not in _text(as_("mia").get(_page(cast.ticket())))
+
+
+def test_both_sides_set_it_and_it_is_found_by_it(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket()
+    for name, reference in (("mia", "INC-1"), ("priya", "INC-2")):
+        client = as_(name)
+        assert reverse("web:ticket_act", args=[ticket.pk, "link_ticket"]) in _text(client.get(_page(ticket)))
+        assert client.get(_act(ticket, "link_ticket")).status_code == 200
+        form = {**LINK, "external_reference": reference}
+        assert client.post(_act(ticket, "link_ticket"), form)["Location"] == _page(ticket)
+        assert ticket.reference in _text(client.get(LIST, {"text": reference.lower()}))
+    held = Ticket.objects.get(pk=ticket.pk)
+    assert (held.external_reference, held.external_url) == ("INC-2", LINK["external_url"])
+    log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
+    assert "to INC-2" in log
+
+
+def test_an_auditor_reads_it_and_sets_it_not(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(**LINK)
+    client = as_("otto")
+    assert "link_ticket" not in _text(client.get(_page(ticket)))
+    assert client.get(_act(ticket, "link_ticket")).status_code == 403
+    assert client.post(_act(ticket, "link_ticket"), {"external_reference": "INC-9"}).status_code == 403
+    assert Ticket.objects.get().external_reference == "INC-4711"
+    assert events_in(cast.contoso) == ["ticket.opened", "act.refused"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"external_reference": "INC-1", "external_url": "javascript:alert(1)"},
+        {"external_reference": "INC\u202e1", "external_url": ""},
+        {"external_reference": "INC-4711", "external_url": ""},
+    ],
+)
+def test_what_is_refused_stands_in_the_form_and_changes_nothing(
+    cast: Cast, as_: Callable[[str], Client], form: dict[str, str]
+) -> None:
+    cast.ticket(**LINK)
+    ticket = cast.ticket()
+    client = as_("mia")
+    assert client.post(_act(ticket, "link_ticket"), form).status_code == 422
+    assert client.post(NEW, _report(cast, **form)).status_code == 422
+    assert Ticket.objects.get(pk=ticket.pk).external_reference == ""
+    assert Ticket.objects.count() == 2
+
+
+def test_the_log_says_that_a_reference_was_taken_away(cast: Cast, as_: Callable[[str], Client]) -> None:
+    ticket = cast.ticket(**LINK)
+    as_("mia").post(_act(ticket, "link_ticket"), {"external_reference": "", "external_url": ""})
+    log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
+    assert "took away what the ticket" in log

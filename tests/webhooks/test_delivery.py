@@ -19,7 +19,7 @@ from django_q.models import OrmQ
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import bell, clock, operations, outbound, schedules, tasks
 from requests_app.events import PROVIDER_LOG
-from requests_app.models import OutboxMessage, Tenant, Ticket, Webhook, WebhookAttempt, WebhookCursor
+from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
 from requests_app.outbox import delivery as mails
 from requests_app.webhooks import delivery, dispatch, messages, schedule, sealing, tidying
 from tests.cast import Cast, events_in
@@ -65,7 +65,12 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
             "subject": {"type": "access_request", "id": str(row.pk)},
             "actor": {"kind": "person", "id": str(cast.priya.pk)},
             "door": "pages",
-            "ticket": {"id": str(row.ticket_id), "reference": row.ticket.reference, "external_reference": None},
+            "ticket": {
+                "id": str(row.ticket_id),
+                "reference": row.ticket.reference,
+                "external_reference": None,
+                "external_url": None,
+            },
             "log": {
                 "origin": said["data"]["log"]["origin"],
                 "index": entry.seq,
@@ -88,15 +93,37 @@ def test_what_another_system_calls_a_ticket_goes_along_with_all_that_follows_fro
     cast: Cast, receiver: Receiver
 ) -> None:
     add(cast, receiver)
-    ticket = cast.ticket()
-    Ticket.objects.filter(pk=ticket.pk).update(external_reference="INC-4711")
-    cast.submitted(ticket=ticket)
+    elsewhere = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
+    ticket = cast.ticket(**elsewhere)
+    grant = cast.opened(ticket=ticket)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    operations.resolve_ticket(ticket.pk, actor=cast.as_("priya"))
     cast.ticket(title="Another")
     deliver()
     told = [(got.said["type"], got.said["data"]["ticket"]) for got in receiver.got]
-    named = {(event, of["external_reference"]) for event, of in told if of["id"] == str(ticket.pk)}
-    assert named == {("ticket.opened", "INC-4711"), ("access_request.submitted", "INC-4711")}
-    assert {of["external_reference"] for _event, of in told if of["id"] != str(ticket.pk)} == {None}
+    named = {event for event, of in told if of == {"id": str(ticket.pk), "reference": ticket.reference, **elsewhere}}
+    assert named == {
+        "ticket.opened",
+        "access_request.submitted",
+        "access_request.approved_by_provider",
+        "access_request.approved_by_customer",
+        "grant.released",
+        "ticket.assigned",
+        "ticket.resolved",
+    }
+    [other] = [of for _event, of in told if of["id"] != str(ticket.pk)]
+    assert (other["external_reference"], other["external_url"]) == (None, None)
+
+
+def test_a_link_that_is_set_later_is_in_what_follows(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver, events=("ticket.linked", "ticket.closed"))
+    ticket = cast.ticket()
+    operations.link_ticket(ticket.pk, external_reference="INC-9", actor=cast.as_("mia"))
+    operations.close_ticket(ticket.pk, actor=cast.as_("mia"))
+    deliver()
+    told = [(got.said["type"], got.said["data"]["ticket"]["external_reference"]) for got in receiver.got]
+    assert sorted(told) == [("ticket.closed", "INC-9"), ("ticket.linked", "INC-9")]
 
 
 def test_only_what_was_chosen_is_sent_and_nothing_of_before(cast: Cast, receiver: Receiver) -> None:

@@ -46,6 +46,23 @@ class _PersonChoice(forms.ModelChoiceField):
         return f"{obj.name} ({obj.email})"
 
 
+class LinkForm(StrictForm):
+    """What the ticket is called in a help desk elsewhere, and where it is there."""
+
+    external_reference = forms.CharField(
+        label=_("Reference in your own system"),
+        required=False,
+        help_text=_("If your help desk has a case for it: what it is called there, such as INC-4711."),
+        widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
+    )
+    external_url = forms.CharField(
+        label=_("Address of that case"),
+        required=False,
+        help_text=_("Begins with https://. Both sides see it."),
+        widget=forms.URLInput(attrs={"maxlength": Ticket.EXTERNAL_URL_MAX, "autocomplete": "off"}),
+    )
+
+
 class NewTicketForm(StrictForm):
     other_names = {"service_id": "service"}
 
@@ -74,6 +91,9 @@ class NewTicketForm(StrictForm):
         initial=Ticket.Priority.NORMAL,
         widget=forms.RadioSelect,
     )
+
+    external_reference = LinkForm.base_fields["external_reference"]
+    external_url = LinkForm.base_fields["external_url"]
 
     def __init__(self, *args: Any, actor: Actor, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

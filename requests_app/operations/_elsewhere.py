@@ -1,0 +1,67 @@
+"""What a ticket is called in a help desk elsewhere, and where it is there. Both are shown to the other side."""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator
+from django.utils.translation import gettext as _
+
+from requests_app import limits
+from requests_app.errors import Unacceptable, WrongState
+from requests_app.models import Ticket
+
+#: Unicode's general categories of what is not seen, or changes how what follows is seen: controls, marks of direction,
+#: characters of no width, separators of lines, and what has no meaning yet.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def reference(value: str) -> str:
+    text = limits.require_text(value, field="external_reference", at_least=0, at_most=Ticket.EXTERNAL_REFERENCE_MAX)
+    return " ".join(_seen(text, field="external_reference").split())
+
+
+def url(value: str) -> str:
+    """An address that a page may link to: nothing but https and http, which a browser opens without running it.
+
+    Before an @ stands a name that looks like a host to who reads it, and a backslash is read by browsers as a slash.
+    """
+    text = limits.require_text(value, field="external_url", at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
+    if not text:
+        return ""
+    _seen(text, field="external_url")
+    try:
+        URLValidator(schemes=["https", "http"])(text)
+        is_plain = "@" not in urlsplit(text).netloc and "\\" not in text
+    except (ValidationError, ValueError):
+        is_plain = False
+    if not is_plain:
+        raise Unacceptable(
+            _("Give a whole address, which begins with https:// and holds no name or password."), field="external_url"
+        )
+    return text
+
+
+def require_new(ticket: Ticket) -> None:
+    """One case elsewhere is one ticket here; the refusal names the one that is there."""
+    if not ticket.external_reference:
+        return
+    others = Ticket.objects.filter(tenant_id=ticket.tenant_id, external_reference=ticket.external_reference)
+    other = others.exclude(pk=ticket.pk).first()
+    if other is not None:
+        words = _("The ticket %(reference)s has this reference already.") % {"reference": other.reference}
+        raise WrongState(words, current={"ticket": str(other.pk), "reference": other.reference})
+
+
+def described(ticket: Ticket) -> dict[str, str]:
+    """What is said of it in the log; nothing where it is in no other system."""
+    said = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
+    return {name: value for name, value in said.items() if value}
+
+
+def _seen(text: str, *, field: str) -> str:
+    if any(unicodedata.category(char) in _UNSEEN for char in text):
+        raise Unacceptable(_("This contains characters that cannot be seen."), field=field)
+    return text
