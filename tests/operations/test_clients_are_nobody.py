@@ -82,4 +82,4 @@ def test_staff_switch_no_client_off_and_bring_none_back(cast: Cast) -> None:
     for who in ("stella", "ines"):
         with pytest.raises(NotFound):
             operations.switch_on_person(client.account_id, actor=cast.as_(who))
-    assert access_token(client, secret).status_code == 401
+    assert access_token(client, secret).json()["error"] == "invalid_client"
