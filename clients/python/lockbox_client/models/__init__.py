@@ -4,7 +4,6 @@ from .access_request_in_request import AccessRequestInRequest
 from .access_request_line import AccessRequestLine
 from .access_request_line_item import AccessRequestLineItem
 from .access_request_out import AccessRequestOut
-from .access_request_out_allowed_actions_enum import AccessRequestOutAllowedActionsEnum
 from .access_request_ref import AccessRequestRef
 from .access_requests_list_order import AccessRequestsListOrder
 from .access_requests_list_state import AccessRequestsListState
@@ -12,8 +11,10 @@ from .address_in_request import AddressInRequest
 from .address_out import AddressOut
 from .address_out_item import AddressOutItem
 from .addresses_list_order import AddressesListOrder
+from .allowed_actions_enum import AllowedActionsEnum
 from .approval import Approval
 from .approval_in_request import ApprovalInRequest
+from .assign_in_request import AssignInRequest
 from .attempt_out import AttemptOut
 from .azure_additional_info import AzureAdditionalInfo
 from .azure_disable_lockbox_api_version import AzureDisableLockboxApiVersion
@@ -43,6 +44,8 @@ from .client_out_item import ClientOutItem
 from .client_with_secret import ClientWithSecret
 from .close_reason_enum import CloseReasonEnum
 from .comment_in_request import CommentInRequest
+from .comment_out import CommentOut
+from .comment_out_item import CommentOutItem
 from .content_access_out import ContentAccessOut
 from .content_access_out_item import ContentAccessOutItem
 from .days_enum import DaysEnum
@@ -93,18 +96,22 @@ from .grants_list_order import GrantsListOrder
 from .grants_list_state import GrantsListState
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
+from .link_in_request import LinkInRequest
 from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
 from .off_because_enum import OffBecauseEnum
+from .origin_enum import OriginEnum
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
 from .paginated_address_out_list import PaginatedAddressOutList
 from .paginated_client_out_list import PaginatedClientOutList
+from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
 from .paginated_grant_line_list import PaginatedGrantLineList
 from .paginated_resource_out_list import PaginatedResourceOutList
 from .paginated_service_out_list import PaginatedServiceOutList
 from .paginated_tenant_ref_list import PaginatedTenantRefList
+from .paginated_ticket_line_list import PaginatedTicketLineList
 from .paginated_token_out_list import PaginatedTokenOutList
 from .paginated_webhook_out_list import PaginatedWebhookOutList
 from .patched_client_change_request import PatchedClientChangeRequest
@@ -112,6 +119,7 @@ from .patched_tenant_change_request import PatchedTenantChangeRequest
 from .patched_webhook_change_request import PatchedWebhookChangeRequest
 from .person_ref import PersonRef
 from .plan_out import PlanOut
+from .priority_enum import PriorityEnum
 from .problem import Problem
 from .problem_current import ProblemCurrent
 from .problem_errors_item import ProblemErrorsItem
@@ -122,6 +130,7 @@ from .resource_out_item import ResourceOutItem
 from .resource_ref import ResourceRef
 from .resources_list_kind import ResourcesListKind
 from .resources_list_order import ResourcesListOrder
+from .said_in_request import SaidInRequest
 from .scopes_enum import ScopesEnum
 from .seen_out import SeenOut
 from .service_out import ServiceOut
@@ -136,7 +145,18 @@ from .tenant_out import TenantOut
 from .tenant_ref import TenantRef
 from .tenant_ref_item import TenantRefItem
 from .tenants_list_order import TenantsListOrder
+from .ticket_actions_enum import TicketActionsEnum
+from .ticket_in_request import TicketInRequest
+from .ticket_line import TicketLine
+from .ticket_line_item import TicketLineItem
+from .ticket_out import TicketOut
 from .ticket_ref import TicketRef
+from .ticket_state_enum import TicketStateEnum
+from .tickets_comments_order import TicketsCommentsOrder
+from .tickets_list_order import TicketsListOrder
+from .tickets_list_origin import TicketsListOrigin
+from .tickets_list_priority import TicketsListPriority
+from .tickets_list_state import TicketsListState
 from .token_in_request import TokenInRequest
 from .token_out import TokenOut
 from .token_out_item import TokenOutItem
@@ -156,7 +176,6 @@ __all__ = (
     "AccessRequestLine",
     "AccessRequestLineItem",
     "AccessRequestOut",
-    "AccessRequestOutAllowedActionsEnum",
     "AccessRequestRef",
     "AccessRequestsListOrder",
     "AccessRequestsListState",
@@ -164,8 +183,10 @@ __all__ = (
     "AddressInRequest",
     "AddressOut",
     "AddressOutItem",
+    "AllowedActionsEnum",
     "Approval",
     "ApprovalInRequest",
+    "AssignInRequest",
     "AttemptOut",
     "AzureAdditionalInfo",
     "AzureDisableLockboxApiVersion",
@@ -193,6 +214,8 @@ __all__ = (
     "ClientWithSecret",
     "CloseReasonEnum",
     "CommentInRequest",
+    "CommentOut",
+    "CommentOutItem",
     "ContentAccessOut",
     "ContentAccessOutItem",
     "DaysEnum",
@@ -241,18 +264,22 @@ __all__ = (
     "GrantStateEnum",
     "KindEnum",
     "LevelEnum",
+    "LinkInRequest",
     "LookKindEnum",
     "MeOut",
     "OffBecauseEnum",
+    "OriginEnum",
     "PaginatedAccessRequestLineList",
     "PaginatedAddressOutList",
     "PaginatedClientOutList",
+    "PaginatedCommentOutList",
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
     "PaginatedGrantLineList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",
     "PaginatedTenantRefList",
+    "PaginatedTicketLineList",
     "PaginatedTokenOutList",
     "PaginatedWebhookOutList",
     "PatchedClientChangeRequest",
@@ -260,6 +287,7 @@ __all__ = (
     "PatchedWebhookChangeRequest",
     "PersonRef",
     "PlanOut",
+    "PriorityEnum",
     "Problem",
     "ProblemCurrent",
     "ProblemErrorsItem",
@@ -270,6 +298,7 @@ __all__ = (
     "ResourceRef",
     "ResourcesListKind",
     "ResourcesListOrder",
+    "SaidInRequest",
     "ScopesEnum",
     "SeenOut",
     "ServiceOut",
@@ -284,7 +313,18 @@ __all__ = (
     "TenantRef",
     "TenantRefItem",
     "TenantsListOrder",
+    "TicketActionsEnum",
+    "TicketInRequest",
+    "TicketLine",
+    "TicketLineItem",
+    "TicketOut",
     "TicketRef",
+    "TicketsCommentsOrder",
+    "TicketsListOrder",
+    "TicketsListOrigin",
+    "TicketsListPriority",
+    "TicketsListState",
+    "TicketStateEnum",
     "TokenInRequest",
     "TokenOut",
     "TokenOutItem",

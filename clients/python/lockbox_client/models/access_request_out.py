@@ -8,10 +8,7 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.access_request_out_allowed_actions_enum import (
-    AccessRequestOutAllowedActionsEnum,
-    check_access_request_out_allowed_actions_enum,
-)
+from ..models.allowed_actions_enum import AllowedActionsEnum, check_allowed_actions_enum
 from ..models.level_enum import LevelEnum, check_level_enum
 from ..models.reason_enum import ReasonEnum, check_reason_enum
 from ..models.state_enum import StateEnum, check_state_enum
@@ -68,7 +65,7 @@ class AccessRequestOut:
             needs_customer_approval (bool):
             digest (str):
             decisions (list[DecisionOut]):
-            allowed_actions (list[AccessRequestOutAllowedActionsEnum]):
+            allowed_actions (list[AllowedActionsEnum]):
     """
 
     id: UUID
@@ -93,7 +90,7 @@ class AccessRequestOut:
     needs_customer_approval: bool
     digest: str
     decisions: list[DecisionOut]
-    allowed_actions: list[AccessRequestOutAllowedActionsEnum]
+    allowed_actions: list[AllowedActionsEnum]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -325,7 +322,7 @@ class AccessRequestOut:
         allowed_actions = []
         _allowed_actions = d.pop("allowed_actions")
         for allowed_actions_item_data in _allowed_actions:
-            allowed_actions_item = check_access_request_out_allowed_actions_enum(allowed_actions_item_data)
+            allowed_actions_item = check_allowed_actions_enum(allowed_actions_item_data)
 
             allowed_actions.append(allowed_actions_item)
 
