@@ -117,7 +117,9 @@ def _back(request: HttpRequest, token: Token) -> str:
 
 def _secret_page(request: HttpRequest, made: Made) -> HttpResponse:
     """The answer to the act itself: it is kept as its hash alone, and can't be shown again."""
-    context = {"now": instant(request), "line": _line(made.row), "secret": made.secret}
+    address = request.build_absolute_uri(reverse("api:me"))
+    command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {address}'
+    context = {"now": instant(request), "line": _line(made.row), "secret": made.secret, "command": command}
     response = render(request, "tokens/secret.html", context)
     patch_cache_control(response, no_store=True, private=True)
     return response

@@ -1,0 +1,114 @@
+"""What staff may do to those who call the API: keep the provider's clients, and end anybody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.models import Client, Person, Token
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
+from tests.admin.conftest import act_address, address
+from tests.caller import Caller, access_token, client_of, token_of
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def newest() -> tuple[str, str]:
+    entry = AuditEntry.objects.order_by("-id")[0]
+    return entry.event, entry.door
+
+
+def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast, staff: Browser) -> None:
+    answer: Any = staff.post(address(Client, "add"), {"name": "Gateway", "scopes": ["evaluate"]})
+    secret, client = answer.context["secret"], Client.objects.get()
+    assert answer.status_code == 200
+    assert f'data-copy="{secret}"' in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+    assert (client.tenant, client.scopes, newest()) == (None, ["evaluate"], ("client.created", "admin"))
+    assert access_token(client, secret).status_code == 200
+    for where in (address(Client), address(Client, "change", client.pk), act_address(client, "rotate")):
+        assert secret not in staff.get(where).content.decode()
+    answer = staff.post(act_address(client, "rotate"))
+    assert "no-store" in answer["Cache-Control"]
+    assert access_token(client, secret).status_code != 200
+    assert access_token(client, answer.context["secret"]).status_code == 200
+
+
+@pytest.mark.parametrize("scope", sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS))
+def test_what_a_client_of_the_providers_is_never_given_is_not_offered(cast: Cast, staff: Browser, scope: str) -> None:
+    assert scope not in staff.get(address(Client, "add")).content.decode()
+    answer = staff.post(address(Client, "add"), {"name": "Gateway", "scopes": [scope]})
+    assert answer.status_code == 200
+    assert "Select a valid choice." in answer.content.decode()
+    assert not Client.objects.exists()
+
+
+def test_a_customers_client_can_be_ended_and_nothing_else(cast: Cast, staff: Browser) -> None:
+    client, secret = client_of(cast, "contoso")
+    page = staff.get(address(Client, "change", client.pk)).content.decode()
+    assert act_address(client, "remove") in page
+    for act in ("change", "rotate"):
+        assert act_address(client, act) not in page
+        form = {"scopes": ["log:read"]} if act == "change" else {}
+        assert staff.post(act_address(client, act), form).status_code == 403
+        assert newest() == ("act.refused", "admin")
+    assert access_token(client, secret).status_code == 200
+    client.refresh_from_db()
+    assert client.scopes == [str(scope) for scope in Scope if scope in OF_CLIENTS]
+    assert staff.post(act_address(client, "remove")).status_code == 302
+    assert newest() == ("client.removed", "admin")
+    assert access_token(client, secret).json() == {"error": "invalid_client"}
+    assert act_address(client, "remove") not in staff.get(address(Client, "change", client.pk)).content.decode()
+
+
+def test_the_account_of_a_client_is_no_person_to_be_managed(cast: Cast, staff: Browser) -> None:
+    """Switched on by itself, a client that was removed would be back with its old secret."""
+    client, secret = client_of(cast, "contoso")
+    operations.remove_client(client.pk, actor=cast.as_("ines"))
+    account = client.account
+    page = staff.get(address(Person, "change", account.pk)).content.decode()
+    for act in ("switch-on", "switch-off", "queue", "give-role"):
+        assert act_address(account, act) not in page
+    assert staff.post(act_address(account, "switch-on")).status_code == 404
+    chosen = {"action": "switch-on", "_selected_action": [str(account.pk)], "index": "0"}
+    staff.post(address(Person), chosen)
+    account.refresh_from_db()
+    assert not account.is_active
+    assert access_token(client, secret).json() == {"error": "invalid_client"}
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "priya"])
+def test_anybodys_token_is_revoked_and_dead_at_once(cast: Cast, staff: Browser, name: str) -> None:
+    secret = token_of(cast, name, Scope.REQUESTS_READ)
+    token = Token.objects.get()
+    page = staff.get(address(Token, "change", token.pk)).content.decode()
+    assert act_address(token, "revoke") in page
+    assert (secret in page, token.secret_hash in page) == (False, False)
+    assert staff.post(act_address(token, "revoke")).status_code == 302
+    assert Caller(secret).get("me").status_code == 401
+    assert newest() == ("token.revoked", "admin")
+    assert act_address(token, "revoke") not in staff.get(address(Token, "change", token.pk)).content.decode()
+
+
+def test_many_are_ended_at_once(cast: Cast, staff: Browser) -> None:
+    secrets = [token_of(cast, name, Scope.REQUESTS_READ) for name in ("mia", "ada")]
+    clients = [client_of(cast, tenant) for tenant in ("contoso", None)]
+    for model, act in ((Token, "revoke"), (Client, "remove")):
+        keys = [str(pk) for pk in model.objects.values_list("pk", flat=True)]
+        assert staff.post(address(model), {"action": act, "_selected_action": keys, "index": "0"}).status_code == 302
+    assert [Caller(secret).get("me").status_code for secret in secrets] == [401, 401]
+    assert [access_token(*made).json() for made in clients] == [{"error": "invalid_client"}] * 2
+
+
+def test_lists_lead_to_the_rows_themselves(cast: Cast, staff: Browser) -> None:
+    client, _secret = client_of(cast)
+    access = operations.issue_access_token(client, scopes=[Scope.LOG_READ]).row
+    assert address(Client, "change", client.pk) in staff.get(address(Client)).content.decode()
+    assert address(Token, "change", access.pk) in staff.get(address(Token)).content.decode()
+    # One of a client lasts an hour, and ends with the client's secret.
+    assert act_address(access, "revoke") not in staff.get(address(Token, "change", access.pk)).content.decode()
