@@ -50,6 +50,7 @@ def test_the_walk_finds_every_page_and_fills_in_every_part() -> None:
     assert all(resolver.resolve(url) for url in found)
 
 
+@pytest.mark.one_database
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", WALKERS)

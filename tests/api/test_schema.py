@@ -23,6 +23,7 @@ from requests_app.scopes import Scope
 from tests.api.routes import OPEN
 from tests.caller import token_of
 from tests.cast import Cast
+from tests.conftest import sample
 
 #: Routes that are no part of the document: what it is itself, and what is said in other standards.
 OUTSIDE = {"openapi", "reader", "token", "metadata", "nothing", "azure_nothing", "authzen"}
@@ -155,7 +156,7 @@ def _kind(path: str) -> str:
 @pytest.mark.timeout(240)
 @schema.parametrize()
 @settings(
-    max_examples=12,
+    max_examples=sample(12),
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
@@ -202,7 +203,7 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
 
     Life.run(
         settings=settings(
-            max_examples=15,
+            max_examples=sample(15),
             stateful_step_count=8,
             deadline=None,
             derandomize=True,

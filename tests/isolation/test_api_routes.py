@@ -191,6 +191,7 @@ def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, name: str, ou
     assert "contoso" not in text.lower() or (name, outsider) in OF_ENGINEERS
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", sorted(OBJECTS.keys() | OWN))
 def test_nobody_calls_without_a_token(cast: Cast, name: str) -> None:
     world = ApiWorld(cast)

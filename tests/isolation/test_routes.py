@@ -216,6 +216,7 @@ def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, name: str, ou
     assert "Contoso" not in text or outsider == "samir"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", sorted([*OBJECTS, *OWN]))
 def test_whoever_is_not_signed_in_is_asked_to(cast: Cast, name: str) -> None:
     world = World(cast)

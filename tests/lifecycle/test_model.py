@@ -24,6 +24,7 @@ from requests_app import operations
 from requests_app.errors import DomainError
 from requests_app.models import AccessRequest, Decision, Grant
 from tests.cast import Cast, events_of, gather
+from tests.conftest import sample
 
 START = dt.datetime(2026, 11, 25, 8, 0, tzinfo=dt.UTC)
 WINDOW = dt.timedelta(hours=2)
@@ -152,7 +153,7 @@ def test_any_sequence_of_acts_agrees_with_the_model() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=60,
+            max_examples=sample(60),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

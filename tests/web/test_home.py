@@ -287,6 +287,7 @@ def grown(cast: Cast) -> None:
         cast.in_state("CLOSED")
 
 
+@pytest.mark.one_database
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ada", "otto", "mia", "pat", "priya", "bea", "stella"])
 def test_it_costs_the_same_with_many_rows(cast: Cast, name: str, monkeypatch) -> None:
