@@ -448,6 +448,7 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
         "KindEnum": ["person", "client"],
         "LookKindEnum": "requests_app.api.grants.LOOKS",
+        "TenantRoleEnum": "requests_app.api.members.ROLES",
         "ResourceKindEnum": "requests_app.api.resources.KINDS",
         "ReasonEnum": "requests_app.api.azure_shapes.SOURCES",
         "AzureStatusEnum": "requests_app.api.azure_shapes.STATUSES",

@@ -61,6 +61,9 @@ ACTS: dict[str, Scope] = {
         ),
         Scope.TICKETS_WRITE,
     ),
+    **dict.fromkeys(
+        ("add_member", "give_role", "take_role", "switch_off_person", "switch_on_person"), Scope.MEMBERS_MANAGE
+    ),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,

@@ -16,6 +16,7 @@ from requests_app.api import (
     decision_point,
     grants,
     me,
+    members,
     oauth,
     reader,
     resources,
@@ -55,6 +56,7 @@ _ONE = "access-requests/<uuid:pk>"
 _TICKET = "tickets/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
 _TENANT = "tenants/<uuid:tenant>"
+_MEMBER = f"{_TENANT}/members/<uuid:person>"
 v1 = [
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
@@ -82,6 +84,12 @@ v1 = [
     path(f"{_TENANT}/addresses/<uuid:address>", tenants.OneAddress.as_view(), name="address"),
     path(f"{_TENANT}/resources", resources.Resources.as_view(), name="resources"),
     path(f"{_TENANT}/resources/<uuid:resource>", resources.OneResource.as_view(), name="resource"),
+    path(f"{_TENANT}/members", members.Members.as_view(), name="members"),
+    path(_MEMBER, members.OneMember.as_view(), name="member"),
+    path(f"{_MEMBER}/give-role", members.GiveRole.as_view(), name="member_give_role"),
+    path(f"{_MEMBER}/take-role", members.TakeRole.as_view(), name="member_take_role"),
+    path(f"{_MEMBER}/switch-off", members.SwitchOff.as_view(), name="member_switch_off"),
+    path(f"{_MEMBER}/switch-on", members.SwitchOn.as_view(), name="member_switch_on"),
     path("services", resources.Services.as_view(), name="services"),
     path("services/<uuid:pk>", resources.OneService.as_view(), name="service"),
     path("grants", grants.Grants.as_view(), name="grants"),

@@ -17,7 +17,7 @@ from requests_app import operations
 from requests_app.api.azure import API_VERSION
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
-from tests.cast import Cast
+from tests.cast import PASSWORD, Cast
 from tests.isolation.test_routes import World, routes
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +57,10 @@ def _tenant(w: ApiWorld) -> Ids:
     return {"tenant": w.cast.contoso.pk}
 
 
+def _member(w: ApiWorld) -> Ids:
+    return {"tenant": w.cast.contoso.pk, "person": w.cast.ada.pk}
+
+
 #: Routes that name a row of Contoso's, with the methods that they take.
 OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "access_request": (_request, ("get", "head")),
@@ -91,6 +95,11 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "disable_lockbox": (_tenant, ("post",)),
     "addresses": (_tenant, ("get", "post")),
     "address": (lambda w: {**_tenant(w), "address": w.address.pk}, ("get", "delete")),
+    "members": (_tenant, ("get", "post")),
+    "member": (_member, ("get",)),
+    **dict.fromkeys(
+        ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
+    ),
     "resources": (_tenant, ("get",)),
     "resource": (lambda w: {**_tenant(w), "resource": w.mailbox.pk}, ("get",)),
     "grant": (lambda w: {"pk": w.grant.pk}, ("get",)),
@@ -117,6 +126,8 @@ BODIES: dict[str, Any] = {
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
     "tenant": {"longest_window_seconds": 3600},
+    "members": {"email": "mine@x.example", "name": "Mine", "role": "approver", "password": PASSWORD},
+    **dict.fromkeys(("member_give_role", "member_take_role"), {"role": "approver"}),
     "addresses": {"email": "mine@fabrikam.example"},
     "comments": {"body": "Mine"},
     "ticket_link": {"external_reference": "INC-1"},

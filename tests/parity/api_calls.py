@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from requests_app.models import Tenant
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
 
@@ -76,6 +77,21 @@ def _redeliver(cast: Cast, caller: Caller, row: Any) -> Any:
     return caller.post(f"webhooks/{row.webhook_id}/deliveries/{row.pk}/redeliver")
 
 
+MEMBER = {
+    "email": "new@contoso.example",
+    "name": "New",
+    "role": "member",
+    "password": "another battery of 7 horses",
+}
+
+
+def _member_act(act: str, slug: str = "contoso", **body: str) -> Call:
+    def call(cast: Cast, caller: Caller, row: Any) -> Any:
+        return caller.post(f"tenants/{Tenant.objects.get(slug=slug).pk}/members/{row.pk}/{act}", body)
+
+    return call
+
+
 def _cap(cast: Cast, caller: Caller, row: Any) -> Any:
     """Read how the tenant is set up, and change what was read."""
     path = f"tenants/{cast.contoso.pk}"
@@ -131,6 +147,14 @@ CALLS: dict[str, Call] = {
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
     "switch_lockbox": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/disable-lockbox"),
     "set_window_cap": _cap,
+    "add_member": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/members", MEMBER),
+    "give_role": _member_act("give-role", role="approver"),
+    "give_role by staff": _member_act("give-role", slug="adatum", role="approver"),
+    "take_role": _member_act("take-role", role="approver"),
+    "switch_off_person": _member_act("switch-off"),
+    "switch_off_person by staff": _member_act("switch-off"),
+    "switch_on_person": _member_act("switch-on"),
+    "switch_on_person by staff": _member_act("switch-on"),
     "add_address": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/addresses", {"email": "soc@contoso.example", "label": "SOC"}
     ),

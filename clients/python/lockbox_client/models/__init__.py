@@ -99,6 +99,11 @@ from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
 from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
+from .member_in_request import MemberInRequest
+from .member_out import MemberOut
+from .member_out_item import MemberOutItem
+from .members_list_order import MembersListOrder
+from .members_list_role import MembersListRole
 from .off_because_enum import OffBecauseEnum
 from .origin_enum import OriginEnum
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
@@ -108,6 +113,7 @@ from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
 from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_member_out_list import PaginatedMemberOutList
 from .paginated_resource_out_list import PaginatedResourceOutList
 from .paginated_service_out_list import PaginatedServiceOutList
 from .paginated_tenant_ref_list import PaginatedTenantRefList
@@ -130,6 +136,8 @@ from .resource_out_item import ResourceOutItem
 from .resource_ref import ResourceRef
 from .resources_list_kind import ResourcesListKind
 from .resources_list_order import ResourcesListOrder
+from .role_in_request import RoleInRequest
+from .role_out import RoleOut
 from .said_in_request import SaidInRequest
 from .scopes_enum import ScopesEnum
 from .seen_out import SeenOut
@@ -144,6 +152,7 @@ from .step_up_out import StepUpOut
 from .tenant_out import TenantOut
 from .tenant_ref import TenantRef
 from .tenant_ref_item import TenantRefItem
+from .tenant_role_enum import TenantRoleEnum
 from .tenants_list_order import TenantsListOrder
 from .ticket_actions_enum import TicketActionsEnum
 from .ticket_in_request import TicketInRequest
@@ -266,6 +275,11 @@ __all__ = (
     "LevelEnum",
     "LinkInRequest",
     "LookKindEnum",
+    "MemberInRequest",
+    "MemberOut",
+    "MemberOutItem",
+    "MembersListOrder",
+    "MembersListRole",
     "MeOut",
     "OffBecauseEnum",
     "OriginEnum",
@@ -276,6 +290,7 @@ __all__ = (
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
     "PaginatedGrantLineList",
+    "PaginatedMemberOutList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",
     "PaginatedTenantRefList",
@@ -298,6 +313,8 @@ __all__ = (
     "ResourceRef",
     "ResourcesListKind",
     "ResourcesListOrder",
+    "RoleInRequest",
+    "RoleOut",
     "SaidInRequest",
     "ScopesEnum",
     "SeenOut",
@@ -312,6 +329,7 @@ __all__ = (
     "TenantOut",
     "TenantRef",
     "TenantRefItem",
+    "TenantRoleEnum",
     "TenantsListOrder",
     "TicketActionsEnum",
     "TicketInRequest",

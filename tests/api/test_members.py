@@ -1,0 +1,317 @@
+"""People over the API: who holds which role, and who may change that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.errors import Unacceptable
+from requests_app.models import IdempotencyKey, Membership, Person
+from requests_app.scopes import Scope
+from tests.caller import Caller, client_of, token_of
+from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+NEW = {
+    "email": "Grace@Contoso.example",
+    "name": "Grace Adeyemi",
+    "role": "approver",
+    "password": "six unlikely words in a row 7",
+}
+
+
+def of(cast: Cast, name: str = "", act: str = "") -> str:
+    rest = f"/{cast.people[name].pk}" if name else ""
+    return f"tenants/{cast.contoso.pk}/members{rest}{f'/{act}' if act else ''}"
+
+
+def names(response: Any) -> list[str]:
+    assert response.status_code == 200, response.content
+    return [each["name"].removesuffix(" Test") for each in response.json()["items"]]
+
+
+def roles(response: Any) -> list[str]:
+    assert response.status_code in (200, 201), response.content
+    return [each["role"] for each in response.json()["roles"]]
+
+
+def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
+    """Event, door and details of the newest entry in Contoso's log."""
+    found = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).latest("seq").canonical))
+    return found["event"], found["door"], found["detail"]
+
+
+def held(cast: Cast) -> set[tuple[str, str, bool]]:
+    rows = Membership.objects.filter(tenant=cast.contoso)
+    return set(rows.values_list("person__name", "role", "person__is_active"))
+
+
+# --- Reading -------------------------------------------------------------------------------------------------
+
+
+def test_who_holds_which_role_is_read_as_the_page_shows_it(cast: Cast, calling: Calling) -> None:
+    mia = calling("mia", Scope.MEMBERS_READ)
+    found = mia.get(of(cast, "ada")).json()
+    assert [(each["role"], bool(each["since"])) for each in found.pop("roles")] == [
+        ("approver", True),
+        ("member", True),
+    ]
+    assert found == {
+        "id": str(cast.ada.pk),
+        "name": "Ada Test",
+        "email": "ada@contoso.example",
+        "is_active": True,
+    }
+    assert names(mia.get(of(cast))) == ["Ada", "Alan", "Ines", "Mia", "Otto"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        *((name, 200) for name in ("mia", "ada", "otto", "ines", "contoso", "stella", None)),
+        *((name, 404) for name in ("priya", "pat", "frida", "finn", "fabrikam")),
+    ],
+)
+def test_people_are_seen_by_their_tenant_and_by_staff(
+    cast: Cast, calling: Calling, name: str | None, status: int
+) -> None:
+    caller = calling(name, Scope.MEMBERS_READ)
+    assert caller.get(of(cast)).status_code == status
+    assert caller.get(of(cast, "ada")).status_code == status
+
+
+def test_people_are_found_by_role_by_account_and_by_words(cast: Cast, calling: Calling) -> None:
+    operations.switch_off_person(cast.mia.pk, actor=cast.as_("ines"))
+    otto = calling("otto", Scope.MEMBERS_READ)
+    for query, wanted in (
+        ({"role": "approver"}, ["Ada", "Alan"]),
+        ({"role": "member"}, ["Ada", "Mia"]),
+        ({"role": "member", "is_active": "true"}, ["Ada"]),
+        ({"is_active": "false"}, ["Mia"]),
+        ({"search": "AL"}, ["Alan"]),
+        ({"search": "otto@"}, ["Otto"]),
+        ({"search": "fred"}, []),
+        ({"order": "-name"}, ["Otto", "Mia", "Ines", "Alan", "Ada"]),
+    ):
+        assert names(otto.get(of(cast), query)) == wanted, query
+    for query in ({"role": "engineer"}, {"is_active": "yes"}, {"search": " "}, {"order": "email"}):
+        assert otto.get(of(cast), query).status_code == 422, query
+    [found] = otto.get(of(cast), {"role": "auditor", "fields": "name,roles"}).json()["items"]
+    assert (sorted(found), [each["role"] for each in found["roles"]]) == (["name", "roles"], ["auditor"])
+
+
+def test_a_list_is_read_page_by_page_without_missing_or_repeating(cast: Cast, calling: Calling) -> None:
+    otto, found = calling("otto", Scope.MEMBERS_READ), []
+    page = otto.get(of(cast), {"limit": 2}).json()
+    while page:
+        found += [each["name"] for each in page["items"]]
+        page = otto.get(page["next"]).json() if page["next"] else None
+    assert found == ["Ada Test", "Alan Test", "Ines Test", "Mia Test", "Otto Test"]
+
+
+# --- Acts ----------------------------------------------------------------------------------------------------
+
+
+def test_an_administrator_adds_somebody_who_can_sign_in(cast: Cast, calling: Calling) -> None:
+    ines = calling("ines")
+    made = ines.post(of(cast), NEW)
+    body = made.json()
+    assert made.status_code == 201
+    assert (body["name"], body["email"], roles(made)) == ("Grace Adeyemi", "grace@contoso.example", ["approver"])
+    assert made["Location"].endswith(f"/api/v1/{of(cast)}/{body['id']}")
+    assert ines.get(made["Location"]).json() == body
+    assert NEW["password"] not in made.content.decode()
+    person = Person.objects.get(pk=body["id"])
+    assert person.check_password(NEW["password"])
+    assert events_in(cast.contoso)[-2:] == ["person.created", "role.given"]
+    described = {"person": body["id"], "name": person.name, "email": person.email, "side": "customer"}
+    assert last_entry(cast) == ("role.given", "api", {**described, "role": "approver"})
+    assert outbox_topics() == ["notify.approvers_changed"]
+
+
+def test_somebody_is_added_once_however_often_the_call_is_repeated(cast: Cast, calling: Calling) -> None:
+    ines = calling("ines")
+    first, again = (ines.post(of(cast), NEW, Idempotency_Key="once") for _ in range(2))
+    assert (first.status_code, again.status_code, first.content) == (201, 201, again.content)
+    assert Person.objects.filter(email="grace@contoso.example").count() == 1
+    [kept] = IdempotencyKey.objects.all()
+    assert NEW["password"].encode() not in bytes(kept.body or b"")
+
+
+def test_a_role_is_given_and_taken(cast: Cast, calling: Calling) -> None:
+    ines = calling("ines")
+    assert roles(ines.post(of(cast, "mia", "give-role"), {"role": "approver"})) == ["member", "approver"]
+    event, door, detail = last_entry(cast)
+    assert (event, door, detail["person"], detail["role"]) == ("role.given", "api", str(cast.mia.pk), "approver")
+    again = ines.post(of(cast, "mia", "give-role"), {"role": "approver"})
+    assert (again.status_code, again.json()["code"]) == (409, "wrong_state")
+    assert roles(ines.post(of(cast, "mia", "take-role"), {"role": "approver"})) == ["member"]
+    assert last_entry(cast)[:2] == ("role.taken", "api")
+    assert ines.post(of(cast, "mia", "take-role"), {"role": "approver"}).status_code == 404
+    assert outbox_topics() == ["notify.approvers_changed"] * 2
+
+
+def test_an_account_that_is_switched_off_is_dead_at_once_with_its_tokens(cast: Cast, calling: Calling) -> None:
+    ines, mia = calling("ines"), calling("mia")
+    assert mia.get("me").status_code == 200
+    off = ines.post(of(cast, "mia", "switch-off"))
+    assert (off.status_code, off.json()["is_active"], roles(off)) == (200, False, ["member"])
+    assert last_entry(cast)[:2] == ("person.switched_off", "api")
+    assert mia.get("me").status_code == 401
+    assert ines.post(of(cast, "mia", "switch-off")).status_code == 409
+    on = ines.post(of(cast, "mia", "switch-on"))
+    assert (on.status_code, on.json()["is_active"]) == (200, True)
+    assert last_entry(cast)[:2] == ("person.switched_on", "api")
+    assert ines.post(of(cast, "mia", "switch-on")).status_code == 409
+
+
+def test_a_tenant_keeps_its_last_administrator_and_a_person_the_last_role(cast: Cast, calling: Calling) -> None:
+    ines, before = calling("ines"), held(cast)
+    for response in (
+        ines.post(of(cast, "ines", "take-role"), {"role": "administrator"}),
+        ines.post(of(cast, "ines", "switch-off")),
+        ines.post(of(cast, "otto", "take-role"), {"role": "auditor"}),
+    ):
+        assert (response.status_code, response.json()["code"]) == (409, "wrong_state")
+    assert held(cast) == before
+
+
+def test_whoever_gives_the_own_role_away_is_told_so_and_may_no_more(cast: Cast, calling: Calling) -> None:
+    operations.give_role(cast.contoso.pk, cast.ines.pk, role="auditor", actor=cast.as_("ines"))
+    operations.give_role(cast.contoso.pk, cast.ada.pk, role="administrator", actor=cast.as_("ines"))
+    ines = calling("ines")
+    assert roles(ines.post(of(cast, "ines", "take-role"), {"role": "administrator"})) == ["auditor"]
+    assert ines.post(of(cast, "mia", "give-role"), {"role": "approver"}).json()["code"] == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"email": "ada@contoso.example"}, "email"),
+        ({"email": "no address"}, "email"),
+        ({"password": "password"}, "password"),
+        ({"role": "engineer"}, "role"),
+        ({"role": ["approver"]}, "role"),
+        ({"name": ""}, "name"),
+        ({"is_staff": True}, "is_staff"),
+        ({"side": "provider"}, "side"),
+    ],
+)
+def test_an_account_that_may_not_be_is_not_made(
+    cast: Cast, calling: Calling, change: dict[str, Any], field: str
+) -> None:
+    people = Person.objects.count()
+    found = calling("ines").post(of(cast), {**NEW, **change})
+    assert found.status_code == 422
+    assert {each["field"] for each in found.json()["errors"]} == {field}
+    assert Person.objects.count() == people
+    assert outbox_topics() == []
+
+
+# --- Who may not ---------------------------------------------------------------------------------------------
+
+
+def _acts(cast: Cast, caller: Caller) -> list[Any]:
+    return [
+        caller.post(of(cast), NEW),
+        caller.post(of(cast, "mia", "give-role"), {"role": "approver"}),
+        caller.post(of(cast, "ada", "take-role"), {"role": "approver"}),
+        caller.post(of(cast, "mia", "switch-off")),
+        caller.post(of(cast, "otto", "switch-on")),
+    ]
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto"])
+def test_nobody_but_the_administrator_changes_who_decides(cast: Cast, calling: Calling, name: str) -> None:
+    caller, before = calling(name), held(cast)
+    done = events_in(cast.contoso)
+    for response in _acts(cast, caller):
+        assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
+    assert held(cast) == before
+    assert events_in(cast.contoso)[len(done) :] == ["act.refused"] * 5
+    assert outbox_topics() == []
+
+
+def test_without_the_scope_nothing_is_read_or_changed(cast: Cast, calling: Calling) -> None:
+    caller, before = calling("ines", *(set(Scope) - {Scope.MEMBERS_READ, Scope.MEMBERS_MANAGE})), held(cast)
+    done = events_in(cast.contoso)
+    for response in (caller.get(of(cast)), caller.get(of(cast, "mia")), *_acts(cast, caller)):
+        assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+    reader = calling("ines", Scope.MEMBERS_READ)
+    assert [response.json()["code"] for response in _acts(cast, reader)] == ["insufficient_scope"] * 5
+    assert held(cast) == before
+    assert [event for event in events_in(cast.contoso)[len(done) :] if event != "token.created"] == []
+
+
+@pytest.mark.parametrize("tenant", ["contoso", None])
+def test_people_are_managed_by_people(cast: Cast, calling: Calling, tenant: str | None) -> None:
+    with pytest.raises(Unacceptable):
+        client_of(cast, tenant, Scope.MEMBERS_MANAGE)
+    before = held(cast)
+    for response in _acts(cast, calling(tenant)):
+        assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+    assert held(cast) == before
+
+
+def test_staff_give_a_tenant_that_decides_nobody_who_decides(cast: Cast, calling: Calling) -> None:
+    stranger = operations.add_person(
+        actor=cast.as_("stella"), email="x@contoso.example", name="X", side="customer", password=NEW["password"]
+    )
+    stella, before = calling("stella"), held(cast)
+    path = f"{of(cast)}/{stranger.pk}"
+    for role in ("approver", "administrator", "member", "auditor"):
+        found = stella.post(f"{path}/give-role", {"role": role})
+        assert (found.status_code, found.json()["code"]) == (403, "not_allowed"), role
+    assert stella.post(of(cast), NEW).status_code == 403
+    assert stella.post(of(cast, "ada", "take-role"), {"role": "approver"}).status_code == 403
+    assert held(cast) == before
+
+
+def test_staff_switch_off_and_never_bring_back_who_decides(cast: Cast, calling: Calling) -> None:
+    stella = calling("stella")
+    assert stella.post(of(cast, "ada", "switch-off")).json()["is_active"] is False
+    back = stella.post(of(cast, "ada", "switch-on"))
+    assert (back.status_code, back.json()["code"]) == (403, "not_allowed")
+    assert not Person.objects.get(pk=cast.ada.pk).is_active
+
+
+@pytest.mark.parametrize("name", ["ines", "stella"])
+def test_somebody_is_found_in_their_own_tenant_alone(cast: Cast, calling: Calling, name: str) -> None:
+    caller, before = calling(name), set(Person.objects.filter(is_active=True))
+    for stranger in (cast.fred.pk, cast.priya.pk, uuid4()):
+        path = f"{of(cast)}/{stranger}"
+        assert caller.get(path).status_code == 404
+        for act in ("switch-off", "switch-on"):
+            assert caller.post(f"{path}/{act}").status_code == 404
+    path = f"{of(cast)}/{cast.fred.pk}/give-role"
+    assert calling("ines").post(path, {"role": "member"}).status_code == 404
+    assert set(Person.objects.filter(is_active=True)) == before
+
+
+def test_a_client_of_the_tenant_is_nobody_of_its_people(cast: Cast, calling: Calling) -> None:
+    client, _secret = client_of(cast, "contoso", Scope.LOG_READ)
+    ines = calling("ines")
+    assert "Help desk" not in names(ines.get(of(cast)))
+    path = f"{of(cast)}/{client.account_id}"
+    assert ines.get(path).status_code == 404
+    for act, body in (("give-role", {"role": "approver"}), ("switch-off", None), ("switch-on", None)):
+        assert ines.post(f"{path}/{act}", body).status_code == 404
+    assert not Membership.objects.filter(person=client.account_id).exists()
+
+
+def test_a_role_that_was_taken_counts_no_more_for_tokens_that_are_out(cast: Cast, calling: Calling) -> None:
+    operations.give_role(cast.contoso.pk, cast.mia.pk, role="administrator", actor=cast.as_("ines"))
+    mia = Caller(token_of(cast, "mia"))
+    assert mia.post(of(cast, "otto", "give-role"), {"role": "member"}).status_code == 200
+    assert calling("ines").post(of(cast, "mia", "take-role"), {"role": "administrator"}).status_code == 200
+    refused = mia.post(of(cast, "otto", "take-role"), {"role": "member"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert PASSWORD not in refused.content.decode()
