@@ -181,7 +181,7 @@ def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(c
     absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
     before = AuditEntry.objects.count()
     for method in methods:
-        body = BODIES.get(name) if method in ("post", "patch") else None
+        body = BODIES.get(name) if method in ("post", "patch", "put") else None
         foreign = caller(method, address(name, ids), body, If_Match='"x"')
         nothing = caller(method, address(name, absent), body, If_Match='"x"')
         assert foreign.status_code == nothing.status_code

@@ -1,0 +1,91 @@
+"""Does what a document says, from top to bottom, as somebody with one shell does who reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.docs.documents import Block, blocks
+
+#: How long one block may take; none waits for anything but a server on this machine.
+WITHIN = 60
+_FILE = re.compile(r"# ([\w-]+\.py)$")
+#: Each block has a shell of its own, which begins with what the one before knew, and stops at the first failure.
+_SHELL = """set -euo pipefail
+if [ -f .shell ]; then . ./.shell; fi
+set -a
+{text}
+set +a
+{{ export -p; declare -f; }} > .shell
+"""
+
+
+class Walk:
+    """The `bash` blocks of one document, run in their order in one directory; variables and functions last.
+
+    A `python` block whose first line is a comment with a file's name is written to that file. What a block leaves
+    running is ended by `close()`.
+    """
+
+    def __init__(self, document: str, place: Path, environment: dict[str, str]) -> None:
+        self.place, self.environment = place, environment
+        found = [each for kind in ("bash", "python") for each in blocks(kind) if each.document == document]
+        self._left: list[Block] = sorted(found, key=lambda each: each.line)
+        self._sessions: list[int] = []
+
+    def until(self, words: str) -> str:
+        """Do every block before the first one that holds these words. Returns what was shown."""
+        shown = ""
+        while words not in self._left[0].text:
+            shown += self.step()
+        return shown
+
+    def rest(self) -> str:
+        return "".join(self.step() for _ in list(self._left))
+
+    def step(self) -> str:
+        block = self._left.pop(0)
+        if block.language == "bash":
+            return self._run(block)
+        if name := _FILE.match(block.text.partition("\n")[0]):
+            (self.place / name[1]).write_text(block.text + "\n")
+        return ""
+
+    def _run(self, block: Block) -> str:
+        # Files and no pipes: what goes on running would hold a pipe open.
+        shown, faults = self.place / ".shown", self.place / ".faults"
+        with shown.open("w") as out, faults.open("w") as err:
+            shell = subprocess.Popen(
+                ["bash", "-c", _SHELL.format(text=block.text)],
+                cwd=self.place,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            self._sessions.append(shell.pid)
+            status = shell.wait(WITHIN)
+        said = shown.read_text()
+        assert status == 0, f"{block.document}:{block.line}\n{said}\n{faults.read_text()}"
+        return said
+
+    def close(self) -> None:
+        for session in self._sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(session, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def walking(document: str, place: Path, environment: dict[str, str]) -> Iterator[Walk]:
+    place.mkdir(parents=True, exist_ok=True)
+    walk = Walk(document, place, environment)
+    try:
+        yield walk
+    finally:
+        walk.close()
