@@ -128,6 +128,18 @@ class ApiView(APIView):
         found.is_valid(raise_exception=True)
         return cast(dict[str, Any], found.validated_data)
 
+    def narrowed(self, filterset: type[Any], rows: Any) -> Any:
+        """The rows that the filters in the query let through."""
+        query = self.request.query_params
+        # The library leaves an empty filter out, and whoever meant to narrow would see everything.
+        empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
+        if empty:
+            raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
+        filters = filterset(query, queryset=rows, request=self.request)
+        if not filters.is_valid():
+            raise exceptions.ValidationError(filters.errors)
+        return filters.qs
+
     def shown(
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
     ) -> Response:
@@ -184,15 +196,7 @@ class ListView(ApiView):
 
     def listed(self, rows: Any, **context: Any) -> Response:
         if self.filterset_class is not None:
-            # The library leaves an empty filter out, and whoever meant to narrow would see everything.
-            query = self.request.query_params
-            empty = [name for name in self.filterset_class.get_filters() if name in query and not query[name].strip()]
-            if empty:
-                raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
-            filters = self.filterset_class(self.request.query_params, queryset=rows, request=self.request)
-            if not filters.is_valid():
-                raise exceptions.ValidationError(filters.errors)
-            rows = filters.qs
+            rows = self.narrowed(self.filterset_class, rows)
         serializer = self.serializer_class
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
         pages = self.pagination_class()

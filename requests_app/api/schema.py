@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import django_filters
@@ -12,7 +12,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from requests_app.api.errors import MEDIA_TYPE
-from requests_app.api.fields import YesNoFilter
+from requests_app.api.fields import WholeFilter, YesNoFilter
 from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
@@ -132,13 +132,20 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
     ]
     if len(view.orders) > 1:
         found.append(OpenApiParameter("order", str, enum=view.orders, default=view.orders[0]))
-    filters = view.filterset_class.base_filters if view.filterset_class is not None else {}
-    return found + [OpenApiParameter(name, **_kind(each)) for name, each in filters.items()]
+    return found + (filters_of(view.filterset_class) if view.filterset_class is not None else [])
+
+
+def filters_of(filterset: Any, *, only: Iterable[str] = ()) -> list[OpenApiParameter]:
+    """The filters as parameters, or some of them."""
+    wanted = frozenset(only) or frozenset(filterset.base_filters)
+    return [OpenApiParameter(name, **_kind(each)) for name, each in filterset.base_filters.items() if name in wanted]
 
 
 def _kind(filtered: Any) -> dict[str, Any]:
     if isinstance(filtered, YesNoFilter):
         return {"type": bool}
+    if isinstance(filtered, WholeFilter):
+        return {"type": {"type": "integer", "minimum": 0, "maximum": WholeFilter.most}}
     if isinstance(filtered, django_filters.ChoiceFilter):
         return {"type": str, "enum": [str(value) for value, _label in filtered.extra["choices"]]}
     kinds: dict[type[Any], Any] = {

@@ -14,7 +14,10 @@ from requests_app.api import (
     azure,
     callers,
     decision_point,
+    events,
     grants,
+    log,
+    log_proofs,
     me,
     members,
     oauth,
@@ -57,6 +60,7 @@ _TICKET = "tickets/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
 _TENANT = "tenants/<uuid:tenant>"
 _MEMBER = f"{_TENANT}/members/<uuid:person>"
+_LOG = f"{_TENANT}/log"
 v1 = [
     path("me", me.Me.as_view(), name="me"),
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
@@ -106,6 +110,20 @@ v1 = [
     path(f"{_TICKET}/resolve", tickets.Resolve.as_view(), name="ticket_resolve"),
     path(f"{_TICKET}/close", tickets.Close.as_view(), name="ticket_close"),
     path(f"{_TICKET}/reopen", tickets.Reopen.as_view(), name="ticket_reopen"),
+    path(_LOG, log.TenantLog.as_view(), name="log"),
+    path(f"{_LOG}/entries", log.TenantEntries.as_view(), name="log_entries"),
+    path(f"{_LOG}/entries/<int:seq>", log.TenantEntry.as_view(), name="log_entry"),
+    path(f"{_LOG}/entries/<int:seq>/proof", log_proofs.TenantProof.as_view(), name="log_proof"),
+    path(f"{_LOG}/checkpoints", log_proofs.TenantCheckpoints.as_view(), name="log_checkpoints"),
+    path(f"{_LOG}/checkpoint", log_proofs.TenantCheckpoint.as_view(), name="log_checkpoint"),
+    path(f"{_LOG}/consistency/<int:old>/<int:new>", log_proofs.TenantConsistency.as_view(), name="log_consistency"),
+    path(f"{_TENANT}/events", events.Events.as_view(), name="events"),
+    path("log", log.ProviderLog.as_view(), name="provider_log"),
+    path("log/entries", log.ProviderEntries.as_view(), name="provider_log_entries"),
+    path("log/entries/<int:seq>", log.ProviderEntry.as_view(), name="provider_log_entry"),
+    path("log/entries/<int:seq>/proof", log_proofs.ProviderProof.as_view(), name="provider_log_proof"),
+    path("log/checkpoints", log_proofs.ProviderCheckpoints.as_view(), name="provider_log_checkpoints"),
+    path("log/checkpoint", log_proofs.ProviderCheckpoint.as_view(), name="provider_log_checkpoint"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),

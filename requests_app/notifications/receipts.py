@@ -77,12 +77,12 @@ def of(message: OutboxMessage, at: datetime) -> list[Receipt]:
 def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime) -> str:
     try:
         try:
-            return proofs.proof(row.tenant, seq)
+            return str(proofs.proof(row.tenant, seq))
         except NotYetSigned as why:
             if type(why) is not NotYetSigned:  # one that waiting does not mend
                 return ""
             _sign(row)
-            return proofs.proof(row.tenant, seq)
+            return str(proofs.proof(row.tenant, seq))
     except NotYetSigned as why:
         if type(why) is NotYetSigned and at < message.created_at + WAIT:
             raise NotYet(at + AGAIN) from None
@@ -94,7 +94,7 @@ def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime)
 def _decision(row: AccessRequest, seq: int) -> str:
     """A decision's proof, as far as there is one: that the window has closed is told with or without it."""
     try:
-        return proofs.proof(row.tenant, seq)
+        return str(proofs.proof(row.tenant, seq))
     except (NotFound, NotYetSigned, LogDamaged):
         return ""
 

@@ -11,10 +11,15 @@ from django.db.models import Max, Q, QuerySet
 
 from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogCheck
-from requests_app.actors import Actor
+from requests_app import policy
+from requests_app.actors import Actor, Role
+from requests_app.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Person, Tenant, Ticket
+from requests_app.queries import tenant as tenants
 
 PAGE = 50
+#: Who reads all of a tenant's log.
+READERS = policy.LOG_READERS | {Role.STAFF}
 #: A search by words or by a name has no index to walk. One page looks at this many entries and says how far it got.
 SPAN = 100_000
 
@@ -37,6 +42,13 @@ class Place:
 
     before: int | None = None
     after: int | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log by the id that its entries have: a tenant's, or the provider's own."""
+
+    pk: UUID
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,38 @@ class About:
     tickets: dict[str, str]
 
 
-def head(tenant: Tenant) -> Head:
+def readable(tenant_id: object, *, actor: Actor) -> Tenant:
+    """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
+    row = tenants.tenant(tenant_id, actor=actor)
+    policy.require_role(actor, READERS, tenant_id=row.pk)
+    return row
+
+
+def of_tenant(tenant_id: object, *, actor: Actor) -> Log:
+    return Log(readable(tenant_id, actor=actor).pk)
+
+
+def of_provider(*, actor: Actor) -> Log:
+    """The provider's own log, for staff: what concerns no tenant."""
+    policy.require_staff(actor)
+    return Log(PROVIDER_LOG)
+
+
+def entries(log: Log) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(tenant_id=log.pk)
+
+
+def on_ticket(rows: QuerySet[AuditEntry], ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
+    """What is about a ticket or about an access request on it. Nothing is older than the ticket."""
+    ticket = Ticket.objects.visible_to(actor).filter(pk=ticket_id).first()
+    if ticket is None:
+        return rows.none()
+    asked = AccessRequest.objects.filter(ticket=ticket).values_list("pk", flat=True)
+    about = Q(subject_type="ticket", subject_id=str(ticket.pk)) | Q(correlation_id__in=list(asked))
+    return rows.filter(about, at__gte=ticket.opened_at)
+
+
+def head(tenant: Tenant | Log) -> Head:
     row = ChainHead.objects.filter(pk=tenant.pk).first()
     return Head(row.size, row.last_at) if row else Head(0, None)
 
@@ -117,7 +160,12 @@ def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = 
 
     `after` is the number of the entry that was had last.
     """
-    rows = _matching(tenant, search).filter(seq__lt=until).order_by("seq")
+    return batches(_matching(tenant, search), until=until, after=after)
+
+
+def batches(rows: QuerySet[AuditEntry], *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
+    """The same of rows that were chosen already."""
+    rows = rows.filter(seq__lt=until).order_by("seq")
     next_seq = 0 if after is None else after + 1
     while True:
         batch = list(rows.filter(seq__gte=next_seq)[: audit.BATCH])

@@ -9,12 +9,13 @@ from django.utils.translation import gettext as _
 
 from audit_app import checkpoints, notes, proofs
 from audit_app.models import AuditEntry, Checkpoint, ClosedShard
-from audit_app.notes import BadNote, Head, Note
+from audit_app.notes import BadNote, Head, Note, Proof
 from audit_app.proofs import NotProven
 from audit_app.said import parse
 from requests_app.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Tenant
+from requests_app.queries.log import Log
 
 logger = structlog.get_logger(__name__)
 
@@ -33,10 +34,13 @@ RECEIPTS = frozenset(
 CLOSINGS = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
 
 
-def proof(tenant: Tenant, seq: int) -> str:
-    """The `.tlog-proof` of one entry. Raises NotFound, or one of the refusals that say why there is none (yet)."""
+def proof(tenant: Tenant | Log, seq: int) -> Proof:
+    """The proof of one entry; as text it is a `.tlog-proof`.
+
+    Raises NotFound, or one of the refusals that say why there is none (yet).
+    """
     try:
-        return str(proofs.receipt(tenant.pk, seq))
+        return proofs.receipt(tenant.pk, seq)
     except NotProven as why:
         if why.code == "unsigned":
             raise _unsigned(tenant, seq) from why
@@ -54,7 +58,7 @@ def proof_name(tenant: Tenant, seq: int, about: str = "") -> str:
     return f"{tenant.slug}-{seq}{about and f'-{about}'}.tlog-proof"
 
 
-def _unsigned(tenant: Tenant, seq: int) -> NotYetSigned | NeverSigned | NotSignedNow:
+def _unsigned(tenant: Tenant | Log, seq: int) -> NotYetSigned | NeverSigned | NotSignedNow:
     state = checkpoints.state(tenant.pk)
     if seq < state.first_seq:
         return NeverSigned()
@@ -70,7 +74,7 @@ class Signed:
     text: str
 
 
-def checkpoint(tenant: Tenant, shard: int | None = None) -> Signed:
+def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
     """The newest checkpoint with its cosignatures: of the shard in use, or of one that was closed.
 
     Raises NotFound, and LogDamaged where what is stored is no checkpoint.
@@ -92,9 +96,23 @@ def checkpoint(tenant: Tenant, shard: int | None = None) -> Signed:
         raise LogDamaged(_("There is no checkpoint to download: what is stored is none.")) from why
 
 
-def consistency(tenant: Tenant, old: int, new: int, shard: int | None = None) -> str:
-    """The proof that the checkpoint of `new` entries continues any tree of `old`, in the form in which a witness is
-    asked (C2SP tlog-witness, add-checkpoint). Raises NotFound, and LogDamaged where there is none any more.
+@dataclass(frozen=True)
+class Growth:
+    """That a checkpoint continues any tree of `old` entries; as text in the form in which a witness is asked (C2SP
+    tlog-witness, add-checkpoint)."""
+
+    old: int
+    path: tuple[bytes, ...]
+    checkpoint: Note
+
+    def __str__(self) -> str:
+        return f"old {self.old}\n{notes.hash_lines(self.path)}\n{self.checkpoint}"
+
+
+def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = None) -> Growth:
+    """The proof that the checkpoint of `new` entries continues any tree of `old`.
+
+    Raises NotFound, and LogDamaged where there is none any more.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
@@ -102,8 +120,7 @@ def consistency(tenant: Tenant, old: int, new: int, shard: int | None = None) ->
     if row is None or old > new:
         raise NotFound
     try:
-        path = proofs.consistency_to(row, old)
-        return f"old {old}\n{notes.hash_lines(path)}\n{proofs.cosigned(row)}"
+        return Growth(old, tuple(proofs.consistency_to(row, old)), proofs.cosigned(row))
     except (NotProven, BadNote) as why:
         logger.error("log_consistency_damaged", tenant=str(tenant.pk), shard=shard, old=old, new=new)
         raise LogDamaged(_("There is no such proof: what is stored does not fit what was signed.")) from why

@@ -24,15 +24,16 @@ from django.views.decorators.http import require_GET
 
 from requests_app import clock, operations, sentences
 from requests_app.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
+from requests_app.downloads import disposition
 from requests_app.errors import ContentUnavailable, Malformed, WindowNotOpen
 from requests_app.models import Level, Resource
 from requests_app.operations.content import Looked
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
-from requests_app.web._streams import Body, GuardedSource, disposition
+from requests_app.sockets import narrow
+from requests_app.web._streams import Body, GuardedSource
 from requests_app.web.middleware import actor_in
-from requests_app.web.sockets import narrow
 
 #: How much of a text document is shown in the page, in bytes; the whole is there for download.
 TEXT_BYTES = 256 * 1024

@@ -24,18 +24,18 @@ from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from requests_app import operations, policy
 from requests_app.actors import Actor, Role
+from requests_app.downloads import disposition, in_steps
 from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
+from requests_app.sockets import narrow
 from requests_app.web import _progress
 from requests_app.web._access import takes_evidence
 from requests_app.web._progress import Progress
-from requests_app.web._streams import disposition, in_steps
 from requests_app.web.context import instant
 from requests_app.web.forms.evidence import DownloadForm, PeriodForm
 from requests_app.web.middleware import actor_in
-from requests_app.web.sockets import narrow
 from requests_app.web.timeline import Subject, timelines
 
 READERS = operations.LOG_READERS | {Role.STAFF}
@@ -178,9 +178,7 @@ def _taken(
     narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
     chunks = _told(prepared, Subject(tenant, about), actor, progress)
-    response = StreamingHttpResponse(
-        in_steps(chunks, tenant, actor=actor, readers=READERS), content_type="application/zip"
-    )
+    response = StreamingHttpResponse(in_steps(chunks, tenant.pk, actor=actor), content_type="application/zip")
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
     return response
 

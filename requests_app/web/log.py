@@ -24,28 +24,26 @@ from django.views.decorators.http import require_POST, require_safe
 from audit_app.models import AuditEntry
 from audit_app.places import Places
 from audit_app.siem import FORMATS, Source
-from requests_app import operations, policy
-from requests_app.actors import Actor, Role
+from requests_app import operations
+from requests_app.actors import Actor
+from requests_app.downloads import in_batches, in_steps
 from requests_app.errors import Malformed
 from requests_app.events import title_of
 from requests_app.models import Tenant
 from requests_app.operations.checks import rests_until
 from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
+from requests_app.sockets import narrow
 from requests_app.templatetags._times import when_words
 from requests_app.web import _progress
 from requests_app.web._log_state import checked, places, standing
 from requests_app.web._log_words import told
 from requests_app.web._progress import Progress
-from requests_app.web._streams import in_batches, in_steps
 from requests_app.web.access_requests import STOP_POLLING
 from requests_app.web.context import instant
 from requests_app.web.forms.log import LogExport, LogFilter, LogPlace
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
-from requests_app.web.sockets import narrow
-
-READERS = operations.LOG_READERS | {Role.STAFF}
 
 
 @login_required
@@ -119,7 +117,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
     chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
-    steps = in_steps(chunks, row, actor=actor, readers=READERS)
+    steps = in_steps(chunks, row.pk, actor=actor)
     response = StreamingHttpResponse(steps, content_type=wanted.content_type)
     at = instant(request).astimezone(dt.UTC)
     name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
@@ -149,9 +147,7 @@ def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[Audi
 
 def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
     """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
-    row = tenants.tenant(tenant_id, actor=actor)
-    policy.require_role(actor, READERS, tenant_id=row.pk)
-    return row
+    return queries.readable(tenant_id, actor=actor)
 
 
 def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor | None = None) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _proof(request: HttpRequest, tenant: Tenant, seq: int, *, back_url: str, bac
             "again": type(error) is NotYetSigned,
         }
         return render(request, "log/no_proof.html", context, status=error.status)
-    return _file(found, queries.proof_name(tenant, seq))
+    return _file(str(found), queries.proof_name(tenant, seq))
 
 
 def _file(text: str, name: str) -> HttpResponse:
@@ -139,7 +139,7 @@ def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shar
     """What leads from a checkpoint that somebody kept to a later one, for `lockbox_verify.py --consistency`."""
     row = log_of(tenant, actor=actor_in(request))
     part = f"{shard}-" if shard else ""
-    return _file(queries.consistency(row, old, new, shard), f"{row.slug}-{part}{old}-{new}.consistency")
+    return _file(str(queries.consistency(row, old, new, shard)), f"{row.slug}-{part}{old}-{new}.consistency")
 
 
 # --- How to check it -----------------------------------------------------------------------------------------

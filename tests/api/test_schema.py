@@ -16,8 +16,9 @@ from django.urls import URLPattern, get_resolver
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
-from requests_app import operations
-from requests_app.api import quota, reader
+from audit_app import checkpoints
+from requests_app import clock, operations
+from requests_app.api import events, quota, reader
 from requests_app.api.base import ApiView
 from requests_app.scopes import Scope
 from tests.api.routes import OPEN
@@ -115,6 +116,11 @@ def _connections_stay_open() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "pause", lambda seconds: None)
+
+
 @pytest.fixture
 def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
     """Rows of Contoso's for whatever a path may name."""
@@ -127,7 +133,11 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
     ).webhook
     message = operations.send_webhook_test(hook.pk, actor=cast.as_("ines"))
     address = operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=cast.as_("ines"))
+    checkpoint = checkpoints.sign(cast.contoso.pk, at=clock.now())
+    assert checkpoint is not None
     return {
+        "old": 1,
+        "new": checkpoint.size,
         "webhooks": hook.pk,
         "message": message.pk,
         "tenant": cast.contoso.pk,

@@ -104,6 +104,9 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "resource": (lambda w: {**_tenant(w), "resource": w.mailbox.pk}, ("get",)),
     "grant": (lambda w: {"pk": w.grant.pk}, ("get",)),
     "grant_accesses": (lambda w: {"pk": w.grant.pk}, ("get",)),
+    **dict.fromkeys(("log", "log_entries", "log_checkpoints", "log_checkpoint", "events"), (_tenant, ("get", "head"))),
+    **dict.fromkeys(("log_entry", "log_proof"), (lambda w: {"tenant": w.cast.contoso.pk, "seq": 1}, ("get", "head"))),
+    "log_consistency": (lambda w: {"tenant": w.cast.contoso.pk, "old": 1, "new": 2}, ("get", "head")),
     "azure_opted_in": (_tenant, ("get",)),
     "azure_requests": (lambda w: {"subscription": w.cast.contoso.pk}, ("get", "head")),
     "azure_request": (_azure, ("get", "head")),
@@ -116,6 +119,7 @@ OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: No row of a tenant's is named in these.
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 NEITHER |= {"service"}
+NEITHER |= {f"provider_log{rest}" for rest in ("", "_entries", "_entry", "_proof", "_checkpoints", "_checkpoint")}
 NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}
 #: A no of the decision point is 200; that it is one for what is not there and not yours: tests/api/test_decision_point.
 NEITHER |= {"authzen", "evaluation", "evaluations"}

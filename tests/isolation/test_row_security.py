@@ -10,10 +10,9 @@ from django.db import DatabaseError, connection, transaction
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.downloads import in_steps
 from requests_app.models import AccessRequest, Membership, NotificationAddress, Resource, Tenant, Ticket
 from requests_app.models.row_security import only_tenants, own_account
-from requests_app.web._streams import in_steps
-from requests_app.web.log import READERS
 from tests.cast import Cast
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -87,7 +86,7 @@ def test_a_stream_is_made_behind_the_wall_and_leaves_nothing_set_between_its_chu
             yield b",".join(sorted(row.slug.encode() for row in Tenant.objects.all()))
 
     with as_ordinary_role():
-        for chunk in in_steps(chunks(), cast.contoso, actor=cast.as_("otto"), readers=READERS):
+        for chunk in in_steps(chunks(), cast.contoso.pk, actor=cast.as_("otto")):
             assert chunk == b"contoso"
             assert Tenant.objects.count() == 3
 

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from requests_app import clock
+from requests_app import clock, sockets
 from requests_app.demo.browser import Browser
 from requests_app.models import ContentAccess, Grant
-from requests_app.web import sockets
 from requests_app.worker import supervisor
 from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill

@@ -17,10 +17,10 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.connectors.base import ConnectorUnavailable
+from requests_app.downloads import disposition
 from requests_app.models import ContentAccess, Grant, Resource
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
-from requests_app.web._streams import disposition
 from requests_app.web.content import TEXT_BYTES
 from tests.cast import Cast
 from tests.content import CANARY, PNG, fill, mail_id

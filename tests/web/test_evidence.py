@@ -20,11 +20,11 @@ from django.urls import reverse
 
 from audit_app import checkpoints, older, recorder, zips
 from audit_app.models import AuditEntry, LogAlarm, Tile
-from requests_app import clock, operations
+from requests_app import clock, downloads, operations
 from requests_app.errors import NotAllowed, NotFound
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Grant, Tenant
-from requests_app.web import _progress, _streams
+from requests_app.web import _progress
 from requests_app.web.timeline import pdf, story
 from tests.audit.bundles import files_of, manifest_of, records, verified
 from tests.cast import Cast
@@ -674,7 +674,7 @@ def test_whoever_may_no_more_gets_no_zip(
     cast: Cast, closed: AccessRequest, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zips, "PIECE", 1)
-    monkeypatch.setattr(_streams, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(downloads, "REREAD_SECONDS", 0.0)
     response = post(signed_in(cast, "otto"), closed)
     sent = []
     with pytest.raises(NotAllowed):  # noqa: PT012  the stream is what breaks

@@ -15,9 +15,9 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app import clock, operations
+from requests_app import clock, downloads, operations
 from requests_app.errors import NotAllowed
-from requests_app.web import _progress, _streams
+from requests_app.web import _progress
 from tests.audit import cef_reader
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in
@@ -224,7 +224,7 @@ def test_an_export_stops_within_a_second_of_the_role(
     chunks = iter(response.streaming_content)
     sent = [next(chunks)]
     lose(cast, how)
-    present += _streams.REREAD_SECONDS - 0.1
+    present += downloads.REREAD_SECONDS - 0.1
     sent.append(next(chunks))
     present += 0.2
     sent.append(next(chunks))

@@ -7,6 +7,8 @@ from .access_request_out import AccessRequestOut
 from .access_request_ref import AccessRequestRef
 from .access_requests_list_order import AccessRequestsListOrder
 from .access_requests_list_state import AccessRequestsListState
+from .acted_for_out import ActedForOut
+from .acted_out import ActedOut
 from .address_in_request import AddressInRequest
 from .address_out import AddressOut
 from .address_out_item import AddressOutItem
@@ -38,6 +40,9 @@ from .azure_requests_update_approval_api_version import (
 from .azure_status_enum import AzureStatusEnum
 from .azure_tenant_opted_in_api_version import AzureTenantOptedInApiVersion
 from .azure_verdict_enum import AzureVerdictEnum
+from .checkpoint_line import CheckpointLine
+from .checkpoint_line_item import CheckpointLineItem
+from .checkpoint_out import CheckpointOut
 from .client_in_request import ClientInRequest
 from .client_out import ClientOut
 from .client_out_item import ClientOutItem
@@ -48,6 +53,7 @@ from .comment_out import CommentOut
 from .comment_out_item import CommentOutItem
 from .content_access_out import ContentAccessOut
 from .content_access_out_item import ContentAccessOutItem
+from .cosigned_out import CosignedOut
 from .days_enum import DaysEnum
 from .decision_out import DecisionOut
 from .delivery_line import DeliveryLine
@@ -84,7 +90,12 @@ from .evaluations_body_resource_properties import EvaluationsBodyResourcePropert
 from .evaluations_body_subject import EvaluationsBodySubject
 from .evaluations_body_subject_properties import EvaluationsBodySubjectProperties
 from .evaluations_out import EvaluationsOut
+from .event_out import EventOut
+from .event_out_data import EventOutData
+from .event_out_item import EventOutItem
+from .event_out_item_data import EventOutItemData
 from .events_enum import EventsEnum
+from .events_out import EventsOut
 from .grant_line import GrantLine
 from .grant_line_item import GrantLineItem
 from .grant_out import GrantOut
@@ -94,9 +105,18 @@ from .grants_accesses_kind import GrantsAccessesKind
 from .grants_accesses_order import GrantsAccessesOrder
 from .grants_list_order import GrantsListOrder
 from .grants_list_state import GrantsListState
+from .growth_out import GrowthOut
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
+from .log_checkpoints_order import LogCheckpointsOrder
+from .log_entries_event import LogEntriesEvent
+from .log_entries_order import LogEntriesOrder
+from .log_entry_out import LogEntryOut
+from .log_entry_out_detail import LogEntryOutDetail
+from .log_entry_out_item import LogEntryOutItem
+from .log_entry_out_item_detail import LogEntryOutItemDetail
+from .log_out import LogOut
 from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
 from .member_in_request import MemberInRequest
@@ -108,11 +128,13 @@ from .off_because_enum import OffBecauseEnum
 from .origin_enum import OriginEnum
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
 from .paginated_address_out_list import PaginatedAddressOutList
+from .paginated_checkpoint_line_list import PaginatedCheckpointLineList
 from .paginated_client_out_list import PaginatedClientOutList
 from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
 from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_log_entry_out_list import PaginatedLogEntryOutList
 from .paginated_member_out_list import PaginatedMemberOutList
 from .paginated_resource_out_list import PaginatedResourceOutList
 from .paginated_service_out_list import PaginatedServiceOutList
@@ -129,6 +151,10 @@ from .priority_enum import PriorityEnum
 from .problem import Problem
 from .problem_current import ProblemCurrent
 from .problem_errors_item import ProblemErrorsItem
+from .proof_out import ProofOut
+from .provider_log_checkpoints_order import ProviderLogCheckpointsOrder
+from .provider_log_entries_event import ProviderLogEntriesEvent
+from .provider_log_entries_order import ProviderLogEntriesOrder
 from .reason_enum import ReasonEnum
 from .resource_kind_enum import ResourceKindEnum
 from .resource_out import ResourceOut
@@ -149,6 +175,7 @@ from .side_enum import SideEnum
 from .state_enum import StateEnum
 from .step_up_in_request import StepUpInRequest
 from .step_up_out import StepUpOut
+from .subject_out import SubjectOut
 from .tenant_out import TenantOut
 from .tenant_ref import TenantRef
 from .tenant_ref_item import TenantRefItem
@@ -188,6 +215,8 @@ __all__ = (
     "AccessRequestRef",
     "AccessRequestsListOrder",
     "AccessRequestsListState",
+    "ActedForOut",
+    "ActedOut",
     "AddressesListOrder",
     "AddressInRequest",
     "AddressOut",
@@ -217,6 +246,9 @@ __all__ = (
     "AzureStatusEnum",
     "AzureTenantOptedInApiVersion",
     "AzureVerdictEnum",
+    "CheckpointLine",
+    "CheckpointLineItem",
+    "CheckpointOut",
     "ClientInRequest",
     "ClientOut",
     "ClientOutItem",
@@ -227,6 +259,7 @@ __all__ = (
     "CommentOutItem",
     "ContentAccessOut",
     "ContentAccessOutItem",
+    "CosignedOut",
     "DaysEnum",
     "DecisionOut",
     "DeliveryLine",
@@ -261,7 +294,12 @@ __all__ = (
     "EvaluationsBodySubject",
     "EvaluationsBodySubjectProperties",
     "EvaluationsOut",
+    "EventOut",
+    "EventOutData",
+    "EventOutItem",
+    "EventOutItemData",
     "EventsEnum",
+    "EventsOut",
     "GrantLine",
     "GrantLineItem",
     "GrantOut",
@@ -271,9 +309,18 @@ __all__ = (
     "GrantsListOrder",
     "GrantsListState",
     "GrantStateEnum",
+    "GrowthOut",
     "KindEnum",
     "LevelEnum",
     "LinkInRequest",
+    "LogCheckpointsOrder",
+    "LogEntriesEvent",
+    "LogEntriesOrder",
+    "LogEntryOut",
+    "LogEntryOutDetail",
+    "LogEntryOutItem",
+    "LogEntryOutItemDetail",
+    "LogOut",
     "LookKindEnum",
     "MemberInRequest",
     "MemberOut",
@@ -285,11 +332,13 @@ __all__ = (
     "OriginEnum",
     "PaginatedAccessRequestLineList",
     "PaginatedAddressOutList",
+    "PaginatedCheckpointLineList",
     "PaginatedClientOutList",
     "PaginatedCommentOutList",
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
     "PaginatedGrantLineList",
+    "PaginatedLogEntryOutList",
     "PaginatedMemberOutList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",
@@ -306,6 +355,10 @@ __all__ = (
     "Problem",
     "ProblemCurrent",
     "ProblemErrorsItem",
+    "ProofOut",
+    "ProviderLogCheckpointsOrder",
+    "ProviderLogEntriesEvent",
+    "ProviderLogEntriesOrder",
     "ReasonEnum",
     "ResourceKindEnum",
     "ResourceOut",
@@ -326,6 +379,7 @@ __all__ = (
     "StateEnum",
     "StepUpInRequest",
     "StepUpOut",
+    "SubjectOut",
     "TenantOut",
     "TenantRef",
     "TenantRefItem",

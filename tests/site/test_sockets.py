@@ -12,8 +12,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from audit_app import checkpoints
-from requests_app import clock
-from requests_app.web import sockets
+from requests_app import clock, sockets
 from tests.cast import Cast
 from tests.web.pages import signed_in
 

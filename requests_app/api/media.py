@@ -1,0 +1,41 @@
+"""Answers that are no JSON: a signed note, a file, a stream of events. What refuses them is a problem all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+
+
+class _Text(JSONRenderer):
+    """Text as it is; anything else, such as a problem, as JSON."""
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        return data.encode() if isinstance(data, str) else bytes(super().render(data, *args, **kwargs))
+
+
+class PlainText(_Text):
+    media_type, format, charset = "text/plain", "text", "utf-8"
+
+
+class EventStream(_Text):
+    """https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+    media_type, format = "text/event-stream", "events"
+
+
+#: What a reader gets who says nothing is the first.
+JSON_OR_TEXT = (JSONRenderer, PlainText)
+JSON_OR_EVENTS = (JSONRenderer, EventStream)
+
+
+class Whatever(BaseContentNegotiation):
+    """For files, whose form is asked for by a parameter or is always the same: `Accept` is not asked."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return next(iter(parsers), None)
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        renderer: BaseRenderer = renderers[0]
+        return renderer, renderer.media_type

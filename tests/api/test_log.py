@@ -1,0 +1,322 @@
+"""The log as a machine reads it: entries, checkpoints and proofs, and that all of it verifies without us."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from audit_app import canonical, checkpoints, keys
+from audit_app.models import AuditEntry, ChainHead, Checkpoint
+from audit_app.notes import Head, Note
+from requests_app import clock, operations
+from requests_app.events import PROVIDER_LOG
+from requests_app.scopes import Scope
+from tests.audit.test_log import _tamper
+from tests.caller import Caller
+from tests.cast import Cast
+from tests.witness import SmallWitness
+from verify import lockbox_verify as lv
+
+pytestmark = pytest.mark.django_db
+
+Calling = Callable[..., Caller]
+
+
+def signed(log_id: Any) -> None:
+    assert checkpoints.sign(log_id, at=clock.now()) is not None
+
+
+def path(cast: Cast, rest: str = "") -> str:
+    return f"tenants/{cast.contoso.pk}/log{rest and f'/{rest}'}"
+
+
+def seqs(response: Any) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [each["seq"] for each in response.json()["items"]]
+
+
+# --- Entries -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ada", "otto", "ines", "stella", "contoso", None])
+def test_whoever_reads_the_log_reads_every_entry_in_its_order(cast: Cast, calling: Calling, name: str | None) -> None:
+    cast.opened()
+    caller = calling(name, Scope.LOG_READ)
+    rows = list(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq"))
+    found = caller.get(path(cast, "entries"))
+    assert seqs(found) == [row.seq for row in rows] == list(range(len(rows)))
+    for told, row in zip(found.json()["items"], rows, strict=True):
+        assert told["record"].encode() == bytes(row.canonical)
+        assert told["leaf_hash"] == canonical.leaf_hash(told["record"].encode()).hex()
+        assert (told["event"], told["index"], told["is_intact"]) == (row.event, row.seq, True)
+        assert told["origin"] == checkpoints.origin_of(cast.contoso.pk, 0)
+
+
+def test_reading_an_entry_leaves_none(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    caller = calling("otto")
+    before = AuditEntry.objects.count()
+    caller.get(path(cast, "entries"))
+    caller.get(path(cast, "entries/1"))
+    assert AuditEntry.objects.count() == before
+
+
+@pytest.mark.parametrize("name", ["mia", "erik", "pat"])
+def test_nobody_else_does(cast: Cast, calling: Calling, name: str) -> None:
+    cast.opened()
+    found = calling(name).get(path(cast, "entries"))
+    assert found.status_code in (403, 404)
+    assert b"AR-" not in found.content
+
+
+def test_without_the_scope_nothing_of_it_is_read(cast: Cast, calling: Calling) -> None:
+    caller = calling("otto", Scope.REQUESTS_READ)
+    for rest in ("", "entries", "entries/0", "entries/0/proof", "checkpoints", "checkpoint", "consistency/0/1"):
+        found = caller.get(path(cast, rest))
+        assert (found.status_code, found.json()["code"]) == (403, "insufficient_scope"), rest
+        assert 'scope="log:read"' in found["WWW-Authenticate"]
+
+
+def test_each_filter_lets_through_what_it_says(cast: Cast, calling: Calling) -> None:
+    grant = cast.opened()
+    row = grant.access_request
+    other = cast.submitted(by="erik")
+    caller = calling("otto")
+    rows = list(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq"))
+
+    def asked(**query: Any) -> list[int]:
+        return seqs(caller.get(path(cast, "entries"), query))
+
+    def those(wanted: Callable[[AuditEntry], bool]) -> list[int]:
+        found = [each.seq for each in rows if wanted(each)]
+        assert 0 < len(found) < len(rows)
+        return found
+
+    event = "access_request.submitted"
+    assert asked(event=event) == those(lambda each: each.event == event)
+    assert asked(actor=str(cast.pat.pk)) == those(lambda each: each.actor_id == cast.pat.pk)
+    assert asked(access_request=str(row.pk)) == those(lambda each: each.correlation_id == row.pk)
+    on_it = those(lambda each: each.correlation_id == row.pk or each.subject_id == str(row.ticket_id))
+    assert asked(ticket=str(row.ticket_id)) == on_it
+    last = rows[-2]
+    assert asked(since=last.at.isoformat()) == those(lambda each: each.at >= last.at)
+    assert asked(until=last.at.isoformat()) == those(lambda each: each.at < last.at)
+    assert asked(after=1) == those(lambda each: each.seq > 1)
+    assert asked(before=2) == those(lambda each: each.seq < 2)
+    assert asked(after=0, before=2, order="-seq") == [1]
+    both = those(lambda each: each.event == event and each.correlation_id == other.pk)
+    assert asked(event=event, access_request=str(other.pk)) == both
+
+
+def test_a_ticket_of_another_tenant_finds_nothing(cast: Cast, calling: Calling) -> None:
+    theirs = cast.submitted("fabrikam").ticket_id
+    cast.opened()
+    for ticket in (theirs, uuid4()):
+        assert seqs(calling("otto").get(path(cast, "entries"), {"ticket": str(ticket)})) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"event": "no.such"},
+        {"after": "-1"},
+        {"after": "1.0"},
+        {"after": "٣"},
+        {"after": str(2**53 + 1)},
+        {"actor": "ada"},
+        {"since": "yesterday"},
+        {"event": ""},
+    ],
+)
+def test_a_filter_that_is_none_is_refused(cast: Cast, calling: Calling, query: dict[str, str]) -> None:
+    found = calling("otto").get(path(cast, "entries"), query)
+    assert (found.status_code, found.json()["errors"][0]["field"]) == (422, next(iter(query)))
+
+
+def test_pages_lead_through_all_of_it_while_it_grows(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    caller, found = calling("otto"), []
+    page = caller.get(path(cast, "entries"), {"limit": "2", "fields": "seq,event"})
+    while True:
+        found += seqs(page)
+        assert {frozenset(each) for each in page.json()["items"]} == {frozenset({"seq", "event"})}
+        if len(found) == 2:
+            cast.submitted(by="erik")
+        if page.json()["next"] is None:
+            break
+        page = caller.get(page.json()["next"])
+    assert found == list(range(ChainHead.objects.get(pk=cast.contoso.pk).size))
+
+
+def test_one_entry_says_who_acted_and_for_whom(cast: Cast, calling: Calling) -> None:
+    row = cast.confirmed()
+    calling("contoso", decides_for_id=cast.alan.pk).decide("approve", row)
+    seq = AuditEntry.objects.get(event="access_request.approved_by_customer").seq
+    found = calling("otto").get(path(cast, f"entries/{seq}"))
+    assert found.status_code == 200
+    actor = found.json()["actor"]
+    assert (actor["kind"], actor["name"], actor["side"]) == ("client", "Help desk", "customer")
+    assert actor["in_name_of"] == {"id": str(cast.alan.pk), "name": "Alan Test", "email": "alan@contoso.example"}
+    again = calling("otto").get(path(cast, f"entries/{seq}"), If_None_Match=found["ETag"])
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("seq", [99, 2**70])
+def test_an_entry_that_is_not_there_is_absent(cast: Cast, calling: Calling, seq: int) -> None:
+    cast.opened()
+    for rest in ("", "/proof"):
+        assert calling("otto").get(path(cast, f"entries/{seq}{rest}")).status_code == 404
+
+
+def test_a_damaged_entry_is_shown_as_what_it_is(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    statement = "UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = 1"
+    tenant = cast.contoso.pk if connection.vendor == "postgresql" else cast.contoso.pk.hex
+    _tamper(statement, b"no json \xff", tenant)
+    found = calling("otto").get(path(cast, "entries")).json()["items"]
+    assert [(each["seq"], each["is_intact"]) for each in found[:3]] == [(0, True), (1, False), (2, True)]
+    assert (found[1]["record"], found[1]["detail"]) == (None, {})
+
+
+# --- How it stands -------------------------------------------------------------------------------------------
+
+
+def test_how_a_log_stands(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    caller = calling("otto")
+    size = ChainHead.objects.get(pk=cast.contoso.pk).size
+    before = caller.get(path(cast)).json()
+    assert (before["size"], before["signed_size"], before["signed_at"], before["alarm"]) == (size, 0, None, None)
+    signed(cast.contoso.pk)
+    after = caller.get(path(cast)).json()
+    key = keys.log_key(checkpoints.origin_of(cast.contoso.pk, 0), keys.load().publics[0])
+    assert (after["signed_size"], after["keys"], after["shard"]) == (size, [str(key)], 0)
+
+
+# --- Checkpoints and proofs ----------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_listed_the_newest_first(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    signed(cast.contoso.pk)
+    cast.submitted(by="erik")
+    signed(cast.contoso.pk)
+    caller = calling("otto")
+    found = caller.get(path(cast, "checkpoints")).json()["items"]
+    rows = list(Checkpoint.objects.filter(tenant_id=cast.contoso.pk).order_by("-size"))
+    assert [each["size"] for each in found] == [row.size for row in rows]
+    assert len(rows) == 2
+    assert found[0]["note"] == rows[0].note
+    assert base64.b64decode(found[0]["root"]) == bytes(rows[0].root)
+    assert caller.get(path(cast, "checkpoints"), {"shard": 1}).json()["items"] == []
+
+
+def test_a_checkpoint_carries_what_its_witness_signed(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    signed(cast.contoso.pk)
+    row = Checkpoint.objects.get(tenant_id=cast.contoso.pk)
+    witness = SmallWitness()
+    at = clock.now()
+    line = witness.line(Head.parse(Note.parse(row.note).text))
+    row.cosignatures.create(tenant_id=cast.contoso.pk, vkey=witness.vkey, line=line, at=at)
+    caller = calling("otto")
+    [listed] = caller.get(path(cast, "checkpoints")).json()["items"]
+    text = caller.get(path(cast, "checkpoint"), Accept="text/plain")
+    assert [each["witness"] for each in listed["cosigned"]] == [witness.vkey]
+    assert listed["note"] == text.content.decode() == caller.get(path(cast, "checkpoint")).json()["note"]
+    assert text["Content-Type"] == "text/plain; charset=utf-8"
+    assert listed["note"].count("\n— ") == row.note.count("\n— ") + 1
+
+
+def test_what_the_api_gives_verifies_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
+    """Key, entries, proofs and growth are fetched by one token; the verifier has nothing else."""
+    cast.opened()
+    signed(cast.contoso.pk)
+    caller = calling("contoso", Scope.LOG_READ)
+    kept = caller.get(path(cast, "checkpoint"), Accept="text/plain").content.decode()
+    cast.submitted(by="erik")
+    signed(cast.contoso.pk)
+    newest = caller.get(path(cast, "checkpoint"), Accept="text/plain").content.decode()
+    [vkey] = caller.get(path(cast)).json()["keys"]
+    old, new = (int(each.split("\n")[1]) for each in (kept, newest))
+    growth = caller.get(path(cast, f"consistency/{old}/{new}"), Accept="text/plain").content.decode()
+    options = lv.Options(
+        keys=[lv.key_of(vkey)], previous=lv.checkpoint_of(kept.encode()), consistency=lv.growth_of(growth.encode())
+    )
+    for entry in caller.get(path(cast, "entries"), {"before": new}).json()["items"]:
+        proof = caller.get(path(cast, f"entries/{entry['seq']}/proof"), Accept="text/plain")
+        (tmp_path / "entry.tlog-proof").write_bytes(proof.content)
+        verdict = lv.verify(tmp_path / "entry.tlog-proof", options)
+        assert (verdict["result"], verdict["problems"]) == ("good", []), verdict
+        told = caller.get(path(cast, f"entries/{entry['seq']}/proof")).json()
+        assert told["record"] == entry["record"]
+        root = base64.b64decode(told["checkpoint"].split("\n")[2])
+        hashes = [base64.b64decode(each) for each in told["path"]]
+        assert lv.is_included(told["index"], new, bytes.fromhex(entry["leaf_hash"]), hashes, root)
+
+
+def test_growth_in_json_leads_from_the_one_root_to_the_other(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    signed(cast.contoso.pk)
+    cast.submitted(by="erik")
+    signed(cast.contoso.pk)
+    caller = calling("otto")
+    new, old = caller.get(path(cast, "checkpoints")).json()["items"]
+    told = caller.get(path(cast, f"consistency/{old['size']}/{new['size']}")).json()
+    older, newer = (base64.b64decode(each["root"]) for each in (old, new))
+    hashes = [base64.b64decode(each) for each in told["path"]]
+    assert told["old"] == old["size"]
+    assert lv.is_consistent(old["size"], new["size"], older, newer, hashes)
+
+
+def test_an_entry_that_waits_for_its_checkpoint_says_so(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    for accept in ("application/json", "text/plain"):
+        found = calling("otto").get(path(cast, "entries/0/proof"), Accept=accept)
+        assert (found.status_code, json.loads(found.content)["code"]) == (409, "not_yet_signed")
+        assert found["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("rest", ["checkpoint", "consistency/0/9", "consistency/9/1"])
+def test_what_was_never_signed_is_absent(cast: Cast, calling: Calling, rest: str) -> None:
+    cast.opened()
+    assert calling("otto").get(path(cast, rest)).status_code == 404
+
+
+def test_another_form_is_none_of_ours(cast: Cast, calling: Calling) -> None:
+    cast.opened()
+    signed(cast.contoso.pk)
+    found = calling("otto").get(path(cast, "checkpoint"), Accept="application/xml")
+    assert (found.status_code, found.json()["code"]) == (406, "not_acceptable")
+
+
+# --- The provider's own --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["stella", None])
+def test_staff_and_the_providers_clients_read_the_providers_log(cast: Cast, calling: Calling, name: str | None) -> None:
+    operations.create_client(tenant_id=None, name="Gate", scopes=["evaluate"], actor=cast.as_("stella"))
+    signed(PROVIDER_LOG)
+    caller = calling(name, Scope.LOG_READ)
+    found = caller.get("log/entries").json()["items"]
+    assert "client.created" in [each["event"] for each in found]
+    assert caller.get("log").json()["signed_size"] > 0
+    proof = caller.get("log/entries/0/proof").json()
+    assert proof["checkpoint"] == caller.get("log/checkpoint").json()["note"]
+    assert [each["note"] for each in caller.get("log/checkpoints").json()["items"]] == [proof["checkpoint"]]
+    assert caller.get("log/entries/0").json()["seq"] == 0
+
+
+@pytest.mark.parametrize("name", ["priya", "pat", "ada", "ines", "contoso"])
+def test_nobody_else_reads_it(cast: Cast, calling: Calling, name: str) -> None:
+    caller = calling(name)
+    for rest in ("", "/entries", "/entries/0", "/entries/0/proof", "/checkpoint", "/checkpoints"):
+        found = caller.get(f"log{rest}")
+        assert (found.status_code, found.json()["code"]) == (403, "not_allowed"), rest
