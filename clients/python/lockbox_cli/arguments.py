@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from lockbox_cli import login, requests, windows
+from lockbox_cli import login, requests, tickets, windows
 from lockbox_cli.errors import Usage
 
 Run = Callable[..., None]
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     words = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _accounts(words, common)
+    _tickets(words, common)
     _requests(words, common)
     return main
 
@@ -113,6 +114,47 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         found = _command(words, name, run, common, help)
         _one(found)
         _comment(found)
+
+
+def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
+    inner = _group(words, "tickets", "list, read and open tickets, and talk on them")
+    found = _command(inner, "list", tickets.list_, common, "list tickets that are not over, the latest change first")
+    found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in tickets.STATES])
+    found.add_argument("--all", action="store_true", help="also those that are over")
+    found.add_argument("--tenant", type=uuid, metavar="ID")
+    found.add_argument("--elsewhere", metavar="REFERENCE", help="the one that another system calls so")
+    _limit(found)
+    _ticket(_command(inner, "show", tickets.show, common, "show one ticket and what was said on it"))
+
+    found = _command(inner, "open", tickets.open_, common, "open a ticket")
+    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    found.add_argument("--service", required=True, help="its key or id")
+    found.add_argument("--title", required=True)
+    found.add_argument("--body", required=True, metavar="TEXT", help="- reads standard input")
+    found.add_argument("--priority", choices=["low", "normal", "high"], default="normal")
+    found.add_argument("--on-behalf-of", metavar="ID|ADDRESS", help="for the provider: who called or wrote")
+    _elsewhere(found)
+
+    found = _command(inner, "comment", tickets.comment, common, "say something on a ticket")
+    _ticket(found)
+    found.add_argument("text", metavar="TEXT", help="- reads standard input")
+    found.add_argument("--internal", action="store_true", help="for the provider's side alone")
+    found = _command(inner, "link", tickets.link, common, "say what another system calls it")
+    _ticket(found)
+    _elsewhere(found)
+    for name, (operation, help) in tickets.ACTS.items():
+        found = _command(inner, name, tickets.act, common, help, operation=operation)
+        _ticket(found)
+        _comment(found)
+
+
+def _ticket(found: Any) -> None:
+    found.add_argument("ticket", metavar="TICKET", help="reference or id")
+
+
+def _elsewhere(found: Any) -> None:
+    found.add_argument("--external-reference", default="", metavar="REFERENCE", help="what another system calls it")
+    found.add_argument("--external-url", default="", metavar="URL", help="where it is there")
 
 
 def _one(found: Any) -> None:

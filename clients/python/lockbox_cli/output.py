@@ -56,6 +56,14 @@ class Output:
         else:
             self._laid_out(names, [[_text(cell, short=True) for cell in row] for row in found])
 
+    def row(self, cells: Sequence[Shown]) -> None:
+        """One line of what comes one after the other, at once."""
+        found = [_cell(each) for each in cells]
+        if self.is_terminal:
+            _console().print(Text("  ").join(_text(cell, short=True) for cell in found if cell.text), soft_wrap=True)
+        else:
+            print("\t".join(safe(cell.text) for cell in found), flush=True)
+
     def _laid_out(self, names: Sequence[str], rows: list[list[Text]]) -> None:
         """Columns where they fit without a break; else two lines a row, so that nothing is cut."""
         console = _console()
@@ -70,7 +78,8 @@ class Output:
             return
         for first, second, *rest, last in rows:
             console.print(Text(" " * _GAP).join(each for each in (first, second, last) if each.plain))
-            console.print(Padding(Text(" · ").join(each for each in rest if each.plain), (0, 0, 0, _GAP)))
+            said = [each for each in rest if each.plain not in ("", "–")]
+            console.print(Padding(Text(" · ").join(said), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
         """Names and values, one a line; `aside` is what is shown while something is asked, beside the result."""

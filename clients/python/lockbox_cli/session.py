@@ -16,6 +16,7 @@ from lockbox_cli import account as accounts
 from lockbox_cli.account import Account
 from lockbox_cli.errors import Failure, NotReachable, NotSignedIn, Refused, Usage
 from lockbox_client import AuthenticatedClient
+from lockbox_client.api.caller import me
 
 TIMEOUT = httpx.Timeout(30, connect=10)
 #: Pauses before the same call is made again where the connection broke; each call is safe to make again.
@@ -158,6 +159,14 @@ def _body(answer: httpx.Response) -> Any:
 
 def _why(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
+
+
+def own_tenant(session: Session) -> uuid.UUID:
+    """The caller's tenant, if it is one alone."""
+    tenants = session.call(me.sync_detailed)["tenants"]
+    if len(tenants) != 1:
+        raise Usage("Say whose: --tenant ID.")
+    return uuid.UUID(tenants[0])
 
 
 def identifier(given: str) -> uuid.UUID | None:

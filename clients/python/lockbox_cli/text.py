@@ -62,4 +62,6 @@ def length(seconds: float) -> str:
 
 def _away(then: datetime, now: datetime) -> str:
     seconds = (then - now).total_seconds()
+    if -60 < seconds <= 0:
+        return "just now"
     return f"in {length(seconds)}" if seconds >= 0 else f"{length(-seconds)} ago"
