@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 
 from django.db import connection
+from django.db.models import DateTimeField, Func, Value
 
 
 def now() -> datetime:
@@ -22,6 +23,13 @@ def now() -> datetime:
 def brought(at: datetime) -> datetime:
     """The present instant that the database brought along with an answer, which saves asking it once more."""
     return at.astimezone(UTC)
+
+
+def column() -> Func | Value:
+    """The present instant beside what a query reads anyway; what comes of it goes through `brought`."""
+    if connection.vendor == "postgresql":
+        return Func(function="clock_timestamp", output_field=DateTimeField())
+    return Value(_python_now(), output_field=DateTimeField())
 
 
 def monotonic() -> float:

@@ -178,13 +178,15 @@ class QueueAssignment(models.Model):
 def actor_of(
     person: Person, *, door: str, stepped_up_at: datetime | None = None, request_id: str = "", ip: str = ""
 ) -> Actor:
-    """Read the roles as they are now. Somebody who is switched off holds none, whatever rows are left."""
+    """Read the roles as they are now. Somebody who is switched off holds none, whatever rows are left, and so does the
+    account of a client: what a client may do is in its token."""
     tenant_roles: dict[UUID, set[Role]] = {}
     queue_roles: dict[UUID, set[Role]] = {}
-    if person.is_active and person.side == Person.Side.CUSTOMER:
+    holds_roles = person.is_active and person.kind == Person.Kind.HUMAN
+    if holds_roles and person.side == Person.Side.CUSTOMER:
         for tenant_id, role in Membership.objects.filter(person=person).values_list("tenant_id", "role"):
             tenant_roles.setdefault(tenant_id, set()).add(Role(role))
-    if person.is_active and person.side == Person.Side.PROVIDER:
+    if holds_roles and person.side == Person.Side.PROVIDER:
         for service_id, role in QueueAssignment.objects.filter(person=person).values_list("service_id", "role"):
             queue_roles.setdefault(service_id, set()).add(Role(role))
     return Actor(
@@ -206,7 +208,7 @@ def actor_of(
 def actor_of_token(
     token: Token, *, in_name_of: Person | None = None, door: str = "api", request_id: str = "", ip: str = ""
 ) -> Actor:
-    """The actor that a token stands for, narrowed to its scopes. `token` comes with its account.
+    """The actor that a token stands for, narrowed to its scopes. `token` comes with its account and that one's client.
 
     A client acts in the name of one of the provider's people where it raises an access request for them: it then has
     their roles, and not its own.
@@ -216,7 +218,7 @@ def actor_of_token(
     if account.kind != Person.Kind.CLIENT:
         actor = actor_of(account, door=door, stepped_up_at=token.stepped_up_at, request_id=request_id, ip=ip)
         return replace(actor, scopes=scopes, token_id=token.pk)
-    client = Client.objects.select_related("decides_for").get(account=account)
+    client: Client = account.client
     scopes &= known(client.scopes)
     whose = in_name_of if in_name_of is not None and client.tenant_id is None else account
     actor = actor_of(whose, door=door, request_id=request_id, ip=ip)
@@ -262,7 +264,7 @@ def reread(actor: Actor) -> Actor:
 
 
 def _reread_token(actor: Actor) -> Actor:
-    token = Token.objects.select_related("account").filter(pk=actor.token_id).first()
+    token = Token.objects.select_related("account__client").filter(pk=actor.token_id).first()
     if token is None or not token.is_live(clock.now()) or not token.account.is_active:
         return _without_roles(actor)
     in_name_of = None

@@ -710,11 +710,13 @@ def test_what_is_not_served_is_not_there(gateway: Caller, what: str) -> None:
 # --- What a question costs -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("purpose", "most"), [("advice", (5, 9)), ("access", (8, 16))])
+@pytest.mark.parametrize(("purpose", "most"), [("advice", (2, 6)), ("access", (5, 13))])
+@pytest.mark.real_clock
 def test_a_question_takes_few_statements(
     cast: Cast, gateway: Caller, django_assert_max_num_queries: Any, purpose: str, most: tuple[int, int]
 ) -> None:
     cast.opened()
     gateway.post(ONE, question(cast))
+    body = question(cast, purpose=purpose)
     with django_assert_max_num_queries(most[connection.vendor == "sqlite"]):
-        assert reason(gateway.post(ONE, question(cast, purpose=purpose))) == (200, True, "window_open")
+        assert reason(gateway.post(ONE, body)) == (200, True, "window_open")
