@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from requests_app import clock, operations
 from requests_app.actors import Actor, Side
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import Strict, Text, Uuid, Whole
+from requests_app.api.fields import InstantFilter, Strict, Text, Uuid, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.errors import Unacceptable
@@ -169,8 +169,8 @@ class AccessRequestFilter(django_filters.FilterSet):
     ticket = django_filters.UUIDFilter(field_name="ticket_id")
     engineer = django_filters.UUIDFilter(field_name="requested_by_id")
     reference = django_filters.CharFilter(field_name="reference", max_length=16)
-    submitted_since = django_filters.IsoDateTimeFilter(field_name="submitted_at", lookup_expr="gte")
-    submitted_before = django_filters.IsoDateTimeFilter(field_name="submitted_at", lookup_expr="lt")
+    submitted_since = InstantFilter(field_name="submitted_at", lookup_expr="gte")
+    submitted_before = InstantFilter(field_name="submitted_at", lookup_expr="lt")
 
     def in_state(self, rows: Any, _name: str, value: str) -> Any:
         return access.in_state(rows, State(value), at=clock.now())

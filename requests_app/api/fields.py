@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import django_filters
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django_filters.fields import IsoDateTimeField
 from rest_framework import serializers
 
 from requests_app.scopes import Scope, in_order
@@ -79,6 +81,21 @@ class WholeFilter(django_filters.Filter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_value=0, max_value=self.most, **options)
+
+
+class _Instant(IsoDateTimeField):
+    def clean(self, value: Any) -> Any:
+        found = super().clean(value)
+        try:
+            return found and found.astimezone(UTC)
+        except OverflowError as error:  # a zone that leads out of the calendar, which one database alone minds
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class InstantFilter(django_filters.IsoDateTimeFilter):
+    """An instant with its zone, of the years 1 to 9999."""
+
+    field_class = _Instant
 
 
 class Uuid(serializers.UUIDField):

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from requests_app import clock, policy
 from requests_app.api.access_requests import WindowOut
 from requests_app.api.base import ApiView, ListView
+from requests_app.api.fields import InstantFilter
 from requests_app.api.schema import one
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.errors import NotAllowed
@@ -106,10 +107,10 @@ class GrantFilter(django_filters.FilterSet):
     service = django_filters.UUIDFilter(field_name="access_request__service_id")
     engineer = django_filters.UUIDFilter(field_name="engineer_id")
     access_request = django_filters.UUIDFilter(field_name="access_request_id")
-    opened_since = django_filters.IsoDateTimeFilter(field_name="opens_at", lookup_expr="gte")
-    opened_before = django_filters.IsoDateTimeFilter(field_name="opens_at", lookup_expr="lt")
-    closes_since = django_filters.IsoDateTimeFilter(field_name="closes_at", lookup_expr="gte")
-    closes_before = django_filters.IsoDateTimeFilter(field_name="closes_at", lookup_expr="lt")
+    opened_since = InstantFilter(field_name="opens_at", lookup_expr="gte")
+    opened_before = InstantFilter(field_name="opens_at", lookup_expr="lt")
+    closes_since = InstantFilter(field_name="closes_at", lookup_expr="gte")
+    closes_before = InstantFilter(field_name="closes_at", lookup_expr="lt")
 
     def in_state(self, rows: Any, _name: str, value: str) -> Any:
         return rows.live(clock.now()) if value == "open" else rows.over(clock.now())
@@ -118,8 +119,8 @@ class GrantFilter(django_filters.FilterSet):
 class ContentAccessFilter(django_filters.FilterSet):
     kind = django_filters.ChoiceFilter(choices=ContentAccess.Kind.choices)
     resource = django_filters.UUIDFilter(field_name="resource_id")
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    before = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    since = InstantFilter(field_name="at", lookup_expr="gte")
+    before = InstantFilter(field_name="at", lookup_expr="lt")
 
 
 # --- Routes --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry, LogKey
 from audit_app.places import Places
 from audit_app.said import Said, read
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import WholeFilter
+from requests_app.api.fields import InstantFilter, WholeFilter
 from requests_app.errors import NotFound
 from requests_app.events import Event
 from requests_app.queries import log as queries
@@ -135,8 +135,8 @@ class EntryFilter(django_filters.FilterSet):
     actor = django_filters.UUIDFilter(field_name="actor_id")
     access_request = django_filters.UUIDFilter(field_name="correlation_id")
     ticket = django_filters.UUIDFilter(method="on_ticket")
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    since = InstantFilter(field_name="at", lookup_expr="gte")
+    until = InstantFilter(field_name="at", lookup_expr="lt")
     after = WholeFilter(field_name="seq", lookup_expr="gt")
     before = WholeFilter(field_name="seq", lookup_expr="lt")
 

@@ -12,7 +12,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from requests_app.api.errors import MEDIA_TYPE
-from requests_app.api.fields import WholeFilter, YesNoFilter
+from requests_app.api.fields import InstantFilter, WholeFilter, YesNoFilter
 from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
@@ -150,7 +150,7 @@ def _kind(filtered: Any) -> dict[str, Any]:
         return {"type": str, "enum": [str(value) for value, _label in filtered.extra["choices"]]}
     kinds: dict[type[Any], Any] = {
         django_filters.UUIDFilter: {"type": "string", "format": "uuid"},
-        django_filters.IsoDateTimeFilter: {"type": "string", "format": "date-time"},
+        InstantFilter: {"type": "string", "format": "date-time"},
         django_filters.NumberFilter: {"type": "integer"},
     }
     return {"type": kinds.get(type(filtered), {"type": "string", "maxLength": filtered.extra.get("max_length", 200)})}

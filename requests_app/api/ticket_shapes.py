@@ -8,7 +8,7 @@ import django_filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from requests_app.api.fields import Strict, Text, Uuid, YesNo, YesNoFilter
+from requests_app.api.fields import InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
 from requests_app.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.lifecycle import TICKET_LIVE, TicketState
 from requests_app.models import Ticket
@@ -135,9 +135,9 @@ class TicketFilter(django_filters.FilterSet):
     external_reference = django_filters.CharFilter(
         field_name="external_reference", max_length=Ticket.EXTERNAL_REFERENCE_MAX
     )
-    opened_since = django_filters.IsoDateTimeFilter(field_name="opened_at", lookup_expr="gte")
-    opened_before = django_filters.IsoDateTimeFilter(field_name="opened_at", lookup_expr="lt")
-    changed_since = django_filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+    opened_since = InstantFilter(field_name="opened_at", lookup_expr="gte")
+    opened_before = InstantFilter(field_name="opened_at", lookup_expr="lt")
+    changed_since = InstantFilter(field_name="changed_at", lookup_expr="gte")
 
     def live(self, rows: Any, _name: str, value: bool) -> Any:
         live = sorted(TICKET_LIVE)

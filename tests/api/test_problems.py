@@ -135,6 +135,7 @@ def test_a_body_is_json(cast: Cast, calling: Calling, kind: str) -> None:
         "state=EVERYTHING",
         "submitted_since=yesterday",
         "submitted_since=0001-01-01T00:00:00%2B23:59",
+        "submitted_before=9999-12-31T23:59:59-23:59",
         "reference=%00",
         "reference=" + "x" * 200,
         "x" * 2000 + "=1",
