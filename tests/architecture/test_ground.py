@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.conftest import ONE_DATABASE, TESTS
+from tests.conftest import ONE_DATABASE, PAGES, TESTS
 
 #: Each runs on SQLite and on PostgreSQL: what they try asks a database, or waits for one.
 BOTH = {
@@ -16,6 +16,8 @@ MARKED = {
     # How many queries a page sends is Django's to say.
     "admin/test_crawl.py", "admin/test_dashboard.py", "web/test_access_requests.py", "web/test_decisions.py",
     "web/test_home.py", "web/test_log.py", "web/test_tenant.py",
+    # Its process has a database of its own, of the kind that is there without a word.
+    "tasks/test_export_log.py",
     # These are turned away before any row is asked for.
     "admin/test_doors.py", "isolation/test_api_routes.py", "isolation/test_routes.py",
 }  # fmt: skip
@@ -29,6 +31,7 @@ def test_no_test_begins_what_only_a_server_runs() -> None:
 def test_each_directory_of_tests_is_tried_on_both_databases_or_named() -> None:
     assert {path.parent.name for path in TESTS.glob("*/test_*.py")} == BOTH | ONE_DATABASE
     assert not BOTH & ONE_DATABASE
+    assert PAGES <= BOTH
 
 
 def test_whatever_else_is_tried_on_one_database_is_named() -> None:
