@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from requests_app import operations
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
 from tests.caller import Caller, token_of
 from tests.cast import Cast
@@ -27,10 +28,11 @@ def test_whatever_takes_a_body_has_an_example(route: Route) -> None:
 def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -> None:
     world = ApiWorld(cast)
     asked = cast.submitted()
-    # The state of a row that an act is for: waiting for one side or the other, or open.
-    rows = (
-        {"access_requests": row, "requests": row} for row in (world.pending.pk, world.grant.access_request_id, asked.pk)
-    )
+    # The state of a row that an act is for: waiting for one side or the other, or open; a ticket in work, or not.
+    asks = (world.pending.pk, world.grant.access_request_id, asked.pk)
+    rows = [{"access_requests": row, "requests": row} for row in asks]
+    if "/tickets/{id}" in route.path:
+        rows = [{"tickets": row} for row in _tickets(cast)]
     refused = []
     for ids in rows:
         address = address_of(route, world, **ids)
@@ -45,3 +47,12 @@ def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -
                 return
             refused.append((name, found.status_code, found.content.decode()))
     pytest.fail(f"{route.method} {address}: {refused}")
+
+
+def _tickets(cast: Cast) -> list[Any]:
+    """One in work, one that waits for the customer, one that is closed."""
+    mia, priya = cast.as_("mia"), cast.as_("priya")
+    taken, waiting, closed = (operations.assign_ticket(cast.ticket().pk, actor=priya).pk for _ in range(3))
+    operations.ask_customer(waiting, actor=priya, note="Since when?")
+    operations.close_ticket(closed, actor=mia)
+    return [taken, waiting, closed]
