@@ -23,7 +23,7 @@ from requests_app import clock
 
 TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
-LONG_WALKS = frozenset({"admin", "docs", "isolation", "words"})
+LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
 #: What is tried here is words, documents and programs; the database behind them is as good as any other. A test of
 #: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
 ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
@@ -44,10 +44,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = [item for item in items if item in chosen]
     places: dict[Path, str] = {}
+    known: set[str] = set()
     for item in items:
+        test = item.nodeid.partition("[")[0]
+        if test in known:
+            item.add_marker(pytest.mark.again)
+        known.add(test)
         place = places.get(item.path) or places.setdefault(item.path, place_of(item.path))
         if place == "browser":
             item.add_marker(pytest.mark.browser)
+        if place in PAGES:
+            item.add_marker(pytest.mark.page)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("postgres") and connection.vendor != "postgresql":

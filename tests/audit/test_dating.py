@@ -53,6 +53,7 @@ def test_logs_of_every_length_are_dated_with_good_signatures(monkeypatch: pytest
     assert work(AT + HOUR) == Work()
 
 
+@pytest.mark.slow
 def test_a_hundred_logs_cost_as_many_queries_as_five() -> None:
     signed(*[3] * 5)
     with CaptureQueriesContext(connection) as few:

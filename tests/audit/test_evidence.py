@@ -320,6 +320,7 @@ def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
 # --- What is not signed yet, what is gone, what follows damage -------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_no_checkpoint_covers_is_counted_and_left_out(log: None, tmp_path: Path) -> None:
     about(REQUEST, 3, at=AT + 5 * HOUR)
     append(4, at=AT + 5 * HOUR)
@@ -333,6 +334,7 @@ def test_what_no_checkpoint_covers_is_counted_and_left_out(log: None, tmp_path: 
     assert verified(bundle, tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_what_is_appended_while_it_streams_is_not_in_it(log: None, tmp_path: Path, piecemeal: None) -> None:
     stream = evidence.prepare(wanted(), at=AT).stream()
     first = next(stream)
@@ -413,6 +415,7 @@ def test_two_shards_are_two_trees_in_one_bundle(log: None, tmp_path: Path) -> No
     assert verified(bundle, tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp_path: Path) -> None:
     append(3)
     tombstone(AT + HOUR)
@@ -439,6 +442,7 @@ def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp
         assert verified(bundle, tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_period_takes_the_shards_that_have_something_of_it_and_the_one_in_use(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     append(20, at=AT + 6 * HOUR)
@@ -458,6 +462,7 @@ def test_a_period_takes_the_shards_that_have_something_of_it_and_the_one_in_use(
         assert verified(bundle, tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     about(REQUEST, 2, at=AT + 6 * HOUR)
@@ -515,6 +520,7 @@ def test_a_period_brings_what_the_log_said_of_its_keys_before(log: None, tmp_pat
     assert beside(files_of(taken(since=AT + 5 * HOUR))) == []
 
 
+@pytest.mark.slow
 def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: None, tmp_path: Path) -> None:
     have = rotate(AT + 5 * HOUR)
     append(5, at=AT + 6 * HOUR)
@@ -542,6 +548,7 @@ def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(
     assert verified(taken(), tmp_path)[0] == 0, "the verifier is told the old key alone"
 
 
+@pytest.mark.slow
 def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tmp_path: Path) -> None:
     """Also where that is later than all that was asked for."""
     tombstone(AT + 5 * HOUR)
@@ -556,6 +563,7 @@ def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tm
         assert verified(bundle, tmp_path)[0] == 0, "the verifier is told the old key alone"
 
 
+@pytest.mark.slow
 def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
     """A shard that comes along for the key it tells of has nothing of the period, nor has what follows it."""
     have = rotate(AT + 5 * HOUR)
@@ -571,6 +579,7 @@ def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tm
     assert (status, verdict["gaps"]) == (2, ["numbers 601 to 604 of log 0 were never signed"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
@@ -591,6 +600,7 @@ def test_what_stands_beside_the_entries_is_as_good_as_they_are(
     assert verified(zipped({**files, name: files[name].replace(old, new)}), tmp_path)[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [{"since": AT + 4 * HOUR, "until": AT + 5 * HOUR}, {"access_request": OTHER}])
 def test_every_bundle_of_a_log_that_was_pruned_says_what_was_removed(
     log: None, tmp_path: Path, what: dict[str, Any]
@@ -690,6 +700,7 @@ def test_cosignatures_go_with_their_checkpoints_even_of_a_witness_that_is_gone(l
     assert verified(bundle, tmp_path, "--witness", vkey)[0] == 0
 
 
+@pytest.mark.slow
 def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -703,6 +714,7 @@ def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_tak
     assert verified(bundle, tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_of_many_older_checkpoints_the_first_that_tells_of_a_new_key_is_taken(
     log: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -733,6 +745,7 @@ def test_where_there_are_few_older_checkpoints_all_are_taken(count: int, monkeyp
 # --- Somebody changed something --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_file_that_is_changed_is_found(log: None, tmp_path: Path) -> None:
     files = files_of(taken())
     for name in files.keys() - {"manifest.json", "README.txt"}:

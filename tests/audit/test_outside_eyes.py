@@ -28,6 +28,7 @@ AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000002")
 
 
+@pytest.mark.slow
 def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -> None:
     for count in (1, 2, 40, 250, 300):
         with transaction.atomic():

@@ -221,6 +221,7 @@ def test_a_message_id_that_is_none_never_reaches_the_log(maildir: Maildir, box: 
     assert maildir.stat(LOCATOR, "1762000000.M1.host").reference == "1762000000.M1.host"
 
 
+@pytest.mark.slow
 def test_a_page_of_a_big_mailbox_opens_only_what_it_shows(
     maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

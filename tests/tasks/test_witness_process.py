@@ -106,6 +106,7 @@ def due() -> None:
     Witness.objects.update(due_at=AuditEntry.objects.order_by("at").values("at")[:1])
 
 
+@pytest.mark.slow
 def test_windows_open_while_it_cosigns_and_no_longer(cast: Cast, start: Any, travel: Any) -> None:
     process = start()
     register(cast, process)
@@ -141,6 +142,7 @@ def test_windows_open_while_it_cosigns_and_no_longer(cast: Cast, start: Any, tra
     assert Witness.objects.get().problem == ""
 
 
+@pytest.mark.slow
 def test_it_refuses_a_log_whose_key_it_was_not_given(cast: Cast, start: Any) -> None:
     process = start()
     cast.ticket("fabrikam", by="fred")
@@ -151,6 +153,7 @@ def test_it_refuses_a_log_whose_key_it_was_not_given(cast: Cast, start: Any) -> 
     assert Cosignature.objects.count() == 0
 
 
+@pytest.mark.slow
 def test_it_notices_a_log_that_was_cut_and_one_that_was_forked(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)
@@ -180,6 +183,7 @@ def test_it_notices_a_log_that_was_cut_and_one_that_was_forked(cast: Cast, start
     assert witnesses.of(cast.contoso.pk)[0].is_alarm
 
 
+@pytest.mark.slow
 def test_one_that_lost_its_memory_begins_anew(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)
@@ -207,6 +211,7 @@ def _forget_checkpoints_above(size: int) -> None:
     meddle("DELETE FROM audit_app_checkpoint WHERE size > %s", size)
 
 
+@pytest.mark.slow
 def test_whoever_asks_how_it_stands_waits_for_no_cosigning_and_holds_none_up(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)

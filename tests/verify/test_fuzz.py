@@ -76,6 +76,7 @@ def test_a_receipt_with_a_piece_replaced(data: st.DataObject) -> None:
     survives(lambda folder: _put(folder / "a", changed), good=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @QUICK
 @given(st.data())
@@ -118,6 +119,7 @@ def test_a_zip_with_a_piece_replaced(kind: str, data: st.DataObject) -> None:
     survives(lambda folder: _put(folder / "a.zip", changed), good=True)
 
 
+@pytest.mark.slow
 @QUICK
 @given(st.data())
 def test_a_line_of_json_replaced(data: st.DataObject) -> None:
@@ -133,6 +135,7 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
     survives(lambda folder: Written(files, KINDS["period"].manifest).zip(folder / "a.zip"), good=name == "keys.json")
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=300)
 @given(st.data())
 def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
