@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connection
 
-from bench import grants, together
+from bench import grants, over_http, together
 from bench.measure import Result
 from requests_app.evaluation import Question
 from requests_app.operations import allow_access
@@ -51,6 +51,7 @@ def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: A
         results += [_compared(result, first) for result in found]
         if size == sizes[0]:
             results.append(_one_log(cast, pairs, each, bar))
+            results += over_http.measure(cast, pairs, each=each, callers=CONNECTIONS, bar=bar)
             if with_peers:
                 known, missing = _peers(pairs, each, bar)
                 results += known

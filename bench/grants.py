@@ -29,8 +29,8 @@ def people(cast: Cast) -> None:
     """Engineers of one queue, and mailboxes of every tenant."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO requests_app_person (id, password, is_superuser, email, name, side, human_id, time_zone,"
-            " language, theme, is_active, is_staff, created_at) SELECT gen_random_uuid(), '!', false,"
+            "INSERT INTO requests_app_person (id, kind, password, is_superuser, email, name, side, human_id, time_zone,"
+            " language, theme, is_active, is_staff, created_at) SELECT gen_random_uuid(), 'human', '!', false,"
             " 'engineer' || n || '@provider.example', 'Engineer ' || n, 'provider', gen_random_uuid(), 'UTC', 'en',"
             " 'system', true, false, clock_timestamp() FROM generate_series(1, %s) AS n",
             [ENGINEERS],

@@ -120,7 +120,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
-    security_log.info("api.refused", code=error.code, path=request.path, user_id=str(getattr(request.user, "pk", None)))
+    # Only somebody who is known already: where the store is away, asking for `user` would fail the answer as well.
+    who = getattr(getattr(request, "_user", None), "pk", None)
+    security_log.info("api.refused", code=error.code, path=request.path, user_id=str(who))
     errors = None
     if isinstance(error, Unacceptable) and error.field:
         errors = [{"field": error.field, "detail": str(error)}]

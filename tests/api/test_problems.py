@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
+from requests_app.api import authentication
 from requests_app.models import AccessRequest
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
@@ -165,3 +167,18 @@ def test_what_is_not_there_is_a_problem_and_not_a_page(cast: Cast, calling: Call
 def test_no_form_of_answer_but_json(cast: Cast, calling: Calling) -> None:
     response = calling("ada").get("me", Accept="text/html")
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/me", "/access/v1/evaluation"])
+def test_a_store_that_is_away_at_the_door_is_a_problem_and_no_page(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    caller = calling("ada")
+
+    def gone(_secret: str) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(authentication, "_found", gone)
+    found = caller("get" if path.endswith("me") else "post", path)
+    assert (found.status_code, found["Content-Type"]) == (503, "application/problem+json")
+    assert (found.json()["code"], found["Retry-After"]) == ("store_unavailable", "5")
