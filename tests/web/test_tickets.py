@@ -523,7 +523,7 @@ def test_both_sides_set_it_and_it_is_found_by_it(cast: Cast, as_: Callable[[str]
     held = Ticket.objects.get(pk=ticket.pk)
     assert (held.external_reference, held.external_url) == ("INC-2", LINK["external_url"])
     log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
-    assert "to INC-2" in log
+    assert 'to <bdi class="visible-line">INC-2</bdi>' in log
 
 
 def test_an_auditor_reads_it_and_sets_it_not(cast: Cast, as_: Callable[[str], Client]) -> None:
