@@ -134,7 +134,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/)",
             str(link),
         )
 
@@ -147,7 +147,8 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         if path.startswith("/accounts/"):
             assert match.view_name == "account_reset_password"
             continue
-        expected = "people" if path.endswith("/people/") else names[path.split("/")[1]]
+        listed = next((name for name in ("people", "clients") if path.endswith(f"/{name}/")), None)
+        expected = listed or names[path.split("/")[1]]
         expected = "webhook" if "/webhooks/" in path else expected
         assert match.view_name == f"web:{expected}"
 
