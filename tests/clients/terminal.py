@@ -7,11 +7,14 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,19 @@ class Shell:
             ["lockbox", *words], env=self.environment, input=typed, capture_output=True, text=True, timeout=WITHIN
         )
         return Ended(run.returncode, run.stdout, run.stderr)
+
+    @contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """One that goes on until it is told to end; what it says is there to be read line by line."""
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(["lockbox", *words], env=self.environment, **pipes) as started:
+            until = threading.Timer(WITHIN, started.kill)
+            until.start()
+            try:
+                yield started
+            finally:
+                until.cancel()
+                started.send_signal(signal.SIGINT)
 
     def at_a_terminal(self, *words: str, answers: Sequence[tuple[str, str]] = (), columns: int = 120) -> Ended:
         """Answer each prompt once it is there, in their order; all that the terminal showed is `out`."""

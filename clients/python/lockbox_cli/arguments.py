@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from lockbox_cli import login, requests, tickets, windows
+from lockbox_cli import log, login, requests, tickets, windows
 from lockbox_cli.errors import Usage
 
 Run = Callable[..., None]
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _accounts(words, common)
     _tickets(words, common)
     _requests(words, common)
+    _log(words, common)
     return main
 
 
@@ -146,6 +147,31 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
         found = _command(inner, name, tickets.act, common, help, operation=operation)
         _ticket(found)
         _comment(found)
+
+
+def _log(words: Any, common: argparse.ArgumentParser) -> None:
+    inner = _group(words, "log", "read a log")
+    found = _command(inner, "tail", log.tail, common, "show the newest entries; with --json as JSON Lines")
+    _whose(found)
+    found.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="so many (default: 10)")
+    found.add_argument("-f", "--follow", action="store_true", help="go on with those that come")
+    found = _command(inner, "export", log.export, common, "write entries as JSON Lines, with the text that was hashed")
+    _whose(found)
+    found.add_argument("--after", type=int, metavar="SEQ", help="only those after this one, to go on")
+    found.add_argument("-o", "--output", metavar="FILE", help="a new file (default: standard output)")
+    found = _command(words, "watch", log.watch, common, "show events as they happen; with --json as JSON Lines")
+    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    found.add_argument("--after", metavar="CURSOR", help="go on from here; 0 is the beginning (default: now)")
+    found.add_argument(
+        "--type", action="append", metavar="EVENT", help="only these, as in grant.revoked; may be repeated"
+    )
+    found.add_argument("--count", type=whole, metavar="N", help="end after so many")
+
+
+def _whose(found: Any) -> None:
+    whose = found.add_mutually_exclusive_group()
+    whose.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    whose.add_argument("--provider", action="store_true", help="the provider's own log, for staff")
 
 
 def _ticket(found: Any) -> None:
