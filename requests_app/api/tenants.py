@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import operations
+from requests_app import clock, operations
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict, Text, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
@@ -47,6 +47,16 @@ class TenantOut(serializers.Serializer):
     cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
     log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
     created_at = serializers.DateTimeField()
+
+
+class UnderWayOut(serializers.Serializer):
+    """Access requests that wait with the provider, those of them that will need the customer's yes as it is now, those
+    that wait with the customer, and windows that are open."""
+
+    with_provider = serializers.IntegerField()
+    bound_for_customer = serializers.IntegerField()
+    with_customer = serializers.IntegerField()
+    open = serializers.IntegerField()
 
 
 class AddressOut(serializers.Serializer):
@@ -114,11 +124,27 @@ class OneTenant(ApiView):
         seconds = self.body(TenantChange)["longest_window_seconds"]
         self.require_match(TenantOut, row)
         try:
-            operations.set_window_cap(row.pk, seconds=seconds, actor=self.actor)
+            operations.set_window_cap(row.pk, seconds=seconds, was=row.window_cap, actor=self.actor)
         except Unacceptable as refusal:
             refusal.field = "longest_window_seconds"
             raise
         return _shown(self, tenant)
+
+
+class UnderWay(ApiView):
+    """For the tenant's own people, and for staff."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+
+    @extend_schema(
+        operation_id="tenants_under_way",
+        summary="Count what a switch of Lockbox finds under way",
+        tags=_TAGS,
+        responses=one(UnderWayOut),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.shown(UnderWayOut, queries.under_way(row, at=clock.now()))
 
 
 class _Lockbox(ApiView):

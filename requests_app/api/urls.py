@@ -82,6 +82,7 @@ v1 = [
     path(f"{_HOOK}/deliveries/<uuid:message>/redeliver", webhooks.Redeliver.as_view(), name="webhook_redeliver"),
     path("tenants", tenants.Tenants.as_view(), name="tenants"),
     path(_TENANT, tenants.OneTenant.as_view(), name="tenant"),
+    path(f"{_TENANT}/under-way", tenants.UnderWay.as_view(), name="under_way"),
     path(f"{_TENANT}/enable-lockbox", tenants.EnableLockbox.as_view(), name="enable_lockbox"),
     path(f"{_TENANT}/disable-lockbox", tenants.DisableLockbox.as_view(), name="disable_lockbox"),
     path(f"{_TENANT}/addresses", tenants.Addresses.as_view(), name="addresses"),

@@ -52,12 +52,17 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     return tenant
 
 
-def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor) -> Tenant:
-    """Set the longest window this tenant ever gives; it holds for windows that open from now on."""
+def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
+    """Set the longest window this tenant ever gives; it holds for windows that open from now on.
+
+    Whoever has read what it `was` changes that and nothing else: of two who do so at once, the second is refused.
+    """
     with act("set_window_cap", actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if seconds not in limits.window_choices(max(limits.window_choices(24 * 60 * 60))):
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
+        if was not in (None, tenant.window_cap):
+            raise WrongState(_("Somebody else has just changed the longest window."))
         before, tenant.window_cap = tenant.window_cap, seconds
         tenant.save(update_fields=["window_cap"])
         current.witness(Event.TENANT_CHANGED, detail={"window_cap": seconds, "window_cap_before": before})

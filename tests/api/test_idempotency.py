@@ -59,6 +59,14 @@ def test_the_key_with_another_call_is_refused(cast: Cast, calling: Calling) -> N
     assert AccessRequest.objects.get().state == "PENDING_PROVIDER"
 
 
+def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any) -> None:
+    call = ("POST", "/api/v1/tenants/1/members", b'{"password": "guessed"}')
+    kept = idempotency.digest(*call)
+    assert kept == idempotency.digest(*call)
+    settings.SECRET_KEY = "another key, which a stolen database does not have"
+    assert kept != idempotency.digest(*call)
+
+
 def test_a_key_is_its_callers_own(cast: Cast, calling: Calling) -> None:
     body = asking(cast)
     for name in ("priya", "erik"):

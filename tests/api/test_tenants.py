@@ -67,7 +67,16 @@ def test_how_a_tenant_is_set_up_is_for_its_own_people_and_for_staff(
 ) -> None:
     caller = calling(name, Scope.TENANT_READ)
     assert caller.get(of(cast)).status_code == status
-    assert caller.get(of(cast, "/addresses")).status_code == status
+    for rest in ("/addresses", "/under-way"):
+        assert caller.get(of(cast, rest)).status_code == status
+
+
+def test_what_a_switch_finds_under_way_is_counted(cast: Cast, calling: Calling) -> None:
+    cast.submitted(), cast.submitted(), cast.confirmed(), cast.opened()
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    cast.submitted()
+    found = calling("mia", Scope.TENANT_READ).get(of(cast, "/under-way")).json()
+    assert found == {"with_provider": 3, "bound_for_customer": 2, "with_customer": 1, "open": 1}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,7 @@ def test_without_the_scope_nothing_is_read_or_changed(cast: Cast, calling: Calli
         caller.get(of(cast)),
         caller.get(of(cast, "/addresses")),
         caller.get(of(cast, "/resources")),
+        caller.get(of(cast, "/under-way")),
         caller.get("services"),
         caller.patch(of(cast), {"longest_window_seconds": 3600}, If_Match='"x"'),
         caller.post(of(cast, "/disable-lockbox")),
@@ -149,6 +159,25 @@ def test_of_two_administrators_the_second_reads_again(cast: Cast, calling: Calli
         assert unread.status_code == (412 if tags else 428)
     assert Tenant.objects.get(pk=cast.contoso.pk).window_cap == 7200
     assert events_in(cast.contoso) == before
+
+
+def test_of_two_who_read_the_same_at_once_one_changes_it(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ines = calling("ines")
+    tag = ines.get(of(cast))["ETag"]
+    plain = operations.set_window_cap
+
+    def overtaken(tenant_id: Any, **wanted: Any) -> Any:
+        monkeypatch.setattr(operations, "set_window_cap", plain)
+        plain(tenant_id, seconds=28800, actor=cast.as_("ines"))
+        return plain(tenant_id, **wanted)
+
+    monkeypatch.setattr(operations, "set_window_cap", overtaken)
+    found = ines.patch(of(cast), {"longest_window_seconds": 7200}, If_Match=tag)
+    assert (found.status_code, found.json()["code"]) == (409, "wrong_state")
+    assert Tenant.objects.get(pk=cast.contoso.pk).window_cap == 28800
+    assert events_in(cast.contoso)[-2:] == ["tenant.changed", "act.refused"]
 
 
 @pytest.mark.parametrize(

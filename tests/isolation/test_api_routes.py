@@ -91,6 +91,7 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "webhook_delivery": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("get",)),
     "webhook_redeliver": (lambda w: {"pk": w.hook.pk, "message": w.delivery.pk}, ("post",)),
     "tenant": (_tenant, ("get", "patch")),
+    "under_way": (_tenant, ("get",)),
     "enable_lockbox": (_tenant, ("post",)),
     "disable_lockbox": (_tenant, ("post",)),
     "addresses": (_tenant, ("get", "post")),
