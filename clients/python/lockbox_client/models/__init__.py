@@ -198,6 +198,7 @@ from .token_out import TokenOut
 from .token_out_item import TokenOutItem
 from .token_with_secret import TokenWithSecret
 from .tokens_list_order import TokensListOrder
+from .under_way_out import UnderWayOut
 from .verdict_enum import VerdictEnum
 from .webhook_in_request import WebhookInRequest
 from .webhook_out import WebhookOut
@@ -402,6 +403,7 @@ __all__ = (
     "TokenOutItem",
     "TokensListOrder",
     "TokenWithSecret",
+    "UnderWayOut",
     "VerdictEnum",
     "WebhookInRequest",
     "WebhookOut",
