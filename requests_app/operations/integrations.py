@@ -59,6 +59,7 @@ def create_client(
         client.scopes = _client_scopes(scopes, tenant)
         client.account = _account(name, client, at=current.at)
         client.decides_for = _decider(decides_for_id, client)
+        _require_proof(current, client)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
@@ -87,6 +88,8 @@ def change_client(
         after = _described(client)
         if after == before:
             raise Unacceptable(_("Nothing would change."), field="scopes")
+        if before["decides_for_id"] != after["decides_for_id"]:
+            _require_proof(current, client)
         client.save(update_fields=["scopes", "decides_for"])
         was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
         current.witness(Event.CLIENT_CHANGED, detail={**after, **was}, text=str(client))
@@ -99,6 +102,7 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
     """Give a client a new secret. The one before, and what was got with it, is dead at once."""
     with act("rotate_client_secret", actor=actor) as current:
         client = _managed(client_id, current)
+        _require_proof(current, client)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.save(update_fields=["secret_hash", "secret_at"])
@@ -160,6 +164,9 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
         current.concerns("person", person, log)
         if not person.is_active:
             raise NotAllowed
+        if current.actor.token_id is None:
+            # A session ends within the day; a token must not be how a stolen one lives on.
+            policy.require_step_up(current.actor, current.at)
         if Token.objects.filter(account=person).personal().live(current.at).count() >= MOST_TOKENS:
             raise TooMany(_("You have %(max)d tokens already. Revoke one.") % {"max": MOST_TOKENS})
         secret = api_secrets.make(api_secrets.Kind.PERSONAL)
@@ -291,6 +298,12 @@ def _require_human(actor: Actor) -> None:
     """A machine that could make keys for machines would outlive its own removal."""
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
+
+
+def _require_proof(current: Act, client: Client) -> None:
+    """Whoever lets a machine decide, or takes its secret, enters the password: it will decide without one."""
+    if client.decides_for_id is not None:
+        policy.require_step_up(current.actor, current.at)
 
 
 def _decider(person_id: object, client: Client) -> Person | None:

@@ -8,10 +8,19 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from requests_app import guesses
+from requests_app import clock, guesses
+from requests_app.actors import Actor
 from requests_app.models import Person
 from requests_app.queries import review
 from requests_app.web.middleware import actor_in
+
+
+def as_proven(request: HttpRequest, password: str, *, tenant_id: UUID) -> Actor:
+    """The actor, with the proof if the password is right; without it the operation refuses, and notes it in the log."""
+    actor = actor_in(request)
+    if password and is_proven(request, password, tenant_id=tenant_id, at=clock.now()):
+        return actor.stepped_up(clock.now())
+    return actor
 
 
 def is_proven(request: HttpRequest, password: str, *, tenant_id: UUID, at: datetime) -> bool:

@@ -12,7 +12,15 @@ from django.db import DatabaseError, transaction
 
 from audit_app.models import AuditEntry
 from requests_app import api_secrets, bell, clock, operations, schedules, tasks
-from requests_app.errors import DomainError, InsufficientScope, NotAllowed, NotFound, TooMany, Unacceptable
+from requests_app.errors import (
+    DomainError,
+    InsufficientScope,
+    NotAllowed,
+    NotFound,
+    StepUpRequired,
+    TooMany,
+    Unacceptable,
+)
 from requests_app.models import Client, IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.operations import Made
@@ -203,6 +211,31 @@ def test_there_are_not_endlessly_many(cast: Cast, monkeypatch: pytest.MonkeyPatc
     make(cast)
     add(cast, "finn", "fabrikam")
     make(cast, "mia")
+
+
+def test_without_the_password_no_token_is_made_and_no_machine_decides(cast: Cast) -> None:
+    stale = cast.as_("ines", fresh=False)
+    quiet = add(cast).row
+    deciding = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk).row
+    for run in (
+        lambda: operations.create_token(name="x", scopes=["log:read"], days=1, actor=stale),
+        lambda: operations.create_client(
+            tenant_id=cast.contoso.pk,
+            name="Robot",
+            scopes=["decisions:write"],
+            decides_for_id=cast.ada.pk,
+            actor=stale,
+        ),
+        lambda: operations.change_client(quiet.pk, scopes=["decisions:write"], decides_for_id=cast.ada.pk, actor=stale),
+        lambda: operations.change_client(deciding.pk, decides_for_id=cast.alan.pk, actor=stale),
+        lambda: operations.rotate_client_secret(deciding.pk, actor=stale),
+    ):
+        refused(run, StepUpRequired)
+        assert last_entry()["event"] == "act.refused"
+    # What gives nobody the power to decide needs no more than the session.
+    operations.rotate_client_secret(quiet.pk, actor=stale)
+    operations.change_client(deciding.pk, decides_for_id=None, actor=stale)
+    operations.remove_client(deciding.pk, actor=stale)
 
 
 # --- What is kept, and what the log says ---------------------------------------------------------------------

@@ -680,7 +680,7 @@ CASES: dict[str, Case] = {
         ),
         page=lambda cast, client, row: client.post(
             reverse("web:client_change", args=[cast.contoso.pk, row.pk]),
-            {"scopes": ["decisions:write"], "decides_for": str(cast.ada.pk)},
+            {"scopes": ["decisions:write"], "decides_for": str(cast.ada.pk), "password": PASSWORD},
         ),
     ),
     "change_client by staff": Case(
@@ -726,7 +726,7 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.create_token(name="laptop", scopes=["requests:read"], days=7, actor=actor),
         page=lambda cast, client, row: client.post(
-            reverse("web:tokens"), {"name": "laptop", "scopes": ["requests:read"], "days": "7"}
+            reverse("web:tokens"), {"name": "laptop", "scopes": ["requests:read"], "days": "7", "password": PASSWORD}
         ),
         status=200,
     ),

@@ -12,7 +12,7 @@ from requests_app.errors import NotFound
 from requests_app.models import Client, Person, Token
 from requests_app.operations import Made
 from tests.caller import Caller, access_token, client_of
-from tests.cast import Cast, events_in, outbox_topics
+from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -113,7 +113,10 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
         ({**FORM, "scopes": ["tokens:manage"]}, "tokens:manage"),
         ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
         ({**FORM, "name": " "}, "This field is required."),
-        ({**FORM, "decides_for": "ada"}, "Only a tenant’s own client with the scope decisions:write"),
+        (
+            {**FORM, "decides_for": "ada", "password": PASSWORD},
+            "Only a tenant’s own client with the scope decisions:write",
+        ),
         ({**FORM, "scopes": ["decisions:write"], "decides_for": "otto"}, "Select a valid choice."),
         ({**FORM, "scopes": ["decisions:write"], "decides_for": "frida"}, "Select a valid choice."),
     ],
@@ -153,7 +156,12 @@ def test_there_is_an_end_to_how_many_a_tenant_has(cast: Cast, monkeypatch: pytes
 def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_told_by_mail(cast: Cast) -> None:
     browser = signed_in(cast, "ines")
     assert "says yes or no in this approver’s name, without a password" in browser.get(page(cast)).content.decode()
-    form = {**FORM, "scopes": ["requests:read", "decisions:write"], "decides_for": str(cast.ada.pk)}
+    form = {
+        **FORM,
+        "scopes": ["requests:read", "decisions:write"],
+        "decides_for": str(cast.ada.pk),
+        "password": PASSWORD,
+    }
     answer = browser.post(page(cast), form)
     client = Client.objects.get()
     assert outbox_topics()[-1] == "notify.client_decides"
@@ -237,3 +245,36 @@ def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) ->
         with nothing_happens(), pytest.raises(NotFound):
             act()
     assert access_token(made.row, made.secret).json() == {"error": "invalid_client"}
+
+
+def test_a_session_alone_lets_no_machine_decide(cast: Cast) -> None:
+    """To decide, a person enters the password; whoever lets a machine do it, or takes its secret, does too."""
+    browser = signed_in(cast, "ines")
+    quiet = add(cast).row
+    deciding = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk)
+    chosen = {"scopes": ["decisions:write"], "decides_for": str(cast.alan.pk)}
+    told = outbox_topics()
+    for where, form in (
+        (page(cast), {"name": "Robot", **chosen}),
+        (page(cast, "client_change", quiet.pk), chosen),
+        (page(cast, "client_change", deciding.row.pk), chosen),
+    ):
+        before = list(Client.objects.order_by("pk").values())
+        with nothing_happens():
+            answer = browser.post(where, form)
+        assert (answer.status_code, "Enter your password." in answer.content.decode()) == (422, True)
+        with only_a_refusal():
+            answer = browser.post(where, {**form, "password": "wrong"})
+        assert (answer.status_code, "This is not your password." in answer.content.decode()) == (403, True)
+        assert list(Client.objects.order_by("pk").values()) == before
+    where = page(cast, "client_rotate", deciding.row.pk)
+    assert browser.post(where, {"password": ""}).status_code == 422
+    assert browser.post(where, {"password": "wrong"}).status_code == 403
+    assert access_token(deciding.row, deciding.secret).status_code == 200
+    assert outbox_topics() == told
+    # One that decides nothing has a new secret without a word; that it decides no more needs none either.
+    assert browser.post(page(cast, "client_rotate", quiet.pk)).status_code == 200
+    answer = browser.post(where, {"password": PASSWORD})
+    assert access_token(deciding.row, answer.context["secret"]).status_code == 200
+    taken = {"scopes": ["decisions:write"], "decides_for": ""}
+    assert browser.post(page(cast, "client_change", deciding.row.pk), taken).status_code == 302

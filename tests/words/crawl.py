@@ -91,7 +91,7 @@ def add_callers() -> None:
     """What the demo world has none of: clients, one of which decides, and tokens that work and that ended."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
-    actor = actor_of(ines, door="pages")
+    actor = actor_of(ines, door="pages", stepped_up_at=clock.now())
     operations.create_client(tenant_id=tenant.pk, name="SIEM", scopes=["log:read"], actor=actor)
     operations.create_client(
         tenant_id=tenant.pk, name="Duty desk", scopes=["decisions:write"], decides_for_id=ada.pk, actor=actor
@@ -99,7 +99,7 @@ def add_callers() -> None:
     stella = actor_of(_named("stella.okafor"), door="pages")
     operations.create_client(name="Gateway", scopes=["evaluate"], actor=stella)
     for person in (ines, ada, _named("priya.nair")):
-        owner = actor_of(person, door="pages")
+        owner = actor_of(person, door="pages", stepped_up_at=clock.now())
         for name in ("laptop", "lost"):
             token = operations.create_token(name=name, scopes=["requests:read"], days=7, actor=owner).row
         operations.revoke_token(token.pk, actor=owner)

@@ -52,7 +52,7 @@ def tell_the_rest() -> None:
         name="Contoso",
         scopes=["decisions:write"],
         decides_for_id=Person.objects.get(email__startswith="ada.").pk,
-        actor=as_("ines.vogel"),
+        actor=as_("ines.vogel", fresh=True),
     )
     for how in ("change", "reset"):
         operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
