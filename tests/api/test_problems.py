@@ -89,6 +89,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("body", "status"), HOSTILE, ids=[body[:20].decode(errors="replace") for body, _ in HOSTILE])
 def test_a_hostile_body_is_answered_and_does_nothing(cast: Cast, calling: Calling, body: bytes, status: int) -> None:
     priya = calling("priya")

@@ -57,6 +57,7 @@ def test_a_role_given_meanwhile_counts(member: Person, tenant: Tenant, travel: T
     assert client.get("/").status_code == 302
 
 
+@pytest.mark.slow
 def test_twelve_hours_are_the_end_however_busy(approver: Person, travel: Traveller) -> None:
     travel.freeze()
     client = signed_in(approver)

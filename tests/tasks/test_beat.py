@@ -153,6 +153,7 @@ def test_two_beats_do_not_double_the_work(attempt: int) -> None:
     assert queued() == EACH
 
 
+@pytest.mark.slow
 def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:
     from requests_app.worker import heartbeats
 

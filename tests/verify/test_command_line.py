@@ -18,6 +18,9 @@ import pytest
 from tests.verify.runs import receipt
 from tests.verify.writer import Log, Signer, bundle, story
 
+#: Each begins a process or more.
+pytestmark = pytest.mark.slow
+
 FILE = Path(__file__).parents[2] / "verify" / "lockbox_verify.py"
 W1 = Signer.of("w1")
 

@@ -89,6 +89,7 @@ def test_published_consistency_proofs_are_accepted(old: int, new: int) -> None:
     assert not lv.is_consistent(old, new, ROOTS[old], hashlib.sha256(b"another").digest(), path)
 
 
+@pytest.mark.slow
 def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: Tree) -> None:
     accepted = 0
     for size in range(1, MOST + 1):
@@ -105,6 +106,7 @@ def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: T
     assert accepted == MOST * (MOST + 1) // 2
 
 
+@pytest.mark.slow
 def test_every_consistency_proof_up_to_256_is_accepted_and_no_tampered_one(tree: Tree) -> None:
     accepted = 0
     for new in range(MOST + 1):

@@ -261,6 +261,7 @@ def test_no_more_than_so_many_wait_in_the_outbox(
 # --- Again, until it arrives -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
@@ -339,6 +340,7 @@ def test_jitter_only_ever_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert schedule.wait(99) >= dt.timedelta(hours=24)
 
 
+@pytest.mark.slow
 def test_a_dead_receiver_with_a_thousand_messages_costs_one_attempt_a_step(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
@@ -370,6 +372,7 @@ def test_a_dead_receiver_with_a_thousand_messages_costs_one_attempt_a_step(
     assert len(receiver.got) == 1001
 
 
+@pytest.mark.slow
 def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
@@ -519,6 +522,7 @@ def test_gone_switches_it_off_at_once_and_tells_the_administrator(cast: Cast, re
     assert len(receiver.tried) == 1
 
 
+@pytest.mark.slow
 def test_one_that_fails_for_days_is_switched_off_and_goes_on_where_it_stopped(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
