@@ -91,7 +91,8 @@ class TenantClients(_Clients):
         operation_id="clients_list", summary="List a tenant's clients", tags=["callers"], responses=ClientOut(many=True)
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        row = tenants.administered(tenant, actor=self.actor)
+        """For everybody of the tenant, as on the page: a machine may decide for it."""
+        row = tenants.tenant(tenant, actor=self.actor)
         return self.listed(callers.clients(self.actor, tenant_id=row.pk))
 
     @extend_schema(

@@ -97,10 +97,11 @@ class _Server(AuthorizationServer):
         return _Request(request)
 
     def handle_response(self, status_code: int, payload: Any, headers: Any) -> HttpResponse:
-        """An unknown client and a wrong secret are one answer."""
+        """A client that is unknown or removed and a wrong secret are one answer, with one status, in either method."""
         if isinstance(payload, dict) and payload.get("error") == "invalid_client":
             security_log.warning("api.client_refused", why=payload.get("error_description"))
-            payload, headers = {"error": "invalid_client"}, [*headers, ("WWW-Authenticate", 'Basic realm="lockbox"')]
+            status_code, payload = 401, {"error": "invalid_client"}
+            headers = [*headers, ("WWW-Authenticate", 'Basic realm="lockbox"')]
         found: HttpResponse = super().handle_response(status_code, payload, headers)
         return found
 
