@@ -116,7 +116,9 @@ def sync_detailed(
 ) -> Response[PaginatedClientOutList | Problem]:
     """List a tenant's clients
 
-     Scope: `tokens:manage`.
+     For everybody of the tenant, as on the page: a machine may decide for it.
+
+    Scope: `tokens:manage`.
 
     Args:
         tenant (UUID):
@@ -156,7 +158,9 @@ def sync(
 ) -> PaginatedClientOutList | Problem | None:
     """List a tenant's clients
 
-     Scope: `tokens:manage`.
+     For everybody of the tenant, as on the page: a machine may decide for it.
+
+    Scope: `tokens:manage`.
 
     Args:
         tenant (UUID):
@@ -191,7 +195,9 @@ async def asyncio_detailed(
 ) -> Response[PaginatedClientOutList | Problem]:
     """List a tenant's clients
 
-     Scope: `tokens:manage`.
+     For everybody of the tenant, as on the page: a machine may decide for it.
+
+    Scope: `tokens:manage`.
 
     Args:
         tenant (UUID):
@@ -229,7 +235,9 @@ async def asyncio(
 ) -> PaginatedClientOutList | Problem | None:
     """List a tenant's clients
 
-     Scope: `tokens:manage`.
+     For everybody of the tenant, as on the page: a machine may decide for it.
+
+    Scope: `tokens:manage`.
 
     Args:
         tenant (UUID):
