@@ -50,7 +50,7 @@ def test_an_administrator_keeps_the_clients_of_the_tenant(cast: Cast, calling: C
     ) == [
         "client.created",
         "client.changed",
-        "client.rotated",
+        "client.secret_rotated",
         "client.removed",
     ]
 
