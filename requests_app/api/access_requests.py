@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from requests_app import clock, operations
 from requests_app.actors import Actor, Side
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import InstantFilter, Strict, Text, Uuid, Whole
+from requests_app.api.fields import InstantFilter, Several, Strict, Text, Uuid, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.errors import Unacceptable
@@ -146,7 +146,7 @@ class AccessRequestIn(Strict):
     demand = DemandIn(required=False)
     tenant = Uuid(required=False)
     service = Uuid(required=False)
-    resources = serializers.ListField(child=Uuid(), max_length=100)
+    resources = Several(child=Uuid(), max_length=100)
     level = serializers.ChoiceField(choices=Level.values)
     window_seconds = Whole()
     tried = Text()

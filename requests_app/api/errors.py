@@ -29,6 +29,8 @@ security_log = structlog.get_logger("security")
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: So much is said of a fault, and of its place: what was sent is not sent back whole, nor kept with an answer.
+MOST_DETAIL, MOST_FIELD = 300, 120
 
 
 class UnknownParameter(Malformed):
@@ -193,4 +195,8 @@ def _errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
         for number, inner in enumerate(detail):
             yield from _errors(inner, f"{path}.{number}" if isinstance(inner, dict) else path)
     else:
-        yield {"field": path, "detail": str(detail)}
+        yield {"field": _cut(path, MOST_FIELD), "detail": _cut(str(detail), MOST_DETAIL)}
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

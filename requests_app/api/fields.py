@@ -53,7 +53,16 @@ class YesNo(serializers.BooleanField):
         return data
 
 
-class Scopes(serializers.ListField):
+class Several(serializers.ListField):
+    """A list that is not looked into where it is too long: each wrong item would cost a moment and a line."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if self.max_length is not None and isinstance(data, list) and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+
+class Scopes(Several):
     child = serializers.ChoiceField(choices=in_order(Scope))
 
     def __init__(self, **options: Any) -> None:

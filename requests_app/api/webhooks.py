@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import Strict, Text
+from requests_app.api.fields import Several, Strict, Text
 from requests_app.api.shapes import TenantRef
 from requests_app.events import Event
 from requests_app.models import OutboxMessage, Webhook
@@ -110,7 +110,7 @@ class DeliveryOut(DeliveryLine):
 # --- What comes in -------------------------------------------------------------------------------------------
 
 
-class _Events(serializers.ListField):
+class _Events(Several):
     child = serializers.ChoiceField(choices=[ALL, *(str(event) for event in Event)])
 
     def __init__(self, **options: Any) -> None:

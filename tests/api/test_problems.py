@@ -11,7 +11,7 @@ from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
 from requests_app.api import authentication
-from requests_app.models import AccessRequest
+from requests_app.models import AccessRequest, IdempotencyKey
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
 from tests.cast import Cast
@@ -51,6 +51,23 @@ def test_each_fault_of_a_body_is_named(cast: Cast, calling: Calling) -> None:
     found = calling("priya").post("access-requests", body).json()["errors"]
     assert {each["field"] for each in found} == {"window_seconds", "level", "resources.0", "tried"}
     assert not AccessRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [("access-requests", "resources"), ("tokens", "scopes"), ("tenants/{}/webhooks", "events")],
+)
+def test_a_list_that_is_too_long_is_not_looked_into(cast: Cast, calling: Calling, path: str, member: str) -> None:
+    response = calling("ines").post(path.format(cast.contoso.pk), {member: [1] * 5_000})
+    found = [each for each in response.json()["errors"] if each["field"].startswith(member)]
+    assert (response.status_code, [each["field"] for each in found]) == (422, [member])
+
+
+@pytest.mark.parametrize("body", [{"x" * 500_000: 1}, {"name": "x", "days": 7, "scopes": ["y" * 500_000]}])
+def test_what_is_wrong_is_not_sent_back_whole_nor_kept(calling: Calling, body: dict[str, Any]) -> None:
+    response = calling("otto").post("tokens", body, Idempotency_Key="long")
+    assert (response.status_code, len(response.content) < 2_000) == (422, True)
+    assert bytes(IdempotencyKey.objects.get().body or b"") == response.content
 
 
 @pytest.mark.parametrize("field", ["state", "approved_by", "closes_at", "id", "allowed_actions", "content_digest"])
