@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import structlog
 from authlib.integrations.django_oauth2 import AuthorizationServer
 from authlib.integrations.django_oauth2.requests import DjangoOAuth2Payload, DjangoOAuth2Request
-from authlib.oauth2.rfc6749 import ClientMixin, InvalidScopeError, OAuth2Request, grants
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidScopeError, OAuth2Request, grants
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
@@ -111,7 +112,10 @@ class _Server(AuthorizationServer):
 
 def _issued(grant_type: str, client: _Caller, user: Any = None, scope: str | None = None, **_options: Any) -> Any:
     granted = known(client.get_allowed_scope(scope or "").split())
-    made = operations.issue_access_token(client.row, scopes=granted)
+    try:
+        made = operations.issue_access_token(client.row, scopes=granted)
+    except NotFound as error:
+        raise InvalidClientError(description="The secret was changed meanwhile.") from error
     return {
         "token_type": "Bearer",
         "access_token": made.secret,
@@ -135,9 +139,21 @@ def token(request: HttpRequest) -> HttpResponse:
     if request.GET:
         # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
         return JsonResponse({"error": "invalid_request"}, status=400)
-    found = _server.create_token_response(request)
+    if _is_readable(request):
+        found = _server.create_token_response(request)
+    else:
+        found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
     found["Cache-Control"] = "no-store"
     return found
+
+
+def _is_readable(request: HttpRequest) -> bool:
+    """Whether the library can read who calls; it fails where that is no text, as if the fault were ours."""
+    try:
+        extract_basic_authorization(request.headers)
+    except ValueError:
+        return False
+    return True
 
 
 @require_safe

@@ -128,18 +128,24 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
 
 def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
-    """A token for a client that proved its secret. Being signed in is no act, for machines as for people."""
-    at = clock.now()
+    """A token for a client that proved its secret. Being signed in is no act, for machines as for people.
+
+    Raises NotFound where that is its secret no more. The client is held meanwhile: a token that was made beside a new
+    secret, and after all others were revoked, would outlive it.
+    """
     secret = api_secrets.make(api_secrets.Kind.ACCESS)
-    token = Token.objects.create(
-        kind=Token.Kind.ACCESS,
-        account_id=client.account_id,
-        scopes=in_order(scopes),
-        secret_hash=api_secrets.hashed(secret),
-        hint=api_secrets.hint(secret),
-        created_at=at,
-        expires_at=at + ACCESS_TOKEN_FOR,
-    )
+    with transaction.atomic():
+        Client.objects.live().filter(secret_hash=client.secret_hash).locked().find(client.pk)
+        at = clock.now()
+        token = Token.objects.create(
+            kind=Token.Kind.ACCESS,
+            account_id=client.account_id,
+            scopes=in_order(scopes),
+            secret_hash=api_secrets.hashed(secret),
+            hint=api_secrets.hint(secret),
+            created_at=at,
+            expires_at=at + ACCESS_TOKEN_FOR,
+        )
     return Made(token, secret)
 
 

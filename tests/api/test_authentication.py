@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from audit_app.models import AuditEntry
 from requests_app import api_secrets, operations
 from requests_app.api_secrets import Kind
-from requests_app.errors import InsufficientScope
+from requests_app.errors import InsufficientScope, NotFound
 from requests_app.models import AccessRequest, Client, Token
 from requests_app.models.people import actor_of_token
 from requests_app.scopes import ACTS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
@@ -115,6 +115,24 @@ def test_a_new_secret_ends_what_was_got_with_the_old_one(cast: Cast) -> None:
     assert caller.get("me").status_code == 401
     assert access_token(client, secret).status_code == 401
     assert access_token(client, made.secret).status_code == 200
+
+
+def test_a_token_that_is_asked_for_beside_a_new_secret_is_not_made(cast: Cast) -> None:
+    """Whoever proved the old one just before has lost it."""
+    client, _secret = client_of(cast)
+    operations.rotate_client_secret(client.pk, actor=cast.as_("ines"))
+    with pytest.raises(NotFound):
+        operations.issue_access_token(client, scopes=[Scope.LOG_READ])
+    assert not Token.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("ines", 200), ("stella", 200), ("mia", 403), ("ada", 403), ("otto", 403), ("frida", 404), ("priya", 404)],
+)
+def test_a_client_is_shown_to_who_looks_after_it(cast: Cast, calling: Calling, name: str, status: int) -> None:
+    client, _secret = client_of(cast)
+    assert calling(name, Scope.TOKENS_MANAGE).get(f"clients/{client.pk}").status_code == status
 
 
 def test_a_scope_that_is_missing_is_named(cast: Cast, calling: Calling) -> None:

@@ -62,6 +62,17 @@ def test_an_unknown_client_is_answered_as_one_with_a_wrong_secret(cast: Cast, na
     assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
 
 
+@pytest.mark.parametrize("header", [b"\xff\xfe:x", b"a:\xff", "é", "===="])
+def test_who_is_no_text_is_unknown(cast: Cast, header: bytes | str) -> None:
+    """And no fault of the server's, whose answer would be a 500 to anybody."""
+    plain = header if isinstance(header, str) else base64.b64encode(header).decode()
+    response = Browser(raise_request_exception=False).post(
+        "/oauth/token", GRANT, headers={"Authorization": f"Basic {plain}"}
+    )
+    assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
+    assert response["WWW-Authenticate"] == 'Basic realm="lockbox"'
+
+
 def test_a_secret_in_an_address_is_refused(cast: Cast) -> None:
     client, secret = client_of(cast)
     response = Browser().post(f"/oauth/token?client_id={client.pk}&client_secret={secret}", GRANT)
