@@ -18,7 +18,7 @@ from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 
 security_log = structlog.get_logger("security")
 
@@ -58,6 +58,7 @@ def create_client(
             raise TooMany(_("There are %(max)d clients already.") % {"max": MOST_CLIENTS})
         client.scopes = _client_scopes(scopes, tenant)
         client.account = _account(name, client, at=current.at)
+        _require_held(current.actor, client.scopes)
         client.decides_for = _decider(decides_for_id, client)
         _require_proof(current, client)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
@@ -81,6 +82,8 @@ def change_client(
         before = _described(client)
         if scopes is not None:
             client.scopes = _client_scopes(scopes, client.tenant)
+            # Taking away gives nobody anything.
+            _require_held(current.actor, set(client.scopes) - set(before["scopes"]))
         if decides_for_id is not _UNCHANGED:
             client.decides_for = _decider(decides_for_id, client)
         elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
@@ -102,6 +105,7 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
     """Give a client a new secret. The one before, and what was got with it, is dead at once."""
     with act("rotate_client_secret", actor=actor) as current:
         client = _managed(client_id, current)
+        _require_held(current.actor, client.scopes)
         _require_proof(current, client)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
@@ -158,8 +162,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
         _require_human(current.actor)
         person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
         wanted = _scopes(scopes, frozenset(Scope))
-        if current.actor.scopes is not None and not current.actor.scopes.issuperset(wanted):
-            raise InsufficientScope
+        _require_held(current.actor, wanted)
         if days not in LIFETIMES:
             choices = ", ".join(str(each) for each in LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
@@ -304,6 +307,12 @@ def _require_human(actor: Actor) -> None:
     """A machine that could make keys for machines would outlive its own removal."""
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
+
+
+def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
+    """With a token nobody makes what can more than it, nor takes the secret of that: it would be as good as both."""
+    if actor.scopes is not None and (more := known(wanted) - actor.scopes):
+        raise InsufficientScope(in_order(more)[0])
 
 
 def _require_proof(current: Act, client: Client) -> None:

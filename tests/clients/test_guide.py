@@ -25,7 +25,8 @@ As = Callable[..., dict[str, str]]
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_way_from_a_token_to_the_first_event_leads_there(cast: Cast, as_: As, tmp_path: Path) -> None:
     waiting = cast.confirmed()
-    environment = as_("ines", Scope.TENANT_READ, Scope.TOKENS_MANAGE)
+    held = (Scope.TICKETS_READ, Scope.TICKETS_WRITE, Scope.REQUESTS_READ, Scope.LOG_READ)
+    environment = as_("ines", Scope.TOKENS_MANAGE, *held)
     del environment["TENANT"]
     with walking(GUIDE, tmp_path / "shell", environment) as walk:
         shown = walk.until("?state=PENDING_CUSTOMER")

@@ -31,6 +31,9 @@ def deliver() -> None:
         pass
 
 
+HELD = (Scope.TICKETS_READ, Scope.TICKETS_WRITE, Scope.REQUESTS_READ, Scope.WEBHOOKS_MANAGE)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_recipe_works_from_its_first_line_to_its_last(
@@ -43,7 +46,7 @@ def test_the_recipe_works_from_its_first_line_to_its_last(
         "HOME": str(tmp_path),
         "LANG": "C.UTF-8",
         "LOCKBOX_URL": live_server.url,
-        "LOCKBOX_TOKEN": token_of(cast, "ines", Scope.TOKENS_MANAGE),
+        "LOCKBOX_TOKEN": token_of(cast, "ines", Scope.TOKENS_MANAGE, *HELD),
         "TENANT": str(cast.contoso.pk),
         "RECEIVER_URL": f"http://127.0.0.1:{port}/lockbox",
         "RECEIVER_PORT": str(port),

@@ -199,6 +199,22 @@ def test_a_token_makes_no_token_that_can_more(cast: Cast) -> None:
     assert operations.create_token(name="x", scopes=["log:read"], days=1, actor=actor).row.scopes == ["log:read"]
 
 
+def test_a_token_makes_no_client_that_can_more_and_takes_no_secret_of_one(cast: Cast) -> None:
+    token = make(cast, "ines", scopes=["tokens:manage", "log:read"]).row
+    actor, own, wide = actor_of_token(token, door="api"), add(cast).row, add(cast, scopes=["log:read", "evaluate"]).row
+    for run in (
+        lambda: operations.create_client(tenant_id=cast.contoso.pk, name="x", scopes=["grants:close"], actor=actor),
+        lambda: operations.change_client(own.pk, scopes=["log:read", "tenant:manage"], actor=actor),
+        lambda: operations.rotate_client_secret(wide.pk, actor=actor),
+    ):
+        refused(run, InsufficientScope)
+        assert last_entry()["detail"]["code"] == "insufficient_scope"
+    operations.create_client(tenant_id=cast.contoso.pk, name="x", scopes=["log:read"], actor=actor)
+    operations.rotate_client_secret(own.pk, actor=actor)
+    operations.change_client(wide.pk, scopes=["evaluate"], actor=actor)
+    operations.remove_client(wide.pk, actor=actor)
+
+
 def test_there_are_not_endlessly_many(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations.integrations, "MOST_CLIENTS", 1)
     monkeypatch.setattr(operations.integrations, "MOST_TOKENS", 1)
