@@ -79,6 +79,8 @@ ACTS: dict[str, Scope] = {
         ),
         Scope.WEBHOOKS_MANAGE,
     ),
+    "export_log": Scope.LOG_READ,
+    "take_evidence": Scope.LOG_READ,
     "create_client": Scope.TOKENS_MANAGE,
     "change_client": Scope.TOKENS_MANAGE,
     "rotate_client_secret": Scope.TOKENS_MANAGE,

@@ -128,8 +128,8 @@ class ApiView(APIView):
         found.is_valid(raise_exception=True)
         return cast(dict[str, Any], found.validated_data)
 
-    def narrowed(self, filterset: type[Any], rows: Any) -> Any:
-        """The rows that the filters in the query let through."""
+    def filtered(self, filterset: type[Any], rows: Any) -> Any:
+        """The filters in the query, with the rows that they let through."""
         query = self.request.query_params
         # The library leaves an empty filter out, and whoever meant to narrow would see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
@@ -138,7 +138,7 @@ class ApiView(APIView):
         filters = filterset(query, queryset=rows, request=self.request)
         if not filters.is_valid():
             raise exceptions.ValidationError(filters.errors)
-        return filters.qs
+        return filters
 
     def shown(
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
@@ -196,7 +196,7 @@ class ListView(ApiView):
 
     def listed(self, rows: Any, **context: Any) -> Response:
         if self.filterset_class is not None:
-            rows = self.narrowed(self.filterset_class, rows)
+            rows = self.filtered(self.filterset_class, rows).qs
         serializer = self.serializer_class
         wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
         pages = self.pagination_class()

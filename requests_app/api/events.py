@@ -135,14 +135,13 @@ class Events(ApiView):
         return []
 
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
-        place = Place(self.token.account_id)
-        narrow(settings.PORT)
-        response = StreamingHttpResponse(
-            place.to_the_end_of(told(log, after, actor=self.actor)), content_type="text/event-stream"
-        )
-        # Some proxies would collect the answer before they pass it on.
-        response["X-Accel-Buffering"] = "no"
-        return response
+        with Place(self.token.account_id) as place:
+            narrow(settings.PORT)
+            chunks = place.to_the_end_of(told(log, after, actor=self.actor))
+            response = StreamingHttpResponse(chunks, content_type="text/event-stream")
+            # Some proxies would collect the answer before they pass it on.
+            response["X-Accel-Buffering"] = "no"
+            return response
 
     def _after(self, log: Log) -> int:
         size = queries.head(log).size

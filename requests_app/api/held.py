@@ -48,6 +48,14 @@ class Place:
                     del _places[self._account_id]
                 self._account_id = None
 
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, failure: object, *_rest: object) -> None:
+        """What fails gives its place back; what goes well keeps it to the end of its stream."""
+        if failure is not None:
+            self.leave()
+
     def __del__(self) -> None:
         self.leave()
 

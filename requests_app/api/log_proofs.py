@@ -127,8 +127,7 @@ class _Proven(OfLog):
         """The shard that is asked about; None is the one in use."""
         if "shard" not in self.request.query_params:
             return None
-        self.narrowed(ShardFilter, Checkpoint.objects.none())
-        return int(self.request.query_params["shard"])
+        return int(self.filtered(ShardFilter, Checkpoint.objects.none()).form.cleaned_data["shard"])
 
     def newest(self, tenant: UUID | None = None) -> Response:
         log = self.log(tenant)

@@ -154,6 +154,14 @@ def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, route: Route)
             assert _is_problem(found)
 
 
+def _told(found: Any) -> str:
+    """The answer without what differs by call; of a file, what is in it."""
+    if found.streaming:
+        return b"".join(found.streaming_content).decode()
+    plain = {key: value for key, value in found.json().items() if key != "request_id"}
+    return json.dumps(plain, sort_keys=True)
+
+
 FILTERS = [
     (route, each["name"]) for route in READS for each in route.filters() if each["schema"].get("format") == "uuid"
 ]
@@ -171,6 +179,5 @@ def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(
     for row in (uuid4(), cast.contoso.pk, world.pending.pk, world.pending.ticket_id, cast.ada.pk, cast.priya.pk):
         found = caller.get(address, {name: str(row)})
         assert found.status_code in (200, 403, 404), found.content
-        plain = {key: value for key, value in found.json().items() if key != "request_id"}
-        answers.add((found.status_code, json.dumps(plain, sort_keys=True)))
+        answers.add((found.status_code, _told(found)))
     assert len(answers) == 1, answers

@@ -132,6 +132,8 @@ def test_a_ticket_of_another_tenant_finds_nothing(cast: Cast, calling: Calling) 
         {"after": str(2**53 + 1)},
         {"actor": "ada"},
         {"since": "yesterday"},
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"until": "9999-12-31T23:59:59-12:00"},
         {"event": ""},
     ],
 )

@@ -933,7 +933,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {re.split(r" by |, ", name)[0] for name in CALLS | AZURE_CALLS} - {"internal note"}
-    assert called == ACTS.keys() - {"step_up_token"}
+    assert called == ACTS.keys() - {"export_log", "take_evidence", "step_up_token"}
 
 
 def test_every_call_over_the_api_is_a_case() -> None:
@@ -991,17 +991,20 @@ _SAME_ACT = {"tenant give-role"}
 
 
 @pytest.mark.parametrize("name", ["otto", "stella"])
-def test_exporting_the_log_on_a_page_leaves_the_entry_of_the_act(cast: Cast, travel: Any, name: str) -> None:
+def test_exporting_the_log_leaves_the_entry_of_the_act_by_each_door(cast: Cast, travel: Any, name: str) -> None:
     travel.freeze()
     cast.ticket()
     client = Client()
     client.force_login(cast.people[name])
     url, actor = reverse("web:log_export", args=[cast.contoso.pk, "csv"]), cast.as_(name, door="command")
     filters: dict[str, str] = {}
+    caller = Caller(token_of(cast, name))
     wanted = _seen(lambda: operations.export_log(cast.contoso.pk, actor=actor, kind="csv", filters=filters))
     found = _seen(lambda: client.post(url))
+    called = _seen(lambda: list(caller.get(f"tenants/{cast.contoso.pk}/log/export", {"format": "csv"})))
     assert (wanted[0], len(wanted[0])) == (found[0], 1)
     assert (wanted[1], found[1], found[2]) == ([], [], "pages")
+    assert called == (wanted[0], [], "api")
 
 
 @pytest.mark.parametrize("action", ["expire", "close"])
@@ -1017,7 +1020,7 @@ def test_the_sweep_leaves_the_entry_that_the_single_act_leaves(cast: Cast, trave
     assert len(one[0]) == 1
 
 
-def test_taking_evidence_on_a_page_leaves_the_entry_of_the_act(cast: Cast, travel: Any) -> None:
+def test_taking_evidence_leaves_the_entry_of_the_act_by_each_door(cast: Cast, travel: Any) -> None:
     travel.freeze()
     row = cast.submitted()
     checkpoints.sign(row.tenant_id, at=row.submitted_at)
@@ -1025,7 +1028,10 @@ def test_taking_evidence_on_a_page_leaves_the_entry_of_the_act(cast: Cast, trave
     client.force_login(cast.otto)
     url, form = reverse("web:access_request_evidence", args=[row.pk]), {"download": str(row.pk)}
     actor = cast.as_("otto", door="command")
+    caller = Caller(token_of(cast, "otto"))
     wanted = _seen(lambda: operations.take_evidence(row.tenant_id, actor=actor, access_request_id=row.pk))
     found = _seen(lambda: client.post(url, form))
+    called = _seen(lambda: list(caller.get(f"access-requests/{row.pk}/evidence")))
     assert (wanted[0], len(wanted[0])) == (found[0], 1)
     assert (wanted[1], found[1], found[2]) == ([], [], "pages")
+    assert called == (wanted[0], [], "api")

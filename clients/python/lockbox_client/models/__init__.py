@@ -116,6 +116,8 @@ from .log_entry_out import LogEntryOut
 from .log_entry_out_detail import LogEntryOutDetail
 from .log_entry_out_item import LogEntryOutItem
 from .log_entry_out_item_detail import LogEntryOutItemDetail
+from .log_export_event import LogExportEvent
+from .log_export_format import LogExportFormat
 from .log_out import LogOut
 from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
@@ -321,6 +323,8 @@ __all__ = (
     "LogEntryOutDetail",
     "LogEntryOutItem",
     "LogEntryOutItemDetail",
+    "LogExportEvent",
+    "LogExportFormat",
     "LogOut",
     "LookKindEnum",
     "MemberInRequest",
