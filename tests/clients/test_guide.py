@@ -31,7 +31,7 @@ def test_the_way_from_a_token_to_the_first_event_leads_there(cast: Cast, as_: As
     with walking(GUIDE, tmp_path / "shell", environment) as walk:
         shown = walk.until("?state=PENDING_CUSTOMER")
         client = Client.objects.get()
-        ticket = Ticket.objects.get(external_reference="INC-4711")
+        ticket = Ticket.objects.get(external_reference="INC-4700")
         event = json.loads((tmp_path / "shell" / "first-event.json").read_text())["items"][0]
         assert (event["type"], event["data"]["ticket"]["id"]) == ("ticket.opened", str(ticket.pk))
         assert (client.account.name, ticket.opened_by) == ("Help desk", client.account)
