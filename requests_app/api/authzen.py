@@ -200,7 +200,7 @@ def fault(error: DomainError) -> dict[str, Any]:
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """The same refusals as everywhere in the API; a body that is no JSON has the standard's status."""
     if isinstance(error, exceptions.UnsupportedMediaType):
-        error = Malformed(_("The body is JSON, and application/json says so."))
+        error = Malformed(_("The body must be JSON, and be sent as application/json."))
     return errors.handle(error, context)
 
 
