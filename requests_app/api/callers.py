@@ -23,9 +23,13 @@ from requests_app.scopes import Scope
 
 
 class ClientOut(serializers.Serializer):
-    """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives."""
+    """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives.
+
+    `id` is what it proves who it is by; `actor` is the id by which the log, events and other answers name it.
+    """
 
     id = serializers.UUIDField()
+    actor = serializers.UUIDField(source="account_id")
     name = serializers.CharField(source="account.name")
     tenant = TenantRef(allow_null=True)
     scopes = serializers.ListField(child=serializers.CharField())

@@ -156,6 +156,8 @@ _CODES = {
 def _of_the_framework(error: exceptions.APIException, request_id: str) -> Response:
     status = error.status_code
     code, title = _CODES.get(status, "refused"), str(error.detail)
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        title = str(_("No token, or none that is live."))
     found = _plain(status, code, title, request_id)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         # RFC 6750, section 3.1: no code where no token was sent.

@@ -8,9 +8,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Prefetch, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
+from requests_app.errors import NotFound, Unacceptable
 from requests_app.lifecycle import (
     PENDING,
     TICKET_LIVE,
@@ -175,8 +177,12 @@ def person_named(tenant: Tenant, who: str) -> Person | None:
 
 def service_named(which: str, *, actor: Actor) -> Service:
     """A service by its key, or by its id."""
-    found = Service.objects.visible_to(actor).filter(key=which).first()
-    return found if found is not None else cast(Service, Service.objects.visible_to(actor).find(which))
+    rows = Service.objects.visible_to(actor)
+    found = rows.filter(key=which).first()
+    try:
+        return found if found is not None else cast(Service, rows.find(which))
+    except NotFound as error:
+        raise Unacceptable(_("There is no such service."), field="service") from error
 
 
 # --- What may be asked for -----------------------------------------------------------------------------------

@@ -79,3 +79,8 @@ def digest_groups(value: object) -> SafeString:
     text = str(value or "")
     groups = "<wbr>".join(f"<span>{escape(text[i : i + 4])}</span>" for i in range(0, len(text), 4))
     return mark_safe(f'<code class="digest-value">{groups}</code>')  # noqa: S308  every group is escaped
+
+
+def breakable(path: str) -> SafeString:
+    """Set an address so that a narrow page breaks it behind its slashes."""
+    return mark_safe("/<wbr>".join(escape(part) for part in path.split("/")))  # noqa: S308  every part is escaped

@@ -183,3 +183,8 @@ def visible_line(text: object) -> SafeString:
 def digest(value: object) -> SafeString:
     """`{{ access_request.content_digest|digest }}`: grouped by four, mono."""
     return _text.digest_groups(value)
+
+
+@register.filter
+def breakable(path: str) -> SafeString:
+    return _text.breakable(path)

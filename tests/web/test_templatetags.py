@@ -302,3 +302,7 @@ def test_an_open_window_says_that_nothing_was_opened() -> None:
     html = render_to_string("components/_live.html", context)
     assert "Nothing has been opened so far." in html
     assert "Close now" in html
+
+
+def test_an_address_breaks_behind_its_slashes_and_nothing_in_it_is_markup() -> None:
+    assert show("{{ path|breakable }}", path="/api/<b>") == "/<wbr>api/<wbr>&lt;b&gt;"
