@@ -20,19 +20,23 @@ T = TypeVar("T", bound="ClientOut")
 class ClientOut:
     """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives.
 
-    Attributes:
-        id (UUID):
-        name (str):
-        tenant (None | TenantRef):
-        scopes (list[str]):
-        decides_for (None | PersonRef):
-        created_by (PersonRef):
-        created_at (datetime.datetime):
-        secret_at (datetime.datetime):
-        last_used_at (datetime.datetime | None):
+    `id` is what it proves who it is by; `actor` is the id by which the log, events and other answers name it.
+
+        Attributes:
+            id (UUID):
+            actor (UUID):
+            name (str):
+            tenant (None | TenantRef):
+            scopes (list[str]):
+            decides_for (None | PersonRef):
+            created_by (PersonRef):
+            created_at (datetime.datetime):
+            secret_at (datetime.datetime):
+            last_used_at (datetime.datetime | None):
     """
 
     id: UUID
+    actor: UUID
     name: str
     tenant: None | TenantRef
     scopes: list[str]
@@ -48,6 +52,8 @@ class ClientOut:
         from ..models.tenant_ref import TenantRef  # noqa: PLC0415
 
         id = str(self.id)
+
+        actor = str(self.actor)
 
         name = self.name
 
@@ -82,6 +88,7 @@ class ClientOut:
         field_dict.update(
             {
                 "id": id,
+                "actor": actor,
                 "name": name,
                 "tenant": tenant,
                 "scopes": scopes,
@@ -102,6 +109,8 @@ class ClientOut:
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
+
+        actor = UUID(d.pop("actor"))
 
         name = d.pop("name")
 
@@ -160,6 +169,7 @@ class ClientOut:
 
         client_out = cls(
             id=id,
+            actor=actor,
             name=name,
             tenant=tenant,
             scopes=scopes,

@@ -22,19 +22,23 @@ T = TypeVar("T", bound="ClientOutItem")
 class ClientOutItem:
     """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives.
 
-    Attributes:
-        id (UUID | Unset):
-        name (str | Unset):
-        tenant (None | TenantRef | Unset):
-        scopes (list[str] | Unset):
-        decides_for (None | PersonRef | Unset):
-        created_by (PersonRef | Unset):
-        created_at (datetime.datetime | Unset):
-        secret_at (datetime.datetime | Unset):
-        last_used_at (datetime.datetime | None | Unset):
+    `id` is what it proves who it is by; `actor` is the id by which the log, events and other answers name it.
+
+        Attributes:
+            id (UUID | Unset):
+            actor (UUID | Unset):
+            name (str | Unset):
+            tenant (None | TenantRef | Unset):
+            scopes (list[str] | Unset):
+            decides_for (None | PersonRef | Unset):
+            created_by (PersonRef | Unset):
+            created_at (datetime.datetime | Unset):
+            secret_at (datetime.datetime | Unset):
+            last_used_at (datetime.datetime | None | Unset):
     """
 
     id: UUID | Unset = UNSET
+    actor: UUID | Unset = UNSET
     name: str | Unset = UNSET
     tenant: None | TenantRef | Unset = UNSET
     scopes: list[str] | Unset = UNSET
@@ -52,6 +56,10 @@ class ClientOutItem:
         id: str | Unset = UNSET
         if not isinstance(self.id, Unset):
             id = str(self.id)
+
+        actor: str | Unset = UNSET
+        if not isinstance(self.actor, Unset):
+            actor = str(self.actor)
 
         name = self.name
 
@@ -100,6 +108,8 @@ class ClientOutItem:
         field_dict.update({})
         if id is not UNSET:
             field_dict["id"] = id
+        if actor is not UNSET:
+            field_dict["actor"] = actor
         if name is not UNSET:
             field_dict["name"] = name
         if tenant is not UNSET:
@@ -131,6 +141,13 @@ class ClientOutItem:
             id = UNSET
         else:
             id = UUID(_id)
+
+        _actor = d.pop("actor", UNSET)
+        actor: UUID | Unset
+        if isinstance(_actor, Unset):
+            actor = UNSET
+        else:
+            actor = UUID(_actor)
 
         name = d.pop("name", UNSET)
 
@@ -210,6 +227,7 @@ class ClientOutItem:
 
         client_out_item = cls(
             id=id,
+            actor=actor,
             name=name,
             tenant=tenant,
             scopes=scopes,

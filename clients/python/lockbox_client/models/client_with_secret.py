@@ -22,6 +22,7 @@ class ClientWithSecret:
 
     Attributes:
         id (UUID):
+        actor (UUID):
         name (str):
         tenant (None | TenantRef):
         scopes (list[str]):
@@ -34,6 +35,7 @@ class ClientWithSecret:
     """
 
     id: UUID
+    actor: UUID
     name: str
     tenant: None | TenantRef
     scopes: list[str]
@@ -50,6 +52,8 @@ class ClientWithSecret:
         from ..models.tenant_ref import TenantRef  # noqa: PLC0415
 
         id = str(self.id)
+
+        actor = str(self.actor)
 
         name = self.name
 
@@ -86,6 +90,7 @@ class ClientWithSecret:
         field_dict.update(
             {
                 "id": id,
+                "actor": actor,
                 "name": name,
                 "tenant": tenant,
                 "scopes": scopes,
@@ -107,6 +112,8 @@ class ClientWithSecret:
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
+
+        actor = UUID(d.pop("actor"))
 
         name = d.pop("name")
 
@@ -167,6 +174,7 @@ class ClientWithSecret:
 
         client_with_secret = cls(
             id=id,
+            actor=actor,
             name=name,
             tenant=tenant,
             scopes=scopes,
