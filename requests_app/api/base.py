@@ -170,7 +170,7 @@ class ApiView(APIView):
         if key is None:
             return None
         plain = request._request
-        asked = idempotency.digest(request.method, plain.get_full_path(), plain.body)
+        asked = idempotency.digest(request.method, plain.get_full_path(), plain.body, actor=self.actor)
         return idempotency.claim(self.token.account, key, asked)
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:

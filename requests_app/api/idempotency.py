@@ -6,6 +6,7 @@ so a call that is repeated because nobody heard the answer, even one whose proce
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from requests_app import clock, operations
+from requests_app.actors import Actor
 from requests_app.api.errors import AnswerGone, KeyReused, StillUnderWay
 from requests_app.errors import Malformed
 from requests_app.models import IdempotencyKey, Person
 
 #: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
 _KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
+#: Of what is kept about a call, so much says what was asked; the rest says how the caller stood.
+CALL = 32
 #: Whoever holds the key longer than this is taken for dead.
 CLAIM = timedelta(seconds=60)
 #: How long the same call waits for the first one, and how often it looks.
@@ -54,24 +58,40 @@ def key_of(header: str | None) -> str | None:
     return key.strip('"') or None
 
 
-def digest(method: str, path: str, body: bytes) -> str:
-    """Keyed, for a body may hold somebody's first password, and a bare hash of one can be guessed at leisure."""
-    asked = b"\0".join([method.encode(), path.encode(), body])
-    return salted_hmac("lockbox.idempotency", asked, algorithm="sha256").hexdigest()
+def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
+    """What was asked, and by somebody who stood how: two halves of 128 bits.
+
+    Keyed, for a body may hold somebody's first password, and a bare hash of one can be guessed at leisure.
+    """
+    return _half(method.encode(), path.encode(), body) + _half(_standing(actor).encode())
+
+
+def _half(*parts: bytes) -> str:
+    return salted_hmac("lockbox.idempotency", b"\0".join(parts), algorithm="sha256").hexdigest()[:CALL]
+
+
+def _standing(actor: Actor) -> str:
+    """The side and every role, as one text."""
+    held = [(str(place), sorted(roles)) for place, roles in (actor.tenant_roles | actor.queue_roles).items()]
+    return json.dumps([actor.side, actor.is_staff, sorted(held)])
 
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
     """Take the key, or return the answer that it got before. Raises KeyReused, StillUnderWay, AnswerGone."""
     until = clock.monotonic() + WAIT_SECONDS
     while True:
-        row = operations.claim_key(account, key=key, asked=asked, claim_for=CLAIM)
+        row = operations.claim_key(account, key=key, asked=asked, call=asked[:CALL], claim_for=CLAIM)
         if row is not None:
             return Claimed(row)
         found = IdempotencyKey.objects.filter(account=account, key=key).first()
         if found is None:
             continue  # let go meanwhile
-        if found.asked != asked:
+        if found.asked[:CALL] != asked[:CALL]:
             raise KeyReused(field="Idempotency-Key")
+        is_done = found.status is not None or found.done_at is not None
+        if found.asked != asked and is_done:
+            # What was answered then may be more than this caller may know now.
+            raise AnswerGone(_("This was done before, when you held other roles."))
         if found.status is not None:
             return _kept(found)
         if found.done_at is not None and found.claimed_until <= clock.now():

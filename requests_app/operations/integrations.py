@@ -234,8 +234,11 @@ def note_use(token: Token, *, at: datetime) -> None:
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
-def claim_key(account: Person, *, key: str, asked: str, claim_for: timedelta) -> IdempotencyKey | None:
-    """Take a key for one call, also from a call that held it for too long and did nothing; None where it is taken."""
+def claim_key(account: Person, *, key: str, asked: str, claim_for: timedelta, call: str = "") -> IdempotencyKey | None:
+    """Take a key for one call, also from one that held it for too long and did nothing; None where it is taken.
+
+    `call` is the beginning of `asked` that says what is called, where the rest says something else.
+    """
     at = clock.now()
     try:
         with transaction.atomic():
@@ -245,9 +248,9 @@ def claim_key(account: Person, *, key: str, asked: str, claim_for: timedelta) ->
     except IntegrityError:
         claim = uuid4()
         left = IdempotencyKey.objects.filter(
-            account=account, key=key, asked=asked, status=None, done_at=None, claimed_until__lte=at
+            account=account, key=key, asked__startswith=call or asked, status=None, done_at=None, claimed_until__lte=at
         )
-        left.update(claim=claim, claimed_until=at + claim_for)
+        left.update(claim=claim, asked=asked, claimed_until=at + claim_for)
         return IdempotencyKey.objects.filter(claim=claim).first()
 
 

@@ -11,10 +11,12 @@ from django.db import OperationalError
 
 from audit_app.models import AuditEntry
 from requests_app import clock, operations
+from requests_app.actors import Actor
 from requests_app.api import idempotency
 from requests_app.errors import DomainError, StoreUnavailable
-from requests_app.models import AccessRequest, IdempotencyKey, Token
+from requests_app.models import AccessRequest, IdempotencyKey, Ticket, Token
 from requests_app.models.people import actor_of_token
+from requests_app.scopes import Scope
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
 
@@ -59,12 +61,33 @@ def test_the_key_with_another_call_is_refused(cast: Cast, calling: Calling) -> N
     assert AccessRequest.objects.get().state == "PENDING_PROVIDER"
 
 
+def test_whoever_lost_a_role_is_not_told_the_answer_of_before(cast: Cast, calling: Calling) -> None:
+    caller, body = (
+        calling("ada", Scope.TICKETS_WRITE, Scope.TICKETS_READ),
+        {
+            "tenant": str(cast.contoso.pk),
+            "service": "exchange-online",
+            "title": "No mail since noon",
+            "body": "Nothing arrives.",
+        },
+    )
+    assert caller.post("tickets", body, Idempotency_Key="one").status_code == 201
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="member", actor=cast.as_("ines"))
+    found = caller.post("tickets", body, Idempotency_Key="one")
+    assert (found.status_code, found.json()["code"]) == (409, "idempotency_answer_gone")
+    assert "current" not in found.json()
+    found = caller.post("tickets", body | {"title": "Other"}, Idempotency_Key="one")
+    assert (found.status_code, found.json()["code"]) == (422, "idempotency_key_reused")
+    assert Ticket.objects.count() == 1
+
+
 def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any) -> None:
     call = ("POST", "/api/v1/tenants/1/members", b'{"password": "guessed"}')
-    kept = idempotency.digest(*call)
-    assert kept == idempotency.digest(*call)
+    actor = Actor.system("nobody")
+    kept = idempotency.digest(*call, actor=actor)
+    assert kept == idempotency.digest(*call, actor=actor)
     settings.SECRET_KEY = "another key, which a stolen database does not have"
-    assert kept != idempotency.digest(*call)
+    assert kept != idempotency.digest(*call, actor=actor)
 
 
 def test_a_key_is_its_callers_own(cast: Cast, calling: Calling) -> None:
