@@ -71,11 +71,12 @@ class Tickets(ListView):
     def post(self, request: Any) -> Response:
         """An `external_reference` is that of one ticket of the tenant: 409 names the ticket that has it already."""
         found = self.body(TicketIn)
+        service = queries.service_named(found.pop("service"), actor=self.actor)
         tenant = queries.tenant(found["tenant"], actor=self.actor)
         caller = found.pop("on_behalf_of", None)
         report = operations.Report(
             tenant_id=found.pop("tenant"),
-            service_id=queries.service_named(found.pop("service"), actor=self.actor).pk,
+            service_id=service.pk,
             on_behalf_of_id=self._caller(tenant, caller) if caller is not None else None,
             **found,
         )

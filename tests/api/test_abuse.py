@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from itertools import cycle, product
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import pytest
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
-from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, Route, address_of, body_of, resolved
+from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, address_of, body_of, resolved
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.isolation.test_api_routes import ApiWorld
@@ -53,34 +54,32 @@ NOT_A_BODY: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("route", TAKES_A_BODY, ids=str)
-def test_what_is_no_body_is_refused_and_does_nothing(cast: Cast, route: Route) -> None:
-    world = ApiWorld(cast)
-    callers, address = _callers(cast), address_of(route, world)
+def test_what_is_no_body_is_refused_and_does_nothing(cast: Cast) -> None:
+    world, callers = ApiWorld(cast), _callers(cast)
     before = AuditEntry.objects.count()
-    for name, body in NOT_A_BODY.items():
+    for route, (name, body) in product(TAKES_A_BODY, NOT_A_BODY.items()):
+        headers = {"Content_Encoding": "gzip"} if name == "bomb" else {}
         for who in ("ines", "priya", "stella"):
-            found = _send(
-                callers[who], route.method, address, body, **({"Content_Encoding": "gzip"} if name == "bomb" else {})
-            )
-            assert 400 <= found.status_code < 500, (name, who, found.content)
-            assert _is_problem(found), (name, who)
-    assert AuditEntry.objects.count() == before
+            found = _send(callers[who], route.method, address_of(route, world), body, **headers)
+            assert 400 <= found.status_code < 500, (str(route), name, who, found.content)
+            assert _is_problem(found), (str(route), name, who)
+        assert AuditEntry.objects.count() == before, (str(route), name)
 
 
-@pytest.mark.parametrize("route", [each for each in TAKES_A_BODY if str(each) not in OPEN], ids=str)
-def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast, route: Route) -> None:
-    world = ApiWorld(cast)
-    callers, address = _callers(cast), address_of(route, world)
-    body = {**body_of(route, world), "approved_by": "x"}
+def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> None:
+    world, callers = ApiWorld(cast), _callers(cast)
     before = AuditEntry.objects.count()
-    refused = []
-    for caller in callers.values():
-        found = _send(caller, route.method, address, json.dumps(body).encode())
-        assert 400 <= found.status_code < 500, found.content
-        refused.append((found.status_code, found.content.decode()))
-    assert any(status in (400, 422) and "approved_by" in text for status, text in refused), refused
-    assert AuditEntry.objects.count() == before
+    for route in TAKES_A_BODY:
+        if str(route) in OPEN:
+            continue
+        body = {**body_of(route, world), "approved_by": "x"}
+        refused = []
+        for caller in callers.values():
+            found = _send(caller, route.method, address_of(route, world), json.dumps(body).encode())
+            assert 400 <= found.status_code < 500, (str(route), found.content)
+            refused.append((found.status_code, found.content.decode()))
+        assert any(status in (400, 422) and "approved_by" in text for status, text in refused), (str(route), refused)
+        assert AuditEntry.objects.count() == before, str(route)
 
 
 def _uuids(shape: dict[str, Any]) -> Iterator[str]:
@@ -98,15 +97,11 @@ def test_there_are_bodies_that_name_rows() -> None:
     assert len(NAMES_A_ROW) >= 5
 
 
-@pytest.mark.parametrize(("route", "member"), NAMES_A_ROW, ids=str)
 @pytest.mark.parametrize("outsider", ["finn", "frida", "samir"])
-def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(
-    cast: Cast, route: Route, member: str, outsider: str
-) -> None:
+def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(cast: Cast, outsider: str) -> None:
     world = ApiWorld(cast)
     caller = Caller(token_of(cast, outsider))
     caller.step_up()
-    is_list = "items" in resolved(route.shape["properties"][member])
     foreign = [
         world.cast.contoso.pk,
         world.pending.pk,
@@ -115,16 +110,18 @@ def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(
         world.cast.ada.pk,
         world.cast.resource().pk,
     ]
-    address = address_of(route, world, cast.fabrikam.pk)
     before = set(AuditEntry.objects.values_list("pk", flat=True))
-    answers = set()
-    for row in (uuid4(), *foreign):
-        body = {**body_of(route, world), member: [str(row)] if is_list else str(row)}
-        found = _send(caller, route.method, address, json.dumps(body).encode())
-        assert 400 <= found.status_code < 500, found.content
-        plain = {name: value for name, value in found.json().items() if name != "request_id"}
-        answers.add((found.status_code, json.dumps(plain, sort_keys=True).replace(str(row), "")))
-    assert len(answers) == 1, answers
+    for route, member in NAMES_A_ROW:
+        is_list = "items" in resolved(route.shape["properties"][member])
+        answers = set()
+        for row in (uuid4(), *foreign):
+            body = {**body_of(route, world), member: [str(row)] if is_list else str(row)}
+            address = address_of(route, world, cast.fabrikam.pk)
+            found = _send(caller, route.method, address, json.dumps(body).encode())
+            assert 400 <= found.status_code < 500, (str(route), member, found.content)
+            plain = {name: value for name, value in found.json().items() if name != "request_id"}
+            answers.add((found.status_code, json.dumps(plain, sort_keys=True).replace(str(row), "")))
+        assert len(answers) == 1, (str(route), member, answers)
     assert not AuditEntry.objects.exclude(pk__in=before).exclude(event="act.refused").exists()
     assert not AuditEntry.objects.exclude(pk__in=before).filter(tenant_id=cast.contoso.pk).exists()
 
@@ -141,17 +138,25 @@ HOSTILE_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("route", READS, ids=str)
-def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast, route: Route) -> None:
-    world = ApiWorld(cast)
-    address, query = address_of(route, world).split("?")[0], {}
-    if AZURE in route.path:
-        query = {"api-version": AZURE_VERSION.partition("=")[2]}
-    for caller in _callers(cast).values():
-        for name in HOSTILE_NAMES:
-            found = caller.get(address, {**query, name: "1"})
-            assert 400 <= found.status_code < 500, (name, found.content)
-            assert _is_problem(found)
+def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast) -> None:
+    world, callers = ApiWorld(cast), cycle(_callers(cast).values())
+    for route, name in product(READS, HOSTILE_NAMES):
+        query = {"api-version": AZURE_VERSION.partition("=")[2]} if AZURE in route.path else {}
+        found = next(callers).get(address_of(route, world).split("?")[0], {**query, name: "1"})
+        assert 400 <= found.status_code < 500, (str(route), name, found.content)
+        assert _is_problem(found), (str(route), name)
+
+
+HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e", "x" * 3000, "1e400", "{}", "null"]
+
+
+def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> None:
+    world, callers = ApiWorld(cast), cycle(_callers(cast).values())
+    for route in READS:
+        for parameter, value in product(route.filters(), HOSTILE_VALUES):
+            found = next(callers).get(address_of(route, world).split("?")[0], {parameter["name"]: value})
+            assert found.status_code < 500, (str(route), parameter["name"], value, found.content)
+            assert found.status_code != 429
 
 
 def _told(found: Any) -> str:
@@ -167,17 +172,15 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("route", "name"), FILTERS, ids=str)
 @pytest.mark.parametrize("outsider", ["finn", "samir", "fabrikam"])
-def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(
-    cast: Cast, route: Route, name: str, outsider: str
-) -> None:
+def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(cast: Cast, outsider: str) -> None:
     world = ApiWorld(cast)
     caller = caller_for(cast, outsider)
-    address = address_of(route, world, cast.fabrikam.pk)
-    answers = set()
-    for row in (uuid4(), cast.contoso.pk, world.pending.pk, world.pending.ticket_id, cast.ada.pk, cast.priya.pk):
-        found = caller.get(address, {name: str(row)})
-        assert found.status_code in (200, 403, 404), found.content
-        answers.add((found.status_code, _told(found)))
-    assert len(answers) == 1, answers
+    rows = (uuid4(), cast.contoso.pk, world.pending.pk, world.pending.ticket_id, cast.ada.pk, cast.priya.pk)
+    for route, name in FILTERS:
+        answers = set()
+        for row in rows:
+            found = caller.get(address_of(route, world, cast.fabrikam.pk), {name: str(row)})
+            assert found.status_code in (200, 403, 404), (str(route), name, found.content)
+            answers.add((found.status_code, _told(found)))
+        assert len(answers) == 1, (str(route), name, answers)

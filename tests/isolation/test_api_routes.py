@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -161,65 +160,67 @@ def test_every_case_has_a_route() -> None:
     assert (OBJECTS.keys() | OWN) - names() == set()
 
 
-@pytest.mark.parametrize(
-    ("name", "outsider"),
-    [pair for pair in product(sorted(OBJECTS), ("frida", "finn", "fatima", "samir")) if pair not in OF_ENGINEERS],
-)
-def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, name: str, outsider: str) -> None:
+@pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "samir"])
+def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, outsider: str) -> None:
     world = ApiWorld(cast)
     caller = Caller(token_of(cast, outsider))
     caller.step_up()
-    ids, methods = OBJECTS[name][0](world), OBJECTS[name][1]
-    absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
     before = AuditEntry.objects.count()
-    for method in methods:
-        body = BODIES.get(name) if method in ("post", "patch", "put") else None
-        foreign = caller(method, address(name, ids), body, If_Match='"x"')
-        nothing = caller(method, address(name, absent), body, If_Match='"x"')
-        assert (foreign.status_code, nothing.status_code) == (404, 404), (method, foreign.content)
-        assert _plain(foreign) == _plain(nothing)
-    assert AuditEntry.objects.count() == before
+    for name in OBJECTS:
+        if (name, outsider) in OF_ENGINEERS:
+            continue
+        for call, foreign, nothing in _asked(caller, name, world):
+            assert (foreign.status_code, nothing.status_code) == (404, 404), (*call, foreign.content)
+            assert _plain(foreign) == _plain(nothing), call
+        assert AuditEntry.objects.count() == before, name
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTS))
-def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(cast: Cast, name: str) -> None:
+def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(cast: Cast) -> None:
     world = ApiWorld(cast)
     caller = caller_for(cast, "fabrikam")
+    before = AuditEntry.objects.count()
+    for name in OBJECTS:
+        for call, foreign, nothing in _asked(caller, name, world):
+            assert foreign.status_code == nothing.status_code, call
+            assert _plain(foreign) == _plain(nothing), call
+            # Some things no client may do, whoever's they are.
+            is_refused = foreign.status_code == 404 or "insufficient_scope" in foreign["WWW-Authenticate"]
+            assert is_refused, (*call, foreign.content)
+        assert AuditEntry.objects.count() == before, name
+
+
+def _asked(caller: Caller, name: str, world: ApiWorld) -> Iterator[tuple[tuple[str, str], Any, Any]]:
+    """(route and method, the answer about a row of Contoso's, the answer about one that does not exist)."""
     ids, methods = OBJECTS[name][0](world), OBJECTS[name][1]
     absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
-    before = AuditEntry.objects.count()
     for method in methods:
         body = BODIES.get(name) if method in ("post", "patch", "put") else None
-        foreign = caller(method, address(name, ids), body, If_Match='"x"')
-        nothing = caller(method, address(name, absent), body, If_Match='"x"')
-        assert foreign.status_code == nothing.status_code
-        assert _plain(foreign) == _plain(nothing)
-        # Some things no client may do, whoever's they are.
-        assert foreign.status_code == 404 or "insufficient_scope" in foreign["WWW-Authenticate"], foreign.content
-    assert AuditEntry.objects.count() == before
+        there, away = (caller(method, address(name, each), body, If_Match='"x"') for each in (ids, absent))
+        yield (name, method), there, away
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
 @pytest.mark.parametrize("outsider", ["frida", "finn", "samir", "fabrikam"])
-def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, name: str, outsider: str) -> None:
+def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     ApiWorld(cast)
-    found = caller_for(cast, outsider).get(reverse(f"api:{name}"))
-    text = found.content.decode()
-    assert found.status_code in (200, 403)
-    assert ApiWorld.CANARY not in text
-    assert "contoso" not in text.lower() or (name, outsider) in OF_ENGINEERS
+    caller = caller_for(cast, outsider)
+    for name in sorted(OWN):
+        found = caller.get(reverse(f"api:{name}"))
+        text = found.content.decode()
+        assert found.status_code in (200, 403), name
+        assert ApiWorld.CANARY not in text, name
+        if (name, outsider) not in OF_ENGINEERS:
+            assert "contoso" not in text.lower(), name
 
 
-@pytest.mark.one_database
-@pytest.mark.parametrize("name", sorted(OBJECTS.keys() | OWN))
-def test_nobody_calls_without_a_token(cast: Cast, name: str) -> None:
+def test_nobody_calls_without_a_token(cast: Cast) -> None:
     world = ApiWorld(cast)
-    build, methods = OBJECTS.get(name, (lambda w: {}, ("get",)))
-    for method in methods:
-        for secret in ("", "lockbox_pat_" + "x" * 46, "rubbish"):
-            response = Caller(secret)(method, reverse(f"api:{name}", kwargs=build(world)))
-            assert response.status_code == 401
-            assert response["WWW-Authenticate"].startswith('Bearer realm="lockbox"')
+    for name in sorted(OBJECTS.keys() | OWN):
+        build, methods = OBJECTS.get(name, (lambda w: {}, ("get",)))
+        for method in methods:
+            for secret in ("", "lockbox_pat_" + "x" * 46, "rubbish"):
+                response = Caller(secret)(method, reverse(f"api:{name}", kwargs=build(world)))
+                assert response.status_code == 401, (name, method)
+                assert response["WWW-Authenticate"].startswith('Bearer realm="lockbox"'), (name, method)
 
 
 def _plain(response: Any) -> Any:

@@ -174,58 +174,61 @@ def test_no_route_lies_outside_the_known_doors() -> None:
     assert {name for name in bare if not name.startswith(("account_", "^"))} <= {"healthz", "readyz"}
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTS))
 @pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "nils"])
-def test_another_tenants_people_get_the_404_of_what_does_not_exist(cast: Cast, name: str, outsider: str) -> None:
+def test_another_tenants_people_get_the_404_of_what_does_not_exist(cast: Cast, outsider: str) -> None:
     world = World(cast)
     client = signed_in(cast, outsider)
     before = AuditEntry.objects.count()
-    for ids in (build(world) for build in OBJECTS[name]):
+    for name, ids in _objects(world):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
         for method in ("get", "head", "post"):
             foreign = getattr(client, method)(reverse(f"web:{name}", kwargs=ids), {"id": "1.mail"})
             nothing = getattr(client, method)(reverse(f"web:{name}", kwargs=absent), {"id": "1.mail"})
-            assert foreign.status_code == nothing.status_code, (method, ids)
-            assert foreign.status_code in (404, 405), (method, ids)
-            assert _plain(foreign) == _plain(nothing)
-    assert AuditEntry.objects.count() == before
+            assert foreign.status_code == nothing.status_code, (name, method, ids)
+            assert foreign.status_code in (404, 405), (name, method, ids)
+            assert _plain(foreign) == _plain(nothing), (name, method)
+        assert AuditEntry.objects.count() == before, name
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["ticket", "ticket_act", "ask", "access_request", "decide", "access_request_act", "live", "window", "window_raw"],
-)
-def test_an_engineer_of_another_queue_is_an_outsider_too(cast: Cast, name: str) -> None:
+def _objects(world: World) -> Iterator[tuple[str, Ids]]:
+    for name, builds in OBJECTS.items():
+        for build in builds:
+            yield name, build(world)
+
+
+def test_an_engineer_of_another_queue_is_an_outsider_too(cast: Cast) -> None:
     world = World(cast)
     client = signed_in(cast, "samir")
-    for ids in (build(world) for build in OBJECTS[name]):
-        for method in ("get", "post"):
-            response = getattr(client, method)(reverse(f"web:{name}", kwargs=ids), {"id": "1.mail"})
-            assert response.status_code in (404, 405), (method, ids)
+    of_engineers = ("ticket", "ticket_act", "ask", "access_request", "decide", "access_request_act", "live")
+    for name, ids in _objects(world):
+        if name in (*of_engineers, "window", "window_raw"):
+            for method in ("get", "post"):
+                response = getattr(client, method)(reverse(f"web:{name}", kwargs=ids), {"id": "1.mail"})
+                assert response.status_code in (404, 405), (name, method, ids)
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
 @pytest.mark.parametrize("outsider", ["frida", "fred", "samir"])
-def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, name: str, outsider: str) -> None:
+def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     World(cast)
-    response = signed_in(cast, outsider).get(reverse(f"web:{name}"), {"q": World.CANARY})
-    text = response.content.decode().replace(f'value="{World.CANARY}"', "")
-    # What the person typed may come back as what was searched for; nothing that was found may.
-    assert f"{World.CANARY} ticket" not in text
-    assert f"{World.CANARY} body" not in text
-    assert "Contoso" not in text or outsider == "samir"
+    client = signed_in(cast, outsider)
+    for name in sorted(OWN):
+        response = client.get(reverse(f"web:{name}"), {"q": World.CANARY})
+        text = response.content.decode().replace(f'value="{World.CANARY}"', "")
+        # What the person typed may come back as what was searched for; nothing that was found may.
+        assert f"{World.CANARY} ticket" not in text, name
+        assert f"{World.CANARY} body" not in text, name
+        assert "Contoso" not in text or outsider == "samir", name
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("name", sorted([*OBJECTS, *OWN]))
-def test_whoever_is_not_signed_in_is_asked_to(cast: Cast, name: str) -> None:
+def test_whoever_is_not_signed_in_is_asked_to(cast: Cast) -> None:
     world = World(cast)
-    for ids in [build(world) for build in OBJECTS.get(name, [])] or [{}]:
+    for name, ids in [*_objects(world), *((name, {}) for name in sorted(OWN))]:
         for method in ("get", "post"):
             response = getattr(Client(), method)(reverse(f"web:{name}", kwargs=ids))
-            assert response.status_code in (302, 405), (method, ids)
+            assert response.status_code in (302, 405), (name, method, ids)
             if response.status_code == 302:
-                assert response["Location"].startswith("/accounts/login/")
+                assert response["Location"].startswith("/accounts/login/"), name
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
