@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from requests_app import clock, operations
 from requests_app.actors import Actor, Side
 from requests_app.api.base import ApiView, ListView
+from requests_app.api.errors import in_words_of
 from requests_app.api.fields import InstantFilter, Several, Strict, Text, Uuid, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
@@ -24,6 +25,18 @@ from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Decision, Grant, Level
 from requests_app.queries import access
 from requests_app.scopes import Scope
+
+#: What the operations call a field, and this API.
+_FIELDS = {
+    "ticket_id": "ticket",
+    "window_for": "window_seconds",
+    "resource_ids": "resources",
+    "note": "comment",
+    "authority": "demand.authority",
+    "instrument": "demand.instrument",
+    "demand_reference": "demand.reference",
+    "demand_date": "demand.date",
+}
 
 # --- What goes out -------------------------------------------------------------------------------------------
 
@@ -213,7 +226,8 @@ class AccessRequests(ListView):
     def post(self, request: Any) -> Response:
         found = self.body(AccessRequestIn)
         actor = self._engineer(found.pop("engineer", None))
-        row = operations.submit(_ask(found), actor=actor)
+        with in_words_of(_FIELDS):
+            row = operations.submit(_ask(found), actor=actor)
         return _shown(self, row.pk, status=201)
 
     def _engineer(self, who: str | None) -> Actor:
@@ -255,7 +269,8 @@ class _Act(ApiView):
             self.require_match(AccessRequestOut, row, at=clock.now())
         operation = self.by_side[self.actor.side] if self.by_side else type(self).operation
         assert operation is not None
-        operation(pk, actor=self.actor, note=note)
+        with in_words_of(_FIELDS):
+            operation(pk, actor=self.actor, note=note)
         return _shown(self, pk)
 
 

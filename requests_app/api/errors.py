@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -93,6 +94,16 @@ def problem(
     if current:
         found["current"] = current
     return found
+
+
+@contextmanager
+def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
+    """A refusal names the field as the caller sent it: `fields` maps the operation's name to the API's."""
+    try:
+        yield
+    except Unacceptable as refusal:
+        refusal.field = fields.get(refusal.field, refusal.field)
+        raise
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:

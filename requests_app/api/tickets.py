@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from rest_framework.response import Response
 from requests_app import clock, operations
 from requests_app.api.access_requests import CommentIn
 from requests_app.api.base import ApiView, ListView
+from requests_app.api.errors import in_words_of
 from requests_app.api.schema import one
 from requests_app.api.ticket_shapes import (
     AssignIn,
@@ -25,7 +25,6 @@ from requests_app.api.ticket_shapes import (
     TicketLine,
     TicketOut,
 )
-from requests_app.errors import Unacceptable
 from requests_app.models import Ticket
 from requests_app.queries import tickets as queries
 from requests_app.scopes import Scope
@@ -80,7 +79,7 @@ class Tickets(ListView):
             on_behalf_of_id=self._caller(tenant, caller) if caller is not None else None,
             **found,
         )
-        with _in_our_words():
+        with in_words_of(_FIELDS):
             row = operations.open_ticket(report, actor=self.actor)
         return _shown(self, row.pk, status=201)
 
@@ -181,7 +180,7 @@ class Assign(ApiView):
     def post(self, request: Any, pk: UUID) -> Response:
         """Tickets are worked by people: a client names the engineer."""
         assignee = self.body(AssignIn).get("assignee")
-        with _in_our_words():
+        with in_words_of(_FIELDS):
             operations.assign_ticket(pk, actor=self.actor, assignee_id=assignee)
         return _shown(self, pk)
 
@@ -192,7 +191,7 @@ class _Act(ApiView):
 
     def _acted(self, pk: UUID) -> Response:
         note = self.body(CommentIn)["comment"]
-        with _in_our_words():
+        with in_words_of(_FIELDS):
             type(self).operation(pk, actor=self.actor, note=note)
         return _shown(self, pk)
 
@@ -251,16 +250,6 @@ class Reopen(_Act):
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which says why. Access that ended with the ticket does not come back."""
         return self._acted(pk)
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """A refusal names the field as the caller sent it."""
-    try:
-        yield
-    except Unacceptable as refusal:
-        refusal.field = _FIELDS.get(refusal.field, refusal.field)
-        raise
 
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
