@@ -69,8 +69,8 @@ def queries_of(client: Any, url: str, **headers: str) -> int:
     return len(captured)
 
 
-def same_queries(few: Callable[[], int], grow: Callable[[], None]) -> None:
-    """A page costs as many queries with many rows as with few."""
+def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
+    """A page costs as many queries with many rows as with few: a number, or one for each of several people."""
     few()  # The first page of a session also writes down when it began.
     before = few()
     grow()
