@@ -1,8 +1,9 @@
 """10,000 single changes of an export of 100,000 entries: each is found, at its index; and 1,000 clean exports are good.
 
 Reading and checking 100,000 entries takes a second, so the mass of it does not read them from a file again and again:
-the blocks come from memory, and what the verifier finds in a block that it has seen before is remembered. Everything
-else is the verifier's own path. The same changes are made to files on disk, to fewer and to shorter ones.
+the blocks come from memory, and what the verifier finds in a block that it has seen before is remembered, as is that a
+signature is good. Everything else is the verifier's own path. The same changes are made to files on disk, to fewer and
+to shorter ones.
 """
 
 import functools
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.verify.runs import is_good, judged, verdict
 from tests.verify.writer import CUSTOMER, Log, Tree, Written, bundle, canonical, entry, instant, pruning, story
@@ -24,7 +26,11 @@ from verify import lockbox_verify as lv
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("MUTATION_SEED", "20261125"))
-ENTRIES, MUTATIONS, CLEAN, WIDTH = 100_000, 10_000, 1_000, 128
+ENTRIES, MUTATIONS, CLEAN = 100_000, 10_000, 1_000
+#: How many lines a block has: as many as lead up to the change without touching it, the longest first. The verifier
+#: takes blocks of any length, and so a few dozen of them lead to any place in the export.
+WIDTHS = (8192, 512, 32)
+WIDTH = WIDTHS[-1]
 OLDER = (10_000, 35_000, 60_000, 85_000)
 
 
@@ -129,6 +135,10 @@ class Memory:
         return io.BytesIO(self.files[name])
 
 
+def block_of(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
+
+
 class Export:
     """A log of 100,000 entries whose blocks are made once, so that what was found in them can be remembered."""
 
@@ -139,9 +149,7 @@ class Export:
             for seq in range(ENTRIES)
         ]
         self.log = Log(lines, older=OLDER)
-        self.blocks = [self._block(lines[at : at + WIDTH]) for at in range(0, ENTRIES, WIDTH)]
-        leaves = self.log.tree.leaves
-        self.hashes = [b"".join(leaves[at : at + WIDTH]) for at in range(0, ENTRIES, WIDTH)]
+        self.known: dict[tuple[int, int], tuple[bytes, bytes, int]] = {}
         written = bundle(self.log)
         listed = json.dumps(written.listed()).encode()
         self.sizes = {name: len(raw) for name, raw in written.files.items()} | {"manifest.json": len(listed)}
@@ -151,9 +159,15 @@ class Export:
         self.source = Memory({**kept, "manifest.json": listed}, self.sizes)
         self.written = written
 
-    @staticmethod
-    def _block(lines: list[bytes]) -> bytes:
-        return b"".join(line + b"\n" for line in lines)
+    def blocks(self, start: int, end: int) -> Iterator[tuple[bytes, bytes, int]]:
+        """The unchanged lines from `start` to `end`, both at the edge of a block, in as few blocks as there can be."""
+        while start < end:
+            width = next(each for each in WIDTHS if start % each == 0 and (start + each <= end or each == WIDTH))
+            if (start, width) not in self.known:
+                lines, leaves = self.log.lines[start : start + width], self.log.tree.leaves[start : start + width]
+                self.known[start, width] = block_of(lines), b"".join(leaves), len(lines)
+            yield self.known[start, width]
+            start += width
 
     def judged(self, changed: Change | None, *, is_repaired: bool = False, **options: Any) -> dict[str, Any]:
         report = lv.Report("memory")
@@ -172,25 +186,25 @@ class Changed(lv.Bundle):
     def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes, int]]:
         self.unread -= {"entries-0.jsonl", "leaf-hashes-0.bin"}
         export, changed = self.export, self.changed
-        same = len(export.blocks) if changed is None else changed.start // WIDTH
-        for place in range(same):
-            yield export.blocks[place], export.hashes[place], len(export.hashes[place]) // 32
         if changed is None:
+            yield from export.blocks(0, ENTRIES)
             return
-        rest, place = changed.lines(export.log.lines, same * WIDTH), same
-        while lines := list(itertools.islice(rest, WIDTH)):
-            if place < len(export.blocks) and (known := export.blocks[place]) == export._block(lines):
-                yield known, export.hashes[place], len(lines)
-            else:
-                hashes = [lv.leaf_hash(line) for line in lines] if self.is_repaired else self._own(place, len(lines))
-                yield export._block(lines), b"".join(hashes), len(lines)
-            place += 1
-        count = same * WIDTH + sum(1 for _line in changed.lines(export.log.lines, same * WIDTH))
+        begin = changed.start // WIDTH * WIDTH
+        yield from export.blocks(0, begin)
+        count = ENTRIES - (changed.end - changed.start) + len(changed.by)
+        # Where as many lines were put in as were taken out, the blocks behind the change are the old ones.
+        after = -(-changed.end // WIDTH) * WIDTH if count == ENTRIES else count
+        rest = changed.lines(export.log.lines, begin)
+        for place in range(begin, after, WIDTH):
+            lines = list(itertools.islice(rest, WIDTH))
+            hashes = [lv.leaf_hash(line) for line in lines] if self.is_repaired else self._own(place, len(lines))
+            yield block_of(lines), b"".join(hashes), len(lines)
+        yield from export.blocks(after, ENTRIES if count == ENTRIES else after)
         if changed.cut or (count < ENTRIES and not self.is_repaired):
             yield changed.cut or b"", b"" if changed.cut else export.log.tree.leaves[count], 0
 
     def _own(self, place: int, count: int) -> list[bytes]:
-        return self.export.log.tree.leaves[place * WIDTH : place * WIDTH + count]
+        return self.export.log.tree.leaves[place : place + count]
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +212,27 @@ def export() -> Export:
     return Export()
 
 
+@functools.lru_cache
+def _verified(public: bytes, signature: bytes, message: bytes) -> None:
+    """Raises InvalidSignature, which is not remembered."""
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+
+
+class RememberedKey:
+    """In the place of Ed25519PublicKey: what was shown to be signed is not calculated again."""
+
+    def __init__(self, public: bytes) -> None:
+        self.verify = functools.partial(_verified, public)
+
+    @classmethod
+    def from_public_bytes(cls, public: bytes) -> "RememberedKey":
+        return cls(public)
+
+
 @pytest.fixture
 def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lv, "check_block", functools.lru_cache(maxsize=1000)(lv.check_block))
+    monkeypatch.setattr(lv, "Ed25519PublicKey", RememberedKey)
+    monkeypatch.setattr(lv, "check_block", functools.lru_cache(maxsize=8192)(lv.check_block))
 
 
 @pytest.mark.usefixtures("remembered")
@@ -255,18 +287,19 @@ def test_a_changed_file_of_a_hundred_thousand_entries(
     assert [(each["index"], each["until"]) for each in data["problems"]] == [(made.bad, None)]
 
 
-def small(rng: random.Random, size: int) -> Log:
+def small(rng: random.Random, size: int) -> tuple[Log, list[str]]:
+    """A log, and the access requests that its entries are about."""
     older = tuple(sorted(rng.sample(range(1, size), rng.randrange(min(size - 1, 4))))) if size > 1 else ()
-    return Log.of(story(rng, size), older=older)
+    entries = story(rng, size)
+    return Log.of(entries, older=older), [each["access_request"] for each in entries if each["access_request"]]
 
 
 def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_path: Path) -> None:
     rng = random.Random(SEED + 5)
     for place in range(600):
-        log = small(rng, rng.randrange(2, 60))
+        log, requests = small(rng, rng.randrange(2, 60))
         start, end = sorted(rng.sample(range(len(log.lines) + 1), 2))
-        requests = [json.loads(line)["access_request"] for line in log.lines]
-        request = next((each for each in requests if each), None)
+        request = requests[0] if requests else None
         shape = place % 4 if request else place % 3
         written = (
             bundle(log),
@@ -293,7 +326,7 @@ def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Pa
     """Hashes, counts, proofs and manifest follow the change: only the signed root does not."""
     rng = random.Random(SEED + 6)
     for place in range(200):
-        log = small(rng, rng.randrange(3, 80))
+        log, _requests = small(rng, rng.randrange(3, 80))
         entries = [json.loads(line) for line in log.lines]
         at = rng.randrange(len(entries))
         forged = _renumbered(rng.choice((_altered, _left_out, _put_in))(entries, at))
@@ -331,9 +364,9 @@ def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
     rng, good = random.Random(SEED + 7), 0
     for place in range(CLEAN):
         size = rng.randrange(301)
-        log = small(rng, size)
+        log, about = small(rng, size)
         start, end = sorted((rng.randrange(size + 1), rng.randrange(size + 1)))
-        requests = sorted({each for line in log.lines if (each := json.loads(line)["access_request"])})
+        requests = sorted(set(about))
         kinds: dict[str, dict[str, Any]] = {
             "log": {},
             "pruned": {"pruned": start},
