@@ -127,24 +127,24 @@ def test_the_place_of_what_is_kept_is_the_desktops(cast: Cast, bare: Shell, url:
 # --- Where a token goes --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://lockbox.example",
-        "http://127.0.0.1.example",
-        "http://10.0.0.1",
-        "https://ada:secret@lockbox.example",
-        "https://lockbox.example/?a=b",
-        "https://lockbox.example:99999",
-        "ftp://127.0.0.1",
-        "lockbox.example",
-        SECRET,
-    ],
-)
-def test_an_address_that_would_give_a_token_away_is_not_one(bare: Shell, url: str) -> None:
-    ended = bare("login", url, typed=f"{SECRET}\n")
-    assert (ended.status, ended.out, bare.kept.exists()) == (2, "", False)
-    assert SECRET not in ended.err
+GIVING_AWAY = [
+    "http://lockbox.example",
+    "http://127.0.0.1.example",
+    "http://10.0.0.1",
+    "https://ada:secret@lockbox.example",
+    "https://lockbox.example/?a=b",
+    "https://lockbox.example:99999",
+    "ftp://127.0.0.1",
+    "lockbox.example",
+    SECRET,
+]
+
+
+def test_an_address_that_would_give_a_token_away_is_not_one(bare: Shell) -> None:
+    for url in GIVING_AWAY:
+        ended = bare("login", url, typed=f"{SECRET}\n")
+        assert (ended.status, ended.out, bare.kept.exists()) == (2, "", False), url
+        assert SECRET not in ended.err, url
 
 
 def test_a_kept_token_goes_to_its_own_address_only(cast: Cast, bare: Shell, url: str, stranger: str) -> None:
@@ -176,32 +176,31 @@ def test_an_address_where_nobody_answers(bare: Shell) -> None:
     assert (ended.status, ended.out, json.loads(ended.err)["code"]) == (4, "", "not_reachable")
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        (200, "text/html", b"<h1>Hello</h1>"),
-        (404, "text/html", b"<h1>Hello</h1>"),
-        (503, "text/html", b"\xff"),
-        (301, "text/html", b""),
-    ],
-)
-def test_what_answers_and_is_no_lockbox(
-    bare: Shell, stranger: str, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, str, bytes]
-) -> None:
-    monkeypatch.setattr(Stranger, "answer", answer)
-    ended = bare.but(LOCKBOX_URL=stranger, LOCKBOX_TOKEN=SECRET)("whoami")
-    assert (ended.status, ended.out) == (4, "")
-    assert len(Stranger.heard) == 1
+OF_NO_LOCKBOX = [
+    (200, "text/html", b"<h1>Hello</h1>"),
+    (404, "text/html", b"<h1>Hello</h1>"),
+    (503, "text/html", b"\xff"),
+    (301, "text/html", b""),
+]
+
+
+def test_what_answers_and_is_no_lockbox(bare: Shell, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer in OF_NO_LOCKBOX:
+        monkeypatch.setattr(Stranger, "answer", answer)
+        monkeypatch.setattr(Stranger, "heard", [])
+        ended = bare.but(LOCKBOX_URL=stranger, LOCKBOX_TOKEN=SECRET)("whoami")
+        assert (ended.status, ended.out) == (4, ""), answer
+        assert len(Stranger.heard) == 1, answer
 
 
 NOT_UNDERSTOOD = ["", "requests", "requests show", "whoami --loud", "windows --limit 0"]
 
 
-@pytest.mark.parametrize("words", NOT_UNDERSTOOD)
-def test_words_that_are_not_understood(bare: Shell, words: str) -> None:
-    ended = bare(*words.split())
-    assert (ended.status, ended.out) == (2, "")
-    assert "--help" in ended.err
+def test_words_that_are_not_understood(bare: Shell) -> None:
+    for words in NOT_UNDERSTOOD:
+        ended = bare(*words.split())
+        assert (ended.status, ended.out) == (2, ""), words
+        assert "--help" in ended.err, words
 
 
 def test_a_token_that_was_revoked(cast: Cast, shell: Shells) -> None:
@@ -217,12 +216,12 @@ def test_a_token_that_was_revoked(cast: Cast, shell: Shells) -> None:
 UNREADABLE = ["\x1b", "\x07", "\r", "\x7f", "\x9b", "\u200b", "\u202e", "\u2028", "\ud800", "\U000e0041"]
 
 
-@pytest.mark.parametrize("letter", UNREADABLE)
-def test_a_letter_that_none_can_read_is_written_out(letter: str) -> None:
-    for shown in (safe(letter), safe(letter, lines=True), as_json(letter)):
-        assert letter not in shown
-        assert shown.isascii()
-    assert json.loads(as_json(f"a{letter}ß\n")) == f"a{letter}ß\n"
+def test_a_letter_that_none_can_read_is_written_out() -> None:
+    for letter in UNREADABLE:
+        for shown in (safe(letter), safe(letter, lines=True), as_json(letter)):
+            assert letter not in shown, ascii(letter)
+            assert shown.isascii(), ascii(letter)
+        assert json.loads(as_json(f"a{letter}ß\n")) == f"a{letter}ß\n"
     assert (safe("Ünï 漢字 👩\n"), safe("a\r\nb", lines=True)) == ("Ünï 漢字 👩\\n", "a\nb")
 
 
