@@ -27,10 +27,12 @@ LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
 #: What is tried here is words, documents and programs; the database behind them is as good as any other. A test of
 #: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
 ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
-#: A page sends the same queries for each of the people, states and languages that it is tried with. PostgreSQL sees
-#: two of them, which the run's seed chooses; SQLite sees all. What is no page is tried with all of them on both.
+#: A page, or a route of the API, sends the same queries for each of the people, states and languages that it is tried
+#: with. PostgreSQL sees one of them, which the run's seed chooses; SQLite sees all. What is neither is tried with all
+#: of them on both, and so is what has the mark `every_case`.
 PAGES = frozenset({"admin", "web"})
-CASES_OF_A_PAGE = 2
+FEW_ON_POSTGRESQL = PAGES | {"api"}
+CASES_OF_A_PAGE = 1
 #: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
@@ -82,13 +84,14 @@ def sample(size: int) -> int:
 
 
 def _few_of_each_page(items: list[pytest.Item]) -> set[pytest.Item]:
-    """These without the third case and all further ones of a test about a page."""
+    """These without the second case and all further ones of a test about a page."""
     seen: Counter[str] = Counter()
     chosen = set()
     for item in items:
         test = item.nodeid.partition("[")[0]
         seen[test] += 1
-        is_page = place_of(item.path) in PAGES and not item.get_closest_marker("postgres")
+        has_all = item.get_closest_marker("postgres") or item.get_closest_marker("every_case")
+        is_page = place_of(item.path) in FEW_ON_POSTGRESQL and not has_all
         if not is_page or seen[test] <= CASES_OF_A_PAGE:
             chosen.add(item)
     return chosen

@@ -170,6 +170,7 @@ def _is_chosen(case: Any, seed: object) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.every_case
 @pytest.mark.timeout(240)
 @schema.parametrize()
 @settings(
