@@ -150,6 +150,7 @@ def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast) -> None:
 HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e", "x" * 3000, "1e400", "{}", "null"]
 
 
+@pytest.mark.postgres
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> None:
     world, callers = ApiWorld(cast), cycle(_callers(cast).values())
     for route in READS:
