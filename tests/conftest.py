@@ -6,7 +6,7 @@ import gc
 import ipaddress
 import socket
 import uuid
-from collections import Counter
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
 #: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
 ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
 #: A page, or a route of the API, sends the same queries for each of the people, states and languages that it is tried
-#: with. PostgreSQL sees one of them, which the run's seed chooses; SQLite sees all. What is neither is tried with all
-#: of them on both, and so is what has the mark `every_case`.
+#: with, and what it asks for is tried below it with all of them on both databases. PostgreSQL sees one case of a third
+#: of these tests, which the run's seed chooses; SQLite sees all. What has the mark `every_case` is left out of this.
 PAGES = frozenset({"admin", "web"})
-FEW_ON_POSTGRESQL = PAGES | {"api"}
-CASES_OF_A_PAGE = 1
+FEW_ON_POSTGRESQL = PAGES | {"api", "notifications"}
+ONE_OF = 3
 #: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
     if connection.vendor == "postgresql":
         # They have run on SQLite, and can't come to another end.
-        chosen = _few_of_each_page([item for item in items if _has_two_databases(item)])
+        chosen = _few_of_each_page([item for item in items if _has_two_databases(item)], config)
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = [item for item in items if item in chosen]
     places: dict[Path, str] = {}
@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.page)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("postgres") and connection.vendor != "postgresql":
+        is_elsewhere = item.get_closest_marker("either_database") and _number(item.nodeid) % 2 == 0
+        if (item.get_closest_marker("postgres") or is_elsewhere) and connection.vendor != "postgresql":
             item.add_marker(other_database)
 
 
@@ -83,23 +84,29 @@ def sample(size: int) -> int:
     return size if connection.vendor == "postgresql" else max(1, size // 4)
 
 
-def _few_of_each_page(items: list[pytest.Item]) -> set[pytest.Item]:
-    """These without the second case and all further ones of a test about a page."""
-    seen: Counter[str] = Counter()
-    chosen = set()
+def _few_of_each_page(items: list[pytest.Item], config: pytest.Config) -> set[pytest.Item]:
+    """These with one case of a third of the tests about pages and routes."""
+    seed, seen, chosen = config.getoption("randomly_seed", 0), set(), set()
     for item in items:
         test = item.nodeid.partition("[")[0]
-        seen[test] += 1
         has_all = item.get_closest_marker("postgres") or item.get_closest_marker("every_case")
-        is_page = place_of(item.path) in FEW_ON_POSTGRESQL and not has_all
-        if not is_page or seen[test] <= CASES_OF_A_PAGE:
+        is_one_of_few = place_of(item.path) in FEW_ON_POSTGRESQL and not has_all
+        if not is_one_of_few or (test not in seen and _number(f"{seed}{test}") % ONE_OF == 0):
             chosen.add(item)
+        seen.add(test)
     return chosen
+
+
+def _number(text: str) -> int:
+    """The same for the same text, in whichever process."""
+    return zlib.crc32(text.encode())
 
 
 def _has_two_databases(item: pytest.Item) -> bool:
     if item.get_closest_marker("postgres"):
         return True
+    if item.get_closest_marker("either_database"):
+        return _number(item.nodeid) % 2 == 0
     if item.get_closest_marker("one_database") or place_of(item.path) in ONE_DATABASE:
         return False
     fixtures = getattr(item, "fixturenames", ())

@@ -270,5 +270,5 @@ urlpatterns = [
     path(_OF_TENANT, Requests.as_view(), name="azure_requests"),
     path(f"{_OF_TENANT}/<uuid:pk>", OneRequest.as_view(), name="azure_request"),
     path(f"{_OF_TENANT}/<uuid:pk>/updateApproval", UpdateApproval.as_view(), name="azure_update_approval"),
-    re_path(r"^(?:subscriptions/[^/]+/)?providers/.*$", NothingOfAzure.as_view(), name="azure_nothing"),
+    re_path(r"^(?:subscriptions/[^/]+/)?providers/", NothingOfAzure.as_view(), name="azure_nothing"),
 ]

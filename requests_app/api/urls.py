@@ -146,5 +146,5 @@ urlpatterns = [
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
     *azure.urlpatterns,
     *decision_point.urlpatterns,
-    re_path(r"^(?:api|access/v1)/.*$", Nothing.as_view(), name="nothing"),
+    re_path(r"^(?:api|access/v1)/", Nothing.as_view(), name="nothing"),
 ]

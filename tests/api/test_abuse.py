@@ -151,6 +151,7 @@ HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e
 
 
 @pytest.mark.postgres
+@pytest.mark.every_case
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> None:
     world, callers = ApiWorld(cast), cycle(_callers(cast).values())
     for route in READS:

@@ -174,7 +174,8 @@ def test_a_method_that_a_route_does_not_take_is_405(cast: Cast, calling: Calling
 
 
 def test_what_is_not_there_is_a_problem_and_not_a_page(cast: Cast, calling: Calling) -> None:
-    for path in ("/api/v2/me", "/api/v1/", "/api/v1/me/", "/api/v1/../admin/", "/api/v1/access-requests/1"):
+    paths = ("/api/v2/me", "/api/v1/", "/api/v1/me/", "/api/v1/../admin/", "/api/v1/access-requests/1", "/api/v1/a%0Ab")
+    for path in paths:
         response = calling("ada").get(path)
         assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
 

@@ -27,6 +27,7 @@ from tests.tasks.conftest import Notes, Running, Start, beats, free_port, in_ser
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.either_database,
     pytest.mark.timeout(120),
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
