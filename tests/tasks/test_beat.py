@@ -13,7 +13,7 @@ from requests_app.models import Heartbeat
 from requests_app.worker import beat
 from tests.conftest import Traveller
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.either_database]
 
 #: What is due with the minutes of its schedule, and what is enqueued in between, too.
 EACH = [

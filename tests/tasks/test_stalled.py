@@ -24,6 +24,7 @@ from tests.tasks.conftest import Start, free_port, wait_for
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.either_database,
     pytest.mark.timeout(120),
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's buffers are not limited"),
