@@ -24,20 +24,23 @@ class Gate:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._ends: list[socket.socket] = []
+        self._lock, self._is_open = threading.Lock(), False
         self.port = 0
         self.open()
 
     def open(self) -> None:
         self._door = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._door.getsockname()[1]
+        self.port, self._is_open = self._door.getsockname()[1], True
         threading.Thread(target=self._admit, args=(self._door,), daemon=True).start()
 
     def close(self) -> None:
-        for end in [self._door, *self._ends]:
+        with self._lock:
+            self._is_open = False
+            ends, self._ends = [self._door, *self._ends], []
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
-        self._ends.clear()
 
     def _admit(self, door: socket.socket) -> None:
         while True:
@@ -46,7 +49,12 @@ class Gate:
             except OSError:
                 return
             far = socket.create_connection(self._target)
-            self._ends += [near, far]
+            with self._lock:
+                if not self._is_open:  # closed while this one came in
+                    near.close()
+                    far.close()
+                    return
+                self._ends += [near, far]
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
 
