@@ -54,6 +54,8 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
 def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS) -> list[Any]:
     """What is wrong at these widths; axe-core, which takes seconds, reads the page at those of `read` alone."""
     found: list[Any] = []
+    # A page that is on its way has no body yet.
+    page.wait_for_load_state()
     before = page.viewport_size
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
