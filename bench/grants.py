@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
@@ -68,23 +69,23 @@ def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) ->
         cursor.execute("CHECKPOINT")
 
 
-def _drop_indexes(cursor: object) -> list[str]:
+def _drop_indexes(cursor: Any) -> list[str]:
     """Take away what no constraint needs; return the statements that make it again."""
-    run = cursor.execute  # type: ignore[attr-defined]
+    run = cursor.execute
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
         " WHERE indrelid::regclass::text = ANY (%s) AND NOT indisunique",
         [list(_TABLES)],
     )
-    found = cursor.fetchall()  # type: ignore[attr-defined]
+    found = cursor.fetchall()
     for name, _made in found:
         run(f"DROP INDEX {name}")
     return [made for _name, made in found]
 
 
-def _insert(cursor: object, cast: Cast, first: int, end: int, *, live: int) -> None:
+def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None:
     """One statement a table. A number decides all of a row, so that engineer, tenant and resource fit together."""
-    run = cursor.execute  # type: ignore[attr-defined]
+    run = cursor.execute
     run("DROP TABLE IF EXISTS bench_numbers")
     run(
         "CREATE TEMP TABLE bench_numbers AS SELECT n, gen_random_uuid() AS request, gen_random_uuid() AS grant_,"

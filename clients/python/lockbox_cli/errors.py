@@ -25,10 +25,7 @@ class Refused(Failure):
         title = problem.get("title")
         super().__init__(title if isinstance(title, str) else "The server said no.")
         self._problem, self.wait = problem, wait
-
-    @property
-    def code(self) -> str:  # type: ignore[override]
-        return str(self._problem.get("code", Failure.code))
+        self.code = str(problem.get("code", Failure.code))
 
     @property
     def problem(self) -> dict[str, Any]:
