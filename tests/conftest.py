@@ -249,7 +249,8 @@ def _no_network_but_loopback() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
-    """Forget rate limits and the language, which outlive a test's transaction."""
+    """Forget rate limits and the language, which outlive a test's transaction; the clock must be the real one."""
+    assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
     yield
     translation.deactivate()
