@@ -81,6 +81,11 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_own_origins)
 # ignored.
 TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
 
+# Passkeys belong to a site, and that is for good: under another name they are other passkeys. Pages of these origins
+# may ask for them.
+PASSKEY_RP_ID = text("PASSKEY_RP_ID") or urlsplit(BASE_URL).hostname or "localhost"
+PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".format(urlsplit(BASE_URL))])
+
 # --- The product ----------------------------------------------------------------------------------
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")

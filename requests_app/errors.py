@@ -72,6 +72,68 @@ class MachineMayNotDecide(NotAllowed):
     default = _("A client decides only where the tenant’s administrator allowed it, for an approver of the tenant.")
 
 
+class PasskeyRefused(NotAllowed):
+    """What a passkey answered was not accepted; its kinds say why, each with a code that never changes."""
+
+    code = "passkey_refused"
+    default = _("What your passkey answered was not accepted.")
+
+
+class PasskeyUnreadable(PasskeyRefused):
+    code, status = "passkey_unreadable", 400
+    default = _("What your passkey answered could not be read.")
+
+
+class PasskeyUnknown(PasskeyRefused):
+    code = "passkey_unknown"
+    default = _("This is none of your passkeys, or it was removed.")
+
+
+class PasskeyWrongType(PasskeyRefused):
+    code = "passkey_wrong_type"
+    default = _("The passkey was asked for something else than this.")
+
+
+class PasskeyWrongChallenge(PasskeyRefused):
+    code = "passkey_wrong_challenge"
+    default = _("The passkey signed something else than what was asked for.")
+
+
+class PasskeyWrongOrigin(PasskeyRefused):
+    code = "passkey_wrong_origin"
+    default = _("The passkey was used on the page of another site.")
+
+
+class PasskeyWrongSite(PasskeyRefused):
+    code = "passkey_wrong_rp"
+    default = _("The passkey answered for another site.")
+
+
+class PasskeyNotVerified(PasskeyRefused):
+    code = "passkey_user_not_verified"
+    default = _("The passkey did not check that it is you. Use its PIN, your fingerprint or your face.")
+
+
+class PasskeyBadSignature(PasskeyRefused):
+    code = "passkey_bad_signature"
+    default = _("The signature is not one of this passkey.")
+
+
+class PasskeyCounter(PasskeyRefused):
+    code = "passkey_counter"
+    default = _("The passkey's counter did not go on. There may be a copy of it: remove it and add a new one.")
+
+
+class PasskeyBackupChanged(PasskeyRefused):
+    code = "passkey_backup_changed"
+    default = _("The passkey says something else about copies of it than when it was added. Remove it and add it anew.")
+
+
+class PasskeyAlgorithm(PasskeyRefused):
+    code = "passkey_algorithm"
+    default = _("This kind of key is not accepted here.")
+
+
 class WindowNotOpen(NotAllowed):
     code = "window_not_open"
     default = _("There is no open window on this resource.")

@@ -49,6 +49,8 @@ class Event(StrEnum):
     PERSON_CREATED = "person.created"
     PERSON_CHANGED = "person.changed"
     PERSON_PASSWORD_CHANGED = "person.password_changed"  # noqa: S105 - a name
+    PASSKEY_ENROLLED = "passkey.enrolled"
+    PASSKEY_REMOVED = "passkey.removed"
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
     ADDRESS_ADDED = "notification_address.added"
@@ -121,6 +123,8 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_CREATED: _("Person added"),
     Event.PERSON_CHANGED: _("Person changed"),
     Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
+    Event.PASSKEY_ENROLLED: _("Passkey added"),
+    Event.PASSKEY_REMOVED: _("Passkey removed"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
     Event.ADDRESS_ADDED: _("Notification address added"),

@@ -22,7 +22,15 @@ class Family(Enum):
         "Account Change",
         3,
         "Identity & Access Management",
-        {1: "Create", 2: "Enable", 3: "Password Change", 4: "Password Reset", 5: "Disable"},
+        {
+            1: "Create",
+            2: "Enable",
+            3: "Password Change",
+            4: "Password Reset",
+            5: "Disable",
+            10: "MFA Factor Enable",
+            11: "MFA Factor Disable",
+        },
     )
     ENTITY = (
         *(3004, "Entity Management", 3, "Identity & Access Management"),
@@ -131,6 +139,8 @@ MEANINGS: dict[str, Meaning] = {
     "person.created": Meaning(Family.ACCOUNT, 1, severity=_LOW),
     "person.changed": Meaning(Family.ACCOUNT, OTHER, "Update", _LOW),
     "person.password_changed": Meaning(Family.ACCOUNT, 3, severity=_MEDIUM),
+    "passkey.enrolled": Meaning(Family.ACCOUNT, 10, severity=_MEDIUM),
+    "passkey.removed": Meaning(Family.ACCOUNT, 11, severity=_MEDIUM),
     "person.switched_off": Meaning(Family.ACCOUNT, 5, severity=_LOW),
     "person.switched_on": Meaning(Family.ACCOUNT, 2, severity=_LOW),
     "notification_address.added": Meaning(Family.ENTITY, 1, severity=_LOW),

@@ -9,6 +9,7 @@ from requests_app.models.access import (
     Level,
 )
 from requests_app.models.integrations import Client, IdempotencyKey, Token
+from requests_app.models.keys import Passkey
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, Service
@@ -30,6 +31,7 @@ __all__ = [
     "Membership",
     "NotificationAddress",
     "OutboxMessage",
+    "Passkey",
     "Person",
     "Plan",
     "QueueAssignment",

@@ -30,3 +30,27 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
+
+
+def passkeys(message: OutboxMessage, at: datetime) -> Facts:
+    """A passkey was added or removed: told to its holder, and to those who answer for the tenant."""
+    person = Person.objects.get(pk=message.about)
+    is_own = message.person_id == person.pk
+    added = message.payload["change"] == "added"
+    if is_own or message.tenant_id is None:
+        path = reverse("account_reset_password")
+    else:
+        path = reverse("web:people", args=[message.tenant_id])
+    return {
+        "path": path,
+        "is_own_account": is_own,
+        "added": added,
+        "name": words.name(person),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("Passkey"), [words.line(message.payload["passkey"]), _("added") if added else _("removed")]),
+            Fact(_("Done by"), [words.line(message.payload["by"])]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }

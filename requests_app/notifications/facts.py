@@ -30,6 +30,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.APPROVERS_CHANGED: _tenants.approvers,
     Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,
+    Topic.PASSKEYS_CHANGED: _accounts.passkeys,
     Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 

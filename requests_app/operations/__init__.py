@@ -46,6 +46,7 @@ from requests_app.operations.members import (
     take_queue_role,
     take_role,
 )
+from requests_app.operations.passkeys import enrol_passkey, remove_passkey
 from requests_app.operations.refusals import note_refusal
 from requests_app.operations.tenants import (
     add_address,
@@ -120,6 +121,7 @@ __all__ = [
     "deny_as_provider",
     "disable_webhook",
     "enable_webhook",
+    "enrol_passkey",
     "expire",
     "export_log",
     "forget_old",
@@ -139,6 +141,7 @@ __all__ = [
     "release_key",
     "remove_address",
     "remove_client",
+    "remove_passkey",
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",

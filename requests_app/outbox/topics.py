@@ -30,6 +30,7 @@ class Topic(StrEnum):
     APPROVERS_CHANGED = "notify.approvers_changed"
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
+    PASSKEYS_CHANGED = "notify.passkeys_changed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property

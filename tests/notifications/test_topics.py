@@ -15,6 +15,7 @@ from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.notifications.conftest import Mails, parts
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -384,6 +385,24 @@ def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, t
     travel.by(seconds=1)
     operations.set_password(actor=world.as_(name), password="a third battery of 8 horses", how="reset")
     says(mails.send()(name, "password_changed"), "through a link sent to this address")
+
+
+def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
+    row, _device = enrolled(world, "mia")
+    found = mails.send()("alan", "passkeys_changed")
+    assert mails.to("passkeys_changed") == ["ada", "alan", "mia", "soc"]
+    assert found.subject == "Contoso: Mia Test added a passkey"
+    says(found, "Phone", "added", "because you answer for Contoso", f"/tenant/{world.contoso.pk}/people/")
+    own = mails("mia", "passkeys_changed")
+    assert own.subject == "A passkey was added to your account"
+    says(own, "If it was not you", "You get this mail because it is your account.")
+    operations.remove_passkey(row.pk, actor=world.as_("ines"))
+    found = mails.send()("mia", "passkeys_changed")
+    assert found.subject == "A passkey of your account was removed"
+    says(found, "Ines Test", "What it signed before stays signed.")
+    enrolled(world, "pat")
+    mails.send()
+    assert mails.to("passkeys_changed") == ["pat"]
 
 
 @pytest.mark.parametrize(

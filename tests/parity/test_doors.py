@@ -958,6 +958,8 @@ ELSEWHERE = {
     "lockbox_applies": "a question, not an act",
     "note_refusal": "what a page refuses by itself; the pages are its only door",
     "park_mail": "the system's; the outbox is its only door",
+    "enrol_passkey": "of the browser alone, where the key is",
+    "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py",
     "set_preferences": "has no entry (ADR 0021)",
     "take_evidence": "answered with the evidence itself; below",
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.utils import translation
 
-from requests_app import clock, operations
+from requests_app import clock, operations, webauthn
 from requests_app.actors import Actor
+from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
@@ -56,6 +57,14 @@ def tell_the_rest() -> None:
     )
     for how in ("change", "reset"):
         operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
+    challenge = bytes(32)
+    options = webauthn.registration_options(
+        party=webauthn.own_party(), user_id=b"1", email="a@b.example", name="A", challenge=challenge
+    )
+    answer = Authenticator(origin="http://localhost:8000").create(options)
+    ada = as_("ada.keller", fresh=True)
+    row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
+    operations.remove_passkey(row.pk, actor=ada)
 
 
 def paragraphs(text: str) -> list[str]:
