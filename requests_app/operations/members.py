@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import UUID, uuid4
+from uuid import uuid4
 from zoneinfo import available_timezones
 
 from django.contrib.auth.password_validation import validate_password
@@ -11,13 +11,23 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app import limits, policy
+from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant, Token
+from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
+from requests_app.operations._people import (
+    described,
+    give,
+    key,
+    new_person,
+    require_not_last,
+    switch_off,
+    switch_on,
+    take,
+)
 from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -38,11 +48,11 @@ def add_person(
         policy.require_staff(current.actor)
         if side not in Person.Side.values or (is_staff and side != Person.Side.PROVIDER):
             raise Unacceptable(_("Choose a side; staff are on the provider's."), field="side")
-        person = _new_person(email=email, name=name, side=side, time_zone=time_zone, password=password)
+        person = new_person(email=email, name=name, side=side, time_zone=time_zone, password=password)
         current.concerns("person", person, PROVIDER_LOG)
         person.is_staff, person.created_at = is_staff, current.at
         person.save(force_insert=True)
-        current.witness(Event.PERSON_CREATED, detail=_described(person), text=person.name)
+        current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
     return person
 
 
@@ -51,11 +61,11 @@ def add_member(tenant_id: object, *, email: str, name: str, role: str, password:
     with act("add_member", actor=actor) as current:
         tenant = _administered(tenant_id, current)
         zone = tenant.time_zone
-        person = _new_person(email=email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password)
+        person = new_person(email=email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password)
         person.created_at = current.at
         person.save(force_insert=True)
-        current.witness(Event.PERSON_CREATED, detail=_described(person), text=person.name)
-        _give(current, tenant, person, role)
+        current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
+        give(current, tenant, person, role)
     return person
 
 
@@ -70,14 +80,14 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
         if current.actor.is_staff:
             _require_first(tenant, role)
             people = Person.objects.active().humans()
-            person = people.filter(pk=_key(person_id), side=Person.Side.CUSTOMER).first()
+            person = people.filter(pk=key(person_id), side=Person.Side.CUSTOMER).first()
         else:
             policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
             people = Person.objects.active().humans()
-            person = people.filter(pk=_key(person_id), memberships__tenant=tenant).first()
+            person = people.filter(pk=key(person_id), memberships__tenant=tenant).first()
         if person is None:
             raise NotFound
-        return _give(current, tenant, person, role)
+        return give(current, tenant, person, role)
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
@@ -87,17 +97,15 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
     """
     with act("take_role", actor=actor) as current:
         tenant = _administered(tenant_id, current)
-        membership = Membership.objects.filter(tenant=tenant, person=_key(person_id), role=role).first()
+        membership = Membership.objects.filter(tenant=tenant, person=key(person_id), role=role).first()
         if membership is None:
             raise NotFound
-        _require_not_last(tenant, membership)
+        require_not_last(tenant, membership)
         person = membership.person
         if not person.memberships.exclude(pk=membership.pk).exists():
             words = _("This is the last role of %(name)s. Switch the account off instead.")
             raise WrongState(words % {"name": person.name})
-        membership.delete()
-        current.witness(Event.ROLE_TAKEN, detail={**_described(person), "role": role}, text=person.name)
-        _tell_approvers(current, tenant, role, person, given=False)
+        take(current, tenant, person, membership)
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
@@ -106,7 +114,7 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
         people = Person.objects.active().humans()
-        person = people.filter(pk=_key(person_id), side=Person.Side.PROVIDER).first()
+        person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
         if person is None:
             raise NotFound
         current.concerns("person", person, PROVIDER_LOG)
@@ -115,7 +123,7 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         if QueueAssignment.objects.filter(service=service, person=person, role=role).exists():
             raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
         row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
-        detail = {**_described(person), "role": role, "service": service.key}
+        detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
     return row
 
@@ -125,7 +133,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
     with act("take_queue_role", actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
-        row = QueueAssignment.objects.filter(service=service, person=_key(person_id), role=role).first()
+        row = QueueAssignment.objects.filter(service=service, person=key(person_id), role=role).first()
         if row is None:
             raise NotFound
         person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
@@ -133,7 +141,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         lock_access(theirs)
         current.concerns("person", person, PROVIDER_LOG)
         row.delete()
-        detail = {**_described(person), "role": role, "service": service.key}
+        detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
         if role == QueueAssignment.Role.ENGINEER:
             end_access(current, theirs, cause="role-taken")
@@ -149,19 +157,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person = _managed(person_id, current)
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
-        memberships = list(person.memberships.select_related("tenant").order_by("pk"))
-        for membership in memberships:
-            _require_not_last(membership.tenant, membership)
-        person.is_active = False
-        person.save(update_fields=["is_active"])
-        # For good: whoever has taken one must not wait for the day when the account is switched on again.
-        Token.objects.filter(account=person).live(current.at).update(
-            revoked_at=current.at, revoked_by=current.actor.person
-        )
-        current.witness(Event.PERSON_SWITCHED_OFF, detail=_described(person), text=person.name)
-        for membership in memberships:
-            _tell_approvers(current, membership.tenant, membership.role, person, given=False)
-        end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
+        switch_off(current, person, list(person.memberships.select_related("tenant").order_by("pk")))
     return person
 
 
@@ -173,11 +169,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
             raise WrongState(_("%(name)s is switched on already.") % {"name": person.name})
         if current.actor.is_staff and person.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR]).exists():
             raise NotAllowed(_("Only the customer's own administrator can do this."))
-        person.is_active = True
-        person.save(update_fields=["is_active"])
-        current.witness(Event.PERSON_SWITCHED_ON, detail=_described(person), text=person.name)
-        for membership in person.memberships.select_related("tenant"):
-            _tell_approvers(current, membership.tenant, membership.role, person, given=True)
+        switch_on(current, person, list(person.memberships.select_related("tenant").order_by("pk")))
     return person
 
 
@@ -198,9 +190,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
         _require_password(password, person)
         person.set_password(password)
         person.save(update_fields=["password"])
-        entry = current.entry(
-            Event.PERSON_PASSWORD_CHANGED, detail={**_described(person), "how": how}, text=person.name
-        )
+        entry = current.entry(Event.PERSON_PASSWORD_CHANGED, detail={**described(person), "how": how}, text=person.name)
         recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
         current.tell(
             Note(
@@ -230,35 +220,6 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     return person
 
 
-def _give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
-    if role not in Membership.Role.values:
-        raise Unacceptable(_("There is no such role."), field="role")
-    if Membership.objects.filter(tenant=tenant, person=person, role=role).exists():
-        raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
-    if person.memberships.exclude(tenant=tenant).exists():
-        raise Unacceptable(_("%(name)s belongs to another tenant.") % {"name": person.name}, field="person")
-    membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
-    current.witness(Event.ROLE_GIVEN, detail={**_described(person), "role": role}, text=person.name)
-    _tell_approvers(current, tenant, role, person, given=True)
-    return membership
-
-
-def _tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
-    """Who decides for a tenant never changes quietly."""
-    if role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
-        return
-    current.tell(
-        Note(
-            topic=Topic.APPROVERS_CHANGED,
-            tenant_id=tenant.pk,
-            about=person.pk,
-            audiences=(Audience.CUSTOMER,),
-            mark=uuid4().hex,
-            extra={"role": role, "given": "yes" if given else "", "by": current.actor.name},
-        )
-    )
-
-
 def _require_first(tenant: Tenant, role: str) -> None:
     """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
@@ -267,17 +228,6 @@ def _require_first(tenant: Tenant, role: str) -> None:
             raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
     elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
         raise NotAllowed(_("This tenant has an administrator, who manages its people."))
-
-
-def _require_not_last(tenant: Tenant, membership: Membership) -> None:
-    if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
-        return
-    others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
-    if not others.exists():
-        role = membership.get_role_display().lower()
-        raise WrongState(
-            _("This is the last %(role)s of the tenant. Give the role to somebody else first.") % {"role": role}
-        )
 
 
 def _administered(tenant_id: object, current: Act) -> Tenant:
@@ -292,7 +242,7 @@ def _managed(person_id: object, current: Act) -> Person:
     actor = current.actor
     # The account of a client is no person: it ends with its client, and stays ended.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
-    person = people.filter(pk=_key(person_id)).first()
+    person = people.filter(pk=key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
         raise NotFound
     membership = person.memberships.select_related("tenant").first()
@@ -307,36 +257,8 @@ def _managed(person_id: object, current: Act) -> Person:
     return person
 
 
-def _new_person(*, email: str, name: str, side: str, time_zone: str, password: str) -> Person:
-    name = " ".join(limits.require_text(name, field="name", at_most=120).split())
-    if time_zone not in available_timezones():
-        raise Unacceptable(_("There is no such time zone."), field="time_zone")
-    person = Person(email=email.strip().lower(), name=name, side=side, time_zone=time_zone)
-    try:
-        person.clean_fields(exclude=["password", "created_at"])
-        validate_password(password, person)
-    except ValidationError as error:
-        field = next(iter(error.error_dict)) if hasattr(error, "error_dict") else "password"
-        raise Unacceptable(" ".join(error.messages), field=field) from error
-    if Person.objects.get_queryset().filter(email=person.email).exists():
-        raise Unacceptable(_("This address has an account already."), field="email")
-    person.set_password(password)
-    return person
-
-
 def _require_password(password: str, person: Person) -> None:
     try:
         validate_password(password, person)
     except ValidationError as error:
         raise Unacceptable(" ".join(error.messages), field="password") from error
-
-
-def _described(person: Person) -> dict[str, str]:
-    return {"person": str(person.pk), "name": person.name, "email": person.email, "side": str(person.side)}
-
-
-def _key(value: object) -> UUID:
-    try:
-        return value if isinstance(value, UUID) else UUID(str(value))
-    except ValueError:
-        raise NotFound from None
