@@ -156,6 +156,13 @@ class WrongState(DomainError):
     default = _("This is no longer possible: the state has changed.")
 
 
+class Taken(WrongState):
+    """A name that can be had once, whoever has it."""
+
+    code = "taken"
+    default = _("This name or address is taken.")
+
+
 class DeadlinePassed(WrongState):
     code = "deadline_passed"
     default = _("The deadline has passed.")

@@ -20,6 +20,7 @@ class Scope(StrEnum):
     TENANT_MANAGE = "tenant:manage"
     MEMBERS_READ = "members:read"
     MEMBERS_MANAGE = "members:manage"
+    MEMBERS_PROVISION = "members:provision"
     TICKETS_READ = "tickets:read"
     TICKETS_WRITE = "tickets:write"
     REQUESTS_READ = "requests:read"
@@ -38,6 +39,7 @@ LABELS: dict[Scope, Promise] = {
     Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
     Scope.MEMBERS_MANAGE: _("Add people, give and take roles, switch accounts off and on"),
+    Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
     Scope.TICKETS_READ: _("Read tickets and what was said on them"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
@@ -64,6 +66,7 @@ ACTS: dict[str, Scope] = {
     **dict.fromkeys(
         ("add_member", "give_role", "take_role", "switch_off_person", "switch_on_person"), Scope.MEMBERS_MANAGE
     ),
+    **dict.fromkeys(("provision_member", "change_provisioned", "remove_provisioned"), Scope.MEMBERS_PROVISION),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,
@@ -91,11 +94,13 @@ ACTS: dict[str, Scope] = {
     "allow_access": Scope.EVALUATE,
 }
 
-#: What a customer's client may be given. People are managed by people, and so are clients and tokens.
+#: What a customer's client may be given. People are managed by people, and so are clients and tokens; but a directory
+#: in which people manage people may say so itself.
 OF_CLIENTS = frozenset(Scope) - {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE, Scope.REQUESTS_SUBMIT}
 #: What a provider's client may be given. It never decides: the provider's yes is a human's.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
     Scope.MEMBERS_MANAGE,
+    Scope.MEMBERS_PROVISION,
     Scope.TOKENS_MANAGE,
     Scope.TENANT_MANAGE,
     Scope.DECISIONS_WRITE,

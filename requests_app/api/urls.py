@@ -29,6 +29,7 @@ from requests_app.api import (
     webhooks,
 )
 from requests_app.api.base import ApiView
+from requests_app.api.scim import views as scim
 from requests_app.errors import NotFound
 
 app_name = "api"
@@ -146,5 +147,6 @@ urlpatterns = [
     path(".well-known/oauth-authorization-server", oauth.metadata, name="metadata"),
     *azure.urlpatterns,
     *decision_point.urlpatterns,
+    *scim.urlpatterns,
     re_path(r"^(?:api|access/v1)/", Nothing.as_view(), name="nothing"),
 ]

@@ -8,6 +8,7 @@ from requests_app.models.access import (
     Grant,
     Level,
 )
+from requests_app.models.directory import DirectoryRecord
 from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.keys import Passkey
 from requests_app.models.outbox import OutboxMessage
@@ -24,6 +25,7 @@ __all__ = [
     "Client",
     "ContentAccess",
     "Decision",
+    "DirectoryRecord",
     "Grant",
     "Heartbeat",
     "IdempotencyKey",

@@ -14,6 +14,7 @@ from requests_app.operations.access_requests import (
     withdraw,
 )
 from requests_app.operations.checks import ask_for_check
+from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
 from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
 from requests_app.operations.integrations import (
@@ -91,6 +92,7 @@ __all__ = [
     "Demand",
     "Issued",
     "Made",
+    "Profile",
     "Report",
     "add_address",
     "add_member",
@@ -106,6 +108,7 @@ __all__ = [
     "ask_for_check",
     "assign_ticket",
     "change_client",
+    "change_provisioned",
     "change_tenant",
     "change_webhook",
     "checks",
@@ -136,12 +139,14 @@ __all__ = [
     "note_use",
     "open_ticket",
     "park_mail",
+    "provision_member",
     "redeliver",
     "release",
     "release_key",
     "remove_address",
     "remove_client",
     "remove_passkey",
+    "remove_provisioned",
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",

@@ -91,7 +91,8 @@ def change_client(
         after = _described(client)
         if after == before:
             raise Unacceptable(_("Nothing would change."), field="scopes")
-        if before["decides_for_id"] != after["decides_for_id"]:
+        gains_people = Scope.MEMBERS_PROVISION in set(after["scopes"]) - set(before["scopes"])
+        if before["decides_for_id"] != after["decides_for_id"] or gains_people:
             _require_proof(current, client)
         client.save(update_fields=["scopes", "decides_for"])
         was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
@@ -319,8 +320,8 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 
 def _require_proof(current: Act, client: Client) -> None:
-    """Whoever lets a machine decide, or takes its secret, enters the password: it will decide without one."""
-    if client.decides_for_id is not None:
+    """Whoever lets a machine decide, or choose who decides, or takes its secret, proves who they are: it does not."""
+    if client.decides_for_id is not None or Scope.MEMBERS_PROVISION in client.scopes:
         policy.require_step_up(current.actor, current.at)
 
 

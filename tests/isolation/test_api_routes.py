@@ -14,6 +14,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.api.azure import API_VERSION
+from requests_app.api.scim.shapes import USER
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import PASSWORD, Cast
@@ -114,15 +115,18 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "azure_requests": (lambda w: {"subscription": w.cast.contoso.pk}, ("get", "head")),
     "azure_request": (_azure, ("get", "head")),
     "azure_update_approval": (_azure, ("post",)),
+    "scim_user": (lambda w: {"pk": w.cast.ada.pk}, ("get", "put", "patch", "delete")),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
-OWN = {"me", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
+OWN = {"me", "scim_users", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
 #: What an engineer knows of every tenant: its name, and the resources of the own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: No row of a tenant's is named in these.
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 NEITHER |= {"service"}
 NEITHER |= {f"provider_log{rest}" for rest in ("", "_entries", "_entry", "_proof", "_checkpoints", "_checkpoint")}
+NEITHER |= {f"scim_{name}" for name in ("config", "resource_types", "resource_type", "schemas", "schema")}
+NEITHER |= {"scim_not_offered", "scim_nothing"}
 NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}
 #: A no of the decision point is 200; that it is one for what is not there and not yours: tests/api/test_decision_point.
 NEITHER |= {"authzen", "evaluation", "evaluations"}
@@ -140,6 +144,7 @@ BODIES: dict[str, Any] = {
     "ticket_link": {"external_reference": "INC-1"},
     **dict.fromkeys(("ticket_ask", "ticket_answer", "ticket_reopen"), {"comment": "Mine"}),
     "azure_update_approval": {"status": "Deny"},
+    "scim_user": {"schemas": [USER], "userName": "mine@x.example", "active": False},
 }
 
 

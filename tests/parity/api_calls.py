@@ -85,6 +85,18 @@ MEMBER = {
 }
 
 
+SCIM_USER = {
+    "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+    "userName": "new@contoso.example",
+    "displayName": "New",
+    "externalId": "key",
+}
+SCIM_CHANGE = {
+    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations": [{"op": "replace", "value": {"displayName": "Other", "active": "False"}}],
+}
+
+
 def _member_act(act: str, slug: str = "contoso", **body: str) -> Call:
     def call(cast: Cast, caller: Caller, row: Any) -> Any:
         return caller.post(f"tenants/{Tenant.objects.get(slug=slug).pk}/members/{row.pk}/{act}", body)
@@ -111,6 +123,9 @@ _HOOKS: dict[str, Call] = {
 
 
 CALLS: dict[str, Call] = {
+    "provision_member": lambda cast, caller, row: caller.post("/scim/v2/Users", SCIM_USER),
+    "change_provisioned": lambda cast, caller, row: caller.patch(f"/scim/v2/Users/{row.pk}", SCIM_CHANGE),
+    "remove_provisioned": lambda cast, caller, row: caller.delete(f"/scim/v2/Users/{row.pk}"),
     "submit": lambda cast, caller, row: caller.post("access-requests", _ask(cast, row)),
     "approve_as_provider": _decide("approve", "Yes."),
     "deny_as_provider": _decide("deny", "No."),

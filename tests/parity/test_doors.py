@@ -434,6 +434,29 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.add_member(cast.contoso.pk, actor=actor, **_MEMBER),
         page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _MEMBER),
     ),
+    "provision_member": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.provision_member(
+            cast.contoso.pk,
+            profile=operations.Profile(
+                user_name="new@contoso.example", email="new@contoso.example", name="New", external_id="key"
+            ),
+            actor=actor,
+        ),
+    ),
+    "change_provisioned": Case(
+        "ines",
+        lambda cast: cast.mia,
+        lambda cast, row, actor: operations.change_provisioned(
+            cast.contoso.pk, row.pk, profile=operations.Profile(name="Other", is_active=False), actor=actor
+        ),
+    ),
+    "remove_provisioned": Case(
+        "ines",
+        lambda cast: cast.mia,
+        lambda cast, row, actor: operations.remove_provisioned(cast.contoso.pk, row.pk, actor=actor),
+    ),
     "give_role": Case(
         "ines",
         lambda cast: cast.mia,

@@ -11,6 +11,7 @@ from requests_app import operations
 from requests_app.errors import NotFound
 from requests_app.models import Client, Person, Token
 from requests_app.operations import Made
+from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
@@ -45,7 +46,7 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast)
 
 
 def test_a_new_secret_is_shown_once_too_and_the_one_before_is_dead(cast: Cast) -> None:
-    client, secret = client_of(cast)
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     token = access_token(client, secret).json()["access_token"]
     browser = signed_in(cast, "ines")
     with nothing_happens():
@@ -278,3 +279,16 @@ def test_a_session_alone_lets_no_machine_decide(cast: Cast) -> None:
     assert access_token(deciding.row, answer.context["secret"]).status_code == 200
     taken = {"scopes": ["decisions:write"], "decides_for": ""}
     assert browser.post(page(cast, "client_change", deciding.row.pk), taken).status_code == 302
+
+
+def test_one_that_keeps_people_is_made_and_given_a_new_secret_by_whoever_proves_who_they_are(cast: Cast) -> None:
+    browser, form = signed_in(cast, "ines"), {"name": "Directory", "scopes": ["members:provision"]}
+    with nothing_happens():
+        assert "Enter your password." in browser.post(page(cast), form).content.decode()
+    made = browser.post(page(cast), {**form, "password": PASSWORD})
+    assert made.status_code == 200
+    client = Client.objects.get(account__name="Directory")
+    with nothing_happens():
+        assert browser.post(page(cast, "client_rotate", client.pk)).status_code == 422
+    again = browser.post(page(cast, "client_rotate", client.pk), {"password": PASSWORD})
+    assert again.context["secret"] != made.context["secret"]

@@ -35,6 +35,9 @@ def _password(help_text: Any, *, required: bool) -> forms.CharField:
     )
 
 
+_KEEPS_PEOPLE = Scope.MEMBERS_PROVISION.value
+
+
 class TokenForm(StrictForm):
     many = frozenset({"scopes"})
 
@@ -65,6 +68,7 @@ class _OfClient(StrictForm):
     many = frozenset({"scopes"})
     #: The approver for whom it decides already.
     decided_for = ""
+    former_scopes: Iterable[str] = ()
 
     scopes = _scopes(gettext_lazy("What it may do"))
     decides_for = forms.ChoiceField(
@@ -76,7 +80,7 @@ class _OfClient(StrictForm):
         required=False,
     )
 
-    password = _password(gettext_lazy("Needed where it decides for somebody."), required=False)
+    password = _password(gettext_lazy("Needed where it decides for somebody, or keeps people."), required=False)
 
     def __init__(self, *args: Any, approvers: Iterable[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -91,7 +95,9 @@ class _OfClient(StrictForm):
         """Ask for the password only where the operation will."""
         values = super().clean() or self.cleaned_data
         wanted = values.get("decides_for")
-        if wanted and wanted != self.decided_for and not values.get("password"):
+        decides = bool(wanted) and wanted != self.decided_for
+        keeps_people = _KEEPS_PEOPLE in set(values.get("scopes") or ()) - set(self.former_scopes)
+        if (decides or keeps_people) and not values.get("password"):
             self.add_error("password", _("Enter your password."))
         return values
 
@@ -111,14 +117,17 @@ class ClientChangeForm(_OfClient):
         kwargs.setdefault("initial", {"scopes": client.scopes, "decides_for": str(client.decides_for_id or "")})
         super().__init__(*args, **kwargs)
         self.decided_for = str(client.decides_for_id or "")
+        self.former_scopes = client.scopes
 
 
 class RotateForm(StrictForm):
-    """Only the button, but for a client that decides."""
+    """Only the button, but for a client that decides, or keeps people."""
 
-    password = _password(gettext_lazy("It decides for somebody, so it needs proof that it is you."), required=True)
+    password = _password(
+        gettext_lazy("It decides for somebody, or keeps people, so it needs proof that it is you."), required=True
+    )
 
     def __init__(self, *args: Any, client: Client, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if client.decides_for_id is None:
+        if client.decides_for_id is None and _KEEPS_PEOPLE not in client.scopes:
             del self.fields["password"]
