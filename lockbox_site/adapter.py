@@ -7,14 +7,17 @@ from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
+from requests_app.web._step_up import remember_sign_in
 
 security_log = structlog.get_logger("security")
 
@@ -52,6 +55,18 @@ class AccountAdapter(DefaultAccountAdapter):
         # The library goes on with its own copy of the row.
         user.password = person.password
 
+    def login(self, request: HttpRequest, user: Any) -> None:
+        super().login(request, user)
+        remember_sign_in(request)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """The library's way to a new password asks for the one before; its ways by a second factor are not offered."""
+        if not user.is_authenticated or not user.has_usable_password():
+            return []
+        return [
+            {"id": "reauthenticate", "description": _("Use your password"), "url": reverse("account_reauthenticate")}
+        ]
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send, and say nothing where the mail server fails: an error page would tell who has an account."""
         here = urlsplit(settings.BASE_URL).netloc
@@ -60,3 +75,19 @@ class AccountAdapter(DefaultAccountAdapter):
             super().send_mail(template_prefix, email, context)
         except (OSError, SMTPException) as failure:
             security_log.error("account_mail.failed", template=template_prefix, error=type(failure).__name__)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Secrets are sealed where they are kept, and a passkey belongs to the site that the operator named."""
+
+    def encrypt(self, text: str) -> str:
+        return factors.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return factors.opened(encrypted_text)
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {"id": settings.PASSKEY_RP_ID, "name": f"{settings.PROVIDER_NAME} Customer Lockbox"}
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """What is told of a second factor leaves through the outbox, with the change."""

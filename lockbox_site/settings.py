@@ -69,6 +69,15 @@ WEBHOOK_KEYS = [
     ),
 ]
 
+# So must the secrets of authenticator apps, to compare with them.
+SECOND_FACTOR_KEYS = [
+    *filter(None, [text("SECOND_FACTOR_KEY"), *words("SECOND_FACTOR_KEY_FALLBACKS", default=[])]),
+    *(
+        hmac.new(key.encode(), b"second factors", hashlib.sha256).hexdigest()
+        for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
+    ),
+]
+
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
@@ -132,6 +141,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_q",
     "rest_framework",
     "drf_spectacular",
@@ -159,6 +170,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "lockbox_site.middleware.SessionLimitsMiddleware",
     "requests_app.web.middleware.ActorMiddleware",
+    "requests_app.web.gate.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -246,6 +258,14 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/300s/key",
     "reauthenticate": "10/m/user",
 }
+
+MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"authenticate": "lockbox_site.forms.CodeForm"}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_RECOVERY_CODE_COUNT = 10
+MFA_RECOVERY_CODE_DIGITS = 10
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)

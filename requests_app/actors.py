@@ -158,5 +158,6 @@ class Actor:
         held = self.queue_roles.get(service_id, frozenset()) if service_id else frozenset()
         return held | {Role.STAFF} if self.is_staff else held
 
-    def stepped_up(self, at: datetime) -> Actor:
+    def stepped_up(self, at: datetime | None) -> Actor:
+        """The same actor with this proof; with None, with none."""
         return replace(self, stepped_up_at=at)

@@ -51,6 +51,9 @@ class Event(StrEnum):
     PERSON_PASSWORD_CHANGED = "person.password_changed"  # noqa: S105 - a name
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REMOVED = "passkey.removed"
+    PERSON_TOTP_SET_UP = "person.totp_set_up"
+    PERSON_TOTP_REMOVED = "person.totp_removed"
+    PERSON_RECOVERY_CODES_MADE = "person.recovery_codes_made"
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
     ADDRESS_ADDED = "notification_address.added"
@@ -125,6 +128,9 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
     Event.PASSKEY_ENROLLED: _("Passkey added"),
     Event.PASSKEY_REMOVED: _("Passkey removed"),
+    Event.PERSON_TOTP_SET_UP: _("Authenticator app set up"),
+    Event.PERSON_TOTP_REMOVED: _("Authenticator app removed"),
+    Event.PERSON_RECOVERY_CODES_MADE: _("Recovery codes made"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
     Event.ADDRESS_ADDED: _("Notification address added"),

@@ -29,6 +29,9 @@ LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
 #: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
 OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 
+#: Who can't do with a password alone.
+_TWO_FACTORS = frozenset({Role.APPROVER, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -168,6 +171,11 @@ def tenants_read(actor: Actor) -> frozenset[UUID]:
     if actor.side is not Side.CUSTOMER:
         return frozenset()
     return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
+
+
+def needs_second_factor(actor: Actor) -> bool:
+    """Whether a password alone is not enough: for whoever decides or manages, and for staff."""
+    return bool(actor.roles & _TWO_FACTORS)
 
 
 def is_staff(actor: Actor) -> bool:

@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 
@@ -32,6 +33,7 @@ from requests_app.models import (
     Ticket,
 )
 from requests_app.queries import actor_of
+from tests import factors
 
 PASSWORD = "correct horse battery staple 9"
 JUSTIFICATION = "The invoices of November are missing from the mailbox's index; nothing else shows why."
@@ -220,6 +222,7 @@ def _people(at: dt.datetime) -> dict[str, Person]:
     customers = {name: (slug, "customer") for slug, members in CUSTOMERS.items() for name in members}
     sides = {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
     password = _password(settings.PASSWORD_HASHERS[0])
+    two = _with_two_factors()
     rows = Person.objects.bulk_create(
         Person(
             email=f"{name}@{domain}.example",
@@ -229,10 +232,28 @@ def _people(at: dt.datetime) -> dict[str, Person]:
             created_at=at,
             is_staff=name == "stella",
             is_superuser=name == "stella",
+            totp_set_up_at=at if name in two else None,
         )
         for name, (domain, side) in sides.items()
     )
-    return dict(zip(sides, rows, strict=True))
+    people = dict(zip(sides, rows, strict=True))
+    Authenticator.objects.bulk_create(factors.rows_for(people[name] for name in two))
+    return people
+
+
+def _with_two_factors() -> list[str]:
+    """Those who decide or manage, and staff: nobody of them gets anywhere without a second factor."""
+    customers = [
+        name
+        for members in CUSTOMERS.values()
+        for name, roles in members.items()
+        if {"approver", "administrator"} & set(roles)
+    ]
+    return [
+        *customers,
+        *(name for name, queues in QUEUES.items() if "provider_approver" in {role for _service, role in queues}),
+        "stella",
+    ]
 
 
 def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:

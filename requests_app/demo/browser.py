@@ -1,15 +1,19 @@
-"""A person with a browser and no script: fetches pages, fills in their forms, keeps cookies. Standard library only."""
+"""A person with a browser and no script: fetches pages, fills in their forms, keeps cookies."""
 
 from __future__ import annotations
 
 import email.message
 import http.cookiejar
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+from requests_app import clock, totp
 
 TIMEOUT = 20
 
@@ -132,11 +136,28 @@ class Page:
         return list(dict.fromkeys(found))
 
 
+class App:
+    """An authenticator app."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret, self.last_step = secret, -1
+
+    def __call__(self) -> str:
+        """The code of the moment, or the next one that a server still takes: it takes each once."""
+        while True:
+            first = totp.step_at(clock.now()) - totp.STEPS_EITHER_WAY
+            step = max(first, self.last_step + 1)
+            if step <= first + 2 * totp.STEPS_EITHER_WAY:
+                self.last_step = step
+                return totp.code(self.secret, step)
+            time.sleep(1)
+
+
 class Browser:
     """One person's session."""
 
-    def __init__(self, base: str, email: str, password: str) -> None:
-        self.base, self.email, self.password = base, email, password
+    def __init__(self, base: str, email: str, password: str, code: Callable[[], str] | None = None) -> None:
+        self.base, self.email, self.password, self.code = base, email, password, code
         self.jar = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar)
@@ -160,7 +181,9 @@ class Browser:
     def sign_in(self) -> Page:
         page = self.get("/accounts/login/")
         page = self.submit(page, page.form(having="password"), login=self.email, password=self.password)
-        if page.path.startswith("/accounts/login"):
+        if page.path.startswith("/accounts/code") and self.code is not None:
+            page = self.submit(page, page.form(having="code"), code=self.code())
+        if page.path.startswith("/accounts/"):
             raise Stopped(f"{self.email} could not sign in: {page.text[:300]}")
         return page
 

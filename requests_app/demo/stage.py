@@ -25,7 +25,8 @@ from aiosmtpd.controller import Controller
 from django.conf import settings
 
 from requests_app import clock
-from requests_app.demo.browser import Browser, Stopped
+from requests_app.demo import people
+from requests_app.demo.browser import App, Browser, Stopped
 
 #: What stands for what in the demo, in seconds. Every other setting is as in production.
 SHORTENED = {
@@ -120,7 +121,7 @@ class Stage:
         try:
             for step in STEPS:
                 self.manage(*step)
-            self._passwords = _read_passwords()
+            self._passwords = people.passwords()
             _write_big_document()
             self._start()
             yield self
@@ -131,7 +132,8 @@ class Stage:
     def browser(self, login: str) -> Browser:
         """Sign a person in, by the part of the address before the at-sign."""
         address = next(address for address in self._passwords if address.startswith(f"{login}@"))
-        browser = Browser(self.base, address, self._passwords[address])
+        secret = people.app_secrets().get(address)
+        browser = Browser(self.base, address, self._passwords[address], App(secret) if secret else None)
         browser.sign_in()
         return browser
 
@@ -216,12 +218,6 @@ def _empty(directory: Path) -> None:
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
     marker.touch()
-
-
-def _read_passwords() -> dict[str, str]:
-    from requests_app.demo.people import passwords
-
-    return passwords()
 
 
 def _write_big_document() -> None:

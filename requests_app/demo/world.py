@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from requests_app import clock, operations
+from requests_app import clock, factors, operations
 from requests_app.actors import Actor
 from requests_app.demo import content, people
 from requests_app.models import Person, Plan, Resource, Service, Tenant
@@ -24,6 +24,7 @@ def build(*, with_history: bool = True) -> None:
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
     if staff is None:
         staff = Person.objects.create_superuser(people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name)
+        _set_up_app(people.STAFF)
     _services_and_provider(as_(people.STAFF.email), secrets)
     for tenant in people.TENANTS:
         _tenant(tenant, as_(people.STAFF.email), secrets)
@@ -59,6 +60,7 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
         )
         for key, role in character.queues:
             operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
+        _set_up_app(character)
 
 
 def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) -> None:
@@ -79,6 +81,7 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
         time_zone=first.time_zone,
     )
     operations.give_role(tenant.pk, administrator.pk, role="administrator", actor=staff)
+    _set_up_app(first)
     for role in first.roles[1:]:
         operations.give_role(tenant.pk, administrator.pk, role=role, actor=as_(first.email))
     for character in characters[1:]:
@@ -92,11 +95,19 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
         )
         for role in character.roles[1:]:
             operations.give_role(tenant.pk, person.pk, role=role, actor=as_(first.email))
+        _set_up_app(character)
     operations.add_address(
         tenant.pk, email=f"security@{wanted.slug}.example", label="Security team", actor=as_(first.email)
     )
     if wanted.lockbox:
         operations.switch_lockbox(tenant.pk, on=True, actor=as_(first.email))
+
+
+def _set_up_app(character: people.Character) -> None:
+    """Who needs a second factor sets one up at the first sign-in."""
+    if character.needs_app:
+        keep = factors.keeps_totp(people.app_secrets()[character.email])
+        operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
 
 
 def _resources(tenant: Tenant, staff: Actor) -> None:

@@ -12,11 +12,13 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import clock
 from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
 from requests_app.models.integrations import Client, Token
+from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.scopes import known
 
@@ -93,6 +95,8 @@ class Person(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), editable=False)
+    totp_set_up_at = models.DateTimeField(_("authenticator app since"), null=True, blank=True, editable=False)
+    session_epoch = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects = PersonManager()
 
@@ -122,6 +126,17 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.name.split(" ")[0]
+
+    @property
+    def has_second_factor(self) -> bool:
+        """An authenticator app or a passkey. Who has an app, as nearly everybody, costs no query."""
+        return self.totp_set_up_at is not None or Passkey.objects.filter(person_id=self.pk).live().exists()
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must know to stay alive: a new password ends it, and so does a new epoch."""
+        salt = "requests_app.models.Person.get_session_auth_hash"
+        value = f"{self.password}\n{self.session_epoch}"
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Membership(models.Model):

@@ -54,3 +54,17 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
+
+
+def second_factor(message: OutboxMessage, at: datetime) -> Facts:
+    """A second factor was set up or removed, or recovery codes were made."""
+    person = Person.objects.get(pk=message.about)
+    return {
+        "path": reverse("web:security"),
+        "is_own_account": True,
+        "how": message.payload["how"],
+        "facts": [
+            Fact(_("Account"), [words.line(person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }

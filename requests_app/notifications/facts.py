@@ -31,6 +31,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,
     Topic.PASSKEYS_CHANGED: _accounts.passkeys,
+    Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
     Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 

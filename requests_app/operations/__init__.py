@@ -49,6 +49,7 @@ from requests_app.operations.members import (
 )
 from requests_app.operations.passkeys import enrol_passkey, remove_passkey
 from requests_app.operations.refusals import note_refusal
+from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
 from requests_app.operations.tenants import (
     add_address,
     change_tenant,
@@ -135,6 +136,7 @@ __all__ = [
     "keep_answer",
     "link_ticket",
     "lockbox_applies",
+    "make_recovery_codes",
     "note_refusal",
     "note_use",
     "open_ticket",
@@ -147,6 +149,7 @@ __all__ = [
     "remove_client",
     "remove_passkey",
     "remove_provisioned",
+    "remove_totp",
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",
@@ -164,6 +167,7 @@ __all__ = [
     "set_log_retention",
     "set_password",
     "set_preferences",
+    "set_up_totp",
     "set_window_cap",
     "step_up_token",
     "streams",

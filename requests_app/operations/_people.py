@@ -75,7 +75,9 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
     for membership in memberships:
         require_not_last(membership.tenant, membership)
     person.is_active = False
-    person.save(update_fields=["is_active"])
+    # Sessions of this person end with this, and stay ended on the day when the account is switched on again.
+    person.session_epoch += 1
+    person.save(update_fields=["is_active", "session_epoch"])
     # For good: whoever has taken one must not wait for the day when the account is switched on again.
     Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
     current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)

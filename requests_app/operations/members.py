@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from uuid import uuid4
 from zoneinfo import available_timezones
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from audit_app import recorder
 from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
@@ -18,6 +15,7 @@ from requests_app.events import Event
 from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
+from requests_app.operations._own import own_act
 from requests_app.operations._people import (
     described,
     give,
@@ -28,7 +26,7 @@ from requests_app.operations._people import (
     switch_on,
     take,
 )
-from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.outbox.topics import Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
@@ -179,29 +177,13 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     It is what a decision asks for. So it is in the log of each tenant that the person belongs to, or in the provider's,
     or nothing is changed; and its holder is told, in case it was somebody else.
     """
-    with act("set_password", actor=actor) as current:
-        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
-        tenants = sorted(set(person.memberships.values_list("tenant_id", flat=True)))
-        logs = tenants or [PROVIDER_LOG]
-        # In the recorder's order: the others' turns are taken when their entries are written.
-        current.concerns("person", person, logs[0])
-        if not person.is_active:
-            raise NotAllowed
+    with own_act("set_password", actor=actor) as own:
+        person = own.person
         _require_password(password, person)
         person.set_password(password)
         person.save(update_fields=["password"])
-        entry = current.entry(Event.PERSON_PASSWORD_CHANGED, detail={**described(person), "how": how}, text=person.name)
-        recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
-        current.tell(
-            Note(
-                topic=Topic.PASSWORD_CHANGED,
-                tenant_id=tenants[0] if tenants else None,
-                about=person.pk,
-                audiences=(Audience.ACCOUNT_HOLDER,),
-                mark=uuid4().hex,
-                extra={"how": how},
-            )
-        )
+        own.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
+        own.tell_holder(Topic.PASSWORD_CHANGED, how=how)
     return person
 
 

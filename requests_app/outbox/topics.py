@@ -31,6 +31,7 @@ class Topic(StrEnum):
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
     PASSKEYS_CHANGED = "notify.passkeys_changed"
+    SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property

@@ -162,7 +162,8 @@ def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
     Returns where that proof is all that was missing.
     """
     try:
-        _OPERATIONS[edge.action](row.pk, actor=actor, note="")
+        # The session's proof is not enough for a decision, and must not be taken for one here.
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(None), note="")
     except StepUpRequired:
         return
 

@@ -16,6 +16,7 @@ from requests_app.web import (
     preferences,
     proofs,
     retention,
+    security,
     tenant,
     tickets,
     tokens,
@@ -44,4 +45,5 @@ urlpatterns = [
     *people.urlpatterns,
     *preferences.urlpatterns,
     *limits.urlpatterns,
+    *security.urlpatterns,
 ]

@@ -71,7 +71,7 @@ def world(live_server: LiveServer, keeper: Keeper) -> None:
 def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
     """Open a browser of its own for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
     contexts, watches = [], []
-    secrets = people.passwords()
+    secrets, apps = people.passwords(), people.app_secrets()
     base = live_server.url
 
     def visit(login: str = "", *, form: bool = False, javascript: bool = True, width: int = 1280) -> Visitor:
@@ -94,7 +94,9 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
             client.force_login(person)
             cookie = client.cookies[settings.SESSION_COOKIE_NAME]
             context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
-        visitor = Visitor(context.new_page(), base, person.email, secrets[person.email], watch)
+        visitor = Visitor(
+            context.new_page(), base, person.email, secrets[person.email], watch, apps.get(person.email, "")
+        )
         if form:
             visitor.sign_in()
         return visitor

@@ -74,6 +74,10 @@ def test_a_yes_with_the_keyboard_alone(visit: Visit) -> None:
     keys.to("Password", "input")
     keys.type(ada.password)
     keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Enter the code")
+    keys.to("Code")
+    keys.type(ada.code())
+    keys.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("1 access request waits for your answer")
     first = keys.tab()
     assert first is not None

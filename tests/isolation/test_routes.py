@@ -136,7 +136,9 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }
-OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"}
+OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"} | {
+    *("security", "security_set_up", "security_remove_app", "security_new_codes", "step_up")
+}
 PUBLIC = {"limits"}
 
 
@@ -171,7 +173,11 @@ def test_no_route_lies_outside_the_known_doors() -> None:
     namespaces = {namespace for namespace, _name in routes()}
     assert namespaces == {"web", "api", "admin", ""}
     bare = {name for namespace, name in routes() if not namespace}
-    assert {name for name in bare if not name.startswith(("account_", "^"))} <= {"healthz", "readyz"}
+    assert {name for name in bare if not name.startswith(("account_", "^"))} <= {
+        "healthz",
+        "readyz",
+        "mfa_authenticate",
+    }
 
 
 @pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "nils"])

@@ -15,12 +15,14 @@ from django.urls import resolve
 
 from lockbox_site import pseudolocale
 from requests_app import clock, operations
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.notifications import email, words
 from requests_app.operations import sweeps
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import Topic
 from tests.cast import Cast
+from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
 from tests.passkeys import enrolled
 
@@ -86,6 +88,9 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     for name, how in (("ada", "change"), ("pat", "reset")):
         operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how=how)
     enrolled(world, "ada")
+    operations.set_up_totp(actor=world.as_("otto"), keep=keeps_totp(SECRET))
+    operations.remove_totp(actor=world.as_("otto"), keep=drops_totp)
+    operations.make_recovery_codes(actor=world.as_("pat"), keep=KeepsRecoveryCodes())
     send()
     assert {m.extra_headers["X-Lockbox-Topic"] for m in left} == set(Topic)
     return left
@@ -148,7 +153,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/)",
             str(link),
         )
 
@@ -158,8 +163,8 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
     for found in one_of_each:
         [path] = set(re.findall(r"http://localhost:8000(/\S+)", found.body))
         match = resolve(path)
-        if path.startswith("/accounts/"):
-            assert match.view_name == "account_reset_password"
+        if path.startswith(("/accounts/", "/security/")):
+            assert match.view_name in ("account_reset_password", "web:security")
             continue
         listed = next((name for name in ("people", "clients") if path.endswith(f"/{name}/")), None)
         expected = listed or names[path.split("/")[1]]

@@ -10,10 +10,12 @@ import pytest
 from django.utils.html import escape
 
 from requests_app import clock, operations
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import ContentAccess, Grant
 from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
+from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
 from tests.passkeys import enrolled
 
@@ -403,6 +405,27 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
     enrolled(world, "pat")
     mails.send()
     assert mails.to("passkeys_changed") == ["pat"]
+
+
+@pytest.mark.parametrize("name", ["otto", "erik"])
+def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
+    found = []
+    for act, keep in (
+        (operations.set_up_totp, keeps_totp(SECRET)),
+        (operations.make_recovery_codes, KeepsRecoveryCodes()),
+        (operations.remove_totp, drops_totp),
+    ):
+        act(actor=world.as_(name), keep=keep)
+        found.append(mails.send()(name, "second_factor_changed"))
+        travel.by(seconds=1)
+    assert mails.to("second_factor_changed") == [name]
+    assert [each.subject for each in found] == [
+        "An authenticator app was set up for your account",
+        "New recovery codes were made for your account",
+        "The authenticator app was removed from your account",
+    ]
+    for each in found:
+        says(each, "somebody knows your password: change it at once", "http://localhost:8000/security/")
 
 
 @pytest.mark.parametrize(

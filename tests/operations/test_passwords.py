@@ -18,6 +18,7 @@ from requests_app.models import OutboxMessage, Person
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.outbox import delivery
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.factors import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,7 @@ def change(client: Client, *, old: str = PASSWORD, new: str = NEW) -> Any:
 
 def signed_in(cast: Cast, name: str) -> Client:
     client = Client()
-    client.post(reverse("account_login"), {"login": cast.people[name].email, "password": PASSWORD})
+    sign_in(cast.people[name], PASSWORD, client=client)
     return client
 
 

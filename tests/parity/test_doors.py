@@ -21,12 +21,14 @@ from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, operations
 from requests_app.evaluation import Question
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
+from tests.factors import SECRET, give_app, set_up_app, stepped_up
 from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK
 from tests.witness import SmallWitness
 
@@ -413,6 +415,26 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.set_password(actor=actor, password=_NEW_PASSWORD, how="change"),
         page=_changed_password,
+    ),
+    "set_up_totp": Case(
+        "mia",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_up_totp(actor=actor, keep=keeps_totp(SECRET)),
+        page=lambda cast, client, row: set_up_app(client),
+        status=200,
+    ),
+    "remove_totp": Case(
+        "mia",
+        lambda cast: give_app(cast.mia),
+        lambda cast, row, actor: operations.remove_totp(actor=actor, keep=drops_totp),
+        page=lambda cast, client, row: client.post(reverse("web:security_remove_app")),
+    ),
+    "make_recovery_codes": Case(
+        "ada",
+        lambda cast: None,
+        lambda cast, row, actor: operations.make_recovery_codes(actor=actor, keep=KeepsRecoveryCodes()),
+        page=lambda cast, client, row: client.post(reverse("web:security_new_codes")),
+        status=200,
     ),
     "switch_lockbox": Case(
         "ines",
@@ -930,6 +952,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
     row = case.prepare(cast)
     client = Client()
     client.force_login(cast.people[case.who])
+    stepped_up(client, cast.people[case.who])
     caller = Caller(token_of(cast, case.who))
     caller.step_up()
     wanted, told, door = _seen(lambda: case.operation(cast, row, cast.as_(case.who, door="command")))

@@ -6,6 +6,7 @@ from django.test import Client
 from requests_app import clock
 from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant
 from tests.conftest import Traveller
+from tests.factors import give_app
 from tests.site.conftest import PASSWORD, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,7 @@ def test_the_providers_deciders_are_limited_too(travel: Traveller) -> None:
     person = Person.objects.create_user("senior@provider.example", PASSWORD, name="Senior", side="provider")
     service = Service.objects.create(key="exchange", name="Exchange Online", connector="maildir")
     QueueAssignment.objects.create(service=service, person=person, role="provider_approver", given_at=clock.now())
+    give_app(person)
     client = signed_in(person)
     client.get("/")
     travel.by(minutes=15)

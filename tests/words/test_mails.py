@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.utils import translation
 
-from requests_app import clock, operations, webauthn
+from requests_app import clock, operations, totp, webauthn
 from requests_app.actors import Actor
 from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
 from requests_app.outbox import handlers
@@ -65,6 +66,9 @@ def tell_the_rest() -> None:
     ada = as_("ada.keller", fresh=True)
     row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
     operations.remove_passkey(row.pk, actor=ada)
+    operations.set_up_totp(actor=as_("otto.brandt", fresh=True), keep=keeps_totp(totp.new_secret()))
+    operations.make_recovery_codes(actor=as_("otto.brandt", fresh=True), keep=KeepsRecoveryCodes())
+    operations.remove_totp(actor=as_("otto.brandt", fresh=True), keep=drops_totp)
 
 
 def paragraphs(text: str) -> list[str]:

@@ -1,0 +1,51 @@
+"""What somebody types to prove who they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.web.forms.strict import StrictForm
+
+
+def password_field(**more: Any) -> forms.CharField:
+    return forms.CharField(
+        **{"label": _("Your password"), **more},
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": _("Enter your password.")},
+    )
+
+
+def code_field(**more: Any) -> forms.CharField:
+    return forms.CharField(
+        **{
+            "label": _("Code"),
+            "help_text": _("The six digits that your authenticator app shows now, or one of your recovery codes."),
+            **more,
+        },
+        max_length=32,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "class": "code"}
+        ),
+        error_messages={"required": _("Enter the code.")},
+    )
+
+
+class SetUpForm(StrictForm):
+    code = code_field(help_text=_("The six digits that the app shows now."))
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+
+class StepUpForm(StrictForm):
+    password = password_field()
+    code = code_field()
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, has_app: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not has_app:
+            del self.fields["code"]
