@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
+import structlog
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.conf import settings
@@ -19,7 +20,9 @@ from django.db import transaction
 
 from requests_app import totp
 from requests_app.models import Person
-from requests_app.sealing import Sealer
+from requests_app.sealing import Sealer, Unreadable
+
+security_log = structlog.get_logger("security")
 
 Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
@@ -95,12 +98,17 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
         row = Authenticator.objects.select_for_update().filter(user=person, type=_APP).first()
         if row is None:
             return False
-        step = totp.step_of(opened(row.data["secret"]), given, at=at, after=row.data.get(_LAST, -1))
+        try:
+            secret = opened(row.data["secret"])
+        except Unreadable:
+            security_log.error("second_factor.unreadable", person=str(person.pk))
+            return False
+        step = totp.step_of(secret, given, at=at, after=row.data.get(_LAST, -1))
         if step is None:
             return False
         row.data[_LAST], row.last_used_at = step, at
         if _sealer().is_outdated(row.data["secret"]):
-            row.data["secret"] = seal(opened(row.data["secret"]))
+            row.data["secret"] = seal(secret)
         row.save(update_fields=["data", "last_used_at"])
     return True
 

@@ -57,13 +57,21 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
     """Do as a person does whose page does not load: try again until there is a receipt."""
     browser: Browser | None = None
     person = world.people[who]
+
+    def code() -> str:
+        try:
+            return a_code(person)
+        finally:
+            # A thread's own.
+            connection.close()
+
     for row in rows:
         ends = time.monotonic() + 90
         while time.monotonic() < ends:
             seen = ""
             try:
                 if browser is None:
-                    coming = Browser(base, person.email, PASSWORD, lambda: a_code(person))
+                    coming = Browser(base, person.email, PASSWORD, code)
                     coming.sign_in()
                     browser = coming
                 page = browser.get(f"/access-requests/{row.pk}/decide/approve/")
