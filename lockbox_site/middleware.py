@@ -45,6 +45,30 @@ class RequestIdMiddleware:
         return response
 
 
+class IsolationMiddleware:
+    """Keeps each answer out of other sites' processes: none may embed, read or open it with a hold on its window;
+    and programs out of the open.
+
+    What calls the API with a token reads it as before: these headers bind only what a page embeds (Fetch, section 3.7).
+    """
+
+    HEADERS: ClassVar[dict[str, str]] = {
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        "X-Permitted-Cross-Domain-Policies": "none",
+    }
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_in_the_open = settings.SECURE_SSL_REDIRECT and not request.is_secure() and views.is_for_programs(request)
+        response = views.without_tls(request) if is_in_the_open else self.get_response(request)
+        for name, value in self.HEADERS.items():
+            response.setdefault(name, value)
+        return response
+
+
 def client_address(request: HttpRequest) -> str:
     """Return the address that the outermost trusted proxy saw.
 

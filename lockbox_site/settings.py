@@ -2,12 +2,13 @@
 
 import hashlib
 import hmac
+import re
 from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from csp.constants import NONE, SELF
+from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -159,9 +160,12 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lockbox_site.middleware.IsolationMiddleware",
     "lockbox_site.middleware.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "lockbox_site.middleware.RequestLogMiddleware",
+    "lockbox_site.crossing.CrossingMiddleware",
+    "lockbox_site.crossing.BodyLimitMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -271,24 +275,39 @@ SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+# Left out by browsers whenever another site leads here; a link from a mail steps inside first (crossing.py).
+SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Strict"
+# No third cookie, and what was said stays on this side.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- What browsers are told -----------------------------------------------------------------------
 
+# What is not named is not loaded. A script runs only with the nonce of this very answer: not even one from this host,
+# which also serves what strangers wrote.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [SELF],
+        "default-src": [NONE],
+        "script-src": [NONCE],
+        "style-src": [SELF],
         # Small pictures inside the style sheets (the arrow of a select box) are data: addresses.
         "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
+        # Text becomes markup only where static/js/trusted.js lets it.
+        "require-trusted-types-for": ["'script'"],
+        "trusted-types": ["default"],
     }
 }
 PERMISSIONS_POLICY: dict[str, list[str]] = {
+    "clipboard-write": ["self"],
+    "publickey-credentials-create": ["self"],
+    "publickey-credentials-get": ["self"],
+} | {
     feature: []
     for feature in (
         "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture",
@@ -303,7 +322,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# Where programs call: no cookie counts, no page is answered, and in the open a call is refused and not redirected.
+FOR_PROGRAMS = ("api/v1/", "oauth/", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
@@ -312,6 +333,7 @@ if SESSION_COOKIE_SECURE:
     # A cookie with this prefix is accepted by browsers only from the very host, over TLS.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -334,7 +356,8 @@ if PSEUDO_LOCALE:
     # The only one, or a browser that asks for English would get it.
     LANGUAGE_CODE = "en-xa"
     LANGUAGES = [(LANGUAGE_CODE, "Pseudo")]
-LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SAMESITE = "Strict"
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 
 # --- Files, cache, mail ---------------------------------------------------------------------------
