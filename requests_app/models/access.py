@@ -240,6 +240,8 @@ class Grant(models.Model):
             models.Index(
                 fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
             ),
+            # What the decision point asks for. Without it PostgreSQL reads all grants there ever were of the tenant.
+            models.Index(fields=["tenant", "engineer"], condition=Q(closed_at=None), name="grant_unclosed_in_tenant"),
         ]
 
     def __str__(self) -> str:
