@@ -100,6 +100,8 @@ PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".fo
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
+# Between the use of a tenant's recovery key and the moment at which its new administrator gets in.
+RECOVERY_DELAY_SECONDS = seconds("RECOVERY_DELAY_SECONDS", default=72 * 3600)
 PROVIDER_DECISION_SECONDS = seconds("PROVIDER_DECISION_SECONDS", default=24 * 3600)
 WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3600, 7200, 14400, 28800])
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)

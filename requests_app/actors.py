@@ -24,6 +24,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     AUDITOR = "auditor"
     ADMINISTRATOR = "administrator"
+    DEPUTY = "deputy"
     ENGINEER = "engineer"
     PROVIDER_APPROVER = "provider_approver"
     STAFF = "staff"
@@ -31,7 +32,7 @@ class Role(StrEnum):
     SYSTEM = "system"
 
 
-CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.DEPUTY})
 PROVIDER_ROLES = frozenset({Role.ENGINEER, Role.PROVIDER_APPROVER})
 #: Those whose session ends after 15 idle minutes.
 DECIDING_ROLES = frozenset({Role.APPROVER, Role.PROVIDER_APPROVER})
@@ -87,6 +88,8 @@ class Actor:
     is_staff: bool = False
     tenant_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     queue_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
+    #: The tenants in which the role of an approver is held as a deputy alone, with the name of who is away.
+    stands_in_for: dict[UUID, str] = field(default_factory=dict)
     stepped_up_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
     token_id: UUID | None = None
@@ -99,6 +102,11 @@ class Actor:
     def system(cls, name: str) -> Actor:
         """The system sees every tenant, but holds only the system's own edges of the table."""
         return cls(side=Side.SYSTEM, door="task", name=name)
+
+    @classmethod
+    def stranger(cls, *, door: str, request_id: str = "", ip: str = "") -> Actor:
+        """Somebody who is not signed in, and acts by a secret that was sent to them or that they keep."""
+        return cls(side=Side.CUSTOMER, door=door, name="", request_id=request_id, ip=ip)
 
     @property
     def is_system(self) -> bool:

@@ -51,6 +51,11 @@ class AlreadyDecidedByYou(NotAllowed):
     default = _("One person counts once on an access request, whatever accounts or roles they hold.")
 
 
+class SecondPersonNeeded(NotAllowed):
+    code = "second_person_needed"
+    default = _("Somebody else has to confirm what you proposed: another person, not another account of yours.")
+
+
 class StepUpRequired(NotAllowed):
     code = "step_up_required"
     default = _("Confirm that it is you: enter your password again.")
@@ -223,6 +228,13 @@ class Unacceptable(DomainError):
 class TooMany(DomainError):
     code, status = "too_many", 429
     default = _("Too many at once. Wait until some of them are decided.")
+
+
+class ChangeProposed(DomainError):
+    """No refusal but the outcome under two-person control: it is kept as a proposal, which somebody else confirms."""
+
+    code, status = "change_proposed", 202
+    default = _("This is proposed now. Somebody else who administers or decides has to confirm it within 7 days.")
 
 
 class StoreUnavailable(DomainError):

@@ -56,6 +56,21 @@ class Event(StrEnum):
     PERSON_RECOVERY_CODES_MADE = "person.recovery_codes_made"
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
+    INVITATION_SENT = "invitation.sent"
+    INVITATION_WITHDRAWN = "invitation.withdrawn"
+    INVITATION_ACCEPTED = "invitation.accepted"
+    RECOVERY_KEY_MADE = "recovery_key.made"
+    RECOVERY_KEY_USED = "recovery_key.used"
+    RECOVERY_KEY_REFUSED = "recovery_key.refused"
+    OUT_OF_OFFICE_SET = "out_of_office.set"
+    OUT_OF_OFFICE_ENDED = "out_of_office.ended"
+    TWO_PERSON_SWITCHED_ON = "two_person_control.switched_on"
+    TWO_PERSON_SWITCHED_OFF = "two_person_control.switched_off"
+    PROPOSAL_MADE = "proposal.made"
+    PROPOSAL_CONFIRMED = "proposal.confirmed"
+    PROPOSAL_WITHDRAWN = "proposal.withdrawn"
+    ACCOUNTS_LINKED = "accounts.linked"
+    ACCOUNTS_UNLINKED = "accounts.unlinked"
     ADDRESS_ADDED = "notification_address.added"
     ADDRESS_REMOVED = "notification_address.removed"
     RESOURCE_ADDED = "resource.added"
@@ -133,6 +148,21 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_RECOVERY_CODES_MADE: _("Recovery codes made"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
+    Event.INVITATION_SENT: _("Invitation sent"),
+    Event.INVITATION_WITHDRAWN: _("Invitation withdrawn"),
+    Event.INVITATION_ACCEPTED: _("Invitation accepted"),
+    Event.RECOVERY_KEY_MADE: _("Recovery key made"),
+    Event.RECOVERY_KEY_USED: _("Recovery key used"),
+    Event.RECOVERY_KEY_REFUSED: _("Wrong recovery key"),
+    Event.OUT_OF_OFFICE_SET: _("Deputy named"),
+    Event.OUT_OF_OFFICE_ENDED: _("Deputy’s time ended early"),
+    Event.TWO_PERSON_SWITCHED_ON: _("Two-person control switched on"),
+    Event.TWO_PERSON_SWITCHED_OFF: _("Two-person control switched off"),
+    Event.PROPOSAL_MADE: _("Change proposed"),
+    Event.PROPOSAL_CONFIRMED: _("Change confirmed"),
+    Event.PROPOSAL_WITHDRAWN: _("Proposed change withdrawn"),
+    Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
+    Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
     Event.ADDRESS_ADDED: _("Notification address added"),
     Event.ADDRESS_REMOVED: _("Notification address removed"),
     Event.RESOURCE_ADDED: _("Resource added"),

@@ -38,8 +38,8 @@ LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
     Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
-    Scope.MEMBERS_MANAGE: _("Add people, give and take roles, switch accounts off and on"),
     Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
+    Scope.MEMBERS_MANAGE: _("Invite people, give and take roles, switch accounts off and on"),
     Scope.TICKETS_READ: _("Read tickets and what was said on them"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
@@ -64,7 +64,13 @@ ACTS: dict[str, Scope] = {
         Scope.TICKETS_WRITE,
     ),
     **dict.fromkeys(
-        ("add_member", "give_role", "take_role", "switch_off_person", "switch_on_person"), Scope.MEMBERS_MANAGE
+        (
+            *("invite_person", "resend_invitation", "withdraw_invitation"),
+            *("set_out_of_office", "end_out_of_office"),
+            *("set_two_person_control", "confirm_proposal", "withdraw_proposal"),
+            *("give_role", "take_role", "switch_off_person", "switch_on_person"),
+        ),
+        Scope.MEMBERS_MANAGE,
     ),
     **dict.fromkeys(("provision_member", "change_provisioned", "remove_provisioned"), Scope.MEMBERS_PROVISION),
     "submit": Scope.REQUESTS_SUBMIT,

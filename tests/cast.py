@@ -17,11 +17,12 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
+from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Invitation,
     Membership,
     OutboxMessage,
     Person,
@@ -107,6 +108,19 @@ class Cast:
             **fields,
         )
         return operations.open_ticket(report, actor=self.as_(by))
+
+    def stranger(self, email: str = "x@contoso.example", *, side: str = "customer") -> Person:
+        """An account that belongs to nobody yet."""
+        return Person.objects.create_user(email, PASSWORD, name="Stranger", side=side)
+
+    def invited(self, email: str = "grace@contoso.example", role: str = "member", *, by: str = "ines") -> Invitation:
+        return operations.invite_person(self.contoso.pk, email=email, role=role, actor=self.as_(by))
+
+    @staticmethod
+    def link_of(row: Invitation) -> str:
+        """The secret in the link that was sent last."""
+        row.refresh_from_db()
+        return link_secrets.of(row.pk, row.sends)
 
     def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
         resource = (

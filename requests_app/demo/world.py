@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from requests_app import clock, factors, operations
+from requests_app import clock, factors, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.demo import content, people
 from requests_app.models import Person, Plan, Resource, Service, Tenant
@@ -54,7 +54,6 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
             actor=staff,
             email=character.email,
             name=character.name,
-            side="provider",
             password=secrets[character.email],
             time_zone=character.time_zone,
         )
@@ -72,27 +71,13 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
     _resources(tenant, staff)
     characters = [character for character in people.members() if character.tenant == wanted.slug]
     first = characters[0]
-    administrator = operations.add_person(
-        actor=staff,
-        email=first.email,
-        name=first.name,
-        side="customer",
-        password=secrets[first.email],
-        time_zone=first.time_zone,
-    )
-    operations.give_role(tenant.pk, administrator.pk, role="administrator", actor=staff)
+    administrator = _invited(tenant, first, "administrator", by=staff, password=secrets[first.email])
     _set_up_app(first)
     for role in first.roles[1:]:
         operations.give_role(tenant.pk, administrator.pk, role=role, actor=as_(first.email))
     for character in characters[1:]:
-        person = operations.add_member(
-            tenant.pk,
-            email=character.email,
-            name=character.name,
-            role=character.roles[0],
-            password=secrets[character.email],
-            actor=as_(first.email),
-        )
+        password, by = secrets[character.email], as_(first.email)
+        person = _invited(tenant, character, character.roles[0], by=by, password=password)
         for role in character.roles[1:]:
             operations.give_role(tenant.pk, person.pk, role=role, actor=as_(first.email))
         _set_up_app(character)
@@ -108,6 +93,15 @@ def _set_up_app(character: people.Character) -> None:
     if character.needs_app:
         keep = factors.keeps_totp(people.app_secrets()[character.email])
         operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
+
+
+def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
+    """Invite somebody, and accept as they would by the link in their mail."""
+    row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
+    link = link_secrets.of(row.pk, row.sends)
+    stranger = Actor.stranger(door="command")
+    person = operations.accept_invitation(link, name=who.name, password=password, actor=stranger)
+    return operations.set_preferences(actor=as_(person.email), time_zone=who.time_zone)
 
 
 def _resources(tenant: Tenant, staff: Actor) -> None:

@@ -8,11 +8,15 @@ from requests_app.models.access import (
     Grant,
     Level,
 )
+from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.integrations import Client, IdempotencyKey, Token
+from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
+from requests_app.models.proposals import Proposal
+from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
@@ -29,14 +33,18 @@ __all__ = [
     "Grant",
     "Heartbeat",
     "IdempotencyKey",
+    "Invitation",
     "Level",
     "Membership",
     "NotificationAddress",
+    "OutOfOffice",
     "OutboxMessage",
     "Passkey",
     "Person",
     "Plan",
+    "Proposal",
     "QueueAssignment",
+    "RecoveryKey",
     "Resource",
     "Service",
     "TaskAttempt",

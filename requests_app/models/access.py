@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 from typing import Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -179,6 +180,11 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.access_request_id} {self.stage}: {self.verdict}"
+
+    @property
+    def humans(self) -> frozenset[UUID]:
+        """Who decided, as they were known then and as they are known now: their accounts may have been linked since."""
+        return frozenset((self.decider_human, self.decider.human_id))
 
 
 class GrantQuerySet(ScopedQuerySet):

@@ -54,6 +54,8 @@ class Tenant(models.Model):
     log_retention_days = models.PositiveIntegerField(
         _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
     )
+    # Changes of who decides, and of the rules above, are proposed by one human and confirmed by another.
+    needs_two = models.BooleanField(_("two-person control"), default=False)
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

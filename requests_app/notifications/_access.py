@@ -209,5 +209,6 @@ def _cause(said: dict[str, Any]) -> str:
         "ticket-closed": _("the ticket was closed"),
         "person-switched-off": _("the engineer’s account was switched off"),
         "role-taken": _("the engineer no longer works for this service"),
+        "accounts-linked": _("two accounts were found to be one person’s, who stood on both sides of it"),
     }
     return causes.get(said.get("cause", ""), "")

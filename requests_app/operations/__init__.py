@@ -13,7 +13,9 @@ from requests_app.operations.access_requests import (
     submit,
     withdraw,
 )
+from requests_app.operations.accounts import link_accounts, unlink_accounts
 from requests_app.operations.checks import ask_for_check
+from requests_app.operations.deputies import end_out_of_office, set_out_of_office
 from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
 from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
@@ -33,10 +35,15 @@ from requests_app.operations.integrations import (
     rotate_client_secret,
     step_up_token,
 )
+from requests_app.operations.invitations import (
+    accept_invitation,
+    invite_person,
+    resend_invitation,
+    withdraw_invitation,
+)
 from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail, take_evidence
 from requests_app.operations.log_care import adopt_log_head, set_log_retention, tombstone
 from requests_app.operations.members import (
-    add_member,
     add_person,
     give_queue_role,
     give_role,
@@ -48,6 +55,8 @@ from requests_app.operations.members import (
     take_role,
 )
 from requests_app.operations.passkeys import enrol_passkey, remove_passkey
+from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
+from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
 from requests_app.operations.refusals import note_refusal
 from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
 from requests_app.operations.tenants import (
@@ -93,10 +102,11 @@ __all__ = [
     "Demand",
     "Issued",
     "Made",
+    "MadeKey",
     "Profile",
     "Report",
+    "accept_invitation",
     "add_address",
-    "add_member",
     "add_person",
     "add_webhook",
     "add_witness",
@@ -117,6 +127,7 @@ __all__ = [
     "close",
     "close_ticket",
     "comment",
+    "confirm_proposal",
     "content",
     "create_client",
     "create_tenant",
@@ -125,6 +136,7 @@ __all__ = [
     "deny_as_provider",
     "disable_webhook",
     "enable_webhook",
+    "end_out_of_office",
     "enrol_passkey",
     "expire",
     "export_log",
@@ -132,11 +144,14 @@ __all__ = [
     "give_queue_role",
     "give_role",
     "give_up_webhook",
+    "invite_person",
     "issue_access_token",
     "keep_answer",
+    "link_accounts",
     "link_ticket",
     "lockbox_applies",
     "make_recovery_codes",
+    "make_recovery_key",
     "note_refusal",
     "note_use",
     "open_ticket",
@@ -153,6 +168,7 @@ __all__ = [
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",
+    "resend_invitation",
     "resend_mail",
     "resolve_ticket",
     "revoke",
@@ -165,8 +181,10 @@ __all__ = [
     "send_webhook_test",
     "set_cosigning",
     "set_log_retention",
+    "set_out_of_office",
     "set_password",
     "set_preferences",
+    "set_two_person_control",
     "set_up_totp",
     "set_window_cap",
     "step_up_token",
@@ -180,5 +198,9 @@ __all__ = [
     "take_queue_role",
     "take_role",
     "tombstone",
+    "unlink_accounts",
+    "use_recovery_key",
     "withdraw",
+    "withdraw_invitation",
+    "withdraw_proposal",
 ]

@@ -9,13 +9,18 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app import limits
-from requests_app.errors import NotFound, Unacceptable, WrongState
+from requests_app import limits, policy
+from requests_app.actors import Role
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Membership, Person, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
+
+ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+#: Who decides, may come to decide, or says who does: nobody is made one quietly, and never by the provider.
+DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR, Membership.Role.DEPUTY)
 
 
 def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
@@ -25,6 +30,8 @@ def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
         raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
     if person.memberships.exclude(tenant=tenant).exists():
         raise Unacceptable(_("%(name)s belongs to another tenant.") % {"name": person.name}, field="person")
+    if role in DECIDING:
+        require_two(current, tenant)
     membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
     current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=True)
@@ -35,6 +42,8 @@ def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -
     """Take one role away, never the last of the tenant's; that the person keeps another is the caller's to see."""
     require_not_last(tenant, membership)
     role = membership.role
+    if role in DECIDING:
+        require_two(current, tenant)
     membership.delete()
     current.witness(Event.ROLE_TAKEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=False)
@@ -42,7 +51,7 @@ def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -
 
 def tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
     """Who decides for a tenant never changes quietly."""
-    if role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
+    if role not in DECIDING:
         return
     current.tell(
         Note(
@@ -54,6 +63,25 @@ def tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, g
             extra={"role": role, "given": "yes" if given else "", "by": current.actor.name},
         )
     )
+
+
+def require_two(current: Act, tenant: Tenant) -> None:
+    """Under two-person control who decides is changed by what two people agreed on, through whichever door.
+
+    The acts of people are held before they come here (`_second.hold`); a directory's, or the provider's, are refused.
+    """
+    if tenant.needs_two and current.confirmed is None:
+        raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
+
+
+def require_first(tenant: Tenant, role: str) -> None:
+    """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
+    sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
+    if role in DECIDING:
+        if sealed.exists():
+            raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
+    elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
+        raise NotAllowed(_("This tenant has an administrator, who manages its people."))
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
@@ -74,6 +102,8 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
     """
     for membership in memberships:
         require_not_last(membership.tenant, membership)
+        if membership.role in DECIDING:
+            require_two(current, membership.tenant)
     person.is_active = False
     # Sessions of this person end with this, and stay ended on the day when the account is switched on again.
     person.session_epoch += 1
@@ -87,6 +117,9 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
 
 
 def switch_on(current: Act, person: Person, memberships: list[Membership]) -> None:
+    for membership in memberships:
+        if membership.role in DECIDING:
+            require_two(current, membership.tenant)
     person.is_active = True
     person.save(update_fields=["is_active"])
     current.witness(Event.PERSON_SWITCHED_ON, detail=described(person), text=person.name)
@@ -94,9 +127,16 @@ def switch_on(current: Act, person: Person, memberships: list[Membership]) -> No
         tell_approvers(current, membership.tenant, membership.role, person, given=True)
 
 
+def administered(tenant_id: object, current: Act) -> Tenant:
+    tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
+    return tenant
+
+
 def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None) -> Person:
     """An account that is not saved yet. Without a password nobody signs in with one until its holder has set it."""
-    name = " ".join(limits.require_text(name, field="name", at_most=120).split())
+    name = name_of(name)
     if time_zone not in available_timezones():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
     person = Person(email=email.strip().lower(), name=name, side=side, time_zone=time_zone)
@@ -111,6 +151,33 @@ def new_person(*, email: str, name: str, side: str, time_zone: str, password: st
         raise Unacceptable(_("This address has an account already."), field="email")
     person.set_password(password)
     return person
+
+
+def set_up_again(person: Person, *, name: str, password: str) -> Person:
+    """Give an account that belongs to nobody yet to whoever reads its mail; raise Unacceptable for any other.
+
+    Said to the reader of the address alone, and so it tells nobody else that there is an account.
+    """
+    is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
+    if not is_free or person.memberships.exists():
+        words = _("This address signs in already, with an account that belongs elsewhere. Ask for another address.")
+        raise Unacceptable(words, field="name")
+    person.name = name_of(name)
+    require_password(password, person)
+    person.set_password(password)
+    person.save(update_fields=["name", "password"])
+    return person
+
+
+def name_of(value: str) -> str:
+    return " ".join(limits.require_text(value, field="name", at_most=120).split())
+
+
+def require_password(password: str, person: Person) -> None:
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise Unacceptable(" ".join(error.messages), field="password") from error
 
 
 def described(person: Person) -> dict[str, str]:

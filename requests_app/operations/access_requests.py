@@ -229,7 +229,7 @@ def _as_uuid(value: object) -> UUID:
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """A customer who is asked too often says yes without reading."""
-    own = AccessRequest.objects.filter(requested_by=row.requested_by_id, tenant=row.tenant)
+    own = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if own.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
     if own.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
@@ -267,6 +267,8 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> Non
         at=step.at,
     )
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict)}
+    if stage == Decision.Stage.CUSTOMER and row.tenant_id in actor.stands_in_for:
+        step.detail["deputy_for"] = actor.stands_in_for[row.tenant_id]
 
 
 def _require_cosigned(step: Step) -> None:

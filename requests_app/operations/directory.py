@@ -15,6 +15,7 @@ from requests_app.errors import NotFound, Taken, Unacceptable
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Act, act
+from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._people import described, give, key, new_person, switch_off, switch_on, take
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -72,6 +73,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
             password=None,
         )
         person.created_at = current.at
+        join_same_mailbox(current, person)
         person.save(force_insert=True)
         _keep(current, DirectoryRecord(tenant=tenant, person=person), found)
         current.witness(Event.PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import available_timezones
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from requests_app import policy
-from requests_app.actors import Actor, Role
+from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
+from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._own import own_act
 from requests_app.operations._people import (
+    ADMINISTRATOR,
+    DECIDING,
+    administered,
     described,
     give,
     key,
     new_person,
+    require_first,
     require_not_last,
+    require_password,
     switch_off,
     switch_on,
     take,
 )
+from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Topic
-
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 
 def add_person(
@@ -36,34 +40,22 @@ def add_person(
     actor: Actor,
     email: str,
     name: str,
-    side: str,
     password: str,
     time_zone: str = "UTC",
     is_staff: bool = False,
 ) -> Person:
-    """Staff add an account; it may do nothing until it is given a role."""
+    """Staff add an account of the provider's; it may do nothing until it is given a role.
+
+    A customer's people come by invitation (`invite_person`): nobody else ever knew their password.
+    """
     with act("add_person", actor=actor) as current:
         policy.require_staff(current.actor)
-        if side not in Person.Side.values or (is_staff and side != Person.Side.PROVIDER):
-            raise Unacceptable(_("Choose a side; staff are on the provider's."), field="side")
-        person = new_person(email=email, name=name, side=side, time_zone=time_zone, password=password)
+        person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
         current.concerns("person", person, PROVIDER_LOG)
         person.is_staff, person.created_at = is_staff, current.at
+        join_same_mailbox(current, person)
         person.save(force_insert=True)
         current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
-    return person
-
-
-def add_member(tenant_id: object, *, email: str, name: str, role: str, password: str, actor: Actor) -> Person:
-    """A tenant's administrator adds an account for somebody of the tenant, with a first role."""
-    with act("add_member", actor=actor) as current:
-        tenant = _administered(tenant_id, current)
-        zone = tenant.time_zone
-        person = new_person(email=email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password)
-        person.created_at = current.at
-        person.save(force_insert=True)
-        current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
-        give(current, tenant, person, role)
     return person
 
 
@@ -76,16 +68,26 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
         tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
         if current.actor.is_staff:
-            _require_first(tenant, role)
+            require_first(tenant, role)
             people = Person.objects.active().humans()
             person = people.filter(pk=key(person_id), side=Person.Side.CUSTOMER).first()
         else:
-            policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
             people = Person.objects.active().humans()
             person = people.filter(pk=key(person_id), memberships__tenant=tenant).first()
         if person is None:
             raise NotFound
+        if role in DECIDING:
+            hold(current, tenant, person=str(person.pk), name=person.name, role=role)
         return give(current, tenant, person, role)
+
+
+@controlled("give_role")
+def _give_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    person = Person.objects.active().humans().filter(pk=key(said["person"]), memberships__tenant=tenant).first()
+    if person is None:
+        raise NotFound
+    give(current, tenant, person, said["role"])
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
@@ -94,16 +96,29 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
     Whoever held none would be a stranger, whom nobody could bring back; switching the account off is the way out.
     """
     with act("take_role", actor=actor) as current:
-        tenant = _administered(tenant_id, current)
-        membership = Membership.objects.filter(tenant=tenant, person=key(person_id), role=role).first()
-        if membership is None:
-            raise NotFound
-        require_not_last(tenant, membership)
-        person = membership.person
-        if not person.memberships.exclude(pk=membership.pk).exists():
-            words = _("This is the last role of %(name)s. Switch the account off instead.")
-            raise WrongState(words % {"name": person.name})
-        take(current, tenant, person, membership)
+        tenant = administered(tenant_id, current)
+        membership = _takeable(tenant, person_id, role)
+        if role in DECIDING:
+            hold(current, tenant, person=str(membership.person_id), name=membership.person.name, role=role)
+        take(current, tenant, membership.person, membership)
+
+
+@controlled("take_role")
+def _take_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    membership = _takeable(tenant, said["person"], said["role"])
+    take(current, tenant, membership.person, membership)
+
+
+def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
+    membership = Membership.objects.filter(tenant=tenant, person=key(person_id), role=role).first()
+    if membership is None:
+        raise NotFound
+    require_not_last(tenant, membership)
+    person = membership.person
+    if not person.memberships.exclude(pk=membership.pk).exists():
+        words = _("This is the last role of %(name)s. Switch the account off instead.")
+        raise WrongState(words % {"name": person.name})
+    return membership
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
@@ -155,8 +170,50 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person = _managed(person_id, current)
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
-        switch_off(current, person, list(person.memberships.select_related("tenant").order_by("pk")))
+        held = _held(person)
+        for membership in held:
+            require_not_last(membership.tenant, membership)
+        _hold_if_deciding(current, person, held)
+        switch_off(current, person, held)
     return person
+
+
+def _lock_account(said: dict[str, Any]) -> None:
+    """As `_managed` locks it, before its tenant."""
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
+    lock_access(AccessRequest.objects.filter(requested_by=key(said["person"])))
+
+
+@controlled("switch_off_person", lock=_lock_account)
+def _off_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    person = _account_of(tenant, said, is_active=True)
+    switch_off(current, person, _held(person))
+
+
+@controlled("switch_on_person", lock=_lock_account)
+def _on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    person = _account_of(tenant, said, is_active=False)
+    switch_on(current, person, _held(person))
+
+
+def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Person:
+    people = Person.objects.get_queryset().humans().filter(pk=key(said["person"]), memberships__tenant=tenant)
+    person = people.first()
+    if person is None:
+        raise NotFound
+    if person.is_active != is_active:
+        raise WrongState(_("This was done already."))
+    return person
+
+
+def _held(person: Person) -> list[Membership]:
+    return list(person.memberships.select_related("tenant").order_by("pk"))
+
+
+def _hold_if_deciding(current: Act, person: Person, held: list[Membership]) -> None:
+    for membership in held:
+        if membership.role in DECIDING:
+            hold(current, membership.tenant, person=str(person.pk), name=person.name)
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
@@ -165,9 +222,11 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
         person = _managed(person_id, current)
         if person.is_active:
             raise WrongState(_("%(name)s is switched on already.") % {"name": person.name})
-        if current.actor.is_staff and person.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR]).exists():
+        if current.actor.is_staff and person.memberships.filter(role__in=DECIDING).exists():
             raise NotAllowed(_("Only the customer's own administrator can do this."))
-        switch_on(current, person, list(person.memberships.select_related("tenant").order_by("pk")))
+        held = _held(person)
+        _hold_if_deciding(current, person, held)
+        switch_on(current, person, held)
     return person
 
 
@@ -179,7 +238,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     """
     with own_act("set_password", actor=actor) as own:
         person = own.person
-        _require_password(password, person)
+        require_password(password, person)
         person.set_password(password)
         person.save(update_fields=["password"])
         own.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
@@ -202,23 +261,6 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     return person
 
 
-def _require_first(tenant: Tenant, role: str) -> None:
-    """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
-    sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
-    if role in (Role.APPROVER, Role.ADMINISTRATOR):
-        if sealed.exists():
-            raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
-    elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
-        raise NotAllowed(_("This tenant has an administrator, who manages its people."))
-
-
-def _administered(tenant_id: object, current: Act) -> Tenant:
-    tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
-    return tenant
-
-
 def _managed(person_id: object, current: Act) -> Person:
     """The person, if the actor is staff or the administrator of the tenant that the person belongs to."""
     actor = current.actor
@@ -235,12 +277,5 @@ def _managed(person_id: object, current: Act) -> Person:
     lock_access(AccessRequest.objects.filter(requested_by=person))
     current.concerns("person", person, membership.tenant_id if membership else PROVIDER_LOG)
     if not actor.is_staff:
-        policy.require_role(actor, _ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)
+        policy.require_role(actor, ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)
     return person
-
-
-def _require_password(password: str, person: Person) -> None:
-    try:
-        validate_password(password, person)
-    except ValidationError as error:
-        raise Unacceptable(" ".join(error.messages), field="password") from error

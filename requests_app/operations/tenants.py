@@ -22,6 +22,7 @@ from requests_app.events import Event
 from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -36,20 +37,29 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
             raise WrongState(_("Lockbox is %(state)s already.") % {"state": state})
         if on and not tenant.plan.includes_lockbox:
             raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
-        tenant.lockbox_on = on
-        tenant.save(update_fields=["lockbox_on"])
-        current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
-        current.tell(
-            Note(
-                topic=Topic.LOCKBOX_SWITCHED,
-                tenant_id=tenant.pk,
-                about=tenant.pk,
-                audiences=(Audience.CUSTOMER,),
-                mark=uuid4().hex,
-                extra={"on": "yes" if on else "", "by": current.actor.name},
-            )
-        )
+        hold(current, tenant, on=on)
+        _switch_lockbox(current, tenant, {"on": on})
     return tenant
+
+
+@controlled("switch_lockbox")
+def _switch_lockbox(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    on = bool(said["on"])
+    if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
+        raise WrongState(_("This is no longer to be done."))
+    tenant.lockbox_on = on
+    tenant.save(update_fields=["lockbox_on"])
+    current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
+    current.tell(
+        Note(
+            topic=Topic.LOCKBOX_SWITCHED,
+            tenant_id=tenant.pk,
+            about=tenant.pk,
+            audiences=(Audience.CUSTOMER,),
+            mark=uuid4().hex,
+            extra={"on": "yes" if on else "", "by": current.actor.name},
+        )
+    )
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
@@ -63,10 +73,16 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
         if was not in (None, tenant.window_cap):
             raise WrongState(_("Somebody else has just changed the longest window."))
-        before, tenant.window_cap = tenant.window_cap, seconds
-        tenant.save(update_fields=["window_cap"])
-        current.witness(Event.TENANT_CHANGED, detail={"window_cap": seconds, "window_cap_before": before})
+        hold(current, tenant, seconds=seconds)
+        _set_window_cap(current, tenant, {"seconds": seconds})
     return tenant
+
+
+@controlled("set_window_cap")
+def _set_window_cap(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
+    tenant.save(update_fields=["window_cap"])
+    current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:

@@ -19,6 +19,7 @@ from requests_app.errors import NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 
 #: Each is asked anew for every checkpoint.
@@ -81,10 +82,19 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
             raise Unacceptable(_("This is the rule already."), field="hours")
         if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
             raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
-        before, tenant.cosigned_within = tenant.cosigned_within, hours
-        tenant.save(update_fields=["cosigned_within"])
-        current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
+        hold(current, tenant, hours=hours)
+        _set_cosigning(current, tenant, {"hours": hours})
     return tenant
+
+
+@controlled("set_cosigning")
+def _set_cosigning(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    hours = said["hours"]
+    if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
+        raise WrongState(_("There is no witness any more, and no window could ever open."))
+    before, tenant.cosigned_within = tenant.cosigned_within, hours
+    tenant.save(update_fields=["cosigned_within"])
+    current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
 
 
 def _own_tenant(tenant_id: object, current: Act) -> Tenant:

@@ -59,7 +59,7 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     """The moves that this actor would be let make now, were they to prove who they are; from the same table."""
     if row.state_at(at) != row.state:
         return []
-    decided_by = frozenset(decision.decider_human for decision in row.decisions.all())
+    decided_by = frozenset(human for decision in row.decisions.all() for human in decision.humans)
     return [
         edge
         for edge in actions_from(row.state)

@@ -178,12 +178,12 @@ def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> No
 def _own_decision(row: AccessRequest, actor: Actor, edge: Transition) -> Decision | None:
     """This human's own decision by this very edge, if there is one."""
     verdict, _as, stage = edge.action.partition("_as_")
-    mine = (d for d in row.decisions.all() if d.decider_human == actor.human_id)
+    mine = (d for d in row.decisions.all() if actor.human_id in d.humans)
     return next((d for d in mine if (d.verdict, d.stage) == (verdict, stage)), None)
 
 
 def _deciders(row: AccessRequest) -> frozenset[UUID]:
-    return frozenset(decision.decider_human for decision in row.decisions.all())
+    return frozenset(human for decision in row.decisions.all() for human in decision.humans)
 
 
 # --- Somebody was faster -------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def _overtaken(request: HttpRequest, row: AccessRequest, edge: Transition, error
     if _own_decision(row, actor, edge):
         return redirect("web:receipt", pk=row.pk)
     stage = edge.action.partition("_as_")[2]
-    is_own = any(d.stage == stage and d.decider_human == actor.human_id for d in row.decisions.all())
+    is_own = any(d.stage == stage and actor.human_id in d.humans for d in row.decisions.all())
     if isinstance(error, AlreadyDecidedByYou) and not is_own:
         raise error
     return changed(request, row, None if isinstance(error, AlreadyDecidedByYou) else error)
@@ -220,7 +220,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         **facts(row, actor=actor, at=at),
         "decision": decision,
         "is_yes": is_yes,
-        "is_mine": decision.decider_human == actor.human_id,
+        "is_mine": actor.human_id in decision.humans,
         "entry": entry,
         "entry_hash": bytes(entry.leaf_hash).hex() if entry else "",
         "told": _told(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),

@@ -17,7 +17,7 @@ from requests_app.api.azure import API_VERSION
 from requests_app.api.scim.shapes import USER
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
-from tests.cast import PASSWORD, Cast
+from tests.cast import Cast
 from tests.isolation.test_routes import World, routes
 
 pytestmark = pytest.mark.django_db
@@ -96,7 +96,14 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "disable_lockbox": (_tenant, ("post",)),
     "addresses": (_tenant, ("get", "post")),
     "address": (lambda w: {**_tenant(w), "address": w.address.pk}, ("get", "delete")),
-    "members": (_tenant, ("get", "post")),
+    "members": (_tenant, ("get",)),
+    "invitations": (_tenant, ("get", "post")),
+    "absences": (_tenant, ("get", "post")),
+    "proposals": (_tenant, ("get",)),
+    "two_person_control": (_tenant, ("post",)),
+    **dict.fromkeys(("proposal_confirm", "proposal_withdraw"), (lambda w: {"pk": w.proposal.pk}, ("post",))),
+    "absence_end": (lambda w: {"pk": w.absence.pk}, ("post",)),
+    **dict.fromkeys(("invitation_send_again", "invitation_withdraw"), (lambda w: {"pk": w.invitation.pk}, ("post",))),
     "member": (_member, ("get",)),
     **dict.fromkeys(
         ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
@@ -137,7 +144,9 @@ BODIES: dict[str, Any] = {
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
     "tenant": {"longest_window_seconds": 3600},
-    "members": {"email": "mine@x.example", "name": "Mine", "role": "approver", "password": PASSWORD},
+    "absences": {"deputy": str(uuid4()), "from_at": "2099-01-01T00:00:00Z", "until_at": "2099-01-02T00:00:00Z"},
+    "two_person_control": {"on": True},
+    "invitations": {"email": "mine@x.example", "role": "approver"},
     **dict.fromkeys(("member_give_role", "member_take_role"), {"role": "approver"}),
     "addresses": {"email": "mine@fabrikam.example"},
     "comments": {"body": "Mine"},

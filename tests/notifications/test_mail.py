@@ -15,6 +15,8 @@ from django.urls import resolve
 
 from lockbox_site import pseudolocale
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.notifications import email, words
@@ -88,6 +90,20 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     for name, how in (("ada", "change"), ("pat", "reset")):
         operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how=how)
     enrolled(world, "ada")
+    operations.invite_person(world.contoso.pk, email="new@contoso.example", role="member", actor=world.as_("ines"))
+    key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
+    operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
+    with pytest.raises(ChangeProposed):
+        operations.set_window_cap(world.contoso.pk, seconds=3600, actor=world.as_("ines"))
+    now = clock.now()
+    operations.set_out_of_office(
+        world.contoso.pk,
+        deputy_id=world.alan.pk,
+        from_at=now,
+        until_at=now + dt.timedelta(days=1),
+        actor=world.as_("ada"),
+    )
     operations.set_up_totp(actor=world.as_("otto"), keep=keeps_totp(SECRET))
     operations.remove_totp(actor=world.as_("otto"), keep=drops_totp)
     operations.make_recovery_codes(actor=world.as_("pat"), keep=KeepsRecoveryCodes())
@@ -153,7 +169,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/|invitation/[\w-]{43}/)",
             str(link),
         )
 
@@ -166,7 +182,13 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         if path.startswith(("/accounts/", "/security/")):
             assert match.view_name in ("account_reset_password", "web:security")
             continue
-        listed = next((name for name in ("people", "clients") if path.endswith(f"/{name}/")), None)
+        if path.startswith("/invitation/"):
+            assert match.view_name == "web:invitation"
+            continue
+        listed = next(
+            (name for name in ("people", "clients", "out-of-office", "proposals") if path.endswith(f"/{name}/")), None
+        )
+        listed = listed and listed.replace("-", "_")
         expected = listed or names[path.split("/")[1]]
         expected = "webhook" if "/webhooks/" in path else expected
         assert match.view_name == f"web:{expected}"
@@ -321,7 +343,7 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
-    data |= {"Ada", "Help", "desk", "Phone"}
+    data |= {"Ada", "Alan", "Help", "desk", "Phone"}
     data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)

@@ -10,6 +10,8 @@ import pytest
 from django.utils.html import escape
 
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import ContentAccess, Grant
 from requests_app.operations import sweeps
@@ -452,6 +454,49 @@ def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
     operations.give_up_webhook(ours.pk, because=because, actor=system)
     says(mails.send()("stella", "webhook_off"), f"http://localhost:8000/admin/requests_app/webhook/{ours.pk}/change/")
     assert mails.to("webhook_off") == ["stella"]
+
+
+def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> None:
+    ines = world.as_("ines")
+    operations.invite_person(world.contoso.pk, email="new@contoso.example", role="approver", actor=ines)
+    found = mails.send()("new", "invitation")
+    assert found.subject == "Contoso invites you to Customer Lockbox"
+    says(found, "Ines Test invites you.", "It works once, for this address alone", "new@contoso.example")
+    key = operations.make_recovery_key(world.contoso.pk, actor=ines).key
+    found = mails.send()("mia", "recovery_key")
+    assert found.subject == "Contoso: a new recovery key"
+    silent(found, key)
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
+    mails.send()
+    assert mails.to("recovery_key") == ["ada", "alan", "ines", "mia", "otto", "soc"]
+    found = mails("soc", "recovery_key")
+    assert found.subject == "Contoso: somebody used your recovery key"
+    says(found, "next@contoso.example is an administrator of Contoso, unless one of you stops it.")
+    at = clock.now()
+    operations.set_out_of_office(
+        world.contoso.pk,
+        deputy_id=world.alan.pk,
+        from_at=at,
+        until_at=at + dt.timedelta(days=1),
+        actor=world.as_("ada"),
+    )
+    found = mails.send()("alan", "out_of_office")
+    says(found, "Ada Test is out of the office from", "Alan Test gets the mails about decisions too")
+
+
+def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, mails: Mails) -> None:
+    ines = world.as_("ines")
+    operations.set_two_person_control(world.contoso.pk, on=True, actor=ines)
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=ines)
+    mails.send()
+    assert mails.to("proposal") == ["ada", "alan", "ines", "soc"]
+    found = mails("ada", "proposal")
+    assert found.subject == "Contoso: Ines Test proposes a change"
+    says(found, "give Mia Test the role “Approver”", f"/tenant/{world.contoso.pk}/proposals/")
+    operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("ada"))
+    found = mails.send()("ines", "proposal")
+    says(found, "Ada Test confirmed what Ines Test had proposed", "It is done.")
 
 
 def test_every_topic_is_proved_here() -> None:

@@ -20,16 +20,18 @@ from django.urls import reverse
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
-from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant, Webhook
+from requests_app.models import NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
 from tests.factors import SECRET, give_app, set_up_app, stepped_up
-from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK
+from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK, week_from
 from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
@@ -203,20 +205,45 @@ def _bare(cast: Cast) -> Tenant:
     return found or operations.create_tenant(plan_id=cast.contoso.plan_id, actor=cast.as_("stella"), **_TENANT)
 
 
+def _first_invited(cast: Cast) -> Any:
+    """Whom staff invited to a tenant in which nobody holds a role yet."""
+    return operations.invite_person(
+        _bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
+    )
+
+
+def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
+    return client.post(reverse("web:people", args=[cast.contoso.pk]), {"act": act, "invitation": str(row.pk)})
+
+
+def _proposals(cast: Cast) -> str:
+    return reverse("web:proposals", args=[cast.contoso.pk])
+
+
+def _proposed(cast: Cast) -> Any:
+    """A change that the administrator proposed under two-person control."""
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.give_role(cast.contoso.pk, cast.mia.pk, role="approver", actor=cast.as_("ines"))
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def _week() -> dict[str, Any]:
+    return week_from(clock.now())
+
+
+def _out_of_office(cast: Cast) -> str:
+    return reverse("web:out_of_office", args=[cast.contoso.pk])
+
+
 def _switched_off(cast: Cast) -> Any:
     return operations.switch_off_person(cast.mia.pk, actor=cast.as_("ines"))
 
 
 def _unplaced(cast: Cast) -> Any:
-    """Somebody of the customer's side whom staff have just added."""
+    """Somebody of the customer's side who belongs to nobody yet."""
     _bare(cast)
-    form: dict[str, Any] = {
-        "email": "first@contoso.example",
-        "name": "First",
-        "side": "customer",
-        "password": _NEW_PASSWORD,
-    }
-    return operations.add_person(actor=cast.as_("stella"), **form)
+    return cast.stranger("first@contoso.example")
 
 
 def _sent_mail(cast: Cast) -> OutboxMessage:
@@ -233,8 +260,9 @@ def _changed_password(cast: Cast, client: Client, row: Any) -> Any:
 
 
 _NEW_PASSWORD = "another battery of 7 horses"
-_MEMBER: dict[str, Any] = {"email": "new@contoso.example", "name": "New", "role": "member", "password": _NEW_PASSWORD}
-_PERSON: dict[str, Any] = {"email": "new@contoso.example", "name": "New", "side": "customer", "password": _NEW_PASSWORD}
+_INVITED: dict[str, Any] = {"email": "new@contoso.example", "role": "member"}
+_ACCEPTED: dict[str, Any] = {"name": "New", "password": _NEW_PASSWORD}
+_PERSON: dict[str, Any] = {"email": "new@provider.example", "name": "New", "password": _NEW_PASSWORD}
 _TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"}
 _SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folder"}
 _RESOURCE: dict[str, Any] = {"kind": "mailbox", "name": "legal@contoso.example", "locator": "contoso/mail/legal"}
@@ -450,11 +478,69 @@ CASES: dict[str, Case] = {
             reverse("web:tenant", args=[cast.contoso.pk]), {"window_cap": "3600"}
         ),
     ),
-    "add_member": Case(
+    "invite_person": Case(
         "ines",
         lambda cast: None,
-        lambda cast, row, actor: operations.add_member(cast.contoso.pk, actor=actor, **_MEMBER),
-        page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _MEMBER),
+        lambda cast, row, actor: operations.invite_person(cast.contoso.pk, actor=actor, **_INVITED),
+        page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _INVITED),
+    ),
+    "invite_person by staff": Case(
+        "stella",
+        lambda cast: _bare(cast),
+        lambda cast, row, actor: operations.invite_person(
+            row.pk, email="new@adatum.example", role="administrator", actor=actor
+        ),
+        admin=_admin("tenant", "invite", email="new@adatum.example", role="administrator"),
+    ),
+    "resend_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "send_again"),
+    ),
+    "resend_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        admin=_admin("invitation", "send-again"),
+    ),
+    "withdraw_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "withdraw"),
+    ),
+    "withdraw_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        admin=_admin("invitation", "withdraw"),
+    ),
+    "accept_invitation": Case(
+        "mia",
+        lambda cast: cast.invited(role="approver"),
+        lambda cast, row, actor: operations.accept_invitation(
+            cast.link_of(row), **_ACCEPTED, actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(reverse("web:invitation", args=[cast.link_of(row)]), _ACCEPTED),
+    ),
+    "make_recovery_key": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.make_recovery_key(cast.contoso.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:recovery_key", args=[cast.contoso.pk])),
+        status=200,
+    ),
+    "use_recovery_key": Case(
+        "mia",
+        lambda cast: operations.make_recovery_key(cast.contoso.pk, actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.use_recovery_key(
+            row.key, email="next@contoso.example", actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(
+            reverse("web:recover"), {"key": row.key, "email": "next@contoso.example"}
+        ),
+        status=200,
     ),
     "provision_member": Case(
         "ines",
@@ -478,6 +564,46 @@ CASES: dict[str, Case] = {
         "ines",
         lambda cast: cast.mia,
         lambda cast, row, actor: operations.remove_provisioned(cast.contoso.pk, row.pk, actor=actor),
+    ),
+    "set_out_of_office": Case(
+        "ada",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_out_of_office(
+            cast.contoso.pk, deputy_id=cast.alan.pk, **_week(), actor=actor
+        ),
+        page=lambda cast, client, row: client.post(
+            _out_of_office(cast),
+            {
+                "deputy": str(cast.alan.pk),
+                **{name: f"{at:%Y-%m-%dT%H:%M}" for name, at in _week().items()},
+            },
+        ),
+    ),
+    "end_out_of_office": Case(
+        "ada",
+        lambda cast: operations.set_out_of_office(
+            cast.contoso.pk, deputy_id=cast.alan.pk, **_week(), actor=cast.as_("ada")
+        ),
+        lambda cast, row, actor: operations.end_out_of_office(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_out_of_office(cast), {"end": str(row.pk)}),
+    ),
+    "set_two_person_control": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_two_person_control(cast.contoso.pk, on=True, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"control": "on"}),
+    ),
+    "confirm_proposal": Case(
+        "ada",
+        lambda cast: _proposed(cast),
+        lambda cast, row, actor: operations.confirm_proposal(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"act": "confirm", "proposal": str(row.pk)}),
+    ),
+    "withdraw_proposal": Case(
+        "ada",
+        lambda cast: _proposed(cast),
+        lambda cast, row, actor: operations.withdraw_proposal(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"act": "withdraw", "proposal": str(row.pk)}),
     ),
     "give_role": Case(
         "ines",
@@ -510,6 +636,18 @@ CASES: dict[str, Case] = {
         lambda cast: cast.mia,
         lambda cast, row, actor: operations.switch_off_person(row.pk, actor=actor),
         admin=_admin("person", "switch-off"),
+    ),
+    "link_accounts by staff": Case(
+        "stella",
+        lambda cast: cast.priya,
+        lambda cast, row, actor: operations.link_accounts(row.pk, cast.paula.pk, actor=actor),
+        admin=_admin("person", "link", other="paula@provider.example"),
+    ),
+    "unlink_accounts by staff": Case(
+        "stella",
+        lambda cast: operations.link_accounts(cast.priya.pk, cast.paula.pk, actor=cast.as_("stella")),
+        lambda cast, row, actor: operations.unlink_accounts(row.pk, actor=actor),
+        admin=_admin("person", "unlink"),
     ),
     "switch_on_person": Case(
         "ines",

@@ -1,5 +1,8 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .absence_in_request import AbsenceInRequest
+from .absence_out import AbsenceOut
+from .absence_out_item import AbsenceOutItem
 from .access_request_in_request import AccessRequestInRequest
 from .access_request_line import AccessRequestLine
 from .access_request_line_item import AccessRequestLineItem
@@ -53,6 +56,8 @@ from .comment_out import CommentOut
 from .comment_out_item import CommentOutItem
 from .content_access_out import ContentAccessOut
 from .content_access_out_item import ContentAccessOutItem
+from .control_in_request import ControlInRequest
+from .control_out import ControlOut
 from .cosigned_out import CosignedOut
 from .days_enum import DaysEnum
 from .decision_out import DecisionOut
@@ -106,6 +111,9 @@ from .grants_accesses_order import GrantsAccessesOrder
 from .grants_list_order import GrantsListOrder
 from .grants_list_state import GrantsListState
 from .growth_out import GrowthOut
+from .invitation_in_request import InvitationInRequest
+from .invitation_out import InvitationOut
+from .invitation_out_item import InvitationOutItem
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
@@ -121,13 +129,13 @@ from .log_export_format import LogExportFormat
 from .log_out import LogOut
 from .look_kind_enum import LookKindEnum
 from .me_out import MeOut
-from .member_in_request import MemberInRequest
 from .member_out import MemberOut
 from .member_out_item import MemberOutItem
 from .members_list_order import MembersListOrder
 from .members_list_role import MembersListRole
 from .off_because_enum import OffBecauseEnum
 from .origin_enum import OriginEnum
+from .paginated_absence_out_list import PaginatedAbsenceOutList
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
 from .paginated_address_out_list import PaginatedAddressOutList
 from .paginated_checkpoint_line_list import PaginatedCheckpointLineList
@@ -136,8 +144,10 @@ from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
 from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_invitation_out_list import PaginatedInvitationOutList
 from .paginated_log_entry_out_list import PaginatedLogEntryOutList
 from .paginated_member_out_list import PaginatedMemberOutList
+from .paginated_proposal_out_list import PaginatedProposalOutList
 from .paginated_resource_out_list import PaginatedResourceOutList
 from .paginated_service_out_list import PaginatedServiceOutList
 from .paginated_tenant_ref_list import PaginatedTenantRefList
@@ -154,6 +164,8 @@ from .problem import Problem
 from .problem_current import ProblemCurrent
 from .problem_errors_item import ProblemErrorsItem
 from .proof_out import ProofOut
+from .proposal_out import ProposalOut
+from .proposal_out_item import ProposalOutItem
 from .provider_log_checkpoints_order import ProviderLogCheckpointsOrder
 from .provider_log_entries_event import ProviderLogEntriesEvent
 from .provider_log_entries_order import ProviderLogEntriesOrder
@@ -211,6 +223,9 @@ from .webhooks_deliveries_state import WebhooksDeliveriesState
 from .window_out import WindowOut
 
 __all__ = (
+    "AbsenceInRequest",
+    "AbsenceOut",
+    "AbsenceOutItem",
     "AccessRequestInRequest",
     "AccessRequestLine",
     "AccessRequestLineItem",
@@ -262,6 +277,8 @@ __all__ = (
     "CommentOutItem",
     "ContentAccessOut",
     "ContentAccessOutItem",
+    "ControlInRequest",
+    "ControlOut",
     "CosignedOut",
     "DaysEnum",
     "DecisionOut",
@@ -313,6 +330,9 @@ __all__ = (
     "GrantsListState",
     "GrantStateEnum",
     "GrowthOut",
+    "InvitationInRequest",
+    "InvitationOut",
+    "InvitationOutItem",
     "KindEnum",
     "LevelEnum",
     "LinkInRequest",
@@ -327,7 +347,6 @@ __all__ = (
     "LogExportFormat",
     "LogOut",
     "LookKindEnum",
-    "MemberInRequest",
     "MemberOut",
     "MemberOutItem",
     "MembersListOrder",
@@ -335,6 +354,7 @@ __all__ = (
     "MeOut",
     "OffBecauseEnum",
     "OriginEnum",
+    "PaginatedAbsenceOutList",
     "PaginatedAccessRequestLineList",
     "PaginatedAddressOutList",
     "PaginatedCheckpointLineList",
@@ -343,8 +363,10 @@ __all__ = (
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
     "PaginatedGrantLineList",
+    "PaginatedInvitationOutList",
     "PaginatedLogEntryOutList",
     "PaginatedMemberOutList",
+    "PaginatedProposalOutList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",
     "PaginatedTenantRefList",
@@ -361,6 +383,8 @@ __all__ = (
     "ProblemCurrent",
     "ProblemErrorsItem",
     "ProofOut",
+    "ProposalOut",
+    "ProposalOutItem",
     "ProviderLogCheckpointsOrder",
     "ProviderLogEntriesEvent",
     "ProviderLogEntriesOrder",
