@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -37,7 +37,7 @@ def recovery_key(request: HttpRequest, tenant: UUID) -> HttpResponse:
     if request.method == "POST":
         require_nothing(request.POST)
         made = operations.make_recovery_key(row.pk, actor=actor)
-        context |= {"key": made.key, "made": made.row, "here": request.build_absolute_uri("/recovery/")}
+        context |= {"key": made.key, "made": made.row, "here": settings.BASE_URL + reverse("web:recover")}
         response = render(request, "recovery/shown_once.html", context)
         patch_cache_control(response, no_store=True, private=True)
         return response
