@@ -11,6 +11,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -55,10 +56,6 @@ class AccountAdapter(DefaultAccountAdapter):
         # The library goes on with its own copy of the row.
         user.password = person.password
 
-    def login(self, request: HttpRequest, user: Any) -> None:
-        super().login(request, user)
-        remember_sign_in(request)
-
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         """The library's way to a new password asks for the one before; its ways by a second factor are not offered."""
         if not user.is_authenticated or not user.has_usable_password():
@@ -66,6 +63,25 @@ class AccountAdapter(DefaultAccountAdapter):
         return [
             {"id": "reauthenticate", "description": _("Use your password"), "url": reverse("account_reauthenticate")}
         ]
+
+    def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
+        """Turn away whoever signs in elsewhere alone: a passkey of theirs is no way around it either."""
+        if user.signs_in_elsewhere():
+            security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
+            return redirect("web:sso")
+        return super().pre_login(request, user, **kwargs)
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        if user.passes_single_sign_on_by():
+            ip, request_id = request.META.get("REMOTE_ADDR", ""), getattr(request, "request_id", "")
+            operations.note_bypass(actor=actor_of(user, door="pages", request_id=request_id, ip=ip))
+        super().login(request, user)
+        remember_sign_in(request)
+
+    def send_password_reset_mail(self, user: Any, email: str, context: Any) -> Any:
+        """Nothing goes to whoever signs in elsewhere alone; the page says the same as to everybody."""
+        if not user.signs_in_elsewhere():
+            super().send_password_reset_mail(user, email, context)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send, and say nothing where the mail server fails: an error page would tell who has an account."""

@@ -128,6 +128,15 @@ if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
 
 # The same for the receivers of webhooks.
 WEBHOOK_PRIVATE_NETWORK = switch("WEBHOOK_PRIVATE_NETWORK", default=not PRODUCTION)
+# And for identity providers.
+SSO_PRIVATE_NETWORK = switch("SSO_PRIVATE_NETWORK", default=not PRODUCTION)
+# The provider's own people sign in here; each tenant's administrator says it for the tenant.
+SSO_ISSUER = text("SSO_ISSUER")
+SSO_CLIENT_ID = text("SSO_CLIENT_ID")
+SSO_CLIENT_SECRET = text("SSO_CLIENT_SECRET")
+SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
+if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
+    raise ImproperlyConfigured("SSO_ISSUER needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS beside it.")
 
 # --- Django ---------------------------------------------------------------------------------------
 

@@ -71,6 +71,12 @@ class Event(StrEnum):
     PROPOSAL_WITHDRAWN = "proposal.withdrawn"
     ACCOUNTS_LINKED = "accounts.linked"
     ACCOUNTS_UNLINKED = "accounts.unlinked"
+    IDENTITY_LINKED = "identity.linked"
+    SIGN_ON_CHANGED = "sign_on.changed"
+    SIGN_ON_BYPASSED = "sign_on.bypassed"
+    DOMAIN_CLAIMED = "domain.claimed"
+    DOMAIN_VERIFIED = "domain.verified"
+    DOMAIN_REMOVED = "domain.removed"
     ADDRESS_ADDED = "notification_address.added"
     ADDRESS_REMOVED = "notification_address.removed"
     RESOURCE_ADDED = "resource.added"
@@ -163,6 +169,12 @@ TITLES: dict[Event, Promise] = {
     Event.PROPOSAL_WITHDRAWN: _("Proposed change withdrawn"),
     Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
     Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
+    Event.IDENTITY_LINKED: _("Linked to single sign-on"),
+    Event.SIGN_ON_CHANGED: _("Single sign-on changed"),
+    Event.SIGN_ON_BYPASSED: _("Signed in past single sign-on"),
+    Event.DOMAIN_CLAIMED: _("Domain added"),
+    Event.DOMAIN_VERIFIED: _("Domain proven"),
+    Event.DOMAIN_REMOVED: _("Domain removed"),
     Event.ADDRESS_ADDED: _("Notification address added"),
     Event.ADDRESS_REMOVED: _("Notification address removed"),
     Event.RESOURCE_ADDED: _("Resource added"),

@@ -18,6 +18,7 @@ from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.proposals import Proposal
 from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
+from requests_app.models.single_sign_on import Domain, Identity, SignOn
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
 from requests_app.models.webhooks import Webhook, WebhookAttempt, WebhookCursor
@@ -30,9 +31,11 @@ __all__ = [
     "ContentAccess",
     "Decision",
     "DirectoryRecord",
+    "Domain",
     "Grant",
     "Heartbeat",
     "IdempotencyKey",
+    "Identity",
     "Invitation",
     "Level",
     "Membership",
@@ -47,6 +50,7 @@ __all__ = [
     "RecoveryKey",
     "Resource",
     "Service",
+    "SignOn",
     "TaskAttempt",
     "Tenant",
     "Ticket",

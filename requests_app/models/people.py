@@ -22,6 +22,7 @@ from requests_app.models.deputies import OutOfOffice
 from requests_app.models.integrations import Client, Token
 from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.single_sign_on import SignOn
 from requests_app.scopes import known
 
 
@@ -131,6 +132,19 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether this is the password, and one that counts: not that of somebody who signs in elsewhere alone."""
+        return super().check_password(raw_password) and not self.signs_in_elsewhere()
+
+    def signs_in_elsewhere(self) -> bool:
+        """Whether the tenant's single sign-on is this person's only way in."""
+        held = Membership.objects.filter(person=self).values("tenant")
+        return SignOn.objects.filter(is_only=True, tenant__in=held).exclude(break_glass=self).exists()
+
+    def passes_single_sign_on_by(self) -> bool:
+        """Whether this is the one who gets in where it is the only way for all others."""
+        return SignOn.objects.filter(is_only=True, break_glass=self).exists()
 
     def get_full_name(self) -> str:
         return self.name

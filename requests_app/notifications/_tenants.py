@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import proposals
-from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal
+from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal, SignOn
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -109,6 +109,36 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Proposed by"), [words.name(row.proposed_by)]),
             Fact(_("Until"), [words.when(row.expires_at, at)]),
             *_act(message, at),
+        ],
+    }
+
+
+def sign_on(message: OutboxMessage, at: datetime) -> Facts:
+    """Where the tenant's people sign in was changed."""
+    row = SignOn.objects.get(tenant=message.tenant_id)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "by": words.line(message.payload["by"]),
+        "is_on": row.is_on,
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Identity provider"), [words.line(row.issuer), _("on") if row.is_on else _("off")]),
+            Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
+            *_act(message, at),
+        ],
+    }
+
+
+def bypass(message: OutboxMessage, at: datetime) -> Facts:
+    """The one who may signed in past single sign-on."""
+    person = Person.objects.get(pk=message.about)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "name": words.name(person),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
 

@@ -36,6 +36,8 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.PASSWORD_CHANGED: _accounts.password,
     Topic.PASSKEYS_CHANGED: _accounts.passkeys,
     Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
+    Topic.SIGN_ON_CHANGED: _tenants.sign_on,
+    Topic.SIGN_ON_BYPASSED: _tenants.bypass,
     Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 

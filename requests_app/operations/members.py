@@ -238,6 +238,8 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     """
     with own_act("set_password", actor=actor) as own:
         person = own.person
+        if person.signs_in_elsewhere():
+            raise NotAllowed
         require_password(password, person)
         person.set_password(password)
         person.save(update_fields=["password"])

@@ -36,6 +36,8 @@ class Topic(StrEnum):
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
     PASSKEYS_CHANGED = "notify.passkeys_changed"
     SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
+    SIGN_ON_CHANGED = "notify.sign_on_changed"
+    SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property

@@ -20,6 +20,7 @@ security_log = structlog.get_logger("security")
 OPEN = frozenset(
     {
         *("web:security_set_up", "web:step_up", "web:set_theme", "web:limits"),
+        *("web:sso", "web:sso_callback"),
         *("account_login", "account_logout", "account_inactive", "mfa_authenticate"),
         *("account_reset_password", "account_reset_password_done"),
         *("account_reset_password_from_key", "account_reset_password_from_key_done"),

@@ -21,6 +21,8 @@ from requests_app.web import (
     recovery,
     retention,
     security,
+    sign_on,
+    single_sign_on,
     tenant,
     tickets,
     tokens,
@@ -52,6 +54,8 @@ urlpatterns = [
     *deputies.urlpatterns,
     *proposals.urlpatterns,
     *preferences.urlpatterns,
+    *sign_on.urlpatterns,
+    *single_sign_on.urlpatterns,
     *limits.urlpatterns,
     *security.urlpatterns,
 ]

@@ -163,6 +163,9 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "client_rotate": [_client],
     "client_remove": [_client],
     "tenant_tokens": [_tenant],
+    "sign_on": [_tenant],
+    "sign_on_test": [_tenant],
+    "sign_on_domains": [_tenant],
     "token_revoke": [lambda w: {"token": w.token.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
@@ -170,9 +173,9 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
 OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"} | {
     *("security", "security_set_up", "security_remove_app", "security_new_codes", "step_up")
 }
-PUBLIC: dict[str, Ids] = {"limits": {}, "recover": {}}
-#: Whoever has the secret may open it: tests/web/test_invitations.py.
-BY_SECRET = {"invitation"}
+PUBLIC: dict[str, Ids] = {"limits": {}, "recover": {}, "sso": {}}
+#: Whoever has the secret may open it: tests/web/test_invitations.py, tests/web/test_single_sign_on.py.
+BY_SECRET = {"invitation", "sso_callback"}
 
 
 def routes(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -282,6 +285,7 @@ def _plain(response: Any) -> str:
         r'name="csrfmiddlewaretoken" value="[^"]+"',
         r'nonce="[^"]+"',
         r'"X-CSRFToken": "[^"]+"',
+        r'nonce="[^"]+"',
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         r"[0-9a-f]{32}",
         r'content="\d{4}-\d\d-\d\dT[^"]+"',

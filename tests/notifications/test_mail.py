@@ -74,6 +74,16 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     send()
     operations.release(row.pk, actor=world.as_("priya"))
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
+    said: dict[str, Any] = {
+        "issuer": "https://idp.example",
+        "client_id": "x",
+        "client_secret": "x",
+        "role_map": {},
+    }
+    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    operations.note_bypass(actor=world.as_("ines"))
+    operations.set_sign_on(world.contoso.pk, connection=operations.Connection(**said), actor=world.as_("ines"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
     hook = operations.add_webhook(
         world.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=world.as_("ines")

@@ -430,6 +430,25 @@ def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails:
         says(each, "somebody knows your password: change it at once", "http://localhost:8000/security/")
 
 
+def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:
+    said: dict[str, Any] = {
+        "issuer": "https://idp.example",
+        "client_id": "x",
+        "client_secret": "x",
+        "role_map": {},
+    }
+    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    found = mails.send()("ada", "sign_on_changed")
+    assert mails.to("sign_on_changed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: single sign-on was changed"
+    says(found, "Ines Test changed single sign-on", "https://idp.example", "/sign-on/")
+    operations.note_bypass(actor=world.as_("ines"))
+    found = mails.send()("alan", "sign_on_bypassed")
+    assert mails.to("sign_on_bypassed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: Ines Test signed in past single sign-on"
+
+
 @pytest.mark.parametrize(
     ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "failed for days")]
 )

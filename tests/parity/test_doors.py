@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -28,6 +29,7 @@ from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
+from requests_app.sso import domains
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
 from tests.factors import SECRET, give_app, set_up_app, stepped_up
@@ -107,6 +109,16 @@ def _report(cast: Cast) -> operations.Report:
 
 def _address(cast: Cast) -> NotificationAddress:
     return operations.add_address(cast.contoso.pk, email="duty@contoso.example", actor=cast.as_("ines"))
+
+
+def _domain(cast: Cast) -> Any:
+    return operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
+
+
+def _with_file(call: Callable[[], Any]) -> Any:
+    """As if the domain's web server showed what it should."""
+    with patch.object(domains, "problem", lambda name, challenge: ""):
+        return call()
 
 
 _WITNESS = SmallWitness()
@@ -604,6 +616,53 @@ CASES: dict[str, Case] = {
         lambda cast: _proposed(cast),
         lambda cast, row, actor: operations.withdraw_proposal(row.pk, actor=actor),
         page=lambda cast, client, row: client.post(_proposals(cast), {"act": "withdraw", "proposal": str(row.pk)}),
+    ),
+    "set_sign_on": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_sign_on(
+            cast.contoso.pk,
+            connection=operations.Connection(
+                issuer="https://idp.example", client_id="lockbox", client_secret="x", role_map={"g": "auditor"}
+            ),
+            actor=actor,
+        ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on", args=[cast.contoso.pk]),
+            {
+                "issuer": "https://idp.example",
+                "client_id": "lockbox",
+                "client_secret": "x",
+                "scopes": "openid profile email",
+                "key_claim": "sub",
+                "role_map": "g = auditor",
+                "password": PASSWORD,
+            },
+        ),
+    ),
+    "claim_domain": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"name": "contoso.example", "password": PASSWORD}
+        ),
+    ),
+    "verify_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: _with_file(lambda: operations.verify_domain(row.pk, actor=actor)),
+        page=lambda cast, client, row: _with_file(
+            lambda: client.post(reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"check_domain": row.pk})
+        ),
+    ),
+    "remove_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: operations.remove_domain(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"remove_domain": row.pk}
+        ),
     ),
     "give_role": Case(
         "ines",
@@ -1142,6 +1201,9 @@ ELSEWHERE = {
     "lockbox_applies": "a question, not an act",
     "note_refusal": "what a page refuses by itself; the pages are its only door",
     "park_mail": "the system's; the outbox is its only door",
+    "sign_in": "the system's; tests/web/test_single_sign_on.py",
+    "note_bypass": "a sign-in; tests/web/test_single_sign_on.py",
+    "preview": "no act: what sign_in would find",
     "enrol_passkey": "of the browser alone, where the key is",
     "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py",
     "set_preferences": "has no entry (ADR 0021)",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.utils import translation
 
@@ -44,6 +46,19 @@ def tell_the_rest() -> None:
             created_at=clock.now(),
             next_attempt_at=clock.now(),
         )
+    connection = operations.Connection(
+        issuer="https://idp.example",
+        client_id="x",
+        client_secret="x",
+        role_map={},
+        is_on=True,
+        is_only=True,
+        break_glass_id=Person.objects.get(email__startswith="ines.vogel@").pk,
+    )
+    operations.set_sign_on(contoso.pk, connection=connection, actor=as_("ines.vogel", fresh=True))
+    operations.note_bypass(actor=as_("ines.vogel"))
+    off = replace(connection, is_on=False, is_only=False)
+    operations.set_sign_on(contoso.pk, connection=off, actor=as_("ines.vogel", fresh=True))
     operations.withdraw(pending.pk, actor=as_("priya.nair"))
     hook = operations.add_webhook(
         contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")
