@@ -93,18 +93,23 @@ def _page(template: str, request: HttpRequest, **context: object) -> str:
 
 
 class BodyLimitMiddleware:
-    """Answers 413 before a body is read that is longer than any form of ours; the API does so in its own words.
+    """Answers 413 before a body is read that is longer than any form of ours.
 
-    Without it, files in a form have no limit: the framework's counts only what is no file.
+    Without it, files in a form have no limit: the framework's counts only what is no file. Where programs call, a form
+    with files is refused here as well; whatever else is too long they are told in their own words.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if views.is_for_programs(request) or _length(request) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        is_for_programs = views.is_for_programs(request)
+        is_unbounded = request.content_type == "multipart/form-data" or not is_for_programs
+        if not is_unbounded or _length(request) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return self.get_response(request)
         security_log.warning("body.too_large", length=_length(request), path=request.path)
+        if is_for_programs:
+            return views.too_large(request)
         return HttpResponse(_page("413.html", request), status=413)
 
 

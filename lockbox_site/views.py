@@ -28,6 +28,10 @@ def without_tls(request: HttpRequest) -> HttpResponse:
     return _problem(403, "tls_required", _("Call this by https: what was sent could be read on its way."), request_id)
 
 
+def too_large(request: HttpRequest) -> HttpResponse:
+    return _problem(413, "too_large", _("This is larger than the API takes."), getattr(request, "request_id", ""))
+
+
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
     """Answer 503. Nothing was done: whatever was under way was one transaction, and it did not commit."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)

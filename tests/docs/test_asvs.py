@@ -49,7 +49,7 @@ def rows(text: str) -> list[Row]:
 
 
 def levels() -> dict[str, int]:
-    found = {}
+    found: dict[str, int] = {}
     for part in LEVELS.split(","):
         section, digits = part.split()
         found |= {f"{section}.{place}": int(digit) for place, digit in enumerate(digits, start=1)}

@@ -220,6 +220,10 @@ def test_a_body_that_is_larger_than_any_form_is_not_read(cast: Cast) -> None:
         with nothing_happens():
             answer = signed_in(cast, name).post(address, {"time_zone": "UTC", "theme": "dark", "file": large})
         assert answer.status_code == 413
+    for address in ("/oauth/token", "/api/v1/access-requests", "/access/v1/evaluation"):
+        large = SimpleUploadedFile("large.bin", b"x" * (1024 * 1024))
+        answer = Client().post(address, {"grant_type": "client_credentials", "file": large})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     cast.ada.refresh_from_db()
     assert cast.ada.theme != "dark"
 
