@@ -139,6 +139,40 @@ class PasskeyAlgorithm(PasskeyRefused):
     default = _("This kind of key is not accepted here.")
 
 
+class ManifestRefused(NotAllowed):
+    """What was signed is not what may be decided by it; its kinds say why, each with a code that never changes."""
+
+    code = "manifest_refused"
+    default = _("What was signed does not decide this.")
+
+
+class ManifestChanged(ManifestRefused):
+    code = "manifest_changed"
+    default = _("What was signed is not what was made here to be signed: something in it is different.")
+
+
+class ManifestForeign(ManifestRefused):
+    code = "manifest_foreign"
+    default = _("What was signed is about another access request, another answer, or another person.")
+
+
+class ManifestExpired(ManifestRefused):
+    code = "manifest_expired"
+    default = _("What was signed was good for five minutes, and they are over. Sign again.")
+
+
+class SignatureRequired(NotAllowed):
+    """The tenant's own rule about its yes."""
+
+    code = "signature_required"
+    default = _("This tenant’s yes must be signed with a passkey.")
+
+
+class DeviceBoundRequired(NotAllowed):
+    code = "device_bound_passkey_required"
+    default = _("This tenant’s yes must be signed with a passkey that can’t leave its device.")
+
+
 class WindowNotOpen(NotAllowed):
     code = "window_not_open"
     default = _("There is no open window on this resource.")

@@ -17,6 +17,7 @@ _WORDS: dict[str, Promise] = {
     "invite_person": _("invite %(email)s to the role “%(role)s”"),
     "switch_lockbox": _("switch Lockbox %(on)s"),
     "set_window_cap": _("set the longest window to %(minutes)s minutes"),
+    "set_yes_rule": _("let a yes count if it is %(rule)s"),
     "set_two_person_control": _("switch two-person control %(on)s"),
     "set_log_retention": _("keep the log for %(days)s days"),
     "set_cosigning": _("open windows only if a witness cosigned the log within %(hours)s hours"),
@@ -25,6 +26,12 @@ _WORDS: dict[str, Promise] = {
 _WITHOUT: dict[str, Promise] = {
     "set_log_retention": _("keep the log for good"),
     "set_cosigning": _("open windows whether or not a witness cosigned the log"),
+}
+#: As a tenant's rule about its yes has them.
+_YES: dict[str, Promise] = {
+    "any": _("signed or not"),
+    "signed": _("signed with a passkey"),
+    "device_bound": _("signed with a passkey that can’t leave its device"),
 }
 #: The keys are the roles of a membership, whose labels are not to be had here.
 _ROLES: dict[str, Promise] = {
@@ -44,6 +51,7 @@ def words(act: str, said: Mapping[str, Any]) -> str:
         return act
     shown = {**said, "on": gettext("on") if said.get("on") else gettext("off")}
     shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
+    shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
     if "seconds" in said:
         shown["minutes"] = int(said["seconds"]) // 60
     return str(_WORDS[act]) % shown

@@ -55,7 +55,9 @@ LABELS: dict[Scope, Promise] = {
 
 #: The scope that an act needs, by the act's name in the kernel.
 ACTS: dict[str, Scope] = {
-    **dict.fromkeys(("switch_lockbox", "set_window_cap", "add_address", "remove_address"), Scope.TENANT_MANAGE),
+    **dict.fromkeys(
+        ("switch_lockbox", "set_window_cap", "set_yes_rule", "add_address", "remove_address"), Scope.TENANT_MANAGE
+    ),
     **dict.fromkeys(
         (
             *("open_ticket", "assign_ticket", "ask_customer", "answer_ticket", "resolve_ticket"),

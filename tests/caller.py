@@ -45,10 +45,10 @@ class Caller:
     def put(self, path: str, body: Any, **headers: str) -> Any:
         return self("put", path, body, **headers)
 
-    def decide(self, verdict: str, row: Any, comment: str = "") -> Any:
+    def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
         """Read it, and answer what was read, as a caller does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
-        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment}, If_Match=tag)
+        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
     def step_up(self) -> Any:
         return self.post("me/step-up", {"password": PASSWORD})

@@ -144,6 +144,7 @@ v1 = [
     path("log/checkpoint", log_proofs.ProviderCheckpoint.as_view(), name="provider_log_checkpoint"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
+    path(f"{_ONE}/manifest", access_requests.Manifest.as_view(), name="manifest"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),
     path(f"{_ONE}/deny", access_requests.Deny.as_view(), name="deny"),
     path(f"{_ONE}/withdraw", access_requests.Withdraw.as_view(), name="withdraw"),

@@ -7,6 +7,7 @@ from requests_app.models.access import (
     Decision,
     Grant,
     Level,
+    SignedDecision,
 )
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
@@ -51,6 +52,7 @@ __all__ = [
     "Resource",
     "Service",
     "SignOn",
+    "SignedDecision",
     "TaskAttempt",
     "Tenant",
     "Ticket",

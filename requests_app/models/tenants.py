@@ -36,6 +36,13 @@ class TenantQuerySet(ScopedQuerySet):
 
 
 class Tenant(models.Model):
+    class YesRule(models.TextChoices):
+        """What a yes of this tenant's takes. A no is always possible: it opens nothing."""
+
+        ANY = "any", _("signed or not")
+        SIGNED = "signed", _("signed with a passkey")
+        DEVICE_BOUND = "device_bound", _("signed with a passkey that can’t leave its device")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=120, unique=True)
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
@@ -56,6 +63,9 @@ class Tenant(models.Model):
     )
     # Changes of who decides, and of the rules above, are proposed by one human and confirmed by another.
     needs_two = models.BooleanField(_("two-person control"), default=False)
+    yes_rule = models.CharField(
+        _("what a yes takes"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
+    )
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

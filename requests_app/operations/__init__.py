@@ -1,5 +1,6 @@
 """The one room: the only code that changes domain rows. Every door calls these, with an actor."""
 
+from requests_app.manifest import Signed
 from requests_app.operations import checks, content, streams, sweeps
 from requests_app.operations.access_requests import (
     Ask,
@@ -79,6 +80,7 @@ from requests_app.operations.tenants import (
     save_resource,
     save_service,
     set_window_cap,
+    set_yes_rule,
     switch_lockbox,
 )
 from requests_app.operations.tickets import (
@@ -118,6 +120,7 @@ __all__ = [
     "MadeKey",
     "Profile",
     "Report",
+    "Signed",
     "accept_invitation",
     "add_address",
     "add_person",
@@ -205,6 +208,7 @@ __all__ = [
     "set_two_person_control",
     "set_up_totp",
     "set_window_cap",
+    "set_yes_rule",
     "sign_in",
     "step_up_token",
     "streams",

@@ -171,8 +171,13 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
 
 
 @contextmanager
-def change(access_request_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[Step]:
-    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell."""
+def change(
+    access_request_id: object, action: str, *, actor: Actor, note: str = "", is_signed: bool = False
+) -> Iterator[Step]:
+    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
+
+    What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses.
+    """
     edge = TRANSITIONS[action]
     with act(action, actor=actor) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
@@ -196,7 +201,7 @@ def change(access_request_id: object, action: str, *, actor: Actor, note: str = 
         decided_by = frozenset(human for both in deciders for human in both)
         policy.require(outer.actor, edge, row, decided_by=decided_by)
         _require_edge(step)
-        if edge.needs_step_up:
+        if edge.needs_step_up and not is_signed:
             policy.require_step_up(outer.actor, step.at)
         step.note = limits.require_note(note, needed=edge.needs_note)
         yield step

@@ -17,9 +17,9 @@ from audit_app import recorder
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.connectors.registry import KINDS
-from requests_app.errors import Unacceptable, WrongState
+from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
+from requests_app.models import NotificationAddress, Passkey, Person, Plan, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._second import controlled, hold
@@ -83,6 +83,46 @@ def _set_window_cap(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
     tenant.save(update_fields=["window_cap"])
     current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
+
+
+def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
+    """Set what this tenant's yes takes: signed or not, signed, or signed with a passkey that can't leave its device.
+
+    It counts from the next yes on, also for what waits already. A rule that nobody could meet is refused.
+    """
+    with act("set_yes_rule", actor=actor) as current:
+        tenant = _own_tenant(tenant_id, current)
+        if current.actor.machine is not None:
+            raise NotAllowed
+        policy.require_step_up(current.actor, current.at)
+        if rule not in Tenant.YesRule.values:
+            raise Unacceptable(_("Choose one of the offered rules."), field="yes_rule")
+        if rule == tenant.yes_rule:
+            raise WrongState(_("This is the rule already."))
+        _require_signer(tenant, rule)
+        hold(current, tenant, rule=rule)
+        _set_yes_rule(current, tenant, {"rule": rule})
+    return tenant
+
+
+@controlled("set_yes_rule")
+def _set_yes_rule(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    _require_signer(tenant, said["rule"])
+    before, tenant.yes_rule = tenant.yes_rule, said["rule"]
+    tenant.save(update_fields=["yes_rule"])
+    current.witness(Event.TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
+
+
+def _require_signer(tenant: Tenant, rule: str) -> None:
+    """Raise unless some approver has a passkey that this rule takes."""
+    if rule == Tenant.YesRule.ANY:
+        return
+    approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
+    keys = Passkey.objects.live().filter(person__in=approvers, enrolled__has_key=str(tenant.pk))
+    if rule == Tenant.YesRule.DEVICE_BOUND:
+        keys = keys.filter(is_backup_eligible=False)
+    if not keys.exists():
+        raise WrongState(_("None of your approvers has such a passkey yet: nobody could say yes."))
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:

@@ -184,7 +184,15 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
         (_has("decides_for"), _("{who} changed the client {name}; it decides for {decides_for}")),
         (_has("decides_for_id_before"), _("{who} changed the client {name}; it decides for nobody any more")),
     ),
-    Event.TENANT_CHANGED: ((_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),),
+    Event.TENANT_CHANGED: (
+        (_has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),
+        (_has("yes_rule", "any"), _("{who} set that a yes counts signed or not")),
+        (_has("yes_rule", "signed"), _("{who} set that a yes must be signed with a passkey")),
+        (
+            _has("yes_rule", "device_bound"),
+            _("{who} set that a yes must be signed with a passkey that can’t leave its device"),
+        ),
+    ),
     Event.LOG_EVIDENCE_TAKEN: (
         (_has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
         (_has("kind", "period"), _("{who} downloaded the evidence of a period of the log")),
@@ -271,6 +279,7 @@ ACTS: dict[str, Promise] = {
     "switch_off_person": _("switch an account off"),
     "switch_on_person": _("switch an account on"),
     "switch_lockbox": _("switch Lockbox on or off"),
+    "set_yes_rule": _("set what a yes takes"),
     "set_window_cap": _("set the longest window"),
     "add_address": _("add a notification address"),
     "remove_address": _("remove a notification address"),

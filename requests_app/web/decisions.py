@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -19,23 +20,27 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from requests_app import clock, guesses, operations, policy
+from requests_app import clock, guesses, manifest, operations, policy
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
     AlreadyDecidedByYou,
+    DeviceBoundRequired,
     DomainError,
     FactsChanged,
     LogNotCosigned,
     Malformed,
+    ManifestRefused,
     NotFound,
+    PasskeyRefused,
+    SignatureRequired,
     StepUpRequired,
     TooMany,
     Unacceptable,
     WrongState,
 )
 from requests_app.lifecycle import TRANSITIONS, Transition
-from requests_app.models import AccessRequest, Decision
-from requests_app.queries import access, review
+from requests_app.models import AccessRequest, Decision, Tenant
+from requests_app.queries import access, review, signing
 from requests_app.web._access import grant_of
 from requests_app.web._refusals import noted
 from requests_app.web._step_up import is_proven
@@ -68,7 +73,11 @@ _READERS = {
 
 
 class DecisionForm(ActForm):
-    """`digest` and `shown` say what was on the page that is being answered."""
+    """`digest` and `shown` say what was on the page that is being answered.
+
+    `manifest` is the text that was shown to be signed, and `assertion` what the passkey answered; where there is one,
+    nothing else is asked for.
+    """
 
     password = forms.CharField(
         label=_("Your password"),
@@ -77,6 +86,8 @@ class DecisionForm(ActForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
         error_messages={"required": _("Enter your password.")},
     )
+    manifest = forms.CharField(max_length=manifest.MOST, required=False, strip=False, widget=forms.HiddenInput)
+    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
     shown = forms.CharField(max_length=20, widget=forms.HiddenInput)
 
@@ -84,6 +95,16 @@ class DecisionForm(ActForm):
         super().__init__(*args, **kwargs)
         self.fields["comment"].required = edge.needs_note
         self.fields["comment"].help_text = _READERS[side]
+        # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
+        self.is_signed = bool(self.data.get("assertion"))
+        self.fields["password"].required = not self.is_signed
+
+    @property
+    def signature(self) -> operations.Signed | None:
+        if not self.is_signed:
+            return None
+        given = self.cleaned_data
+        return operations.Signed(manifest=given.get("manifest", ""), assertion=given.get("assertion"))
 
 
 # --- Confirm -------------------------------------------------------------------------------------------------
@@ -125,6 +146,10 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         if not is_filled:
             operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)
+        note, signature = form.cleaned_data["comment"], form.signature
+        if signature is not None:
+            _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
+            return redirect("web:receipt", pk=row.pk)
         password = form.cleaned_data["password"]
         with noted(row, edge.action, actor):
             proven = is_proven(request, password, tenant_id=row.tenant_id, at=instant(request))
@@ -132,7 +157,10 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
             _refused(row, edge, actor)
             form.add_error("password", _("This is not your password. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
-        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=form.cleaned_data["comment"])
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=note)
+    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired) as error:
+        form.add_error(None, str(error))
+        return _confirm(request, row, form, edge, status=error.status)
     except LogNotCosigned as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
@@ -153,7 +181,24 @@ def _confirm(
 ) -> HttpResponse:
     context = facts(row, actor=actor_in(request), at=instant(request))
     context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
+    context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
     return render(request, "access_requests/confirm.html", context, status=status)
+
+
+def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
+    """What the page offers to sign: a text of its own each time, and the passkeys that may sign it."""
+    actor = actor_in(request)
+    must_sign = edge.action == "approve_as_customer" and row.tenant.yes_rule != Tenant.YesRule.ANY
+    keys = signing.passkeys(actor, row.tenant_id) if is_proof_possible else []
+    if must_sign and row.tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND:
+        keys = [key for key in keys if key.is_device_bound]
+    found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
+    if keys:
+        text = signing.text_to_sign(row, actor=actor, verdict=edge.action.partition("_as_")[0], at=instant(request))
+        challenge = manifest.challenge_of(text)
+        found |= {"manifest": text, "manifest_digest": challenge.hex(), "manifest_lines": manifest.shown(text)}
+        found["options"] = json.dumps(signing.options(keys, challenge))
+    return found
 
 
 def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:

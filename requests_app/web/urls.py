@@ -27,6 +27,7 @@ from requests_app.web import (
     tickets,
     tokens,
     webhooks,
+    yes_rule,
 )
 
 app_name = "web"
@@ -43,6 +44,7 @@ urlpatterns = [
     *proofs.urlpatterns,
     *evidence.urlpatterns,
     *tenant.urlpatterns,
+    *yes_rule.urlpatterns,
     *log_rules.urlpatterns,
     *retention.urlpatterns,
     *webhooks.urlpatterns,

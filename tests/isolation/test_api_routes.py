@@ -64,6 +64,7 @@ def _member(w: ApiWorld) -> Ids:
 #: Routes that name a row of Contoso's, with the methods that they take.
 OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "access_request": (_request, ("get", "head")),
+    "manifest": (_request, ("get",)),
     "approve": (_request, ("post",)),
     "deny": (_request, ("post",)),
     "withdraw": (_request, ("post",)),

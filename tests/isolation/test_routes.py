@@ -143,6 +143,7 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "evidence_progress": [lambda w: {**_tenant(w), "download": uuid4()}],
     "access_request_evidence": [_request],
     "tenant": [_tenant],
+    "yes_rule": [_tenant],
     "people": [_tenant],
     "recovery_key": [_tenant],
     "out_of_office": [_tenant],

@@ -16,6 +16,7 @@ from requests_app.models.people import actor_of_token
 from requests_app.outbox import delivery
 from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, outbox_topics
+from tests.passkeys import enrolled
 from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,7 @@ def state(cast: Cast) -> list[Any]:
     tenant = Tenant.objects.filter(pk=cast.contoso.pk)
     return [
         set(Membership.objects.filter(tenant=cast.contoso).values_list("person", "role", "person__is_active")),
-        list(tenant.values_list("lockbox_on", "window_cap", "log_retention_days", "needs_two")),
+        list(tenant.values_list("lockbox_on", "window_cap", "log_retention_days", "needs_two", "yes_rule")),
         Invitation.objects.count(),
     ]
 
@@ -55,6 +56,7 @@ def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
         "invite_person": lambda: operations.invite_person(pk, email="g@contoso.example", role="deputy", actor=actor),
         "switch_lockbox": lambda: operations.switch_lockbox(pk, on=False, actor=actor),
         "set_window_cap": lambda: operations.set_window_cap(pk, seconds=3600, actor=actor),
+        "set_yes_rule": lambda: operations.set_yes_rule(pk, rule="signed", actor=actor),
         "set_log_retention": lambda: operations.set_log_retention(pk, days=365, actor=actor),
         "set_two_person_control": lambda: operations.set_two_person_control(pk, on=False, actor=actor),
     }
@@ -64,10 +66,13 @@ def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
     "act",
     [
         *("give_role", "take_role", "switch_off_person", "invite_person", "switch_lockbox", "set_window_cap"),
-        *("set_log_retention", "set_two_person_control"),
+        *("set_log_retention", "set_two_person_control", "set_yes_rule"),
     ],
 )
 def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) -> None:
+    if act == "set_yes_rule":
+        enrolled(two, "alan")
+        OutboxMessage.objects.all().delete()
     before, ines = state(two), two.as_("ines")
     row = proposed(acts(two, ines)[act])
     assert (row.act, state(two), events_in(two.contoso)[-1]) == (act, before, "proposal.made")

@@ -107,6 +107,11 @@ def _member_act(act: str, slug: str = "contoso", **body: str) -> Call:
     return call
 
 
+def _yes_rule(cast: Cast, caller: Caller, row: Any) -> Any:
+    path = f"tenants/{cast.contoso.pk}"
+    return caller.patch(path, {"yes_rule": "signed"}, If_Match=caller.get(path)["ETag"])
+
+
 def _cap(cast: Cast, caller: Caller, row: Any) -> Any:
     """Read how the tenant is set up, and change what was read."""
     path = f"tenants/{cast.contoso.pk}"
@@ -186,6 +191,7 @@ CALLS: dict[str, Call] = {
     "resend_invitation by staff": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/send-again"),
     "withdraw_invitation": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
     "withdraw_invitation by staff": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
+    "set_yes_rule": _yes_rule,
     "give_role": _member_act("give-role", role="approver"),
     "give_role by staff": _member_act("give-role", slug="adatum", role="approver"),
     "take_role": _member_act("take-role", role="approver"),

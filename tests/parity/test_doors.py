@@ -34,6 +34,7 @@ from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
 from tests.factors import SECRET, give_app, set_up_app, stepped_up
 from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK, week_from
+from tests.passkeys import enrolled
 from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
@@ -481,6 +482,12 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.switch_lockbox(cast.contoso.pk, on=False, actor=actor),
         page=lambda cast, client, row: client.post(reverse("web:lockbox", args=[cast.contoso.pk, "off"])),
+    ),
+    "set_yes_rule": Case(
+        "ines",
+        lambda cast: enrolled(cast, "ada"),
+        lambda cast, row, actor: operations.set_yes_rule(cast.contoso.pk, rule="signed", actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:yes_rule", args=[cast.contoso.pk]), {"rule": "signed"}),
     ),
     "set_window_cap": Case(
         "ines",

@@ -24,7 +24,13 @@ from lockbox_client.api.access_requests import (
     access_requests_withdraw,
 )
 from lockbox_client.api.caller import step_up
-from lockbox_client.models import AccessRequestInRequest, CommentInRequest, DemandInRequest, StepUpInRequest
+from lockbox_client.models import (
+    AccessRequestInRequest,
+    CommentInRequest,
+    DecisionInRequest,
+    DemandInRequest,
+    StepUpInRequest,
+)
 from lockbox_client.types import UNSET
 
 #: As in `--state pending-customer`: words, and a sign with a shape of its own, so that colour is not needed.
@@ -219,7 +225,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
         asking.confirm(
             f"{word}: {row['engineer']['name']} may {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
         )
-    named: dict[str, Any] = {"body": CommentInRequest(comment=args.comment), "if_match": tag}
+    named: dict[str, Any] = {"body": DecisionInRequest(comment=args.comment), "if_match": tag}
     try:
         decided = session.change(operation, UUID(row["id"]), **named)
     except Refused as refused:

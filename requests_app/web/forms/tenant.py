@@ -43,6 +43,16 @@ class CapForm(StrictForm):
         self.fields["window_cap"].choices = [(seconds, duration_words(seconds)) for seconds in lengths]  # type: ignore[attr-defined]  # a ChoiceField
 
 
+class YesRuleForm(StrictForm):
+    rule = forms.ChoiceField(
+        label=gettext_lazy("A yes counts if it is"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"rule": tenant.yes_rule})
+        super().__init__(*args, **kwargs)
+
+
 class InvitationForm(StrictForm):
     email = forms.EmailField(
         label=gettext_lazy("Email address"),

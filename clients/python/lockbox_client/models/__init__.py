@@ -10,6 +10,7 @@ from .access_request_out import AccessRequestOut
 from .access_request_ref import AccessRequestRef
 from .access_requests_list_order import AccessRequestsListOrder
 from .access_requests_list_state import AccessRequestsListState
+from .access_requests_manifest_decision import AccessRequestsManifestDecision
 from .acted_for_out import ActedForOut
 from .acted_out import ActedOut
 from .address_in_request import AddressInRequest
@@ -19,6 +20,11 @@ from .addresses_list_order import AddressesListOrder
 from .allowed_actions_enum import AllowedActionsEnum
 from .approval import Approval
 from .approval_in_request import ApprovalInRequest
+from .asserted_in_request import AssertedInRequest
+from .assertion_in_request import AssertionInRequest
+from .assertion_in_request_client_extension_results import (
+    AssertionInRequestClientExtensionResults,
+)
 from .assign_in_request import AssignInRequest
 from .attempt_out import AttemptOut
 from .azure_additional_info import AzureAdditionalInfo
@@ -60,6 +66,7 @@ from .control_in_request import ControlInRequest
 from .control_out import ControlOut
 from .cosigned_out import CosignedOut
 from .days_enum import DaysEnum
+from .decision_in_request import DecisionInRequest
 from .decision_out import DecisionOut
 from .delivery_line import DeliveryLine
 from .delivery_line_item import DeliveryLineItem
@@ -128,6 +135,8 @@ from .log_export_event import LogExportEvent
 from .log_export_format import LogExportFormat
 from .log_out import LogOut
 from .look_kind_enum import LookKindEnum
+from .manifest_out import ManifestOut
+from .manifest_out_request import ManifestOutRequest
 from .me_out import MeOut
 from .member_out import MemberOut
 from .member_out_item import MemberOutItem
@@ -186,6 +195,7 @@ from .service_out_item import ServiceOutItem
 from .service_ref import ServiceRef
 from .services_list_order import ServicesListOrder
 from .side_enum import SideEnum
+from .signature_in_request import SignatureInRequest
 from .state_enum import StateEnum
 from .step_up_in_request import StepUpInRequest
 from .step_up_out import StepUpOut
@@ -212,6 +222,7 @@ from .token_out import TokenOut
 from .token_out_item import TokenOutItem
 from .token_with_secret import TokenWithSecret
 from .tokens_list_order import TokensListOrder
+from .type_enum import TypeEnum
 from .under_way_out import UnderWayOut
 from .verdict_enum import VerdictEnum
 from .webhook_in_request import WebhookInRequest
@@ -221,6 +232,7 @@ from .webhook_with_secret import WebhookWithSecret
 from .webhooks_deliveries_order import WebhooksDeliveriesOrder
 from .webhooks_deliveries_state import WebhooksDeliveriesState
 from .window_out import WindowOut
+from .yes_rule_enum import YesRuleEnum
 
 __all__ = (
     "AbsenceInRequest",
@@ -233,6 +245,7 @@ __all__ = (
     "AccessRequestRef",
     "AccessRequestsListOrder",
     "AccessRequestsListState",
+    "AccessRequestsManifestDecision",
     "ActedForOut",
     "ActedOut",
     "AddressesListOrder",
@@ -242,6 +255,9 @@ __all__ = (
     "AllowedActionsEnum",
     "Approval",
     "ApprovalInRequest",
+    "AssertedInRequest",
+    "AssertionInRequest",
+    "AssertionInRequestClientExtensionResults",
     "AssignInRequest",
     "AttemptOut",
     "AzureAdditionalInfo",
@@ -281,6 +297,7 @@ __all__ = (
     "ControlOut",
     "CosignedOut",
     "DaysEnum",
+    "DecisionInRequest",
     "DecisionOut",
     "DeliveryLine",
     "DeliveryLineItem",
@@ -347,6 +364,8 @@ __all__ = (
     "LogExportFormat",
     "LogOut",
     "LookKindEnum",
+    "ManifestOut",
+    "ManifestOutRequest",
     "MemberOut",
     "MemberOutItem",
     "MembersListOrder",
@@ -405,6 +424,7 @@ __all__ = (
     "ServiceRef",
     "ServicesListOrder",
     "SideEnum",
+    "SignatureInRequest",
     "StateEnum",
     "StepUpInRequest",
     "StepUpOut",
@@ -431,6 +451,7 @@ __all__ = (
     "TokenOutItem",
     "TokensListOrder",
     "TokenWithSecret",
+    "TypeEnum",
     "UnderWayOut",
     "VerdictEnum",
     "WebhookInRequest",
@@ -440,4 +461,5 @@ __all__ = (
     "WebhooksDeliveriesState",
     "WebhookWithSecret",
     "WindowOut",
+    "YesRuleEnum",
 )
