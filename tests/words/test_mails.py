@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from requests_app import clock, operations, totp, webauthn
 from requests_app.actors import Actor
 from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
+from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
@@ -84,6 +87,25 @@ def tell_the_rest() -> None:
     operations.set_up_totp(actor=as_("otto.brandt", fresh=True), keep=keeps_totp(totp.new_secret()))
     operations.make_recovery_codes(actor=as_("otto.brandt", fresh=True), keep=KeepsRecoveryCodes())
     operations.remove_totp(actor=as_("otto.brandt", fresh=True), keep=drops_totp)
+    tell_of_people(contoso)
+
+
+def tell_of_people(contoso: Tenant) -> None:
+    """An invitation, a recovery, a deputy, and a change that needs a second person."""
+    ines, at = as_("ines.vogel", fresh=True), clock.now()
+    operations.invite_person(contoso.pk, email="new@contoso.example", role="member", actor=ines)
+    key = operations.make_recovery_key(contoso.pk, actor=ines).key
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="command"))
+    operations.set_out_of_office(
+        contoso.pk,
+        deputy_id=Person.objects.get(email__startswith="alan.").pk,
+        from_at=at,
+        until_at=at + dt.timedelta(days=1),
+        actor=as_("ada.keller", fresh=True),
+    )
+    operations.set_two_person_control(contoso.pk, on=True, actor=ines)
+    with suppress(ChangeProposed):
+        operations.set_window_cap(contoso.pk, seconds=3600, actor=ines)
 
 
 def paragraphs(text: str) -> list[str]:
