@@ -13,12 +13,12 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.translation import gettext as _
 
 from requests_app import factors, operations
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
 from requests_app.web._step_up import remember_sign_in
+from requests_app.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
 
@@ -50,19 +50,12 @@ class AccountAdapter(DefaultAccountAdapter):
         match = self.request.resolver_match
         is_reset = match is not None and match.url_name == "account_reset_password_from_key"
         ip, request_id = self.request.META.get("REMOTE_ADDR", ""), getattr(self.request, "request_id", "")
-        actor = actor_of(user, door="pages", request_id=request_id, ip=ip)
+        since = None if is_reset else actor_in(self.request).stepped_up_at
+        actor = actor_of(user, door="pages", stepped_up_at=since, request_id=request_id, ip=ip)
         with own_account():
             person = operations.set_password(actor=actor, password=password, how="reset" if is_reset else "change")
         # The library goes on with its own copy of the row.
         user.password = person.password
-
-    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """The library's way to a new password asks for the one before; its ways by a second factor are not offered."""
-        if not user.is_authenticated or not user.has_usable_password():
-            return []
-        return [
-            {"id": "reauthenticate", "description": _("Use your password"), "url": reverse("account_reauthenticate")}
-        ]
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Turn away whoever signs in elsewhere alone: a passkey of theirs is no way around it either."""

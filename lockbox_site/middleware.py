@@ -12,10 +12,12 @@ from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
 
 from lockbox_site import health, views
 from requests_app import clock
+from requests_app.web import keeping
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -170,12 +172,18 @@ class SessionLimitsMiddleware:
         return ""
 
     def end(self, request: HttpRequest, why: str) -> HttpResponse:
-        security_log.info("session.ended", reason=why, user_id=str(request.user.pk))
+        person_id = request.user.pk
+        security_log.info("session.ended", reason=why, user_id=str(person_id))
+        fields = keeping.fields_of(request)
         logout(request)
         if is_background(request):
             # htmx loads the whole page anew, which then meets the sign-in.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+        if fields:
+            # Somebody typed this, and comes back to it after the sign-in.
+            keeping.keep(request, fields, person_id=person_id, at=clock.now())
+            target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
 
 

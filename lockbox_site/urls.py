@@ -15,7 +15,6 @@ OFFERED = frozenset(
         "account_login",
         "account_logout",
         "account_inactive",
-        "account_reauthenticate",
         "account_change_password",
         "account_reset_password",
         "account_reset_password_done",

@@ -58,7 +58,13 @@ class SecondPersonNeeded(NotAllowed):
 
 class StepUpRequired(NotAllowed):
     code = "step_up_required"
-    default = _("Confirm that it is you: enter your password again.")
+    default = _("Confirm that it is you.")
+
+
+class WrongProof(StepUpRequired):
+    """What was given as the proof is not this person's. The same code: what is to be done is the same."""
+
+    default = _("The password or the code is not right.")
 
 
 class InsufficientScope(NotAllowed):

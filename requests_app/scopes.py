@@ -98,9 +98,11 @@ ACTS: dict[str, Scope] = {
     "remove_client": Scope.TOKENS_MANAGE,
     "create_token": Scope.TOKENS_MANAGE,
     "revoke_token": Scope.TOKENS_MANAGE,
-    "step_up_token": Scope.DECISIONS_WRITE,
     "allow_access": Scope.EVALUATE,
 }
+
+#: What its human may do with any token: proving who they are gives a token nothing beyond its scopes.
+OF_ANY_TOKEN = frozenset({"step_up_token"})
 
 #: What a customer's client may be given. People are managed by people, and so are clients and tokens; but a directory
 #: in which people manage people may say so itself.

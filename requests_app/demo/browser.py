@@ -69,7 +69,8 @@ class _Forms(HTMLParser):
             if "checked" in given:
                 form.values.setdefault(name, []).append(value)
         elif kind not in ("submit", "button", "file"):
-            form.values[name] = [value]
+            # Hidden ones of one name are several values; of the others there is one.
+            form.values[name] = [*form.values.get(name, []), value] if kind == "hidden" else [value]
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -113,6 +114,10 @@ class Page:
     @property
     def path(self) -> str:
         return urllib.parse.urlsplit(self.url).path
+
+    @property
+    def asks_for_proof(self) -> bool:
+        return any("step-up-password" in form.values for form in self.parsed.forms)
 
     def form(self, action: str = "", *, having: str = "") -> Form:
         """The POST form whose action ends so, or which has a field of this name."""
@@ -176,7 +181,19 @@ class Browser:
         body = urllib.parse.urlencode(sent, doseq=True).encode()
         target = urllib.parse.urljoin(page.url, form.action)
         # A browser names the page that it comes from, and Django asks for it where the address is secure.
-        return self._fetch(urllib.request.Request(target, data=body, headers={"Referer": page.url}))  # noqa: S310 - as above
+        asked = urllib.request.Request(target, data=body, headers={"Referer": page.url})  # noqa: S310 - as above
+        answer = self._fetch(asked)
+        if answer.asks_for_proof and not page.asks_for_proof:
+            return self._confirm(answer)
+        return answer
+
+    def _confirm(self, page: Page) -> Page:
+        """Prove who it is; what was sent waits on this page, and goes on with the proof."""
+        form = page.form(having="step-up-password")
+        proof: dict[str, str | list[str]] = {"step-up-password": self.password}
+        if self.code is not None:
+            proof["step-up-code"] = self.code()
+        return self.submit(page, form, **proof)
 
     def sign_in(self) -> Page:
         page = self.get("/accounts/login/")

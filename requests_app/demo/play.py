@@ -83,7 +83,9 @@ class Play:
         expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
         page = browser.get(f"{access_request}decide/{verdict}/")
         form = page.form(having="password")
-        page = browser.submit(page, form, password=browser.password, comment=comment)
+        page = browser.submit(
+            page, form, password=browser.password, code=browser.code() if browser.code else "", comment=comment
+        )
         expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
         return page
 

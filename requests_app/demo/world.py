@@ -34,7 +34,7 @@ def build(*, with_history: bool = True) -> None:
         history.play()
 
 
-def as_(login: str, *, fresh: bool = False) -> Actor:
+def as_(login: str, *, fresh: bool = True) -> Actor:
     """Act as one of the demo's people, by email, or by the part before the at-sign."""
     lookup = {"email": login} if "@" in login else {"email__startswith": f"{login}@"}
     person = Person.objects.get(**lookup)

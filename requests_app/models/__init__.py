@@ -11,6 +11,7 @@ from requests_app.models.access import (
 )
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
+from requests_app.models.guesses import Tries
 from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
@@ -58,6 +59,7 @@ __all__ = [
     "Ticket",
     "TicketComment",
     "Token",
+    "Tries",
     "Webhook",
     "WebhookAttempt",
     "WebhookCursor",

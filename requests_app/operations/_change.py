@@ -23,6 +23,7 @@ from requests_app.errors import (
     DomainError,
     NotAllowed,
     NotFound,
+    StepUpRequired,
     StoreUnavailable,
     WrongState,
 )
@@ -374,6 +375,10 @@ def _refused(current: Act, refusal: DomainError) -> None:
     """A refused act of a known person is evidence: of the attempt, with its reason, and of nothing else."""
     actor = current.actor
     if not actor.is_person:
+        return
+    if type(refusal) is StepUpRequired and not current.is_decision:
+        # They may do it, and are asked for the proof first: what comes of that is in the log.
+        security_log.info("step_up.asked", action=current.action, person=str(actor.person_id))
         return
     if current.tenant_id is None or isinstance(refusal, NotFound):
         security_log.warning("act.refused", action=current.action, code=refusal.code, person=str(actor.person_id))

@@ -30,6 +30,7 @@ def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
         raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
     if person.memberships.exclude(tenant=tenant).exists():
         raise Unacceptable(_("%(name)s belongs to another tenant.") % {"name": person.name}, field="person")
+    _require_proof(current, role)
     if role in DECIDING:
         require_two(current, tenant)
     membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
@@ -42,6 +43,7 @@ def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -
     """Take one role away, never the last of the tenant's; that the person keeps another is the caller's to see."""
     require_not_last(tenant, membership)
     role = membership.role
+    _require_proof(current, role)
     if role in DECIDING:
         require_two(current, tenant)
     membership.delete()
@@ -102,6 +104,8 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
     """
     for membership in memberships:
         require_not_last(membership.tenant, membership)
+    _require_proof(current, *_held_by(person))
+    for membership in memberships:
         if membership.role in DECIDING:
             require_two(current, membership.tenant)
     person.is_active = False
@@ -117,6 +121,7 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
 
 
 def switch_on(current: Act, person: Person, memberships: list[Membership]) -> None:
+    _require_proof(current, *_held_by(person))
     for membership in memberships:
         if membership.role in DECIDING:
             require_two(current, membership.tenant)
@@ -132,6 +137,21 @@ def administered(tenant_id: object, current: Act) -> Tenant:
     current.concerns("tenant", tenant, tenant.pk)
     policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
     return tenant
+
+
+def _require_proof(current: Act, *roles: str) -> None:
+    """Who decides or manages is not changed by whoever found a session left open."""
+    if policy.DECIDING_OR_MANAGING & set(roles):
+        policy.require_step_up(current.actor, current.at)
+
+
+def _held_by(person: Person) -> list[str]:
+    """The roles that this person would have if the account were on."""
+    held = [
+        *person.memberships.values_list("role", flat=True),
+        *person.queue_assignments.values_list("role", flat=True),
+    ]
+    return [*held, str(Role.STAFF)] if person.is_staff else held
 
 
 def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None) -> Person:

@@ -44,6 +44,7 @@ def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> 
         email = address_of(email)
         _require_new(tenant, email, current)
         if role in DECIDING:
+            policy.require_step_up(current.actor, current.at)
             hold(current, tenant, email=email, role=role)
         return _invite(current, tenant, {"email": email, "role": role})
 
@@ -101,7 +102,10 @@ def accept_invitation(
         if row.secret_hash != known.secret_hash or not is_good(row, tenant, current):
             raise NotFound
         person = _account(row, tenant, name=name, password=password, current=current)
-        current.actor = actor_of(person, door=actor.door, request_id=actor.request_id, ip=actor.ip)
+        # The link is the proof, and whoever invited gave theirs.
+        current.actor = actor_of(
+            person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
+        )
         by = row.invited_by.name if row.invited_by else ""
         current.witness(Event.INVITATION_ACCEPTED, detail={**said(row), **described(person), "invited_by": by}, text=by)
         if tenant.needs_two and (row.is_recovery or row.was_confirmed):

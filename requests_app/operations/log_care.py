@@ -124,6 +124,7 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
             raise Unacceptable(_("Choose %(least)d to %(most)d days.") % bounds, field="days")
         if days == tenant.log_retention_days:
             raise Unacceptable(_("This is the rule already."), field="days")
+        policy.require_step_up(current.actor, current.at)
         hold(current, tenant, days=days)
         _set_retention(current, tenant, {"days": days})
     return tenant

@@ -11,7 +11,7 @@ from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant
+from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_same_mailbox
@@ -135,6 +135,8 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
             raise Unacceptable(_("There is no such role."), field="role")
         if QueueAssignment.objects.filter(service=service, person=person, role=role).exists():
             raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+        if role == QueueAssignment.Role.PROVIDER_APPROVER:
+            policy.require_step_up(current.actor, current.at)
         row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
         detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
@@ -153,6 +155,8 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         theirs = AccessRequest.objects.filter(requested_by=person, service=service)
         lock_access(theirs)
         current.concerns("person", person, PROVIDER_LOG)
+        if role == QueueAssignment.Role.PROVIDER_APPROVER:
+            policy.require_step_up(current.actor, current.at)
         row.delete()
         detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
@@ -240,9 +244,16 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
         person = own.person
         if person.signs_in_elsewhere():
             raise NotAllowed
+        if how == "change":
+            # Through a link there is no session; the link itself is the proof.
+            policy.require_step_up(own.act.actor, own.act.at)
         require_password(password, person)
         person.set_password(password)
         person.save(update_fields=["password"])
+        if how == "reset":
+            # Whoever had learned the password may have made tokens with it.
+            live = Token.objects.filter(account=person).personal().live(own.act.at)
+            live.update(revoked_at=own.act.at, revoked_by=person)
         own.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
         own.tell_holder(Topic.PASSWORD_CHANGED, how=how)
     return person

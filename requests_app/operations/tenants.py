@@ -37,6 +37,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
             raise WrongState(_("Lockbox is %(state)s already.") % {"state": state})
         if on and not tenant.plan.includes_lockbox:
             raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
+        policy.require_step_up(current.actor, current.at)
         hold(current, tenant, on=on)
         _switch_lockbox(current, tenant, {"on": on})
     return tenant
@@ -73,6 +74,7 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
         if was not in (None, tenant.window_cap):
             raise WrongState(_("Somebody else has just changed the longest window."))
+        policy.require_step_up(current.actor, current.at)
         hold(current, tenant, seconds=seconds)
         _set_window_cap(current, tenant, {"seconds": seconds})
     return tenant

@@ -46,6 +46,7 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
             raise Unacceptable(_("This witness is registered already."), field="vkey")
         if own.count() >= MOST_WITNESSES:
             raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
+        policy.require_step_up(current.actor, current.at)
         at = current.at
         witness = Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at)
         current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
@@ -67,6 +68,7 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
                     "Register another witness first, or switch that rule off."
                 )
             )
+        policy.require_step_up(current.actor, current.at)
         current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
         witness.delete()
 
@@ -82,6 +84,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
             raise Unacceptable(_("This is the rule already."), field="hours")
         if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
             raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
+        policy.require_step_up(current.actor, current.at)
         hold(current, tenant, hours=hours)
         _set_cosigning(current, tenant, {"hours": hours})
     return tenant

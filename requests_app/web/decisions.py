@@ -1,4 +1,4 @@
-"""Decide: the page that confirms, with the password, and the receipt."""
+"""Decide: the page that confirms, with password and code, and the receipt."""
 
 from __future__ import annotations
 
@@ -43,11 +43,12 @@ from requests_app.models import AccessRequest, Decision, Tenant
 from requests_app.queries import access, review, signing
 from requests_app.web._access import grant_of
 from requests_app.web._refusals import noted
-from requests_app.web._step_up import is_proven
+from requests_app.web._step_up import PASSWORD_AND_CODE, is_this_person, remember
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.acts import ActForm, is_offered
 from requests_app.web.context import instant
 from requests_app.web.errors import refusal
+from requests_app.web.forms.security import code_field, password_field
 from requests_app.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
@@ -79,13 +80,8 @@ class DecisionForm(ActForm):
     nothing else is asked for.
     """
 
-    password = forms.CharField(
-        label=_("Your password"),
-        help_text=_("A decision needs proof that it is you, even while you are signed in."),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": _("Enter your password.")},
-    )
+    password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
+    code = code_field()
     manifest = forms.CharField(max_length=manifest.MOST, required=False, strip=False, widget=forms.HiddenInput)
     assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
@@ -97,7 +93,7 @@ class DecisionForm(ActForm):
         self.fields["comment"].help_text = _READERS[side]
         # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
         self.is_signed = bool(self.data.get("assertion"))
-        self.fields["password"].required = not self.is_signed
+        self.fields["password"].required = self.fields["code"].required = not self.is_signed
 
     @property
     def signature(self) -> operations.Signed | None:
@@ -111,10 +107,10 @@ class DecisionForm(ActForm):
 
 
 @login_required
-@sensitive_post_parameters("password")
+@sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """GET shows the act in one sentence; POST, with the password, does it."""
+    """GET shows the act in one sentence; POST, with password and code, does it."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
@@ -150,12 +146,14 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         if signature is not None:
             _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
             return redirect("web:receipt", pk=row.pk)
-        password = form.cleaned_data["password"]
         with noted(row, edge.action, actor):
-            proven = is_proven(request, password, tenant_id=row.tenant_id, at=instant(request))
-        if not proven:
+            proven = is_this_person(request, form.cleaned_data["password"], form.cleaned_data["code"])
+        if proven:
+            # Enough for what comes next, such as to close the window again; for the next decision it is not.
+            remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
+        else:
             _refused(row, edge, actor)
-            form.add_error("password", _("This is not your password. Nothing was decided."))
+            form.add_error(None, _("The password or the code is not right. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
         _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=note)
     except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired) as error:

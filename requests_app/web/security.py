@@ -12,11 +12,12 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from requests_app import clock, factors, operations, policy, totp
-from requests_app.errors import TooMany, Unacceptable
+from requests_app import clock, factors, operations, policy, sessions, totp
+from requests_app.errors import NotFound, TooMany, Unacceptable
 from requests_app.models import Person
 from requests_app.models.row_security import own_account
 from requests_app.sealing import Unreadable
@@ -30,7 +31,7 @@ from requests_app.web._step_up import (
     to_step_up,
 )
 from requests_app.web.context import instant
-from requests_app.web.forms.security import SetUpForm, StepUpForm
+from requests_app.web.forms.security import SessionForm, SetUpForm, StepUpForm
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.gate import lacks_second_factor
 from requests_app.web.middleware import actor_in
@@ -49,6 +50,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "needs_factor": policy.needs_second_factor(actor_in(request)),
         "app_last_used": factors.app_last_used(person),
         "codes_left": factors.codes_left(person),
+        "sessions": sessions.of(person, this=request.session.session_key),
     }
     return render(request, "security/security.html", context)
 
@@ -161,6 +163,28 @@ def _pending_secret(request: HttpRequest) -> str:
         return secret
 
 
+# --- Where one is signed in ---------------------------------------------------------------------------------
+
+
+@login_required
+@require_POST
+def end_session(request: HttpRequest) -> HttpResponse:
+    """End one session by its id, or, with "others", all but this one. It takes no proof: it gives nobody anything."""
+    form = SessionForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    person, which = cast(Person, request.user), form.cleaned_data["session"]
+    if which == "others":
+        count = sessions.end_others(person, this=request.session.session_key)
+        words = ngettext("%(n)d other session was ended.", "%(n)d other sessions were ended.", count)
+        messages.success(request, words % {"n": count})
+    elif not which.isdecimal() or not sessions.end(person, int(which)):
+        raise NotFound
+    else:
+        messages.success(request, _("The session was ended."))
+    return redirect("web:security")
+
+
 # --- Step-up ------------------------------------------------------------------------------------------------
 
 
@@ -170,18 +194,17 @@ def _pending_secret(request: HttpRequest) -> str:
 def step_up(request: HttpRequest) -> HttpResponse:
     """Prove that it is still the same person, and go on to `next`."""
     person = cast(Person, request.user)
-    has_app, status = person.has_second_factor, 200
-    form = StepUpForm(initial={"next": local(request.GET.get("next"))}, has_app=has_app)
+    has_code, status = person.has_second_factor, 200
+    form = StepUpForm(initial={"next": local(request.GET.get("next"))}, has_code=has_code)
     if request.method == "POST":
-        form, status = StepUpForm(request.POST, has_app=has_app), Unacceptable.status
+        form, status = StepUpForm(request.POST, has_code=has_code), Unacceptable.status
         form.require_known()
         if form.is_valid():
             try:
                 if is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
-                    remember(request, at=clock.now(), way=PASSWORD_AND_CODE if has_app else PASSWORD)
+                    remember(request, at=clock.now(), way=PASSWORD_AND_CODE if has_code else PASSWORD)
                     return redirect(local(form.cleaned_data["next"]) or "/")
-                wrong = _("The password or the code is not right.") if has_app else _("This is not your password.")
-                form.add_error(None, wrong)
+                form.add_error(None, form.wrong)
                 status = 403
             except TooMany as refusal:
                 form.refuse(refusal)
@@ -206,5 +229,6 @@ urlpatterns = [
     path("security/set-up/", set_up, name="security_set_up"),
     path("security/app/remove/", remove_app, name="security_remove_app"),
     path("security/recovery-codes/", new_codes, name="security_new_codes"),
+    path("security/sessions/end/", end_session, name="security_end_session"),
     path("step-up/", step_up, name="step_up"),
 ]

@@ -15,14 +15,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
-from requests_app.actors import Actor
-from requests_app.errors import DomainError, StepUpRequired, Taken, TooMany, Unacceptable, WrongState
+from requests_app.errors import DomainError, Taken, TooMany, Unacceptable, WrongState
 from requests_app.models import Tenant
 from requests_app.queries import single_sign_on as queries
 from requests_app.queries import tenant as tenants
 from requests_app.sso import domains
 from requests_app.web import single_sign_on
-from requests_app.web._step_up import as_proven
 from requests_app.web.context import instant
 from requests_app.web.forms import PageForm
 from requests_app.web.forms.sign_on import DomainActForm, DomainForm, SignOnForm
@@ -31,7 +29,7 @@ from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import about
 
 
-@sensitive_post_parameters("password", "client_secret")
+@sensitive_post_parameters("client_secret")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
@@ -45,9 +43,9 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
     if form.is_valid():
         values = dict(form.cleaned_data)
         try:
-            actor = _proven(request, values.pop("password"), row)
-            operations.set_sign_on(row.pk, connection=operations.Connection(**values), actor=actor)
-        except (StepUpRequired, Unacceptable, TooMany) as refusal:
+            connection = operations.Connection(**values)
+            operations.set_sign_on(row.pk, connection=connection, actor=actor_in(request))
+        except (Unacceptable, TooMany) as refusal:
             status = _put_on(form, refusal)
         else:
             messages.success(request, _("Single sign-on was changed. Test it before you rely on it."))
@@ -64,7 +62,6 @@ def test(request: HttpRequest, tenant: UUID) -> HttpResponse:
     return single_sign_on.begin(request, str(row.pk), is_test=True)
 
 
-@sensitive_post_parameters("password")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def domains_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
@@ -77,9 +74,8 @@ def domains_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
     form.require_known()
     if form.is_valid():
         try:
-            actor = _proven(request, form.cleaned_data["password"], row)
-            operations.claim_domain(row.pk, name=form.cleaned_data["name"], actor=actor)
-        except (StepUpRequired, Unacceptable, TooMany) as refusal:
+            operations.claim_domain(row.pk, name=form.cleaned_data["name"], actor=actor_in(request))
+        except (Unacceptable, TooMany) as refusal:
             status = _put_on(form, refusal)
         else:
             messages.success(request, _("Put the file on its web server now, and check it then."))
@@ -104,16 +100,8 @@ def _domain_act(request: HttpRequest, row: Tenant) -> HttpResponse:
     return redirect("web:sign_on_domains", row.pk)
 
 
-def _proven(request: HttpRequest, password: str, row: Tenant) -> Actor:
-    """With the password, or with the proof that the session still has: not everybody here has a password."""
-    return as_proven(request, password, tenant_id=row.pk) if password else actor_in(request)
-
-
 def _put_on(form: PageForm, refusal: DomainError) -> int:
-    if isinstance(refusal, StepUpRequired):
-        form.add_error("password", _("Enter your password, or confirm first that it is you. Nothing was changed."))
-    else:
-        form.refuse(refusal)
+    form.refuse(refusal)
     return refusal.status
 
 

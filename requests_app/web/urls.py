@@ -11,6 +11,7 @@ from requests_app.web import (
     evidence,
     home,
     invitations,
+    keeping,
     limits,
     log,
     log_rules,
@@ -60,4 +61,5 @@ urlpatterns = [
     *single_sign_on.urlpatterns,
     *limits.urlpatterns,
     *security.urlpatterns,
+    *keeping.urlpatterns,
 ]

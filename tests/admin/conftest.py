@@ -32,6 +32,7 @@ from requests_app.outbox.topics import MAIL
 from requests_app.scopes import Scope
 from tests.caller import client_of, token_of
 from tests.cast import Cast
+from tests.factors import stepped_up
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -63,6 +64,7 @@ def act_address(row: Any, act: str) -> str:
 def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
     client = Client(**extra)
     client.force_login(cast.people[name])
+    stepped_up(client, cast.people[name])
     return client
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 from requests_app import clock
 from requests_app.api import reader
 from tests.cast import PASSWORD
+from tests.factors import anybodys_code
 from tests.isolation.test_api_routes import ApiWorld
 
 document = reader.document()
@@ -74,6 +75,7 @@ def body_of(route: Route, world: ApiWorld, example: Any = None) -> dict[str, Any
         "password": PASSWORD,
         "soon": (clock.now() + dt.timedelta(days=2)).isoformat(),
         "later": (clock.now() + dt.timedelta(days=9)).isoformat(),
+        "code": anybodys_code(),
     }
     text = json.dumps(route.examples[0] if example is None else example)
     for name, row in rows.items():

@@ -17,6 +17,7 @@ from requests_app.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
+from tests.factors import stepped_up
 from tests.words.crawl import add_callers, add_webhooks, add_witnesses
 
 #: Longer than a page takes on a machine that is busy with other things.
@@ -92,6 +93,7 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
         if not form:
             client = Client()
             client.force_login(person)
+            stepped_up(client, person)
             cookie = client.cookies[settings.SESSION_COOKIE_NAME]
             context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
         visitor = Visitor(

@@ -20,6 +20,7 @@ def contoso() -> Tenant:
 
 def test_an_administrator_switches_lockbox_off_and_on(visit: Visit) -> None:
     ines = visit("ines.vogel", form=True)
+    ines.confirm()
     page = ines.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Lockbox").click()
     ines.link("Switch Lockbox off")

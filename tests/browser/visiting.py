@@ -104,6 +104,16 @@ class Visitor:
             page.get_by_role("button", name="Sign in").click()
         expect(page).to_have_url(f"{self.base}/")
 
+    def confirm(self) -> None:
+        """Prove that it is still the same person, on the page for it."""
+        page = self.page
+        page.goto(f"{self.base}/step-up/?next=/")
+        page.get_by_label("Your password").fill(self.password)
+        if self.secret:
+            page.get_by_label("Code").fill(self.code())
+        page.get_by_role("button", name="Confirm").click()
+        expect(page).to_have_url(f"{self.base}/")
+
     def code(self) -> str:
         """What the app shows; it counts though it was used within this half minute."""
         return a_code(Person.objects.get(email=self.email), secret=self.secret)

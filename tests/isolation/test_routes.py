@@ -26,6 +26,7 @@ from requests_app.models import (
 )
 from requests_app.models import Client as Machine
 from tests.cast import Cast
+from tests.factors import stepped_up
 
 pytestmark = pytest.mark.django_db
 
@@ -172,7 +173,15 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }
 OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"} | {
-    *("security", "security_set_up", "security_remove_app", "security_new_codes", "step_up")
+    *(
+        "security",
+        "security_set_up",
+        "security_remove_app",
+        "security_new_codes",
+        "security_end_session",
+        "step_up",
+        "resume",
+    )
 }
 PUBLIC: dict[str, Ids] = {"limits": {}, "recover": {}, "sso": {}}
 #: Whoever has the secret may open it: tests/web/test_invitations.py, tests/web/test_single_sign_on.py.
@@ -195,6 +204,7 @@ def pages() -> list[str]:
 def signed_in(cast: Cast, name: str) -> Client:
     client = Client()
     client.force_login(cast.people[name])
+    stepped_up(client, cast.people[name])
     return client
 
 

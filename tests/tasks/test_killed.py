@@ -76,7 +76,7 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
                     browser = coming
                 page = browser.get(f"/access-requests/{row.pk}/decide/approve/")
                 if not page.path.endswith("/receipt/"):
-                    page = browser.submit(page, page.form(having="password"), password=PASSWORD)
+                    page = browser.submit(page, page.form(having="password"), password=PASSWORD, code=code())
                 if page.path.endswith("/receipt/"):
                     break
                 seen = f"{page.path} {page.status} {page.text[:300]}"

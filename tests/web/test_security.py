@@ -212,7 +212,7 @@ def test_the_page_says_what_there_is(cast: Cast) -> None:
 
 
 def test_a_change_asks_for_password_and_code_first(cast: Cast) -> None:
-    client = signed_in(cast, "ada")
+    client = signed_in(cast, "ada", fresh=False)
     with nothing_happens():
         for page in ("/security/app/remove/", "/security/recovery-codes/"):
             for ask in (client.get, client.post):
@@ -273,3 +273,34 @@ def test_where_the_library_keeps_nothing_the_log_says_nothing(cast: Cast) -> Non
     assert entries() == []
     assert outbox_topics() == []
     assert not Person.objects.get(pk=cast.otto.pk).has_second_factor
+
+
+# --- Where one is signed in ---------------------------------------------------------------------------------
+
+
+def test_sessions_are_listed_and_ended_one_by_one_or_all_others_at_once(cast: Cast) -> None:
+    here, there, elsewhere, stranger = Client(), Client(headers={"user-agent": "<b>Old phone</b>"}), Client(), Client()
+    for client in (here, there, elsewhere):
+        sign_in(cast.ada, PASSWORD, client=client)
+    sign_in(cast.mia, PASSWORD, client=stranger)
+    page = here.get("/security/").content.decode()
+    assert (page.count("Another browser"), page.count("This browser")) == (2, 1)
+    assert "&lt;b&gt;Old phone&lt;/b&gt;" in page
+    assert str(there.session.session_key) not in page
+    ids = re.findall(r'name="session" value="(\d+)"', page)
+    assert len(ids) == 2
+    # Nobody ends another's.
+    assert stranger.post("/security/sessions/end/", {"session": ids[0]}).status_code == 404
+    assert [client.get("/").status_code for client in (there, elsewhere)] == [200, 200]
+    assert here.post("/security/sessions/end/", {"session": ids[0]}).status_code == 302
+    assert sorted(client.get("/").status_code for client in (there, elsewhere)) == [200, 302]
+    assert here.post("/security/sessions/end/", {"session": "others"}).status_code == 302
+    assert [client.get("/").status_code for client in (here, there, elsewhere, stranger)] == [200, 302, 302, 200]
+
+
+def test_switching_somebody_off_ends_their_sessions_for_good(cast: Cast) -> None:
+    client = signed_in(cast, "mia")
+    assert client.get("/").status_code == 200
+    operations.switch_off_person(cast.mia.pk, actor=cast.as_("ines"))
+    operations.switch_on_person(cast.mia.pk, actor=cast.as_("ines"))
+    assert client.get("/")["Location"] == "/accounts/login/?next=/"

@@ -138,7 +138,7 @@ def test_a_rule_that_wants_signatures_takes_no_other_yes_and_every_no(cast: Cast
 
 def test_the_rule_is_set_on_its_page_after_fresh_proof(cast: Cast) -> None:
     path = reverse("web:yes_rule", args=[cast.contoso.pk])
-    client = signed_in(cast, "ines")
+    client = signed_in(cast, "ines", fresh=False)
     enrolled(cast, "ada")
     away = client.get(path)
     assert (away.status_code, reverse("web:step_up") in away.url) == (302, True)

@@ -71,7 +71,7 @@ def add_webhooks() -> None:
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name in ("on", "failing", "off"):
         url = f"https://{name}.hooks.example/in"
-        actor = actor_of(Person.objects.get(email__startswith="ines.vogel@"), door="pages")
+        actor = actor_of(Person.objects.get(email__startswith="ines.vogel@"), door="pages", stepped_up_at=at)
         webhook = operations.add_webhook(tenant.pk, url=url, events=["ticket.opened"], actor=actor).webhook
         message = operations.send_webhook_test(webhook.pk, actor=actor)
         status = 204 if name == "on" else None

@@ -40,12 +40,22 @@ class SetUpForm(StrictForm):
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
 
+class SessionForm(StrictForm):
+    session = forms.CharField(max_length=18)
+
+
 class StepUpForm(StrictForm):
+    """The proof that there is: the password, and a code where the person has a second factor."""
+
     password = password_field()
     code = code_field()
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, has_app: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, has_code: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not has_app:
+        self.wrong = _("The password or the code is not right.") if has_code else _("This is not your password.")
+        if not has_code:
             del self.fields["code"]
+        if self.prefix:
+            # What was held goes back to where it came from.
+            del self.fields["next"]

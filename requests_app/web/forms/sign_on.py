@@ -80,16 +80,6 @@ class SignOnForm(StrictForm):
         required=False,
         empty_value=None,
     )
-    password = forms.CharField(
-        label=gettext_lazy("Your password"),
-        help_text=gettext_lazy(
-            "Whoever answers at the issuer can be anybody here, so it needs proof that it is you. Not needed where you "
-            "have just confirmed that."
-        ),
-        strip=False,
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
 
     def __init__(self, *args: Any, row: SignOn | None, people: list[Person], **kwargs: Any) -> None:
         kwargs.setdefault("initial", _initial(row))
@@ -113,13 +103,6 @@ class DomainForm(StrictForm):
         help_text=gettext_lazy("For example: example.com"),
         max_length=253,
         widget=_PLAIN,
-    )
-    password = forms.CharField(
-        label=gettext_lazy("Your password"),
-        help_text=gettext_lazy("Not needed where you have just confirmed that it is you."),
-        strip=False,
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
 
 
