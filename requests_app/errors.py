@@ -179,6 +179,11 @@ class DeviceBoundRequired(NotAllowed):
     default = _("This tenant’s yes must be signed with a passkey that can’t leave its device.")
 
 
+class OwnKeyRequired(NotAllowed):
+    code = "own_key_required"
+    default = _("This tenant’s yes is given on the tenant’s own approval page, with a key of that page.")
+
+
 class WindowNotOpen(NotAllowed):
     code = "window_not_open"
     default = _("There is no open window on this resource.")

@@ -98,6 +98,7 @@ ACTS: dict[str, Scope] = {
     "remove_client": Scope.TOKENS_MANAGE,
     "create_token": Scope.TOKENS_MANAGE,
     "revoke_token": Scope.TOKENS_MANAGE,
+    "enrol_passkey": Scope.DECISIONS_WRITE,
     "allow_access": Scope.EVALUATE,
 }
 

@@ -247,6 +247,7 @@ class AccessRequestFilter(django_filters.FilterSet):
 
 
 class AccessRequests(ListView):
+    for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter
@@ -298,6 +299,7 @@ class AccessRequests(ListView):
 
 
 class OneAccessRequest(ApiView):
+    for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
 
     @extend_schema(
@@ -348,6 +350,7 @@ def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
 
 
 class Approve(_Act):
+    for_approval_page = True
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     by_side: ClassVar = {
         Side.PROVIDER: operations.approve_as_provider,
@@ -360,6 +363,7 @@ class Approve(_Act):
 
 
 class Deny(_Act):
+    for_approval_page = True
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
 
@@ -371,6 +375,7 @@ class Deny(_Act):
 class Manifest(ApiView):
     """The text of one's own answer, to be signed with a passkey; good for five minutes, and once."""
 
+    for_approval_page = True
     scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}
     parameters: ClassVar = frozenset({"decision"})
 

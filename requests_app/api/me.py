@@ -41,6 +41,8 @@ class StepUpOut(serializers.Serializer):
 
 
 class Me(ApiView):
+    for_approval_page = True
+
     @extend_schema(operation_id="me", summary="Who the caller is", tags=["caller"], responses={200: MeOut})
     def get(self, request: Any) -> Response:
         actor = self.actor
@@ -66,6 +68,7 @@ class StepUp(ApiView):
     So does a change of who decides, or of the tenant's rules.
     """
 
+    for_approval_page = True
     changes = False
 
     @extend_schema(

@@ -15,6 +15,7 @@ from requests_app.operations.access_requests import (
     withdraw,
 )
 from requests_app.operations.accounts import link_accounts, unlink_accounts
+from requests_app.operations.approval_pages import set_approval_page
 from requests_app.operations.checks import ask_for_check
 from requests_app.operations.deputies import end_out_of_office, set_out_of_office
 from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
@@ -199,6 +200,7 @@ __all__ = [
     "save_resource",
     "save_service",
     "send_webhook_test",
+    "set_approval_page",
     "set_cosigning",
     "set_log_retention",
     "set_out_of_office",

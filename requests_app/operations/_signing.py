@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from requests_app import manifest, webauthn
-from requests_app.errors import DeviceBoundRequired, PasskeyUnknown, SignatureRequired
+from requests_app.errors import DeviceBoundRequired, OwnKeyRequired, PasskeyUnknown, SignatureRequired
 from requests_app.manifest import Signed
 from requests_app.models import Decision, Passkey, SignedDecision, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Step
@@ -53,7 +53,7 @@ def verified(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signa
     asserted = webauthn.verify_assertion(
         signature.assertion,
         challenge=manifest.challenge_of(signature.manifest),
-        party=_party(row),
+        party=_party(row, step.row.tenant),
         key=webauthn.Key(
             credential_id=bytes(row.credential_id),
             public_key=bytes(row.public_key),
@@ -71,11 +71,15 @@ def require_rule(step: Step, proof: Proof | None) -> None:
 
     The rule is read here, after the act took its turn at the log: whoever changes it takes that turn, too.
     """
-    rule = Tenant.objects.filter(pk=step.row.tenant_id).values_list("yes_rule", flat=True).get()
-    if rule != Tenant.YesRule.ANY and proof is None:
-        raise SignatureRequired
-    if rule == Tenant.YesRule.DEVICE_BOUND and proof is not None and not proof.passkey.is_device_bound:
+    tenant = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id").get(pk=step.row.tenant_id)
+    if proof is None:
+        if tenant.yes_rule != Tenant.YesRule.ANY or tenant.own_keys_only:
+            raise SignatureRequired
+        return
+    if tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND and not proof.passkey.is_device_bound:
         raise DeviceBoundRequired
+    if tenant.own_keys_only and proof.passkey.rp_id != tenant.approval_rp_id:
+        raise OwnKeyRequired
 
 
 def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
@@ -124,7 +128,9 @@ def _log_of(stage: str, tenant_id: object) -> object:
     return tenant_id if stage == Decision.Stage.CUSTOMER else PROVIDER_LOG
 
 
-def _party(row: Passkey) -> webauthn.Party:
-    """The site that the passkey belongs to: this one, or the one on which it was enrolled."""
+def _party(row: Passkey, tenant: Tenant) -> webauthn.Party:
+    """The site that the passkey belongs to: this one, or that of the page on which it was enrolled, wherever on it
+    that page is now."""
     own = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []
-    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset({row.origin, *own}))
+    page = [tenant.approval_origin] if row.rp_id == tenant.approval_rp_id else []
+    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset({row.origin, *own, *page}))

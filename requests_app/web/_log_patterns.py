@@ -192,6 +192,12 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
             _has("yes_rule", "device_bound"),
             _("{who} set that a yes must be signed with a passkey that can’t leave its device"),
         ),
+        (
+            _has("own_keys_only"),
+            _("{who} set that a yes takes a key of {approval_rp_id}, added on the own approval page {approval_origin}"),
+        ),
+        (_has("approval_origin"), _("{who} set the own approval page to {approval_origin}; any key counts for a yes")),
+        (_says("approval_origin"), _("{who} set that there is no own approval page; any key counts for a yes")),
     ),
     Event.LOG_EVIDENCE_TAKEN: (
         (_has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
@@ -296,6 +302,7 @@ ACTS: dict[str, Promise] = {
     "tombstone": _("close the damaged log"),
     "adopt_log_head": _("vouch for the newest checkpoint"),
     "prune_log": _("remove old entries"),
+    "set_approval_page": _("say where the own approval page is"),
     "set_log_retention": _("set how long the log is kept"),
     "resend_mail": _("send a mail again"),
     "link_ticket": _("link a ticket"),

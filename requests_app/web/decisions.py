@@ -31,6 +31,7 @@ from requests_app.errors import (
     Malformed,
     ManifestRefused,
     NotFound,
+    OwnKeyRequired,
     PasskeyRefused,
     SignatureRequired,
     StepUpRequired,
@@ -156,7 +157,7 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
             form.add_error(None, _("The password or the code is not right. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
         _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=note)
-    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired) as error:
+    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
     except LogNotCosigned as error:

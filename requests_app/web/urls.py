@@ -3,6 +3,7 @@
 from requests_app.web import (
     access_requests,
     acts,
+    approval_page,
     asking,
     clients,
     content,
@@ -48,6 +49,7 @@ urlpatterns = [
     *yes_rule.urlpatterns,
     *log_rules.urlpatterns,
     *retention.urlpatterns,
+    *approval_page.urlpatterns,
     *webhooks.urlpatterns,
     *clients.urlpatterns,
     *tokens.urlpatterns,

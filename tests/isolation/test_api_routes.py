@@ -105,6 +105,7 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     **dict.fromkeys(("proposal_confirm", "proposal_withdraw"), (lambda w: {"pk": w.proposal.pk}, ("post",))),
     "absence_end": (lambda w: {"pk": w.absence.pk}, ("post",)),
     **dict.fromkeys(("invitation_send_again", "invitation_withdraw"), (lambda w: {"pk": w.invitation.pk}, ("post",))),
+    **dict.fromkeys(("passkey_options", "passkeys"), (_tenant, ("post",))),
     "member": (_member, ("get",)),
     **dict.fromkeys(
         ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
@@ -149,6 +150,7 @@ BODIES: dict[str, Any] = {
     "two_person_control": {"on": True},
     "invitations": {"email": "mine@x.example", "role": "approver"},
     **dict.fromkeys(("member_give_role", "member_take_role"), {"role": "approver"}),
+    "passkeys": {"name": "Mine", "response": {}},
     "addresses": {"email": "mine@fabrikam.example"},
     "comments": {"body": "Mine"},
     "ticket_link": {"external_reference": "INC-1"},

@@ -152,6 +152,8 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "addresses": [_tenant],
     "log_rules": [_tenant],
     "log_retention": [_tenant],
+    "approval_page": [_tenant],
+    "set_approval_page": [_tenant],
     "remove_witness": [lambda w: {**_tenant(w), "witness": w.witness.pk}],
     "webhooks": [_tenant],
     "webhook": [_hook],

@@ -443,6 +443,17 @@ CASES: dict[str, Case] = {
             reverse("web:log_retention", args=[cast.contoso.pk]), {"days": "365", "understood": "on"}
         ),
     ),
+    "set_approval_page": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_approval_page(
+            cast.contoso.pk, origin="https://approvals.contoso.example", keys_only=False, actor=actor
+        ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:set_approval_page", args=[cast.contoso.pk]),
+            {"origin": "https://approvals.contoso.example/", "rp_id": ""},
+        ),
+    ),
     "tombstone by staff": Case(
         "stella",
         _refused_log,
@@ -1189,7 +1200,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {re.split(r" by |, ", name)[0] for name in CALLS | AZURE_CALLS} - {"internal note"}
-    assert called == ACTS.keys() - {"export_log", "take_evidence"}
+    assert called == ACTS.keys() - {"export_log", "take_evidence", "enrol_passkey"}
 
 
 def test_every_call_over_the_api_is_a_case() -> None:
@@ -1217,7 +1228,7 @@ ELSEWHERE = {
     "sign_in": "the system's; tests/web/test_single_sign_on.py",
     "note_bypass": "a sign-in; tests/web/test_single_sign_on.py",
     "preview": "no act: what sign_in would find",
-    "enrol_passkey": "of the browser alone, where the key is",
+    "enrol_passkey": "of a browser, where the key is; tests/api/test_approval_page.py",
     "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py",
     "set_preferences": "has no entry (ADR 0021)",
     "take_evidence": "answered with the evidence itself; below",

@@ -16,6 +16,7 @@ from requests_app import clock, operations
 from requests_app.actors import Actor
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Tenant, Webhook, WebhookAttempt
 from requests_app.queries import actor_of
+from tests.factors import stepped_up
 from tests.witness import SmallWitness
 
 #: One person for every role, and those beside them who have what the first ones have not. What looks the same to
@@ -153,7 +154,10 @@ def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_R
     """Follow every link from the first pages on, as this person; so many pages of each kind."""
     client = Client()
     if login:
-        client.force_login(Person.objects.get(email__startswith=f"{login}@"))
+        person = Person.objects.get(email__startswith=f"{login}@")
+        client.force_login(person)
+        # What comes after a fresh proof is a page as well.
+        stepped_up(client, person)
     waiting, known, taken = deque(first), set(first), Counter[str]()
     while waiting:
         address = waiting.popleft()

@@ -143,6 +143,8 @@ from .member_out_item import MemberOutItem
 from .members_list_order import MembersListOrder
 from .members_list_role import MembersListRole
 from .off_because_enum import OffBecauseEnum
+from .options_out import OptionsOut
+from .options_out_options import OptionsOutOptions
 from .origin_enum import OriginEnum
 from .paginated_absence_out_list import PaginatedAbsenceOutList
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
@@ -163,6 +165,9 @@ from .paginated_tenant_ref_list import PaginatedTenantRefList
 from .paginated_ticket_line_list import PaginatedTicketLineList
 from .paginated_token_out_list import PaginatedTokenOutList
 from .paginated_webhook_out_list import PaginatedWebhookOutList
+from .passkey_in_request import PasskeyInRequest
+from .passkey_in_request_response import PasskeyInRequestResponse
+from .passkey_out import PasskeyOut
 from .patched_client_change_request import PatchedClientChangeRequest
 from .patched_tenant_change_request import PatchedTenantChangeRequest
 from .patched_webhook_change_request import PatchedWebhookChangeRequest
@@ -372,6 +377,8 @@ __all__ = (
     "MembersListRole",
     "MeOut",
     "OffBecauseEnum",
+    "OptionsOut",
+    "OptionsOutOptions",
     "OriginEnum",
     "PaginatedAbsenceOutList",
     "PaginatedAccessRequestLineList",
@@ -392,6 +399,9 @@ __all__ = (
     "PaginatedTicketLineList",
     "PaginatedTokenOutList",
     "PaginatedWebhookOutList",
+    "PasskeyInRequest",
+    "PasskeyInRequestResponse",
+    "PasskeyOut",
     "PatchedClientChangeRequest",
     "PatchedTenantChangeRequest",
     "PatchedWebhookChangeRequest",
