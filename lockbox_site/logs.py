@@ -50,16 +50,20 @@ def _shared() -> list[Processor]:
     ]
 
 
+#: One list, however often the settings are read: loggers that are in use keep the one that they began with.
+_PROCESSORS: list[Processor] = [
+    structlog.stdlib.filter_by_level,
+    *_shared(),
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.StackInfoRenderer(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+
+
 def configure_structlog() -> None:
     """Send structlog's events through the standard library, so that there is one way out."""
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.processors.StackInfoRenderer(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

@@ -122,7 +122,9 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
         "is_on": row.is_on,
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
-            Fact(_("Identity provider"), [words.line(row.issuer), _("on") if row.is_on else _("off")]),
+            Fact(
+                _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
+            ),
             Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
             *_act(message, at),
         ],

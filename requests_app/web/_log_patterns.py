@@ -229,6 +229,7 @@ CAUSES: dict[str, Promise] = {
 
 #: What was tried and refused: "… tried to …".
 ACTS: dict[str, Promise] = {
+    "sign_in": _("sign in through single sign-on"),
     "submit": _("ask for access"),
     "approve_as_provider": _("approve an access request for the provider"),
     "deny_as_provider": _("deny an access request for the provider"),

@@ -20,7 +20,7 @@ from lockbox_client.api.access_requests import access_requests_approve, access_r
 from lockbox_client.api.caller import step_up
 from lockbox_client.models import (
     AccessRequestOut,
-    CommentInRequest,
+    DecisionInRequest,
     PaginatedAccessRequestLineList,
     Problem,
     StepUpInRequest,
@@ -93,7 +93,7 @@ def test_a_program_decides_with_it(cast: Cast, live_server: LiveServer) -> None:
         [line] = page.items
         assert (line.id, line.state) == (row.pk, "PENDING_CUSTOMER")
         read = access_requests_show.sync_detailed(row.pk, client=client)
-        tag, body = read.headers["ETag"], CommentInRequest(comment="Seen.")
+        tag, body = read.headers["ETag"], DecisionInRequest(comment="Seen.")
         refused = access_requests_approve.sync(row.pk, client=client, body=body, if_match=tag)
         assert isinstance(refused, Problem)
         assert (refused.status, refused.code) == (403, "step_up_required")

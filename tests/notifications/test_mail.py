@@ -179,7 +179,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/|invitation/[\w-]{43}/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/|invitation/[\w-]{43}/)",
             str(link),
         )
 
@@ -196,7 +196,12 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
             assert match.view_name == "web:invitation"
             continue
         listed = next(
-            (name for name in ("people", "clients", "out-of-office", "proposals") if path.endswith(f"/{name}/")), None
+            (
+                name
+                for name in ("people", "clients", "out-of-office", "proposals", "sign-on")
+                if path.endswith(f"/{name}/")
+            ),
+            None,
         )
         listed = listed and listed.replace("-", "_")
         expected = listed or names[path.split("/")[1]]
@@ -354,7 +359,7 @@ def test_every_word_of_every_mail_is_translated(
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
     data |= {"Ada", "Alan", "Help", "desk", "Phone"}
-    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example"}
+    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data

@@ -660,7 +660,6 @@ CASES: dict[str, Case] = {
                 "scopes": "openid profile email",
                 "key_claim": "sub",
                 "role_map": "g = auditor",
-                "password": PASSWORD,
             },
         ),
     ),
@@ -669,7 +668,7 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=actor),
         page=lambda cast, client, row: client.post(
-            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"name": "contoso.example", "password": PASSWORD}
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"name": "contoso.example"}
         ),
     ),
     "verify_domain": Case(
