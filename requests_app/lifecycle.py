@@ -166,7 +166,6 @@ TRANSITIONS: dict[str, Transition] = _table(
         event=Event.GRANT_REVOKED,
         label=_("Close now"),
         timing=Timing.BEFORE,
-        needs_step_up=True,
     ),
     Transition(
         action="close",

@@ -7,12 +7,11 @@ from typing import Any
 
 from django.test import Client as Browser
 
-from requests_app import clock, operations
+from requests_app import operations
 from requests_app.api import oauth
-from requests_app.models import Client, Token
+from requests_app.models import Client
 from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.cast import PASSWORD, Cast
-from tests.factors import anybodys_code
 
 
 @dataclass
@@ -46,23 +45,20 @@ class Caller:
     def put(self, path: str, body: Any, **headers: str) -> Any:
         return self("put", path, body, **headers)
 
-    def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
+    def decide(self, verdict: str, row: Any, comment: str = "") -> Any:
         """Read it, and answer what was read, as a caller does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
-        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
+        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment}, If_Match=tag)
 
     def step_up(self) -> Any:
-        """With a code for whoever has an app; of others it is not asked."""
-        return self.post("me/step-up", {"password": PASSWORD, "code": anybodys_code()})
+        return self.post("me/step-up", {"password": PASSWORD})
 
 
-def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool = True) -> str:
-    """A personal token; without scopes one for everything. Its human has just confirmed, unless it is not `fresh`."""
+def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7) -> str:
+    """A personal token; without scopes one for everything."""
     made = operations.create_token(
         name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
     )
-    if fresh:
-        Token.objects.filter(pk=made.row.pk).update(stepped_up_at=clock.now())
     return made.secret
 
 

@@ -12,18 +12,20 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations, policy
-from requests_app.errors import DomainError, TooMany, Unacceptable
+from requests_app.errors import DomainError, StepUpRequired, TooMany, Unacceptable
 from requests_app.models import Client, Tenant
 from requests_app.operations import Made
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
 from requests_app.templatetags._scopes import labels
+from requests_app.web._step_up import as_proven
 from requests_app.web.context import instant
 from requests_app.web.forms import PageForm
-from requests_app.web.forms.callers import ClientChangeForm, ClientForm
+from requests_app.web.forms.callers import ClientChangeForm, ClientForm, RotateForm
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import ADMINISTRATOR, about
@@ -46,6 +48,7 @@ def _require_administrator(request: HttpRequest, row: Tenant) -> None:
 
 
 @login_required
+@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def clients(request: HttpRequest, tenant: UUID) -> HttpResponse:
     """The list, for everybody of the tenant: a machine may decide for it. Its administrator adds another one."""
@@ -63,10 +66,10 @@ def clients(request: HttpRequest, tenant: UUID) -> HttpResponse:
                     name=values["name"],
                     scopes=values["scopes"],
                     decides_for_id=values["decides_for"],
-                    actor=actor,
+                    actor=as_proven(request, values["password"], tenant_id=row.pk),
                 )
                 return _secret_page(request, row, made)
-            except (Unacceptable, TooMany) as refusal:
+            except (StepUpRequired, Unacceptable, TooMany) as refusal:
                 status = _put_on(form, refusal)
         _require_administrator(request, row)
     context = {
@@ -88,6 +91,7 @@ def client(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
 
 
 @login_required
+@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
     row = _tenant(request, tenant)
@@ -100,10 +104,11 @@ def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
         if form.is_valid():
             values = form.cleaned_data
             try:
+                actor = as_proven(request, values["password"], tenant_id=row.pk)
                 operations.change_client(
-                    found.pk, scopes=values["scopes"], decides_for_id=values["decides_for"], actor=actor_in(request)
+                    found.pk, scopes=values["scopes"], decides_for_id=values["decides_for"], actor=actor
                 )
-            except (Unacceptable, TooMany) as refusal:
+            except (StepUpRequired, Unacceptable, TooMany) as refusal:
                 status = _put_on(form, refusal)
             else:
                 messages.success(request, _("The client was changed. It counts from its next call on."))
@@ -113,16 +118,24 @@ def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
 
 
 @login_required
+@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def client_rotate(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
     """GET says what it means; POST makes a new secret and shows it, once."""
     row = _tenant(request, tenant)
-    found = _client(request, row, client)
+    found, status = _client(request, row, client), 200
+    form = RotateForm(client=found)
     if request.method == "POST":
-        require_nothing(request.POST)
-        return _secret_page(request, row, operations.rotate_client_secret(found.pk, actor=actor_in(request)))
+        form, status = RotateForm(request.POST, client=found), Unacceptable.status
+        form.require_known()
+        if form.is_valid():
+            try:
+                actor = as_proven(request, form.cleaned_data.get("password", ""), tenant_id=row.pk)
+                return _secret_page(request, row, operations.rotate_client_secret(found.pk, actor=actor))
+            except (StepUpRequired, TooMany) as refusal:
+                status = _put_on(form, refusal)
     _require_administrator(request, row)
-    return render(request, "clients/rotate.html", _one(request, row, found))
+    return render(request, "clients/rotate.html", {**_one(request, row, found), "form": form}, status=status)
 
 
 @login_required
@@ -142,7 +155,10 @@ def client_remove(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
 
 def _put_on(form: PageForm, refusal: DomainError) -> int:
     """Show a refusal on the form, and answer with its status."""
-    form.refuse(refusal)
+    if isinstance(refusal, StepUpRequired):
+        form.add_error("password", _("This is not your password. Nothing was changed."))
+    else:
+        form.refuse(refusal)
     return refusal.status
 
 

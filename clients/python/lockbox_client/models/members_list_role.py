@@ -1,12 +1,11 @@
 from typing import Literal
 
-MembersListRole = Literal["administrator", "approver", "auditor", "deputy", "member"]
+MembersListRole = Literal["administrator", "approver", "auditor", "member"]
 
 MEMBERS_LIST_ROLE_VALUES: set[MembersListRole] = {
     "administrator",
     "approver",
     "auditor",
-    "deputy",
     "member",
 }
 

@@ -19,7 +19,6 @@ class RoleInRequest:
             * `approver` - approver
             * `auditor` - auditor
             * `administrator` - administrator
-            * `deputy` - deputy
     """
 
     role: TenantRoleEnum

@@ -20,7 +20,6 @@ class RoleOut:
             * `approver` - approver
             * `auditor` - auditor
             * `administrator` - administrator
-            * `deputy` - deputy
         since (datetime.datetime):
     """
 

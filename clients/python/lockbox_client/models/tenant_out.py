@@ -8,8 +8,6 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.yes_rule_enum import YesRuleEnum, check_yes_rule_enum
-
 if TYPE_CHECKING:
     from ..models.plan_out import PlanOut
 
@@ -21,7 +19,6 @@ T = TypeVar("T", bound="TenantOut")
 class TenantOut:
     """`longest_window_seconds` holds for windows that open from now on.
 
-    `yes_rule` says what a yes takes: signed or not (`any`), `signed` with a passkey, or with a `device_bound` one.
     `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
     good.
 
@@ -32,9 +29,6 @@ class TenantOut:
             plan (PlanOut):
             lockbox_on (bool):
             longest_window_seconds (int):
-            yes_rule (YesRuleEnum): * `any` - any
-                * `signed` - signed
-                * `device_bound` - device_bound
             time_zone (str):
             cosigned_within_hours (int | None):
             log_kept_days (int | None):
@@ -47,7 +41,6 @@ class TenantOut:
     plan: PlanOut
     lockbox_on: bool
     longest_window_seconds: int
-    yes_rule: YesRuleEnum
     time_zone: str
     cosigned_within_hours: int | None
     log_kept_days: int | None
@@ -66,8 +59,6 @@ class TenantOut:
         lockbox_on = self.lockbox_on
 
         longest_window_seconds = self.longest_window_seconds
-
-        yes_rule: str = self.yes_rule
 
         time_zone = self.time_zone
 
@@ -89,7 +80,6 @@ class TenantOut:
                 "plan": plan,
                 "lockbox_on": lockbox_on,
                 "longest_window_seconds": longest_window_seconds,
-                "yes_rule": yes_rule,
                 "time_zone": time_zone,
                 "cosigned_within_hours": cosigned_within_hours,
                 "log_kept_days": log_kept_days,
@@ -116,8 +106,6 @@ class TenantOut:
 
         longest_window_seconds = d.pop("longest_window_seconds")
 
-        yes_rule = check_yes_rule_enum(d.pop("yes_rule"))
-
         time_zone = d.pop("time_zone")
 
         def _parse_cosigned_within_hours(data: object) -> int | None:
@@ -143,7 +131,6 @@ class TenantOut:
             plan=plan,
             lockbox_on=lockbox_on,
             longest_window_seconds=longest_window_seconds,
-            yes_rule=yes_rule,
             time_zone=time_zone,
             cosigned_within_hours=cosigned_within_hours,
             log_kept_days=log_kept_days,

@@ -1,12 +1,11 @@
 from typing import Literal
 
-TenantRoleEnum = Literal["administrator", "approver", "auditor", "deputy", "member"]
+TenantRoleEnum = Literal["administrator", "approver", "auditor", "member"]
 
 TENANT_ROLE_ENUM_VALUES: set[TenantRoleEnum] = {
     "administrator",
     "approver",
     "auditor",
-    "deputy",
     "member",
 }
 

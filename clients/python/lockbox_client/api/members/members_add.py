@@ -7,14 +7,16 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
+from ...models.member_in_request import MemberInRequest
+from ...models.member_out import MemberOut
 from ...models.problem import Problem
-from ...models.proposal_out import ProposalOut
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
-    id: UUID,
+    tenant: UUID,
     *,
+    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -23,20 +25,24 @@ def _get_kwargs(
 
     _kwargs: dict[str, Any] = {
         "method": "post",
-        "url": "/api/v1/proposals/{id}/withdraw".format(
-            id=quote(str(id), safe=""),
+        "url": "/api/v1/tenants/{tenant}/members".format(
+            tenant=quote(str(tenant), safe=""),
         ),
     }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | ProposalOut | None:
-    if response.status_code == 200:
-        response_200 = ProposalOut.from_dict(response.json())
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> MemberOut | Problem | None:
+    if response.status_code == 201:
+        response_201 = MemberOut.from_dict(response.json())
 
-        return response_200
+        return response_201
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -99,9 +105,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Problem | ProposalOut]:
+def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[MemberOut | Problem]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -111,31 +115,35 @@ def _build_response(
 
 
 def sync_detailed(
-    id: UUID,
+    tenant: UUID,
     *,
     client: AuthenticatedClient,
+    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Problem | ProposalOut]:
-    """Take a proposal back, or turn it down
+) -> Response[MemberOut | Problem]:
+    """Add somebody with a first role
 
-     For an administrator or approver, the one who proposed it among them.
+     For the tenant's administrator. The approvers are told of a new approver or administrator.
 
     Scope: `members:manage`.
 
     Args:
-        id (UUID):
+        tenant (UUID):
         idempotency_key (str | Unset):
+        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
+            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | ProposalOut]
+        Response[MemberOut | Problem]
     """
 
     kwargs = _get_kwargs(
-        id=id,
+        tenant=tenant,
+        body=body,
         idempotency_key=idempotency_key,
     )
 
@@ -147,62 +155,70 @@ def sync_detailed(
 
 
 def sync(
-    id: UUID,
+    tenant: UUID,
     *,
     client: AuthenticatedClient,
+    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Problem | ProposalOut | None:
-    """Take a proposal back, or turn it down
+) -> MemberOut | Problem | None:
+    """Add somebody with a first role
 
-     For an administrator or approver, the one who proposed it among them.
+     For the tenant's administrator. The approvers are told of a new approver or administrator.
 
     Scope: `members:manage`.
 
     Args:
-        id (UUID):
+        tenant (UUID):
         idempotency_key (str | Unset):
+        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
+            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | ProposalOut
+        MemberOut | Problem
     """
 
     return sync_detailed(
-        id=id,
+        tenant=tenant,
         client=client,
+        body=body,
         idempotency_key=idempotency_key,
     ).parsed
 
 
 async def asyncio_detailed(
-    id: UUID,
+    tenant: UUID,
     *,
     client: AuthenticatedClient,
+    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[Problem | ProposalOut]:
-    """Take a proposal back, or turn it down
+) -> Response[MemberOut | Problem]:
+    """Add somebody with a first role
 
-     For an administrator or approver, the one who proposed it among them.
+     For the tenant's administrator. The approvers are told of a new approver or administrator.
 
     Scope: `members:manage`.
 
     Args:
-        id (UUID):
+        tenant (UUID):
         idempotency_key (str | Unset):
+        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
+            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Problem | ProposalOut]
+        Response[MemberOut | Problem]
     """
 
     kwargs = _get_kwargs(
-        id=id,
+        tenant=tenant,
+        body=body,
         idempotency_key=idempotency_key,
     )
 
@@ -212,33 +228,37 @@ async def asyncio_detailed(
 
 
 async def asyncio(
-    id: UUID,
+    tenant: UUID,
     *,
     client: AuthenticatedClient,
+    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Problem | ProposalOut | None:
-    """Take a proposal back, or turn it down
+) -> MemberOut | Problem | None:
+    """Add somebody with a first role
 
-     For an administrator or approver, the one who proposed it among them.
+     For the tenant's administrator. The approvers are told of a new approver or administrator.
 
     Scope: `members:manage`.
 
     Args:
-        id (UUID):
+        tenant (UUID):
         idempotency_key (str | Unset):
+        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
+            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Problem | ProposalOut
+        MemberOut | Problem
     """
 
     return (
         await asyncio_detailed(
-            id=id,
+            tenant=tenant,
             client=client,
+            body=body,
             idempotency_key=idempotency_key,
         )
     ).parsed
