@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import gc
 import ipaddress
+import signal
 import socket
 import uuid
 import zlib
@@ -62,6 +63,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         is_elsewhere = item.get_closest_marker("either_database") and _number(item.nodeid) % 2 == 0
         if (item.get_closest_marker("postgres") or is_elsewhere) and connection.vendor != "postgresql":
             item.add_marker(other_database)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end the programs that tests start, even where it is not to end this run.
+
+    What a shell starts in the background ignores it, and so would every program below. A handler is not handed down.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def pytest_collection_finish() -> None:
