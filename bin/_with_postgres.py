@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1
 START_WITHIN, STOP_WITHIN = 30, 15
 OPTIONS = {"max_connections": "200", "listen_addresses": "127.0.0.1", "shared_buffers": "64MB"}
 if os.environ.get("DURABLE"):
-    # A benchmark waits for the disk, and has a quarter of the memory, as production does.
+    # A benchmark waits for the disk, as production does, and has the quarter of the memory that PostgreSQL advises.
     OPTIONS["shared_buffers"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 4 // 1024**2}MB"
 else:
     # Data that is thrown away need not survive a power cut.

@@ -102,6 +102,13 @@ def test_every_page_that_there_is_is_among_them() -> None:
     assert FILES - {"reader"} <= NO_PAGES
 
 
+def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
+    """The crawl passes over it, because of its words; it is long, and the same for everybody."""
+    visitor = visit("")
+    visitor.goto("/api/")
+    assert faults(visitor.page) == []
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize("group", GROUPS)

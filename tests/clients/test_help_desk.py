@@ -17,8 +17,8 @@ from requests_app.scopes import Scope
 from requests_app.webhooks import delivery
 from tests.caller import token_of
 from tests.cast import Cast
-from tests.docs.clone import free_port
 from tests.docs.walk import walking
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

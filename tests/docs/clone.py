@@ -7,7 +7,6 @@ import pty
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.docs.documents import ROOT
+from tests.ports import free_port
 
 LEFT_OUT = {".git", ".venv", ".venv-next", "var", "staticfiles", "node_modules"}
 
@@ -182,12 +182,6 @@ class Clone:
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
         command = command.replace("=/etc/", f"={self.path}/etc/")
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _script(path: Path, body: str) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from tests.docs.clone import Clone, free_port
+from tests.docs.clone import Clone
 from tests.docs.documents import ROOT, Block, blocks, commands
+from tests.ports import free_port
 
 # The commands use a database of their own, whatever the tests use: once is enough.
 pytestmark = pytest.mark.skipif(connection.vendor == "postgresql", reason="is done beside the tests on SQLite")

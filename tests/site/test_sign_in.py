@@ -1,13 +1,11 @@
 """Who may try to sign in, and how often."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings as site_settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from pytest_django import Settings
@@ -45,12 +43,10 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
 
 
 @pytest.fixture
-def shared_cache(transactional_db: None, settings: Settings) -> Iterator[None]:
-    """The cache that a real installation has; emptied, for its table is no model's and no flush reaches it."""
+def shared_cache(transactional_db: None, settings: Settings) -> None:
+    """The cache that a real installation has."""
     shared = env.cache_url_config("dbcache://lockbox_cache?max_entries=10000")
     settings.CACHES = {**site_settings.CACHES, "default": shared}
-    yield
-    cache.clear()
 
 
 @pytest.mark.slow

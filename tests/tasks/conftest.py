@@ -1,10 +1,8 @@
 """Real processes on the test's own database, each bounded in time and ended by its own process id."""
 
 import datetime as dt
-import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -103,23 +101,6 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
     return wait_for(enough, within=30, why=f"{count} heartbeats")
 
 
-#: Below what Linux gives to those who ask for any port, and a hundred for each worker of the run: the web server shares
-#: its port with whoever else asks for it, so two tests at once would get each other's answers.
-_FIRST = 21_000 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = itertools.cycle(range(_FIRST, _FIRST + 100))
-
-
-def free_port() -> int:
-    """A port that nobody uses now, and that no other test will be told of."""
-    for port in _PORTS:
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
-    raise AssertionError("unreachable: the ports go round")
-
-
 def database_url(**instead: object) -> str:
     """The test's own database, as a child process is told of it."""
     parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
@@ -143,9 +124,6 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
         "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     (tmp_path / "data" / "static").mkdir(parents=True)
-    with connection.cursor() as cursor:
-        # The limits of the sign-in, which the processes before these have counted; it is no model's table.
-        cursor.execute("DELETE FROM lockbox_cache")
     begun: list[Running] = []
 
     def begin(*arguments: str, **env: str) -> Running:

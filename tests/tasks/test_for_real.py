@@ -23,7 +23,8 @@ from requests_app import clock
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
 from tests.cast import gather
-from tests.tasks.conftest import Notes, Running, Start, beats, free_port, in_service, runs, wait_for
+from tests.ports import free_port
+from tests.tasks.conftest import Notes, Running, Start, beats, in_service, runs, wait_for
 
 pytestmark = [
     pytest.mark.slow,

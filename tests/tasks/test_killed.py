@@ -22,9 +22,9 @@ from audit_app.models import AuditEntry
 from audit_app.verify import verify
 from requests_app import clock
 from requests_app.demo.browser import Browser, Stopped
-from requests_app.demo.stage import free_port
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
 from tests.cast import PASSWORD, Cast, gather
+from tests.ports import free_port
 from tests.tasks.conftest import Running, Start, wait_for
 
 pytestmark = [

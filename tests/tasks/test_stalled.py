@@ -20,7 +20,8 @@ from requests_app.models import ContentAccess, Grant
 from requests_app.worker import supervisor
 from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill
-from tests.tasks.conftest import Start, free_port, wait_for
+from tests.ports import free_port
+from tests.tasks.conftest import Start, wait_for
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,7 +13,8 @@ import pytest
 from requests_app.worker.processes import tree
 from tests.caller import token_of
 from tests.cast import gather
-from tests.tasks.conftest import Running, Start, free_port, wait_for
+from tests.ports import free_port
+from tests.tasks.conftest import Running, Start, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.real_clock]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+from django.db import transaction
 from django.test import Client
 from django.urls import Resolver404, resolve
 
@@ -31,6 +33,17 @@ PEOPLE = [login for group in GROUPS.values() for login in group]
 PER_ROUTE = 8
 #: Files, not pages; and the document of the API, which is for programs and in one language wherever it is shown.
 FILES = frozenset({"window_raw", "log_export", "reader"})
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Take back whatever is done within: a form that needs nothing filled in does what it is for."""
+    block = transaction.atomic()
+    # As the test's own transaction, which durable ones may stand in.
+    block._from_testcase = True  # type: ignore[attr-defined]  # what Django's TestCase sets
+    with block:
+        yield
+        transaction.set_rollback(True)
 
 
 def addresses(login: str) -> tuple[str, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.cache import cache
 
-from tests.words.crawl import GROUPS, addresses, crawl
+from tests.words.crawl import GROUPS, addresses, crawl, undone
 from tests.words.reading import World, spoken
-from tests.words.test_refusals import undone
 
 
 @pytest.mark.slow

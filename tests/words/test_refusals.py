@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import pytest
 from django.core.cache import cache
-from django.db import transaction
 from django.test import Client
 
 from requests_app.models import Person
-from tests.words.crawl import GROUPS, addresses, crawl
+from tests.words.crawl import GROUPS, addresses, crawl, undone
 from tests.words.reading import World, spoken
 
 #: What no field takes: too long for a line, no address, no date, no number, no choice.
@@ -58,17 +55,6 @@ def forms(html: str) -> list[Form]:
     parser = _Forms()
     parser.feed(html)
     return [form for form in parser.found if form.method == "post" and form.typed]
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    """Take back whatever is done within: a form that needs nothing filled in does what it is for."""
-    block = transaction.atomic()
-    # As the test's own transaction, which durable ones may stand in.
-    block._from_testcase = True  # type: ignore[attr-defined]  # what Django's TestCase sets
-    with block:
-        yield
-        transaction.set_rollback(True)
 
 
 #: Whose forms are sent, of each group.
