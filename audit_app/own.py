@@ -1,4 +1,7 @@
-"""What a log says of itself: that its key is another one, that a shard was closed, what was removed of it."""
+"""What a log says of itself: that its key is another one, that a shard was closed, what was removed of it.
+
+And of the keys that people sign with: without the entry that tells of one, what it signed is not verified.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry, ChainHead, ClosedShard
 
 KEY_ROTATED, TOMBSTONED, PRUNED = "log.key_rotated", "log.tombstoned", "log.pruned"
+#: Names of the log's user, who adds and removes people's keys.
+OF_PEOPLES_KEYS = ("passkey.enrolled", "passkey.removed")
 #: Retention leaves these: who has an old key learns of the new one only from them, and so it is with a new shard.
-KEPT = (KEY_ROTATED, TOMBSTONED)
+KEPT = (KEY_ROTATED, TOMBSTONED, *OF_PEOPLES_KEYS)
 
 
 def kept(tenant_id: UUID) -> QuerySet[AuditEntry]:

@@ -247,15 +247,18 @@ def _closed(row: ClosedShard) -> _Shard:
 
 
 def _belongs(part: Part, parts: list[Part], *, newest: Part) -> bool:
-    """Whether a shard that was not asked for has what the others need to be judged: a new key, or what was removed.
+    """Whether a shard that was not asked for has what the others need to be judged: a key, or what was removed.
 
     The newest tree always comes along: it was dated within the hour, which a shard that was closed was not. Its key may
     have been told in any shard before it.
     """
-    rotated = AuditEntry.objects.filter(
-        tenant_id=part.tenant_id, event=own.KEY_ROTATED, seq__gte=part.first_seq, seq__lt=part.first_seq + part.size
+    of_keys = AuditEntry.objects.filter(
+        tenant_id=part.tenant_id,
+        event__in=(own.KEY_ROTATED, *own.OF_PEOPLES_KEYS),
+        seq__gte=part.first_seq,
+        seq__lt=part.first_seq + part.size,
     )
-    says_key = part.shard < newest.shard and rotated.exists()
+    says_key = part.shard < newest.shard and of_keys.exists()
     says_removed = part.pruning is not None and any(each.pruned for each in parts)
     return (says_key or says_removed or part is newest) and _is_sound(part)
 

@@ -7,14 +7,18 @@ from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
+from requests_app.web._step_up import remember_sign_in
+from requests_app.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
 
@@ -46,11 +50,31 @@ class AccountAdapter(DefaultAccountAdapter):
         match = self.request.resolver_match
         is_reset = match is not None and match.url_name == "account_reset_password_from_key"
         ip, request_id = self.request.META.get("REMOTE_ADDR", ""), getattr(self.request, "request_id", "")
-        actor = actor_of(user, door="pages", request_id=request_id, ip=ip)
+        since = None if is_reset else actor_in(self.request).stepped_up_at
+        actor = actor_of(user, door="pages", stepped_up_at=since, request_id=request_id, ip=ip)
         with own_account():
             person = operations.set_password(actor=actor, password=password, how="reset" if is_reset else "change")
         # The library goes on with its own copy of the row.
         user.password = person.password
+
+    def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
+        """Turn away whoever signs in elsewhere alone: a passkey of theirs is no way around it either."""
+        if user.signs_in_elsewhere():
+            security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
+            return redirect("web:sso")
+        return super().pre_login(request, user, **kwargs)
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        if user.passes_single_sign_on_by():
+            ip, request_id = request.META.get("REMOTE_ADDR", ""), getattr(request, "request_id", "")
+            operations.note_bypass(actor=actor_of(user, door="pages", request_id=request_id, ip=ip))
+        super().login(request, user)
+        remember_sign_in(request)
+
+    def send_password_reset_mail(self, user: Any, email: str, context: Any) -> Any:
+        """Nothing goes to whoever signs in elsewhere alone; the page says the same as to everybody."""
+        if not user.signs_in_elsewhere():
+            super().send_password_reset_mail(user, email, context)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send, and say nothing where the mail server fails: an error page would tell who has an account."""
@@ -60,3 +84,19 @@ class AccountAdapter(DefaultAccountAdapter):
             super().send_mail(template_prefix, email, context)
         except (OSError, SMTPException) as failure:
             security_log.error("account_mail.failed", template=template_prefix, error=type(failure).__name__)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Secrets are sealed where they are kept, and a passkey belongs to the site that the operator named."""
+
+    def encrypt(self, text: str) -> str:
+        return factors.seal(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return factors.opened(encrypted_text)
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {"id": settings.PASSKEY_RP_ID, "name": f"{settings.PROVIDER_NAME} Customer Lockbox"}
+
+    def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
+        """What is told of a second factor leaves through the outbox, with the change."""

@@ -9,6 +9,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
+# What stands in an address and is as good as a password: the link of an invitation, and of a new password.
+SECRET_PATHS = re.compile(r"(/invitation/|/accounts/password/reset/key/)[^/\s]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # These hold a traceback, whose lines are its meaning; JSON escapes them anyway.
 MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})
@@ -22,6 +24,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def _redacted(name: str, value: Any) -> Any:
     if isinstance(name, str) and SECRET_NAMES.search(name):
         return REDACTED
+    if isinstance(value, str):
+        return SECRET_PATHS.sub(rf"\1{REDACTED}", value)
     if isinstance(value, dict):
         return {key: _redacted(key, inner) for key, inner in value.items()}
     return value

@@ -12,10 +12,12 @@ from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
 
 from lockbox_site import health, views
 from requests_app import clock
+from requests_app.web import keeping
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -42,6 +44,30 @@ class RequestIdMiddleware:
         request.META["REMOTE_ADDR"] = client_address(request)
         response = self.get_response(request)
         response.setdefault("X-Request-ID", request_id)
+        return response
+
+
+class IsolationMiddleware:
+    """Keeps each answer out of other sites' processes: none may embed, read or open it with a hold on its window;
+    and programs out of the open.
+
+    What calls the API with a token reads it as before: these headers bind only what a page embeds (Fetch, section 3.7).
+    """
+
+    HEADERS: ClassVar[dict[str, str]] = {
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        "X-Permitted-Cross-Domain-Policies": "none",
+    }
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_in_the_open = settings.SECURE_SSL_REDIRECT and not request.is_secure() and views.is_for_programs(request)
+        response = views.without_tls(request) if is_in_the_open else self.get_response(request)
+        for name, value in self.HEADERS.items():
+            response.setdefault(name, value)
         return response
 
 
@@ -146,12 +172,18 @@ class SessionLimitsMiddleware:
         return ""
 
     def end(self, request: HttpRequest, why: str) -> HttpResponse:
-        security_log.info("session.ended", reason=why, user_id=str(request.user.pk))
+        person_id = request.user.pk
+        security_log.info("session.ended", reason=why, user_id=str(person_id))
+        fields = keeping.fields_of(request)
         logout(request)
         if is_background(request):
             # htmx loads the whole page anew, which then meets the sign-in.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+        if fields:
+            # Somebody typed this, and comes back to it after the sign-in.
+            keeping.keep(request, fields, person_id=person_id, at=clock.now())
+            target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
 
 

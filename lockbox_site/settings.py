@@ -2,12 +2,13 @@
 
 import hashlib
 import hmac
+import re
 from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from csp.constants import NONE, SELF
+from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -69,6 +70,15 @@ WEBHOOK_KEYS = [
     ),
 ]
 
+# So must the secrets of authenticator apps, to compare with them.
+SECOND_FACTOR_KEYS = [
+    *filter(None, [text("SECOND_FACTOR_KEY"), *words("SECOND_FACTOR_KEY_FALLBACKS", default=[])]),
+    *(
+        hmac.new(key.encode(), b"second factors", hashlib.sha256).hexdigest()
+        for key in (SECRET_KEY, *SECRET_KEY_FALLBACKS)
+    ),
+]
+
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
@@ -81,10 +91,17 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_own_origins)
 # ignored.
 TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
 
+# Passkeys belong to a site, and that is for good: under another name they are other passkeys. Pages of these origins
+# may ask for them.
+PASSKEY_RP_ID = text("PASSKEY_RP_ID") or urlsplit(BASE_URL).hostname or "localhost"
+PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".format(urlsplit(BASE_URL))])
+
 # --- The product ----------------------------------------------------------------------------------
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
+# Between the use of a tenant's recovery key and the moment at which its new administrator gets in.
+RECOVERY_DELAY_SECONDS = seconds("RECOVERY_DELAY_SECONDS", default=72 * 3600)
 PROVIDER_DECISION_SECONDS = seconds("PROVIDER_DECISION_SECONDS", default=24 * 3600)
 WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3600, 7200, 14400, 28800])
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
@@ -111,6 +128,15 @@ if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
 
 # The same for the receivers of webhooks.
 WEBHOOK_PRIVATE_NETWORK = switch("WEBHOOK_PRIVATE_NETWORK", default=not PRODUCTION)
+# And for identity providers.
+SSO_PRIVATE_NETWORK = switch("SSO_PRIVATE_NETWORK", default=not PRODUCTION)
+# The provider's own people sign in here; each tenant's administrator says it for the tenant.
+SSO_ISSUER = text("SSO_ISSUER")
+SSO_CLIENT_ID = text("SSO_CLIENT_ID")
+SSO_CLIENT_SECRET = text("SSO_CLIENT_SECRET")
+SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
+if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
+    raise ImproperlyConfigured("SSO_ISSUER needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS beside it.")
 
 # --- Django ---------------------------------------------------------------------------------------
 
@@ -127,6 +153,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_q",
     "rest_framework",
     "drf_spectacular",
@@ -143,9 +171,12 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lockbox_site.middleware.IsolationMiddleware",
     "lockbox_site.middleware.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "lockbox_site.middleware.RequestLogMiddleware",
+    "lockbox_site.crossing.CrossingMiddleware",
+    "lockbox_site.crossing.BodyLimitMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -154,6 +185,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "lockbox_site.middleware.SessionLimitsMiddleware",
     "requests_app.web.middleware.ActorMiddleware",
+    "requests_app.web.gate.SecondFactorMiddleware",
+    "requests_app.web.stepping.StepUpMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -233,37 +266,59 @@ ACCOUNT_EMAIL_NOTIFICATIONS = False
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = False
-ACCOUNT_REAUTHENTICATION_REQUIRED = True
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+# The product's own step-up asks, and the operation insists.
+ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
 ACCOUNT_RATE_LIMITS = {
     "login": "30/m/ip",
     "login_failed": "10/m/ip,5/300s/key",
-    "reauthenticate": "10/m/user",
 }
+
+MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"authenticate": "lockbox_site.forms.CodeForm"}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_RECOVERY_CODE_COUNT = 10
+MFA_RECOVERY_CODE_DIGITS = 10
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+# Left out by browsers whenever another site leads here; a link from a mail steps inside first (crossing.py).
+SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
-CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Strict"
+# No third cookie, and what was said stays on this side.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- What browsers are told -----------------------------------------------------------------------
 
+# What is not named is not loaded. A script runs only with the nonce of this very answer: not even one from this host,
+# which also serves what strangers wrote.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [SELF],
+        "default-src": [NONE],
+        "script-src": [NONCE],
+        "style-src": [SELF],
         # Small pictures inside the style sheets (the arrow of a select box) are data: addresses.
         "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
+        # Text becomes markup only where static/js/trusted.js lets it.
+        "require-trusted-types-for": ["'script'"],
+        "trusted-types": ["default"],
     }
 }
 PERMISSIONS_POLICY: dict[str, list[str]] = {
+    "clipboard-write": ["self"],
+    "publickey-credentials-create": ["self"],
+    "publickey-credentials-get": ["self"],
+} | {
     feature: []
     for feature in (
         "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture",
@@ -278,7 +333,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+# Where programs call: no cookie counts, no page is answered, and in the open a call is refused and not redirected.
+FOR_PROGRAMS = ("api/v1/", "oauth/", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
@@ -287,6 +344,7 @@ if SESSION_COOKIE_SECURE:
     # A cookie with this prefix is accepted by browsers only from the very host, over TLS.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
+    LANGUAGE_COOKIE_NAME = "__Host-language"
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -309,7 +367,8 @@ if PSEUDO_LOCALE:
     # The only one, or a browser that asks for English would get it.
     LANGUAGE_CODE = "en-xa"
     LANGUAGES = [(LANGUAGE_CODE, "Pseudo")]
-LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SAMESITE = "Strict"
+LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 
 # --- Files, cache, mail ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Which door an address leads to."""
 
 from allauth.account.urls import urlpatterns as library_routes
+from allauth.mfa.base import views as second_factor
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, include, path
@@ -14,7 +15,6 @@ OFFERED = frozenset(
         "account_login",
         "account_logout",
         "account_inactive",
-        "account_reauthenticate",
         "account_change_password",
         "account_reset_password",
         "account_reset_password_done",
@@ -41,6 +41,7 @@ urlpatterns = [
     path("", include("requests_app.web.urls", namespace="web")),
     path("", include("requests_app.api.urls", namespace="api")),
     path("accounts/", include(sign_in_urls())),
+    path("accounts/code/", second_factor.authenticate, name="mfa_authenticate"),
     path("admin/", admin.site.urls),
     # ProbeMiddleware answers these two earlier; they stand here so that they are part of the address plan.
     path("healthz", health.healthz, name="healthz"),

@@ -3,6 +3,7 @@
 import sys
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
@@ -10,8 +11,25 @@ from django.utils.translation import gettext as _
 
 log = structlog.get_logger(__name__)
 
-#: Where no page is, whatever the caller says that it takes.
-_OF_MACHINES = ("/api/v", "/providers/", "/subscriptions/")
+
+def is_for_programs(request: HttpRequest) -> bool:
+    """Whether no page is here, whatever the caller says that it takes."""
+    return request.path_info.removeprefix("/").startswith(settings.FOR_PROGRAMS)
+
+
+def nonce_of(request: HttpRequest) -> str:
+    """The nonce that the page's scripts need; asking for it puts it into the policy of this answer."""
+    return str(getattr(request, "csp_nonce", ""))
+
+
+def without_tls(request: HttpRequest) -> HttpResponse:
+    """Refuse a program that calls in the open: a redirect would hide that its token can be read on the way."""
+    request_id = getattr(request, "request_id", "")
+    return _problem(403, "tls_required", _("Call this by https: what was sent could be read on its way."), request_id)
+
+
+def too_large(request: HttpRequest) -> HttpResponse:
+    return _problem(413, "too_large", _("This is larger than the API takes."), getattr(request, "request_id", ""))
 
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
@@ -33,12 +51,16 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status: int, title: str) -> HttpResponse:
     """Render without any context processor: they ask the database who is signed in."""
     request_id = getattr(request, "request_id", "")
-    if not request.accepts("text/html") or request.path_info.startswith(_OF_MACHINES):
+    if not request.accepts("text/html") or is_for_programs(request):
         code = "store_unavailable" if status == 503 else "server_error"
-        problem = {"type": "about:blank", "title": title, "status": status, "code": code, "request_id": request_id}
-        return JsonResponse(problem, status=status, content_type="application/problem+json")
+        return _problem(status, code, title, request_id)
     try:
-        body = loader.get_template(f"{status}.html").render({"request_id": request_id})
+        body = loader.get_template(f"{status}.html").render({"request_id": request_id, "csp_nonce": nonce_of(request)})
     except TemplateDoesNotExist:
         body = f"{title} ({request_id})"
     return HttpResponse(body, status=status)
+
+
+def _problem(status: int, code: str, title: str, request_id: str) -> HttpResponse:
+    problem = {"type": "about:blank", "title": title, "status": status, "code": code, "request_id": request_id}
+    return JsonResponse(problem, status=status, content_type="application/problem+json")

@@ -24,6 +24,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     AUDITOR = "auditor"
     ADMINISTRATOR = "administrator"
+    DEPUTY = "deputy"
     ENGINEER = "engineer"
     PROVIDER_APPROVER = "provider_approver"
     STAFF = "staff"
@@ -31,7 +32,7 @@ class Role(StrEnum):
     SYSTEM = "system"
 
 
-CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.DEPUTY})
 PROVIDER_ROLES = frozenset({Role.ENGINEER, Role.PROVIDER_APPROVER})
 #: Those whose session ends after 15 idle minutes.
 DECIDING_ROLES = frozenset({Role.APPROVER, Role.PROVIDER_APPROVER})
@@ -40,6 +41,7 @@ CLIENT_ROLES: dict[Scope, Role] = {
     Scope.TENANT_READ: Role.AUDITOR,
     Scope.TENANT_MANAGE: Role.ADMINISTRATOR,
     Scope.MEMBERS_READ: Role.ADMINISTRATOR,
+    Scope.MEMBERS_PROVISION: Role.ADMINISTRATOR,
     Scope.TICKETS_READ: Role.MEMBER,
     Scope.TICKETS_WRITE: Role.MEMBER,
     Scope.REQUESTS_READ: Role.AUDITOR,
@@ -86,6 +88,8 @@ class Actor:
     is_staff: bool = False
     tenant_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     queue_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
+    #: The tenants in which the role of an approver is held as a deputy alone, with the name of who is away.
+    stands_in_for: dict[UUID, str] = field(default_factory=dict)
     stepped_up_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
     token_id: UUID | None = None
@@ -98,6 +102,11 @@ class Actor:
     def system(cls, name: str) -> Actor:
         """The system sees every tenant, but holds only the system's own edges of the table."""
         return cls(side=Side.SYSTEM, door="task", name=name)
+
+    @classmethod
+    def stranger(cls, *, door: str, request_id: str = "", ip: str = "") -> Actor:
+        """Somebody who is not signed in, and acts by a secret that was sent to them or that they keep."""
+        return cls(side=Side.CUSTOMER, door=door, name="", request_id=request_id, ip=ip)
 
     @property
     def is_system(self) -> bool:
@@ -157,5 +166,6 @@ class Actor:
         held = self.queue_roles.get(service_id, frozenset()) if service_id else frozenset()
         return held | {Role.STAFF} if self.is_staff else held
 
-    def stepped_up(self, at: datetime) -> Actor:
+    def stepped_up(self, at: datetime | None) -> Actor:
+        """The same actor with this proof; with None, with none."""
         return replace(self, stepped_up_at=at)

@@ -51,9 +51,20 @@ class AlreadyDecidedByYou(NotAllowed):
     default = _("One person counts once on an access request, whatever accounts or roles they hold.")
 
 
+class SecondPersonNeeded(NotAllowed):
+    code = "second_person_needed"
+    default = _("Somebody else has to confirm what you proposed: another person, not another account of yours.")
+
+
 class StepUpRequired(NotAllowed):
     code = "step_up_required"
-    default = _("Confirm that it is you: enter your password again.")
+    default = _("Confirm that it is you.")
+
+
+class WrongProof(StepUpRequired):
+    """What was given as the proof is not this person's. The same code: what is to be done is the same."""
+
+    default = _("The password or the code is not right.")
 
 
 class InsufficientScope(NotAllowed):
@@ -70,6 +81,107 @@ class InsufficientScope(NotAllowed):
 class MachineMayNotDecide(NotAllowed):
     code = "machine_may_not_decide"
     default = _("A client decides only where the tenant’s administrator allowed it, for an approver of the tenant.")
+
+
+class PasskeyRefused(NotAllowed):
+    """What a passkey answered was not accepted; its kinds say why, each with a code that never changes."""
+
+    code = "passkey_refused"
+    default = _("What your passkey answered was not accepted.")
+
+
+class PasskeyUnreadable(PasskeyRefused):
+    code, status = "passkey_unreadable", 400
+    default = _("What your passkey answered could not be read.")
+
+
+class PasskeyUnknown(PasskeyRefused):
+    code = "passkey_unknown"
+    default = _("This is none of your passkeys, or it was removed.")
+
+
+class PasskeyWrongType(PasskeyRefused):
+    code = "passkey_wrong_type"
+    default = _("The passkey was asked for something else than this.")
+
+
+class PasskeyWrongChallenge(PasskeyRefused):
+    code = "passkey_wrong_challenge"
+    default = _("The passkey signed something else than what was asked for.")
+
+
+class PasskeyWrongOrigin(PasskeyRefused):
+    code = "passkey_wrong_origin"
+    default = _("The passkey was used on the page of another site.")
+
+
+class PasskeyWrongSite(PasskeyRefused):
+    code = "passkey_wrong_rp"
+    default = _("The passkey answered for another site.")
+
+
+class PasskeyNotVerified(PasskeyRefused):
+    code = "passkey_user_not_verified"
+    default = _("The passkey did not check that it is you. Use its PIN, your fingerprint or your face.")
+
+
+class PasskeyBadSignature(PasskeyRefused):
+    code = "passkey_bad_signature"
+    default = _("The signature is not one of this passkey.")
+
+
+class PasskeyCounter(PasskeyRefused):
+    code = "passkey_counter"
+    default = _("The passkey's counter did not go on. There may be a copy of it: remove it and add a new one.")
+
+
+class PasskeyBackupChanged(PasskeyRefused):
+    code = "passkey_backup_changed"
+    default = _("The passkey says something else about copies of it than when it was added. Remove it and add it anew.")
+
+
+class PasskeyAlgorithm(PasskeyRefused):
+    code = "passkey_algorithm"
+    default = _("This kind of key is not accepted here.")
+
+
+class ManifestRefused(NotAllowed):
+    """What was signed is not what may be decided by it; its kinds say why, each with a code that never changes."""
+
+    code = "manifest_refused"
+    default = _("What was signed does not decide this.")
+
+
+class ManifestChanged(ManifestRefused):
+    code = "manifest_changed"
+    default = _("What was signed is not what was made here to be signed: something in it is different.")
+
+
+class ManifestForeign(ManifestRefused):
+    code = "manifest_foreign"
+    default = _("What was signed is about another access request, another answer, or another person.")
+
+
+class ManifestExpired(ManifestRefused):
+    code = "manifest_expired"
+    default = _("What was signed was good for five minutes, and they are over. Sign again.")
+
+
+class SignatureRequired(NotAllowed):
+    """The tenant's own rule about its yes."""
+
+    code = "signature_required"
+    default = _("This tenant’s yes must be signed with a passkey.")
+
+
+class DeviceBoundRequired(NotAllowed):
+    code = "device_bound_passkey_required"
+    default = _("This tenant’s yes must be signed with a passkey that can’t leave its device.")
+
+
+class OwnKeyRequired(NotAllowed):
+    code = "own_key_required"
+    default = _("This tenant’s yes is given on the tenant’s own approval page, with a key of that page.")
 
 
 class WindowNotOpen(NotAllowed):
@@ -92,6 +204,13 @@ class UnknownAction(NotAllowed):
 class WrongState(DomainError):
     code, status = "wrong_state", 409
     default = _("This is no longer possible: the state has changed.")
+
+
+class Taken(WrongState):
+    """A name that can be had once, whoever has it."""
+
+    code = "taken"
+    default = _("This name or address is taken.")
 
 
 class DeadlinePassed(WrongState):
@@ -154,6 +273,13 @@ class Unacceptable(DomainError):
 class TooMany(DomainError):
     code, status = "too_many", 429
     default = _("Too many at once. Wait until some of them are decided.")
+
+
+class ChangeProposed(DomainError):
+    """No refusal but the outcome under two-person control: it is kept as a proposal, which somebody else confirms."""
+
+    code, status = "change_proposed", 202
+    default = _("This is proposed now. Somebody else who administers or decides has to confirm it within 7 days.")
 
 
 class StoreUnavailable(DomainError):

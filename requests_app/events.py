@@ -49,8 +49,34 @@ class Event(StrEnum):
     PERSON_CREATED = "person.created"
     PERSON_CHANGED = "person.changed"
     PERSON_PASSWORD_CHANGED = "person.password_changed"  # noqa: S105 - a name
+    PASSKEY_ENROLLED = "passkey.enrolled"
+    PASSKEY_REMOVED = "passkey.removed"
+    PERSON_TOTP_SET_UP = "person.totp_set_up"
+    PERSON_TOTP_REMOVED = "person.totp_removed"
+    PERSON_RECOVERY_CODES_MADE = "person.recovery_codes_made"
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
+    INVITATION_SENT = "invitation.sent"
+    INVITATION_WITHDRAWN = "invitation.withdrawn"
+    INVITATION_ACCEPTED = "invitation.accepted"
+    RECOVERY_KEY_MADE = "recovery_key.made"
+    RECOVERY_KEY_USED = "recovery_key.used"
+    RECOVERY_KEY_REFUSED = "recovery_key.refused"
+    OUT_OF_OFFICE_SET = "out_of_office.set"
+    OUT_OF_OFFICE_ENDED = "out_of_office.ended"
+    TWO_PERSON_SWITCHED_ON = "two_person_control.switched_on"
+    TWO_PERSON_SWITCHED_OFF = "two_person_control.switched_off"
+    PROPOSAL_MADE = "proposal.made"
+    PROPOSAL_CONFIRMED = "proposal.confirmed"
+    PROPOSAL_WITHDRAWN = "proposal.withdrawn"
+    ACCOUNTS_LINKED = "accounts.linked"
+    ACCOUNTS_UNLINKED = "accounts.unlinked"
+    IDENTITY_LINKED = "identity.linked"
+    SIGN_ON_CHANGED = "sign_on.changed"
+    SIGN_ON_BYPASSED = "sign_on.bypassed"
+    DOMAIN_CLAIMED = "domain.claimed"
+    DOMAIN_VERIFIED = "domain.verified"
+    DOMAIN_REMOVED = "domain.removed"
     ADDRESS_ADDED = "notification_address.added"
     ADDRESS_REMOVED = "notification_address.removed"
     RESOURCE_ADDED = "resource.added"
@@ -121,8 +147,34 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_CREATED: _("Person added"),
     Event.PERSON_CHANGED: _("Person changed"),
     Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
+    Event.PASSKEY_ENROLLED: _("Passkey added"),
+    Event.PASSKEY_REMOVED: _("Passkey removed"),
+    Event.PERSON_TOTP_SET_UP: _("Authenticator app set up"),
+    Event.PERSON_TOTP_REMOVED: _("Authenticator app removed"),
+    Event.PERSON_RECOVERY_CODES_MADE: _("Recovery codes made"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
+    Event.INVITATION_SENT: _("Invitation sent"),
+    Event.INVITATION_WITHDRAWN: _("Invitation withdrawn"),
+    Event.INVITATION_ACCEPTED: _("Invitation accepted"),
+    Event.RECOVERY_KEY_MADE: _("Recovery key made"),
+    Event.RECOVERY_KEY_USED: _("Recovery key used"),
+    Event.RECOVERY_KEY_REFUSED: _("Wrong recovery key"),
+    Event.OUT_OF_OFFICE_SET: _("Deputy named"),
+    Event.OUT_OF_OFFICE_ENDED: _("Deputy’s time ended early"),
+    Event.TWO_PERSON_SWITCHED_ON: _("Two-person control switched on"),
+    Event.TWO_PERSON_SWITCHED_OFF: _("Two-person control switched off"),
+    Event.PROPOSAL_MADE: _("Change proposed"),
+    Event.PROPOSAL_CONFIRMED: _("Change confirmed"),
+    Event.PROPOSAL_WITHDRAWN: _("Proposed change withdrawn"),
+    Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
+    Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
+    Event.IDENTITY_LINKED: _("Linked to single sign-on"),
+    Event.SIGN_ON_CHANGED: _("Single sign-on changed"),
+    Event.SIGN_ON_BYPASSED: _("Signed in past single sign-on"),
+    Event.DOMAIN_CLAIMED: _("Domain added"),
+    Event.DOMAIN_VERIFIED: _("Domain proven"),
+    Event.DOMAIN_REMOVED: _("Domain removed"),
     Event.ADDRESS_ADDED: _("Notification address added"),
     Event.ADDRESS_REMOVED: _("Notification address removed"),
     Event.RESOURCE_ADDED: _("Resource added"),

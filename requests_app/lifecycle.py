@@ -166,6 +166,7 @@ TRANSITIONS: dict[str, Transition] = _table(
         event=Event.GRANT_REVOKED,
         label=_("Close now"),
         timing=Timing.BEFORE,
+        needs_step_up=True,
     ),
     Transition(
         action="close",

@@ -1,4 +1,4 @@
-"""The only way out over HTTP: a POST to an address that a customer chose, with limits against SSRF.
+"""The only way out over HTTP: a POST to an address that a customer chose, or a GET of one, with limits against SSRF.
 
 Whoever registers a URL chooses where this server connects to. So a name is resolved once and the connection is made
 to that very address (DNS rebinding), every address it has must be public, redirects are not followed, nothing is
@@ -184,13 +184,34 @@ def post(
     `seconds` is the limit for all of it, TOTAL_SECONDS unless given. An answer with more than MOST_BODY is none,
     unless its beginning is enough, which `cut` says.
     """
+    always = {"Content-Type": content_type, "Connection": "close"}
+    sent = {**(headers or {}), **always}
+    return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut)
+
+
+def get(url: str, *, private: bool, seconds: float = 0, query: bool = False) -> Answer:
+    """Fetch a document, within the same limits. Raises as post() does."""
+    sent = {"Accept": "application/json, text/plain;q=0.5", "Connection": "close"}
+    return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False)
+
+
+def _ask(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    private: bool,
+    seconds: float,
+    query: bool,
+    cut: bool,
+) -> Answer:
     target = Target.parse(url, private=private, query=query)
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
     connection = _Connection(target, until, private=private)
     try:
         # Each request has its own connection: nothing is kept that a later one could be mixed up with.
-        always = {"Content-Type": content_type, "Connection": "close"}
-        connection.request("POST", target.path, body, {**(headers or {}), **always})
+        connection.request(method, target.path, body, dict(headers))
         response = connection.getresponse()
         found = response.read(MOST_BODY + (0 if cut else 1))
         if len(found) > MOST_BODY:

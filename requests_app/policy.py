@@ -22,12 +22,15 @@ from requests_app.errors import (
     WindowNotOpen,
 )
 from requests_app.lifecycle import TICKET_LIVE, TicketState, Transition
-from requests_app.scopes import ACTS, Scope
+from requests_app.scopes import ACTS, OF_ANY_TOKEN, Scope
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
 #: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
 OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
+
+#: Who can't do with a password alone.
+DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
 def may_act(actor: Actor, action: str) -> bool:
     """Whether this actor's token, if it is one, may be used for an act of this name."""
-    return actor.scopes is None or ACTS.get(action) in actor.scopes
+    return actor.scopes is None or action in OF_ANY_TOKEN or ACTS.get(action) in actor.scopes
 
 
 def require_act(actor: Actor, action: str) -> None:
@@ -138,9 +141,9 @@ def require_scope(actor: Actor, scope: Scope) -> None:
 def require_step_up(actor: Actor, at: datetime) -> None:
     """Raise StepUpRequired unless this person proved who they are within the last five minutes.
 
-    A client has no password to enter: that it may decide at all was allowed by somebody who had.
+    A client has no password to enter: that it may decide at all was allowed by somebody who had. Nor has the system.
     """
-    if actor.machine is not None:
+    if actor.machine is not None or actor.is_system:
         return
     since = actor.stepped_up_at
     if since is None or not since <= at < since + limits.STEP_UP_FOR:
@@ -168,6 +171,11 @@ def tenants_read(actor: Actor) -> frozenset[UUID]:
     if actor.side is not Side.CUSTOMER:
         return frozenset()
     return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
+
+
+def needs_second_factor(actor: Actor) -> bool:
+    """Whether a password alone is not enough: for whoever decides or manages, and for staff."""
+    return bool(actor.roles & DECIDING_OR_MANAGING)
 
 
 def is_staff(actor: Actor) -> bool:

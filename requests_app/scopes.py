@@ -20,6 +20,7 @@ class Scope(StrEnum):
     TENANT_MANAGE = "tenant:manage"
     MEMBERS_READ = "members:read"
     MEMBERS_MANAGE = "members:manage"
+    MEMBERS_PROVISION = "members:provision"
     TICKETS_READ = "tickets:read"
     TICKETS_WRITE = "tickets:write"
     REQUESTS_READ = "requests:read"
@@ -37,7 +38,8 @@ LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
     Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
-    Scope.MEMBERS_MANAGE: _("Add people, give and take roles, switch accounts off and on"),
+    Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
+    Scope.MEMBERS_MANAGE: _("Invite people, give and take roles, switch accounts off and on"),
     Scope.TICKETS_READ: _("Read tickets and what was said on them"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
@@ -53,7 +55,9 @@ LABELS: dict[Scope, Promise] = {
 
 #: The scope that an act needs, by the act's name in the kernel.
 ACTS: dict[str, Scope] = {
-    **dict.fromkeys(("switch_lockbox", "set_window_cap", "add_address", "remove_address"), Scope.TENANT_MANAGE),
+    **dict.fromkeys(
+        ("switch_lockbox", "set_window_cap", "set_yes_rule", "add_address", "remove_address"), Scope.TENANT_MANAGE
+    ),
     **dict.fromkeys(
         (
             *("open_ticket", "assign_ticket", "ask_customer", "answer_ticket", "resolve_ticket"),
@@ -62,8 +66,15 @@ ACTS: dict[str, Scope] = {
         Scope.TICKETS_WRITE,
     ),
     **dict.fromkeys(
-        ("add_member", "give_role", "take_role", "switch_off_person", "switch_on_person"), Scope.MEMBERS_MANAGE
+        (
+            *("invite_person", "resend_invitation", "withdraw_invitation"),
+            *("set_out_of_office", "end_out_of_office"),
+            *("set_two_person_control", "confirm_proposal", "withdraw_proposal"),
+            *("give_role", "take_role", "switch_off_person", "switch_on_person"),
+        ),
+        Scope.MEMBERS_MANAGE,
     ),
+    **dict.fromkeys(("provision_member", "change_provisioned", "remove_provisioned"), Scope.MEMBERS_PROVISION),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,
@@ -87,15 +98,20 @@ ACTS: dict[str, Scope] = {
     "remove_client": Scope.TOKENS_MANAGE,
     "create_token": Scope.TOKENS_MANAGE,
     "revoke_token": Scope.TOKENS_MANAGE,
-    "step_up_token": Scope.DECISIONS_WRITE,
+    "enrol_passkey": Scope.DECISIONS_WRITE,
     "allow_access": Scope.EVALUATE,
 }
 
-#: What a customer's client may be given. People are managed by people, and so are clients and tokens.
+#: What its human may do with any token: proving who they are gives a token nothing beyond its scopes.
+OF_ANY_TOKEN = frozenset({"step_up_token"})
+
+#: What a customer's client may be given. People are managed by people, and so are clients and tokens; but a directory
+#: in which people manage people may say so itself.
 OF_CLIENTS = frozenset(Scope) - {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE, Scope.REQUESTS_SUBMIT}
 #: What a provider's client may be given. It never decides: the provider's yes is a human's.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
     Scope.MEMBERS_MANAGE,
+    Scope.MEMBERS_PROVISION,
     Scope.TOKENS_MANAGE,
     Scope.TENANT_MANAGE,
     Scope.DECISIONS_WRITE,

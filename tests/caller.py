@@ -7,11 +7,12 @@ from typing import Any
 
 from django.test import Client as Browser
 
-from requests_app import operations
+from requests_app import clock, operations
 from requests_app.api import oauth
-from requests_app.models import Client
+from requests_app.models import Client, Token
 from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.cast import PASSWORD, Cast
+from tests.factors import anybodys_code
 
 
 @dataclass
@@ -45,20 +46,23 @@ class Caller:
     def put(self, path: str, body: Any, **headers: str) -> Any:
         return self("put", path, body, **headers)
 
-    def decide(self, verdict: str, row: Any, comment: str = "") -> Any:
+    def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
         """Read it, and answer what was read, as a caller does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
-        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment}, If_Match=tag)
+        return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
     def step_up(self) -> Any:
-        return self.post("me/step-up", {"password": PASSWORD})
+        """With a code for whoever has an app; of others it is not asked."""
+        return self.post("me/step-up", {"password": PASSWORD, "code": anybodys_code()})
 
 
-def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7) -> str:
-    """A personal token; without scopes one for everything."""
+def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool = True) -> str:
+    """A personal token; without scopes one for everything. Its human has just confirmed, unless it is not `fresh`."""
     made = operations.create_token(
         name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
     )
+    if fresh:
+        Token.objects.filter(pk=made.row.pk).update(stepped_up_at=clock.now())
     return made.secret
 
 

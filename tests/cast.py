@@ -12,15 +12,17 @@ from functools import cache, cached_property
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
+from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Invitation,
     Membership,
     OutboxMessage,
     Person,
@@ -32,6 +34,7 @@ from requests_app.models import (
     Ticket,
 )
 from requests_app.queries import actor_of
+from tests import factors
 
 PASSWORD = "correct horse battery staple 9"
 JUSTIFICATION = "The invoices of November are missing from the mailbox's index; nothing else shows why."
@@ -105,6 +108,19 @@ class Cast:
             **fields,
         )
         return operations.open_ticket(report, actor=self.as_(by))
+
+    def stranger(self, email: str = "x@contoso.example", *, side: str = "customer") -> Person:
+        """An account that belongs to nobody yet."""
+        return Person.objects.create_user(email, PASSWORD, name="Stranger", side=side)
+
+    def invited(self, email: str = "grace@contoso.example", role: str = "member", *, by: str = "ines") -> Invitation:
+        return operations.invite_person(self.contoso.pk, email=email, role=role, actor=self.as_(by))
+
+    @staticmethod
+    def link_of(row: Invitation) -> str:
+        """The secret in the link that was sent last."""
+        row.refresh_from_db()
+        return link_secrets.of(row.pk, row.sends)
 
     def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
         resource = (
@@ -220,6 +236,7 @@ def _people(at: dt.datetime) -> dict[str, Person]:
     customers = {name: (slug, "customer") for slug, members in CUSTOMERS.items() for name in members}
     sides = {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
     password = _password(settings.PASSWORD_HASHERS[0])
+    two = _with_two_factors()
     rows = Person.objects.bulk_create(
         Person(
             email=f"{name}@{domain}.example",
@@ -229,10 +246,28 @@ def _people(at: dt.datetime) -> dict[str, Person]:
             created_at=at,
             is_staff=name == "stella",
             is_superuser=name == "stella",
+            totp_set_up_at=at if name in two else None,
         )
         for name, (domain, side) in sides.items()
     )
-    return dict(zip(sides, rows, strict=True))
+    people = dict(zip(sides, rows, strict=True))
+    Authenticator.objects.bulk_create(factors.rows_for(people[name] for name in two))
+    return people
+
+
+def _with_two_factors() -> list[str]:
+    """Those who decide or manage, and staff: nobody of them gets anywhere without a second factor."""
+    customers = [
+        name
+        for members in CUSTOMERS.values()
+        for name, roles in members.items()
+        if {"approver", "administrator"} & set(roles)
+    ]
+    return [
+        *customers,
+        *(name for name, queues in QUEUES.items() if "provider_approver" in {role for _service, role in queues}),
+        "stella",
+    ]
 
 
 def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:

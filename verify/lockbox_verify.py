@@ -7,13 +7,14 @@
     lockbox_verify.py witness --name NAME --key-file F --state S --log K...
     lockbox_verify.py previous ORIGIN --state S
 
-It needs Python 3.11 and the package `cryptography` (for Ed25519 only), shares no code with the product, and `verify`
-opens no network connection. It is written to be read from top to bottom:
+It needs Python 3.11 and the package `cryptography` (for signatures only), shares no code with the product, and
+`verify` opens no network connection. It is written to be read from top to bottom:
 
-    1  Limits and outcomes          5  Where the files come from      9  The verdict in words
-    2  The Merkle tree              6  One log of a bundle           10  A witness: what it keeps
-    3  Signed notes and keys        7  Who signed, and whom to trust 11  A witness: how it is asked
-    4  Entries                      8  A bundle, a receipt           12  The command line
+    1  Limits and outcomes          6  Where the files come from     10  The verdict in words
+    2  The Merkle tree              7  One log of a bundle           11  A witness: what it keeps
+    3  Signed notes and keys        8  Who signed, and whom to trust 12  A witness: how it is asked
+    4  Entries                      9  A bundle, a receipt           13  The command line
+    5  Signed decisions
 
 Exit status of `verify`: 0 everything that was offered holds; 1 something is false; 2 it can't be told.
 """
@@ -52,8 +53,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeVar
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # === 1  Limits and outcomes ==============================================================================
 # Whoever made the file may mean harm, so everything that is read whole has a bound.
@@ -72,7 +76,9 @@ MAX_KEYS = 1000  # of a kind in keys.json, and announced by one log
 MAX_SIGNATURES = 100  # under one note
 MAX_SHARDS = 100
 MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
-LISTED = 1000  # unproven decisions that are named one by one
+LISTED = 1000  # decisions, unproven and signed ones, that are named one by one
+MAX_MANIFEST = 256 << 10  # the text that a decision signs
+MAX_ANSWER = 64 << 10  # what a passkey answered, and a public key
 #: A log on which nothing happens is dated anew each hour. One hour more is for a signer that is restarted, or has many
 #: logs to date; a longer pause is worth a question, whatever its cause.
 STALE = 2 * 3600
@@ -377,7 +383,9 @@ _ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
 _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
 _ALLOWED = "content.access_allowed"
 _LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened", _ALLOWED})
-_OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned"})
+#: Where a log tells of the keys that people sign with. They come with every bundle, as what it says of itself does.
+ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
+_OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned", ENROLLED, REMOVED})
 _SUBMITTED = "access_request.submitted"
 _REPLAYED = _ENDED | _CLOSED | _LOOKED | {_SUBMITTED}
 #: What is kept of an entry's detail for the chapters below; everything else is too long to carry around.
@@ -453,6 +461,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         resource = resource if isinstance(resource, str) else None
         look = {"resource": resource, "action": "list" if detail.get("action") == "list" else ""}
         return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
+    if event in (ENROLLED, REMOVED):
+        detail = {**detail, "leaf": leaf_hash(canonical(entry).encode()).hex()}
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
@@ -462,8 +472,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
         found = [each for each in found if isinstance(each, str)]
         kept |= {"resources": found, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
-    elif event in DECISIONS:
-        kept["signed"] = "signature" in detail
+    elif event in DECISIONS and "signature" in detail:
+        kept["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
         actor = actor["for"]  # a client, in somebody's name: it is that human who counts
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
@@ -673,7 +683,175 @@ def instant(text: str) -> dt.datetime:
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
-# === 5  Where the files come from: a ZIP, or a folder ====================================================
+# === 5  Signed decisions: W3C Web Authentication, Level 3, section 7.2 ==================================
+# The entry of a decision holds what was signed, what the passkey answered, and where the log tells of the passkey.
+
+MANIFEST = "lockbox-decision-v1"
+PROVIDER_LOG = "00000000-0000-0000-0000-000000000000"
+_USER_PRESENT, _USER_VERIFIED, _BACKUP_ELIGIBLE = 0x01, 0x04, 0x08
+_TEXTS = ("manifest", "passkey", "credential", "public_key", "algorithm", "rp_id")
+
+
+class Proof(NamedTuple):
+    """A signature under a decision. `why` is empty if it holds under the key that stands beside it; whose key that is,
+    is judged when the whole bundle was read. `is_unknown`: it is of a later version, and nothing can be told of it."""
+
+    why: str = ""
+    is_unknown: bool = False
+    passkey: str = ""
+    credential: str = ""
+    public_key: str = ""
+    rp_id: str = ""
+    origin: str = ""
+    is_device_bound: bool = False
+    decider: str = ""
+    nonce: str = ""
+    digest: str = ""
+    log: str = ""
+    seq: int = -1
+    leaf: str = ""
+
+
+def proof_of(entry: dict[str, Any]) -> Proof:
+    """Verify the signature in a decision's entry, with nothing but the entry."""
+    signature = entry["detail"]["signature"]
+    if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
+        return Proof(why="it is no signature that this version knows", is_unknown=True)
+    try:
+        return _verified(entry, signature)
+    except Bad as flaw:
+        return Proof(why=flaw.why)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return Proof(why="a part of it is missing, or can't be read")
+
+
+def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
+    """Raises Bad, or what comes of a part that is missing or of another type."""
+    text, passkey, credential, public_key, algorithm, rp_id = (_worded(signature[name]) for name in _TEXTS)
+    enrolled, assertion = signature["enrolled"], signature["assertion"]
+    manifest, end = _parsed(text)
+    if len(text) > MAX_MANIFEST or end != len(text) or canonical(manifest) != text:
+        raise Bad("what was signed is not canonical (RFC 8785)")
+    if manifest["format"] != MANIFEST:
+        return Proof(why="what was signed is of another version", is_unknown=True)
+    _check_manifest(manifest, entry)
+    challenge = hashlib.sha256(f"{MANIFEST}\n{text}".encode()).digest()
+    client, data = _base64url(assertion["clientDataJSON"]), _base64url(assertion["authenticatorData"])
+    origin = _check_client(json.loads(client), challenge, rp_id)
+    if len(data) < 37 or data[:32] != hashlib.sha256(rp_id.encode()).digest():
+        raise Bad("the passkey answered for another site")
+    if ~data[32] & (_USER_PRESENT | _USER_VERIFIED):
+        raise Bad("the passkey did not check that it was its user")
+    message = data + hashlib.sha256(client).digest()
+    if not _is_signed(algorithm, _base64(public_key), _base64url(assertion["signature"]), message):
+        raise Bad("the signature does not hold under the key that stands beside it")
+    return Proof(
+        passkey=passkey, credential=credential, public_key=public_key, rp_id=rp_id, origin=origin,
+        is_device_bound=not data[32] & _BACKUP_ELIGIBLE, decider=_worded(manifest["decider"]["id"]),
+        nonce=_worded(manifest["nonce"]), digest=challenge.hex(), log=_worded(enrolled["log"]),
+        seq=int(enrolled["seq"]), leaf=_worded(enrolled["leaf"]),
+    )  # fmt: skip
+
+
+def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
+    """What was signed is this very decision."""
+    verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
+    actor = entry["actor"].get("for") or entry["actor"]
+    if manifest["tenant"]["id"] != entry["tenant"]:
+        raise Bad("what was signed is about another tenant")
+    if manifest["access_request"]["id"] != entry["access_request"]:
+        raise Bad("what was signed is about another access request")
+    if manifest["access_request"]["digest"] != entry["detail"]["digest"]:
+        raise Bad("what was signed asks for something else than what was decided on")
+    if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
+        raise Bad("what was signed is another answer")
+    if manifest["decider"]["id"] != actor["id"]:
+        raise Bad("what was signed is another person's answer")
+    if not _INSTANT.fullmatch(manifest["not_after"]) or entry["at"] >= manifest["not_after"]:
+        raise Bad("what was signed was no longer good when it was decided")
+    if not manifest["nonce"]:
+        raise Bad("what was signed has no nonce")
+
+
+def _check_client(said: dict[str, Any], challenge: bytes, rp_id: str) -> str:
+    """What the browser said: that it asked for this, on a page of the passkey's own site."""
+    if said["type"] != "webauthn.get":
+        raise Bad("the passkey was asked for something else")
+    if _base64url(said["challenge"]) != challenge:
+        raise Bad("the passkey signed something else than what stands beside its signature")
+    origin = _worded(said["origin"])
+    scheme, _sep, rest = origin.partition("://")
+    host = rest.partition(":")[0].partition("/")[0]
+    is_own = host == rp_id or host.endswith(f".{rp_id}")
+    if not is_own or scheme != ("http" if host == "localhost" and scheme == "http" else "https"):
+        raise Bad("the page that asked the passkey is of another site")
+    if said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
+        raise Bad("the page that asked the passkey stood in the page of another site")
+    return origin
+
+
+def _is_signed(algorithm: str, spki: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        key = load_der_public_key(spki)
+        if algorithm == "ES256" and isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+            key.verify(signature, message, ec.ECDSA(SHA256()))
+        elif algorithm == "EdDSA" and isinstance(key, Ed25519PublicKey):
+            key.verify(signature, message)
+        elif algorithm == "RS256" and isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192:
+            key.verify(signature, message, padding.PKCS1v15(), SHA256())
+        else:
+            return False
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
+
+
+def _worded(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is missing")
+    return value
+
+
+def _base64(text: Any) -> bytes:
+    if len(_worded(text)) > MAX_ANSWER:
+        raise ValueError("it is too long")
+    return decoded(text)
+
+
+def _base64url(text: Any) -> bytes:
+    """RFC 4648, section 5, without padding."""
+    plain = _worded(text).replace("+", "!").replace("/", "!").replace("-", "+").replace("_", "/")
+    return _base64(plain + "=" * (-len(plain) % 4))
+
+
+class Enrolment(NamedTuple):
+    """A passkey as the log tells of it, and from which entry on it signs nothing."""
+
+    seq: int
+    detail: dict[str, Any]
+    removed: int | None = None
+
+
+def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
+    """Why the log does not tell that this key was the decider's when they decided, at number `seq`."""
+    if found is None or found.seq != proof.seq:
+        return "no passkey was added at the number that it names"
+    detail = found.detail
+    if detail.get("leaf") != proof.leaf:
+        return "the entry that tells of its passkey has another hash than it says"
+    same = (proof.passkey, proof.credential, proof.public_key, proof.rp_id, proof.decider)
+    if tuple(detail.get(name) for name in ("passkey", "credential", "public_key", "rp_id", "person")) != same:
+        return "the key that it holds under is not the one that was added then, by this person"
+    if found.seq >= seq:
+        return "its passkey was added after it"
+    if found.removed is not None and found.removed < seq:
+        return "its passkey was removed before it"
+    if bool(detail.get("backup_eligible")) is proof.is_device_bound:
+        return "its passkey says something else about copies of it than when it was added"
+    return ""
+
+
+# === 6  Where the files come from: a ZIP, or a folder ====================================================
 
 #: What `zipfile` raises for a ZIP that is damaged, or that it does not understand.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
@@ -850,7 +1028,7 @@ def _is_listed(file: Any) -> bool:
     )
 
 
-# === 6  One log (shard) of a bundle ======================================================================
+# === 7  One log (shard) of a bundle ======================================================================
 
 
 @dataclass
@@ -1267,7 +1445,7 @@ def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | N
         raise Bad(f"the log was rewritten: {what}, of {kept.size} entries, is not the beginning of this log")
 
 
-# === 7  Who signed, and whom to trust ====================================================================
+# === 8  Who signed, and whom to trust ====================================================================
 
 
 class Trust:
@@ -1387,7 +1565,7 @@ def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
         raise Bad("keys.json does not list verifier keys") from None
 
 
-# === 8  A bundle, a receipt ==============================================================================
+# === 9  A bundle, a receipt ==============================================================================
 
 
 class Report:
@@ -1396,8 +1574,11 @@ class Report:
     def __init__(self, path: str) -> None:
         self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
         self.unproven: list[dict[str, Any]] = []
+        self.proven: list[dict[str, Any]] = []
         self.decisions: Counter[str] = Counter()
         self.signed = 0
+        self.proofs: list[tuple[Shard, Fact]] = []
+        self.enrolled: dict[str, Enrolment] = {}
 
     def bad(self, flaw: Bad, shard: Shard | None = None) -> None:
         where: dict[str, Any] = {"log": shard.number if shard else None, "index": flaw.index, "until": flaw.until}
@@ -1411,19 +1592,74 @@ class Report:
         self.data["notes"].append(what)
 
     def decided(self, shard: Shard, fact: Fact) -> None:
-        """A signature that nobody checked proves no more than none."""
-        self.signed += bool(fact.detail.get("signed"))
+        """A signed one is judged in the end, when every entry about passkeys was seen."""
+        if "signed" in fact.detail:
+            self.signed += 1
+            self.proofs.append((shard, fact))
+        else:
+            self.not_proven(shard, fact)
+
+    def not_proven(self, shard: Shard, fact: Fact, why: str = "") -> None:
+        """A signature that nobody can check proves no more than none."""
         self.decisions[fact.event] += 1
         if len(self.unproven) < LISTED:
-            who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
-            self.unproven.append({"log": shard.number, "index": fact.leaf_index, **who})
+            self.unproven.append({**self._named(shard, fact), **({"why": why} if why else {})})
+
+    @staticmethod
+    def _named(shard: Shard, fact: Fact) -> dict[str, Any]:
+        who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
+        return {"log": shard.number, "index": fact.leaf_index, **who}
+
+    def tells_of_key(self, shard: Shard, fact: Fact) -> None:
+        """A passkey was added, or removed. Of what is told twice of one the first time counts."""
+        seq, before = shard.first_seq + fact.leaf_index, self.enrolled.get(fact.subject)
+        if fact.event == ENROLLED:
+            if before is None or before.seq < 0 or seq < before.seq:
+                self.enrolled[fact.subject] = Enrolment(seq, fact.detail, before.removed if before else None)
+        elif before is None:
+            self.enrolled[fact.subject] = Enrolment(-1, {}, seq)
+        elif before.removed is None or seq < before.removed:
+            self.enrolled[fact.subject] = before._replace(removed=seq)
+
+    def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
+        """From a signature that holds to whose it is: the log must tell of its key, before the decision."""
+        nonces: set[str] = set()
+        for shard, fact in self.proofs:
+            proof: Proof = fact.detail["signed"]
+            if proof.is_unknown:
+                self.not_proven(shard, fact, proof.why)
+                continue
+            why = proof.why or ("what was signed had decided something before" if proof.nonce in nonces else "")
+            nonces.add(proof.nonce)
+            whose = ""
+            if not why and proof.log == PROVIDER_LOG and fact.event.endswith("_by_provider"):
+                whose = "which the provider's own log tells of: that is the provider's word"
+            elif not why and is_receipt and proof.log == tenant:
+                whose = f"which entry {proof.seq} of the log is to tell of: a receipt does not show that"
+            elif not why and proof.log != tenant:
+                why = "it names a log that is not this one"
+            elif not why and proof.passkey not in self.enrolled and self.data["problems"]:
+                self.not_proven(shard, fact, "what tells of its passkey was not reached")
+                continue
+            elif not why:
+                why = why_not_enrolled(proof, shard.first_seq + fact.leaf_index, self.enrolled.get(proof.passkey))
+            if why:
+                self.bad(Bad(f"the decision carries a false signature: {why}", index=fact.leaf_index), shard)
+                self.not_proven(shard, fact, why)
+            elif whose:
+                self.not_proven(shard, fact, f"signed by a passkey {whose}")
+            elif len(self.proven) < LISTED:
+                called = str(self.enrolled[proof.passkey].detail.get("passkey_name"))
+                key = {"passkey": called, "enrolled": proof.seq, "device_bound": proof.is_device_bound}
+                self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
 
     def close(self) -> dict[str, Any]:
         result = "bad" if self.data["problems"] else "unknown" if self.data["gaps"] else "good"
         self.data["decisions"] = {
+            "proven": self.proven,
             "unproven": self.decisions.total(),
             "by_event": dict(sorted(self.decisions.items())),
-            "listed": self.unproven,
+            "listed": sorted(self.unproven, key=lambda each: (each["log"], each["index"])),
             "signed": self.signed,
         }
         return {"result": result, "exit": {"good": 0, "bad": 1, "unknown": 2}[result], **self.data}
@@ -1495,6 +1731,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
             shard.rotations.append(fact)
         elif fact.event == "log.pruned":
             shard.prunings.append(fact)
+        elif fact.event in (ENROLLED, REMOVED):
+            report.tells_of_key(shard, fact)
         if rules and not broken:
             try:
                 rules.see(fact)
@@ -1515,6 +1753,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_age(shards[-1], options, report)
     for flaw in broken if not shards[0].flaw else ():
         report.bad(flaw, shards[0])
+    report.judge_signed(str(report.data["tenant"]["id"]))
     if rules:
         counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
         report.data["rules"] = counts
@@ -1822,6 +2061,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
     report.data["entry"] = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
     if fact.event in DECISIONS:
         report.decided(shard, fact)
+        report.judge_signed(str(matched[3]), is_receipt=True)
     if options.keys is None:
         raise CannotTell("a receipt brings no key with it: name the log's key with --key")
     trust = Trust({shard.base}, options.keys, {"log": [], "witnesses": []})
@@ -1843,7 +2083,7 @@ def _time(at: int) -> str:
         return f"{at} seconds after 1970"
 
 
-# === 9  The verdict in words =============================================================================
+# === 10  The verdict in words =============================================================================
 
 
 def shown(text: object) -> str:
@@ -1934,19 +2174,28 @@ def _age_in_words(log: dict[str, Any]) -> str:
 
 
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
+    if decisions["proven"]:
+        yield line("signed", f"{len(decisions['proven']):,} decisions hold under the passkey of who decided:")
+    for each in decisions["proven"][:10]:
+        bound = "device-bound" if each["device_bound"] else "can be copied"
+        yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
+        yield line("", f"  signed by {each['who']}'s passkey {each['passkey']} ({bound}), added at {each['enrolled']}")
+        yield line("", f"  digest {each['digest']}")
+    if len(decisions["proven"]) > 10:
+        yield line("", f"… and {len(decisions['proven']) - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
     yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")
-    if decisions["signed"]:
-        yield line("", f"({decisions['signed']:,} of them carry something that this version can't check)")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {each['who']} at {each['at']}")
+        if each.get("why"):
+            yield line("", f"  {each['why']}")
     if decisions["unproven"] > 10:
         sums = ", ".join(f"{count:,} {event}" for event, count in decisions["by_event"].items())
         yield line("", f"… in all {sums} (--json names them one by one, up to {LISTED:,})")
 
 
-# === 10  A witness: what it keeps (c2sp.org/tlog-witness) ================================================
+# === 11  A witness: what it keeps (c2sp.org/tlog-witness) ================================================
 
 #: Marks the file as a witness's state, so that no other database is taken for one ("LBXW").
 APPLICATION = 0x4C425857
@@ -2111,7 +2360,7 @@ def _ids(keys: Iterable[Key]) -> set[tuple[str, bytes]]:
     return {(key.name, key.id) for key in keys}
 
 
-# === 11  A witness: how it is asked ======================================================================
+# === 12  A witness: how it is asked ======================================================================
 
 MAX_BODY = MAX_NOTE + MAX_PATH * 45 + 64
 REQUEST_SECONDS = 20  # for a whole request, and for the pause before the next one
@@ -2269,7 +2518,7 @@ def run_witness(server: Server) -> None:
         server.server_close()
 
 
-# === 12  The command line ================================================================================
+# === 13  The command line ================================================================================
 
 
 T = TypeVar("T")

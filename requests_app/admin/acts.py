@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import limits
 from requests_app.actors import Actor
-from requests_app.errors import DomainError, Malformed, Unacceptable
+from requests_app.errors import DomainError, Malformed, StepUpRequired, Unacceptable
 from requests_app.models import Person, Tenant
 
 security_log = structlog.get_logger("security")
@@ -95,7 +95,7 @@ def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
             return None, 200
         return act.run(form.row, actor_in(request), form.cleaned_data), 0
     except DomainError as refusal:
-        if refusal.status == _STORE_DOWN:
+        if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
             raise
         field = refusal.field if isinstance(refusal, Unacceptable) and refusal.field in form.fields else None
         form.is_valid()
@@ -116,7 +116,7 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: C
             act.run(row, actor_in(request), {})
             done += 1
         except DomainError as refusal:
-            if refusal.status == _STORE_DOWN:
+            if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
                 raise
             refusals.append(f"{name_of(row)}: {refusal.message}")
     if done:

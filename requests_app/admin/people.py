@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.actors import Actor
-from requests_app.admin.acts import Act, ActForm, TenantField, time_zones
+from requests_app.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
 from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.admin.searching import Search
@@ -19,6 +19,7 @@ from requests_app.models import (
     AccessRequest,
     Decision,
     Grant,
+    Invitation,
     Membership,
     Person,
     QueueAssignment,
@@ -32,11 +33,8 @@ from requests_app.operations._change import PROVIDER_LOG
 class NewPersonForm(ActForm):
     email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with it."))
     name = forms.CharField(label=_("Name"), max_length=120)
-    side = forms.ChoiceField(label=_("Side"), choices=Person.Side.choices)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
-    is_staff = forms.BooleanField(
-        label=_("Staff"), required=False, help_text=_("May use this portal. On the provider's side only.")
-    )
+    is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("May use this portal."))
     password = forms.CharField(
         label=_("First password"),
         strip=False,
@@ -53,6 +51,10 @@ class QueueForm(ActForm):
 class TenantRoleForm(ActForm):
     tenant = TenantField()
     role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+
+
+class OtherAccountForm(ActForm):
+    other = PersonField(label=_("The other account"), help_text=_("The email address that it signs in with."))
 
 
 def add_person(row: None, actor: Actor, data: dict[str, Any]) -> Person:
@@ -79,6 +81,33 @@ def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.switch_on_person(row.pk, actor=actor)
 
 
+def resend_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.resend_invitation(row.pk, actor=actor)
+
+
+def withdraw_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.withdraw_invitation(row.pk, actor=actor)
+
+
+def is_unanswered(row: Invitation) -> bool:
+    return row.accepted_at is None and row.withdrawn_at is None and not row.is_recovery
+
+
+def link_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.link_accounts(row.pk, data["other"].pk, actor=actor)
+
+
+def unlink_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.unlink_accounts(row.pk, actor=actor)
+
+
+def is_linked(person: Person) -> bool:
+    return (
+        is_human(person)
+        and Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists()
+    )
+
+
 def is_human(person: Person) -> bool:
     """The account of a client has no acts of its own: it ends with its client."""
     return person.kind == Person.Kind.HUMAN
@@ -99,6 +128,7 @@ class PersonAdmin(StaffAdmin):
         by_choice("kind", _("kind"), Person.Kind.choices),
         by_flag("is_active", _("active")),
         by_flag("is_staff", _("staff")),
+        by_row("human_id", _("human")),
     )
     lead = _("Nobody is ever deleted, for their name stands in logs. Switched off, an account can do nothing.")
     facts: ClassVar = [
@@ -107,6 +137,7 @@ class PersonAdmin(StaffAdmin):
         (_("Identity"), ("id", "human_id")),
     ]
     related: ClassVar = [
+        Related(model=Person, by=lambda p: {"human_id": p.human_id}, title=_("All accounts of this human")),
         Related(model=Membership, by=lambda p: {"person": p} if p.side == "customer" else None),
         Related(model=QueueAssignment, by=lambda p: {"person": p} if p.side == "provider" else None),
         Related(
@@ -136,7 +167,7 @@ class PersonAdmin(StaffAdmin):
         form=NewPersonForm,
         run=add_person,
         done=_("The person was added. They can do nothing until they are given a role."),
-        explains=_("For the provider's people, and for the first people of a tenant."),
+        explains=_("For the provider's people. A customer's come by invitation, from the page of their tenant."),
     )
     acts: ClassVar = [
         Act(
@@ -174,6 +205,26 @@ class PersonAdmin(StaffAdmin):
             offered=lambda p: is_human(p) and not p.is_active,
             bulk=_("Switch on"),
         ),
+        Act(
+            name="link",
+            label=_("Link with another account"),
+            form=OtherAccountForm,
+            run=link_accounts,
+            done=_("The two accounts count as one human from now on."),
+            explains=_(
+                "For two accounts of the same human. They then count once on every access request. One under way on "
+                "which they stood on both sides ends. It is in the log of each tenant that it concerns."
+            ),
+            offered=is_human,
+        ),
+        Act(
+            name="unlink",
+            label=_("Unlink"),
+            run=unlink_accounts,
+            done=_("The account counts as a human of its own from now on."),
+            explains=_("For an account that was linked by mistake. Decisions that were taken stay as they are."),
+            offered=is_linked,
+        ),
     ]
 
 
@@ -189,6 +240,59 @@ class MembershipAdmin(StaffAdmin):
     )
     lead = _("Roles in a tenant are taken away by the tenant's own administrator.")
     facts: ClassVar = [("", ("person", "role", "tenant", "given_at"))]
+
+
+class InvitationAdmin(StaffAdmin):
+    list_display = ("email", "role", "tenant", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at")
+    reads: ClassVar = ("tenant", "invited_by")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
+    list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
+    lead = _("The link is in the mail alone. Once somebody decides for a tenant, only its own administrator invites.")
+    facts: ClassVar = [
+        ("", ("email", "role", "tenant", "invited_by", "sends")),
+        (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="send-again",
+            label=_("Send again"),
+            run=resend_invitation,
+            done=_("A new mail goes out. The link in the one before opens nothing any more."),
+            offered=is_unanswered,
+        ),
+        Act(
+            name="withdraw",
+            label=_("Withdraw"),
+            run=withdraw_invitation,
+            done=_("The invitation is withdrawn."),
+            offered=is_unanswered,
+        ),
+    ]
+
+
+class OutOfOfficeAdmin(StaffAdmin):
+    list_display = ("approver", "deputy", "tenant", "from_at", "until_at", "ended_at")
+    reads: ClassVar = ("approver", "deputy", "tenant")
+    ordering = ("-from_at",)
+    search: ClassVar = Search(ids=("approver", "deputy"), tenant="tenant", people=("approver", "deputy"))
+    list_filter = (by_tenant(),)
+    words = _("Deputies")
+    lead = _("Named by each tenant's approvers. A deputy holds the role for that time alone.")
+    facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
+
+
+class ProposalAdmin(StaffAdmin):
+    list_display = ("act", "tenant", "proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")
+    reads: ClassVar = ("tenant", "proposed_by", "confirmed_by")
+    ordering = ("-proposed_at",)
+    search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
+    list_filter = (by_tenant(),)
+    lead = _("Made and confirmed by each tenant's own people: it is shown, not done.")
+    facts: ClassVar = [
+        ("", ("act", "tenant", "said")),
+        (_("Times"), ("proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")),
+    ]
 
 
 class QueueAssignmentAdmin(StaffAdmin):

@@ -20,6 +20,7 @@ from requests_app.models import (
     AccessRequest,
     Client,
     Grant,
+    Invitation,
     Membership,
     NotificationAddress,
     OutboxMessage,
@@ -84,6 +85,15 @@ def give_role(row: Tenant, actor: Actor, data: dict[str, Any]) -> Membership:
     return operations.give_role(row.pk, data["person"].pk, role=data["role"], actor=actor)
 
 
+class InvitationForm(ActForm):
+    email = forms.EmailField(label=_("Email"), help_text=_("Whoever reads its mail chooses the name and the password."))
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices, initial="administrator")
+
+
+def invite(row: Tenant, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.invite_person(row.pk, actor=actor, **data)
+
+
 class PlanAdmin(StaffAdmin):
     list_display = ("name", "includes_lockbox")
     ordering = ("name",)
@@ -115,6 +125,7 @@ class TenantAdmin(StaffAdmin):
         Related(model=Grant, by=lambda tenant: {"tenant": tenant}),
         Related(model=Ticket, by=lambda tenant: {"tenant": tenant}),
         Related(model=Membership, by=lambda tenant: {"tenant": tenant}, title=_("People and their roles")),
+        Related(model=Invitation, by=lambda tenant: {"tenant": tenant}),
         Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
         Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
         Related(model=Client, by=lambda tenant: {"tenant": tenant}),
@@ -134,6 +145,17 @@ class TenantAdmin(StaffAdmin):
             form=TenantForm,
             run=change_tenant,
             done=_("The tenant was changed."),
+        ),
+        Act(
+            name="invite",
+            label=_("Invite the first person"),
+            form=InvitationForm,
+            run=invite,
+            done=_("A mail goes out now, with a link that works once, for 7 days."),
+            explains=_(
+                "For a new tenant: its first administrator, who invites the others. Once somebody decides for it, only "
+                "the customer invites."
+            ),
         ),
         Act(
             name="give-role",

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import django_filters
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import clock, operations
+from requests_app import clock, manifest, operations
 from requests_app.actors import Actor, Side
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.errors import in_words_of
@@ -23,7 +23,7 @@ from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRe
 from requests_app.errors import Unacceptable
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Decision, Grant, Level
-from requests_app.queries import access
+from requests_app.queries import access, signing
 from requests_app.scopes import Scope
 
 #: What the operations call a field, and this API.
@@ -42,14 +42,23 @@ _FIELDS = {
 
 
 class DecisionOut(serializers.Serializer):
-    """`through` names the client that decided for `decider`; null where the human did."""
+    """`through` names the client that decided for `decider`; null where the human did.
+
+    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal; null where nothing was.
+    """
 
     stage = serializers.ChoiceField(choices=Decision.Stage.values)
     verdict = serializers.ChoiceField(choices=Decision.Verdict.values)
     decider = PersonRef()
     through = serializers.CharField(source="client", allow_null=True)
     comment = serializers.CharField()
+    signed = serializers.BooleanField(source="is_signed")
+    signed_digest = serializers.SerializerMethodField()
     at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_signed_digest(self, row: Decision) -> str | None:
+        return row.manifest_digest or None
 
 
 class WindowOut(serializers.Serializer):
@@ -172,6 +181,51 @@ class CommentIn(Strict):
     comment = Text(required=False, allow_blank=True, default="")
 
 
+class AssertedIn(Strict):
+    """In Base64url, as the browser gives them (AuthenticatorAssertionResponse)."""
+
+    clientDataJSON = Text()
+    authenticatorData = Text()
+    signature = Text()
+    userHandle = Text(required=False, allow_null=True, allow_blank=True)
+
+
+class AssertionIn(Strict):
+    """AuthenticationResponseJSON of WebAuthn, Level 3, section 5.1."""
+
+    id = Text()
+    rawId = Text()
+    type = serializers.ChoiceField(choices=["public-key"])
+    response = AssertedIn()
+    authenticatorAttachment = Text(required=False, allow_null=True)
+    clientExtensionResults = serializers.DictField(required=False)
+
+
+class SignatureIn(Strict):
+    """`manifest` is the text as it was given out, letter for letter; `assertion` is what the passkey answered."""
+
+    manifest = serializers.CharField(max_length=manifest.MOST, trim_whitespace=False)
+    assertion = AssertionIn()
+
+
+class DecisionIn(CommentIn):
+    """With a `signature` nothing else is asked for; without one, a personal token needs a step-up before."""
+
+    signature = SignatureIn(required=False)
+
+
+class ManifestOut(serializers.Serializer):
+    """`manifest` is the text to sign, `digest` SHA-256 of it as it is signed (docs/evidence.md), which people compare.
+
+    `request` is what the browser is asked for (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
+    """
+
+    manifest = serializers.CharField()
+    digest = serializers.CharField()
+    not_after = serializers.DateTimeField()
+    request = serializers.DictField()
+
+
 # --- Filters -------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +247,7 @@ class AccessRequestFilter(django_filters.FilterSet):
 
 
 class AccessRequests(ListView):
+    for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter
@@ -244,6 +299,7 @@ class AccessRequests(ListView):
 
 
 class OneAccessRequest(ApiView):
+    for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
 
     @extend_schema(
@@ -263,14 +319,18 @@ class _Act(ApiView):
     operation: ClassVar[Callable[..., AccessRequest] | None] = None
 
     def _acted(self, pk: UUID) -> Response:
-        note = self.body(CommentIn)["comment"]
+        found = self.body(DecisionIn if self.by_side else CommentIn)
+        note, signature = found["comment"], found.get("signature")
         if self.by_side:
             row = access.access_request(pk, actor=self.actor)
             self.require_match(AccessRequestOut, row, at=clock.now())
         operation = self.by_side[self.actor.side] if self.by_side else type(self).operation
         assert operation is not None
         with in_words_of(_FIELDS):
-            operation(pk, actor=self.actor, note=note)
+            if signature is not None:
+                operation(pk, actor=self.actor, note=note, signature=operations.Signed(**signature))
+            else:
+                operation(pk, actor=self.actor, note=note)
         return _shown(self, pk)
 
 
@@ -282,7 +342,7 @@ def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
         operation_id=f"access_requests_{action}",
         summary=summary,
         tags=["access requests"],
-        request=CommentIn,
+        request=DecisionIn if decides else CommentIn,
         responses=one(AccessRequestOut) | (problems(412, 428) if decides else {}),
         parameters=[IF_MATCH] if decides else [],
         examples=_COMMENT,
@@ -290,6 +350,7 @@ def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
 
 
 class Approve(_Act):
+    for_approval_page = True
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     by_side: ClassVar = {
         Side.PROVIDER: operations.approve_as_provider,
@@ -302,12 +363,45 @@ class Approve(_Act):
 
 
 class Deny(_Act):
+    for_approval_page = True
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
 
     @_act_schema("deny", "Say no, for the side that the caller is on", decides=True)
     def post(self, request: Any, pk: UUID) -> Response:
         return self._acted(pk)
+
+
+class Manifest(ApiView):
+    """The text of one's own answer, to be signed with a passkey; good for five minutes, and once."""
+
+    for_approval_page = True
+    scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}
+    parameters: ClassVar = frozenset({"decision"})
+
+    @extend_schema(
+        operation_id="access_requests_manifest",
+        summary="Get the text of a decision, to sign it",
+        tags=["access requests"],
+        parameters=[OpenApiParameter("decision", str, enum=Decision.Verdict.values, required=True)],
+        responses=one(ManifestOut),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        row, at = access.access_request(pk, actor=self.actor), clock.now()
+        verdict = request.query_params.get("decision", "")
+        if verdict not in Decision.Verdict.values:
+            raise Unacceptable(_("Say approve or deny."), field="decision")
+        access.require_offered(row, f"{verdict}_as_{self.actor.side}", actor=self.actor, at=at)
+        text = signing.text_to_sign(row, actor=self.actor, verdict=verdict, at=at)
+        challenge = manifest.challenge_of(text)
+        keys = signing.passkeys(self.actor, row.tenant_id)
+        found = {
+            "manifest": text,
+            "digest": challenge.hex(),
+            "not_after": manifest.not_after(text),
+            "request": signing.options(keys, challenge),
+        }
+        return self.shown(ManifestOut, found)
 
 
 class Withdraw(_Act):

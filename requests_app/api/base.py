@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from requests_app import policy
 from requests_app.actors import Actor, Side
-from requests_app.api import idempotency, quota
+from requests_app.api import cors, idempotency, quota
 from requests_app.api.authentication import BearerAuthentication
 from requests_app.api.errors import NotTheSame, PreconditionRequired
 from requests_app.api.pages import PARAMETERS, Pages, require_known, wanted_fields
@@ -46,6 +46,8 @@ class ApiView(APIView):
     #: Whether a POST changes something, and may carry an Idempotency-Key.
     changes: ClassVar[bool] = True
     quota_name: ClassVar[str] = "calls"
+    #: Whether a customer's own approval page may call it from a browser.
+    for_approval_page: ClassVar[bool] = False
 
     token: Token
     actor: Actor
@@ -53,6 +55,8 @@ class ApiView(APIView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """As the framework does it, with the tenant's wall around it and the answer of a repeated call in front."""
+        if self.for_approval_page and (asked := cors.preflight(request, self._taken())) is not None:
+            return asked
         self.args, self.kwargs = args, kwargs
         self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         self.headers = self.default_response_headers
@@ -175,10 +179,15 @@ class ApiView(APIView):
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
         response["Cache-Control"] = "no-store"
+        if self.for_approval_page:
+            cors.allow(self.request, response, actor=getattr(self, "actor", None))
         if self._standing is not None:
             for name, value in self._standing.headers.items():
                 response[name] = value
         return response
+
+    def _taken(self) -> list[str]:
+        return [name.upper() for name in ("get", "post", "patch", "put", "delete") if hasattr(self, name)]
 
     @staticmethod
     def _method(request: Any) -> str:

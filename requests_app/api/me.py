@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import operations
+from requests_app import operations, proofs
 from requests_app.api.base import ApiView
 from requests_app.api.fields import Strict, Text
-from requests_app.scopes import Scope, in_order
+from requests_app.models import Person
+from requests_app.scopes import in_order
 
 
 class MeOut(serializers.Serializer):
@@ -29,7 +30,10 @@ class MeOut(serializers.Serializer):
 
 
 class StepUpIn(Strict):
+    """`code` is of the authenticator app, or a recovery code: needed by who has a second factor."""
+
     password = Text(trim_whitespace=False)
+    code = Text(required=False, allow_blank=True)
 
 
 class StepUpOut(serializers.Serializer):
@@ -37,6 +41,8 @@ class StepUpOut(serializers.Serializer):
 
 
 class Me(ApiView):
+    for_approval_page = True
+
     @extend_schema(operation_id="me", summary="Who the caller is", tags=["caller"], responses={200: MeOut})
     def get(self, request: Any) -> Response:
         actor = self.actor
@@ -57,19 +63,27 @@ class Me(ApiView):
 
 
 class StepUp(ApiView):
-    """A decision with a personal token needs the password, as it does on a page: for five minutes after this."""
+    """A decision with a personal token needs password and code, as it does on a page: for five minutes after this.
 
-    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    So does a change of who decides, or of the tenant's rules.
+    """
+
+    for_approval_page = True
     changes = False
 
     @extend_schema(
         operation_id="step_up",
-        summary="Confirm with the password, so as to decide",
+        summary="Confirm with password and code, so as to decide",
         tags=["caller"],
         request=StepUpIn,
         responses={200: StepUpOut},
-        examples=[OpenApiExample("Confirm", request_only=True, value={"password": "{password}"})],
+        examples=[OpenApiExample("Confirm", request_only=True, value={"password": "{password}", "code": "{code}"})],
     )
     def post(self, request: Any) -> Response:
-        until = operations.step_up_token(password=self.body(StepUpIn)["password"], actor=self.actor)
+        given = self.body(StepUpIn)
+
+        def is_proven(person: Person) -> bool:
+            return proofs.is_this_person(person, given["password"], given.get("code", ""))
+
+        until = operations.step_up_token(is_proven=is_proven, actor=self.actor)
         return Response(StepUpOut({"until": until}).data)

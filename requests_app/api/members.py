@@ -1,4 +1,4 @@
-"""A tenant's people: who holds which role; added, given and taken roles, switched off and on.
+"""A tenant's people: who holds which role; given and taken roles, switched off and on.
 
 A client reads this at most: who decides is decided by people.
 """
@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
-from django.urls import reverse
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import Strict, Text, YesNoFilter
+from requests_app.api.fields import Strict, YesNoFilter
 from requests_app.api.schema import one
 from requests_app.models import Membership, Person
 from requests_app.queries import tenant as queries
@@ -51,15 +50,6 @@ class MemberOut(serializers.Serializer):
 # --- What comes in -------------------------------------------------------------------------------------------
 
 
-class MemberIn(Strict):
-    """`password` is the first one; it is handed to its owner by whoever chose it."""
-
-    email = Text()
-    name = Text()
-    role = serializers.ChoiceField(choices=ROLES)
-    password = Text(trim_whitespace=False)
-
-
 class RoleIn(Strict):
     role = serializers.ChoiceField(choices=ROLES)
 
@@ -82,7 +72,7 @@ class MemberFilter(django_filters.FilterSet):
 class Members(ListView):
     """Everybody who holds a role in the tenant, for all of them and for staff."""
 
-    scopes: ClassVar = {"GET": Scope.MEMBERS_READ, "POST": Scope.MEMBERS_MANAGE}
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
     serializer_class = MemberOut
     filterset_class = MemberFilter
     orders = ("name", "-name")
@@ -95,31 +85,6 @@ class Members(ListView):
     )
     def get(self, request: Any, tenant: UUID) -> Response:
         return self.listed(queries.members(queries.tenant(tenant, actor=self.actor)))
-
-    @extend_schema(
-        operation_id="members_add",
-        summary="Add somebody with a first role",
-        tags=_TAGS,
-        request=MemberIn,
-        responses={201: MemberOut},
-        examples=[
-            OpenApiExample(
-                "An approver",
-                request_only=True,
-                value={
-                    "email": "grace@contoso.example",
-                    "name": "Grace Adeyemi",
-                    "role": "approver",
-                    "password": "six unlikely words in a row 7",
-                },
-            )
-        ],
-    )
-    def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. The approvers are told of a new approver or administrator."""
-        row = queries.tenant(tenant, actor=self.actor)
-        person = operations.add_member(row.pk, **self.body(MemberIn), actor=self.actor)
-        return _shown(self, tenant, person.pk, status=201)
 
 
 class OneMember(ApiView):
@@ -211,9 +176,6 @@ def _member(view: ApiView, tenant: UUID, person: UUID) -> Person:
     return queries.person(row, person)
 
 
-def _shown(view: ApiView, tenant: UUID, person: UUID, *, status: int = 200) -> Response:
+def _shown(view: ApiView, tenant: UUID, person: UUID) -> Response:
     found = queries.person(queries.tenant(tenant, actor=view.actor), person)
-    location = ""
-    if status == 201:
-        location = view.request.build_absolute_uri(reverse("api:member", args=[tenant, person]))
-    return view.shown(MemberOut, found, status=status, location=location)
+    return view.shown(MemberOut, found)

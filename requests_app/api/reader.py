@@ -25,6 +25,7 @@ from requests_app.scopes import LABELS, Scope
 _OF_THE_FRAMEWORK = {
     "invalid_token": (401, "No token, or none that is live."),
     "method_not_allowed": (405, "The route does not take this method."),
+    "tls_required": (403, "This is called by https, or not at all."),
     "not_acceptable": (406, "There is no such form of answer."),
     "too_large": (413, "This is larger than the API takes."),
     "unsupported_media_type": (415, "The body is no JSON."),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import django_filters
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -17,6 +18,7 @@ from requests_app.api.fields import Strict, Text, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import TenantRef
 from requests_app.errors import Unacceptable
+from requests_app.models import Tenant
 from requests_app.queries import tenant as queries
 from requests_app.scopes import Scope
 
@@ -33,6 +35,7 @@ class PlanOut(serializers.Serializer):
 class TenantOut(serializers.Serializer):
     """`longest_window_seconds` holds for windows that open from now on.
 
+    `yes_rule` says what a yes takes: signed or not (`any`), `signed` with a passkey, or with a `device_bound` one.
     `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
     good.
     """
@@ -43,6 +46,7 @@ class TenantOut(serializers.Serializer):
     plan = PlanOut()
     lockbox_on = serializers.BooleanField()
     longest_window_seconds = serializers.IntegerField(source="window_cap")
+    yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values)
     time_zone = serializers.CharField()
     cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
     log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
@@ -70,7 +74,10 @@ class AddressOut(serializers.Serializer):
 
 
 class TenantChange(Strict):
-    longest_window_seconds = Whole()
+    """One of the two."""
+
+    longest_window_seconds = Whole(required=False)
+    yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values, required=False)
 
 
 class AddressIn(Strict):
@@ -111,7 +118,7 @@ class OneTenant(ApiView):
 
     @extend_schema(
         operation_id="tenants_change",
-        summary="Set how long a window may be",
+        summary="Set how long a window may be, or what a yes takes",
         tags=_TAGS,
         parameters=[IF_MATCH],
         request=TenantChange,
@@ -119,12 +126,18 @@ class OneTenant(ApiView):
         examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
     )
     def patch(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. The lengths are those that the pages offer."""
+        """For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-up."""
         row = queries.tenant(tenant, actor=self.actor)
-        seconds = self.body(TenantChange)["longest_window_seconds"]
+        found = self.body(TenantChange)
         self.require_match(TenantOut, row)
+        if len(found) != 1:
+            raise Unacceptable(_("Give one of the two."), field="longest_window_seconds")
         try:
-            operations.set_window_cap(row.pk, seconds=seconds, was=row.window_cap, actor=self.actor)
+            if "yes_rule" in found:
+                operations.set_yes_rule(row.pk, rule=found["yes_rule"], actor=self.actor)
+            else:
+                seconds = found["longest_window_seconds"]
+                operations.set_window_cap(row.pk, seconds=seconds, was=row.window_cap, actor=self.actor)
         except Unacceptable as refusal:
             refusal.field = "longest_window_seconds"
             raise

@@ -1,15 +1,19 @@
-"""A person with a browser and no script: fetches pages, fills in their forms, keeps cookies. Standard library only."""
+"""A person with a browser and no script: fetches pages, fills in their forms, keeps cookies."""
 
 from __future__ import annotations
 
 import email.message
 import http.cookiejar
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+from requests_app import clock, totp
 
 TIMEOUT = 20
 
@@ -65,7 +69,8 @@ class _Forms(HTMLParser):
             if "checked" in given:
                 form.values.setdefault(name, []).append(value)
         elif kind not in ("submit", "button", "file"):
-            form.values[name] = [value]
+            # Hidden ones of one name are several values; of the others there is one.
+            form.values[name] = [*form.values.get(name, []), value] if kind == "hidden" else [value]
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -110,6 +115,10 @@ class Page:
     def path(self) -> str:
         return urllib.parse.urlsplit(self.url).path
 
+    @property
+    def asks_for_proof(self) -> bool:
+        return any("step-up-password" in form.values for form in self.parsed.forms)
+
     def form(self, action: str = "", *, having: str = "") -> Form:
         """The POST form whose action ends so, or which has a field of this name."""
         for form in self.parsed.forms:
@@ -132,11 +141,28 @@ class Page:
         return list(dict.fromkeys(found))
 
 
+class App:
+    """An authenticator app."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret, self.last_step = secret, -1
+
+    def __call__(self) -> str:
+        """The code of the moment, or the next one that a server still takes: it takes each once."""
+        while True:
+            first = totp.step_at(clock.now()) - totp.STEPS_EITHER_WAY
+            step = max(first, self.last_step + 1)
+            if step <= first + 2 * totp.STEPS_EITHER_WAY:
+                self.last_step = step
+                return totp.code(self.secret, step)
+            time.sleep(1)
+
+
 class Browser:
     """One person's session."""
 
-    def __init__(self, base: str, email: str, password: str) -> None:
-        self.base, self.email, self.password = base, email, password
+    def __init__(self, base: str, email: str, password: str, code: Callable[[], str] | None = None) -> None:
+        self.base, self.email, self.password, self.code = base, email, password, code
         self.jar = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.jar)
@@ -155,12 +181,26 @@ class Browser:
         body = urllib.parse.urlencode(sent, doseq=True).encode()
         target = urllib.parse.urljoin(page.url, form.action)
         # A browser names the page that it comes from, and Django asks for it where the address is secure.
-        return self._fetch(urllib.request.Request(target, data=body, headers={"Referer": page.url}))  # noqa: S310 - as above
+        asked = urllib.request.Request(target, data=body, headers={"Referer": page.url})  # noqa: S310 - as above
+        answer = self._fetch(asked)
+        if answer.asks_for_proof and not page.asks_for_proof:
+            return self._confirm(answer)
+        return answer
+
+    def _confirm(self, page: Page) -> Page:
+        """Prove who it is; what was sent waits on this page, and goes on with the proof."""
+        form = page.form(having="step-up-password")
+        proof: dict[str, str | list[str]] = {"step-up-password": self.password}
+        if self.code is not None:
+            proof["step-up-code"] = self.code()
+        return self.submit(page, form, **proof)
 
     def sign_in(self) -> Page:
         page = self.get("/accounts/login/")
         page = self.submit(page, page.form(having="password"), login=self.email, password=self.password)
-        if page.path.startswith("/accounts/login"):
+        if page.path.startswith("/accounts/code") and self.code is not None:
+            page = self.submit(page, page.form(having="code"), code=self.code())
+        if page.path.startswith("/accounts/"):
             raise Stopped(f"{self.email} could not sign in: {page.text[:300]}")
         return page
 

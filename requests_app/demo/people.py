@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
+
+from requests_app import totp
 
 EXCHANGE, SHAREPOINT = "exchange-online", "sharepoint-online"
 PROVIDER_DOMAIN = "provider.example"
@@ -35,6 +38,11 @@ class Character:
         if self.is_staff:
             return ["staff"]
         return list(dict.fromkeys(self.roles or tuple(role for _service, role in self.queues)))
+
+    @property
+    def needs_app(self) -> bool:
+        """Whether a password alone lets them in nowhere."""
+        return bool({"approver", "administrator", "provider_approver", "staff"} & set(self.role_names))
 
 
 @dataclass(frozen=True)
@@ -125,11 +133,23 @@ def everybody() -> list[Character]:
 
 
 def passwords() -> dict[str, str]:
-    """The passwords of this installation, made when they are first asked for; readable by its owner alone."""
-    path = Path(settings.DATA_DIR) / "demo_people.json"
+    """The passwords of this installation, made when they are first asked for."""
+    return _kept("demo_people.json", lambda: {person.email: _password() for person in everybody()})
+
+
+def app_secrets() -> dict[str, str]:
+    """The secrets of the authenticator apps of those who need one, made in the same way."""
+    return _kept(
+        "demo_apps.json", lambda: {person.email: totp.new_secret() for person in everybody() if person.needs_app}
+    )
+
+
+def _kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What is in a file beside the database; made where it is not there, and readable by its owner alone."""
+    path = Path(settings.DATA_DIR) / name
     if path.exists():
         return dict(json.loads(path.read_text()))
-    made = {person.email: _password() for person in everybody()}
+    made = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -6,14 +6,16 @@ not as it should be stops the demo with an exit status of its own.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
 from rich.console import Console
 
-from requests_app import clock
+from requests_app import clock, manifest
+from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.browser import Browser, Form, Page, Stopped
-from requests_app.demo.stage import Mail, Stage
+from requests_app.demo.stage import RP_ID, Mail, Stage
 
 
 @dataclass
@@ -81,8 +83,23 @@ class Play:
         expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
         page = browser.get(f"{access_request}decide/{verdict}/")
         form = page.form(having="password")
-        page = browser.submit(page, form, password=browser.password, comment=comment)
+        page = browser.submit(
+            page, form, password=browser.password, code=browser.code() if browser.code else "", comment=comment
+        )
         expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
+        return page
+
+    def signs(self, login: str, access_request: str, device: Authenticator, *, comment: str = "") -> Page:
+        """Read the text that the page shows, and send the yes with the passkey's signature over it and nothing else."""
+        browser = self.person(login)
+        page = browser.get(f"{access_request}decide/approve/")
+        form = page.form(having="assertion")
+        [text] = form.values["manifest"]
+        digest = manifest.challenge_of(text)
+        answer = json.dumps(device.sign(digest, rp_id=RP_ID))
+        page = browser.submit(page, form, assertion=answer, comment=comment, password="")
+        expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
+        expect(digest.hex() in page.body.decode(), "the receipt shows the digest of what was signed", page)
         return page
 
     def window_of(self, login: str, access_request: str) -> str:

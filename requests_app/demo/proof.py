@@ -120,6 +120,9 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
     here.tell(
         "Otto Brandt", "runs lockbox_verify.py: everything holds, and it continues what was kept on the first day"
     )
+    signed = "signed by Ada Keller <ada.keller@contoso.example>'s passkey Software passkey"
+    expect(signed in said, f"the verifier says whose passkey signed the yes: {said}")
+    here.tell("Otto Brandt", "reads there whose passkey signed the yes, and which decisions nobody signed")
     here.console.print(said, highlight=False, markup=False, soft_wrap=True)
     program = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)}"
     by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(kept.key_file)}"

@@ -95,8 +95,14 @@ def main_job(here: Play) -> tuple[str, str]:
     mail.wait_for("security@contoso.example", "decide_as_customer", part="finance")
     page = here.person("priya.nair").get(asked)
     expect(not page.links("/windows/"), "nobody reads before the customer's yes", page)
-    here.decides("ada.keller", asked, "approve", comment="Headers are fine.")
-    here.tell("Ada Keller", "reviews, confirms with her password: the customer's yes. A window opens")
+    device = here.stage.passkey("ada.keller")
+    here.tell("Ada Keller", "has added a passkey; the log has its public key, and Contoso's approvers are told")
+    here.signs("ada.keller", asked, device, comment="Headers are fine.")
+    here.tell(
+        "Ada Keller",
+        "reviews, and signs the very text that is shown: the customer's yes. A window opens",
+        detail="A passkey in software stands in for her device, and for her finger on it.",
+    )
     here.mail(mail.wait_for("priya.nair@", "window_opened"), "Priya Nair")
     window = here.window_of("priya.nair", asked)
     page_url, items = here.items("priya.nair", window)

@@ -7,6 +7,7 @@ import email
 import email.policy
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,8 +25,11 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from django.conf import settings
 
-from requests_app import clock
-from requests_app.demo.browser import Browser, Stopped
+from requests_app import clock, operations, webauthn
+from requests_app.demo import people
+from requests_app.demo.authenticator import Authenticator
+from requests_app.demo.browser import App, Browser, Stopped
+from requests_app.demo.world import as_
 
 #: What stands for what in the demo, in seconds. Every other setting is as in production.
 SHORTENED = {
@@ -46,6 +50,7 @@ STEPS = (
 BIG_DOCUMENT = "Exports/everything-2026.bin"
 BIG_BYTES = 40 * 1024 * 1024
 HOST = "127.0.0.1"
+RP_ID = "localhost"
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class Stage:
         self.mail = MailServer()
         self.port = free_port()
         self.base = f"http://{HOST}:{self.port}"
+        self.origin = f"http://{RP_ID}:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._passwords: dict[str, str] = {}
 
@@ -120,7 +126,7 @@ class Stage:
         try:
             for step in STEPS:
                 self.manage(*step)
-            self._passwords = _read_passwords()
+            self._passwords = people.passwords()
             _write_big_document()
             self._start()
             yield self
@@ -131,9 +137,23 @@ class Stage:
     def browser(self, login: str) -> Browser:
         """Sign a person in, by the part of the address before the at-sign."""
         address = next(address for address in self._passwords if address.startswith(f"{login}@"))
-        browser = Browser(self.base, address, self._passwords[address])
+        secret = people.app_secrets().get(address)
+        browser = Browser(self.base, address, self._passwords[address], App(secret) if secret else None)
         browser.sign_in()
         return browser
+
+    def passkey(self, login: str) -> Authenticator:
+        """Add a passkey to somebody's account: in software, which stands in for the device and for the finger on it."""
+        device, challenge = Authenticator(origin=self.origin), secrets.token_bytes(32)
+        party = webauthn.Party(rp_id=RP_ID, name=settings.PROVIDER_NAME, origins=frozenset({self.origin}))
+        actor = as_(login, fresh=True)
+        options = webauthn.registration_options(
+            party=party, user_id=actor.person.bytes, email=actor.email, name=actor.name, challenge=challenge
+        )
+        operations.enrol_passkey(
+            actor=actor, response=device.create(options), challenge=challenge, name="Software passkey", party=party
+        )
+        return device
 
     def manage(self, *arguments: str) -> str:
         """Run a management command as an operator would, and return what it prints."""
@@ -158,6 +178,9 @@ class Stage:
             "HOST": HOST,
             "PORT": str(self.port),
             "BASE_URL": self.base,
+            # A passkey belongs to a name, and never to a number.
+            "PASSKEY_RP_ID": RP_ID,
+            "PASSKEY_ORIGINS": self.origin,
             "ALLOWED_HOSTS": f"{HOST},localhost",
             "EMAIL_URL": f"smtp://{HOST}:{self.mail.port}",
             "LOG_LEVEL": "WARNING",
@@ -216,12 +239,6 @@ def _empty(directory: Path) -> None:
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
     marker.touch()
-
-
-def _read_passwords() -> dict[str, str]:
-    from requests_app.demo.people import passwords
-
-    return passwords()
 
 
 def _write_big_document() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from requests_app import clock, operations
+from requests_app import clock, factors, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.demo import content, people
 from requests_app.models import Person, Plan, Resource, Service, Tenant
@@ -24,6 +24,7 @@ def build(*, with_history: bool = True) -> None:
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
     if staff is None:
         staff = Person.objects.create_superuser(people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name)
+        _set_up_app(people.STAFF)
     _services_and_provider(as_(people.STAFF.email), secrets)
     for tenant in people.TENANTS:
         _tenant(tenant, as_(people.STAFF.email), secrets)
@@ -33,7 +34,7 @@ def build(*, with_history: bool = True) -> None:
         history.play()
 
 
-def as_(login: str, *, fresh: bool = False) -> Actor:
+def as_(login: str, *, fresh: bool = True) -> Actor:
     """Act as one of the demo's people, by email, or by the part before the at-sign."""
     lookup = {"email": login} if "@" in login else {"email__startswith": f"{login}@"}
     person = Person.objects.get(**lookup)
@@ -53,12 +54,12 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
             actor=staff,
             email=character.email,
             name=character.name,
-            side="provider",
             password=secrets[character.email],
             time_zone=character.time_zone,
         )
         for key, role in character.queues:
             operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
+        _set_up_app(character)
 
 
 def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) -> None:
@@ -70,33 +71,37 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
     _resources(tenant, staff)
     characters = [character for character in people.members() if character.tenant == wanted.slug]
     first = characters[0]
-    administrator = operations.add_person(
-        actor=staff,
-        email=first.email,
-        name=first.name,
-        side="customer",
-        password=secrets[first.email],
-        time_zone=first.time_zone,
-    )
-    operations.give_role(tenant.pk, administrator.pk, role="administrator", actor=staff)
+    administrator = _invited(tenant, first, "administrator", by=staff, password=secrets[first.email])
+    _set_up_app(first)
     for role in first.roles[1:]:
         operations.give_role(tenant.pk, administrator.pk, role=role, actor=as_(first.email))
     for character in characters[1:]:
-        person = operations.add_member(
-            tenant.pk,
-            email=character.email,
-            name=character.name,
-            role=character.roles[0],
-            password=secrets[character.email],
-            actor=as_(first.email),
-        )
+        password, by = secrets[character.email], as_(first.email)
+        person = _invited(tenant, character, character.roles[0], by=by, password=password)
         for role in character.roles[1:]:
             operations.give_role(tenant.pk, person.pk, role=role, actor=as_(first.email))
+        _set_up_app(character)
     operations.add_address(
         tenant.pk, email=f"security@{wanted.slug}.example", label="Security team", actor=as_(first.email)
     )
     if wanted.lockbox:
         operations.switch_lockbox(tenant.pk, on=True, actor=as_(first.email))
+
+
+def _set_up_app(character: people.Character) -> None:
+    """Who needs a second factor sets one up at the first sign-in."""
+    if character.needs_app:
+        keep = factors.keeps_totp(people.app_secrets()[character.email])
+        operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
+
+
+def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
+    """Invite somebody, and accept as they would by the link in their mail."""
+    row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
+    link = link_secrets.of(row.pk, row.sends)
+    stranger = Actor.stranger(door="command")
+    person = operations.accept_invitation(link, name=who.name, password=password, actor=stranger)
+    return operations.set_preferences(actor=as_(person.email), time_zone=who.time_zone)
 
 
 def _resources(tenant: Tenant, staff: Actor) -> None:

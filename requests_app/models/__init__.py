@@ -7,11 +7,20 @@ from requests_app.models.access import (
     Decision,
     Grant,
     Level,
+    SignedDecision,
 )
+from requests_app.models.deputies import OutOfOffice
+from requests_app.models.directory import DirectoryRecord
+from requests_app.models.guesses import Tries
 from requests_app.models.integrations import Client, IdempotencyKey, Token
+from requests_app.models.invitations import Invitation
+from requests_app.models.keys import Passkey
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
+from requests_app.models.proposals import Proposal
+from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
+from requests_app.models.single_sign_on import Domain, Identity, SignOn
 from requests_app.models.tenants import NotificationAddress, Plan, Tenant
 from requests_app.models.tickets import Ticket, TicketComment
 from requests_app.models.webhooks import Webhook, WebhookAttempt, WebhookCursor
@@ -23,23 +32,34 @@ __all__ = [
     "Client",
     "ContentAccess",
     "Decision",
+    "DirectoryRecord",
+    "Domain",
     "Grant",
     "Heartbeat",
     "IdempotencyKey",
+    "Identity",
+    "Invitation",
     "Level",
     "Membership",
     "NotificationAddress",
+    "OutOfOffice",
     "OutboxMessage",
+    "Passkey",
     "Person",
     "Plan",
+    "Proposal",
     "QueueAssignment",
+    "RecoveryKey",
     "Resource",
     "Service",
+    "SignOn",
+    "SignedDecision",
     "TaskAttempt",
     "Tenant",
     "Ticket",
     "TicketComment",
     "Token",
+    "Tries",
     "Webhook",
     "WebhookAttempt",
     "WebhookCursor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 from typing import Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -159,6 +160,8 @@ class Decision(models.Model):
     )
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
+    # Of what was signed, in hexadecimal: SHA-256, see `requests_app.manifest`. Empty where nothing was.
+    manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
     at = models.DateTimeField(_("at"))
 
     objects = DecisionQuerySet.as_manager()
@@ -179,6 +182,36 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.access_request_id} {self.stage}: {self.verdict}"
+
+    @property
+    def humans(self) -> frozenset[UUID]:
+        """Who decided, as they were known then and as they are known now: their accounts may have been linked since."""
+        return frozenset((self.decider_human, self.decider.human_id))
+
+    @property
+    def is_signed(self) -> bool:
+        return bool(self.manifest_digest)
+
+
+class SignedDecision(models.Model):
+    """What a decision was signed with; the log's entry of the decision holds the same, for whoever trusts no row."""
+
+    decision = models.OneToOneField(Decision, models.PROTECT, primary_key=True, related_name="signature")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
+    passkey = models.ForeignKey("requests_app.Passkey", models.PROTECT, related_name="signed")
+    manifest = models.TextField(_("what was signed"))
+    assertion = models.JSONField(_("what the passkey answered"))
+    nonce = models.CharField(max_length=128)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("signed decision")
+        verbose_name_plural = _("signed decisions")
+        constraints = [models.UniqueConstraint(fields=["nonce"], name="signed_decision_nonce_once")]
+
+    def __str__(self) -> str:
+        return str(self.decision_id)
 
 
 class GrantQuerySet(ScopedQuerySet):

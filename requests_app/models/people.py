@@ -12,12 +12,17 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.db.models import Q
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import clock
 from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
+from requests_app.models.deputies import OutOfOffice
 from requests_app.models.integrations import Client, Token
+from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.models.single_sign_on import SignOn
 from requests_app.scopes import known
 
 
@@ -31,6 +36,15 @@ class PersonQuerySet(models.QuerySet["Person"]):
     def approvers_of(self, tenant_id: object) -> Self:
         held = {"memberships__tenant_id": tenant_id, "memberships__role": "approver"}
         return self.active().humans().filter(**held).distinct()
+
+    def deciding_for(self, tenant_id: object, at: datetime) -> Self:
+        """The approvers, and who stands in for one at this instant."""
+        of_tenant: dict[str, Any] = {"tenant": tenant_id}
+        deputies = OutOfOffice.objects.filter(**of_tenant).live(at).values("deputy")
+        people = self.active().humans()
+        held = Q(memberships__tenant_id=tenant_id, memberships__role="approver")
+        still = Q(memberships__tenant_id=tenant_id, memberships__role="deputy", pk__in=deputies)
+        return people.filter(held | still).distinct()
 
     def in_queue(self, service_id: object, role: str) -> Self:
         """Those who work a queue. A client is in none, whatever row there may be."""
@@ -93,6 +107,8 @@ class Person(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False)
     created_at = models.DateTimeField(_("created"), editable=False)
+    totp_set_up_at = models.DateTimeField(_("authenticator app since"), null=True, blank=True, editable=False)
+    session_epoch = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects = PersonManager()
 
@@ -117,11 +133,35 @@ class Person(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name
 
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether this is the password, and one that counts: not that of somebody who signs in elsewhere alone."""
+        return super().check_password(raw_password) and not self.signs_in_elsewhere()
+
+    def signs_in_elsewhere(self) -> bool:
+        """Whether the tenant's single sign-on is this person's only way in."""
+        held = Membership.objects.filter(person=self).values("tenant")
+        return SignOn.objects.filter(is_only=True, tenant__in=held).exclude(break_glass=self).exists()
+
+    def passes_single_sign_on_by(self) -> bool:
+        """Whether this is the one who gets in where it is the only way for all others."""
+        return SignOn.objects.filter(is_only=True, break_glass=self).exists()
+
     def get_full_name(self) -> str:
         return self.name
 
     def get_short_name(self) -> str:
         return self.name.split(" ")[0]
+
+    @property
+    def has_second_factor(self) -> bool:
+        """An authenticator app or a passkey. Who has an app, as nearly everybody, costs no query."""
+        return self.totp_set_up_at is not None or Passkey.objects.filter(person_id=self.pk).live().exists()
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must know to stay alive: a new password ends it, and so does a new epoch."""
+        salt = "requests_app.models.Person.get_session_auth_hash"
+        value = f"{self.password}\n{self.session_epoch}"
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Membership(models.Model):
@@ -132,6 +172,7 @@ class Membership(models.Model):
         APPROVER = "approver", _("Approver")
         AUDITOR = "auditor", _("Auditor")
         ADMINISTRATOR = "administrator", _("Administrator")
+        DEPUTY = "deputy", _("Deputy")
 
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="memberships")
     person = models.ForeignKey(Person, models.PROTECT, related_name="memberships")
@@ -186,6 +227,7 @@ def actor_of(
     if holds_roles and person.side == Person.Side.CUSTOMER:
         for tenant_id, role in Membership.objects.filter(person=person).values_list("tenant_id", "role"):
             tenant_roles.setdefault(tenant_id, set()).add(Role(role))
+    stands_in_for = _deputise(person, tenant_roles)
     if holds_roles and person.side == Person.Side.PROVIDER:
         for service_id, role in QueueAssignment.objects.filter(person=person).values_list("service_id", "role"):
             queue_roles.setdefault(service_id, set()).add(Role(role))
@@ -199,10 +241,23 @@ def actor_of(
         is_staff=person.is_active and person.is_staff,
         tenant_roles={tenant: frozenset(roles) for tenant, roles in tenant_roles.items()},
         queue_roles={service: frozenset(roles) for service, roles in queue_roles.items()},
+        stands_in_for=stands_in_for,
         stepped_up_at=stepped_up_at,
         request_id=request_id,
         ip=ip,
     )
+
+
+def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, str]:
+    """Give a deputy the role of an approver as long as somebody for whom they stand in is away at this very moment."""
+    asked = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
+    if not asked:
+        return {}
+    live = OutOfOffice.objects.filter(tenant__in=asked, deputy=person).live(clock.now())
+    found = dict(live.order_by("-from_at").values_list("tenant_id", "approver__name"))
+    for tenant_id in found:
+        tenant_roles[tenant_id].add(Role.APPROVER)
+    return found
 
 
 def actor_of_token(

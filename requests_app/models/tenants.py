@@ -36,6 +36,13 @@ class TenantQuerySet(ScopedQuerySet):
 
 
 class Tenant(models.Model):
+    class YesRule(models.TextChoices):
+        """What a yes of this tenant's takes. A no is always possible: it opens nothing."""
+
+        ANY = "any", _("signed or not")
+        SIGNED = "signed", _("signed with a passkey")
+        DEVICE_BOUND = "device_bound", _("signed with a passkey that can’t leave its device")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=120, unique=True)
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
@@ -54,6 +61,19 @@ class Tenant(models.Model):
     log_retention_days = models.PositiveIntegerField(
         _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
     )
+    # Changes of who decides, and of the rules above, are proposed by one human and confirmed by another.
+    needs_two = models.BooleanField(_("two-person control"), default=False)
+    yes_rule = models.CharField(
+        _("what a yes takes"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
+    )
+    # The customer's own approval page; its keys belong to a site of theirs, and may be the only ones that count.
+    approval_origin = models.CharField(
+        _("own approval page"), max_length=300, blank=True, default="", db_default="", editable=False
+    )
+    approval_rp_id = models.CharField(
+        _("site of its keys"), max_length=253, blank=True, default="", db_default="", editable=False
+    )
+    own_keys_only = models.BooleanField(_("a yes takes such a key"), default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

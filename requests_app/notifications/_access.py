@@ -52,7 +52,8 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     found["denied_by"] = _decider(denial, row) if denial else ""
     found["was_with_customer"] = bool(_yes(row))
     found["cause"] = _cause(said)
-    found["facts"] = [Fact(_outcome_label(row), [words.when(row.state_changed_at, at)]), *_what(row)]
+    answer = [words.when(row.state_changed_at, at), *([_signed(denial)] if denial else [])]
+    found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
     found["quotes"] = _comments([(_("Comment"), denial.comment if denial else said.get("comment", ""))])
     return found
 
@@ -168,8 +169,15 @@ def _decider(decision: Decision, row: AccessRequest) -> str:
 
 
 def _approvals(row: AccessRequest, label: str) -> list[Fact]:
-    names = [_decider(decision, row) for decision in _yes(row)]
+    names = [f"{_decider(decision, row)}: {_signed(decision)}" for decision in _yes(row)]
     return [Fact(label, names)] if names else []
+
+
+def _signed(decision: Decision) -> str:
+    """Whether a decision was signed; if so, with the beginning of the digest that the page and the receipt show."""
+    if not decision.is_signed:
+        return _("not signed")
+    return _("signed, digest %(digest)s …") % {"digest": " ".join(words.grouped(decision.manifest_digest[:16]))}
 
 
 def _window(grant: Grant, at: datetime) -> list[Fact]:
@@ -209,5 +217,6 @@ def _cause(said: dict[str, Any]) -> str:
         "ticket-closed": _("the ticket was closed"),
         "person-switched-off": _("the engineer’s account was switched off"),
         "role-taken": _("the engineer no longer works for this service"),
+        "accounts-linked": _("two accounts were found to be one person’s, who stood on both sides of it"),
     }
     return causes.get(said.get("cause", ""), "")

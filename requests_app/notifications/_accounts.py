@@ -30,3 +30,41 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
+
+
+def passkeys(message: OutboxMessage, at: datetime) -> Facts:
+    """A passkey was added or removed: told to its holder, and to those who answer for the tenant."""
+    person = Person.objects.get(pk=message.about)
+    is_own = message.person_id == person.pk
+    added = message.payload["change"] == "added"
+    if is_own or message.tenant_id is None:
+        path = reverse("account_reset_password")
+    else:
+        path = reverse("web:people", args=[message.tenant_id])
+    return {
+        "path": path,
+        "is_own_account": is_own,
+        "added": added,
+        "name": words.name(person),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("Passkey"), [words.line(message.payload["passkey"]), _("added") if added else _("removed")]),
+            Fact(_("Done by"), [words.line(message.payload["by"])]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def second_factor(message: OutboxMessage, at: datetime) -> Facts:
+    """A second factor was set up or removed, or recovery codes were made."""
+    person = Person.objects.get(pk=message.about)
+    return {
+        "path": reverse("web:security"),
+        "is_own_account": True,
+        "how": message.payload["how"],
+        "facts": [
+            Fact(_("Account"), [words.line(person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }

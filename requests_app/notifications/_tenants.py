@@ -8,7 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app.models import Membership, OutboxMessage, Person
+from requests_app import proposals
+from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal, SignOn
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -41,6 +42,7 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
         "name": words.name(person),
         "given": given,
         "is_approver": role == Membership.Role.APPROVER,
+        "is_deputy": role == Membership.Role.DEPUTY,
         "by": words.line(message.payload["by"]),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
@@ -64,6 +66,81 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Client"), [name]),
             Fact(_("Decides for"), [whose]),
             *_act(message, at),
+        ],
+    }
+
+
+def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
+    """An approver named who decides in their place, or that ended before its time."""
+    row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
+    return {
+        "path": f"/tenant/{message.tenant_id}/out-of-office/",
+        "ended": bool(message.payload["ended"]),
+        "approver": words.name(row.approver),
+        "deputy": words.name(row.deputy),
+        "from": words.when(row.from_at, at),
+        "until": words.when(row.until_at, at),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Out of the office"), [words.name(row.approver), words.line(row.approver.email)]),
+            Fact(_("Deputy"), [words.name(row.deputy), words.line(row.deputy.email)]),
+            Fact(_("From"), [words.when(row.from_at, at)]),
+            Fact(_("Until"), [words.when(row.until_at, at)]),
+            *_act(message, at),
+        ],
+    }
+
+
+def proposal(message: OutboxMessage, at: datetime) -> Facts:
+    """A change was proposed, confirmed or withdrawn, under two-person control."""
+    row = Proposal.objects.select_related("proposed_by").get(pk=message.about)
+    what = message.payload["what"]
+    return {
+        "path": f"/tenant/{message.tenant_id}/proposals/",
+        "is_made": what == "made",
+        "is_confirmed": what == "confirmed",
+        "what": words.line(proposals.words(row.act, row.said)),
+        "proposer": words.name(row.proposed_by),
+        "by": words.line(message.payload["by"]),
+        "until": words.when(row.expires_at, at),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Proposed by"), [words.name(row.proposed_by)]),
+            Fact(_("Until"), [words.when(row.expires_at, at)]),
+            *_act(message, at),
+        ],
+    }
+
+
+def sign_on(message: OutboxMessage, at: datetime) -> Facts:
+    """Where the tenant's people sign in was changed."""
+    row = SignOn.objects.get(tenant=message.tenant_id)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "by": words.line(message.payload["by"]),
+        "is_on": row.is_on,
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(
+                _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
+            ),
+            Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
+            *_act(message, at),
+        ],
+    }
+
+
+def bypass(message: OutboxMessage, at: datetime) -> Facts:
+    """The one who may signed in past single sign-on."""
+    person = Person.objects.get(pk=message.about)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "name": words.name(person),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }
 

@@ -14,7 +14,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from requests_app import clock
+from requests_app import clock, link_secrets
 from requests_app.models import OutboxMessage
 from requests_app.notifications import facts, words
 from requests_app.notifications.receipts import CLOSING, Receipt
@@ -51,16 +51,19 @@ def render_preview(message: OutboxMessage) -> dict[str, Any]:
     return message.rendered or render(message, clock.now())
 
 
-def built(rendered: dict[str, Any]) -> EmailMultiAlternatives:
-    """The mail itself. Django refuses a line break in any header, so none can be smuggled in here."""
+def built(rendered: dict[str, Any], *, secret: str = "") -> EmailMultiAlternatives:
+    """The mail itself; `secret` takes the place of its mark here, and nowhere before.
+
+    Django refuses a line break in any header, so none can be smuggled in here.
+    """
     mail = EmailMultiAlternatives(
         subject=rendered["subject"],
-        body=rendered["text"],
+        body=rendered["text"].replace(link_secrets.MARK, secret or link_secrets.MARK),
         from_email=rendered["from"],
         to=[rendered["to"]],
         headers={"Message-ID": rendered["message_id"], **rendered["headers"]},
     )
-    mail.attach_alternative(rendered["html"], "text/html")
+    mail.attach_alternative(rendered["html"].replace(link_secrets.MARK, secret or link_secrets.MARK), "text/html")
     for file in rendered.get("attachments", ()):
         # As bytes, which no server on the way may break into other lines: a proof holds to the letter or not at all.
         mail.attach(file["name"], file["text"].encode(), "application/octet-stream")

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.models import OutboxMessage, Person
-from requests_app.notifications import _access, _accounts, _tenants, _tickets, _webhooks, words
+from requests_app.notifications import _access, _accounts, _invitations, _tenants, _tickets, _webhooks, words
 from requests_app.outbox.topics import Topic
 
 Facts = dict[str, Any]
@@ -28,8 +28,16 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.WINDOW_CLOSED: _access.closed,
     Topic.LOCKBOX_SWITCHED: _tenants.switched,
     Topic.APPROVERS_CHANGED: _tenants.approvers,
+    Topic.RECOVERY_KEY: _invitations.recovery_key,
+    Topic.OUT_OF_OFFICE: _tenants.out_of_office,
+    Topic.PROPOSAL: _tenants.proposal,
+    Topic.INVITATION: _invitations.invited,
     Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,
+    Topic.PASSKEYS_CHANGED: _accounts.passkeys,
+    Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
+    Topic.SIGN_ON_CHANGED: _tenants.sign_on,
+    Topic.SIGN_ON_BYPASSED: _tenants.bypass,
     Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 
@@ -50,8 +58,12 @@ def of(message: OutboxMessage, at: datetime) -> Facts:
 
 def _why_you(message: OutboxMessage, found: Facts) -> str:
     """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
+    if found.get("is_invited"):
+        return _("You get this mail because somebody at %(tenant)s wrote your address.") % found
     if found["is_address"]:
         return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
+    if found.get("is_of_tenant"):
+        return _("You get this mail because you belong to %(tenant)s here.") % found
     if found.get("is_own_account"):
         return _("You get this mail because it is your account.")
     if found.get("is_webhook"):

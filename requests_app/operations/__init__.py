@@ -1,5 +1,6 @@
 """The one room: the only code that changes domain rows. Every door calls these, with an actor."""
 
+from requests_app.manifest import Signed
 from requests_app.operations import checks, content, streams, sweeps
 from requests_app.operations.access_requests import (
     Ask,
@@ -13,7 +14,11 @@ from requests_app.operations.access_requests import (
     submit,
     withdraw,
 )
+from requests_app.operations.accounts import link_accounts, unlink_accounts
+from requests_app.operations.approval_pages import set_approval_page
 from requests_app.operations.checks import ask_for_check
+from requests_app.operations.deputies import end_out_of_office, set_out_of_office
+from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
 from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
 from requests_app.operations.integrations import (
@@ -32,10 +37,15 @@ from requests_app.operations.integrations import (
     rotate_client_secret,
     step_up_token,
 )
+from requests_app.operations.invitations import (
+    accept_invitation,
+    invite_person,
+    resend_invitation,
+    withdraw_invitation,
+)
 from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail, take_evidence
 from requests_app.operations.log_care import adopt_log_head, set_log_retention, tombstone
 from requests_app.operations.members import (
-    add_member,
     add_person,
     give_queue_role,
     give_role,
@@ -46,7 +56,22 @@ from requests_app.operations.members import (
     take_queue_role,
     take_role,
 )
+from requests_app.operations.passkeys import enrol_passkey, remove_passkey
+from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
+from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
 from requests_app.operations.refusals import note_refusal
+from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
+from requests_app.operations.single_sign_on import (
+    Came,
+    Connection,
+    claim_domain,
+    note_bypass,
+    preview,
+    remove_domain,
+    set_sign_on,
+    sign_in,
+    verify_domain,
+)
 from requests_app.operations.tenants import (
     add_address,
     change_tenant,
@@ -56,6 +81,7 @@ from requests_app.operations.tenants import (
     save_resource,
     save_service,
     set_window_cap,
+    set_yes_rule,
     switch_lockbox,
 )
 from requests_app.operations.tickets import (
@@ -87,12 +113,17 @@ from requests_app.operations.witnesses import add_witness, remove_witness, set_c
 __all__ = [
     "LOG_READERS",
     "Ask",
+    "Came",
+    "Connection",
     "Demand",
     "Issued",
     "Made",
+    "MadeKey",
+    "Profile",
     "Report",
+    "Signed",
+    "accept_invitation",
     "add_address",
-    "add_member",
     "add_person",
     "add_webhook",
     "add_witness",
@@ -105,13 +136,16 @@ __all__ = [
     "ask_for_check",
     "assign_ticket",
     "change_client",
+    "change_provisioned",
     "change_tenant",
     "change_webhook",
     "checks",
+    "claim_domain",
     "claim_key",
     "close",
     "close_ticket",
     "comment",
+    "confirm_proposal",
     "content",
     "create_client",
     "create_tenant",
@@ -120,28 +154,42 @@ __all__ = [
     "deny_as_provider",
     "disable_webhook",
     "enable_webhook",
+    "end_out_of_office",
+    "enrol_passkey",
     "expire",
     "export_log",
     "forget_old",
     "give_queue_role",
     "give_role",
     "give_up_webhook",
+    "invite_person",
     "issue_access_token",
     "keep_answer",
+    "link_accounts",
     "link_ticket",
     "lockbox_applies",
+    "make_recovery_codes",
+    "make_recovery_key",
+    "note_bypass",
     "note_refusal",
     "note_use",
     "open_ticket",
     "park_mail",
+    "preview",
+    "provision_member",
     "redeliver",
     "release",
     "release_key",
     "remove_address",
     "remove_client",
+    "remove_domain",
+    "remove_passkey",
+    "remove_provisioned",
+    "remove_totp",
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",
+    "resend_invitation",
     "resend_mail",
     "resolve_ticket",
     "revoke",
@@ -152,11 +200,18 @@ __all__ = [
     "save_resource",
     "save_service",
     "send_webhook_test",
+    "set_approval_page",
     "set_cosigning",
     "set_log_retention",
+    "set_out_of_office",
     "set_password",
     "set_preferences",
+    "set_sign_on",
+    "set_two_person_control",
+    "set_up_totp",
     "set_window_cap",
+    "set_yes_rule",
+    "sign_in",
     "step_up_token",
     "streams",
     "submit",
@@ -168,5 +223,10 @@ __all__ = [
     "take_queue_role",
     "take_role",
     "tombstone",
+    "unlink_accounts",
+    "use_recovery_key",
+    "verify_domain",
     "withdraw",
+    "withdraw_invitation",
+    "withdraw_proposal",
 ]

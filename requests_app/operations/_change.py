@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from requests_app.errors import (
     DomainError,
     NotAllowed,
     NotFound,
+    StepUpRequired,
     StoreUnavailable,
     WrongState,
 )
@@ -41,6 +42,14 @@ _UNIQUE_VIOLATION = "23505"
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
+class Held(Exception):
+    """Raised by an act before it has written anything: it ends as what `propose` writes in its place, and returns."""
+
+    def __init__(self, propose: Callable[[], DomainError]) -> None:
+        super().__init__()
+        self.propose = propose
+
+
 @dataclass(kw_only=True)
 class Act:
     """One act under way. `tenant_id` and the subject are known once the row has been found."""
@@ -56,6 +65,10 @@ class Act:
     notes: list[Note] = field(default_factory=list)
     # The log's head, where a statement of this act has locked and read it already.
     head: ChainHead | None = None
+    # The proposal that somebody else has confirmed, where this act is what it proposed.
+    confirmed: UUID | None = None
+    # Who proposed that: what it makes is theirs.
+    proposer: UUID | None = None
 
     def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
@@ -63,9 +76,13 @@ class Act:
         From here on a refusal is an entry in that log.
         """
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
-        self.at = _not_before_the_log(tenant_id)
+        self.take_turn(tenant_id)
         # Once more: a role may have been taken away while this act waited for its turn.
         self.actor = reread(self.actor)
+
+    def take_turn(self, log_id: UUID) -> None:
+        """Take the turn at a log and read the clock, for an act that is about no row."""
+        self.at = _not_before_the_log(log_id)
 
     @property
     def is_decision(self) -> bool:
@@ -129,12 +146,16 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
     Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
     """
     current = Act(actor=actor, action=action)
+    outcome: DomainError | None = None
     try:
         with transaction.atomic(durable=True):
             if rereads:
                 current.actor = reread(actor)
             policy.require_act(current.actor, action)
-            yield current
+            try:
+                yield current
+            except Held as held:
+                outcome = held.propose()
             _post(current)
     except DomainError as refusal:
         _refused(current, refusal)
@@ -145,11 +166,19 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
         raise guarded from error
     except DatabaseError as error:
         raise StoreUnavailable from error
+    if outcome is not None:
+        # Committed; whoever called hears that it is not done yet.
+        raise outcome
 
 
 @contextmanager
-def change(access_request_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[Step]:
-    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell."""
+def change(
+    access_request_id: object, action: str, *, actor: Actor, note: str = "", is_signed: bool = False
+) -> Iterator[Step]:
+    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
+
+    What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses.
+    """
     edge = TRANSITIONS[action]
     with act(action, actor=actor) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
@@ -168,10 +197,12 @@ def change(access_request_id: object, action: str, *, actor: Actor, note: str = 
             outer.subject_id,
         )
         step.correlation_id = row.pk
-        decided_by = frozenset(row.decisions.values_list("decider_human", flat=True))
+        # As they were known when they decided, and as they are known now: accounts may have been linked since.
+        deciders = row.decisions.values_list("decider_human", "decider__human_id")
+        decided_by = frozenset(human for both in deciders for human in both)
         policy.require(outer.actor, edge, row, decided_by=decided_by)
         _require_edge(step)
-        if edge.needs_step_up:
+        if edge.needs_step_up and not is_signed:
             policy.require_step_up(outer.actor, step.at)
         step.note = limits.require_note(note, needed=edge.needs_note)
         yield step
@@ -344,6 +375,10 @@ def _refused(current: Act, refusal: DomainError) -> None:
     """A refused act of a known person is evidence: of the attempt, with its reason, and of nothing else."""
     actor = current.actor
     if not actor.is_person:
+        return
+    if type(refusal) is StepUpRequired and not current.is_decision:
+        # They may do it, and are asked for the proof first: what comes of that is in the log.
+        security_log.info("step_up.asked", action=current.action, person=str(actor.person_id))
         return
     if current.tenant_id is None or isinstance(refusal, NotFound):
         security_log.warning("act.refused", action=current.action, code=refusal.code, person=str(actor.person_id))

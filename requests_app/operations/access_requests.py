@@ -14,6 +14,7 @@ from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import FactsChanged, LogNotCosigned, TooMany, Unacceptable
 from requests_app.lifecycle import TRANSITIONS, State
+from requests_app.manifest import Signed
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -29,6 +30,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
+from requests_app.operations import _signing as signing
 from requests_app.operations._change import Act, Step, act, change
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.outbox.topics import Audience, Topic
@@ -89,11 +91,14 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     return row
 
 
-def approve_as_provider(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+def approve_as_provider(
+    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+) -> AccessRequest:
     """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
-    with change(access_request_id, "approve_as_provider", actor=actor, note=note) as step:
+    is_signed = signature is not None
+    with change(access_request_id, "approve_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
-        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE)
+        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
         row = step.row
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
@@ -105,25 +110,34 @@ def approve_as_provider(access_request_id: object, *, actor: Actor, note: str = 
     return step.row
 
 
-def deny_as_provider(access_request_id: object, *, actor: Actor, note: str) -> AccessRequest:
-    with change(access_request_id, "deny_as_provider", actor=actor, note=note) as step:
-        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY)
+def deny_as_provider(
+    access_request_id: object, *, actor: Actor, note: str, signature: Signed | None = None
+) -> AccessRequest:
+    is_signed = signature is not None
+    with change(access_request_id, "deny_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
+        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
 
 
-def approve_as_customer(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
+def approve_as_customer(
+    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+) -> AccessRequest:
     """Say yes for the customer: the window opens at this instant."""
-    with change(access_request_id, "approve_as_customer", actor=actor, note=note) as step:
+    is_signed = signature is not None
+    with change(access_request_id, "approve_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
-        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE)
+        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature)
         _open(step)
     return step.row
 
 
-def deny_as_customer(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    with change(access_request_id, "deny_as_customer", actor=actor, note=note) as step:
-        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
+def deny_as_customer(
+    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+) -> AccessRequest:
+    is_signed = signature is not None
+    with change(access_request_id, "deny_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
+        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
 
@@ -229,7 +243,7 @@ def _as_uuid(value: object) -> UUID:
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """A customer who is asked too often says yes without reading."""
-    own = AccessRequest.objects.filter(requested_by=row.requested_by_id, tenant=row.tenant)
+    own = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if own.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
     if own.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
@@ -250,10 +264,13 @@ def _require_facts(step: Step) -> None:
         raise FactsChanged(_("A resource that was asked for is gone."))
 
 
-def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> None:
+def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None) -> None:
     row, actor = step.row, step.actor
     assert actor.deciding_human is not None  # the policy saw to it
-    Decision.objects.create(
+    proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
+    if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
+        signing.require_rule(step, proof)
+    decision = Decision.objects.create(
         tenant=row.tenant,
         access_request=row,
         stage=stage,
@@ -264,9 +281,13 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict) -> Non
         requester_human=row.requester_human,
         comment=step.note,
         door=actor.door,
+        manifest_digest=proof.digest if proof is not None else "",
         at=step.at,
     )
-    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict)}
+    said = signing.kept(decision, proof) if proof is not None else {"signed": False}
+    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **said}
+    if stage == Decision.Stage.CUSTOMER and row.tenant_id in actor.stands_in_for:
+        step.detail["deputy_for"] = actor.stands_in_for[row.tenant_id]
 
 
 def _require_cosigned(step: Step) -> None:

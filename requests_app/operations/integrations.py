@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -11,9 +11,9 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app import api_secrets, clock, guesses, limits, policy
+from requests_app import api_secrets, clock, limits, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import InsufficientScope, NotAllowed, StepUpRequired, TooMany, Unacceptable
+from requests_app.errors import InsufficientScope, NotAllowed, TooMany, Unacceptable, WrongProof
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act
@@ -91,7 +91,8 @@ def change_client(
         after = _described(client)
         if after == before:
             raise Unacceptable(_("Nothing would change."), field="scopes")
-        if before["decides_for_id"] != after["decides_for_id"]:
+        gains_people = Scope.MEMBERS_PROVISION in set(after["scopes"]) - set(before["scopes"])
+        if before["decides_for_id"] != after["decides_for_id"] or gains_people:
             _require_proof(current, client)
         client.save(update_fields=["scopes", "decides_for"])
         was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
@@ -210,21 +211,25 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
     return token
 
 
-def step_up_token(*, password: str, actor: Actor) -> datetime:
-    """Confirm with the password that whoever holds the token is its human. Returns until when that counts.
+def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datetime:
+    """Confirm that whoever holds the token is its human. Returns until when that counts.
 
-    A decision needs it here as on a page: a token that was taken decides nothing.
+    A decision needs it here as on a page, and so does every change of who decides: a token that was taken does
+    neither. `is_proven` looks at what the door was given; who must have a second factor has none only until the first
+    sign-in, and until then there is nothing to prove it with.
     """
     person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
     if person is None or actor.token_id is None or actor.machine is not None:
         raise NotAllowed
     # Before the act: hashing takes a while, and an act holds its place in the log.
-    is_right = guesses.is_password(person, password)
+    is_right = is_proven(person)
     with act("step_up_token", actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
         current.concerns("token", token, _log_of(person))
         if not is_right:
-            raise StepUpRequired(_("This is not your password."))
+            raise WrongProof
+        if policy.needs_second_factor(current.actor) and not person.has_second_factor:
+            raise NotAllowed(_("Your role needs a second factor. Set one up on the pages first."))
         Token.objects.filter(pk=token.pk).update(stepped_up_at=current.at)
     return current.at + limits.STEP_UP_FOR
 
@@ -319,8 +324,8 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 
 def _require_proof(current: Act, client: Client) -> None:
-    """Whoever lets a machine decide, or takes its secret, enters the password: it will decide without one."""
-    if client.decides_for_id is not None:
+    """Whoever lets a machine decide, or choose who decides, or takes its secret, proves who they are: it does not."""
+    if client.decides_for_id is not None or Scope.MEMBERS_PROVISION in client.scopes:
         policy.require_step_up(current.actor, current.at)
 
 

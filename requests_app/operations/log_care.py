@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,7 @@ from requests_app.events import Event
 from requests_app.lifecycle import PENDING, State
 from requests_app.models import AccessRequest, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._second import controlled, hold
 
 logger = structlog.get_logger(__name__)
 
@@ -122,11 +124,18 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
             raise Unacceptable(_("Choose %(least)d to %(most)d days.") % bounds, field="days")
         if days == tenant.log_retention_days:
             raise Unacceptable(_("This is the rule already."), field="days")
-        before, tenant.log_retention_days = tenant.log_retention_days, days
-        tenant.save(update_fields=["log_retention_days"])
-        detail = {"log_retention_days": days, "log_retention_days_before": before}
-        current.witness(Event.LOG_POLICY_CHANGED, detail=detail)
+        policy.require_step_up(current.actor, current.at)
+        hold(current, tenant, days=days)
+        _set_retention(current, tenant, {"days": days})
     return tenant
+
+
+@controlled("set_log_retention")
+def _set_retention(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    before, tenant.log_retention_days = tenant.log_retention_days, said["days"]
+    tenant.save(update_fields=["log_retention_days"])
+    detail = {"log_retention_days": said["days"], "log_retention_days_before": before}
+    current.witness(Event.LOG_POLICY_CHANGED, detail=detail)
 
 
 def allow_pruning(tenant_id: object, *, actor: Actor) -> int:

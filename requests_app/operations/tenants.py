@@ -17,11 +17,12 @@ from audit_app import recorder
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.connectors.registry import KINDS
-from requests_app.errors import Unacceptable, WrongState
+from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
+from requests_app.models import NotificationAddress, Passkey, Person, Plan, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -36,20 +37,30 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
             raise WrongState(_("Lockbox is %(state)s already.") % {"state": state})
         if on and not tenant.plan.includes_lockbox:
             raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
-        tenant.lockbox_on = on
-        tenant.save(update_fields=["lockbox_on"])
-        current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
-        current.tell(
-            Note(
-                topic=Topic.LOCKBOX_SWITCHED,
-                tenant_id=tenant.pk,
-                about=tenant.pk,
-                audiences=(Audience.CUSTOMER,),
-                mark=uuid4().hex,
-                extra={"on": "yes" if on else "", "by": current.actor.name},
-            )
-        )
+        policy.require_step_up(current.actor, current.at)
+        hold(current, tenant, on=on)
+        _switch_lockbox(current, tenant, {"on": on})
     return tenant
+
+
+@controlled("switch_lockbox")
+def _switch_lockbox(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    on = bool(said["on"])
+    if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
+        raise WrongState(_("This is no longer to be done."))
+    tenant.lockbox_on = on
+    tenant.save(update_fields=["lockbox_on"])
+    current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
+    current.tell(
+        Note(
+            topic=Topic.LOCKBOX_SWITCHED,
+            tenant_id=tenant.pk,
+            about=tenant.pk,
+            audiences=(Audience.CUSTOMER,),
+            mark=uuid4().hex,
+            extra={"on": "yes" if on else "", "by": current.actor.name},
+        )
+    )
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
@@ -63,10 +74,57 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
         if was not in (None, tenant.window_cap):
             raise WrongState(_("Somebody else has just changed the longest window."))
-        before, tenant.window_cap = tenant.window_cap, seconds
-        tenant.save(update_fields=["window_cap"])
-        current.witness(Event.TENANT_CHANGED, detail={"window_cap": seconds, "window_cap_before": before})
+        policy.require_step_up(current.actor, current.at)
+        hold(current, tenant, seconds=seconds)
+        _set_window_cap(current, tenant, {"seconds": seconds})
     return tenant
+
+
+@controlled("set_window_cap")
+def _set_window_cap(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
+    tenant.save(update_fields=["window_cap"])
+    current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
+
+
+def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
+    """Set what this tenant's yes takes: signed or not, signed, or signed with a passkey that can't leave its device.
+
+    It counts from the next yes on, also for what waits already. A rule that nobody could meet is refused.
+    """
+    with act("set_yes_rule", actor=actor) as current:
+        tenant = _own_tenant(tenant_id, current)
+        if current.actor.machine is not None:
+            raise NotAllowed
+        policy.require_step_up(current.actor, current.at)
+        if rule not in Tenant.YesRule.values:
+            raise Unacceptable(_("Choose one of the offered rules."), field="yes_rule")
+        if rule == tenant.yes_rule:
+            raise WrongState(_("This is the rule already."))
+        _require_signer(tenant, rule)
+        hold(current, tenant, rule=rule)
+        _set_yes_rule(current, tenant, {"rule": rule})
+    return tenant
+
+
+@controlled("set_yes_rule")
+def _set_yes_rule(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    _require_signer(tenant, said["rule"])
+    before, tenant.yes_rule = tenant.yes_rule, said["rule"]
+    tenant.save(update_fields=["yes_rule"])
+    current.witness(Event.TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
+
+
+def _require_signer(tenant: Tenant, rule: str) -> None:
+    """Raise unless some approver has a passkey that this rule takes."""
+    if rule == Tenant.YesRule.ANY:
+        return
+    approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
+    keys = Passkey.objects.live().filter(person__in=approvers, enrolled__has_key=str(tenant.pk))
+    if rule == Tenant.YesRule.DEVICE_BOUND:
+        keys = keys.filter(is_backup_eligible=False)
+    if not keys.exists():
+        raise WrongState(_("None of your approvers has such a passkey yet: nobody could say yes."))
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:

@@ -63,6 +63,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
             raise Unacceptable(_("There are at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
         webhook.tenant, webhook.url, webhook.label = tenant, _url(url), _label(label)
         webhook.events = _events(events)
+        policy.require_step_up(current.actor, current.at)
         webhook.created_at = webhook.from_at = current.at
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save(force_insert=True)
@@ -113,6 +114,7 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
     """Make new keys. Those before sign along for a day, so that the receiver can be changed in between."""
     with act("rotate_webhook_secret", actor=actor) as current:
         webhook, keys = _own(webhook_id, current), Keys.new()
+        policy.require_step_up(current.actor, current.at)
         webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save()

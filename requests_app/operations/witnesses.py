@@ -19,6 +19,7 @@ from requests_app.errors import NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 
 #: Each is asked anew for every checkpoint.
@@ -45,6 +46,7 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
             raise Unacceptable(_("This witness is registered already."), field="vkey")
         if own.count() >= MOST_WITNESSES:
             raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
+        policy.require_step_up(current.actor, current.at)
         at = current.at
         witness = Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at)
         current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
@@ -66,6 +68,7 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
                     "Register another witness first, or switch that rule off."
                 )
             )
+        policy.require_step_up(current.actor, current.at)
         current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
         witness.delete()
 
@@ -81,10 +84,20 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
             raise Unacceptable(_("This is the rule already."), field="hours")
         if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
             raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
-        before, tenant.cosigned_within = tenant.cosigned_within, hours
-        tenant.save(update_fields=["cosigned_within"])
-        current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
+        policy.require_step_up(current.actor, current.at)
+        hold(current, tenant, hours=hours)
+        _set_cosigning(current, tenant, {"hours": hours})
     return tenant
+
+
+@controlled("set_cosigning")
+def _set_cosigning(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    hours = said["hours"]
+    if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
+        raise WrongState(_("There is no witness any more, and no window could ever open."))
+    before, tenant.cosigned_within = tenant.cosigned_within, hours
+    tenant.save(update_fields=["cosigned_within"])
+    current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
 
 
 def _own_tenant(tenant_id: object, current: Act) -> Tenant:

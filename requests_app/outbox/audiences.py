@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from requests_app.models import AccessRequest, NotificationAddress, OutboxMessage, Person, Ticket
+from requests_app import clock
+from requests_app.models import AccessRequest, Invitation, NotificationAddress, OutboxMessage, Person, Ticket
 from requests_app.outbox.topics import Audience, Topic
 
 
@@ -54,9 +55,9 @@ def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
 
 
 def _customer(message: OutboxMessage) -> list[Recipient]:
-    """The approvers, and the addresses that only get mail."""
+    """The approvers, who stands in for one now, and the addresses that only get mail."""
     assert message.tenant_id is not None
-    people = _of_people(Person.objects.get_queryset().approvers_of(message.tenant_id))
+    people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
     if message.topic == Topic.REMINDER:
         return people
     addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
@@ -93,6 +94,25 @@ def _administrators(message: OutboxMessage) -> list[Recipient]:
     return _of_people(people.filter(**held).distinct())
 
 
+def _invited(message: OutboxMessage) -> list[Recipient]:
+    """The address of an invitation, as long as it can still be accepted."""
+    row = Invitation.objects.open(clock.now()).filter(pk=message.about).first()
+    return [Recipient(row.email)] if row else []
+
+
+def _deputy(message: OutboxMessage) -> list[Recipient]:
+    """Who is to stand in, though their time has not begun or is over."""
+    return _of_people(Person.objects.get_queryset().filter(deputisings=message.about))
+
+
+def _tenant(message: OutboxMessage) -> list[Recipient]:
+    """Everybody of the tenant, whatever their role, and the addresses that only get mail."""
+    assert message.tenant_id is not None
+    people = Person.objects.get_queryset().filter(memberships__tenant=message.tenant_id).distinct()
+    addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
+    return _of_people(people) + [Recipient(email) for email in addresses]
+
+
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,
@@ -102,4 +122,7 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.TICKET_WORKERS: _ticket_workers,
     Audience.ACCOUNT_HOLDER: _account_holder,
     Audience.ADMINISTRATORS: _administrators,
+    Audience.INVITED: _invited,
+    Audience.DEPUTY: _deputy,
+    Audience.TENANT: _tenant,
 }

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from requests_app import clock
+from requests_app import clock, link_secrets
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, OutboxMessage, Ticket
+from requests_app.models import AccessRequest, Invitation, OutboxMessage, Ticket
 from requests_app.notifications import email, receipts
 from requests_app.notifications.postman import Postman
 from requests_app.outbox import audiences
@@ -58,8 +58,16 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
     if message.rendered is None:
         message.rendered = email.render(message, at, receipts=receipts.of(message, at))
         message.save(update_fields=["rendered"])
-    postman.send(email.built(message.rendered))
+    postman.send(email.built(message.rendered, secret=_secret(message)))
     return ""
+
+
+def _secret(message: OutboxMessage) -> str:
+    """What is put into the link at the moment of sending alone."""
+    if message.topic != Topic.INVITATION:
+        return ""
+    row = Invitation.objects.get(pk=message.about)
+    return link_secrets.of(row.pk, row.sends)
 
 
 def _moot(message: OutboxMessage, at: datetime) -> str:

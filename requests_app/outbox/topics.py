@@ -28,8 +28,16 @@ class Topic(StrEnum):
     WINDOW_CLOSED = "notify.window_closed"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
+    OUT_OF_OFFICE = "notify.out_of_office"
+    PROPOSAL = "notify.proposal"
+    RECOVERY_KEY = "notify.recovery_key"
+    INVITATION = "notify.invitation"
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
+    PASSKEYS_CHANGED = "notify.passkeys_changed"
+    SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
+    SIGN_ON_CHANGED = "notify.sign_on_changed"
+    SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property
@@ -48,6 +56,9 @@ class Audience(StrEnum):
     TICKET_WORKERS = "ticket_workers"
     ACCOUNT_HOLDER = "account_holder"
     ADMINISTRATORS = "administrators"
+    INVITED = "invited"
+    DEPUTY = "deputy"
+    TENANT = "tenant"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from django.db.models import Count, Q, Sum
 
 from requests_app import policy
 from requests_app.actors import Actor, Role
-from requests_app.lifecycle import PENDING, State, Timing, Transition, actions_from
+from requests_app.errors import WrongState
+from requests_app.lifecycle import PENDING, TRANSITIONS, State, Timing, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
 
@@ -59,12 +60,20 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     """The moves that this actor would be let make now, were they to prove who they are; from the same table."""
     if row.state_at(at) != row.state:
         return []
-    decided_by = frozenset(decision.decider_human for decision in row.decisions.all())
+    decided_by = frozenset(human for decision in row.decisions.all() for human in decision.humans)
     return [
         edge
         for edge in actions_from(row.state)
         if edge.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
     ]
+
+
+def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
+    """Raise what the operation would, for who only asks beforehand whether they may make this move now."""
+    edge = TRANSITIONS[action]
+    policy.require(actor, edge, row, decided_by=frozenset(each.decider_human for each in row.decisions.all()))
+    if edge not in allowed_actions(row, actor=actor, at=at):
+        raise WrongState(current={"state": str(row.state_at(at))})
 
 
 def grant(grant_id: object, *, actor: Actor) -> Grant:

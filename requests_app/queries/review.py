@@ -6,14 +6,12 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
-from uuid import UUID
 
 from django.db.models import Count, Max, Q, Sum
 from django.utils.functional import cached_property
 
 from audit_app.models import AuditEntry
 from requests_app.actors import Actor
-from requests_app.errors import StepUpRequired
 from requests_app.events import Event
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.models.access import ALLOWED
@@ -146,16 +144,4 @@ def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
         by_engineer=windows.filter(engineer=row.requested_by_id)[:COUNTED].count(),
         of_service=windows.filter(access_request__service=row.service_id)[:COUNTED].count(),
         lately=inbox.whole(list(newest)),
-    )
-
-
-def wrong_passwords(actor: Actor, *, tenant_id: UUID, since: datetime) -> int:
-    """How many acts of this person the log shows as refused for want of proof who they are.
-
-    Reads the newest few of their entries: more than that within minutes is nobody who types.
-    """
-    entries = AuditEntry.objects.filter(tenant_id=tenant_id, actor_id=actor.person).order_by("-seq")
-    newest = entries.values_list("event", "at", "text")[:100]
-    return sum(
-        event == Event.ACT_REFUSED and at >= since and text.endswith(StepUpRequired.code) for event, at, text in newest
     )

@@ -9,11 +9,23 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
-from requests_app import policy
+from requests_app import clock, link_secrets, policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, Membership, NotificationAddress, Person, Resource, Service, Tenant
+from requests_app.models import (
+    AccessRequest,
+    Invitation,
+    Membership,
+    NotificationAddress,
+    OutOfOffice,
+    Person,
+    Proposal,
+    RecoveryKey,
+    Resource,
+    Service,
+    Tenant,
+)
 
 #: More people are found by searching for them.
 SHOWN = 100
@@ -108,7 +120,7 @@ def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
 
 def approvers(tenant: Tenant) -> QuerySet[Person]:
     """Who can answer an access request."""
-    return Person.objects.get_queryset().approvers_of(tenant.pk).order_by("name")
+    return Person.objects.get_queryset().deciding_for(tenant.pk, clock.now()).order_by("name")
 
 
 # --- People --------------------------------------------------------------------------------------------------
@@ -152,6 +164,64 @@ def members(tenant: Tenant) -> QuerySet[Person]:
     held = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
     rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
     return rows.prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
+
+
+def absences(tenant: Tenant, *, at: datetime) -> QuerySet[OutOfOffice]:
+    """Who is out of the office now or later, soonest first."""
+    rows = tenant.absences.to_come_or_live(at).select_related("approver", "deputy").order_by("from_at")
+    return cast(QuerySet[OutOfOffice], rows)
+
+
+def absence(tenant: Tenant, absence_id: object) -> OutOfOffice:
+    return cast(OutOfOffice, OutOfOffice.objects.filter(tenant=tenant).find(absence_id))
+
+
+def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:
+    """Whom this approver may name: another human, an approver or somebody with the role for it."""
+    held = {"memberships__tenant": tenant, "memberships__role__in": [Role.APPROVER, Role.DEPUTY]}
+    people = Person.objects.active().humans().filter(**held).exclude(human_id=actor.human)
+    return people.distinct().order_by("name")
+
+
+def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
+    """What waits for a second person, soonest over first."""
+    return cast(QuerySet[Proposal], tenant.proposals.pending(at).select_related("proposed_by").order_by("expires_at"))
+
+
+def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
+    return cast(Proposal, Proposal.objects.filter(tenant=tenant).find(proposal_id))
+
+
+# --- Invitations ---------------------------------------------------------------------------------------------
+
+
+def invitations(tenant: Tenant, *, actor: Actor) -> QuerySet[Invitation]:
+    """Those that nobody has accepted or withdrawn, newest first, for whoever may invite.
+
+    Approvers read of what the recovery key began, which they may stop. Nobody else reads whom a tenant means to let in.
+    """
+    held = actor.roles_on(tenant_id=tenant.pk, service_id=None)
+    rows = tenant.invitations.unanswered().select_related("invited_by").order_by("-created_at")
+    if held & {Role.ADMINISTRATOR, Role.STAFF}:
+        return cast(QuerySet[Invitation], rows)
+    return cast(QuerySet[Invitation], rows.filter(invited_by=None) if Role.APPROVER in held else rows.none())
+
+
+def invitation(tenant: Tenant, invitation_id: object) -> Invitation:
+    return cast(Invitation, Invitation.objects.filter(tenant=tenant).find(invitation_id))
+
+
+def recovery_key(tenant: Tenant) -> RecoveryKey | None:
+    """When the one that works was made, and by whom; the key itself nobody can read."""
+    return cast("RecoveryKey | None", tenant.recovery_keys.live().select_related("made_by").first())
+
+
+def invitation_behind(secret: str, *, at: datetime) -> Invitation:
+    """What the link in a mail opens. Raises NotFound alike for what never was, is over, or was withdrawn."""
+    row = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).select_related("tenant").first()
+    if row is None or not row.is_open(at):
+        raise NotFound
+    return cast(Invitation, row)
 
 
 # --- Addresses -----------------------------------------------------------------------------------------------

@@ -157,7 +157,12 @@ def _words(entry: Entry) -> str:
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
         return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
-    return str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
+    said = str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
+    if "signed" not in entry.detail:
+        return said
+    return (
+        _("%(said)s, signed") % {"said": said} if entry.detail["signed"] else _("%(said)s, not signed") % {"said": said}
+    )
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical
 from audit_app.models import AuditEntry
-from requests_app import sentences
+from requests_app import proposals, sentences
 from requests_app.actors import Role, Side
 from requests_app.events import door_title, title_of
 from requests_app.models import Resource, Tenant
@@ -238,8 +238,23 @@ class _Words:
 
     @property
     def until(self) -> str:
+        return self._instant("closes_at")
+
+    @property
+    def proposed(self) -> SafeString:
+        return _text.visible_single(proposals.words(_str(self.detail, "act"), _dict(self.detail, "said")))
+
+    @property
+    def from_at(self) -> str:
+        return self._instant("from_at")
+
+    @property
+    def until_at(self) -> str:
+        return self._instant("until_at")
+
+    def _instant(self, name: str) -> str:
         try:
-            return _times.when_words(dt.datetime.fromisoformat(_str(self.detail, "closes_at")), self.at)
+            return _times.when_words(dt.datetime.fromisoformat(_str(self.detail, name)), self.at)
         except ValueError:
             return ""
 

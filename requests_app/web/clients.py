@@ -12,20 +12,18 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations, policy
-from requests_app.errors import DomainError, StepUpRequired, TooMany, Unacceptable
+from requests_app.errors import DomainError, TooMany, Unacceptable
 from requests_app.models import Client, Tenant
 from requests_app.operations import Made
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
 from requests_app.templatetags._scopes import labels
-from requests_app.web._step_up import as_proven
 from requests_app.web.context import instant
 from requests_app.web.forms import PageForm
-from requests_app.web.forms.callers import ClientChangeForm, ClientForm, RotateForm
+from requests_app.web.forms.callers import ClientChangeForm, ClientForm
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import ADMINISTRATOR, about
@@ -48,7 +46,6 @@ def _require_administrator(request: HttpRequest, row: Tenant) -> None:
 
 
 @login_required
-@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def clients(request: HttpRequest, tenant: UUID) -> HttpResponse:
     """The list, for everybody of the tenant: a machine may decide for it. Its administrator adds another one."""
@@ -66,10 +63,10 @@ def clients(request: HttpRequest, tenant: UUID) -> HttpResponse:
                     name=values["name"],
                     scopes=values["scopes"],
                     decides_for_id=values["decides_for"],
-                    actor=as_proven(request, values["password"], tenant_id=row.pk),
+                    actor=actor,
                 )
                 return _secret_page(request, row, made)
-            except (StepUpRequired, Unacceptable, TooMany) as refusal:
+            except (Unacceptable, TooMany) as refusal:
                 status = _put_on(form, refusal)
         _require_administrator(request, row)
     context = {
@@ -91,7 +88,6 @@ def client(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
 
 
 @login_required
-@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
     row = _tenant(request, tenant)
@@ -104,11 +100,10 @@ def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
         if form.is_valid():
             values = form.cleaned_data
             try:
-                actor = as_proven(request, values["password"], tenant_id=row.pk)
                 operations.change_client(
-                    found.pk, scopes=values["scopes"], decides_for_id=values["decides_for"], actor=actor
+                    found.pk, scopes=values["scopes"], decides_for_id=values["decides_for"], actor=actor_in(request)
                 )
-            except (StepUpRequired, Unacceptable, TooMany) as refusal:
+            except (Unacceptable, TooMany) as refusal:
                 status = _put_on(form, refusal)
             else:
                 messages.success(request, _("The client was changed. It counts from its next call on."))
@@ -118,24 +113,16 @@ def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
 
 
 @login_required
-@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def client_rotate(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
     """GET says what it means; POST makes a new secret and shows it, once."""
     row = _tenant(request, tenant)
-    found, status = _client(request, row, client), 200
-    form = RotateForm(client=found)
+    found = _client(request, row, client)
     if request.method == "POST":
-        form, status = RotateForm(request.POST, client=found), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                actor = as_proven(request, form.cleaned_data.get("password", ""), tenant_id=row.pk)
-                return _secret_page(request, row, operations.rotate_client_secret(found.pk, actor=actor))
-            except (StepUpRequired, TooMany) as refusal:
-                status = _put_on(form, refusal)
+        require_nothing(request.POST)
+        return _secret_page(request, row, operations.rotate_client_secret(found.pk, actor=actor_in(request)))
     _require_administrator(request, row)
-    return render(request, "clients/rotate.html", {**_one(request, row, found), "form": form}, status=status)
+    return render(request, "clients/rotate.html", _one(request, row, found))
 
 
 @login_required
@@ -155,10 +142,7 @@ def client_remove(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
 
 def _put_on(form: PageForm, refusal: DomainError) -> int:
     """Show a refusal on the form, and answer with its status."""
-    if isinstance(refusal, StepUpRequired):
-        form.add_error("password", _("This is not your password. Nothing was changed."))
-    else:
-        form.refuse(refusal)
+    form.refuse(refusal)
     return refusal.status
 
 

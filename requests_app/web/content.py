@@ -74,6 +74,14 @@ def reader(view: View) -> View:
     return wrapped
 
 
+def look(view: View) -> View:
+    """A page of the reader that records that somebody looked: no other site's link leads to it, or strangers could
+    write into the log what was looked at."""
+    wrapped = reader(view)
+    wrapped.from_here_only = True  # type: ignore[attr-defined]  # read by lockbox_site.crossing
+    return wrapped
+
+
 @reader
 def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What the window covers. Nothing is looked at yet."""
@@ -93,7 +101,7 @@ def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
     return render(request, "content/_closed.html", _closed_facts(window), status=286)
 
 
-@reader
+@look
 def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     """One page of names."""
     folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
@@ -105,7 +113,7 @@ def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpRespo
     return render(request, "content/resource.html", context)
 
 
-@reader
+@look
 def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     """One item, as far as a page may show it."""
     item_id, actor = _text(request, "id", needed=True), actor_in(request)
@@ -133,7 +141,7 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     return render(request, template, {**place.context(), **facts, **addresses})
 
 
-@reader
+@look
 def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
     """The bytes of an item, or of a part of a message, for download; a picture may be shown in place."""
     item_id, part = _text(request, "id", needed=True), _text(request, "part")

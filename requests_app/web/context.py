@@ -24,6 +24,7 @@ ROLE_WORDS: dict[Role, str | Promise] = {
     Role.APPROVER: _("Approver"),
     Role.AUDITOR: _("Auditor"),
     Role.ADMINISTRATOR: _("Administrator"),
+    Role.DEPUTY: _("Deputy"),
     Role.MEMBER: _("Member"),
     Role.ENGINEER: _("Engineer"),
     Role.PROVIDER_APPROVER: _("Provider approver"),

@@ -1,7 +1,8 @@
-"""Decide: the page that confirms, with the password, and the receipt."""
+"""Decide: the page that confirms, with password and code, and the receipt."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -19,30 +20,36 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from requests_app import clock, guesses, operations, policy
+from requests_app import clock, guesses, manifest, operations, policy
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
     AlreadyDecidedByYou,
+    DeviceBoundRequired,
     DomainError,
     FactsChanged,
     LogNotCosigned,
     Malformed,
+    ManifestRefused,
     NotFound,
+    OwnKeyRequired,
+    PasskeyRefused,
+    SignatureRequired,
     StepUpRequired,
     TooMany,
     Unacceptable,
     WrongState,
 )
 from requests_app.lifecycle import TRANSITIONS, Transition
-from requests_app.models import AccessRequest, Decision
-from requests_app.queries import access, review
+from requests_app.models import AccessRequest, Decision, Tenant
+from requests_app.queries import access, review, signing
 from requests_app.web._access import grant_of
 from requests_app.web._refusals import noted
-from requests_app.web._step_up import is_proven
+from requests_app.web._step_up import PASSWORD_AND_CODE, is_this_person, remember
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.acts import ActForm, is_offered
 from requests_app.web.context import instant
 from requests_app.web.errors import refusal
+from requests_app.web.forms.security import code_field, password_field
 from requests_app.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
@@ -68,15 +75,16 @@ _READERS = {
 
 
 class DecisionForm(ActForm):
-    """`digest` and `shown` say what was on the page that is being answered."""
+    """`digest` and `shown` say what was on the page that is being answered.
 
-    password = forms.CharField(
-        label=_("Your password"),
-        help_text=_("A decision needs proof that it is you, even while you are signed in."),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": _("Enter your password.")},
-    )
+    `manifest` is the text that was shown to be signed, and `assertion` what the passkey answered; where there is one,
+    nothing else is asked for.
+    """
+
+    password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
+    code = code_field()
+    manifest = forms.CharField(max_length=manifest.MOST, required=False, strip=False, widget=forms.HiddenInput)
+    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
     shown = forms.CharField(max_length=20, widget=forms.HiddenInput)
 
@@ -84,16 +92,26 @@ class DecisionForm(ActForm):
         super().__init__(*args, **kwargs)
         self.fields["comment"].required = edge.needs_note
         self.fields["comment"].help_text = _READERS[side]
+        # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
+        self.is_signed = bool(self.data.get("assertion"))
+        self.fields["password"].required = self.fields["code"].required = not self.is_signed
+
+    @property
+    def signature(self) -> operations.Signed | None:
+        if not self.is_signed:
+            return None
+        given = self.cleaned_data
+        return operations.Signed(manifest=given.get("manifest", ""), assertion=given.get("assertion"))
 
 
 # --- Confirm -------------------------------------------------------------------------------------------------
 
 
 @login_required
-@sensitive_post_parameters("password")
+@sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """GET shows the act in one sentence; POST, with the password, does it."""
+    """GET shows the act in one sentence; POST, with password and code, does it."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
@@ -125,14 +143,23 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         if not is_filled:
             operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)
-        password = form.cleaned_data["password"]
+        note, signature = form.cleaned_data["comment"], form.signature
+        if signature is not None:
+            _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
+            return redirect("web:receipt", pk=row.pk)
         with noted(row, edge.action, actor):
-            proven = is_proven(request, password, tenant_id=row.tenant_id, at=instant(request))
-        if not proven:
+            proven = is_this_person(request, form.cleaned_data["password"], form.cleaned_data["code"])
+        if proven:
+            # Enough for what comes next, such as to close the window again; for the next decision it is not.
+            remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
+        else:
             _refused(row, edge, actor)
-            form.add_error("password", _("This is not your password. Nothing was decided."))
+            form.add_error(None, _("The password or the code is not right. Nothing was decided."))
             return _confirm(request, row, form, edge, status=StepUpRequired.status)
-        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=form.cleaned_data["comment"])
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=note)
+    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:
+        form.add_error(None, str(error))
+        return _confirm(request, row, form, edge, status=error.status)
     except LogNotCosigned as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
@@ -153,7 +180,24 @@ def _confirm(
 ) -> HttpResponse:
     context = facts(row, actor=actor_in(request), at=instant(request))
     context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
+    context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
     return render(request, "access_requests/confirm.html", context, status=status)
+
+
+def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
+    """What the page offers to sign: a text of its own each time, and the passkeys that may sign it."""
+    actor = actor_in(request)
+    must_sign = edge.action == "approve_as_customer" and row.tenant.yes_rule != Tenant.YesRule.ANY
+    keys = signing.passkeys(actor, row.tenant_id) if is_proof_possible else []
+    if must_sign and row.tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND:
+        keys = [key for key in keys if key.is_device_bound]
+    found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
+    if keys:
+        text = signing.text_to_sign(row, actor=actor, verdict=edge.action.partition("_as_")[0], at=instant(request))
+        challenge = manifest.challenge_of(text)
+        found |= {"manifest": text, "manifest_digest": challenge.hex(), "manifest_lines": manifest.shown(text)}
+        found["options"] = json.dumps(signing.options(keys, challenge))
+    return found
 
 
 def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
@@ -162,7 +206,8 @@ def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
     Returns where that proof is all that was missing.
     """
     try:
-        _OPERATIONS[edge.action](row.pk, actor=actor, note="")
+        # The session's proof is not enough for a decision, and must not be taken for one here.
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(None), note="")
     except StepUpRequired:
         return
 
@@ -177,12 +222,12 @@ def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> No
 def _own_decision(row: AccessRequest, actor: Actor, edge: Transition) -> Decision | None:
     """This human's own decision by this very edge, if there is one."""
     verdict, _as, stage = edge.action.partition("_as_")
-    mine = (d for d in row.decisions.all() if d.decider_human == actor.human_id)
+    mine = (d for d in row.decisions.all() if actor.human_id in d.humans)
     return next((d for d in mine if (d.verdict, d.stage) == (verdict, stage)), None)
 
 
 def _deciders(row: AccessRequest) -> frozenset[UUID]:
-    return frozenset(decision.decider_human for decision in row.decisions.all())
+    return frozenset(human for decision in row.decisions.all() for human in decision.humans)
 
 
 # --- Somebody was faster -------------------------------------------------------------------------------------
@@ -194,7 +239,7 @@ def _overtaken(request: HttpRequest, row: AccessRequest, edge: Transition, error
     if _own_decision(row, actor, edge):
         return redirect("web:receipt", pk=row.pk)
     stage = edge.action.partition("_as_")[2]
-    is_own = any(d.stage == stage and d.decider_human == actor.human_id for d in row.decisions.all())
+    is_own = any(d.stage == stage and actor.human_id in d.humans for d in row.decisions.all())
     if isinstance(error, AlreadyDecidedByYou) and not is_own:
         raise error
     return changed(request, row, None if isinstance(error, AlreadyDecidedByYou) else error)
@@ -219,7 +264,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         **facts(row, actor=actor, at=at),
         "decision": decision,
         "is_yes": is_yes,
-        "is_mine": decision.decider_human == actor.human_id,
+        "is_mine": actor.human_id in decision.humans,
         "entry": entry,
         "entry_hash": bytes(entry.leaf_hash).hex() if entry else "",
         "told": _told(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),

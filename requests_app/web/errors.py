@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import structlog
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
-from requests_app.errors import DomainError, NotFound
+from requests_app.errors import ChangeProposed, DomainError, NotFound
 
 security_log = structlog.get_logger("security")
 
@@ -18,6 +19,10 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
     person = getattr(request, "user", None)
     security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))
+    if isinstance(error, ChangeProposed):
+        # Done, as far as one person can do it: the page lists what waits for somebody else.
+        messages.success(request, str(error.message))
+        return redirect("web:proposals", error.current["tenant"])
     if isinstance(error, NotFound):
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}

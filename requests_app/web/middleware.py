@@ -5,6 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -17,6 +18,9 @@ from requests_app.models import Person
 from requests_app.models.row_security import only_tenants
 from requests_app.queries import actor_of
 from requests_app.web.errors import refusal
+
+#: Where a session keeps when, how and by whom it was last proved that it is the same person.
+STEPPED_UP = "stepped_up"
 
 
 class ActorMiddleware:
@@ -48,9 +52,17 @@ def _actor(request: HttpRequest) -> Actor:
     return actor_of(
         person,
         door="admin" if request.path_info.startswith("/admin/") else "pages",
+        stepped_up_at=_stepped_up_at(request),
         request_id=getattr(request, "request_id", ""),
         ip=request.META.get("REMOTE_ADDR", ""),
     )
+
+
+def _stepped_up_at(request: HttpRequest) -> datetime | None:
+    kept = request.session.get(STEPPED_UP)
+    if not kept or kept["person"] != str(request.user.pk):
+        return None
+    return datetime.fromisoformat(kept["at"])
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:

@@ -12,45 +12,60 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations, policy
 from requests_app.actors import Actor
-from requests_app.errors import DomainError, Unacceptable, WrongState
+from requests_app.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import tenant as queries
 from requests_app.templatetags._text import visible_single
 from requests_app.web.context import instant
-from requests_app.web.forms.tenant import ROLE_HELP, MemberForm, PeopleFilter, RoleForm
+from requests_app.web.forms.tenant import ROLE_HELP, InvitationActForm, InvitationForm, PeopleFilter, RoleForm
 from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import ADMINISTRATOR, about
 
 
-@sensitive_post_parameters("password")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; its administrator adds a member below it."""
+    """The list, for everybody of the tenant; its administrator invites below it."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
-        return _people_page(request, row, MemberForm())
-    form = MemberForm(request.POST)
+        return _people_page(request, row, InvitationForm())
+    if "invitation" in request.POST:
+        return _on_invitation(request, row)
+    form = InvitationForm(request.POST)
     form.require_known()
     if form.is_valid():
         try:
-            person = operations.add_member(row.pk, actor=actor, **form.cleaned_data)
-        except (Unacceptable, WrongState) as refusal:
+            sent = operations.invite_person(row.pk, actor=actor, **form.cleaned_data)
+        except (Unacceptable, WrongState, TooMany) as refusal:
             form.refuse(refusal)
             return _people_page(request, row, form, status=refusal.status)
-        messages.success(request, format_html(_("{name} can sign in now."), name=visible_single(person.name)))
-        return redirect("web:person", row.pk, person.pk)
+        messages.success(request, format_html(_("A mail goes to {email} now."), email=visible_single(sent.email)))
+        return redirect("web:people", row.pk)
     policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
     return _people_page(request, row, form, status=Unacceptable.status)
 
 
-def _people_page(request: HttpRequest, row: Tenant, form: MemberForm, *, status: int = 200) -> HttpResponse:
+def _on_invitation(request: HttpRequest, row: Tenant) -> HttpResponse:
+    form = InvitationActForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    actor, pk = actor_in(request), queries.invitation(row, form.cleaned_data["invitation"]).pk
+    if form.cleaned_data["act"] == "withdraw":
+        done = operations.withdraw_invitation(pk, actor=actor)
+        words = _("The invitation of {email} is withdrawn. Its link opens nothing any more.")
+    else:
+        done = operations.resend_invitation(pk, actor=actor)
+        words = _("A new mail goes to {email}. The link in the one before opens nothing any more.")
+    messages.success(request, format_html(words, email=visible_single(done.email)))
+    return redirect("web:people", row.pk)
+
+
+def _people_page(request: HttpRequest, row: Tenant, form: InvitationForm, *, status: int = 200) -> HttpResponse:
     search = PeopleFilter(request.GET)
     search.require_known()
     search.require_valid()
@@ -67,6 +82,8 @@ def _people_page(request: HttpRequest, row: Tenant, form: MemberForm, *, status:
         "has_search": bool(words) or found.has_more,
         "most": queries.SHOWN,
         "roles": [(role.label, ROLE_HELP[role]) for role in Membership.Role],
+        "has_recovery_key": queries.recovery_key(row) is not None,
+        "invitations": list(queries.invitations(row, actor=actor_in(request))),
     }
     return render(request, "tenant/people.html", context, status=status)
 

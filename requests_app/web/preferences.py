@@ -9,13 +9,13 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
 from requests_app.errors import Malformed, Unacceptable
 from requests_app.models import Person
+from requests_app.web._step_up import local
 from requests_app.web.context import instant
 from requests_app.web.forms.preferences import PreferencesForm, ThemeForm, zones
 from requests_app.web.middleware import actor_in
@@ -56,17 +56,10 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         raise Malformed
     target = form.cleaned_data["next"]
-    if target and not _is_local(target):
+    if target and not local(target):
         raise Malformed(_("The address to go back to leads somewhere else."))
     operations.set_preferences(actor=actor_in(request), theme=form.cleaned_data["theme"])
     return redirect(target) if target else redirect("web:preferences")
-
-
-def _is_local(target: str) -> bool:
-    """A path of this very site. Without a host that is allowed, everything with a host or a scheme is refused."""
-    # Browsers drop tabs and line breaks from an address before they look at it.
-    is_plain = target.isprintable()
-    return is_plain and target.startswith("/") and url_has_allowed_host_and_scheme(target, allowed_hosts=None)
 
 
 urlpatterns = [

@@ -13,20 +13,17 @@ from django.urls import path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.actors import Role
-from requests_app.errors import StepUpRequired, TooMany, Unacceptable
-from requests_app.events import PROVIDER_LOG
+from requests_app.errors import TooMany, Unacceptable
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
 from requests_app.templatetags._scopes import labels
 from requests_app.templatetags._text import visible_single
-from requests_app.web._step_up import as_proven
 from requests_app.web.context import instant
 from requests_app.web.forms.callers import TokenForm
 from requests_app.web.forms.strict import require_nothing
@@ -37,7 +34,6 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 
 
 @login_required
-@sensitive_post_parameters("password")
 @require_http_methods(_PAGE_METHODS)
 def tokens(request: HttpRequest) -> HttpResponse:
     """One's own, and the form for another one; whoever makes one is shown it, once."""
@@ -48,10 +44,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         form.require_known()
         if form.is_valid():
             try:
-                return _secret_page(request, _made(request, **form.cleaned_data))
-            except StepUpRequired as refusal:
-                form.add_error("password", _("This is not your password. Nothing was made."))
-                status = refusal.status
+                return _secret_page(request, operations.create_token(actor=actor, **form.cleaned_data))
             except (Unacceptable, TooMany) as refusal:
                 form.refuse(refusal)
                 status = refusal.status
@@ -104,11 +97,6 @@ def tenant_tokens(request: HttpRequest, tenant: UUID) -> HttpResponse:
         "most": callers.SHOWN,
     }
     return render(request, "tokens/tenant.html", context)
-
-
-def _made(request: HttpRequest, *, password: str, **values: Any) -> Made:
-    log_id = next(iter(sorted(actor_in(request).tenant_ids)), PROVIDER_LOG)
-    return operations.create_token(actor=as_proven(request, password, tenant_id=log_id), **values)
 
 
 def _line(token: Token) -> dict[str, Any]:

@@ -17,11 +17,22 @@ from audit_app import checkpoints
 from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
-from requests_app.models import ContentAccess, Grant, Heartbeat, OutboxMessage, TaskAttempt, Tenant, WebhookAttempt
+from requests_app.models import (
+    ContentAccess,
+    Grant,
+    Heartbeat,
+    OutboxMessage,
+    OutOfOffice,
+    Proposal,
+    TaskAttempt,
+    Tenant,
+    WebhookAttempt,
+)
 from requests_app.outbox.topics import MAIL
 from requests_app.scopes import Scope
 from tests.caller import client_of, token_of
-from tests.cast import PASSWORD, Cast
+from tests.cast import Cast
+from tests.factors import stepped_up
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -53,6 +64,7 @@ def act_address(row: Any, act: str) -> str:
 def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
     client = Client(**extra)
     client.force_login(cast.people[name])
+    stepped_up(client, cast.people[name])
     return client
 
 
@@ -116,10 +128,27 @@ def add_tenant(cast: Cast, number: int) -> None:
     stella = cast.as_("stella")
     plan = cast.contoso.plan_id
     tenant = operations.create_tenant(name=f"Tenant {number}", slug=f"tenant-{number}", plan_id=plan, actor=stella)
-    person = operations.add_person(
-        actor=stella, email=f"p{number}@tenant.example", name=f"Person {number}", side="customer", password=PASSWORD
-    )
+    person = cast.stranger(f"p{number}@tenant.example")
     operations.give_role(tenant.pk, person.pk, role="member", actor=stella)
+    at = clock.now()
+    Proposal.objects.create(
+        tenant=tenant,
+        act="switch_lockbox",
+        said={"on": False},
+        proposed_by=person,
+        proposed_human=person.human_id,
+        proposed_at=at,
+        expires_at=at + dt.timedelta(days=7),
+    )
+    OutOfOffice.objects.create(
+        tenant=tenant,
+        approver=person,
+        deputy=cast.stranger(f"d{number}@tenant.example"),
+        from_at=at,
+        until_at=at + dt.timedelta(days=1),
+        set_at=at,
+    )
+    operations.invite_person(tenant.pk, email=f"q{number}@tenant.example", role="member", actor=stella)
     operations.save_resource(
         actor=stella,
         tenant_id=tenant.pk,

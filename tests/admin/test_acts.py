@@ -27,7 +27,7 @@ from requests_app.models import (
 )
 from requests_app.operations._change import PROVIDER_LOG
 from tests.admin.conftest import act_address, add_mail, address
-from tests.cast import PASSWORD, Cast
+from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "a quite long first password 7"
@@ -105,7 +105,7 @@ def test_a_service_and_a_resource_are_added_and_changed(cast: Cast, staff: Clien
 
 
 def test_a_person_is_added_and_can_sign_in(cast: Cast, staff: Client) -> None:
-    body = {"email": "New@Provider.example", "name": "Nina New", "side": "provider", "time_zone": "UTC"}
+    body = {"email": "New@Provider.example", "name": "Nina New", "time_zone": "UTC"}
     answer = add(staff, Person, **body, password=NEW_PASSWORD)
     person = Person.objects.get(email="new@provider.example")
     assert person.check_password(NEW_PASSWORD)
@@ -118,7 +118,7 @@ def test_a_person_is_added_and_can_sign_in(cast: Cast, staff: Client) -> None:
 
 
 def test_a_password_is_not_sent_back_with_a_refusal(cast: Cast, staff: Client) -> None:
-    body = {"email": "ada@contoso.example", "name": "Ada Again", "side": "customer", "time_zone": "UTC"}
+    body = {"email": "ada@contoso.example", "name": "Ada Again", "time_zone": "UTC"}
     answer = staff.post(address(Person, "add"), {**body, "password": NEW_PASSWORD})
     assert answer.status_code == 422
     assert answer.context["form"].errors["email"] == ["This address has an account already."]
@@ -144,8 +144,7 @@ def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_n
     add(staff, Tenant, name="Tailspin", slug="tailspin", plan=str(plan.pk), time_zone="UTC")
     tenant = Tenant.objects.get(slug="tailspin")
     for name in ("one", "two"):
-        body = {"email": f"{name}@tailspin.example", "name": name, "side": "customer", "time_zone": "UTC"}
-        add(staff, Person, **body, password=NEW_PASSWORD)
+        cast.stranger(f"{name}@tailspin.example")
     answer = staff.post(act_address(tenant, "give-role"), {"person": "one@tailspin.example", "role": "approver"})
     assert answer.status_code == 302
     assert newest() == by_stella(tenant.pk, "role.given")
@@ -157,11 +156,10 @@ def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_n
 @pytest.mark.parametrize("role", ["approver", "administrator", "auditor", "member"])
 def test_staff_give_no_role_to_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
     """Neither from the tenant's page nor from the person's, to nobody: the provider makes nobody an approver."""
-    newcomer = operations.add_person(
-        actor=cast.as_("stella"), email="eve@contoso.example", name="Eve", side="customer", password=PASSWORD
-    )
+    newcomer = cast.stranger("eve@contoso.example")
     before = Membership.objects.count()
     tries = [
+        (act_address(cast.contoso, "invite"), {"email": "new@contoso.example", "role": role}),
         (act_address(cast.contoso, "give-role"), {"person": newcomer.email, "role": role}),
         (act_address(newcomer, "give-role"), {"tenant": "contoso", "role": role}),
     ]
@@ -392,4 +390,4 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
             seen += 1
         if model_admin.adding:  # type: ignore[attr-defined]
             assert staff.get(address(model, "add")).status_code == 200
-    assert seen == 32
+    assert seen == 37

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from requests_app import clock
 from requests_app.api import reader
 from tests.cast import PASSWORD
+from tests.factors import anybodys_code
 from tests.isolation.test_api_routes import ApiWorld
 
 document = reader.document()
@@ -67,8 +70,12 @@ def body_of(route: Route, world: ApiWorld, example: Any = None) -> dict[str, Any
         "service": world.mailbox.service_id,
         "person": world.cast.mia.pk,
         "approver": world.cast.ada.pk,
+        "deputy": world.cast.alan.pk,
         "engineer": world.cast.priya.pk,
         "password": PASSWORD,
+        "soon": (clock.now() + dt.timedelta(days=2)).isoformat(),
+        "later": (clock.now() + dt.timedelta(days=9)).isoformat(),
+        "code": anybodys_code(),
     }
     text = json.dumps(route.examples[0] if example is None else example)
     for name, row in rows.items():
@@ -83,6 +90,9 @@ def address_of(route: Route, world: ApiWorld, tenant: Any = None, **rows: Any) -
         "access-requests": world.pending.pk,
         "requests": world.pending.pk,
         "clients": world.client.pk,
+        "invitations": world.invitation.pk,
+        "out-of-office": world.absence.pk,
+        "proposals": world.proposal.pk,
         "tokens": world.token.pk,
         "webhooks": world.hook.pk,
         "tickets": world.pending.ticket_id,

@@ -156,7 +156,7 @@ def nothing_happened(row: AccessRequest, state: str) -> bool:
 
 
 def test_a_decision_needs_the_password_as_on_a_page(cast: Cast, calling: Calling, travel: Any) -> None:
-    row, ada = cast.confirmed(), calling("ada")
+    row, ada = cast.confirmed(), calling("ada", fresh=False)
     refused = ada.decide("approve", row)
     assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
     assert nothing_happened(row, "PENDING_CUSTOMER")
@@ -174,7 +174,7 @@ def test_a_decision_needs_the_password_as_on_a_page(cast: Cast, calling: Calling
 
 def test_the_confirmation_is_the_tokens_alone(cast: Cast, calling: Calling) -> None:
     row = cast.confirmed()
-    first, second = calling("ada"), calling("ada")
+    first, second = calling("ada"), calling("ada", fresh=False)
     first.step_up()
     assert second.decide("approve", row).json()["code"] == "step_up_required"
     assert nothing_happened(row, "PENDING_CUSTOMER")

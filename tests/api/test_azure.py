@@ -222,7 +222,7 @@ def test_a_parameter_that_is_not_there_is_refused(cast: Cast, calling: Calling, 
 @pytest.mark.parametrize("member", ["status", "decision"])
 @pytest.mark.parametrize(("word", "state"), [("Approve", "OPEN"), ("Deny", "DENIED")])
 def test_a_person_decides_after_the_password(cast: Cast, calling: Calling, member: str, word: str, state: str) -> None:
-    row, ada = cast.confirmed(), calling("ada")
+    row, ada = cast.confirmed(), calling("ada", fresh=False)
     refused = decide(ada, row, **{member: word}, reason="Seen.")
     assert error_of(refused) == (403, "StepUpRequired")
     assert (Decision.objects.filter(stage="customer").count(), Grant.objects.count()) == (0, 0)

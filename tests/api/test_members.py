@@ -12,7 +12,7 @@ import pytest
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.errors import Unacceptable
-from requests_app.models import IdempotencyKey, Membership, Person
+from requests_app.models import Membership, Person
 from requests_app.scopes import Scope
 from tests.caller import Caller, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
@@ -20,12 +20,7 @@ from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 pytestmark = pytest.mark.django_db
 
 Calling = Callable[..., Caller]
-NEW = {
-    "email": "Grace@Contoso.example",
-    "name": "Grace Adeyemi",
-    "role": "approver",
-    "password": "six unlikely words in a row 7",
-}
+NEW = {"email": "Grace@Contoso.example", "role": "approver"}
 
 
 def of(cast: Cast, name: str = "", act: str = "") -> str:
@@ -120,32 +115,6 @@ def test_a_list_is_read_page_by_page_without_missing_or_repeating(cast: Cast, ca
 # --- Acts ----------------------------------------------------------------------------------------------------
 
 
-def test_an_administrator_adds_somebody_who_can_sign_in(cast: Cast, calling: Calling) -> None:
-    ines = calling("ines")
-    made = ines.post(of(cast), NEW)
-    body = made.json()
-    assert made.status_code == 201
-    assert (body["name"], body["email"], roles(made)) == ("Grace Adeyemi", "grace@contoso.example", ["approver"])
-    assert made["Location"].endswith(f"/api/v1/{of(cast)}/{body['id']}")
-    assert ines.get(made["Location"]).json() == body
-    assert NEW["password"] not in made.content.decode()
-    person = Person.objects.get(pk=body["id"])
-    assert person.check_password(NEW["password"])
-    assert events_in(cast.contoso)[-2:] == ["person.created", "role.given"]
-    described = {"person": body["id"], "name": person.name, "email": person.email, "side": "customer"}
-    assert last_entry(cast) == ("role.given", "api", {**described, "role": "approver"})
-    assert outbox_topics() == ["notify.approvers_changed"]
-
-
-def test_somebody_is_added_once_however_often_the_call_is_repeated(cast: Cast, calling: Calling) -> None:
-    ines = calling("ines")
-    first, again = (ines.post(of(cast), NEW, Idempotency_Key="once") for _ in range(2))
-    assert (first.status_code, again.status_code, first.content) == (201, 201, again.content)
-    assert Person.objects.filter(email="grace@contoso.example").count() == 1
-    [kept] = IdempotencyKey.objects.all()
-    assert NEW["password"].encode() not in bytes(kept.body or b"")
-
-
 def test_a_role_is_given_and_taken(cast: Cast, calling: Calling) -> None:
     ines = calling("ines")
     assert roles(ines.post(of(cast, "mia", "give-role"), {"role": "approver"})) == ["member", "approver"]
@@ -192,36 +161,12 @@ def test_whoever_gives_the_own_role_away_is_told_so_and_may_no_more(cast: Cast, 
     assert ines.post(of(cast, "mia", "give-role"), {"role": "approver"}).json()["code"] == "not_allowed"
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"email": "ada@contoso.example"}, "email"),
-        ({"email": "no address"}, "email"),
-        ({"password": "password"}, "password"),
-        ({"role": "engineer"}, "role"),
-        ({"role": ["approver"]}, "role"),
-        ({"name": ""}, "name"),
-        ({"is_staff": True}, "is_staff"),
-        ({"side": "provider"}, "side"),
-    ],
-)
-def test_an_account_that_may_not_be_is_not_made(
-    cast: Cast, calling: Calling, change: dict[str, Any], field: str
-) -> None:
-    people = Person.objects.count()
-    found = calling("ines").post(of(cast), {**NEW, **change})
-    assert found.status_code == 422
-    assert {each["field"] for each in found.json()["errors"]} == {field}
-    assert Person.objects.count() == people
-    assert outbox_topics() == []
-
-
 # --- Who may not ---------------------------------------------------------------------------------------------
 
 
 def _acts(cast: Cast, caller: Caller) -> list[Any]:
     return [
-        caller.post(of(cast), NEW),
+        caller.post(f"tenants/{cast.contoso.pk}/invitations", NEW),
         caller.post(of(cast, "mia", "give-role"), {"role": "approver"}),
         caller.post(of(cast, "ada", "take-role"), {"role": "approver"}),
         caller.post(of(cast, "mia", "switch-off")),
@@ -262,15 +207,13 @@ def test_people_are_managed_by_people(cast: Cast, calling: Calling, tenant: str 
 
 
 def test_staff_give_a_tenant_that_decides_nobody_who_decides(cast: Cast, calling: Calling) -> None:
-    stranger = operations.add_person(
-        actor=cast.as_("stella"), email="x@contoso.example", name="X", side="customer", password=NEW["password"]
-    )
+    stranger = cast.stranger()
     stella, before = calling("stella"), held(cast)
     path = f"{of(cast)}/{stranger.pk}"
     for role in ("approver", "administrator", "member", "auditor"):
         found = stella.post(f"{path}/give-role", {"role": role})
         assert (found.status_code, found.json()["code"]) == (403, "not_allowed"), role
-    assert stella.post(of(cast), NEW).status_code == 403
+    assert stella.post(f"tenants/{cast.contoso.pk}/invitations", NEW).status_code == 403
     assert stella.post(of(cast, "ada", "take-role"), {"role": "approver"}).status_code == 403
     assert held(cast) == before
 

@@ -49,6 +49,7 @@ def test_a_tenant_is_read_as_its_page_shows_it(cast: Cast, calling: Calling) -> 
         "plan": {"name": "E5", "includes_lockbox": True},
         "lockbox_on": True,
         "longest_window_seconds": 14400,
+        "yes_rule": "any",
         "time_zone": "UTC",
         "cosigned_within_hours": None,
         "log_kept_days": None,

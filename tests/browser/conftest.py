@@ -17,6 +17,7 @@ from requests_app.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
+from tests.factors import stepped_up
 from tests.words.crawl import add_callers, add_webhooks, add_witnesses
 
 #: Longer than a page takes on a machine that is busy with other things.
@@ -71,7 +72,7 @@ def world(live_server: LiveServer, keeper: Keeper) -> None:
 def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
     """Open a browser of its own for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
     contexts, watches = [], []
-    secrets = people.passwords()
+    secrets, apps = people.passwords(), people.app_secrets()
     base = live_server.url
 
     def visit(login: str = "", *, form: bool = False, javascript: bool = True, width: int = 1280) -> Visitor:
@@ -92,9 +93,12 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
         if not form:
             client = Client()
             client.force_login(person)
+            stepped_up(client, person)
             cookie = client.cookies[settings.SESSION_COOKIE_NAME]
             context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": base}])
-        visitor = Visitor(context.new_page(), base, person.email, secrets[person.email], watch)
+        visitor = Visitor(
+            context.new_page(), base, person.email, secrets[person.email], watch, apps.get(person.email, "")
+        )
         if form:
             visitor.sign_in()
         return visitor

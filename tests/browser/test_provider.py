@@ -26,6 +26,7 @@ def test_a_yes_hands_over_to_the_customer(visit: Visit) -> None:
     check(page, widths=(360, 1280))
     page.get_by_label("Your comment").fill("The error names no document.")
     page.get_by_label("Your password").fill(pat.password)
+    page.get_by_label("Code").fill(pat.code())
     page.locator("main form .button-primary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
     expect(page.locator("main")).to_contain_text("Contoso has been asked.")
@@ -41,6 +42,7 @@ def test_a_no_needs_a_comment(visit: Visit) -> None:
     pat.goto(f"/access-requests/{row.pk}/")
     pat.link("Deny")
     page.get_by_label("Your password").fill(pat.password)
+    page.get_by_label("Code").fill(pat.code())
     with pat.expecting(422):
         pat.button("Deny this access request")
         expect(page.locator("main")).to_contain_text("A no needs a reason: write one sentence.")
@@ -48,6 +50,7 @@ def test_a_no_needs_a_comment(visit: Visit) -> None:
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_PROVIDER"
     page.get_by_label("Your comment").fill("The customer can send the list of names.")
     page.get_by_label("Your password").fill(pat.password)
+    page.get_by_label("Code").fill(pat.code())
     pat.button("Deny this access request")
     expect(page.get_by_role("heading", level=1)).to_have_text("Your no is recorded")
     expect(page.locator("main")).to_contain_text("The customer can send the list of names.")

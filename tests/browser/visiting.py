@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
+from requests_app.models import Person
+from tests.factors import a_code
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -81,6 +84,7 @@ class Visitor:
     email: str
     password: str
     watch: Watch
+    secret: str = ""
 
     def goto(self, path: str) -> Page:
         answer = self.page.goto(self.base + path)
@@ -95,7 +99,24 @@ class Visitor:
         page.get_by_label("Email").fill(self.email)
         page.get_by_label("Password", exact=True).fill(self.password)
         page.get_by_role("button", name="Sign in").click()
+        if self.secret:
+            page.get_by_label("Code").fill(self.code())
+            page.get_by_role("button", name="Sign in").click()
         expect(page).to_have_url(f"{self.base}/")
+
+    def confirm(self) -> None:
+        """Prove that it is still the same person, on the page for it."""
+        page = self.page
+        page.goto(f"{self.base}/step-up/?next=/")
+        page.get_by_label("Your password").fill(self.password)
+        if self.secret:
+            page.get_by_label("Code").fill(self.code())
+        page.get_by_role("button", name="Confirm").click()
+        expect(page).to_have_url(f"{self.base}/")
+
+    def code(self) -> str:
+        """What the app shows; it counts though it was used within this half minute."""
+        return a_code(Person.objects.get(email=self.email), secret=self.secret)
 
     def button(self, name: str, *, within: str = "main") -> None:
         self.page.locator(within).get_by_role("button", name=name).click()

@@ -43,14 +43,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) -> Callable[..., Environment]:
     """`as_("ada")` is the environment of a shell in which Ada's token lies, and nothing of the machine's own."""
 
-    def environment(name: str, *scopes: Scope) -> Environment:
+    def environment(name: str, *scopes: Scope, fresh: bool = True) -> Environment:
         return {
             "PATH": f"{installed / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": str(installed),
             "HOME": str(tmp_path),
             "LANG": "C.UTF-8",
             "LOCKBOX_URL": live_server.url,
-            "LOCKBOX_TOKEN": token_of(cast, name, *scopes),
+            "LOCKBOX_TOKEN": token_of(cast, name, *scopes, fresh=fresh),
             "TENANT": str(cast.contoso.pk),
         }
 
@@ -60,4 +60,4 @@ def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) ->
 @pytest.fixture
 def shell(as_: Callable[..., Environment]) -> Callable[..., Shell]:
     """`shell("ada")` is a shell with Ada's token in its environment."""
-    return lambda name, *scopes: Shell(as_(name, *scopes))
+    return lambda name, *scopes, fresh=True: Shell(as_(name, *scopes, fresh=fresh))

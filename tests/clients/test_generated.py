@@ -20,7 +20,7 @@ from lockbox_client.api.access_requests import access_requests_approve, access_r
 from lockbox_client.api.caller import step_up
 from lockbox_client.models import (
     AccessRequestOut,
-    CommentInRequest,
+    DecisionInRequest,
     PaginatedAccessRequestLineList,
     Problem,
     StepUpInRequest,
@@ -29,6 +29,7 @@ from requests_app.management.commands import openapi
 from requests_app.models import Grant
 from tests.caller import token_of
 from tests.cast import PASSWORD, Cast
+from tests.factors import anybodys_code
 
 STALE = "Write it: python manage.py openapi"
 
@@ -86,17 +87,17 @@ def test_the_package_names_what_it_is_made_of() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_program_decides_with_it(cast: Cast, live_server: LiveServer) -> None:
     row = cast.confirmed()
-    with AuthenticatedClient(base_url=live_server.url, token=token_of(cast, "ada")) as client:
+    with AuthenticatedClient(base_url=live_server.url, token=token_of(cast, "ada", fresh=False)) as client:
         page = access_requests_list.sync(client=client, state="PENDING_CUSTOMER")
         assert isinstance(page, PaginatedAccessRequestLineList)
         [line] = page.items
         assert (line.id, line.state) == (row.pk, "PENDING_CUSTOMER")
         read = access_requests_show.sync_detailed(row.pk, client=client)
-        tag, body = read.headers["ETag"], CommentInRequest(comment="Seen.")
+        tag, body = read.headers["ETag"], DecisionInRequest(comment="Seen.")
         refused = access_requests_approve.sync(row.pk, client=client, body=body, if_match=tag)
         assert isinstance(refused, Problem)
         assert (refused.status, refused.code) == (403, "step_up_required")
-        step_up.sync(client=client, body=StepUpInRequest(password=PASSWORD))
+        step_up.sync(client=client, body=StepUpInRequest(password=PASSWORD, code=anybodys_code()))
         found = access_requests_approve.sync(row.pk, client=client, body=body, if_match=tag, idempotency_key="once")
         assert isinstance(found, AccessRequestOut)
     assert found.grant is not None

@@ -12,6 +12,7 @@ from requests_app.scopes import Scope
 from tests.caller import client_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast, events_of
 from tests.clients.terminal import Shell
+from tests.factors import anybodys_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,8 +96,10 @@ def test_a_field_that_is_wrong_is_named(cast: Cast, shell: Shells) -> None:
 
 def test_an_approver_reads_says_yes_and_proves_who_it_is(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
-    answers = [("[y/N]", "y"), ("Your password", PASSWORD)]
-    ended = shell("ada").at_a_terminal("requests", "approve", row.reference, "--comment", "Seen.", answers=answers)
+    answers = [("[y/N]", "y"), ("Your password", PASSWORD), ("The code", anybodys_code())]
+    ended = shell("ada", fresh=False).at_a_terminal(
+        "requests", "approve", row.reference, "--comment", "Seen.", answers=answers
+    )
     assert ended.status == 0, ended.out
     # What is decided stands above the question.
     before = ended.out[: ended.out.index("[y/N]")]
@@ -118,19 +121,19 @@ def test_anything_but_a_yes_is_none(cast: Cast, shell: Shells, answer: str) -> N
 
 def test_a_wrong_password_decides_nothing(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
-    answers = [("[y/N]", "y"), ("Your password", "not this one")]
-    ended = shell("ada").at_a_terminal("requests", "approve", row.reference, answers=answers)
+    answers = [("[y/N]", "y"), ("Your password", "not this one"), ("The code", "000000")]
+    ended = shell("ada", fresh=False).at_a_terminal("requests", "approve", row.reference, answers=answers)
     assert ended.status == 1
     assert state(row) == "PENDING_CUSTOMER"
 
 
 def test_without_a_terminal_nothing_is_asked_and_nothing_done(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
-    ended = shell("ada")("requests", "approve", row.reference, typed="y\n")
+    ended = shell("ada", fresh=False)("requests", "approve", row.reference, typed="y\n")
     assert (ended.status, ended.out) == (2, "")
     assert "--yes" in ended.err
     # A password that proves a human does not come out of a pipe.
-    ended = shell("ada")("requests", "approve", row.reference, "--yes", "--json", typed=f"{PASSWORD}\n")
+    ended = shell("ada", fresh=False)("requests", "approve", row.reference, "--yes", "--json", typed=f"{PASSWORD}\n")
     assert (ended.status, json.loads(ended.err)["code"]) == (1, "step_up_required")
     assert state(row) == "PENDING_CUSTOMER"
 

@@ -18,7 +18,16 @@ from audit_app import checkpoints, heads, proofs
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
 from requests_app import clock, operations
-from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, StoreUnavailable, WindowNotOpen, WrongState
+from requests_app.actors import Actor
+from requests_app.errors import (
+    ChangeProposed,
+    DeadlinePassed,
+    DomainError,
+    NotAllowed,
+    StoreUnavailable,
+    WindowNotOpen,
+    WrongState,
+)
 from requests_app.evaluation import Question
 from requests_app.models import (
     AccessRequest,
@@ -28,6 +37,7 @@ from requests_app.models import (
     Membership,
     OutboxMessage,
     Person,
+    Proposal,
     Tenant,
 )
 from tests.cast import PASSWORD, Cast, events_of, gather
@@ -421,21 +431,78 @@ def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast
     assert approvers.exists()
 
 
-def test_one_address_given_to_two_people_at_once_makes_one_account(world: Cast) -> None:
-    ines = world.as_("ines")
-    new = partial(
-        operations.add_member,
-        world.contoso.pk,
-        email="new@contoso.example",
-        name="New",
-        role="member",
-        password=PASSWORD,
-        actor=ines,
-    )
-    results = at_once(new, new, new)
-    assert outcomes(results)["Person"] == 1
-    assert set(outcomes(results)) <= {"Person", "WrongState", "Unacceptable"}
-    assert Person.objects.get_queryset().filter(email="new@contoso.example").count() == 1
+def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
+    """Whichever is first: the human who asked never has a window by the own yes."""
+    stella = world.as_("stella")
+    for _ in range(4):
+        row = world.submitted(by="priya")
+        link, _yes = at_once(
+            partial(operations.link_accounts, world.priya.pk, world.pat.pk, actor=stella),
+            partial(operations.approve_as_provider, row.pk, actor=world.as_("pat")),
+        )
+        assert isinstance(link, Person), link
+        row.refresh_from_db()
+        assert row.state == ("WITHDRAWN" if row.decisions.exists() else "PENDING_PROVIDER")
+        operations.unlink_accounts(world.pat.pk, actor=stella)
+
+
+def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) -> None:
+    for _ in range(3):
+        for name in ("ines", "otto"):
+            person = world.people[name]
+            Person.objects.get_queryset().filter(pk=person.pk).update(is_active=True)
+            held = {"tenant": world.contoso, "person": person, "role": "administrator"}
+            Membership.objects.get_or_create(**held, defaults={"given_at": clock.now()})
+        ines, otto = world.as_("ines"), world.as_("otto")
+        at_once(
+            partial(operations.take_role, world.contoso.pk, world.ines.pk, role="administrator", actor=otto),
+            partial(operations.switch_off_person, world.otto.pk, actor=ines),
+            partial(operations.switch_off_person, world.ines.pk, actor=otto),
+        )
+        left = Membership.objects.filter(tenant=world.contoso, role="administrator", person__is_active=True)
+        assert left.exists()
+
+
+def test_a_proposal_confirmed_by_two_at_once_is_done_once(world: Cast) -> None:
+    operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.switch_off_person(world.alan.pk, actor=world.as_("ines"))
+    confirm = partial(operations.confirm_proposal, outcome.value.current["proposal"], actor=world.as_("ada"))
+    withdraw = partial(operations.withdraw_proposal, outcome.value.current["proposal"], actor=world.as_("ines"))
+    results = at_once(confirm, confirm, withdraw)
+    assert outcomes(results) == {"Proposal": 1, "WrongState": 2}
+    off = AuditEntry.objects.filter(tenant_id=world.contoso.pk, event="person.switched_off")
+    assert off.count() == (0 if isinstance(results[2], Proposal) else 1)
+
+
+def test_of_many_wrong_recovery_keys_at_once_five_are_looked_at(world: Cast) -> None:
+    key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
+    wrong = partial(operations.use_recovery_key, "AAAA", email="next@contoso.example")
+    results = at_once(*[partial(wrong, actor=Actor.stranger(door="pages", ip="203.0.113.7")) for _ in range(12)])
+    assert outcomes(results) == {"NotFound": 5, "TooMany": 7}
+    elsewhere = Actor.stranger(door="pages", ip="203.0.113.8")
+    right = partial(operations.use_recovery_key, key, email="next@contoso.example", actor=elsewhere)
+    assert outcomes(at_once(right, right, right)) == {"Invitation": 1, "NotFound": 2}
+
+
+def test_an_invitation_accepted_twice_at_once_makes_one_account(world: Cast) -> None:
+    link, stranger = world.link_of(world.invited(role="approver")), Actor.stranger(door="pages")
+    accept = partial(operations.accept_invitation, link, name="Grace", password="another battery of 7 horses")
+    results = at_once(*[partial(accept, actor=stranger) for _ in range(3)])
+    assert outcomes(results) == {"Person": 1, "NotFound": 2}
+    assert Person.objects.get_queryset().filter(email="grace@contoso.example").count() == 1
+
+
+def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
+    ines, stranger = world.as_("ines"), Actor.stranger(door="pages")
+    for number in range(4):
+        row = world.invited(f"n{number}@contoso.example")
+        accept = partial(operations.accept_invitation, world.link_of(row), name="New", password="a battery of 7 horses")
+        results = at_once(
+            partial(accept, actor=stranger),
+            partial(operations.withdraw_invitation, row.pk, actor=ines),
+        )
+        assert set(outcomes(results)) in ({"Person", "WrongState"}, {"NotFound", "Invitation"}), results
 
 
 def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cast) -> None:

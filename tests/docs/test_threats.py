@@ -40,7 +40,7 @@ ALL = cases(MODEL.read_text())
 
 
 @cache
-def _functions_of(path: str) -> frozenset[str]:
+def functions_of(path: str) -> frozenset[str]:
     if not (ROOT / path).exists():
         return frozenset()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -50,7 +50,7 @@ def _functions_of(path: str) -> frozenset[str]:
 
 
 def missing(case: Case) -> list[str]:
-    return [f"{path}::{name}" for path, name in case.tests if name not in _functions_of(path)]
+    return [f"{path}::{name}" for path, name in case.tests if name not in functions_of(path)]
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: str(case.number))

@@ -14,9 +14,10 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.api.azure import API_VERSION
+from requests_app.api.scim.shapes import USER
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
-from tests.cast import PASSWORD, Cast
+from tests.cast import Cast
 from tests.isolation.test_routes import World, routes
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,7 @@ def _member(w: ApiWorld) -> Ids:
 #: Routes that name a row of Contoso's, with the methods that they take.
 OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "access_request": (_request, ("get", "head")),
+    "manifest": (_request, ("get",)),
     "approve": (_request, ("post",)),
     "deny": (_request, ("post",)),
     "withdraw": (_request, ("post",)),
@@ -95,7 +97,15 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "disable_lockbox": (_tenant, ("post",)),
     "addresses": (_tenant, ("get", "post")),
     "address": (lambda w: {**_tenant(w), "address": w.address.pk}, ("get", "delete")),
-    "members": (_tenant, ("get", "post")),
+    "members": (_tenant, ("get",)),
+    "invitations": (_tenant, ("get", "post")),
+    "absences": (_tenant, ("get", "post")),
+    "proposals": (_tenant, ("get",)),
+    "two_person_control": (_tenant, ("post",)),
+    **dict.fromkeys(("proposal_confirm", "proposal_withdraw"), (lambda w: {"pk": w.proposal.pk}, ("post",))),
+    "absence_end": (lambda w: {"pk": w.absence.pk}, ("post",)),
+    **dict.fromkeys(("invitation_send_again", "invitation_withdraw"), (lambda w: {"pk": w.invitation.pk}, ("post",))),
+    **dict.fromkeys(("passkey_options", "passkeys"), (_tenant, ("post",))),
     "member": (_member, ("get",)),
     **dict.fromkeys(
         ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
@@ -114,15 +124,18 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "azure_requests": (lambda w: {"subscription": w.cast.contoso.pk}, ("get", "head")),
     "azure_request": (_azure, ("get", "head")),
     "azure_update_approval": (_azure, ("post",)),
+    "scim_user": (lambda w: {"pk": w.cast.ada.pk}, ("get", "put", "patch", "delete")),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
-OWN = {"me", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
+OWN = {"me", "scim_users", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
 #: What an engineer knows of every tenant: its name, and the resources of the own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: No row of a tenant's is named in these.
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 NEITHER |= {"service"}
 NEITHER |= {f"provider_log{rest}" for rest in ("", "_entries", "_entry", "_proof", "_checkpoints", "_checkpoint")}
+NEITHER |= {f"scim_{name}" for name in ("config", "resource_types", "resource_type", "schemas", "schema")}
+NEITHER |= {"scim_not_offered", "scim_nothing"}
 NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}
 #: A no of the decision point is 200; that it is one for what is not there and not yours: tests/api/test_decision_point.
 NEITHER |= {"authzen", "evaluation", "evaluations"}
@@ -133,13 +146,17 @@ BODIES: dict[str, Any] = {
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
     "tenant": {"longest_window_seconds": 3600},
-    "members": {"email": "mine@x.example", "name": "Mine", "role": "approver", "password": PASSWORD},
+    "absences": {"deputy": str(uuid4()), "from_at": "2099-01-01T00:00:00Z", "until_at": "2099-01-02T00:00:00Z"},
+    "two_person_control": {"on": True},
+    "invitations": {"email": "mine@x.example", "role": "approver"},
     **dict.fromkeys(("member_give_role", "member_take_role"), {"role": "approver"}),
+    "passkeys": {"name": "Mine", "response": {}},
     "addresses": {"email": "mine@fabrikam.example"},
     "comments": {"body": "Mine"},
     "ticket_link": {"external_reference": "INC-1"},
     **dict.fromkeys(("ticket_ask", "ticket_answer", "ticket_reopen"), {"comment": "Mine"}),
     "azure_update_approval": {"status": "Deny"},
+    "scim_user": {"schemas": [USER], "userName": "mine@x.example", "active": False},
 }
 
 

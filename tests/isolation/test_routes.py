@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,10 +13,20 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audit_app.models import AuditEntry, Witness
-from requests_app import operations
-from requests_app.models import AccessRequest, Grant, NotificationAddress, OutboxMessage, Ticket, Token, Webhook
+from requests_app import clock, operations
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    NotificationAddress,
+    OutboxMessage,
+    Proposal,
+    Ticket,
+    Token,
+    Webhook,
+)
 from requests_app.models import Client as Machine
 from tests.cast import Cast
+from tests.factors import stepped_up
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +59,24 @@ class World:
         self.client: Machine = operations.create_client(
             tenant_id=cast.contoso.pk, name=self.CANARY, scopes=["log:read"], actor=ines
         ).row
+        at = clock.now()
+        self.absence = operations.set_out_of_office(
+            cast.contoso.pk,
+            deputy_id=cast.alan.pk,
+            from_at=at,
+            until_at=at + dt.timedelta(days=1),
+            actor=cast.as_("ada"),
+        )
+        self.proposal = Proposal.objects.create(
+            tenant=cast.contoso,
+            act="switch_lockbox",
+            said={"on": False},
+            proposed_by=cast.ines,
+            proposed_human=cast.ines.human_id,
+            proposed_at=at,
+            expires_at=at + dt.timedelta(days=7),
+        )
+        self.invitation = cast.invited("zanzibar@contoso.example")
         self.token: Token = operations.create_token(
             name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("otto")
         ).row
@@ -115,10 +144,16 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "evidence_progress": [lambda w: {**_tenant(w), "download": uuid4()}],
     "access_request_evidence": [_request],
     "tenant": [_tenant],
+    "yes_rule": [_tenant],
     "people": [_tenant],
+    "recovery_key": [_tenant],
+    "out_of_office": [_tenant],
+    "proposals": [_tenant],
     "addresses": [_tenant],
     "log_rules": [_tenant],
     "log_retention": [_tenant],
+    "approval_page": [_tenant],
+    "set_approval_page": [_tenant],
     "remove_witness": [lambda w: {**_tenant(w), "witness": w.witness.pk}],
     "webhooks": [_tenant],
     "webhook": [_hook],
@@ -132,12 +167,27 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "client_rotate": [_client],
     "client_remove": [_client],
     "tenant_tokens": [_tenant],
+    "sign_on": [_tenant],
+    "sign_on_test": [_tenant],
+    "sign_on_domains": [_tenant],
     "token_revoke": [lambda w: {"token": w.token.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
 }
-OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"}
-PUBLIC = {"limits"}
+OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"} | {
+    *(
+        "security",
+        "security_set_up",
+        "security_remove_app",
+        "security_new_codes",
+        "security_end_session",
+        "step_up",
+        "resume",
+    )
+}
+PUBLIC: dict[str, Ids] = {"limits": {}, "recover": {}, "sso": {}}
+#: Whoever has the secret may open it: tests/web/test_invitations.py, tests/web/test_single_sign_on.py.
+BY_SECRET = {"invitation", "sso_callback"}
 
 
 def routes(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -156,22 +206,27 @@ def pages() -> list[str]:
 def signed_in(cast: Cast, name: str) -> Client:
     client = Client()
     client.force_login(cast.people[name])
+    stepped_up(client, cast.people[name])
     return client
 
 
 def test_every_route_has_a_case() -> None:
-    assert set(pages()) - OWN - PUBLIC - set(OBJECTS) == set()
+    assert set(pages()) - OWN - set(PUBLIC) - BY_SECRET - set(OBJECTS) == set()
 
 
 def test_every_case_has_a_route() -> None:
-    assert (OWN | PUBLIC | set(OBJECTS)) - set(pages()) == set()
+    assert (OWN | set(PUBLIC) | BY_SECRET | set(OBJECTS)) - set(pages()) == set()
 
 
 def test_no_route_lies_outside_the_known_doors() -> None:
     namespaces = {namespace for namespace, _name in routes()}
     assert namespaces == {"web", "api", "admin", ""}
     bare = {name for namespace, name in routes() if not namespace}
-    assert {name for name in bare if not name.startswith(("account_", "^"))} <= {"healthz", "readyz"}
+    assert {name for name in bare if not name.startswith(("account_", "^"))} <= {
+        "healthz",
+        "readyz",
+        "mfa_authenticate",
+    }
 
 
 @pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "nils"])
@@ -241,7 +296,9 @@ def _plain(response: Any) -> str:
     text = response.content.decode()
     for varying in (
         r'name="csrfmiddlewaretoken" value="[^"]+"',
+        r'nonce="[^"]+"',
         r'"X-CSRFToken": "[^"]+"',
+        r'nonce="[^"]+"',
         r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
         r"[0-9a-f]{32}",
         r'content="\d{4}-\d\d-\d\dT[^"]+"',

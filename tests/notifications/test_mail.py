@@ -15,13 +15,18 @@ from django.urls import resolve
 
 from lockbox_site import pseudolocale
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.notifications import email, words
 from requests_app.operations import sweeps
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import Topic
 from tests.cast import Cast
+from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +74,16 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     send()
     operations.release(row.pk, actor=world.as_("priya"))
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
+    said: dict[str, Any] = {
+        "issuer": "https://idp.example",
+        "client_id": "x",
+        "client_secret": "x",
+        "role_map": {},
+    }
+    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    operations.note_bypass(actor=world.as_("ines"))
+    operations.set_sign_on(world.contoso.pk, connection=operations.Connection(**said), actor=world.as_("ines"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
     hook = operations.add_webhook(
         world.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=world.as_("ines")
@@ -84,6 +99,24 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     )
     for name, how in (("ada", "change"), ("pat", "reset")):
         operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how=how)
+    enrolled(world, "ada")
+    operations.invite_person(world.contoso.pk, email="new@contoso.example", role="member", actor=world.as_("ines"))
+    key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
+    operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
+    with pytest.raises(ChangeProposed):
+        operations.set_window_cap(world.contoso.pk, seconds=3600, actor=world.as_("ines"))
+    now = clock.now()
+    operations.set_out_of_office(
+        world.contoso.pk,
+        deputy_id=world.alan.pk,
+        from_at=now,
+        until_at=now + dt.timedelta(days=1),
+        actor=world.as_("ada"),
+    )
+    operations.set_up_totp(actor=world.as_("otto"), keep=keeps_totp(SECRET))
+    operations.remove_totp(actor=world.as_("otto"), keep=drops_totp)
+    operations.make_recovery_codes(actor=world.as_("pat"), keep=KeepsRecoveryCodes())
     send()
     assert {m.extra_headers["X-Lockbox-Topic"] for m in left} == set(Topic)
     return left
@@ -146,7 +179,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/|invitation/[\w-]{43}/)",
             str(link),
         )
 
@@ -156,10 +189,21 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
     for found in one_of_each:
         [path] = set(re.findall(r"http://localhost:8000(/\S+)", found.body))
         match = resolve(path)
-        if path.startswith("/accounts/"):
-            assert match.view_name == "account_reset_password"
+        if path.startswith(("/accounts/", "/security/")):
+            assert match.view_name in ("account_reset_password", "web:security")
             continue
-        listed = next((name for name in ("people", "clients") if path.endswith(f"/{name}/")), None)
+        if path.startswith("/invitation/"):
+            assert match.view_name == "web:invitation"
+            continue
+        listed = next(
+            (
+                name
+                for name in ("people", "clients", "out-of-office", "proposals", "sign-on")
+                if path.endswith(f"/{name}/")
+            ),
+            None,
+        )
+        listed = listed and listed.replace("-", "_")
         expected = listed or names[path.split("/")[1]]
         expected = "webhook" if "/webhooks/" in path else expected
         assert match.view_name == f"web:{expected}"
@@ -314,8 +358,8 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
-    data |= {"Ada", "Help", "desk"}
-    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example"}
+    data |= {"Ada", "Alan", "Help", "desk", "Phone"}
+    data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)
         assert set(re.findall(r"[A-Za-z]{3,}", _outside(raw))) <= data

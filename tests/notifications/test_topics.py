@@ -10,11 +10,16 @@ import pytest
 from django.utils.html import escape
 
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import ContentAccess, Grant
 from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
+from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -386,6 +391,64 @@ def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, t
     says(mails.send()(name, "password_changed"), "through a link sent to this address")
 
 
+def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
+    row, _device = enrolled(world, "mia")
+    found = mails.send()("alan", "passkeys_changed")
+    assert mails.to("passkeys_changed") == ["ada", "alan", "mia", "soc"]
+    assert found.subject == "Contoso: Mia Test added a passkey"
+    says(found, "Phone", "added", "because you answer for Contoso", f"/tenant/{world.contoso.pk}/people/")
+    own = mails("mia", "passkeys_changed")
+    assert own.subject == "A passkey was added to your account"
+    says(own, "If it was not you", "You get this mail because it is your account.")
+    operations.remove_passkey(row.pk, actor=world.as_("ines"))
+    found = mails.send()("mia", "passkeys_changed")
+    assert found.subject == "A passkey of your account was removed"
+    says(found, "Ines Test", "What it signed before stays signed.")
+    enrolled(world, "pat")
+    mails.send()
+    assert mails.to("passkeys_changed") == ["pat"]
+
+
+@pytest.mark.parametrize("name", ["otto", "erik"])
+def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
+    found = []
+    for act, keep in (
+        (operations.set_up_totp, keeps_totp(SECRET)),
+        (operations.make_recovery_codes, KeepsRecoveryCodes()),
+        (operations.remove_totp, drops_totp),
+    ):
+        act(actor=world.as_(name), keep=keep)
+        found.append(mails.send()(name, "second_factor_changed"))
+        travel.by(seconds=1)
+    assert mails.to("second_factor_changed") == [name]
+    assert [each.subject for each in found] == [
+        "An authenticator app was set up for your account",
+        "New recovery codes were made for your account",
+        "The authenticator app was removed from your account",
+    ]
+    for each in found:
+        says(each, "somebody knows your password: change it at once", "http://localhost:8000/security/")
+
+
+def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:
+    said: dict[str, Any] = {
+        "issuer": "https://idp.example",
+        "client_id": "x",
+        "client_secret": "x",
+        "role_map": {},
+    }
+    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    found = mails.send()("ada", "sign_on_changed")
+    assert mails.to("sign_on_changed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: single sign-on was changed"
+    says(found, "Ines Test changed single sign-on", "https://idp.example", "/sign-on/")
+    operations.note_bypass(actor=world.as_("ines"))
+    found = mails.send()("alan", "sign_on_bypassed")
+    assert mails.to("sign_on_bypassed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: Ines Test signed in past single sign-on"
+
+
 @pytest.mark.parametrize(
     ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "failed for days")]
 )
@@ -410,6 +473,49 @@ def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
     operations.give_up_webhook(ours.pk, because=because, actor=system)
     says(mails.send()("stella", "webhook_off"), f"http://localhost:8000/admin/requests_app/webhook/{ours.pk}/change/")
     assert mails.to("webhook_off") == ["stella"]
+
+
+def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> None:
+    ines = world.as_("ines")
+    operations.invite_person(world.contoso.pk, email="new@contoso.example", role="approver", actor=ines)
+    found = mails.send()("new", "invitation")
+    assert found.subject == "Contoso invites you to Customer Lockbox"
+    says(found, "Ines Test invites you.", "It works once, for this address alone", "new@contoso.example")
+    key = operations.make_recovery_key(world.contoso.pk, actor=ines).key
+    found = mails.send()("mia", "recovery_key")
+    assert found.subject == "Contoso: a new recovery key"
+    silent(found, key)
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
+    mails.send()
+    assert mails.to("recovery_key") == ["ada", "alan", "ines", "mia", "otto", "soc"]
+    found = mails("soc", "recovery_key")
+    assert found.subject == "Contoso: somebody used your recovery key"
+    says(found, "next@contoso.example is an administrator of Contoso, unless one of you stops it.")
+    at = clock.now()
+    operations.set_out_of_office(
+        world.contoso.pk,
+        deputy_id=world.alan.pk,
+        from_at=at,
+        until_at=at + dt.timedelta(days=1),
+        actor=world.as_("ada"),
+    )
+    found = mails.send()("alan", "out_of_office")
+    says(found, "Ada Test is out of the office from", "Alan Test gets the mails about decisions too")
+
+
+def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, mails: Mails) -> None:
+    ines = world.as_("ines")
+    operations.set_two_person_control(world.contoso.pk, on=True, actor=ines)
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=ines)
+    mails.send()
+    assert mails.to("proposal") == ["ada", "alan", "ines", "soc"]
+    found = mails("ada", "proposal")
+    assert found.subject == "Contoso: Ines Test proposes a change"
+    says(found, "give Mia Test the role “Approver”", f"/tenant/{world.contoso.pk}/proposals/")
+    operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("ada"))
+    found = mails.send()("ines", "proposal")
+    says(found, "Ada Test confirmed what Ines Test had proposed", "It is done.")
 
 
 def test_every_topic_is_proved_here() -> None:

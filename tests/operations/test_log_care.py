@@ -35,6 +35,7 @@ from tests.audit.bundles import verified
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast, gather, outbox_topics
 from tests.conftest import Traveller
+from tests.factors import stepped_up
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -398,6 +399,7 @@ def test_pages_and_mails_about_what_is_no_longer_in_the_log_still_come(cast: Cas
     for who in ("ada", "priya", "stella"):
         client = Client()
         client.force_login(cast.people[who])
+        stepped_up(client, cast.people[who])
         assert client.get(reverse("web:access_request", args=[old.pk])).status_code == 200
         # Its decision stands in entry 3, of which only the hash is left.
         assert client.get(reverse("web:access_request_receipt", args=[old.pk, 3])).status_code == 404

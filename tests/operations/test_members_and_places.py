@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 def test_an_account_that_staff_add_is_as_old_as_its_entry(cast: Cast, travel) -> None:
     at = travel.freeze()
     person = operations.add_person(
-        actor=cast.as_("stella"), email="new@provider.example", name="New", side="provider", password=PASSWORD
+        actor=cast.as_("stella"), email="new@provider.example", name="New", password=PASSWORD
     )
     assert person.created_at == at
 
@@ -27,9 +27,7 @@ def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: 
     for person in (cast.ada, cast.alan, cast.ines):
         person.is_active = False
         person.save()
-    stranger = operations.add_person(
-        actor=cast.as_("stella"), email="x@contoso.example", name="X", side="customer", password=PASSWORD
-    )
+    stranger = cast.stranger()
     with pytest.raises(NotAllowed):
         operations.give_role(cast.contoso.pk, stranger.pk, role=role, actor=cast.as_("stella"))
     assert not Membership.objects.filter(person=stranger).exists()

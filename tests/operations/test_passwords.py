@@ -18,6 +18,7 @@ from requests_app.models import OutboxMessage, Person
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.outbox import delivery
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.factors import sign_in, stepped_up
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,8 @@ def change(client: Client, *, old: str = PASSWORD, new: str = NEW) -> Any:
 
 def signed_in(cast: Cast, name: str) -> Client:
     client = Client()
-    client.post(reverse("account_login"), {"login": cast.people[name].email, "password": PASSWORD})
+    sign_in(cast.people[name], PASSWORD, client=client)
+    stepped_up(client, cast.people[name])
     return client
 
 
@@ -80,17 +82,24 @@ def test_a_changed_password_is_in_the_log_and_told_to_its_holder(
 def test_a_password_that_is_set_through_a_link_is_in_the_log_as_that(
     cast: Cast, mailoutbox: list[Any], name: str
 ) -> None:
+    token = operations.create_token(name="old", scopes=["log:read"], days=7, actor=cast.as_(name)).row
     elsewhere, client = signed_in(cast, name), Client()
     page = client.get(link_for(cast, name, mailoutbox), follow=True)
     form = {"password1": NEW, "password2": NEW}
     assert client.post(page.redirect_chain[-1][0], form).status_code == 302
     assert has(cast, name, NEW)
-    [entry] = entries()
+    [_made, entry] = entries()
     assert entry.event == "person.password_changed"
     assert '"how":"reset"' in bytes(entry.canonical).decode()
     delivery.drain(limit=10)
     assert "through a link that was sent to this address" in mailoutbox[0].body.replace("\n", " ")
     assert elsewhere.get(reverse("web:home")).status_code == 302
+    # What was made with the password before is dead, and the new one alone opens nothing.
+    token.refresh_from_db()
+    assert (token.revoked_at is not None, token.revoked_by_id) == (True, cast.people[name].pk)
+    answer = client.post(reverse("account_login"), {"login": cast.people[name].email, "password": NEW})
+    assert answer["Location"] == reverse("mfa_authenticate")
+    assert client.get(reverse("web:home")).status_code == 302
 
 
 def test_somebody_of_two_tenants_is_in_both_logs(cast: Cast) -> None:

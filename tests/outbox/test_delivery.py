@@ -221,8 +221,8 @@ def test_one_broken_mail_does_not_hold_up_the_others(cast: Cast, monkeypatch: py
     cast.submitted()
     whole = handlers.email.built
 
-    def broken_for_pat(rendered: dict[str, Any]) -> Any:
-        return _broken() if rendered["to"].startswith("pat@") else whole(rendered)
+    def broken_for_pat(rendered: dict[str, Any], **more: Any) -> Any:
+        return _broken() if rendered["to"].startswith("pat@") else whole(rendered, **more)
 
     monkeypatch.setattr("requests_app.notifications.email.built", broken_for_pat)
     drain_all()

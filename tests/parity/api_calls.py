@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+from requests_app import clock
 from requests_app.models import Tenant
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
@@ -77,11 +79,24 @@ def _redeliver(cast: Cast, caller: Caller, row: Any) -> Any:
     return caller.post(f"webhooks/{row.webhook_id}/deliveries/{row.pk}/redeliver")
 
 
-MEMBER = {
-    "email": "new@contoso.example",
-    "name": "New",
-    "role": "member",
-    "password": "another battery of 7 horses",
+def week_from(at: dt.datetime) -> dict[str, dt.datetime]:
+    """To the minute, as a page's field has it."""
+    begin = at.replace(second=0, microsecond=0) + dt.timedelta(hours=1)
+    return {"from_at": begin, "until_at": begin + dt.timedelta(days=7)}
+
+
+INVITED = {"email": "new@contoso.example", "role": "member"}
+
+
+SCIM_USER = {
+    "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+    "userName": "new@contoso.example",
+    "displayName": "New",
+    "externalId": "key",
+}
+SCIM_CHANGE = {
+    "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations": [{"op": "replace", "value": {"displayName": "Other", "active": "False"}}],
 }
 
 
@@ -90,6 +105,11 @@ def _member_act(act: str, slug: str = "contoso", **body: str) -> Call:
         return caller.post(f"tenants/{Tenant.objects.get(slug=slug).pk}/members/{row.pk}/{act}", body)
 
     return call
+
+
+def _yes_rule(cast: Cast, caller: Caller, row: Any) -> Any:
+    path = f"tenants/{cast.contoso.pk}"
+    return caller.patch(path, {"yes_rule": "signed"}, If_Match=caller.get(path)["ETag"])
 
 
 def _cap(cast: Cast, caller: Caller, row: Any) -> Any:
@@ -111,6 +131,9 @@ _HOOKS: dict[str, Call] = {
 
 
 CALLS: dict[str, Call] = {
+    "provision_member": lambda cast, caller, row: caller.post("/scim/v2/Users", SCIM_USER),
+    "change_provisioned": lambda cast, caller, row: caller.patch(f"/scim/v2/Users/{row.pk}", SCIM_CHANGE),
+    "remove_provisioned": lambda cast, caller, row: caller.delete(f"/scim/v2/Users/{row.pk}"),
     "submit": lambda cast, caller, row: caller.post("access-requests", _ask(cast, row)),
     "approve_as_provider": _decide("approve", "Yes."),
     "deny_as_provider": _decide("deny", "No."),
@@ -147,7 +170,28 @@ CALLS: dict[str, Call] = {
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
     "switch_lockbox": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/disable-lockbox"),
     "set_window_cap": _cap,
-    "add_member": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/members", MEMBER),
+    "set_out_of_office": lambda cast, caller, row: caller.post(
+        f"tenants/{cast.contoso.pk}/out-of-office",
+        {
+            "deputy": str(cast.alan.pk),
+            **{name: at.isoformat() for name, at in week_from(clock.now()).items()},
+        },
+    ),
+    "set_two_person_control": lambda cast, caller, row: caller.post(
+        f"tenants/{cast.contoso.pk}/two-person-control", {"on": True}
+    ),
+    "confirm_proposal": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/confirm"),
+    "withdraw_proposal": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/withdraw"),
+    "end_out_of_office": lambda cast, caller, row: caller.post(f"out-of-office/{row.pk}/end"),
+    "invite_person": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/invitations", INVITED),
+    "invite_person by staff": lambda cast, caller, row: caller.post(
+        f"tenants/{row.pk}/invitations", {"email": "new@adatum.example", "role": "administrator"}
+    ),
+    "resend_invitation": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/send-again"),
+    "resend_invitation by staff": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/send-again"),
+    "withdraw_invitation": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
+    "withdraw_invitation by staff": lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
+    "set_yes_rule": _yes_rule,
     "give_role": _member_act("give-role", role="approver"),
     "give_role by staff": _member_act("give-role", slug="adatum", role="approver"),
     "take_role": _member_act("take-role", role="approver"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -20,14 +21,20 @@ from django.urls import reverse
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
-from requests_app.models import NotificationAddress, OutboxMessage, QueueAssignment, Tenant, Webhook
+from requests_app.models import NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
+from requests_app.sso import domains
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
-from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK
+from tests.factors import SECRET, anybodys_code, give_app, set_up_app, stepped_up
+from tests.parity.api_calls import AZURE_CALLS, CALLS, LINK, week_from
+from tests.passkeys import enrolled
 from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +55,13 @@ class Case:
 
 def _decide(verdict: str, note: str) -> Callable[[Cast, Client, Any], Any]:
     def post(cast: Cast, client: Client, row: Any) -> Any:
-        form = {"password": PASSWORD, "comment": note, "digest": row.content_digest, "shown": row.state}
+        form = {
+            "password": PASSWORD,
+            "code": anybodys_code(),
+            "comment": note,
+            "digest": row.content_digest,
+            "shown": row.state,
+        }
         return client.post(reverse("web:decide", args=[row.pk, verdict]), form)
 
     return post
@@ -103,6 +116,16 @@ def _report(cast: Cast) -> operations.Report:
 
 def _address(cast: Cast) -> NotificationAddress:
     return operations.add_address(cast.contoso.pk, email="duty@contoso.example", actor=cast.as_("ines"))
+
+
+def _domain(cast: Cast) -> Any:
+    return operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
+
+
+def _with_file(call: Callable[[], Any]) -> Any:
+    """As if the domain's web server showed what it should."""
+    with patch.object(domains, "problem", lambda name, challenge: ""):
+        return call()
 
 
 _WITNESS = SmallWitness()
@@ -201,20 +224,45 @@ def _bare(cast: Cast) -> Tenant:
     return found or operations.create_tenant(plan_id=cast.contoso.plan_id, actor=cast.as_("stella"), **_TENANT)
 
 
+def _first_invited(cast: Cast) -> Any:
+    """Whom staff invited to a tenant in which nobody holds a role yet."""
+    return operations.invite_person(
+        _bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
+    )
+
+
+def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
+    return client.post(reverse("web:people", args=[cast.contoso.pk]), {"act": act, "invitation": str(row.pk)})
+
+
+def _proposals(cast: Cast) -> str:
+    return reverse("web:proposals", args=[cast.contoso.pk])
+
+
+def _proposed(cast: Cast) -> Any:
+    """A change that the administrator proposed under two-person control."""
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.give_role(cast.contoso.pk, cast.mia.pk, role="approver", actor=cast.as_("ines"))
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def _week() -> dict[str, Any]:
+    return week_from(clock.now())
+
+
+def _out_of_office(cast: Cast) -> str:
+    return reverse("web:out_of_office", args=[cast.contoso.pk])
+
+
 def _switched_off(cast: Cast) -> Any:
     return operations.switch_off_person(cast.mia.pk, actor=cast.as_("ines"))
 
 
 def _unplaced(cast: Cast) -> Any:
-    """Somebody of the customer's side whom staff have just added."""
+    """Somebody of the customer's side who belongs to nobody yet."""
     _bare(cast)
-    form: dict[str, Any] = {
-        "email": "first@contoso.example",
-        "name": "First",
-        "side": "customer",
-        "password": _NEW_PASSWORD,
-    }
-    return operations.add_person(actor=cast.as_("stella"), **form)
+    return cast.stranger("first@contoso.example")
 
 
 def _sent_mail(cast: Cast) -> OutboxMessage:
@@ -231,8 +279,9 @@ def _changed_password(cast: Cast, client: Client, row: Any) -> Any:
 
 
 _NEW_PASSWORD = "another battery of 7 horses"
-_MEMBER: dict[str, Any] = {"email": "new@contoso.example", "name": "New", "role": "member", "password": _NEW_PASSWORD}
-_PERSON: dict[str, Any] = {"email": "new@contoso.example", "name": "New", "side": "customer", "password": _NEW_PASSWORD}
+_INVITED: dict[str, Any] = {"email": "new@contoso.example", "role": "member"}
+_ACCEPTED: dict[str, Any] = {"name": "New", "password": _NEW_PASSWORD}
+_PERSON: dict[str, Any] = {"email": "new@provider.example", "name": "New", "password": _NEW_PASSWORD}
 _TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"}
 _SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folder"}
 _RESOURCE: dict[str, Any] = {"kind": "mailbox", "name": "legal@contoso.example", "locator": "contoso/mail/legal"}
@@ -394,6 +443,17 @@ CASES: dict[str, Case] = {
             reverse("web:log_retention", args=[cast.contoso.pk]), {"days": "365", "understood": "on"}
         ),
     ),
+    "set_approval_page": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_approval_page(
+            cast.contoso.pk, origin="https://approvals.contoso.example", keys_only=False, actor=actor
+        ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:set_approval_page", args=[cast.contoso.pk]),
+            {"origin": "https://approvals.contoso.example/", "rp_id": ""},
+        ),
+    ),
     "tombstone by staff": Case(
         "stella",
         _refused_log,
@@ -414,11 +474,37 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.set_password(actor=actor, password=_NEW_PASSWORD, how="change"),
         page=_changed_password,
     ),
+    "set_up_totp": Case(
+        "mia",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_up_totp(actor=actor, keep=keeps_totp(SECRET)),
+        page=lambda cast, client, row: set_up_app(client),
+        status=200,
+    ),
+    "remove_totp": Case(
+        "mia",
+        lambda cast: give_app(cast.mia),
+        lambda cast, row, actor: operations.remove_totp(actor=actor, keep=drops_totp),
+        page=lambda cast, client, row: client.post(reverse("web:security_remove_app")),
+    ),
+    "make_recovery_codes": Case(
+        "ada",
+        lambda cast: None,
+        lambda cast, row, actor: operations.make_recovery_codes(actor=actor, keep=KeepsRecoveryCodes()),
+        page=lambda cast, client, row: client.post(reverse("web:security_new_codes")),
+        status=200,
+    ),
     "switch_lockbox": Case(
         "ines",
         lambda cast: None,
         lambda cast, row, actor: operations.switch_lockbox(cast.contoso.pk, on=False, actor=actor),
         page=lambda cast, client, row: client.post(reverse("web:lockbox", args=[cast.contoso.pk, "off"])),
+    ),
+    "set_yes_rule": Case(
+        "ines",
+        lambda cast: enrolled(cast, "ada"),
+        lambda cast, row, actor: operations.set_yes_rule(cast.contoso.pk, rule="signed", actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:yes_rule", args=[cast.contoso.pk]), {"rule": "signed"}),
     ),
     "set_window_cap": Case(
         "ines",
@@ -428,11 +514,178 @@ CASES: dict[str, Case] = {
             reverse("web:tenant", args=[cast.contoso.pk]), {"window_cap": "3600"}
         ),
     ),
-    "add_member": Case(
+    "invite_person": Case(
         "ines",
         lambda cast: None,
-        lambda cast, row, actor: operations.add_member(cast.contoso.pk, actor=actor, **_MEMBER),
-        page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _MEMBER),
+        lambda cast, row, actor: operations.invite_person(cast.contoso.pk, actor=actor, **_INVITED),
+        page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _INVITED),
+    ),
+    "invite_person by staff": Case(
+        "stella",
+        lambda cast: _bare(cast),
+        lambda cast, row, actor: operations.invite_person(
+            row.pk, email="new@adatum.example", role="administrator", actor=actor
+        ),
+        admin=_admin("tenant", "invite", email="new@adatum.example", role="administrator"),
+    ),
+    "resend_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "send_again"),
+    ),
+    "resend_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        admin=_admin("invitation", "send-again"),
+    ),
+    "withdraw_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "withdraw"),
+    ),
+    "withdraw_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        admin=_admin("invitation", "withdraw"),
+    ),
+    "accept_invitation": Case(
+        "mia",
+        lambda cast: cast.invited(role="approver"),
+        lambda cast, row, actor: operations.accept_invitation(
+            cast.link_of(row), **_ACCEPTED, actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(reverse("web:invitation", args=[cast.link_of(row)]), _ACCEPTED),
+    ),
+    "make_recovery_key": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.make_recovery_key(cast.contoso.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:recovery_key", args=[cast.contoso.pk])),
+        status=200,
+    ),
+    "use_recovery_key": Case(
+        "mia",
+        lambda cast: operations.make_recovery_key(cast.contoso.pk, actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.use_recovery_key(
+            row.key, email="next@contoso.example", actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(
+            reverse("web:recover"), {"key": row.key, "email": "next@contoso.example"}
+        ),
+        status=200,
+    ),
+    "provision_member": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.provision_member(
+            cast.contoso.pk,
+            profile=operations.Profile(
+                user_name="new@contoso.example", email="new@contoso.example", name="New", external_id="key"
+            ),
+            actor=actor,
+        ),
+    ),
+    "change_provisioned": Case(
+        "ines",
+        lambda cast: cast.mia,
+        lambda cast, row, actor: operations.change_provisioned(
+            cast.contoso.pk, row.pk, profile=operations.Profile(name="Other", is_active=False), actor=actor
+        ),
+    ),
+    "remove_provisioned": Case(
+        "ines",
+        lambda cast: cast.mia,
+        lambda cast, row, actor: operations.remove_provisioned(cast.contoso.pk, row.pk, actor=actor),
+    ),
+    "set_out_of_office": Case(
+        "ada",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_out_of_office(
+            cast.contoso.pk, deputy_id=cast.alan.pk, **_week(), actor=actor
+        ),
+        page=lambda cast, client, row: client.post(
+            _out_of_office(cast),
+            {
+                "deputy": str(cast.alan.pk),
+                **{name: f"{at:%Y-%m-%dT%H:%M}" for name, at in _week().items()},
+            },
+        ),
+    ),
+    "end_out_of_office": Case(
+        "ada",
+        lambda cast: operations.set_out_of_office(
+            cast.contoso.pk, deputy_id=cast.alan.pk, **_week(), actor=cast.as_("ada")
+        ),
+        lambda cast, row, actor: operations.end_out_of_office(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_out_of_office(cast), {"end": str(row.pk)}),
+    ),
+    "set_two_person_control": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_two_person_control(cast.contoso.pk, on=True, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"control": "on"}),
+    ),
+    "confirm_proposal": Case(
+        "ada",
+        lambda cast: _proposed(cast),
+        lambda cast, row, actor: operations.confirm_proposal(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"act": "confirm", "proposal": str(row.pk)}),
+    ),
+    "withdraw_proposal": Case(
+        "ada",
+        lambda cast: _proposed(cast),
+        lambda cast, row, actor: operations.withdraw_proposal(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_proposals(cast), {"act": "withdraw", "proposal": str(row.pk)}),
+    ),
+    "set_sign_on": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.set_sign_on(
+            cast.contoso.pk,
+            connection=operations.Connection(
+                issuer="https://idp.example", client_id="lockbox", client_secret="x", role_map={"g": "auditor"}
+            ),
+            actor=actor,
+        ),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on", args=[cast.contoso.pk]),
+            {
+                "issuer": "https://idp.example",
+                "client_id": "lockbox",
+                "client_secret": "x",
+                "scopes": "openid profile email",
+                "key_claim": "sub",
+                "role_map": "g = auditor",
+            },
+        ),
+    ),
+    "claim_domain": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"name": "contoso.example"}
+        ),
+    ),
+    "verify_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: _with_file(lambda: operations.verify_domain(row.pk, actor=actor)),
+        page=lambda cast, client, row: _with_file(
+            lambda: client.post(reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"check_domain": row.pk})
+        ),
+    ),
+    "remove_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: operations.remove_domain(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"remove_domain": row.pk}
+        ),
     ),
     "give_role": Case(
         "ines",
@@ -465,6 +718,18 @@ CASES: dict[str, Case] = {
         lambda cast: cast.mia,
         lambda cast, row, actor: operations.switch_off_person(row.pk, actor=actor),
         admin=_admin("person", "switch-off"),
+    ),
+    "link_accounts by staff": Case(
+        "stella",
+        lambda cast: cast.priya,
+        lambda cast, row, actor: operations.link_accounts(row.pk, cast.paula.pk, actor=actor),
+        admin=_admin("person", "link", other="paula@provider.example"),
+    ),
+    "unlink_accounts by staff": Case(
+        "stella",
+        lambda cast: operations.link_accounts(cast.priya.pk, cast.paula.pk, actor=cast.as_("stella")),
+        lambda cast, row, actor: operations.unlink_accounts(row.pk, actor=actor),
+        admin=_admin("person", "unlink"),
     ),
     "switch_on_person": Case(
         "ines",
@@ -680,7 +945,7 @@ CASES: dict[str, Case] = {
         ),
         page=lambda cast, client, row: client.post(
             reverse("web:client_change", args=[cast.contoso.pk, row.pk]),
-            {"scopes": ["decisions:write"], "decides_for": str(cast.ada.pk), "password": PASSWORD},
+            {"scopes": ["decisions:write"], "decides_for": str(cast.ada.pk)},
         ),
     ),
     "change_client by staff": Case(
@@ -726,7 +991,7 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.create_token(name="laptop", scopes=["requests:read"], days=7, actor=actor),
         page=lambda cast, client, row: client.post(
-            reverse("web:tokens"), {"name": "laptop", "scopes": ["requests:read"], "days": "7", "password": PASSWORD}
+            reverse("web:tokens"), {"name": "laptop", "scopes": ["requests:read"], "days": "7"}
         ),
         status=200,
     ),
@@ -907,6 +1172,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
     row = case.prepare(cast)
     client = Client()
     client.force_login(cast.people[case.who])
+    stepped_up(client, cast.people[case.who])
     caller = Caller(token_of(cast, case.who))
     caller.step_up()
     wanted, told, door = _seen(lambda: case.operation(cast, row, cast.as_(case.who, door="command")))
@@ -933,7 +1199,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {re.split(r" by |, ", name)[0] for name in CALLS | AZURE_CALLS} - {"internal note"}
-    assert called == ACTS.keys() - {"export_log", "take_evidence", "step_up_token"}
+    assert called == ACTS.keys() - {"export_log", "take_evidence", "enrol_passkey"}
 
 
 def test_every_call_over_the_api_is_a_case() -> None:
@@ -944,7 +1210,7 @@ def test_every_call_over_the_api_is_a_case() -> None:
 ELSEWHERE = {
     "claim_key": "no act: makes one call of two",
     "forget_old": "no act: what it deletes is of no use to anybody",
-    "step_up_token": "of a token alone: the pages ask for the password with the decision",
+    "step_up_token": "of a token alone: on the pages the session remembers it",
     "issue_access_token": "no act: a sign-in",
     "keep_answer": "no act: makes one call of two",
     "note_use": "no act: when a token was used last",
@@ -958,6 +1224,11 @@ ELSEWHERE = {
     "lockbox_applies": "a question, not an act",
     "note_refusal": "what a page refuses by itself; the pages are its only door",
     "park_mail": "the system's; the outbox is its only door",
+    "sign_in": "the system's; tests/web/test_single_sign_on.py",
+    "note_bypass": "a sign-in; tests/web/test_single_sign_on.py",
+    "preview": "no act: what sign_in would find",
+    "enrol_passkey": "of a browser, where the key is; tests/api/test_approval_page.py",
+    "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py",
     "set_preferences": "has no entry (ADR 0021)",
     "take_evidence": "answered with the evidence itself; below",
 }
@@ -996,6 +1267,7 @@ def test_exporting_the_log_leaves_the_entry_of_the_act_by_each_door(cast: Cast, 
     cast.ticket()
     client = Client()
     client.force_login(cast.people[name])
+    stepped_up(client, cast.people[name])
     url, actor = reverse("web:log_export", args=[cast.contoso.pk, "csv"]), cast.as_(name, door="command")
     filters: dict[str, str] = {}
     caller = Caller(token_of(cast, name))

@@ -5,6 +5,7 @@ from django.test import Client
 
 from requests_app import clock
 from requests_app.models import Membership, Person, Plan, Tenant
+from tests.factors import give_app, sign_in
 
 PASSWORD = "a-password-that-nobody-uses"
 
@@ -18,6 +19,8 @@ def tenant(db: None) -> Tenant:
 def person_with(role: str, tenant: Tenant) -> Person:
     person = Person.objects.create_user(f"{role}@contoso.example", PASSWORD, name=role, side="customer")
     Membership.objects.create(tenant=tenant, person=person, role=role, given_at=clock.now())
+    if role == "approver":
+        give_app(person)
     return person
 
 
@@ -34,6 +37,6 @@ def member(tenant: Tenant) -> Person:
 def signed_in(person: Person) -> Client:
     """Sign in through the page, as a browser does."""
     client = Client()
-    answer = client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+    answer = sign_in(person, PASSWORD, client=client)
     assert answer.status_code == 302, answer.content
     return client

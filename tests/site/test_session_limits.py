@@ -4,8 +4,9 @@ import pytest
 from django.test import Client
 
 from requests_app import clock
-from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant
+from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant, Ticket
 from tests.conftest import Traveller
+from tests.factors import give_app, sign_in
 from tests.site.conftest import PASSWORD, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,7 @@ def test_the_providers_deciders_are_limited_too(travel: Traveller) -> None:
     person = Person.objects.create_user("senior@provider.example", PASSWORD, name="Senior", side="provider")
     service = Service.objects.create(key="exchange", name="Exchange Online", connector="maildir")
     QueueAssignment.objects.create(service=service, person=person, role="provider_approver", given_at=clock.now())
+    give_app(person)
     client = signed_in(person)
     client.get("/")
     travel.by(minutes=15)
@@ -92,3 +94,39 @@ def test_what_was_sent_after_the_end_is_not_done(approver: Person, travel: Trave
     answer = client.post("/accounts/password/change/", {"oldpassword": PASSWORD})
     assert answer.status_code == 302
     assert answer["Location"] == "/accounts/login/?next=/"
+
+
+def test_what_was_typed_before_the_end_waits_for_whoever_typed_it(
+    approver: Person, member: Person, tenant: Tenant, travel: Traveller
+) -> None:
+    travel.freeze()
+    client, page = signed_in(approver), "/tickets/new/"
+    client.get("/")
+    typed = {"title": "Invoices <b>are</b> missing", "body": "Since Monday.\nAll of November.", "password": PASSWORD}
+    travel.by(minutes=16)
+    answer = client.post(page, typed)
+    assert answer["Location"] == "/accounts/login/?next=/resume/"
+    assert "Since Monday" not in str(dict(client.session))
+    sign_in(approver, PASSWORD, client=client, to="/resume/")
+    shown = client.get("/resume/").content.decode()
+    assert f'action="{page}"' in shown
+    assert 'name="title" value="Invoices &lt;b&gt;are&lt;/b&gt; missing"' in shown
+    assert "All of November." in shown
+    assert PASSWORD not in shown
+    # Nothing was sent by itself.
+    assert not Ticket.objects.exists()
+    client.get("/")
+    travel.by(minutes=16)
+    assert client.post(page, typed)["Location"] == "/accounts/login/?next=/resume/"
+    # Somebody else at the same browser does not get it.
+    sign_in(member, PASSWORD, client=client)
+    assert client.get("/resume/")["Location"] == "/"
+
+
+def test_what_another_site_sends_after_the_end_does_not_wait(approver: Person, travel: Traveller) -> None:
+    travel.freeze()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(approver)
+    client.get("/")
+    travel.by(minutes=16)
+    assert client.post("/tickets/new/", {"title": "Planted"})["Location"] == "/accounts/login/?next=/"

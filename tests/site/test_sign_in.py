@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from lockbox_site.environment import env
 from requests_app.models import Person
-from tests.site.conftest import PASSWORD, signed_in
+from tests.site.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -82,16 +82,6 @@ def test_the_cache_of_all_processes_has_its_table() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM lockbox_cache")
         assert cursor.fetchone() is not None
-
-
-def test_a_person_signs_in_again_with_the_same_password(approver: Person) -> None:
-    client = signed_in(approver)
-    wrong = client.post("/accounts/reauthenticate/", {"password": "wrong"})
-    assert wrong.status_code == 200
-    right = client.post("/accounts/reauthenticate/", {"password": PASSWORD})
-    assert right.status_code == 302
-    methods = client.session["account_authentication_methods"]
-    assert [method["method"] for method in methods if method.get("reauthenticated")] == ["password"]
 
 
 def test_a_mail_server_that_fails_does_not_tell_who_has_an_account(

@@ -20,6 +20,7 @@ from requests_app.models import ContentAccess, Grant
 from requests_app.worker import supervisor
 from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill
+from tests.factors import a_code
 from tests.ports import free_port
 from tests.tasks.conftest import Start, wait_for
 
@@ -45,7 +46,8 @@ class Site:
         self.port, self.cast = port, gather()
 
     def sign_in(self, name: str) -> Browser:
-        browser = Browser(f"http://127.0.0.1:{self.port}", self.cast.people[name].email, PASSWORD)
+        person = self.cast.people[name]
+        browser = Browser(f"http://127.0.0.1:{self.port}", person.email, PASSWORD, lambda: a_code(person))
         browser.sign_in()
         return browser
 

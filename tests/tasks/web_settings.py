@@ -9,3 +9,5 @@ Q_CLUSTER |= {"timeout": 15, "retry": 20}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The manifest exists only after collectstatic.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+# And their authenticator apps' secrets are sealed with the tests' key.
+SECOND_FACTOR_KEYS = ["of the tests"]

@@ -304,7 +304,7 @@ def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, r
         proven = sorted({start, end - 1}) if start < end else []
         if request:
             said = [json.loads(line) for line in log.lines]
-            of_log = ("log.key_rotated", "log.tombstoned")
+            of_log = ("log.key_rotated", "log.tombstoned", "passkey.enrolled", "passkey.removed")
             indexes = proven = [
                 index for index, each in enumerate(said) if each["access_request"] == request or each["event"] in of_log
             ]

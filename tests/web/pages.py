@@ -15,12 +15,18 @@ from audit_app.models import AuditEntry
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, OutboxMessage
 from requests_app.operations import content
 from tests.cast import PASSWORD, Cast
+from tests.factors import anybodys_code, stepped_up
 
 
-def signed_in(cast: Cast, name: str) -> Any:
-    """A browser of this person's; untyped, because Django adds to its answers at run time."""
+def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
+    """A browser of this person's, who has just confirmed that it is them, unless it is not `fresh`.
+
+    Untyped, because Django adds to its answers at run time.
+    """
     client = Client()
     client.force_login(cast.people[name])
+    if fresh:
+        stepped_up(client, cast.people[name])
     return client
 
 
@@ -31,6 +37,8 @@ def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str
 def answer(row: AccessRequest, **fields: Any) -> dict[str, Any]:
     """The confirm form as the page sends it."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": "", "password": PASSWORD}
+    # Made when it is sent: a code lives for half a minute, and travellers take longer.
+    shown["code"] = anybodys_code()
     return {**shown, **fields}
 
 

@@ -11,8 +11,10 @@ from requests_app import operations
 from requests_app.errors import NotFound
 from requests_app.models import Client, Person, Token
 from requests_app.operations import Made
+from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.factors import a_code
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +47,7 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast)
 
 
 def test_a_new_secret_is_shown_once_too_and_the_one_before_is_dead(cast: Cast) -> None:
-    client, secret = client_of(cast)
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     token = access_token(client, secret).json()["access_token"]
     browser = signed_in(cast, "ines")
     with nothing_happens():
@@ -114,7 +116,7 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
         ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
         ({**FORM, "name": " "}, "This field is required."),
         (
-            {**FORM, "decides_for": "ada", "password": PASSWORD},
+            {**FORM, "decides_for": "ada"},
             "Only a tenant’s own client with the scope decisions:write",
         ),
         ({**FORM, "scopes": ["decisions:write"], "decides_for": "otto"}, "Select a valid choice."),
@@ -160,7 +162,6 @@ def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_tol
         **FORM,
         "scopes": ["requests:read", "decisions:write"],
         "decides_for": str(cast.ada.pk),
-        "password": PASSWORD,
     }
     answer = browser.post(page(cast), form)
     client = Client.objects.get()
@@ -247,34 +248,31 @@ def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) ->
     assert access_token(made.row, made.secret).json() == {"error": "invalid_client"}
 
 
-def test_a_session_alone_lets_no_machine_decide(cast: Cast) -> None:
-    """To decide, a person enters the password; whoever lets a machine do it, or takes its secret, does too."""
-    browser = signed_in(cast, "ines")
+def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> None:
+    """To decide, a person proves who they are; whoever lets a machine do it, or takes its secret, does too."""
+    browser = signed_in(cast, "ines", fresh=False)
     quiet = add(cast).row
     deciding = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk)
     chosen = {"scopes": ["decisions:write"], "decides_for": str(cast.alan.pk)}
-    told = outbox_topics()
-    for where, form in (
+    asks: list[tuple[str, dict[str, Any]]] = [
         (page(cast), {"name": "Robot", **chosen}),
+        (page(cast), {"name": "Directory", "scopes": ["members:provision"]}),
         (page(cast, "client_change", quiet.pk), chosen),
         (page(cast, "client_change", deciding.row.pk), chosen),
-    ):
-        before = list(Client.objects.order_by("pk").values())
+        (page(cast, "client_rotate", deciding.row.pk), {}),
+    ]
+    before, told = list(Client.objects.order_by("pk").values()), outbox_topics()
+    for where, form in asks:
         with nothing_happens():
-            answer = browser.post(where, form)
-        assert (answer.status_code, "Enter your password." in answer.content.decode()) == (422, True)
-        with only_a_refusal():
-            answer = browser.post(where, {**form, "password": "wrong"})
-        assert (answer.status_code, "This is not your password." in answer.content.decode()) == (403, True)
-        assert list(Client.objects.order_by("pk").values()) == before
-    where = page(cast, "client_rotate", deciding.row.pk)
-    assert browser.post(where, {"password": ""}).status_code == 422
-    assert browser.post(where, {"password": "wrong"}).status_code == 403
+            asked = browser.post(where, form)
+        assert (asked.status_code, asked.templates[0].name) == (403, "security/step_up.html")
+    assert list(Client.objects.order_by("pk").values()) == before
     assert access_token(deciding.row, deciding.secret).status_code == 200
     assert outbox_topics() == told
     # One that decides nothing has a new secret without a word; that it decides no more needs none either.
     assert browser.post(page(cast, "client_rotate", quiet.pk)).status_code == 200
-    answer = browser.post(where, {"password": PASSWORD})
-    assert access_token(deciding.row, answer.context["secret"]).status_code == 200
     taken = {"scopes": ["decisions:write"], "decides_for": ""}
     assert browser.post(page(cast, "client_change", deciding.row.pk), taken).status_code == 302
+    proof = {"step-up-password": PASSWORD, "step-up-code": a_code(cast.ines)}
+    made = browser.post(page(cast), {**asks[1][1], **proof})
+    assert (made.status_code, Client.objects.filter(account__name="Directory").count()) == (200, 1)

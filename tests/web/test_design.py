@@ -80,7 +80,9 @@ def test_a_template_carries_no_inline_code(path: Path) -> None:
     assert not re.search(r"<style\b", source)
     assert not re.search(r"\son[a-z]+\s*=\s*[\"']", source)
     assert not re.search(r"javascript:", source)
-    assert all("src=" in tag for tag in re.findall(r"<script\b[^>]*>", source))
+    scripts = re.findall(r"<script\b[^>]*>", path.read_text())
+    # Without the nonce of the answer no script runs.
+    assert [tag for tag in scripts if "src=" not in tag or 'nonce="{{ csp_nonce }}"' not in tag] == []
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))

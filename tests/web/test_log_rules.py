@@ -18,6 +18,7 @@ from audit_app.notes import Head, Note
 from requests_app import clock, operations
 from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import PASSWORD, Cast, events_in, events_of
+from tests.factors import anybodys_code
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, signed_in
 from tests.witness import SmallWitness, said, sign
 
@@ -390,7 +391,13 @@ def _held_up(cast: Cast, travel: Any, tenant: str = "contoso", by: str = "ines")
 
 
 def _decide(client: Client, row: AccessRequest, verdict: str = "approve", comment: str = "So be it.") -> Any:
-    form = {"password": PASSWORD, "comment": comment, "digest": row.content_digest, "shown": row.state}
+    form = {
+        "password": PASSWORD,
+        "code": anybodys_code(),
+        "comment": comment,
+        "digest": row.content_digest,
+        "shown": row.state,
+    }
     return client.post(reverse("web:decide", args=[row.pk, verdict]), form)
 
 

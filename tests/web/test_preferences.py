@@ -25,7 +25,7 @@ def test_the_page_shows_what_is_set_and_every_zone(cast: Cast) -> None:
     assert '<input type="text" name="time_zone" value="UTC"' in page
     assert '<option value="Europe/Berlin"></option>' in page
     assert 'value="system" required id="id_theme_0" checked' in page
-    assert reverse("account_change_password") in page
+    assert reverse("web:security") in page
 
 
 @pytest.mark.parametrize("name", ["ada", "priya", "pat", "mia", "stella"])

@@ -18,6 +18,7 @@ from requests_app import clock, operations
 from requests_app.actors import Actor
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Tenant, Webhook, WebhookAttempt
 from requests_app.queries import actor_of
+from tests.factors import stepped_up
 from tests.witness import SmallWitness
 
 #: One person for every role, and those beside them who have what the first ones have not. What looks the same to
@@ -84,7 +85,7 @@ def add_webhooks() -> None:
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name in ("on", "failing", "off"):
         url = f"https://{name}.hooks.example/in"
-        actor = actor_of(Person.objects.get(email__startswith="ines.vogel@"), door="pages")
+        actor = actor_of(Person.objects.get(email__startswith="ines.vogel@"), door="pages", stepped_up_at=at)
         webhook = operations.add_webhook(tenant.pk, url=url, events=["ticket.opened"], actor=actor).webhook
         message = operations.send_webhook_test(webhook.pk, actor=actor)
         status = 204 if name == "on" else None
@@ -166,7 +167,10 @@ def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_R
     """Follow every link from the first pages on, as this person; so many pages of each kind."""
     client = Client()
     if login:
-        client.force_login(Person.objects.get(email__startswith=f"{login}@"))
+        person = Person.objects.get(email__startswith=f"{login}@")
+        client.force_login(person)
+        # What comes after a fresh proof is a page as well.
+        stepped_up(client, person)
     waiting, known, taken = deque(first), set(first), Counter[str]()
     while waiting:
         address = waiting.popleft()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
 from django.utils import translation
 
-from requests_app import clock, operations
+from requests_app import clock, operations, totp, webauthn
 from requests_app.actors import Actor
+from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
+from requests_app.errors import ChangeProposed
+from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
 from requests_app.outbox import handlers
@@ -42,6 +49,19 @@ def tell_the_rest() -> None:
             created_at=clock.now(),
             next_attempt_at=clock.now(),
         )
+    connection = operations.Connection(
+        issuer="https://idp.example",
+        client_id="x",
+        client_secret="x",
+        role_map={},
+        is_on=True,
+        is_only=True,
+        break_glass_id=Person.objects.get(email__startswith="ines.vogel@").pk,
+    )
+    operations.set_sign_on(contoso.pk, connection=connection, actor=as_("ines.vogel", fresh=True))
+    operations.note_bypass(actor=as_("ines.vogel"))
+    off = replace(connection, is_on=False, is_only=False)
+    operations.set_sign_on(contoso.pk, connection=off, actor=as_("ines.vogel", fresh=True))
     operations.withdraw(pending.pk, actor=as_("priya.nair"))
     hook = operations.add_webhook(
         contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")
@@ -56,6 +76,36 @@ def tell_the_rest() -> None:
     )
     for how in ("change", "reset"):
         operations.set_password(actor=as_("priya.nair"), password="another battery of 7 horses", how=how)
+    challenge = bytes(32)
+    options = webauthn.registration_options(
+        party=webauthn.own_party(), user_id=b"1", email="a@b.example", name="A", challenge=challenge
+    )
+    answer = Authenticator(origin="http://localhost:8000").create(options)
+    ada = as_("ada.keller", fresh=True)
+    row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
+    operations.remove_passkey(row.pk, actor=ada)
+    operations.set_up_totp(actor=as_("otto.brandt", fresh=True), keep=keeps_totp(totp.new_secret()))
+    operations.make_recovery_codes(actor=as_("otto.brandt", fresh=True), keep=KeepsRecoveryCodes())
+    operations.remove_totp(actor=as_("otto.brandt", fresh=True), keep=drops_totp)
+    tell_of_people(contoso)
+
+
+def tell_of_people(contoso: Tenant) -> None:
+    """An invitation, a recovery, a deputy, and a change that needs a second person."""
+    ines, at = as_("ines.vogel", fresh=True), clock.now()
+    operations.invite_person(contoso.pk, email="new@contoso.example", role="member", actor=ines)
+    key = operations.make_recovery_key(contoso.pk, actor=ines).key
+    operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="command"))
+    operations.set_out_of_office(
+        contoso.pk,
+        deputy_id=Person.objects.get(email__startswith="alan.").pk,
+        from_at=at,
+        until_at=at + dt.timedelta(days=1),
+        actor=as_("ada.keller", fresh=True),
+    )
+    operations.set_two_person_control(contoso.pk, on=True, actor=ines)
+    with suppress(ChangeProposed):
+        operations.set_window_cap(contoso.pk, seconds=3600, actor=ines)
 
 
 def paragraphs(text: str) -> list[str]:

@@ -24,7 +24,13 @@ from lockbox_client.api.access_requests import (
     access_requests_withdraw,
 )
 from lockbox_client.api.caller import step_up
-from lockbox_client.models import AccessRequestInRequest, CommentInRequest, DemandInRequest, StepUpInRequest
+from lockbox_client.models import (
+    AccessRequestInRequest,
+    CommentInRequest,
+    DecisionInRequest,
+    DemandInRequest,
+    StepUpInRequest,
+)
 from lockbox_client.types import UNSET
 
 #: As in `--state pending-customer`: words, and a sign with a shape of its own, so that colour is not needed.
@@ -219,20 +225,21 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
         asking.confirm(
             f"{word}: {row['engineer']['name']} may {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
         )
-    named: dict[str, Any] = {"body": CommentInRequest(comment=args.comment), "if_match": tag}
+    named: dict[str, Any] = {"body": DecisionInRequest(comment=args.comment), "if_match": tag}
+    _outcome(_proven(session, lambda: session.change(operation, UUID(row["id"]), **named)), out)
+
+
+def _proven(session: Session, change: Callable[[], Any]) -> Any:
+    """Make the call; where it wants proof who asks, ask for that and make it once more."""
     try:
-        decided = session.change(operation, UUID(row["id"]), **named)
+        return change()
     except Refused as refused:
         if refused.code != "step_up_required" or not asking.is_possible():
             raise
-        _prove(session)
-        decided = session.change(operation, UUID(row["id"]), **named)
-    _outcome(decided, out)
-
-
-def _prove(session: Session) -> None:
-    body = StepUpInRequest(password=asking.password("Your password, for this decision"))
-    session.call(step_up.sync_detailed, body=body)
+    password = asking.password("Your password, for this")
+    code = asking.password("The code of your authenticator app (none: just Enter)")
+    session.call(step_up.sync_detailed, body=StepUpInRequest(password=password, code=code))
+    return change()
 
 
 def withdraw(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -250,7 +257,8 @@ def revoke(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 def _ended(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any]) -> None:
     body = CommentInRequest(comment=args.comment)
-    _outcome(session.change(operation, found(session, args.request), body=body), out)
+    which = found(session, args.request)
+    _outcome(_proven(session, lambda: session.change(operation, which, body=body)), out)
 
 
 def _outcome(row: dict[str, Any], out: Output) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py demo_people [--json]`: who can sign in to the demo world as whom."""
+"""`manage.py demo_people [--json] [--code WHO]`: who can sign in to the demo world as whom, and with what."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
+from requests_app import clock, totp
 from requests_app.demo import people
 from requests_app.demo.world import exists
 
@@ -20,21 +21,39 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for programs: a list of objects")
+        parser.add_argument("--code", metavar="WHO", help="the code that this person's authenticator app shows now")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not exists():
             raise CommandError("There is no demo world here. Make it: python manage.py demo_world", returncode=2)
+        if options["code"]:
+            self.stdout.write(_code(options["code"]))
+            return
         rows = [_row(character) for character in people.everybody()]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
             return
         table = Table(title="Who can sign in", title_justify="left", box=None, pad_edge=False)
-        for heading in ("Side", "Who", "Roles", "Email", "Password"):
-            table.add_column(heading, no_wrap=heading in ("Email", "Password"), overflow="fold")
+        for heading in ("Side", "Who", "Roles", "Email", "Password", "Authenticator app"):
+            table.add_column(heading, no_wrap=heading in ("Email", "Password", "Authenticator app"), overflow="fold")
         for row in rows:
-            side = row["tenant"] or settings.PROVIDER_NAME
-            table.add_row(side, row["name"], ", ".join(row["roles"]).replace("_", " "), row["email"], row["password"])
-        Console(file=cast(IO[str], self.stdout), width=max(Console().width, 110)).print(table)
+            side, roles = row["tenant"] or settings.PROVIDER_NAME, ", ".join(row["roles"]).replace("_", " ")
+            table.add_row(side, row["name"], roles, row["email"], row["password"], row["app"] or "–")
+        console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 150))
+        console.print(table)
+        console.print(
+            "\nThe last column is the secret of the person's authenticator app: type it into one, or have the code of"
+            " the moment\nprinted: python manage.py demo_people --code ada.keller",
+            highlight=False,
+        )
+
+
+def _code(login: str) -> str:
+    secrets = people.app_secrets()
+    found = next((address for address in secrets if address == login or address.startswith(f"{login}@")), None)
+    if found is None:
+        raise CommandError(f"Nobody of the demo world who has an authenticator app is called {login!r}.", returncode=2)
+    return totp.code(secrets[found], totp.step_at(clock.now()))
 
 
 def _row(character: people.Character) -> dict[str, Any]:
@@ -42,6 +61,7 @@ def _row(character: people.Character) -> dict[str, Any]:
     return {
         "email": character.email,
         "password": people.passwords()[character.email],
+        "app": people.app_secrets().get(character.email, ""),
         "name": character.name,
         "side": character.side,
         "tenant": tenant,

@@ -24,17 +24,6 @@ def _scopes(label: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(label=label, widget=forms.CheckboxSelectMultiple, error_messages=_AT_LEAST_ONE)
 
 
-def _password(help_text: Any, *, required: bool) -> forms.CharField:
-    return forms.CharField(
-        label=gettext_lazy("Your password"),
-        help_text=help_text,
-        required=required,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": gettext_lazy("Enter your password.")},
-    )
-
-
 class TokenForm(StrictForm):
     many = frozenset({"scopes"})
 
@@ -46,9 +35,6 @@ class TokenForm(StrictForm):
     )
     scopes = _scopes(gettext_lazy("What it may be used for"))
     days = forms.TypedChoiceField(label=gettext_lazy("How long it lives"), coerce=int, initial=_USUAL_DAYS)
-    password = _password(
-        gettext_lazy("A token outlives your session, so it needs proof that it is you."), required=True
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,9 +49,6 @@ class _OfClient(StrictForm):
     """What is chosen when a client is added, and may be changed."""
 
     many = frozenset({"scopes"})
-    #: The approver for whom it decides already.
-    decided_for = ""
-
     scopes = _scopes(gettext_lazy("What it may do"))
     decides_for = forms.ChoiceField(
         label=gettext_lazy("Decides for"),
@@ -76,8 +59,6 @@ class _OfClient(StrictForm):
         required=False,
     )
 
-    password = _password(gettext_lazy("Needed where it decides for somebody."), required=False)
-
     def __init__(self, *args: Any, approvers: Iterable[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["scopes"].choices = _scopes_shown.choices(OF_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
@@ -87,14 +68,6 @@ class _OfClient(StrictForm):
     def clean_decides_for(self) -> str | None:
         return self.cleaned_data["decides_for"] or None
 
-    def clean(self) -> dict[str, Any]:
-        """Ask for the password only where the operation will."""
-        values = super().clean() or self.cleaned_data
-        wanted = values.get("decides_for")
-        if wanted and wanted != self.decided_for and not values.get("password"):
-            self.add_error("password", _("Enter your password."))
-        return values
-
 
 class ClientForm(_OfClient):
     name = forms.CharField(
@@ -103,22 +76,10 @@ class ClientForm(_OfClient):
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    field_order = ("name", "scopes", "decides_for", "password")
+    field_order = ("name", "scopes", "decides_for")
 
 
 class ClientChangeForm(_OfClient):
     def __init__(self, *args: Any, client: Client, **kwargs: Any) -> None:
         kwargs.setdefault("initial", {"scopes": client.scopes, "decides_for": str(client.decides_for_id or "")})
         super().__init__(*args, **kwargs)
-        self.decided_for = str(client.decides_for_id or "")
-
-
-class RotateForm(StrictForm):
-    """Only the button, but for a client that decides."""
-
-    password = _password(gettext_lazy("It decides for somebody, so it needs proof that it is you."), required=True)
-
-    def __init__(self, *args: Any, client: Client, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if client.decides_for_id is None:
-            del self.fields["password"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -10,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from requests_app import limits
-from requests_app.models import Membership, Tenant
+from requests_app.models import Membership, Person, Tenant
 from requests_app.templatetags._times import duration_words
 from requests_app.web.forms.strict import StrictForm
 
@@ -21,13 +22,8 @@ ROLE_HELP = {
     Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
     Membership.Role.AUDITOR: gettext_lazy("reads everything and the log, decides nothing"),
     Membership.Role.ADMINISTRATOR: gettext_lazy("switches Lockbox, manages people and addresses, reads the log"),
+    Membership.Role.DEPUTY: gettext_lazy("decides while an approver who named them is away, and only then"),
 }
-
-
-class _FirstPassword(forms.PasswordInput):
-    """Shown while it is typed, because it is handed to somebody else; never sent back to the page."""
-
-    input_type = "text"
 
 
 class CapForm(StrictForm):
@@ -47,13 +43,20 @@ class CapForm(StrictForm):
         self.fields["window_cap"].choices = [(seconds, duration_words(seconds)) for seconds in lengths]  # type: ignore[attr-defined]  # a ChoiceField
 
 
-class MemberForm(StrictForm):
-    name = forms.CharField(
-        label=gettext_lazy("Name"), max_length=120, widget=forms.TextInput(attrs={"autocomplete": "off"})
+class YesRuleForm(StrictForm):
+    rule = forms.ChoiceField(
+        label=gettext_lazy("A yes counts if it is"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
     )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"rule": tenant.yes_rule})
+        super().__init__(*args, **kwargs)
+
+
+class InvitationForm(StrictForm):
     email = forms.EmailField(
         label=gettext_lazy("Email address"),
-        help_text=gettext_lazy("With this the person signs in. It cannot be changed here later."),
+        help_text=gettext_lazy("With this the person signs in. The link in the mail works for this address alone."),
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
     role = forms.ChoiceField(
@@ -61,22 +64,93 @@ class MemberForm(StrictForm):
         help_text=gettext_lazy("You can give more roles afterwards."),
         widget=forms.RadioSelect,
     )
-    password = forms.CharField(
-        label=gettext_lazy("First password"),
-        max_length=128,
-        strip=False,
-        widget=_FirstPassword(
-            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "class": "mono"}
-        ),
-    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["role"].choices = role_choices(Membership.Role.values)  # type: ignore[attr-defined]  # a ChoiceField
+
+
+class InvitationActForm(StrictForm):
+    """The buttons beside an invitation."""
+
+    act = forms.ChoiceField(choices=[(act, act) for act in ("send_again", "withdraw")])
+    invitation = forms.UUIDField()
+
+
+class RecoveryForm(StrictForm):
+    key = forms.CharField(
+        label=gettext_lazy("Recovery key"),
+        help_text=gettext_lazy("As it was printed: seven groups of four letters and digits."),
+        max_length=60,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}
+        ),
+    )
+    email = forms.EmailField(
+        label=gettext_lazy("Address of the new administrator"),
+        help_text=gettext_lazy("One that has no account here yet."),
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class ProposalForm(StrictForm):
+    """The buttons beside a proposal."""
+
+    act = forms.ChoiceField(choices=[(act, act) for act in ("confirm", "withdraw")])
+    proposal = forms.UUIDField()
+
+
+class ControlForm(StrictForm):
+    """The button that switches two-person control."""
+
+    control = forms.ChoiceField(choices=[(to, to) for to in ("on", "off")])
+
+
+class AcceptForm(StrictForm):
+    name = forms.CharField(
+        label=gettext_lazy("Your name"),
+        help_text=gettext_lazy("As others see it, in the log too."),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    password = forms.CharField(
+        label=gettext_lazy("Your password"),
+        max_length=128,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.fields["password"].help_text = _(
-            "At least %(n)d characters, not only digits, nothing common, nothing like the name or the address. "
-            "Hand it over yourself, and ask the person to change it after the first sign-in."
+            "At least %(n)d characters, not only digits, nothing common, nothing like the name or the address."
         ) % {"n": _shortest_password()}
+
+
+class OutOfOfficeForm(StrictForm):
+    deputy = forms.ChoiceField(
+        label=gettext_lazy("Deputy"),
+        help_text=gettext_lazy("Another approver, or somebody to whom your administrator gave the role “Deputy”."),
+    )
+    from_at = forms.DateTimeField(
+        label=gettext_lazy("From"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until_at = forms.DateTimeField(
+        label=gettext_lazy("Until"),
+        help_text=gettext_lazy("It ends by itself. Times are in your own time zone."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+    def __init__(self, *args: Any, deputies: Iterable[Person], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["deputy"].choices = [(str(one.pk), f"{one.name} ({one.email})") for one in deputies]  # type: ignore[attr-defined]  # a ChoiceField
+
+
+class EndForm(StrictForm):
+    """The button beside an absence."""
+
+    end = forms.UUIDField()
 
 
 class AddressForm(StrictForm):

@@ -1,5 +1,8 @@
 """Contains all the data models used in inputs/outputs"""
 
+from .absence_in_request import AbsenceInRequest
+from .absence_out import AbsenceOut
+from .absence_out_item import AbsenceOutItem
 from .access_request_in_request import AccessRequestInRequest
 from .access_request_line import AccessRequestLine
 from .access_request_line_item import AccessRequestLineItem
@@ -7,6 +10,7 @@ from .access_request_out import AccessRequestOut
 from .access_request_ref import AccessRequestRef
 from .access_requests_list_order import AccessRequestsListOrder
 from .access_requests_list_state import AccessRequestsListState
+from .access_requests_manifest_decision import AccessRequestsManifestDecision
 from .acted_for_out import ActedForOut
 from .acted_out import ActedOut
 from .address_in_request import AddressInRequest
@@ -16,6 +20,11 @@ from .addresses_list_order import AddressesListOrder
 from .allowed_actions_enum import AllowedActionsEnum
 from .approval import Approval
 from .approval_in_request import ApprovalInRequest
+from .asserted_in_request import AssertedInRequest
+from .assertion_in_request import AssertionInRequest
+from .assertion_in_request_client_extension_results import (
+    AssertionInRequestClientExtensionResults,
+)
 from .assign_in_request import AssignInRequest
 from .attempt_out import AttemptOut
 from .azure_additional_info import AzureAdditionalInfo
@@ -53,8 +62,11 @@ from .comment_out import CommentOut
 from .comment_out_item import CommentOutItem
 from .content_access_out import ContentAccessOut
 from .content_access_out_item import ContentAccessOutItem
+from .control_in_request import ControlInRequest
+from .control_out import ControlOut
 from .cosigned_out import CosignedOut
 from .days_enum import DaysEnum
+from .decision_in_request import DecisionInRequest
 from .decision_out import DecisionOut
 from .delivery_line import DeliveryLine
 from .delivery_line_item import DeliveryLineItem
@@ -106,6 +118,9 @@ from .grants_accesses_order import GrantsAccessesOrder
 from .grants_list_order import GrantsListOrder
 from .grants_list_state import GrantsListState
 from .growth_out import GrowthOut
+from .invitation_in_request import InvitationInRequest
+from .invitation_out import InvitationOut
+from .invitation_out_item import InvitationOutItem
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
@@ -120,14 +135,18 @@ from .log_export_event import LogExportEvent
 from .log_export_format import LogExportFormat
 from .log_out import LogOut
 from .look_kind_enum import LookKindEnum
+from .manifest_out import ManifestOut
+from .manifest_out_request import ManifestOutRequest
 from .me_out import MeOut
-from .member_in_request import MemberInRequest
 from .member_out import MemberOut
 from .member_out_item import MemberOutItem
 from .members_list_order import MembersListOrder
 from .members_list_role import MembersListRole
 from .off_because_enum import OffBecauseEnum
+from .options_out import OptionsOut
+from .options_out_options import OptionsOutOptions
 from .origin_enum import OriginEnum
+from .paginated_absence_out_list import PaginatedAbsenceOutList
 from .paginated_access_request_line_list import PaginatedAccessRequestLineList
 from .paginated_address_out_list import PaginatedAddressOutList
 from .paginated_checkpoint_line_list import PaginatedCheckpointLineList
@@ -136,14 +155,19 @@ from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
 from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_invitation_out_list import PaginatedInvitationOutList
 from .paginated_log_entry_out_list import PaginatedLogEntryOutList
 from .paginated_member_out_list import PaginatedMemberOutList
+from .paginated_proposal_out_list import PaginatedProposalOutList
 from .paginated_resource_out_list import PaginatedResourceOutList
 from .paginated_service_out_list import PaginatedServiceOutList
 from .paginated_tenant_ref_list import PaginatedTenantRefList
 from .paginated_ticket_line_list import PaginatedTicketLineList
 from .paginated_token_out_list import PaginatedTokenOutList
 from .paginated_webhook_out_list import PaginatedWebhookOutList
+from .passkey_in_request import PasskeyInRequest
+from .passkey_in_request_response import PasskeyInRequestResponse
+from .passkey_out import PasskeyOut
 from .patched_client_change_request import PatchedClientChangeRequest
 from .patched_tenant_change_request import PatchedTenantChangeRequest
 from .patched_webhook_change_request import PatchedWebhookChangeRequest
@@ -154,6 +178,8 @@ from .problem import Problem
 from .problem_current import ProblemCurrent
 from .problem_errors_item import ProblemErrorsItem
 from .proof_out import ProofOut
+from .proposal_out import ProposalOut
+from .proposal_out_item import ProposalOutItem
 from .provider_log_checkpoints_order import ProviderLogCheckpointsOrder
 from .provider_log_entries_event import ProviderLogEntriesEvent
 from .provider_log_entries_order import ProviderLogEntriesOrder
@@ -174,6 +200,7 @@ from .service_out_item import ServiceOutItem
 from .service_ref import ServiceRef
 from .services_list_order import ServicesListOrder
 from .side_enum import SideEnum
+from .signature_in_request import SignatureInRequest
 from .state_enum import StateEnum
 from .step_up_in_request import StepUpInRequest
 from .step_up_out import StepUpOut
@@ -200,6 +227,7 @@ from .token_out import TokenOut
 from .token_out_item import TokenOutItem
 from .token_with_secret import TokenWithSecret
 from .tokens_list_order import TokensListOrder
+from .type_enum import TypeEnum
 from .under_way_out import UnderWayOut
 from .verdict_enum import VerdictEnum
 from .webhook_in_request import WebhookInRequest
@@ -209,8 +237,12 @@ from .webhook_with_secret import WebhookWithSecret
 from .webhooks_deliveries_order import WebhooksDeliveriesOrder
 from .webhooks_deliveries_state import WebhooksDeliveriesState
 from .window_out import WindowOut
+from .yes_rule_enum import YesRuleEnum
 
 __all__ = (
+    "AbsenceInRequest",
+    "AbsenceOut",
+    "AbsenceOutItem",
     "AccessRequestInRequest",
     "AccessRequestLine",
     "AccessRequestLineItem",
@@ -218,6 +250,7 @@ __all__ = (
     "AccessRequestRef",
     "AccessRequestsListOrder",
     "AccessRequestsListState",
+    "AccessRequestsManifestDecision",
     "ActedForOut",
     "ActedOut",
     "AddressesListOrder",
@@ -227,6 +260,9 @@ __all__ = (
     "AllowedActionsEnum",
     "Approval",
     "ApprovalInRequest",
+    "AssertedInRequest",
+    "AssertionInRequest",
+    "AssertionInRequestClientExtensionResults",
     "AssignInRequest",
     "AttemptOut",
     "AzureAdditionalInfo",
@@ -262,8 +298,11 @@ __all__ = (
     "CommentOutItem",
     "ContentAccessOut",
     "ContentAccessOutItem",
+    "ControlInRequest",
+    "ControlOut",
     "CosignedOut",
     "DaysEnum",
+    "DecisionInRequest",
     "DecisionOut",
     "DeliveryLine",
     "DeliveryLineItem",
@@ -313,6 +352,9 @@ __all__ = (
     "GrantsListState",
     "GrantStateEnum",
     "GrowthOut",
+    "InvitationInRequest",
+    "InvitationOut",
+    "InvitationOutItem",
     "KindEnum",
     "LevelEnum",
     "LinkInRequest",
@@ -327,14 +369,18 @@ __all__ = (
     "LogExportFormat",
     "LogOut",
     "LookKindEnum",
-    "MemberInRequest",
+    "ManifestOut",
+    "ManifestOutRequest",
     "MemberOut",
     "MemberOutItem",
     "MembersListOrder",
     "MembersListRole",
     "MeOut",
     "OffBecauseEnum",
+    "OptionsOut",
+    "OptionsOutOptions",
     "OriginEnum",
+    "PaginatedAbsenceOutList",
     "PaginatedAccessRequestLineList",
     "PaginatedAddressOutList",
     "PaginatedCheckpointLineList",
@@ -343,14 +389,19 @@ __all__ = (
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
     "PaginatedGrantLineList",
+    "PaginatedInvitationOutList",
     "PaginatedLogEntryOutList",
     "PaginatedMemberOutList",
+    "PaginatedProposalOutList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",
     "PaginatedTenantRefList",
     "PaginatedTicketLineList",
     "PaginatedTokenOutList",
     "PaginatedWebhookOutList",
+    "PasskeyInRequest",
+    "PasskeyInRequestResponse",
+    "PasskeyOut",
     "PatchedClientChangeRequest",
     "PatchedTenantChangeRequest",
     "PatchedWebhookChangeRequest",
@@ -361,6 +412,8 @@ __all__ = (
     "ProblemCurrent",
     "ProblemErrorsItem",
     "ProofOut",
+    "ProposalOut",
+    "ProposalOutItem",
     "ProviderLogCheckpointsOrder",
     "ProviderLogEntriesEvent",
     "ProviderLogEntriesOrder",
@@ -381,6 +434,7 @@ __all__ = (
     "ServiceRef",
     "ServicesListOrder",
     "SideEnum",
+    "SignatureInRequest",
     "StateEnum",
     "StepUpInRequest",
     "StepUpOut",
@@ -407,6 +461,7 @@ __all__ = (
     "TokenOutItem",
     "TokensListOrder",
     "TokenWithSecret",
+    "TypeEnum",
     "UnderWayOut",
     "VerdictEnum",
     "WebhookInRequest",
@@ -416,4 +471,5 @@ __all__ = (
     "WebhooksDeliveriesState",
     "WebhookWithSecret",
     "WindowOut",
+    "YesRuleEnum",
 )

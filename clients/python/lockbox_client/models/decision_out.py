@@ -21,15 +21,19 @@ T = TypeVar("T", bound="DecisionOut")
 class DecisionOut:
     """`through` names the client that decided for `decider`; null where the human did.
 
-    Attributes:
-        stage (SideEnum): * `provider` - provider
-            * `customer` - customer
-        verdict (VerdictEnum): * `approve` - approve
-            * `deny` - deny
-        decider (PersonRef):
-        through (None | str):
-        comment (str):
-        at (datetime.datetime):
+    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal; null where nothing was.
+
+        Attributes:
+            stage (SideEnum): * `provider` - provider
+                * `customer` - customer
+            verdict (VerdictEnum): * `approve` - approve
+                * `deny` - deny
+            decider (PersonRef):
+            through (None | str):
+            comment (str):
+            signed (bool):
+            signed_digest (None | str):
+            at (datetime.datetime):
     """
 
     stage: SideEnum
@@ -37,6 +41,8 @@ class DecisionOut:
     decider: PersonRef
     through: None | str
     comment: str
+    signed: bool
+    signed_digest: None | str
     at: datetime.datetime
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -52,6 +58,11 @@ class DecisionOut:
 
         comment = self.comment
 
+        signed = self.signed
+
+        signed_digest: None | str
+        signed_digest = self.signed_digest
+
         at = self.at.isoformat()
 
         field_dict: dict[str, Any] = {}
@@ -63,6 +74,8 @@ class DecisionOut:
                 "decider": decider,
                 "through": through,
                 "comment": comment,
+                "signed": signed,
+                "signed_digest": signed_digest,
                 "at": at,
             }
         )
@@ -89,6 +102,15 @@ class DecisionOut:
 
         comment = d.pop("comment")
 
+        signed = d.pop("signed")
+
+        def _parse_signed_digest(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        signed_digest = _parse_signed_digest(d.pop("signed_digest"))
+
         at = datetime.datetime.fromisoformat(d.pop("at"))
 
         decision_out = cls(
@@ -97,6 +119,8 @@ class DecisionOut:
             decider=decider,
             through=through,
             comment=comment,
+            signed=signed,
+            signed_digest=signed_digest,
             at=at,
         )
 

@@ -1,11 +1,12 @@
 from typing import Literal
 
-MembersListRole = Literal["administrator", "approver", "auditor", "member"]
+MembersListRole = Literal["administrator", "approver", "auditor", "deputy", "member"]
 
 MEMBERS_LIST_ROLE_VALUES: set[MembersListRole] = {
     "administrator",
     "approver",
     "auditor",
+    "deputy",
     "member",
 }
 

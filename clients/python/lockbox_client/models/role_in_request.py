@@ -19,6 +19,7 @@ class RoleInRequest:
             * `approver` - approver
             * `auditor` - auditor
             * `administrator` - administrator
+            * `deputy` - deputy
     """
 
     role: TenantRoleEnum

@@ -20,6 +20,7 @@ class RoleOut:
             * `approver` - approver
             * `auditor` - auditor
             * `administrator` - administrator
+            * `deputy` - deputy
         since (datetime.datetime):
     """
 

@@ -5,21 +5,27 @@ from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="StepUpInRequest")
 
 
 @_attrs_define
 class StepUpInRequest:
-    """What comes in. A field that is not there, a read-only one among them, is refused and not ignored.
+    """`code` is of the authenticator app, or a recovery code: needed by who has a second factor.
 
     Attributes:
         password (str):
+        code (str | Unset):
     """
 
     password: str
+    code: str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         password = self.password
+
+        code = self.code
 
         field_dict: dict[str, Any] = {}
 
@@ -28,6 +34,8 @@ class StepUpInRequest:
                 "password": password,
             }
         )
+        if code is not UNSET:
+            field_dict["code"] = code
 
         return field_dict
 
@@ -36,8 +44,11 @@ class StepUpInRequest:
         d = dict(src_dict)
         password = d.pop("password")
 
+        code = d.pop("code", UNSET)
+
         step_up_in_request = cls(
             password=password,
+            code=code,
         )
 
         return step_up_in_request

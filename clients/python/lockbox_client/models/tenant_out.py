@@ -8,6 +8,8 @@ from uuid import UUID
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.yes_rule_enum import YesRuleEnum, check_yes_rule_enum
+
 if TYPE_CHECKING:
     from ..models.plan_out import PlanOut
 
@@ -19,6 +21,7 @@ T = TypeVar("T", bound="TenantOut")
 class TenantOut:
     """`longest_window_seconds` holds for windows that open from now on.
 
+    `yes_rule` says what a yes takes: signed or not (`any`), `signed` with a passkey, or with a `device_bound` one.
     `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
     good.
 
@@ -29,6 +32,9 @@ class TenantOut:
             plan (PlanOut):
             lockbox_on (bool):
             longest_window_seconds (int):
+            yes_rule (YesRuleEnum): * `any` - any
+                * `signed` - signed
+                * `device_bound` - device_bound
             time_zone (str):
             cosigned_within_hours (int | None):
             log_kept_days (int | None):
@@ -41,6 +47,7 @@ class TenantOut:
     plan: PlanOut
     lockbox_on: bool
     longest_window_seconds: int
+    yes_rule: YesRuleEnum
     time_zone: str
     cosigned_within_hours: int | None
     log_kept_days: int | None
@@ -59,6 +66,8 @@ class TenantOut:
         lockbox_on = self.lockbox_on
 
         longest_window_seconds = self.longest_window_seconds
+
+        yes_rule: str = self.yes_rule
 
         time_zone = self.time_zone
 
@@ -80,6 +89,7 @@ class TenantOut:
                 "plan": plan,
                 "lockbox_on": lockbox_on,
                 "longest_window_seconds": longest_window_seconds,
+                "yes_rule": yes_rule,
                 "time_zone": time_zone,
                 "cosigned_within_hours": cosigned_within_hours,
                 "log_kept_days": log_kept_days,
@@ -106,6 +116,8 @@ class TenantOut:
 
         longest_window_seconds = d.pop("longest_window_seconds")
 
+        yes_rule = check_yes_rule_enum(d.pop("yes_rule"))
+
         time_zone = d.pop("time_zone")
 
         def _parse_cosigned_within_hours(data: object) -> int | None:
@@ -131,6 +143,7 @@ class TenantOut:
             plan=plan,
             lockbox_on=lockbox_on,
             longest_window_seconds=longest_window_seconds,
+            yes_rule=yes_rule,
             time_zone=time_zone,
             cosigned_within_hours=cosigned_within_hours,
             log_kept_days=log_kept_days,

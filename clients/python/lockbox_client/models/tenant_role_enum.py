@@ -1,11 +1,12 @@
 from typing import Literal
 
-TenantRoleEnum = Literal["administrator", "approver", "auditor", "member"]
+TenantRoleEnum = Literal["administrator", "approver", "auditor", "deputy", "member"]
 
 TENANT_ROLE_ENUM_VALUES: set[TenantRoleEnum] = {
     "administrator",
     "approver",
     "auditor",
+    "deputy",
     "member",
 }
 

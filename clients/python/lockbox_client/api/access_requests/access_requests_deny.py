@@ -8,7 +8,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.access_request_out import AccessRequestOut
-from ...models.comment_in_request import CommentInRequest
+from ...models.decision_in_request import DecisionInRequest
 from ...models.problem import Problem
 from ...types import UNSET, Response, Unset
 
@@ -16,7 +16,7 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     id: UUID,
     *,
-    body: CommentInRequest | Unset = UNSET,
+    body: DecisionInRequest | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     if_match: str,
 ) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def sync_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: DecisionInRequest | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     if_match: str,
 ) -> Response[AccessRequestOut | Problem]:
@@ -148,8 +148,8 @@ def sync_detailed(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
+            one, a personal token needs a step-up before.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -177,7 +177,7 @@ def sync(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: DecisionInRequest | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     if_match: str,
 ) -> AccessRequestOut | Problem | None:
@@ -189,8 +189,8 @@ def sync(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
+            one, a personal token needs a step-up before.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -213,7 +213,7 @@ async def asyncio_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: DecisionInRequest | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     if_match: str,
 ) -> Response[AccessRequestOut | Problem]:
@@ -225,8 +225,8 @@ async def asyncio_detailed(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
+            one, a personal token needs a step-up before.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -252,7 +252,7 @@ async def asyncio(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: DecisionInRequest | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     if_match: str,
 ) -> AccessRequestOut | Problem | None:
@@ -264,8 +264,8 @@ async def asyncio(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
+            one, a personal token needs a step-up before.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -111,16 +111,16 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: StepUpInRequest,
 ) -> Response[Problem | StepUpOut]:
-    """Confirm with the password, so as to decide
+    """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs the password, as it does on a page: for five minutes after
-    this.
+     A decision with a personal token needs password and code, as it does on a page: for five minutes
+    after this.
 
-    Scope: `decisions:write`.
+    So does a change of who decides, or of the tenant's rules.
 
     Args:
-        body (StepUpInRequest): What comes in. A field that is not there, a read-only one among
-            them, is refused and not ignored.
+        body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
+            who has a second factor.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -146,16 +146,16 @@ def sync(
     client: AuthenticatedClient,
     body: StepUpInRequest,
 ) -> Problem | StepUpOut | None:
-    """Confirm with the password, so as to decide
+    """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs the password, as it does on a page: for five minutes after
-    this.
+     A decision with a personal token needs password and code, as it does on a page: for five minutes
+    after this.
 
-    Scope: `decisions:write`.
+    So does a change of who decides, or of the tenant's rules.
 
     Args:
-        body (StepUpInRequest): What comes in. A field that is not there, a read-only one among
-            them, is refused and not ignored.
+        body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
+            who has a second factor.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -176,16 +176,16 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: StepUpInRequest,
 ) -> Response[Problem | StepUpOut]:
-    """Confirm with the password, so as to decide
+    """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs the password, as it does on a page: for five minutes after
-    this.
+     A decision with a personal token needs password and code, as it does on a page: for five minutes
+    after this.
 
-    Scope: `decisions:write`.
+    So does a change of who decides, or of the tenant's rules.
 
     Args:
-        body (StepUpInRequest): What comes in. A field that is not there, a read-only one among
-            them, is refused and not ignored.
+        body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
+            who has a second factor.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -209,16 +209,16 @@ async def asyncio(
     client: AuthenticatedClient,
     body: StepUpInRequest,
 ) -> Problem | StepUpOut | None:
-    """Confirm with the password, so as to decide
+    """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs the password, as it does on a page: for five minutes after
-    this.
+     A decision with a personal token needs password and code, as it does on a page: for five minutes
+    after this.
 
-    Scope: `decisions:write`.
+    So does a change of who decides, or of the tenant's rules.
 
     Args:
-        body (StepUpInRequest): What comes in. A field that is not there, a read-only one among
-            them, is refused and not ignored.
+        body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
+            who has a second factor.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -131,17 +131,17 @@ def sync_detailed(
     body: PatchedTenantChangeRequest | Unset = UNSET,
     if_match: str,
 ) -> Response[Problem | TenantOut]:
-    """Set how long a window may be
+    """Set how long a window may be, or what a yes takes
 
-     For the tenant's administrator. The lengths are those that the pages offer.
+     For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-
+    up.
 
     Scope: `tenant:manage`.
 
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedTenantChangeRequest | Unset): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,17 +171,17 @@ def sync(
     body: PatchedTenantChangeRequest | Unset = UNSET,
     if_match: str,
 ) -> Problem | TenantOut | None:
-    """Set how long a window may be
+    """Set how long a window may be, or what a yes takes
 
-     For the tenant's administrator. The lengths are those that the pages offer.
+     For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-
+    up.
 
     Scope: `tenant:manage`.
 
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedTenantChangeRequest | Unset): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -206,17 +206,17 @@ async def asyncio_detailed(
     body: PatchedTenantChangeRequest | Unset = UNSET,
     if_match: str,
 ) -> Response[Problem | TenantOut]:
-    """Set how long a window may be
+    """Set how long a window may be, or what a yes takes
 
-     For the tenant's administrator. The lengths are those that the pages offer.
+     For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-
+    up.
 
     Scope: `tenant:manage`.
 
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedTenantChangeRequest | Unset): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -244,17 +244,17 @@ async def asyncio(
     body: PatchedTenantChangeRequest | Unset = UNSET,
     if_match: str,
 ) -> Problem | TenantOut | None:
-    """Set how long a window may be
+    """Set how long a window may be, or what a yes takes
 
-     For the tenant's administrator. The lengths are those that the pages offer.
+     For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-
+    up.
 
     Scope: `tenant:manage`.
 
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedTenantChangeRequest | Unset): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -7,16 +7,14 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.member_in_request import MemberInRequest
-from ...models.member_out import MemberOut
 from ...models.problem import Problem
+from ...models.proposal_out import ProposalOut
 from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
-    tenant: UUID,
+    id: UUID,
     *,
-    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -25,24 +23,20 @@ def _get_kwargs(
 
     _kwargs: dict[str, Any] = {
         "method": "post",
-        "url": "/api/v1/tenants/{tenant}/members".format(
-            tenant=quote(str(tenant), safe=""),
+        "url": "/api/v1/proposals/{id}/withdraw".format(
+            id=quote(str(id), safe=""),
         ),
     }
-
-    _kwargs["json"] = body.to_dict()
-
-    headers["Content-Type"] = "application/json"
 
     _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> MemberOut | Problem | None:
-    if response.status_code == 201:
-        response_201 = MemberOut.from_dict(response.json())
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Problem | ProposalOut | None:
+    if response.status_code == 200:
+        response_200 = ProposalOut.from_dict(response.json())
 
-        return response_201
+        return response_200
 
     if response.status_code == 400:
         response_400 = Problem.from_dict(response.json())
@@ -105,7 +99,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[MemberOut | Problem]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Problem | ProposalOut]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -115,35 +111,31 @@ def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 
 def sync_detailed(
-    tenant: UUID,
+    id: UUID,
     *,
     client: AuthenticatedClient,
-    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[MemberOut | Problem]:
-    """Add somebody with a first role
+) -> Response[Problem | ProposalOut]:
+    """Take a proposal back, or turn it down
 
-     For the tenant's administrator. The approvers are told of a new approver or administrator.
+     For an administrator or approver, the one who proposed it among them.
 
     Scope: `members:manage`.
 
     Args:
-        tenant (UUID):
+        id (UUID):
         idempotency_key (str | Unset):
-        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
-            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[MemberOut | Problem]
+        Response[Problem | ProposalOut]
     """
 
     kwargs = _get_kwargs(
-        tenant=tenant,
-        body=body,
+        id=id,
         idempotency_key=idempotency_key,
     )
 
@@ -155,70 +147,62 @@ def sync_detailed(
 
 
 def sync(
-    tenant: UUID,
+    id: UUID,
     *,
     client: AuthenticatedClient,
-    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> MemberOut | Problem | None:
-    """Add somebody with a first role
+) -> Problem | ProposalOut | None:
+    """Take a proposal back, or turn it down
 
-     For the tenant's administrator. The approvers are told of a new approver or administrator.
+     For an administrator or approver, the one who proposed it among them.
 
     Scope: `members:manage`.
 
     Args:
-        tenant (UUID):
+        id (UUID):
         idempotency_key (str | Unset):
-        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
-            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        MemberOut | Problem
+        Problem | ProposalOut
     """
 
     return sync_detailed(
-        tenant=tenant,
+        id=id,
         client=client,
-        body=body,
         idempotency_key=idempotency_key,
     ).parsed
 
 
 async def asyncio_detailed(
-    tenant: UUID,
+    id: UUID,
     *,
     client: AuthenticatedClient,
-    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> Response[MemberOut | Problem]:
-    """Add somebody with a first role
+) -> Response[Problem | ProposalOut]:
+    """Take a proposal back, or turn it down
 
-     For the tenant's administrator. The approvers are told of a new approver or administrator.
+     For an administrator or approver, the one who proposed it among them.
 
     Scope: `members:manage`.
 
     Args:
-        tenant (UUID):
+        id (UUID):
         idempotency_key (str | Unset):
-        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
-            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[MemberOut | Problem]
+        Response[Problem | ProposalOut]
     """
 
     kwargs = _get_kwargs(
-        tenant=tenant,
-        body=body,
+        id=id,
         idempotency_key=idempotency_key,
     )
 
@@ -228,37 +212,33 @@ async def asyncio_detailed(
 
 
 async def asyncio(
-    tenant: UUID,
+    id: UUID,
     *,
     client: AuthenticatedClient,
-    body: MemberInRequest,
     idempotency_key: str | Unset = UNSET,
-) -> MemberOut | Problem | None:
-    """Add somebody with a first role
+) -> Problem | ProposalOut | None:
+    """Take a proposal back, or turn it down
 
-     For the tenant's administrator. The approvers are told of a new approver or administrator.
+     For an administrator or approver, the one who proposed it among them.
 
     Scope: `members:manage`.
 
     Args:
-        tenant (UUID):
+        id (UUID):
         idempotency_key (str | Unset):
-        body (MemberInRequest): `password` is the first one; it is handed to its owner by whoever
-            chose it.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        MemberOut | Problem
+        Problem | ProposalOut
     """
 
     return (
         await asyncio_detailed(
-            tenant=tenant,
+            id=id,
             client=client,
-            body=body,
             idempotency_key=idempotency_key,
         )
     ).parsed

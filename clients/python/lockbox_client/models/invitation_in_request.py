@@ -7,45 +7,36 @@ from attrs import define as _attrs_define
 
 from ..models.tenant_role_enum import TenantRoleEnum, check_tenant_role_enum
 
-T = TypeVar("T", bound="MemberInRequest")
+T = TypeVar("T", bound="InvitationInRequest")
 
 
 @_attrs_define
-class MemberInRequest:
-    """`password` is the first one; it is handed to its owner by whoever chose it.
+class InvitationInRequest:
+    """What comes in. A field that is not there, a read-only one among them, is refused and not ignored.
 
     Attributes:
         email (str):
-        name (str):
         role (TenantRoleEnum): * `member` - member
             * `approver` - approver
             * `auditor` - auditor
             * `administrator` - administrator
-        password (str):
+            * `deputy` - deputy
     """
 
     email: str
-    name: str
     role: TenantRoleEnum
-    password: str
 
     def to_dict(self) -> dict[str, Any]:
         email = self.email
 
-        name = self.name
-
         role: str = self.role
-
-        password = self.password
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
             {
                 "email": email,
-                "name": name,
                 "role": role,
-                "password": password,
             }
         )
 
@@ -56,17 +47,11 @@ class MemberInRequest:
         d = dict(src_dict)
         email = d.pop("email")
 
-        name = d.pop("name")
-
         role = check_tenant_role_enum(d.pop("role"))
 
-        password = d.pop("password")
-
-        member_in_request = cls(
+        invitation_in_request = cls(
             email=email,
-            name=name,
             role=role,
-            password=password,
         )
 
-        return member_in_request
+        return invitation_in_request

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("requests_app", "0012_evaluation_reads_the_asker"),
+        ("requests_app", "0015_second_factors"),
     ]
 
     operations = [

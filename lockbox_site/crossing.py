@@ -1,0 +1,120 @@
+"""What another site makes a browser ask of this one: a page may be opened by a link, and nothing else is let in.
+
+Browsers say where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
+write these headers. A browser too old to send them, and a program, pass: cookies, tokens and the policy of the page
+hold them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template import loader
+from django.urls import Resolver404, resolve
+from django.utils.http import escape_leading_slashes
+
+from lockbox_site import views
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+#: A sibling host ("same-site") is somebody else's program as well.
+FROM_HERE = frozenset({"same-origin", "none"})
+
+security_log = structlog.get_logger("security")
+
+
+class CrossingMiddleware:
+    """Refuses what another site sends for a person, and lets a link from a mail step inside before it counts.
+
+    The cookies are `SameSite=Strict`: a browser leaves them out when a link on another site is followed. Such a
+    request is answered with a page that asks for the same address once more, now from here and with the cookies.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if site in FROM_HERE or views.is_for_programs(request):
+            return self.get_response(request)
+        if not _is_a_link(request) or _is_only_from_here(request):
+            return _refused(request, site)
+        if site == "cross-site" and settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return _step_inside(request)
+        return self.get_response(request)
+
+
+def _is_a_link(request: HttpRequest) -> bool:
+    """A page in a tab of its own, asked for without a body."""
+    headers = request.headers
+    return (
+        request.method in ("GET", "HEAD")
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest", "document") == "document"
+    )
+
+
+def _is_only_from_here(request: HttpRequest) -> bool:
+    """Whether the view says that no other site may lead to it (`from_here_only`): a look at content is recorded."""
+    try:
+        view: Any = resolve(request.path_info).func
+    except Resolver404:
+        return False
+    return getattr(view, "from_here_only", False)
+
+
+def _refused(request: HttpRequest, site: str) -> HttpResponse:
+    headers = request.headers
+    security_log.warning(
+        "crossing.refused",
+        site=site,
+        mode=headers.get("Sec-Fetch-Mode", ""),
+        dest=headers.get("Sec-Fetch-Dest", ""),
+        method=request.method,
+        path=request.path,
+    )
+    return HttpResponse(_page("403_elsewhere.html", request), status=403)
+
+
+def _step_inside(request: HttpRequest) -> HttpResponse:
+    # With two slashes at its beginning it would lead to another host.
+    here = escape_leading_slashes(request.get_full_path())
+    response = HttpResponse(_page("step_inside.html", request, here=here))
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _page(template: str, request: HttpRequest, **context: object) -> str:
+    """Rendered without any context processor: nobody is looked up for whom another site asks."""
+    known = {"request_id": getattr(request, "request_id", ""), "csp_nonce": views.nonce_of(request)}
+    return str(loader.get_template(template).render({**known, **context}))
+
+
+class BodyLimitMiddleware:
+    """Answers 413 before a body is read that is longer than any form of ours.
+
+    Without it, files in a form have no limit: the framework's counts only what is no file. Where programs call, a form
+    with files is refused here as well; whatever else is too long they are told in their own words.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_for_programs = views.is_for_programs(request)
+        is_unbounded = request.content_type == "multipart/form-data" or not is_for_programs
+        if not is_unbounded or _length(request) <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return self.get_response(request)
+        security_log.warning("body.too_large", length=_length(request), path=request.path)
+        if is_for_programs:
+            return views.too_large(request)
+        return HttpResponse(_page("413.html", request), status=413)
+
+
+def _length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0

@@ -1,0 +1,38 @@
+"""Which addresses reach one mailbox: for telling that two accounts are one human's. Pure, but for one look-up's shape.
+
+Capital letters, a subaddress after a plus sign (RFC 5233) and the spelling of an international domain (RFC 5890) make
+no other mailbox. Dots do at most providers, so they are kept.
+"""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+
+def base(email: str) -> str:
+    """The address without its subaddress, in small letters, its domain as the DNS spells it."""
+    local, _at, domain = email.strip().lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}@{_in_ascii(domain)}"
+
+
+def same_mailbox(email: str) -> Q:
+    """The accounts whose address reaches the same mailbox, whatever the subaddress in either."""
+    local, _at, domain = base(email).rpartition("@")
+    found = Q()
+    for spelling in {domain, _in_unicode(domain)}:
+        found |= Q(email=f"{local}@{spelling}") | Q(email__startswith=f"{local}+", email__endswith=f"@{spelling}")
+    return found
+
+
+def _in_ascii(domain: str) -> str:
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return domain
+
+
+def _in_unicode(domain: str) -> str:
+    try:
+        return domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return domain

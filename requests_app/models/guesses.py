@@ -1,0 +1,16 @@
+"""How often something was guessed: rows, so that all processes count together, and one at a time."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Tries(models.Model):
+    """The guesses about one subject since an instant. Who it is about is an id; what was guessed is nowhere."""
+
+    subject = models.CharField(max_length=80, unique=True)
+    since = models.DateTimeField()
+    count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.subject

@@ -1,0 +1,68 @@
+"""The keys that people sign with: rows, never rules."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.actors import Actor
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class PasskeyQuerySet(ScopedQuerySet):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own, and those of the own tenants' people; staff see all."""
+        scoped = super().visible_to(actor)
+        return scoped if actor.is_system else scoped | self.filter(person_id=actor.person_id)
+
+    def live(self) -> Self:
+        return self.filter(removed_at=None)
+
+
+class Passkey(models.Model):
+    """A WebAuthn credential of one person. One that was removed stays: what it signed before stays signed.
+
+    `enrolled` has, by the id of each log, where that log tells of the key: {"seq": …, "leaf": hex}. `tenant` is None
+    for a key of the provider's people.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="passkeys")
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="passkeys")
+    name = models.CharField(_("name"), max_length=60)
+    credential_id = models.BinaryField(max_length=1023, unique=True)
+    public_key = models.BinaryField(max_length=4096)
+    algorithm = models.CharField(_("algorithm"), max_length=8)
+    rp_id = models.CharField(_("site"), max_length=253)
+    origin = models.CharField(_("added on"), max_length=300)
+    aaguid = models.CharField(_("model (AAGUID)"), max_length=36)
+    is_backup_eligible = models.BooleanField(_("can be copied"))
+    is_backed_up = models.BooleanField(_("has been copied"))
+    sign_count = models.PositiveBigIntegerField(_("counter"), default=0)
+    enrolled = models.JSONField(_("entries in the logs"), default=dict)
+    created_at = models.DateTimeField(_("added"))
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+    removed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+
+    objects = PasskeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("passkey")
+        verbose_name_plural = _("passkeys")
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["person"], condition=models.Q(removed_at=None), name="passkey_in_use")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_live(self) -> bool:
+        return self.removed_at is None
+
+    @property
+    def is_device_bound(self) -> bool:
+        return not self.is_backup_eligible

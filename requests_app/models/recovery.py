@@ -1,0 +1,42 @@
+"""The customer's own way back: one recovery key of a tenant, of which only a hash is kept."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class RecoveryKeyQuerySet(ScopedQuerySet):
+    def live(self) -> RecoveryKeyQuerySet:
+        return self.filter(ended_at=None)
+
+
+class RecoveryKey(models.Model):
+    """It ends when it is used, or when another one is made."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="recovery_keys")
+    secret_hash = models.CharField(max_length=64, unique=True)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("made by"))
+    made_at = models.DateTimeField(_("made"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    used_at = models.DateTimeField(_("used"), null=True, blank=True)
+
+    objects = RecoveryKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("recovery key")
+        verbose_name_plural = _("recovery keys")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=models.Q(ended_at=None), name="recovery_key_one_at_a_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.tenant)

@@ -1,0 +1,104 @@
+"""Where a tenant's people sign in, the domains that are proven to be the tenant's, and who somebody is at an issuer."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class SignOn(models.Model):
+    """A tenant's connection to its identity provider (OpenID Connect). The provider's own is in the settings.
+
+    `role_map` says which role a group of the claim gives. With `is_only` nobody of the tenant signs in otherwise, but
+    for `break_glass`, who gets in while the identity provider does not answer.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.OneToOneField("requests_app.Tenant", models.PROTECT, related_name="sign_on")
+    issuer = models.CharField(_("issuer"), max_length=300)
+    client_id = models.CharField(_("client id"), max_length=254)
+    sealed = models.TextField(_("sealed secret"))
+    scopes = models.CharField(_("scopes"), max_length=200, default="openid profile email")
+    groups_claim = models.CharField(_("claim with the groups"), max_length=80, blank=True)
+    key_claim = models.CharField(_("claim with the directory’s key"), max_length=80, default="sub")
+    role_map = models.JSONField(_("roles by group"), default=dict)
+    is_on = models.BooleanField(_("on"), default=False)
+    is_only = models.BooleanField(_("the only way in"), default=False)
+    break_glass = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    changed_at = models.DateTimeField(_("changed"))
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("single sign-on")
+        verbose_name_plural = _("single sign-on")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(is_only=False) | Q(is_on=True, break_glass__isnull=False),
+                name="sign_on_only_has_a_way_back",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.issuer
+
+
+class Domain(models.Model):
+    """A domain that a tenant says is its own, and the proof once there is one: a file on its web server."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="domains")
+    name = models.CharField(_("domain"), max_length=253)
+    challenge = models.CharField(max_length=64)
+    claimed_at = models.DateTimeField(_("added"))
+    verified_at = models.DateTimeField(_("proven"), null=True, blank=True)
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("domain")
+        verbose_name_plural = _("domains")
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="domain_once_in_a_tenant"),
+            # Whoever only says so keeps nobody else from proving it.
+            models.UniqueConstraint(fields=["name"], condition=Q(verified_at__isnull=False), name="domain_proven_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Identity(models.Model):
+    """Somebody at an issuer: known by issuer and subject, and by no address. Without a tenant it is the provider's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="identities")
+    issuer = models.CharField(_("issuer"), max_length=300)
+    subject = models.CharField(_("subject"), max_length=255)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="identities")
+    linked_at = models.DateTimeField(_("since"))
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("identity")
+        verbose_name_plural = _("identities")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "issuer", "subject"], condition=Q(tenant__isnull=False), name="identity_once"
+            ),
+            models.UniqueConstraint(
+                fields=["issuer", "subject"], condition=Q(tenant=None), name="identity_once_at_the_provider"
+            ),
+        ]
+        indexes = [models.Index(fields=["issuer", "subject"], name="identity_by_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.person} · {self.issuer}"

@@ -1,0 +1,89 @@
+"""Who is one human: makes accounts count as one, or as two again, with what follows for access that is under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.models import Q, QuerySet
+
+from audit_app import recorder
+from requests_app import mailboxes
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.lifecycle import PENDING, State
+from requests_app.models import AccessRequest, Decision, Membership, Person
+from requests_app.operations._change import Act, lock_access
+from requests_app.operations._ending import end_access
+
+_UNDER_WAY = (*PENDING, State.OPEN)
+
+
+def lock_humans(*humans: UUID) -> None:
+    """Lock every account of these humans, then what they asked for or decided on, before the act takes its turn.
+
+    So a decision that is under way is seen by the act that makes its decider the requester, or sees its outcome.
+    """
+    rows = Person.objects.get_queryset().filter(human_id__in=humans).order_by("pk")
+    list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
+    lock_access(_of_humans(*humans))
+
+
+def join_same_mailbox(current: Act, person: Person) -> None:
+    """Let a new account, whose row is not yet written, count as one with others whose address is the same mailbox."""
+    others = Person.objects.get_queryset().humans().filter(mailboxes.same_mailbox(person.email)).order_by("created_at")
+    other = others.exclude(pk=person.pk).first()
+    if other is None:
+        return
+    person.human_id = other.human_id
+    said = {"person": str(person.pk), "email": person.email, "because": "same_address", "human": str(other.human_id)}
+    witness_in(current, Event.ACCOUNTS_LINKED, logs_of(other.human_id), detail=said, text=person.name)
+
+
+def merge(current: Act, kept: UUID, gone: UUID) -> int:
+    """Make one human of two; return how many access requests ended because one human now stood on both sides of them.
+
+    Both are locked already (`lock_humans`). What is over stays as it was decided.
+    """
+    Person.objects.get_queryset().filter(human_id=gone).update(human_id=kept)
+    both = {kept, gone}
+    rows = _of_humans(kept, gone).prefetch_related("decisions__decider")
+    broken = [row.pk for row in rows if _stands_twice(row, both)]
+    under_way = AccessRequest.objects.filter(state__in=_UNDER_WAY)
+    under_way.filter(requester_human=gone).exclude(pk__in=broken).update(requester_human=kept)
+    return end_access(current, AccessRequest.objects.filter(pk__in=broken), cause="accounts-linked")
+
+
+def part(person: Person) -> UUID:
+    """Give one account a human of its own, and return it. Decisions that were taken stay as they are."""
+    person.human_id = uuid4()
+    person.save(update_fields=["human_id"])
+    own = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
+    own.update(requester_human=person.human_id)
+    return person.human_id
+
+
+def logs_of(*humans: UUID) -> list[UUID]:
+    """The logs of the tenants that these humans belong to, or whose access requests they asked for or decided on."""
+    member_of = Membership.objects.filter(person__human_id__in=humans).values_list("tenant_id", flat=True)
+    about = _of_humans(*humans).values_list("tenant_id", flat=True)
+    return [PROVIDER_LOG, *sorted({*member_of, *about})]
+
+
+def witness_in(current: Act, event: Event, logs: list[UUID], **said: Any) -> None:
+    """The same entry in each of these logs, in the recorder's order."""
+    entry = current.entry(event, **said)
+    recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
+
+
+def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
+    decided = Decision.objects.filter(Q(decider_human__in=humans) | Q(decider__human_id__in=humans))
+    own = Q(requester_human__in=humans) | Q(requested_by__human_id__in=humans)
+    rows = AccessRequest.objects.filter(own | Q(pk__in=decided.values("access_request")))
+    return rows.filter(state__in=_UNDER_WAY)
+
+
+def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:
+    """Whether what two humans did on it is now one's: asked and decided, or decided twice."""
+    stood = [{row.requester_human}, *(decision.humans for decision in row.decisions.all())]
+    return sum(not both.isdisjoint(humans) for humans in stood) > 1

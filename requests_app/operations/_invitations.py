@@ -1,0 +1,52 @@
+"""What is shared by whoever lets an address in: an administrator, staff, the customer's recovery key."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from requests_app import limits, link_secrets
+from requests_app.errors import Unacceptable
+from requests_app.models import Invitation
+from requests_app.operations._change import Act
+from requests_app.outbox.topics import Audience, Note, Topic
+
+#: As the column has it (RFC 5321, section 4.5.3.1.3).
+_EMAIL_MAX = 254
+
+
+def send(current: Act, row: Invitation) -> None:
+    """Give the row the secret of this sending, and have the mail sent that carries it."""
+    row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
+    row.valid_from = row.valid_from or current.at
+    row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR
+    row.save()
+    current.tell(
+        Note(
+            topic=Topic.INVITATION,
+            tenant_id=row.tenant_id,
+            about=row.pk,
+            audiences=(Audience.INVITED,),
+            mark=uuid4().hex,
+            extra={"by": current.actor.name},
+        )
+    )
+
+
+def said(row: Invitation) -> dict[str, Any]:
+    return {"invitation": str(row.pk), "email": row.email, "role": row.role}
+
+
+def address_of(value: object) -> str:
+    email = value.strip().lower() if isinstance(value, str) else ""
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Unacceptable(_("Write an email address."), field="email") from None
+    if len(email) > _EMAIL_MAX:
+        raise Unacceptable(_("Write an email address."), field="email")
+    return email

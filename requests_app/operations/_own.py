@@ -1,0 +1,56 @@
+"""Acts of a person on the own account: in the log of each tenant that they belong to, and told to their holder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
+
+from audit_app import recorder
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed
+from requests_app.events import Event
+from requests_app.models import Person
+from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._people import described
+from requests_app.outbox.topics import Audience, Note, Topic
+
+
+@dataclass(frozen=True)
+class Own:
+    """One such act under way; `person` is locked."""
+
+    act: Act
+    person: Person
+    tenants: tuple[UUID, ...]
+
+    def witness(self, event: Event, *, detail: dict[str, str]) -> None:
+        """Write one entry in each log, in the recorder's order: the others' turns are taken now."""
+        entry = self.act.entry(event, detail={**described(self.person), **detail}, text=self.person.name)
+        logs = self.tenants or (PROVIDER_LOG,)
+        recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
+
+    def tell_holder(self, topic: Topic, **extra: str) -> None:
+        """In case it was somebody else."""
+        self.act.tell(
+            Note(
+                topic=topic,
+                tenant_id=self.tenants[0] if self.tenants else None,
+                about=self.person.pk,
+                audiences=(Audience.ACCOUNT_HOLDER,),
+                mark=uuid4().hex,
+                extra=extra,
+            )
+        )
+
+
+@contextmanager
+def own_act(action: str, *, actor: Actor) -> Iterator[Own]:
+    with act(action, actor=actor) as current:
+        person = Person.objects.get_queryset().humans().select_for_update(no_key=True).get(pk=current.actor.person)
+        tenants = tuple(sorted(set(person.memberships.values_list("tenant_id", flat=True))))
+        current.concerns("person", person, tenants[0] if tenants else PROVIDER_LOG)
+        if not person.is_active:
+            raise NotAllowed
+        yield Own(current, person, tenants)

@@ -1,0 +1,211 @@
+"""What the acts about people share: an account made, a role given, one switched off, and the last that must stay."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+from zoneinfo import available_timezones
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from requests_app import limits, policy
+from requests_app.actors import Role
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.models import AccessRequest, Membership, Person, Tenant, Token
+from requests_app.operations._change import Act
+from requests_app.operations._ending import end_access
+from requests_app.outbox.topics import Audience, Note, Topic
+
+ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+#: Who decides, may come to decide, or says who does: nobody is made one quietly, and never by the provider.
+DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR, Membership.Role.DEPUTY)
+
+
+def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
+    if role not in Membership.Role.values:
+        raise Unacceptable(_("There is no such role."), field="role")
+    if Membership.objects.filter(tenant=tenant, person=person, role=role).exists():
+        raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+    if person.memberships.exclude(tenant=tenant).exists():
+        raise Unacceptable(_("%(name)s belongs to another tenant.") % {"name": person.name}, field="person")
+    _require_proof(current, role)
+    if role in DECIDING:
+        require_two(current, tenant)
+    membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
+    current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
+    tell_approvers(current, tenant, role, person, given=True)
+    return membership
+
+
+def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -> None:
+    """Take one role away, never the last of the tenant's; that the person keeps another is the caller's to see."""
+    require_not_last(tenant, membership)
+    role = membership.role
+    _require_proof(current, role)
+    if role in DECIDING:
+        require_two(current, tenant)
+    membership.delete()
+    current.witness(Event.ROLE_TAKEN, detail={**described(person), "role": role}, text=person.name)
+    tell_approvers(current, tenant, role, person, given=False)
+
+
+def tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
+    """Who decides for a tenant never changes quietly."""
+    if role not in DECIDING:
+        return
+    current.tell(
+        Note(
+            topic=Topic.APPROVERS_CHANGED,
+            tenant_id=tenant.pk,
+            about=person.pk,
+            audiences=(Audience.CUSTOMER,),
+            mark=uuid4().hex,
+            extra={"role": role, "given": "yes" if given else "", "by": current.actor.name},
+        )
+    )
+
+
+def require_two(current: Act, tenant: Tenant) -> None:
+    """Under two-person control who decides is changed by what two people agreed on, through whichever door.
+
+    The acts of people are held before they come here (`_second.hold`); a directory's, or the provider's, are refused.
+    """
+    if tenant.needs_two and current.confirmed is None:
+        raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
+
+
+def require_first(tenant: Tenant, role: str) -> None:
+    """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
+    sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
+    if role in DECIDING:
+        if sealed.exists():
+            raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
+    elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
+        raise NotAllowed(_("This tenant has an administrator, who manages its people."))
+
+
+def require_not_last(tenant: Tenant, membership: Membership) -> None:
+    if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
+        return
+    others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
+    if not others.exists():
+        role = membership.get_role_display().lower()
+        raise WrongState(
+            _("This is the last %(role)s of the tenant. Give the role to somebody else first.") % {"role": role}
+        )
+
+
+def switch_off(current: Act, person: Person, memberships: list[Membership]) -> None:
+    """End the account, its tokens, and what it had asked for or been given. Its roles stay, and count for nothing.
+
+    Raises WrongState for the last who decides for a tenant. The tenants of `memberships` are locked already.
+    """
+    for membership in memberships:
+        require_not_last(membership.tenant, membership)
+    _require_proof(current, *_held_by(person))
+    for membership in memberships:
+        if membership.role in DECIDING:
+            require_two(current, membership.tenant)
+    person.is_active = False
+    # Sessions of this person end with this, and stay ended on the day when the account is switched on again.
+    person.session_epoch += 1
+    person.save(update_fields=["is_active", "session_epoch"])
+    # For good: whoever has taken one must not wait for the day when the account is switched on again.
+    Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
+    current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
+    for membership in memberships:
+        tell_approvers(current, membership.tenant, membership.role, person, given=False)
+    end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
+
+
+def switch_on(current: Act, person: Person, memberships: list[Membership]) -> None:
+    _require_proof(current, *_held_by(person))
+    for membership in memberships:
+        if membership.role in DECIDING:
+            require_two(current, membership.tenant)
+    person.is_active = True
+    person.save(update_fields=["is_active"])
+    current.witness(Event.PERSON_SWITCHED_ON, detail=described(person), text=person.name)
+    for membership in memberships:
+        tell_approvers(current, membership.tenant, membership.role, person, given=True)
+
+
+def administered(tenant_id: object, current: Act) -> Tenant:
+    tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
+    return tenant
+
+
+def _require_proof(current: Act, *roles: str) -> None:
+    """Who decides or manages is not changed by whoever found a session left open."""
+    if policy.DECIDING_OR_MANAGING & set(roles):
+        policy.require_step_up(current.actor, current.at)
+
+
+def _held_by(person: Person) -> list[str]:
+    """The roles that this person would have if the account were on."""
+    held = [
+        *person.memberships.values_list("role", flat=True),
+        *person.queue_assignments.values_list("role", flat=True),
+    ]
+    return [*held, str(Role.STAFF)] if person.is_staff else held
+
+
+def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None) -> Person:
+    """An account that is not saved yet. Without a password nobody signs in with one until its holder has set it."""
+    name = name_of(name)
+    if time_zone not in available_timezones():
+        raise Unacceptable(_("There is no such time zone."), field="time_zone")
+    person = Person(email=email.strip().lower(), name=name, side=side, time_zone=time_zone)
+    try:
+        person.clean_fields(exclude=["password", "created_at"])
+        if password is not None:
+            validate_password(password, person)
+    except ValidationError as error:
+        field = next(iter(error.error_dict)) if hasattr(error, "error_dict") else "password"
+        raise Unacceptable(" ".join(error.messages), field=field) from error
+    if Person.objects.get_queryset().filter(email=person.email).exists():
+        raise Unacceptable(_("This address has an account already."), field="email")
+    person.set_password(password)
+    return person
+
+
+def set_up_again(person: Person, *, name: str, password: str) -> Person:
+    """Give an account that belongs to nobody yet to whoever reads its mail; raise Unacceptable for any other.
+
+    Said to the reader of the address alone, and so it tells nobody else that there is an account.
+    """
+    is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
+    if not is_free or person.memberships.exists():
+        words = _("This address signs in already, with an account that belongs elsewhere. Ask for another address.")
+        raise Unacceptable(words, field="name")
+    person.name = name_of(name)
+    require_password(password, person)
+    person.set_password(password)
+    person.save(update_fields=["name", "password"])
+    return person
+
+
+def name_of(value: str) -> str:
+    return " ".join(limits.require_text(value, field="name", at_most=120).split())
+
+
+def require_password(password: str, person: Person) -> None:
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise Unacceptable(" ".join(error.messages), field="password") from error
+
+
+def described(person: Person) -> dict[str, str]:
+    return {"person": str(person.pk), "name": person.name, "email": person.email, "side": str(person.side)}
+
+
+def key(value: object) -> UUID:
+    try:
+        return value if isinstance(value, UUID) else UUID(str(value))
+    except ValueError:
+        raise NotFound from None

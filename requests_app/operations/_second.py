@@ -1,0 +1,106 @@
+"""Two-person control: holds a change back until another human confirms it, and runs it then.
+
+An act under control says so with `hold`, after it has judged who acts and before it writes. What it would then have
+done is registered by `controlled`, under the act's name, for `confirm_proposal` to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django.utils.translation import gettext as _
+
+from requests_app import limits
+from requests_app.actors import Side
+from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
+from requests_app.events import Event
+from requests_app.models import Proposal, Tenant
+from requests_app.operations._change import Act, Held
+from requests_app.outbox.topics import Audience, Note, Topic
+
+Body = Callable[[Act, Tenant, dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """`lock` takes what the body changes beside the tenant, and is called before the tenant is locked."""
+
+    run: Body
+    lock: Callable[[dict[str, Any]], None] | None = None
+
+
+CONTROLLED: dict[str, Controlled] = {}
+
+
+def controlled(name: str, *, lock: Callable[[dict[str, Any]], None] | None = None) -> Callable[[Body], Body]:
+    def register(body: Body) -> Body:
+        CONTROLLED[name] = Controlled(body, lock)
+        return body
+
+    return register
+
+
+def hold(current: Act, tenant: Tenant, **said: Any) -> None:
+    """Go no further where the tenant is under two-person control: the act ends as a proposal, and nothing else.
+
+    What is said is kept as it is, and shown: ids as text, and the names that people read.
+    """
+    require_customer(current, tenant)
+    if tenant.needs_two and current.confirmed is None:
+        raise Held(lambda: _proposed(current, tenant, said))
+
+
+def require_customer(current: Act, tenant: Tenant) -> None:
+    """Under two-person control neither the provider nor a machine changes who decides."""
+    if not tenant.needs_two or current.confirmed is not None:
+        return
+    actor = current.actor
+    if actor.side is not Side.CUSTOMER or actor.machine is not None or not actor.is_person:
+        raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
+
+
+def require_two_left(tenant: Tenant) -> None:
+    """Raise WrongState where nobody could confirm anything any more."""
+    people = tenant.memberships.filter(role__in=("administrator", "approver"), person__is_active=True)
+    if tenant.needs_two and people.values("person__human_id").distinct().count() < 2:
+        raise WrongState(_("Two-person control needs two people who administer or decide. Switch it off first."))
+
+
+def tell(current: Act, row: Proposal, what: str) -> None:
+    """Whoever decides or administers reads of each step."""
+    current.tell(
+        Note(
+            topic=Topic.PROPOSAL,
+            tenant_id=row.tenant_id,
+            about=row.pk,
+            audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
+            mark=uuid4().hex,
+            extra={"what": what, "by": current.actor.name},
+        )
+    )
+
+
+def told(row: Proposal) -> dict[str, Any]:
+    """What an entry says of it."""
+    return {"proposal": str(row.pk), "act": row.act, "said": row.said}
+
+
+def _proposed(current: Act, tenant: Tenant, said: dict[str, Any]) -> DomainError:
+    pending = tenant.proposals.pending(current.at)
+    if pending.filter(act=current.action, said=said).exists():
+        raise WrongState(_("This is proposed already, and waits for somebody else."))
+    row = Proposal.objects.create(
+        tenant=tenant,
+        act=current.action,
+        said=said,
+        proposed_by_id=current.actor.person,
+        proposed_human=current.actor.human,
+        proposed_at=current.at,
+        expires_at=current.at + limits.PROPOSAL_FOR,
+    )
+    current.witness(Event.PROPOSAL_MADE, detail=told(row))
+    tell(current, row, "made")
+    return ChangeProposed(current={"proposal": str(row.pk), "tenant": str(tenant.pk)})

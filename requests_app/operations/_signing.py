@@ -1,0 +1,136 @@
+"""What makes a decision a signed one: the text and the passkey's answer, verified inside the act that decides."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from requests_app import manifest, webauthn
+from requests_app.errors import DeviceBoundRequired, OwnKeyRequired, PasskeyUnknown, SignatureRequired
+from requests_app.manifest import Signed
+from requests_app.models import Decision, Passkey, SignedDecision, Tenant
+from requests_app.operations._change import PROVIDER_LOG, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """A signature that holds: over this text, by this passkey."""
+
+    text: str
+    nonce: str
+    passkey: Passkey
+    asserted: webauthn.Asserted
+
+    @property
+    def digest(self) -> str:
+        return manifest.challenge_of(self.text).hex()
+
+    @property
+    def assertion(self) -> dict[str, str]:
+        """The three parts that anybody verifies anew, in Base64url as WebAuthn has them."""
+        return {
+            "clientDataJSON": webauthn.to_text(self.asserted.client_data),
+            "authenticatorData": webauthn.to_text(self.asserted.authenticator_data),
+            "signature": webauthn.to_text(self.asserted.signature),
+        }
+
+
+def verified(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
+    """The proof that the decider signed just this decision, with a passkey that the log knows.
+
+    Raises a kind of ManifestRefused or PasskeyRefused, or FactsChanged. The act holds the turn at the log: a passkey
+    that is being removed is gone or signs before.
+    """
+    said = manifest.read(signature.manifest)
+    facts = manifest.facts_of(
+        step.row, verdict=str(verdict), stage=str(stage), decider=_decider(step), checkpoint=said.get("checkpoint")
+    )
+    manifest.require(said, facts, at=step.at)
+    row = _passkey(step, stage, webauthn.credential_of(signature.assertion))
+    asserted = webauthn.verify_assertion(
+        signature.assertion,
+        challenge=manifest.challenge_of(signature.manifest),
+        party=_party(row, step.row.tenant),
+        key=webauthn.Key(
+            credential_id=bytes(row.credential_id),
+            public_key=bytes(row.public_key),
+            sign_count=row.sign_count,
+            is_backup_eligible=row.is_backup_eligible,
+        ),
+    )
+    row.sign_count, row.is_backed_up = asserted.sign_count, asserted.is_backed_up
+    row.save(update_fields=["sign_count", "is_backed_up"])
+    return Proof(text=signature.manifest, nonce=said["nonce"], passkey=row, asserted=asserted)
+
+
+def require_rule(step: Step, proof: Proof | None) -> None:
+    """Raise unless a yes of the customer's is signed as the tenant's own rule wants it.
+
+    The rule is read here, after the act took its turn at the log: whoever changes it takes that turn, too.
+    """
+    tenant = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id").get(pk=step.row.tenant_id)
+    if proof is None:
+        if tenant.yes_rule != Tenant.YesRule.ANY or tenant.own_keys_only:
+            raise SignatureRequired
+        return
+    if tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND and not proof.passkey.is_device_bound:
+        raise DeviceBoundRequired
+    if tenant.own_keys_only and proof.passkey.rp_id != tenant.approval_rp_id:
+        raise OwnKeyRequired
+
+
+def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
+    """Keep what was signed beside the decision, and return what the log's entry says of it."""
+    SignedDecision.objects.create(
+        decision=decision,
+        tenant_id=decision.tenant_id,
+        passkey=proof.passkey,
+        manifest=proof.text,
+        assertion=proof.assertion,
+        nonce=proof.nonce,
+    )
+    row = proof.passkey
+    log = str(_log_of(decision.stage, decision.tenant_id))
+    return {
+        "signed": True,
+        "signature": {
+            "manifest": proof.text,
+            "assertion": proof.assertion,
+            "passkey": str(row.pk),
+            "credential": webauthn.to_text(bytes(row.credential_id)),
+            "public_key": base64.b64encode(webauthn.spki_of(bytes(row.public_key))).decode(),
+            "algorithm": row.algorithm,
+            "rp_id": row.rp_id,
+            "enrolled": {"log": log, **row.enrolled[log]},
+        },
+    }
+
+
+def _decider(step: Step) -> dict[str, str]:
+    actor = step.actor
+    name = actor.machine.decides_for_name if actor.machine is not None else actor.name
+    return {"id": str(actor.decider), "name": name}
+
+
+def _passkey(step: Step, stage: Decision.Stage, credential: bytes) -> Passkey:
+    """The decider's own, in use, and told of in the log where whoever checks the decision looks for it."""
+    rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
+    row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()
+    if row is None:
+        raise PasskeyUnknown
+    return row
+
+
+def _log_of(stage: str, tenant_id: object) -> object:
+    return tenant_id if stage == Decision.Stage.CUSTOMER else PROVIDER_LOG
+
+
+def _party(row: Passkey, tenant: Tenant) -> webauthn.Party:
+    """The site that the passkey belongs to: this one, or that of the page on which it was enrolled, wherever on it
+    that page is now."""
+    own = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []
+    page = [tenant.approval_origin] if row.rp_id == tenant.approval_rp_id else []
+    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset({row.origin, *own, *page}))

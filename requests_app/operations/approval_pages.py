@@ -1,0 +1,79 @@
+"""Where a customer's own approval page is, and whether only what is signed there counts as their yes."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app import approval_page, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import Unacceptable
+from requests_app.events import Event
+from requests_app.models import Passkey, Tenant
+from requests_app.operations._change import Act, act
+from requests_app.operations._second import controlled, hold
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
+
+
+def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_only: bool, actor: Actor) -> Tenant:
+    """Say where the tenant's own approval page is; an empty origin says that there is none any more.
+
+    The origin alone may then read and decide by the API from a browser, with a token of the tenant's. `keys_only` has
+    a yes count only where it is signed with a key of that page's site, so that no page of the provider can get one.
+    """
+    with act("set_approval_page", actor=actor) as current:
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+        before = _now(tenant)
+        _set(tenant, origin, rp_id, keys_only=keys_only)
+        wanted = _now(tenant)
+        if wanted == before:
+            raise Unacceptable(_("This is so already."), field="origin")
+        policy.require_step_up(current.actor, current.at)
+        for name, value in before.items():
+            setattr(tenant, name, value)
+        hold(current, tenant, **wanted)
+        _set_approval_page(current, tenant, wanted)
+    return tenant
+
+
+@controlled("set_approval_page")
+def _set_approval_page(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    before = _now(tenant)
+    _set(tenant, said["approval_origin"], said["approval_rp_id"], keys_only=said["own_keys_only"])
+    tenant.save(update_fields=list(_FIELDS))
+    former = {f"{name}_before": value for name, value in before.items()}
+    current.witness(Event.TENANT_CHANGED, detail={**_now(tenant), **former})
+
+
+def _now(tenant: Tenant) -> dict[str, Any]:
+    return {name: getattr(tenant, name) for name in _FIELDS}
+
+
+def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
+    if not origin.strip():
+        if rp_id.strip() or keys_only:
+            raise Unacceptable(_("Say where the page is."), field="origin")
+        tenant.approval_origin, tenant.approval_rp_id, tenant.own_keys_only = "", "", False
+        return
+    own = urlsplit(settings.BASE_URL).hostname or ""
+    tenant.approval_origin = approval_page.origin_of(origin, own=own, needs_tls=settings.PRODUCTION)
+    tenant.approval_rp_id = approval_page.rp_id_of(
+        rp_id, origin=tenant.approval_origin, own=settings.PASSKEY_RP_ID or own
+    )
+    if keys_only and not _is_anybody_ready(tenant):
+        # Or nobody could say yes, and nothing but a no would be left.
+        words = _("No approver has a key of this site yet. Let one be added on your page first.")
+        raise Unacceptable(words, field="keys_only")
+    tenant.own_keys_only = keys_only
+
+
+def _is_anybody_ready(tenant: Tenant) -> bool:
+    approvers = tenant.memberships.filter(role=Role.APPROVER, person__is_active=True).values("person")
+    return Passkey.objects.live().filter(rp_id=tenant.approval_rp_id, person__in=approvers).exists()

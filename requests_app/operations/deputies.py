@@ -1,0 +1,99 @@
+"""Out of office: an approver names who decides in their place, from one instant to another."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import uuid4
+
+from django.utils.translation import gettext as _
+
+from audit_app import canonical
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.models import Membership, OutOfOffice, Person, Tenant
+from requests_app.operations._change import Act, act
+from requests_app.operations._people import ADMINISTRATOR, key
+from requests_app.outbox.topics import Audience, Note, Topic
+
+_APPROVER = frozenset({Role.APPROVER})
+#: Whom an approver may name: another approver, or somebody to whom the administrator gave the role for it.
+_DEPUTIES = (Membership.Role.APPROVER, Membership.Role.DEPUTY)
+
+
+def set_out_of_office(
+    tenant_id: object, *, deputy_id: object, from_at: datetime, until_at: datetime, actor: Actor
+) -> OutOfOffice:
+    """Name who decides in one's place, from one instant to just before another; for an approver, and for themselves.
+
+    The deputy gets the mails about decisions and holds the role of an approver for that time, read when it is used. It
+    ends by the clock: nothing has to run for it to end.
+    """
+    with act("set_out_of_office", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, _APPROVER, tenant_id=tenant.pk)
+        if current.actor.machine is not None or tenant.pk in current.actor.stands_in_for:
+            raise NotAllowed(_("A deputy names no other deputy."))
+        row = OutOfOffice(tenant=tenant, approver_id=current.actor.person, set_at=current.at)
+        row.deputy = _deputy(tenant, deputy_id, current)
+        row.from_at, row.until_at = max(from_at, current.at), until_at
+        _require_time(row, current)
+        own = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
+        if own.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
+            raise WrongState(_("You are out of the office in this time already. End that first."))
+        row.save(force_insert=True)
+        _witness(current, row, Event.OUT_OF_OFFICE_SET)
+    return row
+
+
+def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
+    """End it before its time: the approver does, or the tenant's administrator. The deputy decides nothing any more."""
+    with act("end_out_of_office", actor=actor) as current:
+        row: OutOfOffice = OutOfOffice.objects.visible_to(current.actor).find(absence_id)
+        tenant = Tenant.objects.locked().get(pk=row.tenant_id)
+        row = OutOfOffice.objects.locked().select_related("deputy", "approver").get(pk=row.pk)
+        current.concerns("tenant", tenant, tenant.pk)
+        if current.actor.person != row.approver_id or current.actor.machine is not None:
+            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
+        if row.ended_at is not None or row.until_at <= current.at:
+            raise WrongState(_("This is over already."))
+        row.ended_at = current.at
+        row.save(update_fields=["ended_at"])
+        _witness(current, row, Event.OUT_OF_OFFICE_ENDED)
+    return row
+
+
+def _deputy(tenant: Tenant, deputy_id: object, current: Act) -> Person:
+    people = Person.objects.active().humans().filter(memberships__tenant=tenant, memberships__role__in=_DEPUTIES)
+    person = people.filter(pk=key(deputy_id)).exclude(human_id=current.actor.human).first()
+    if person is None:
+        words = _("Choose another approver, or somebody to whom your administrator gave the role “Deputy”.")
+        raise Unacceptable(words, field="deputy")
+    return person
+
+
+def _require_time(row: OutOfOffice, current: Act) -> None:
+    if row.until_at <= row.from_at:
+        raise Unacceptable(_("Choose an end after the beginning, and in the future."), field="until_at")
+    if row.until_at > current.at + limits.OUT_OF_OFFICE_MAX:
+        days = limits.OUT_OF_OFFICE_MAX.days
+        raise Unacceptable(_("Choose an end within %(days)d days.") % {"days": days}, field="until_at")
+
+
+def _witness(current: Act, row: OutOfOffice, event: Event) -> None:
+    said = {"absence": str(row.pk), "approver": str(row.approver_id), "approver_name": row.approver.name}
+    said |= {"deputy": str(row.deputy_id), "deputy_name": row.deputy.name}
+    said |= {"from_at": canonical.instant(row.from_at), "until_at": canonical.instant(row.until_at)}
+    current.witness(event, detail=said, text=f"{row.approver.name} {row.deputy.name}")
+    current.tell(
+        Note(
+            topic=Topic.OUT_OF_OFFICE,
+            tenant_id=row.tenant_id,
+            about=row.pk,
+            audiences=(Audience.CUSTOMER, Audience.DEPUTY),
+            mark=uuid4().hex,
+            extra={"ended": "yes" if event is Event.OUT_OF_OFFICE_ENDED else "", "by": current.actor.name},
+        )
+    )

@@ -1,0 +1,260 @@
+"""A tenant's people as its own directory keeps them: added, changed and taken away by machine, over SCIM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotFound, Taken, Unacceptable
+from requests_app.events import Event
+from requests_app.models import DirectoryRecord, Membership, Person, Tenant
+from requests_app.operations._change import Act, act
+from requests_app.operations._humans import join_same_mailbox
+from requests_app.operations._people import described, give, key, new_person, switch_off, switch_on, take
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Somebody as the directory wants them to be. None is what it says nothing of."""
+
+    user_name: str | None = None
+    email: str | None = None
+    name: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    external_id: str | None = None
+    is_active: bool | None = None
+    roles: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """The same, with nothing left unsaid but the roles, and in the spelling that is kept."""
+
+    user_name: str
+    email: str
+    name: str
+    given_name: str
+    family_name: str
+    external_id: str
+    is_active: bool
+    roles: frozenset[str] | None
+
+
+def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
+    """Add somebody whom the directory has, without a password: they sign in over the tenant's single sign-on.
+
+    Who was deleted there and comes back under the same name is the same person, with the roles of now.
+    """
+    with act("provision_member", actor=actor) as current:
+        tenant = _administered(tenant_id, current)
+        roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
+        found = _checked(replace(profile, roles=roles))
+        if (former := _former(tenant, found.user_name)) is not None:
+            _set(current, tenant, former.person, former, found)
+            return former.person
+        _require_free(tenant, found)
+        if Person.objects.get_queryset().filter(email=found.email).exists():
+            raise Taken
+        person = new_person(
+            email=found.email,
+            name=found.name,
+            side=Person.Side.CUSTOMER,
+            time_zone=tenant.time_zone,
+            password=None,
+        )
+        person.created_at = current.at
+        join_same_mailbox(current, person)
+        person.save(force_insert=True)
+        _keep(current, DirectoryRecord(tenant=tenant, person=person), found)
+        current.witness(Event.PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
+        _give_and_take(current, tenant, person, roles)
+        if not found.is_active:
+            switch_off(current, person, _held(person))
+    return person
+
+
+def change_provisioned(tenant_id: object, person_id: object, *, profile: Profile, actor: Actor) -> Person:
+    """Make one of the tenant's people what the directory says; what is so already leaves no entry."""
+    with act("change_provisioned", actor=actor) as current:
+        person, record = _found(person_id, actor)
+        tenant = _administered(tenant_id, current)
+        current.subject_type, current.subject_id = "person", str(person.pk)
+        _set(current, tenant, person, record, _checked(profile, person, record))
+    return person
+
+
+def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor) -> None:
+    """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
+    with act("remove_provisioned", actor=actor) as current:
+        person, record = _found(person_id, actor)
+        tenant = _administered(tenant_id, current)
+        current.subject_type, current.subject_id = "person", str(person.pk)
+        if person.is_active:
+            switch_off(current, person, _held(person))
+        else:
+            detail = {**described(person), "changed": ["removed"]}
+            current.witness(Event.PERSON_CHANGED, detail=detail, text=person.name)
+        record = record or _unwritten(tenant, person)
+        record.removed_at = record.changed_at = current.at
+        record.save()
+
+
+# --- Helpers -------------------------------------------------------------------------------------------
+
+
+def _administered(tenant_id: object, current: Act) -> Tenant:
+    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+    return tenant
+
+
+def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:
+    """One of the tenant's people, locked before the tenant is, as every act about people does it."""
+    people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
+    held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
+    person = people.filter(pk=key(person_id), pk__in=held).first()
+    record = DirectoryRecord.objects.filter(person=person).first() if person else None
+    if person is None or (record is not None and record.removed_at is not None):
+        raise NotFound
+    return person, record
+
+
+def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
+    """Who was deleted in the directory, and came by this name; nobody, where somebody else has it now."""
+    named = DirectoryRecord.objects.filter(tenant=tenant, user_key=_folded(user_name)).select_related("person")
+    if named.present().exists():
+        return None
+    return named.order_by("-removed_at").first()
+
+
+def _set(current: Act, tenant: Tenant, person: Person, record: DirectoryRecord | None, wanted: _Wanted) -> None:
+    record = record or _unwritten(tenant, person)
+    is_back = record.removed_at is not None
+    _require_free(tenant, wanted, but=person)
+    changed = _differences(person, record, wanted)
+    if "email" in changed:
+        _change_address(person, wanted)
+    if changed or is_back:
+        was = {"email_before": person.email} if "email" in changed else {}
+        person.name, person.email = wanted.name, wanted.email
+        person.save(update_fields=["name", "email"])
+        record.removed_at = None
+        _keep(current, record, wanted)
+    if changed:
+        detail = {**described(person), **was, "changed": changed}
+        current.witness(Event.PERSON_CHANGED, detail=detail, text=person.name)
+    if wanted.roles is not None:
+        _give_and_take(current, tenant, person, wanted.roles)
+    if wanted.is_active and not person.is_active:
+        switch_on(current, person, _held(person))
+    elif person.is_active and not wanted.is_active:
+        switch_off(current, person, _held(person))
+
+
+def _change_address(person: Person, wanted: _Wanted) -> None:
+    """A reset of the password goes to the address. So that of somebody who decides is no machine's to move."""
+    if person.memberships.filter(role__in=_DECIDING).exists():
+        words = _("%(name)s decides for the tenant: this address is not changed by a directory.")
+        raise Unacceptable(words % {"name": person.name}, field="emails")
+    if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():
+        raise Taken
+
+
+def _give_and_take(current: Act, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
+    """First give, then take away: nobody is without a role in between, nor the tenant without an approver."""
+    held = {membership.role: membership for membership in _held(person)}
+    wanted = set(roles) or {Membership.Role.MEMBER.value}
+    for role in sorted(wanted - held.keys()):
+        give(current, tenant, person, role)
+    for role in sorted(held.keys() - wanted):
+        take(current, tenant, person, held[role])
+
+
+def _held(person: Person) -> list[Membership]:
+    return list(person.memberships.select_related("tenant").order_by("pk"))
+
+
+def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
+    """What stands for somebody of whom the directory has not written: known by the address."""
+    return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
+
+
+def _keep(current: Act, record: DirectoryRecord, wanted: _Wanted) -> None:
+    record.user_name, record.user_key = wanted.user_name, _folded(wanted.user_name)
+    record.external_id = wanted.external_id
+    record.given_name, record.family_name = wanted.given_name, wanted.family_name
+    record.changed_at = current.at
+    record.save()
+
+
+def _differences(person: Person, record: DirectoryRecord, wanted: _Wanted) -> list[str]:
+    return [name for name, value in _now(person, record).items() if getattr(wanted, name) != value]
+
+
+def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None) -> None:
+    """A name and a key are one person's in this tenant; of other tenants this knows nothing."""
+    records = DirectoryRecord.objects.filter(tenant=tenant).present().exclude(person=but)
+    people = Person.objects.get_queryset().filter(memberships__tenant=tenant, directory=None)
+    people = people.exclude(pk=but.pk) if but else people
+    folded = _folded(wanted.user_name)
+    if (
+        records.filter(user_key=folded).exists()
+        or people.filter(email=folded).exists()
+        or (wanted.external_id and records.filter(external_id=wanted.external_id).exists())
+    ):
+        raise Taken
+
+
+def _checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> _Wanted:
+    """What is wanted, and what is now where nothing was said. Raises Unacceptable, in SCIM's words."""
+    now = _now(person, record) if person else {}
+
+    def line(name: str, field: str, *, at_least: int = 0, at_most: int = 120) -> str:
+        said = getattr(profile, name)
+        value = said if said is not None else now.get(name, "")
+        return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
+
+    email = line("email", "emails", at_least=3, at_most=254).lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise Unacceptable(" ".join(error.messages), field="emails") from error
+    if profile.roles is not None and not profile.roles <= set(Membership.Role.values):
+        raise Unacceptable(_("There is no such role."), field="roles")
+    is_active = profile.is_active if profile.is_active is not None else person is None or person.is_active
+    return _Wanted(
+        user_name=line("user_name", "userName", at_least=1, at_most=254),
+        email=email,
+        name=line("name", "displayName", at_least=1),
+        given_name=line("given_name", "name.givenName"),
+        family_name=line("family_name", "name.familyName"),
+        external_id=line("external_id", "externalId", at_most=254),
+        is_active=is_active,
+        roles=profile.roles,
+    )
+
+
+def _now(person: Person, record: DirectoryRecord | None) -> dict[str, str]:
+    return {
+        "name": person.name,
+        "email": person.email,
+        "user_name": record.user_name if record else person.email,
+        "external_id": record.external_id if record else "",
+        "given_name": record.given_name if record else "",
+        "family_name": record.family_name if record else "",
+    }
+
+
+def _folded(user_name: str) -> str:
+    return user_name.casefold()[:254]

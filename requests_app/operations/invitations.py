@@ -1,0 +1,189 @@
+"""Invitations: how somebody becomes one of a tenant's people, with a password that nobody else ever knew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from requests_app import limits, link_secrets, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.models import Invitation, Membership, Person, Tenant
+from requests_app.models.people import actor_of
+from requests_app.operations._change import Act, act
+from requests_app.operations._humans import join_same_mailbox
+from requests_app.operations._invitations import address_of, said, send
+from requests_app.operations._people import (
+    ADMINISTRATOR,
+    DECIDING,
+    described,
+    give,
+    new_person,
+    require_first,
+    set_up_again,
+)
+from requests_app.operations._second import controlled, hold
+
+
+def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
+    """Invite an address to one role: the tenant's administrator does, or staff while nobody decides for the tenant.
+
+    The answer is the same whether or not the address has an account elsewhere. Nobody is made by it: whoever reads the
+    mail chooses name and password (`accept_invitation`).
+    """
+    with act("invite_person", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        if role not in Membership.Role.values:
+            _require_inviter(current, tenant, Membership.Role.MEMBER)
+            raise Unacceptable(_("There is no such role."), field="role")
+        _require_inviter(current, tenant, role)
+        email = address_of(email)
+        _require_new(tenant, email, current)
+        if role in DECIDING:
+            policy.require_step_up(current.actor, current.at)
+            hold(current, tenant, email=email, role=role)
+        return _invite(current, tenant, {"email": email, "role": role})
+
+
+@controlled("invite_person")
+def _invite(current: Act, tenant: Tenant, wanted: dict[str, Any]) -> Invitation:
+    _require_new(tenant, wanted["email"], current)
+    row = Invitation(tenant=tenant, email=wanted["email"], role=wanted["role"])
+    row.invited_by_id = current.proposer or current.actor.person
+    row.created_at, row.was_confirmed = current.at, current.confirmed is not None
+    send(current, row)
+    current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)
+    return row
+
+
+def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
+    """Send a new link, for another 7 days; the one before is dead."""
+    with act("resend_invitation", actor=actor) as current:
+        row = _managed(invitation_id, current)
+        if row.is_recovery:
+            raise WrongState(_("This was sent by the recovery key. It can be stopped, and is not sent again."))
+        if row.sends >= limits.INVITATION_SENDS_MAX:
+            raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite anew.") % {"max": row.sends})
+        row.sends += 1
+        send(current, row)
+        current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)
+    return row
+
+
+def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
+    """Take an invitation back: its link is dead at once. What the recovery key began, an approver may stop as well."""
+    with act("withdraw_invitation", actor=actor) as current:
+        row = _managed(invitation_id, current)
+        row.withdrawn_at = current.at
+        row.save(update_fields=["withdrawn_at"])
+        current.witness(Event.INVITATION_WITHDRAWN, detail=said(row), text=row.email)
+    return row
+
+
+def accept_invitation(
+    secret: str, *, name: str, password: str, actor: Actor, keep: Callable[[Person], None] | None = None
+) -> Person:
+    """Become one of the tenant's people, by the link that was sent to the address: who has it reads its mail.
+
+    Raises NotFound for every link that is no good, whatever the reason. `actor` is nobody yet (`Actor.stranger`).
+    `keep` writes in the same transaction what the sign-in keeps of an address that is verified.
+    """
+    with act("accept_invitation", actor=actor) as current:
+        known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).first()
+        if known is None:
+            raise NotFound
+        tenant = Tenant.objects.locked().get(pk=known.tenant_id)
+        current.concerns("tenant", tenant, tenant.pk)
+        row = Invitation.objects.locked().select_related("invited_by").get(pk=known.pk)
+        if row.secret_hash != known.secret_hash or not is_good(row, tenant, current):
+            raise NotFound
+        person = _account(row, tenant, name=name, password=password, current=current)
+        # The link is the proof, and whoever invited gave theirs.
+        current.actor = actor_of(
+            person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
+        )
+        by = row.invited_by.name if row.invited_by else ""
+        current.witness(Event.INVITATION_ACCEPTED, detail={**said(row), **described(person), "invited_by": by}, text=by)
+        if tenant.needs_two and (row.is_recovery or row.was_confirmed):
+            current.confirmed = row.pk
+        give(current, tenant, person, row.role)
+        if row.is_recovery and tenant.needs_two:
+            # Whoever could have been the second is lost, or would have stopped it.
+            tenant.needs_two = False
+            tenant.save(update_fields=["needs_two"])
+            current.witness(Event.TWO_PERSON_SWITCHED_OFF)
+        row.accepted_at, row.accepted_by = current.at, person
+        row.save(update_fields=["accepted_at", "accepted_by"])
+        if keep is not None:
+            keep(person)
+    return person
+
+
+def is_good(row: Invitation, tenant: Tenant, current: Act) -> bool:
+    """Whether its link opens anything now: it is open, and whoever sent it may still say who belongs to the tenant."""
+    if not row.is_open(current.at):
+        return False
+    if row.invited_by is None:
+        return True
+    if tenant.needs_two and row.role in DECIDING and not row.was_confirmed:
+        return False
+    try:
+        _require_sender(actor_of(row.invited_by, door=current.actor.door), tenant, row.role)
+    except DomainError:
+        return False
+    return True
+
+
+def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Act) -> Person:
+    """A new account for the address; or the one it has, where that belongs to nobody yet."""
+    there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
+    if there is not None:
+        return set_up_again(there, name=name, password=password)
+    zone = tenant.time_zone
+    person = new_person(email=row.email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password)
+    person.created_at = current.at
+    join_same_mailbox(current, person)
+    person.save(force_insert=True)
+    return person
+
+
+def _require_inviter(current: Act, tenant: Tenant, role: str) -> None:
+    _require_sender(current.actor, tenant, role)
+
+
+def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
+    if actor.is_staff:
+        policy.require_staff(actor)
+        require_first(tenant, role)
+    else:
+        policy.require_role(actor, ADMINISTRATOR, tenant_id=tenant.pk)
+
+
+def _managed(invitation_id: object, current: Act) -> Invitation:
+    """An invitation that nobody has answered, if the actor may say who belongs to its tenant."""
+    row: Invitation = Invitation.objects.visible_to(current.actor).find(invitation_id)
+    tenant = Tenant.objects.locked().get(pk=row.tenant_id)
+    row = Invitation.objects.locked().select_related("tenant").get(pk=row.pk)
+    current.concerns("tenant", tenant, tenant.pk)
+    if row.is_recovery:
+        policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=tenant.pk)
+    else:
+        _require_sender(current.actor, tenant, row.role)
+    if row.accepted_at is not None or row.withdrawn_at is not None:
+        raise WrongState(_("This invitation was accepted or withdrawn already."))
+    return row
+
+
+def _require_new(tenant: Tenant, email: str, current: Act) -> None:
+    """What is said here is about the own tenant alone."""
+    if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
+        raise Unacceptable(_("This is the address of one of your people. Give them the role instead."), field="email")
+    waiting = tenant.invitations.open(current.at)
+    if waiting.filter(email=email).exists():
+        raise Unacceptable(_("This address is invited already. Send the invitation again instead."), field="email")
+    if waiting.count() >= limits.INVITATIONS_MAX:
+        raise TooMany(_("%(max)d invitations are waiting. Withdraw some first.") % {"max": limits.INVITATIONS_MAX})

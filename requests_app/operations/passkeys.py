@@ -1,0 +1,165 @@
+"""Enrol and remove the keys that people sign with. Their entries are the record: nobody need trust a row."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils.translation import gettext as _
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app import limits, policy, webauthn
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.models import Passkey, Person
+from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.outbox.topics import Audience, Note, Topic
+
+#: Whoever has more has lost track of them.
+MOST = 10
+#: What a door keeps beside the row, in the same transaction; it is None where there is nothing to keep.
+Keep = Callable[[Passkey], object] | None
+
+
+def enrol_passkey(
+    *,
+    actor: Actor,
+    response: object,
+    challenge: bytes,
+    name: str,
+    party: webauthn.Party | None = None,
+    keep: Keep = None,
+) -> Passkey:
+    """Add a passkey to the own account: `response` is what the device answered to `challenge`.
+
+    It will say yes in this person's name. So it takes fresh proof of who they are; it is in the log of each of their
+    tenants, key and all, or not added; and they and those tenants' approvers are told.
+    """
+    with act("enrol_passkey", actor=actor) as current:
+        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+        logs = _logs_of(person)
+        # In the recorder's order: the others' turns are taken when their entries are written.
+        current.concerns("person", person, logs[0])
+        if not person.is_active or person.kind != Person.Kind.HUMAN:
+            raise NotAllowed
+        policy.require_step_up(current.actor, current.at)
+        name = " ".join(limits.require_text(name, field="name", at_most=60).split())
+        if Passkey.objects.filter(person=person).live().count() >= MOST:
+            raise Unacceptable(_("You have %(max)d passkeys. Remove one first.") % {"max": MOST}, field="name")
+        new = webauthn.verify_registration(response, challenge=challenge, party=party or webauthn.own_party())
+        if Passkey.objects.filter(credential_id=new.credential_id).exists():
+            raise WrongState(_("This passkey was added before."))
+        row = Passkey(
+            person=person,
+            tenant_id=logs[0] if logs[0] != PROVIDER_LOG else None,
+            name=name,
+            credential_id=new.credential_id,
+            public_key=new.public_key,
+            algorithm=new.algorithm,
+            rp_id=new.rp_id,
+            origin=new.origin,
+            aaguid=new.aaguid,
+            is_backup_eligible=new.is_backup_eligible,
+            is_backed_up=new.is_backed_up,
+            sign_count=new.sign_count,
+            created_at=current.at,
+        )
+        written = _witnessed(current, Event.PASSKEY_ENROLLED, row, logs)
+        row.enrolled = {str(entry.tenant_id): {"seq": entry.seq, "leaf": entry.leaf_hash.hex()} for entry in written}
+        row.save(force_insert=True)
+        if keep is not None:
+            keep(row)
+        _tell(current, row, logs, change="added")
+    return row
+
+
+def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Passkey:
+    """Remove a passkey for good: one's own; for a device that is lost, an administrator that of one of the tenant.
+
+    Staff remove those of the provider's people. From here on it signs nothing; what it has signed stays signed.
+    """
+    with act("remove_passkey", actor=actor) as current:
+        row = Passkey.objects.visible_to(current.actor).find(passkey_id)
+        # The logs that tell of the key, whatever the person belongs to by now: who checks it looks there.
+        logs = sorted(UUID(log) for log in row.enrolled)
+        current.concerns("passkey", row, logs[0])
+        # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
+        for log in logs[1:]:
+            recorder.lock(log)
+        row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
+        _require_remover(current.actor, row)
+        policy.require_step_up(current.actor, current.at)
+        if not row.is_live:
+            raise WrongState(_("This passkey was removed before."))
+        row.removed_at, row.removed_by_id = current.at, current.actor.person
+        _witnessed(current, Event.PASSKEY_REMOVED, row, logs)
+        row.save(update_fields=["removed_at", "removed_by"])
+        if keep is not None:
+            keep(row)
+        _tell(current, row, logs, change="removed")
+    return row
+
+
+def _logs_of(person: Person) -> list[UUID]:
+    return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
+
+
+def _require_remover(actor: Actor, row: Passkey) -> None:
+    if actor.person_id == row.person_id:
+        return
+    if row.person.side == Person.Side.PROVIDER:
+        policy.require_staff(actor)
+        return
+    if row.tenant_id is None:
+        raise NotAllowed
+    policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
+
+
+def _witnessed(current: Act, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
+    """The entry in each log, with all that a signature by this key is verified with."""
+    current.subject_type, current.subject_id = "passkey", str(row.pk)
+    entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
+    return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
+
+
+def described(row: Passkey) -> dict[str, Any]:
+    """What the log says of a key. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as PEM has it."""
+    person, cose = row.person, bytes(row.public_key)
+    return {
+        "person": str(person.pk),
+        "name": person.name,
+        "email": person.email,
+        "side": str(person.side),
+        "passkey": str(row.pk),
+        "passkey_name": row.name,
+        "credential": webauthn.to_text(bytes(row.credential_id)),
+        "public_key": base64.b64encode(webauthn.spki_of(cose)).decode(),
+        "algorithm": row.algorithm,
+        "rp_id": row.rp_id,
+        "origin": row.origin,
+        "aaguid": row.aaguid,
+        "backup_eligible": row.is_backup_eligible,
+        "backed_up": row.is_backed_up,
+    }
+
+
+def _tell(current: Act, row: Passkey, logs: list[UUID], *, change: str) -> None:
+    mark = uuid4().hex
+    for position, log in enumerate(logs):
+        holder = (Audience.ACCOUNT_HOLDER,) if position == 0 else ()
+        approvers = (Audience.CUSTOMER,) if log != PROVIDER_LOG else ()
+        current.tell(
+            Note(
+                topic=Topic.PASSKEYS_CHANGED,
+                tenant_id=log if log != PROVIDER_LOG else None,
+                about=row.person_id,
+                audiences=(*holder, *approvers),
+                mark=f"{mark}-{position}" if position else mark,
+                extra={"change": change, "passkey": row.name, "by": current.actor.name},
+            )
+        )

@@ -1,0 +1,110 @@
+"""The customer's own way back, when nobody is left who administers or decides: an offline key."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from uuid import uuid4
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from audit_app.models import AuditEntry
+from requests_app import limits, recovery
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
+from requests_app.operations._change import Act, act
+from requests_app.operations._invitations import address_of, said, send
+from requests_app.operations._people import administered
+from requests_app.outbox.topics import Audience, Note, Topic
+
+
+@dataclass(frozen=True)
+class MadeKey:
+    """A row that was made just now, and the key itself, which nobody can read again."""
+
+    row: RecoveryKey
+    key: str
+
+
+def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
+    """Make the tenant's recovery key; the one before is dead. Its administrator alone does, and nobody else sees it."""
+    with act("make_recovery_key", actor=actor) as current:
+        tenant = administered(tenant_id, current)
+        if current.actor.machine is not None:
+            raise NotAllowed
+        tenant.recovery_keys.live().update(ended_at=current.at)
+        key = recovery.make()
+        row = RecoveryKey.objects.create(
+            tenant=tenant, secret_hash=recovery.hashed(key), made_by_id=current.actor.person, made_at=current.at
+        )
+        current.witness(Event.RECOVERY_KEY_MADE, detail={"key": str(row.pk)})
+        _tell(current, tenant, row, what="made")
+    return MadeKey(row, key)
+
+
+def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
+    """Name the tenant's next administrator by its recovery key, which is used up.
+
+    The address gets its link at once. It works only after the delay, within which everybody of the tenant is told, and
+    an administrator or approver who is still there can stop it. Raises NotFound for every key that is no good.
+    """
+    tenant_id = _tenant_of(key, actor=actor)
+    with act("use_recovery_key", actor=actor) as current:
+        tenant = Tenant.objects.locked().get(pk=tenant_id)
+        row = RecoveryKey.objects.live().locked().filter(tenant=tenant, secret_hash=recovery.hashed(key)).first()
+        if row is None:
+            raise NotFound
+        current.concerns("tenant", tenant, tenant.pk)
+        email = address_of(email)
+        if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
+            words = _("This is the address of one of the tenant’s people. Name one that has no account yet.")
+            raise Unacceptable(words, field="email")
+        row.used_at = row.ended_at = current.at
+        row.save(update_fields=["used_at", "ended_at"])
+        opens_at = current.at + dt.timedelta(seconds=settings.RECOVERY_DELAY_SECONDS)
+        invitation = Invitation(tenant=tenant, email=email, role=Membership.Role.ADMINISTRATOR, created_at=current.at)
+        invitation.valid_from = opens_at
+        send(current, invitation)
+        current.witness(Event.RECOVERY_KEY_USED, detail={**said(invitation), "key": str(row.pk)}, text=email)
+        _tell(current, tenant, row, what="used", email=email, invitation=str(invitation.pk))
+    return invitation
+
+
+def _tenant_of(key: str, *, actor: Actor) -> object:
+    """Whose key this is. Raises TooMany instead of looking at one wrong key too many, from one address.
+
+    Wrong keys are entries of the provider's log, written by turns: of many at once no more are looked at than may be.
+    """
+    with act("try_recovery_key", actor=actor) as current:
+        current.tenant_id, current.subject_type, current.subject_id = PROVIDER_LOG, "address", actor.ip
+        current.take_turn(PROVIDER_LOG)
+        wrong = AuditEntry.objects.filter(
+            tenant_id=PROVIDER_LOG,
+            event=Event.RECOVERY_KEY_REFUSED,
+            subject_id=actor.ip,
+            at__gt=current.at - limits.RECOVERY_WRONG_WITHIN,
+        )
+        if wrong.count() >= limits.RECOVERY_WRONG_MAX:
+            raise TooMany(_("Too many keys were wrong. Try again in 15 minutes."))
+        row = RecoveryKey.objects.live().filter(secret_hash=recovery.hashed(key)).first()
+        if row is not None:
+            return row.tenant_id
+        current.witness(Event.RECOVERY_KEY_REFUSED)
+    raise NotFound
+
+
+def _tell(current: Act, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
+    """Everybody of the tenant: who is left to stop it may be anybody."""
+    current.tell(
+        Note(
+            topic=Topic.RECOVERY_KEY,
+            tenant_id=tenant.pk,
+            about=row.pk,
+            audiences=(Audience.TENANT,),
+            mark=uuid4().hex,
+            extra={"what": what, "by": current.actor.name, **extra},
+        )
+    )

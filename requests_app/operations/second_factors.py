@@ -1,0 +1,68 @@
+"""A person's own second factors. What the sign-in library keeps of them is written by `keep`, in the same transaction.
+
+Whoever can change these can sign in as the person, so each of these acts asks for a proof that has just been given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.utils.translation import gettext as _
+
+from requests_app import policy
+from requests_app.actors import Actor
+from requests_app.errors import WrongState
+from requests_app.events import Event
+from requests_app.models import Person
+from requests_app.operations._own import Own, own_act
+from requests_app.outbox.topics import Topic
+
+Keep = Callable[[Person], None]
+
+
+def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
+    """Take an authenticator app as a second factor. Its first code was right; the door has looked."""
+    with own_act("set_up_totp", actor=actor) as own:
+        policy.require_step_up(own.act.actor, own.act.at)
+        if own.person.totp_set_up_at is not None:
+            raise WrongState(_("You have an authenticator app already. Remove it before you set up another one."))
+        own.person.totp_set_up_at = own.act.at
+        own.person.save(update_fields=["totp_set_up_at"])
+        keep(own.person)
+        _say(own, Event.PERSON_TOTP_SET_UP, how="totp_set_up")
+    return own.person
+
+
+def remove_totp(*, actor: Actor, keep: Keep) -> Person:
+    """Give the authenticator app up. Whoever must have a second factor keeps the last one."""
+    with own_act("remove_totp", actor=actor) as own:
+        policy.require_step_up(own.act.actor, own.act.at)
+        if own.person.totp_set_up_at is None:
+            raise WrongState(_("You have no authenticator app."))
+        own.person.totp_set_up_at = None
+        _require_one_left(own)
+        own.person.save(update_fields=["totp_set_up_at"])
+        keep(own.person)
+        _say(own, Event.PERSON_TOTP_REMOVED, how="totp_removed")
+    return own.person
+
+
+def make_recovery_codes(*, actor: Actor, keep: Keep) -> Person:
+    """Make new recovery codes; those there were stop working."""
+    with own_act("make_recovery_codes", actor=actor) as own:
+        policy.require_step_up(own.act.actor, own.act.at)
+        if not own.person.has_second_factor:
+            raise WrongState(_("Recovery codes stand in for a second factor. Set one up first."))
+        keep(own.person)
+        _say(own, Event.PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
+    return own.person
+
+
+def _require_one_left(own: Own) -> None:
+    if policy.needs_second_factor(own.act.actor) and not own.person.has_second_factor:
+        raise WrongState(_("This is your last second factor, and your role needs one. Set up another one first."))
+
+
+def _say(own: Own, event: Event, *, how: str) -> None:
+    own.witness(event, detail={})
+    own.tell_holder(Topic.SECOND_FACTOR_CHANGED, how=how)

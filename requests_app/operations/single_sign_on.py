@@ -1,0 +1,366 @@
+"""How a tenant's people sign in: its connection, its domains, and who somebody is at the issuer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app import limits, policy
+from requests_app.actors import Actor, Role
+from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
+from requests_app.operations._change import Act, act
+from requests_app.operations._humans import lock_humans, logs_of, merge, witness_in
+from requests_app.operations._people import DECIDING, described, give, require_two, take
+from requests_app.outbound import BadTarget, Target
+from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.sso import domains, sealing
+
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+MOST_DOMAINS, MOST_GROUPS = 50, 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """All that a tenant says of its identity provider. `client_secret` is "" to leave it as it is."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+    scopes: str = "openid profile email"
+    groups_claim: str = ""
+    key_claim: str = "sub"
+    role_map: Mapping[str, str]
+    is_on: bool = False
+    is_only: bool = False
+    break_glass_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Came:
+    """Who an issuer says has come. `groups` is None where it says nothing of them."""
+
+    issuer: str
+    subject: str
+    email: str = ""
+    email_is_verified: bool = False
+    directory_key: str = ""
+    groups: tuple[str, ...] | None = None
+
+
+# --- The connection ------------------------------------------------------------------------------------
+
+
+def set_sign_on(tenant_id: object, *, connection: Connection, actor: Actor) -> SignOn:
+    """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a fresh
+    proof, and everybody who answers for the tenant is told. Under two-person control it stays as it is."""
+    with act("set_sign_on", actor=actor) as current:
+        tenant = _administered(tenant_id, current)
+        require_two(current, tenant)
+        policy.require_step_up(current.actor, current.at)
+        row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
+        was = _described_connection(row)
+        _fill(row, connection, tenant)
+        row.changed_at = current.at
+        row.save()
+        now = _described_connection(row)
+        changed = [name for name, value in now.items() if value != was[name]]
+        changed += ["client_secret"] if connection.client_secret else []
+        current.witness(Event.SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
+        _tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
+    return row
+
+
+def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
+    """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
+    with act("claim_domain", actor=actor) as current:
+        tenant = _administered(tenant_id, current)
+        policy.require_step_up(current.actor, current.at)
+        name = name.strip().lower().rstrip(".") if isinstance(name, str) else ""
+        if not domains.is_name(name):
+            raise Unacceptable(_("Write a domain, such as example.com."), field="name")
+        if tenant.domains.filter(name=name).exists():
+            raise Unacceptable(_("This domain is in the list already."), field="name")
+        if tenant.domains.count() >= MOST_DOMAINS:
+            raise TooMany(_("There are %(max)d domains already.") % {"max": MOST_DOMAINS})
+        row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
+        row.claimed_at = current.at
+        row.save(force_insert=True)
+        current.witness(Event.DOMAIN_CLAIMED, detail={"domain": name}, text=name)
+    return row
+
+
+def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
+    """Look at the domain's web server, and believe what it shows. Raises WrongState with what is wrong there."""
+    # Before the act: looking takes a while, and an act holds its place in the log.
+    looked_at: Domain = Domain.objects.visible_to(actor).find(domain_id)
+    problem = domains.problem(looked_at.name, looked_at.challenge)
+    with act("verify_domain", actor=actor) as current:
+        row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
+        _administered(row.tenant_id, current)
+        if row.verified_at is not None:
+            raise WrongState(_("This domain is proven already."))
+        if problem:
+            raise WrongState(_PROBLEMS[problem]() % {"url": domains.url(row.name)})
+        if Domain.objects.filter(name=row.name, verified_at__isnull=False).exists():
+            raise Taken(_("This domain is proven by somebody else."))
+        row.verified_at = current.at
+        row.save(update_fields=["verified_at"])
+        current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
+    return row
+
+
+def remove_domain(domain_id: object, *, actor: Actor) -> None:
+    """Forget a domain. Who has been linked by it stays linked; nobody else is."""
+    with act("remove_domain", actor=actor) as current:
+        row: Domain = Domain.objects.visible_to(current.actor).find(domain_id)
+        _administered(row.tenant_id, current)
+        current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
+        row.delete()
+
+
+_PROBLEMS = {
+    "unreachable": lambda: _("%(url)s does not answer."),
+    "status": lambda: _("%(url)s answers, but not with the file."),
+    "content": lambda: _("%(url)s answers, but the line is not in it."),
+}
+
+
+# --- Somebody comes ------------------------------------------------------------------------------------
+
+
+def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
+    """Who has come, by issuer and subject; whoever comes for the first time is linked to the account that is theirs.
+
+    That is the one of the directory's key, or of an address that the issuer calls verified and whose domain the tenant
+    has proven. An account is never made here. Roles follow the groups. Raises NotAllowed.
+    """
+    if not actor.is_system:
+        raise NotAllowed
+    with act("sign_in", actor=actor) as current:
+        sign_on = _open_connection(tenant_id, came)
+        known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
+        found = known.person_id if known else _theirs(tenant_id, came)
+        person = _own(tenant_id, found)
+        other = _also(person, came) if known is None else None
+        if other is not None:
+            lock_humans(person.human_id, other.human_id)
+        tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
+        current.concerns("person", person, tenant_id or PROVIDER_LOG)
+        if known is None:
+            _link(current, tenant, person, came)
+        if other is not None:
+            _make_one(current, person, other, came)
+        if sign_on is not None and tenant is not None and came.groups is not None and sign_on.role_map:
+            _follow(current, tenant, person, sign_on, came.groups)
+    return person
+
+
+def preview(tenant_id: UUID, *, came: Came) -> tuple[Person | None, list[str]]:
+    """Whom sign_in() would find, and which roles their groups would give; for the test, which changes nothing."""
+    sign_on = SignOn.objects.filter(tenant=tenant_id).first()
+    known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
+    found = known.person_id if known else _theirs(tenant_id, came)
+    role_map = sign_on.role_map if sign_on else {}
+    roles = sorted({role_map[group] for group in came.groups or () if group in role_map})
+    try:
+        return _own(tenant_id, found), roles
+    except NotAllowed:
+        return None, roles
+
+
+def note_bypass(*, actor: Actor) -> None:
+    """Somebody who may get in past single sign-on does: it is in the log and told to all, or they do not get in."""
+    with act("note_bypass", actor=actor) as current:
+        person = Person.objects.get_queryset().get(pk=current.actor.person)
+        row = SignOn.objects.filter(break_glass=person, is_only=True).select_related("tenant").first()
+        if row is None:
+            raise NotAllowed
+        current.concerns("person", person, row.tenant_id)
+        current.witness(Event.SIGN_ON_BYPASSED, detail=described(person), text=person.name)
+        _tell(current, Topic.SIGN_ON_BYPASSED, row.tenant, person.pk)
+
+
+# --- Helpers -------------------------------------------------------------------------------------------
+
+
+def _open_connection(tenant_id: UUID | None, came: Came) -> SignOn | None:
+    """The connection, as long as it is on and still leads to this issuer: it may have been changed meanwhile."""
+    if tenant_id is None:
+        if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
+            raise NotAllowed(_("Single sign-on is not set up."))
+        return None
+    row: SignOn | None = SignOn.objects.filter(tenant=tenant_id, is_on=True, issuer=came.issuer).first()
+    if row is None:
+        raise NotAllowed(_("Single sign-on is not set up."))
+    return row
+
+
+def _theirs(tenant_id: UUID | None, came: Came) -> UUID | None:
+    """The account that somebody who comes for the first time has here already."""
+    if tenant_id is not None and came.directory_key:
+        records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
+        if (record := records.first()) is not None:
+            return UUID(str(record.person_id))
+    if not came.email_is_verified:
+        return None
+    domain, people = domains.of_address(came.email), Person.objects.active().humans()
+    person = people.filter(email=came.email.strip().lower()).first()
+    if person is None or Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, person=person).exists():
+        # One who is linked already is known by another subject: a second one is somebody else with the address.
+        return None
+    if tenant_id is None:
+        return person.pk if domain in settings.SSO_DOMAINS else None
+    is_proven = Domain.objects.filter(tenant=tenant_id, name=domain, verified_at__isnull=False).exists()
+    return person.pk if is_proven else None
+
+
+def _own(tenant_id: UUID | None, person_id: UUID | None) -> Person:
+    """The person, locked, if they are switched on and of this side and tenant."""
+    people = Person.objects.active().humans()
+    people = people.filter(pk=person_id) if person_id else people.none()
+    if tenant_id is None:
+        people = people.filter(side=Person.Side.PROVIDER)
+    else:
+        people = people.filter(memberships__in=Membership.objects.filter(tenant=tenant_id))
+    person = people.distinct().first()
+    if person is None:
+        raise NotAllowed(_("Nobody here is known by this sign-in. Ask your administrator to add you."))
+    return person
+
+
+def _also(person: Person, came: Came) -> Person | None:
+    """Somebody else's account, as it seems so far, to which the same subject leads: one human has both."""
+    rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
+    row = rows.exclude(person__human_id=person.human_id).first()
+    return row.person if row else None
+
+
+def _link(current: Act, tenant: Tenant | None, person: Person, came: Came) -> None:
+    Identity.objects.create(
+        tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
+    )
+    detail = {**described(person), "issuer": came.issuer, "subject": came.subject}
+    current.witness(Event.IDENTITY_LINKED, detail=detail, text=person.name)
+
+
+def _make_one(current: Act, person: Person, other: Person, came: Came) -> None:
+    """One human counts once, whatever accounts they have (threat 2)."""
+    said = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
+    said |= {"human": str(other.human_id), "human_before": str(person.human_id)}
+    logs = logs_of(person.human_id, other.human_id)
+    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=person.name)
+    merge(current, other.human_id, person.human_id)
+
+
+def _follow(current: Act, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
+    """Give and take what the groups say, of those roles that any group gives: others are the administrators' alone.
+
+    The last who decides stays, and so does a last role; whoever should have none is a member.
+    """
+    # Under two-person control no group decides who decides.
+    role_map = {group: role for group, role in sign_on.role_map.items() if not (tenant.needs_two and role in DECIDING)}
+    wanted = {role_map[group] for group in groups if group in role_map}
+    held = {row.role: row for row in person.memberships.filter(tenant=tenant)}
+    for role in sorted(wanted - held.keys()):
+        give(current, tenant, person, role)
+    gone = sorted((set(role_map.values()) & held.keys()) - wanted)
+    if gone and not wanted and set(gone) == set(held):
+        if Membership.Role.MEMBER in gone:
+            gone.remove(Membership.Role.MEMBER)
+        else:
+            give(current, tenant, person, Membership.Role.MEMBER)
+    for role in gone:
+        if not _is_last(tenant, held[role]):
+            take(current, tenant, person, held[role])
+
+
+def _is_last(tenant: Tenant, membership: Membership) -> bool:
+    if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
+        return False
+    others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
+    return not others.exists()
+
+
+def _administered(tenant_id: object, current: Act) -> Tenant:
+    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+    return tenant
+
+
+def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:
+    def line(value: str, field: str, *, at_least: int = 0, at_most: int) -> str:
+        return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
+
+    row.issuer = line(said.issuer, "issuer", at_least=1, at_most=300)
+    try:
+        Target.parse(row.issuer, private=settings.SSO_PRIVATE_NETWORK)
+    except BadTarget as error:
+        words = _("This is no address that can be asked: it begins with https:// and is public.")
+        raise Unacceptable(words, field="issuer") from error
+    row.client_id = line(said.client_id, "client_id", at_least=1, at_most=254)
+    if said.client_secret:
+        row.sealed = sealing.seal(line(said.client_secret, "client_secret", at_least=1, at_most=500))
+    if not row.sealed:
+        raise Unacceptable(_("Enter the secret."), field="client_secret")
+    row.scopes = line(said.scopes, "scopes", at_least=1, at_most=200)
+    if "openid" not in row.scopes.split(" "):
+        raise Unacceptable(_("“openid” is one of them."), field="scopes")
+    row.groups_claim = line(said.groups_claim, "groups_claim", at_most=80)
+    row.key_claim = line(said.key_claim, "key_claim", at_least=1, at_most=80)
+    roles = {line(group, "role_map", at_least=1, at_most=200): role for group, role in said.role_map.items()}
+    if len(roles) > MOST_GROUPS or not set(roles.values()) <= set(Membership.Role.values):
+        raise Unacceptable(_("There is no such role."), field="role_map")
+    row.role_map = roles
+    row.is_on, row.is_only = said.is_on, said.is_only
+    row.break_glass = _break_glass(said.break_glass_id, tenant)
+    if row.is_only and not row.is_on:
+        raise Unacceptable(_("What is off cannot be the only way in."), field="is_only")
+    if row.is_only and row.break_glass is None:
+        raise Unacceptable(_("Choose who gets in while the identity provider does not answer."), field="break_glass")
+
+
+def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
+    if person_id is None:
+        return None
+    held = {"memberships__tenant": tenant, "memberships__role": Membership.Role.ADMINISTRATOR}
+    person = Person.objects.active().humans().filter(pk=person_id, **held).first()
+    if person is None:
+        raise Unacceptable(_("Choose an administrator of this tenant."), field="break_glass")
+    return person
+
+
+def _described_connection(row: SignOn) -> dict[str, Any]:
+    return {
+        "issuer": row.issuer,
+        "client_id": row.client_id,
+        "scopes": row.scopes,
+        "groups_claim": row.groups_claim,
+        "key_claim": row.key_claim,
+        "role_map": dict(row.role_map),
+        "is_on": row.is_on,
+        "is_only": row.is_only,
+        "break_glass": row.break_glass.name if row.break_glass else None,
+        "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
+    }
+
+
+def _tell(current: Act, topic: Topic, tenant: Tenant, about: UUID) -> None:
+    current.tell(
+        Note(
+            topic=topic,
+            tenant_id=tenant.pk,
+            about=about,
+            audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
+            mark=uuid4().hex,
+            extra={"by": current.actor.name},
+        )
+    )

@@ -1,0 +1,54 @@
+"""A tenant's people as its directory sees them over SCIM."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Prefetch, Q, QuerySet
+
+from requests_app import policy
+from requests_app.actors import Actor, Role, Side
+from requests_app.errors import NotAllowed, NotFound
+from requests_app.models import Membership, Person, Tenant
+
+
+def tenant(actor: Actor) -> Tenant:
+    """The tenant of a caller who has one alone. Raises NotAllowed for the provider's people, and who has several."""
+    if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
+        raise NotAllowed
+    [tenant_id] = actor.tenant_ids
+    found: Tenant = Tenant.objects.visible_to(actor).find(tenant_id)
+    return found
+
+
+def require_administrator(actor: Actor, tenant: Tenant) -> None:
+    policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=tenant.pk)
+
+
+def people(tenant: Tenant) -> QuerySet[Person]:
+    """Everybody of the tenant whom the directory has not deleted, each with `held`, their memberships."""
+    held = Membership.objects.filter(tenant=tenant).order_by("role")
+    theirs = Membership.objects.filter(tenant=tenant).values("person")
+    rows = Person.objects.get_queryset().humans().filter(pk__in=theirs).exclude(directory__removed_at__isnull=False)
+    return rows.select_related("directory").prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
+
+
+def person(tenant: Tenant, person_id: UUID) -> Person:
+    found = people(tenant).filter(pk=person_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:
+    """Without regard to case; who has no record is known by the address."""
+    folded = name.casefold()
+    return rows.filter(Q(directory__user_key=folded) | Q(directory=None, email=folded))
+
+
+def by_external_id(rows: QuerySet[Person], external_id: str) -> QuerySet[Person]:
+    return rows.filter(directory__external_id=external_id) if external_id else rows.none()
+
+
+def by_address(rows: QuerySet[Person], address: str) -> QuerySet[Person]:
+    return rows.filter(email=address.casefold())

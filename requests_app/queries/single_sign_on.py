@@ -1,0 +1,88 @@
+"""Single sign-on as its pages and the sign-in read it: which connection an address leads to, and what it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import reverse
+
+from requests_app.errors import NotFound
+from requests_app.models import Domain, Person, SignOn, Tenant
+from requests_app.sso import domains, sealing
+from requests_app.sso.oidc import Party
+
+PROVIDER = "provider"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A connection, by the tenant's id or PROVIDER."""
+
+    name: str
+    tenant_id: UUID | None
+    organisation: str
+    party: Party
+    is_on: bool
+
+
+def place(name: str) -> Place:
+    """Raises NotFound where there is no such connection, and sealing.Unreadable where its secret can't be read."""
+    if name == PROVIDER:
+        if not settings.SSO_ISSUER:
+            raise NotFound
+        party = _party(name, settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET, _SCOPES)
+        return Place(name, None, settings.PROVIDER_NAME, party, is_on=True)
+    try:
+        tenant_id = UUID(name)
+    except ValueError:
+        raise NotFound from None
+    row = SignOn.objects.select_related("tenant").filter(tenant=tenant_id).first()
+    if row is None:
+        raise NotFound
+    party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
+    return Place(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
+
+
+_SCOPES = "openid profile email"
+
+
+def _party(name: str, issuer: str, client_id: str, secret: str, scopes: str) -> Party:
+    return Party(
+        issuer=issuer,
+        client_id=client_id,
+        client_secret=secret,
+        scopes=scopes,
+        redirect_uri=redirect_uri(name),
+        private=settings.SSO_PRIVATE_NETWORK,
+    )
+
+
+def redirect_uri(name: str) -> str:
+    """One of its own for each connection, so that an answer of one is never taken for another's (RFC 9700, 4.4.2)."""
+    return str(settings.BASE_URL).rstrip("/") + reverse("web:sso_callback", args=[name])
+
+
+def name_for(email: str) -> str:
+    """Which connection the domain of an address leads to, or "". Whether the address is anybody's is not asked."""
+    domain = domains.of_address(email)
+    if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS:
+        return PROVIDER
+    found = Domain.objects.filter(name=domain, verified_at__isnull=False, tenant__sign_on__is_on=True)
+    tenant_id = found.values_list("tenant_id", flat=True).first()
+    return str(tenant_id) if tenant_id else ""
+
+
+def of_tenant(tenant: Tenant) -> SignOn | None:
+    found: SignOn | None = SignOn.objects.filter(tenant=tenant).select_related("break_glass").first()
+    return found
+
+
+def domains_of(tenant: Tenant) -> list[Domain]:
+    return list(tenant.domains.order_by("name"))
+
+
+def administrators(tenant: Tenant) -> list[Person]:
+    held = {"memberships__tenant": tenant, "memberships__role": "administrator"}
+    return list(Person.objects.active().humans().filter(**held).distinct().order_by("name"))

@@ -1,0 +1,22 @@
+"""The recovery key as it is written on paper: made, and read back however it was typed. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+#: No letter or digit in it can be taken for another. 30**28 is more than 2**137.
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+_LENGTH, _GROUP = 28, 4
+
+
+def make() -> str:
+    """Seven groups of four, for people to write down and to type."""
+    text = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
+
+
+def hashed(key: str) -> str:
+    """SHA-256 (hex) of what is in it; small letters, spaces and hyphens make no other key."""
+    plain = "".join(char for char in key.upper() if char in _ALPHABET)
+    return hashlib.sha256(f"lockbox-recovery-v1\n{plain}".encode()).hexdigest()

@@ -1,0 +1,34 @@
+"""What single sign-on keeps sealed: the secret of a connection, and what a browser carries from the first page on."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from requests_app.sealing import Sealer
+from requests_app.sealing import Unreadable as Unreadable
+
+
+def seal(secret: str) -> str:
+    return _secrets().seal(secret)
+
+
+def opened(sealed: str) -> str:
+    """Raises Unreadable."""
+    return _secrets().opened(sealed)
+
+
+def seal_flow(flow: str) -> str:
+    return _flows().seal(flow)
+
+
+def opened_flow(sealed: str) -> str:
+    """Raises Unreadable."""
+    return _flows().opened(sealed)
+
+
+def _secrets() -> Sealer:
+    return Sealer(settings.WEBHOOK_KEYS, b"single sign-on secrets")
+
+
+def _flows() -> Sealer:
+    return Sealer(settings.WEBHOOK_KEYS, b"single sign-on flows")

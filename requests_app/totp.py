@@ -1,0 +1,45 @@
+"""The codes of authenticator apps: TOTP (RFC 6238) over HMAC-SHA-1, six digits, steps of 30 seconds. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+
+#: What every app takes; other lengths and hashes, which the standard allows, several ignore.
+DIGITS, STEP_SECONDS = 6, 30
+#: The code before and the code after count, too: a telephone's clock is seldom right, and typing takes a while.
+STEPS_EITHER_WAY = 1
+
+
+def new_secret() -> str:
+    """160 random bits, as RFC 4226 recommends (section 4, R6), in the letters in which apps take them."""
+    return base64.b32encode(secrets.token_bytes(20)).decode()
+
+
+def step_at(at: datetime) -> int:
+    return int(at.timestamp()) // STEP_SECONDS
+
+
+def code(secret: str, step: int) -> str:
+    """The code of one step (RFC 4226, section 5.3)."""
+    digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
+    start = digest[-1] & 0x0F
+    number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
+    return f"{number % 10**DIGITS:0{DIGITS}}"
+
+
+def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | None:
+    """The step whose code was typed; None for a wrong code, and for one of a step that is not `after` the last used.
+
+    A code that was seen over a shoulder can't be used again (RFC 6238, section 5.2). Every step is compared, so that
+    the time tells nothing.
+    """
+    given = "".join(typed.split())
+    now, found = step_at(at), None
+    for step in range(now - STEPS_EITHER_WAY, now + STEPS_EITHER_WAY + 1):
+        if hmac.compare_digest(code(secret, step).encode(), given.encode()) and step > after:
+            found = step
+    return found

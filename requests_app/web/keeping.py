@@ -1,0 +1,90 @@
+"""What was sent after a session had ended: kept through the sign-in, and sent by whoever typed it, if they will."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.utils.cache import patch_cache_control
+from django.views.decorators.http import require_safe
+
+from requests_app import factors
+from requests_app.sealing import Unreadable
+from requests_app.web._step_up import local
+from requests_app.web.context import instant
+
+_KEPT = "kept_form"
+#: Longer than a sign-in takes, with the search for a telephone.
+KEPT_FOR = timedelta(minutes=30)
+MOST = 64 * 1024
+#: Nothing that proves who somebody is waits anywhere.
+_SECRET = ("password", "code", "credential", "assertion", "manifest", "step-up", "csrfmiddlewaretoken")
+
+
+def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was typed, without what is secret; nothing where another site sent it, or where it is too much."""
+    if request.method != "POST" or request.FILES:
+        return []
+    if _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is not None:
+        return []
+    sent = request.POST.lists()
+    found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(_SECRET)]
+    found = [(name, value) for name, value in found if not any(part in name for part in ("password", "credential"))]
+    return found if sum(len(name) + len(value) for name, value in found) <= MOST else []
+
+
+def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
+    """Put it into the session that begins now, for this person alone, and sealed."""
+    kept = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
+    request.session[_KEPT] = factors.seal(json.dumps(kept))
+
+
+class _Check(CsrfViewMiddleware):
+    """Says whether it is our own page that sent this, and answers nothing by itself."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return HttpResponse(status=403)
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    """A view that CSRF is checked for."""
+    return HttpResponse()
+
+
+@login_required
+@require_safe
+def resume(request: HttpRequest) -> HttpResponse:
+    """Show what was sent, once, with the button that sends it. Nothing is sent by itself."""
+    kept = _taken(request)
+    if kept is None:
+        return redirect("web:home")
+    shown = [value for _name, value in kept["fields"] if "\n" in value or " " in value.strip()]
+    context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"], "shown": shown}
+    response = render(request, "security/resume.html", context)
+    patch_cache_control(response, no_store=True, private=True)
+    return response
+
+
+def _taken(request: HttpRequest) -> dict[str, Any] | None:
+    sealed = request.session.get(_KEPT)
+    if not sealed:
+        return None
+    try:
+        kept: dict[str, Any] = json.loads(factors.opened(sealed))
+    except (Unreadable, ValueError):
+        return None
+    is_theirs = kept["person"] == str(request.user.pk) and local(kept["to"])
+    is_recent = instant(request) < datetime.fromisoformat(kept["at"]) + KEPT_FOR
+    if not (is_theirs and is_recent):
+        del request.session[_KEPT]
+        return None
+    return kept
+
+
+urlpatterns = [path("resume/", resume, name="resume")]

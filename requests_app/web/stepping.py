@@ -1,0 +1,87 @@
+"""Step-up in the middle of something: what was sent waits on the page that asks for the proof, and then goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+
+from requests_app import clock
+from requests_app.errors import StepUpRequired, TooMany, Unacceptable
+from requests_app.models import Person
+from requests_app.web._step_up import PASSWORD, PASSWORD_AND_CODE, is_fresh, is_this_person, remember, to_step_up
+from requests_app.web.context import instant
+from requests_app.web.forms.security import StepUpForm
+from requests_app.web.middleware import actor_in
+
+#: The proof's own fields among those of any form; the view behind never sees them.
+PREFIX = "step-up"
+_OURS = frozenset({"csrfmiddlewaretoken"})
+#: Forms that ask for a password anyway ask for the rest of the proof before they are shown.
+FIRST = frozenset({"account_change_password"})
+
+
+class StepUpMiddleware:
+    """Where an act needs proof that it is still the same person, the answer is a page that asks for it.
+
+    That page holds what was sent, and sends it again with the proof, to the same address: nothing typed is lost, and
+    no script is needed. Nothing was done before: the act refused first.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Take the proof out of what was sent, and judge it. CSRF is checked before this."""
+        match = request.resolver_match
+        if match is None or "api" in match.app_names or not request.user.is_authenticated:
+            return None
+        if match.view_name in FIRST and request.method != "POST" and not is_fresh(request, at=instant(request)):
+            return to_step_up(request)
+        if request.method != "POST" or not any(name.startswith(f"{PREFIX}-") for name in request.POST):
+            return None
+        proof, rest = request.POST.copy(), request.POST.copy()
+        for name in request.POST:
+            del (rest if name.startswith(f"{PREFIX}-") else proof)[name]
+        request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one
+        return self._judged(request, proof)
+
+    def _judged(self, request: HttpRequest, proof: Any) -> HttpResponse | None:
+        has_code = cast(Person, request.user).has_second_factor
+        form = StepUpForm(proof, prefix=PREFIX, has_code=has_code)
+        if not form.is_valid():
+            return ask(request, form, status=Unacceptable.status)
+        try:
+            if not is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
+                form.add_error(None, form.wrong)
+                return ask(request, form)
+        except TooMany as refusal:
+            form.refuse(refusal)
+            return ask(request, form, status=refusal.status)
+        at = clock.now()
+        remember(request, at=at, way=PASSWORD_AND_CODE if has_code else PASSWORD)
+        request.actor = actor_in(request).stepped_up(at)  # type: ignore[attr-defined]  # read by actor_in()
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if type(exception) is not StepUpRequired:
+            return None
+        if request.method != "POST":
+            return to_step_up(request)
+        return ask(request, StepUpForm(prefix=PREFIX, has_code=cast(Person, request.user).has_second_factor))
+
+
+def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
+    """The page that asks, with everything that was sent."""
+    sent = request.POST.lists()
+    held = [(name, value) for name, values in sent if name not in _OURS for value in values]
+    context = {"now": instant(request), "form": form, "held": held, "action": request.get_full_path()}
+    response = render(request, "security/step_up.html", context, status=status)
+    patch_cache_control(response, no_store=True, private=True)
+    return response

@@ -1,0 +1,352 @@
+"""SCIM 2.0: a directory keeps a tenant's people here, by the letter and in the ways of two that are common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import Client as Browser
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.api.scim import bodies
+from requests_app.api.scim.shapes import ERROR, USER
+from requests_app.errors import StepUpRequired, Unacceptable
+from requests_app.models import DirectoryRecord, OutboxMessage, Person
+from requests_app.scopes import Scope
+from tests.caller import Caller, caller_for, token_of
+from tests.cast import PASSWORD, Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+SCOPE = Scope.MEMBERS_PROVISION
+USERS = "/scim/v2/Users"
+
+
+@contextmanager
+def _connections_stay_open() -> Iterator[None]:
+    """A whole WSGI call ends with its connections, and the test's database lives in one."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+#: What the tester wants otherwise, and why it is as it is: a person has a role, a state and a name to be shown by, and
+#: an address says of itself that it is the one at work.
+OTHERWISE = {
+    ("check_add_attribute", "'roles'"),
+    ("check_remove_attribute", "'roles'"),
+    ("check_remove_attribute", "'active'"),
+    ("check_remove_attribute", "'displayName'"),
+    ("check_replace_attribute", "'emails'"),
+}
+
+
+def test_an_independent_tester_finds_no_fault(cast: Cast) -> None:
+    from scim2_client.engines.wsgi import WSGISCIMClient
+    from scim2_tester import Status, check_server
+
+    secret = caller_for(cast, "contoso", SCOPE).secret
+    with _connections_stay_open():
+        client = WSGISCIMClient(
+            WSGIHandler(), "http://localhost/scim/v2", headers={"Authorization": f"Bearer {secret}"}
+        )
+        results = check_server(client)
+    assert len([each for each in results if each.status is Status.SUCCESS]) >= 40
+    faults = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL)]
+    left = [
+        (each.title, each.reason)
+        for each in faults
+        if not any(each.title == title and name in str(each.reason) for title, name in OTHERWISE)
+    ]
+    assert left == []
+
+
+@pytest.fixture
+def caller(cast: Cast) -> Caller:
+    return caller_for(cast, "contoso", SCOPE)
+
+
+def whole(name: str = "grace", **more: Any) -> dict[str, Any]:
+    """A User as Entra ID sends one, with much that is not kept."""
+    return {
+        "schemas": [USER, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
+        "externalId": f"key-of-{name}",
+        "userName": f"{name}@contoso.example",
+        "active": True,
+        "displayName": f"{name.title()} Adeyemi",
+        "emails": [{"primary": True, "type": "work", "value": f"{name}@contoso.example"}],
+        "meta": {"resourceType": "User"},
+        "name": {"formatted": "x", "familyName": "Adeyemi", "givenName": name.title()},
+        "password": PASSWORD,
+        "title": "Lead",
+        **more,
+    }
+
+
+def ops(*operations: dict[str, Any]) -> dict[str, Any]:
+    return {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": list(operations)}
+
+
+def fault(response: Any) -> tuple[int, str | None]:
+    """The status, said twice, and the word for it."""
+    body = response.json()
+    assert (body["schemas"], body["status"]) == ([ERROR], str(response.status_code))
+    assert response["Content-Type"] == "application/scim+json"
+    return response.status_code, body.get("scimType")
+
+
+def test_somebody_is_added_without_a_password_and_as_a_member(cast: Cast, caller: Caller) -> None:
+    made = caller.post(USERS, whole())
+    assert made.status_code == 201
+    body = made.json()
+    person = Person.objects.get(pk=body["id"])
+    assert made["Location"] == body["meta"]["location"] == f"http://localhost:8000{USERS}/{person.pk}"
+    assert (body["userName"], body["externalId"], body["active"]) == ("grace@contoso.example", "key-of-grace", True)
+    assert (body["name"], body["displayName"]) == ({"givenName": "Grace", "familyName": "Adeyemi"}, "Grace Adeyemi")
+    assert body["roles"] == [{"value": "member"}]
+    assert (person.email, person.side, person.has_usable_password()) == ("grace@contoso.example", "customer", False)
+    assert events_in(cast.contoso)[-2:] == ["person.created", "role.given"]
+    entry = said("person.created")
+    assert (entry["actor"]["kind"], entry["actor"]["name"]) == ("client", "Help desk")
+    assert PASSWORD not in str(entry) + made.content.decode()
+    assert not Browser().login(username=person.email, password=PASSWORD)
+
+
+def test_a_name_or_address_that_is_taken_is_a_conflict_wherever_it_is(cast: Cast, caller: Caller) -> None:
+    caller.post(USERS, whole())
+    before, answers = AuditEntry.objects.filter(event="person.created").count(), set()
+    for body in (
+        whole(),
+        whole("gRACE", externalId="other"),
+        whole("other", externalId="key-of-grace"),
+        whole("mia", externalId="new"),
+        whole("new", externalId="new", emails=[{"value": "frida@fabrikam.example"}]),
+        whole("new", externalId="new", emails=[{"value": "priya@provider.example"}]),
+    ):
+        refused = caller.post(USERS, body)
+        assert fault(refused) == (409, "uniqueness")
+        answers.add(refused.content)
+    assert len(answers) == 1
+    assert AuditEntry.objects.filter(event="person.created").count() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"op": "Replace", "path": "active", "value": "False"},
+        {"op": "replace", "value": {"active": False}},
+        {"op": "replace", "path": f"{USER}:active", "value": False},
+    ],
+    ids=["entra", "okta", "urn"],
+)
+def test_switching_off_ends_tokens_and_sessions_at_once(cast: Cast, caller: Caller, change: dict[str, Any]) -> None:
+    ada, browser = Caller(token_of(cast, "ada")), Browser()
+    browser.force_login(cast.ada)
+    assert ada.get("me").status_code == 200
+    changed = caller.patch(f"{USERS}/{cast.ada.pk}", ops(change))
+    assert (changed.status_code, changed.json()["active"]) == (200, False)
+    assert ada.get("me").status_code == 401
+    assert browser.get("/").status_code == 302
+    assert events_in(cast.contoso)[-1] == "person.switched_off"
+    # Once more changes nothing, and leaves no entry.
+    assert caller.patch(f"{USERS}/{cast.ada.pk}", ops(change)).status_code == 200
+    assert events_in(cast.contoso).count("person.switched_off") == 1
+    back = caller.patch(f"{USERS}/{cast.ada.pk}", ops({"op": "Add", "path": "active", "value": "True"}))
+    assert back.json()["active"] is True
+    assert ada.get("me").status_code == 401
+    assert events_in(cast.contoso)[-1] == "person.switched_on"
+
+
+def test_the_last_who_decides_stays_whatever_the_directory_says(cast: Cast, caller: Caller) -> None:
+    ines = f"{USERS}/{cast.ines.pk}"
+    off = ops({"op": "replace", "value": {"active": False}})
+    member = ops({"op": "replace", "path": "roles", "value": [{"value": "member"}]})
+    for refused in (caller.patch(ines, off), caller.delete(ines), caller.patch(ines, member)):
+        assert fault(refused) == (409, None)
+        assert "last administrator" in refused.json()["detail"]
+    assert (Person.objects.get(pk=cast.ines.pk).is_active, _roles(cast.ines)) == (True, ["administrator"])
+    assert {"person.switched_off", "role.taken", "role.given"} & set(events_in(cast.contoso)) == set()
+
+
+def test_who_was_deleted_is_absent_and_comes_back_as_the_same_person(cast: Cast, caller: Caller) -> None:
+    address = f"{USERS}/{cast.ada.pk}"
+    assert caller.delete(address).status_code == 204
+    assert not Person.objects.get(pk=cast.ada.pk).is_active
+    for call in (caller.get(address), caller.delete(address), caller.put(address, whole("ada"))):
+        assert fault(call) == (404, None)
+    assert caller.get(USERS, {"filter": 'userName eq "ada@contoso.example"'}).json()["totalResults"] == 0
+    back = caller.post(USERS, whole("ada"))
+    assert (back.status_code, back.json()["id"], back.json()["active"]) == (201, str(cast.ada.pk), True)
+    # What somebody was allowed before is not given back by a name.
+    assert _roles(cast.ada) == ["member"]
+    assert events_in(cast.contoso)[-4:] == ["person.switched_off", "person.changed", "role.taken", "person.switched_on"]
+
+
+def test_roles_are_given_and_taken_through_the_log_and_the_approvers_are_told(cast: Cast, caller: Caller) -> None:
+    mia = f"{USERS}/{cast.mia.pk}"
+    given = caller.patch(mia, ops({"op": "add", "path": "roles", "value": [{"value": "approver"}]}))
+    assert given.json()["roles"] == [{"value": "approver"}, {"value": "member"}]
+    entra = ops({"op": "Replace", "path": 'roles[primary eq "True"].value', "value": "auditor"})
+    assert caller.patch(mia, entra).json()["roles"] == [{"value": "auditor"}, {"value": "member"}]
+    assert events_in(cast.contoso)[-3:] == ["role.given", "role.given", "role.taken"]
+    topics = OutboxMessage.objects.filter(topic="notify.approvers_changed", about=cast.mia.pk)
+    assert len({each.mark for each in topics}) == 2
+    left = caller.patch(mia, ops({"op": "remove", "path": 'roles[value eq "auditor"]'}))
+    assert left.json()["roles"] == [{"value": "member"}]
+    assert fault(caller.patch(mia, ops({"op": "add", "path": "roles", "value": ["emperor"]}))) == (400, "invalidValue")
+
+
+def test_a_whole_one_replaces_names_and_leaves_what_it_does_not_say(cast: Cast, caller: Caller) -> None:
+    ada = f"{USERS}/{cast.ada.pk}"
+    body = {"schemas": [USER], "userName": "Ada.L", "name": {"givenName": "Ada", "familyName": "Lovelace"}}
+    found = caller.put(ada, body).json()
+    assert (found["userName"], found["displayName"], found["active"]) == ("Ada.L", "Ada Lovelace", True)
+    assert (found["emails"][0]["value"], found["roles"]) == (
+        "ada@contoso.example",
+        [{"value": "approver"}, {"value": "member"}],
+    )
+    assert events_in(cast.contoso)[-1] == "person.changed"
+    count = AuditEntry.objects.count()
+    assert caller.put(ada, body).json() == found
+    assert AuditEntry.objects.count() == count
+    assert caller.get(USERS, {"filter": 'USERNAME EQ "ada.l"'}).json()["Resources"] == [found]
+    moved = ops({"op": "replace", "value": {"name.familyName": "Byron"}})
+    assert caller.patch(ada, moved).json()["displayName"] == "Ada Byron"
+
+
+def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast, caller: Caller) -> None:
+    change = ops({"op": "replace", "path": 'emails[type eq "work"].value', "value": "else@contoso.example"})
+    assert fault(caller.patch(f"{USERS}/{cast.ada.pk}", change)) == (400, "invalidValue")
+    assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
+    assert caller.patch(f"{USERS}/{cast.mia.pk}", change).status_code == 200
+    assert Person.objects.get(pk=cast.mia.pk).email == "else@contoso.example"
+    assert said("person.changed")["detail"]["email_before"] == "mia@contoso.example"
+
+
+def test_somebody_is_found_by_name_key_or_address_and_by_nothing_else(cast: Cast, caller: Caller) -> None:
+    made = caller.post(USERS, whole()).json()
+    for found in (
+        'userName eq "Grace@contoso.example"',
+        'externalId eq "key-of-grace"',
+        'emails.value eq "grace@contoso.example"',
+        'emails[type eq "work"].value eq "GRACE@contoso.example"',
+    ):
+        assert [each["id"] for each in caller.get(USERS, {"filter": found}).json()["Resources"]] == [made["id"]]
+    for nobody in ('userName eq "frida@fabrikam.example"', 'externalId eq ""', 'userName eq "\\u0000"'):
+        assert caller.get(USERS, {"filter": nobody}).json()["totalResults"] == 0
+    for hostile in (
+        "",
+        "userName",
+        "userName eq grace",
+        'userName ne "x"',
+        'password eq "x"',
+        'userName eq "x" or userName eq "y"',
+        'person__password eq "x"',
+        'directory.user_key eq "x"',
+        'userName eq "x"; DROP TABLE',
+        'userName eq "\\ud800"',
+        'userName eq "' + "x" * 700 + '"',
+        "(" * 300,
+    ):
+        assert fault(caller.get(USERS, {"filter": hostile})) == (400, "invalidFilter"), hostile
+
+
+def test_lists_come_in_pages_and_in_parts(cast: Cast, caller: Caller) -> None:
+    pages = [caller.get(USERS, {"startIndex": start, "count": 2}).json() for start in (1, 3, 5, 7)]
+    assert [(each["startIndex"], each["itemsPerPage"], each["totalResults"]) for each in pages] == [
+        (1, 2, 5),
+        (3, 2, 5),
+        (5, 1, 5),
+        (7, 0, 5),
+    ]
+    assert len({row["id"] for page in pages for row in page["Resources"]}) == 5
+    assert caller.get(USERS, {"count": 0}).json()["totalResults"] == 5
+    assert caller.get(USERS, {"startIndex": -4, "count": -1}).json()["Resources"] == []
+    assert fault(caller.get(USERS, {"count": "many"})) == (400, "invalidValue")
+    part = caller.get(f"{USERS}/{cast.ada.pk}", {"attributes": "userName,emails.value"}).json()
+    assert part.keys() == {"schemas", "id", "userName", "emails"}
+    assert part["emails"] == [{"value": "ada@contoso.example"}]
+    rest = caller.get(f"{USERS}/{cast.ada.pk}", {"excludedAttributes": "emails,meta"}).json()
+    assert rest.keys() == {"schemas", "id", "userName", "displayName", "active", "roles"}
+
+
+def test_what_cannot_be_understood_is_refused_and_changes_nothing(cast: Cast, caller: Caller) -> None:
+    ada, rows = f"{USERS}/{cast.ada.pk}", list(Person.objects.order_by("pk").values())
+    for body, why in (
+        ({}, "invalidSyntax"),
+        (ops(), "invalidSyntax"),
+        (ops({"op": "move", "path": "active"}), "invalidSyntax"),
+        (ops({"op": "remove"}), "noTarget"),
+        (ops({"op": "remove", "path": "userName"}), "mutability"),
+        (ops({"op": "replace", "path": "id", "value": "x"}), "mutability"),
+        (ops({"op": "replace", "path": "isStaff", "value": True}), "invalidPath"),
+        (ops({"op": "replace", "path": "name[", "value": "x"}), "invalidPath"),
+        (ops({"op": "replace", "path": "active", "value": "perhaps"}), "invalidValue"),
+        (ops({"op": "replace", "path": "displayName", "value": 7}), "invalidValue"),
+        (ops(*[{"op": "add", "path": "title", "value": "x"}] * 101), "invalidValue"),
+    ):
+        assert fault(caller.patch(ada, body)) == (400, why), body
+    for body in ({"userName": "x"}, {"schemas": [USER]}, whole(userName=7), whole(emails=[{"value": "nowhere"}])):
+        assert fault(caller.post(USERS, body))[0] == 400, body
+    passed = ops({"op": "add", "path": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"})
+    assert caller.patch(ada, passed).status_code == 200
+    assert (list(Person.objects.order_by("pk").values()), DirectoryRecord.objects.count()) == (rows, 0)
+    assert set(events_in(cast.contoso)) == {"client.created", "act.refused"}
+    assert fault(caller.get("/scim/v2/Groups")) == (404, None)
+    assert fault(caller.get("/scim/v2/Me")) == (501, None)
+    assert fault(caller.post("/scim/v2/Bulk"))[0] == 501
+
+
+def test_only_a_caller_of_the_tenant_who_may_keep_its_people_does(cast: Cast, caller: Caller) -> None:
+    ada, count = f"{USERS}/{cast.ada.pk}", AuditEntry.objects.filter(event="person.switched_off").count()
+    assert fault(Caller("rubbish").get(USERS)) == (401, None)
+    narrow = caller_for(cast, "contoso", Scope.MEMBERS_READ)
+    for refused in (narrow.get(USERS), narrow.delete(ada), Caller(token_of(cast, "ada", SCOPE)).get(USERS)):
+        assert fault(refused) == (403, None)
+    for name in ("fabrikam", "finn", "stella", "priya"):
+        other = caller_for(cast, name, SCOPE)
+        for refused in (other.get(ada), other.delete(ada), other.patch(ada, ops())):
+            assert fault(refused) == (404, None)
+    assert fault(Caller(token_of(cast, "stella", SCOPE)).get(USERS)) == (403, None)
+    assert Caller(token_of(cast, "ines", SCOPE)).get(USERS).json()["totalResults"] == 5
+    assert AuditEntry.objects.filter(event="person.switched_off").count() == count
+
+
+def test_a_client_of_the_provider_never_keeps_a_tenants_people(cast: Cast) -> None:
+    with pytest.raises(Unacceptable):
+        operations.create_client(name="Directory", scopes=[SCOPE], actor=cast.as_("stella"))
+
+
+def test_whoever_makes_such_a_client_proves_who_they_are(cast: Cast) -> None:
+    stale = cast.as_("ines", fresh=False)
+    with pytest.raises(StepUpRequired):
+        operations.create_client(tenant_id=cast.contoso.pk, name="Directory", scopes=[SCOPE], actor=stale)
+    made = operations.create_client(tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=stale)
+    with pytest.raises(StepUpRequired):
+        operations.change_client(made.row.pk, scopes=[SCOPE], actor=stale)
+
+
+def test_what_was_not_changed_is_left_as_somebody_else_has_made_it(cast: Cast, caller: Caller) -> None:
+    """A change names what it changes; the rest may have moved since the directory read it."""
+    was = operations.Profile(user_name="a", name="A", roles=frozenset({"member"}))
+    wanted = operations.Profile(user_name="a", name="B", roles=frozenset({"member"}))
+    assert bodies.difference(was, wanted) == operations.Profile(name="B")
+
+
+def said(event: str) -> dict[str, Any]:
+    """The one entry of this event."""
+    found: dict[str, Any] = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))
+    return found
+
+
+def _roles(person: Person) -> list[str]:
+    return sorted(person.memberships.values_list("role", flat=True))

@@ -1,0 +1,323 @@
+"""The customer's own approval page in a real browser: against this server, and against one that lies."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+from pytest_django.live_server_helper import LiveServer
+
+from audit_app import canonical
+from requests_app import operations
+from requests_app.demo import people
+from requests_app.demo.world import as_
+from requests_app.models import AccessRequest, Decision, Passkey, Person, Tenant
+from tests.docs.documents import ROOT
+from tests.factors import a_code
+
+PAGE = ROOT / "deploy" / "approval-page"
+#: A host of its own, and with it a site of its own (RP ID); Chromium has all of `localhost` on this machine.
+SITE = "approvals.localhost"
+KEY = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
+    """Put the page on a host of the customer's: `served(api, tenant)` is its origin."""
+    place = tmp_path / "page"
+    shutil.copytree(PAGE, place)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(place)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def put(api: str, tenant: str) -> str:
+        config = (place / "config.js").read_text()
+        config = re.sub(r'api: "[^"]*"', f'api: "{api}"', config)
+        (place / "config.js").write_text(re.sub(r'tenant: "[^"]*"', f'tenant: "{tenant}"', config))
+        return f"http://{SITE}:{server.server_port}"
+
+    yield put
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 900, "height": 1100}, accept_downloads=True)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    session = context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    session.send("WebAuthn.addVirtualAuthenticator", {"options": KEY})
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def connect(page: Page, origin: str, token: str) -> None:
+    page.goto(origin)
+    page.get_by_label("API token").fill(token)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="Waiting for your answer")).to_be_visible()
+
+
+def digest_of(text: str) -> bytes:
+    return hashlib.sha256(b"lockbox-decision-v1\n" + text.encode()).digest()
+
+
+def unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+# --- This server -------------------------------------------------------------------------------------------
+
+
+def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
+    page: Page, served: Callable[[str, str], str], live_server: LiveServer, world: None, tmp_path: Path
+) -> None:
+    contoso = Tenant.objects.get(slug="contoso")
+    pending = AccessRequest.objects.get(tenant=contoso, state="PENDING_CUSTOMER")
+    origin = served(live_server.url, str(contoso.pk))
+    ines, ada = as_("ines.vogel", fresh=True), as_("ada.keller", fresh=True)
+    operations.set_approval_page(contoso.pk, origin=origin, keys_only=False, actor=ines)
+    scopes = ["requests:read", "decisions:write"]
+    token = operations.create_token(name="Own page", scopes=scopes, days=1, actor=ada).secret
+    password = people.passwords()[ada.email]
+
+    connect(page, origin, token)
+    page.get_by_role("button", name="Add a key of this page").click()
+    page.get_by_label("What you call it").fill("Office key")
+    page.get_by_label("Your password").fill(password)
+    person = Person.objects.get(pk=ada.person_id)
+    page.get_by_label("Code").fill(a_code(person, secret=people.app_secrets()[ada.email]))
+    page.get_by_role("button", name="Add the key").click()
+    expect(page.get_by_role("heading", name="Waiting for your answer")).to_be_visible()
+    key = Passkey.objects.get(name="Office key")
+    assert (key.rp_id, key.origin, key.person_id) == (SITE, origin, ada.person_id)
+
+    # From here on a yes takes such a key.
+    operations.set_approval_page(contoso.pk, origin=origin, keys_only=True, actor=ines)
+    page.get_by_role("button", name=f"Read the yes to {pending.reference}").click()
+    expect(page.get_by_text("You say yes")).to_be_visible()
+    for words in (pending.reference, str(pending.pk), pending.content_digest, pending.requested_by.name):
+        expect(page.locator("#decide")).to_contain_text(words)
+    for scope in pending.scope.select_related("resource"):
+        expect(page.locator("#facts")).to_contain_text(scope.resource.name)
+    page.get_by_role("button", name="Sign the yes").click()
+    expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
+
+    decision = Decision.objects.get(access_request=pending, stage="customer")
+    assert (decision.is_signed, decision.signature.passkey_id, decision.door) == (True, key.pk, "api")
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="Save what you signed").click()
+    kept = json.loads(Path(caught.value.path()).read_text())
+    assert kept["manifest"] == decision.signature.manifest
+    assert kept["digest"] == digest_of(kept["manifest"]).hex() == decision.manifest_digest
+    pending.refresh_from_db()
+    assert pending.state == "OPEN"
+
+
+# --- One that lies -----------------------------------------------------------------------------------------
+
+TENANT, REQUEST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+API = "https://lockbox.example"
+
+
+def said(**changed: Any) -> dict[str, Any]:
+    """What a text says; `minutes=…` changes a part of it."""
+    return {
+        "access_request": {"digest": "ab" * 32, "id": REQUEST, "reference": "AR-7K2M"},
+        "checkpoint": {"origin": "lockbox.example/1", "root": "c" * 43 + "=", "size": 41},
+        "decider": {"id": TENANT, "name": "Ada Keller"},
+        "decision": "approve",
+        "engineer": {"id": TENANT, "name": "Priya Nair"},
+        "format": "lockbox-decision-v1",
+        "level": "read",
+        "minutes": 90,
+        "nonce": "n" * 64,
+        "not_after": "2099-01-01T00:00:00.000000Z",
+        "provider_approver": {"id": TENANT, "name": "Pat Moran"},
+        "resources": [
+            {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
+        ],
+        "service": "exchange-online",
+        "stage": "customer",
+        "tenant": {"id": TENANT, "name": "Contoso"},
+        **changed,
+    }
+
+
+def text_of(**changed: Any) -> str:
+    return canonical.encode(said(**changed)).decode()
+
+
+def spoiled(old: str, new: str) -> str:
+    text = text_of()
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+#: What a hostile server gives to be signed where somebody chose to say yes, and what the page says of it.
+LIES = {
+    "the opposite": (text_of(decision="deny"), "says the opposite"),
+    "another tenant": (text_of(tenant={"id": REQUEST, "name": "Contoso"}), "another tenant"),
+    "another access request": (
+        text_of(access_request={**said()["access_request"], "id": TENANT}),
+        "another access request",
+    ),
+    "the other side": (text_of(stage="provider"), "no answer of a customer"),
+    "another format": (text_of(format="lockbox-decision-v2"), "format"),
+    "one that is over": (text_of(not_after="2020-01-01T00:00:00.000000Z"), "no longer good"),
+    "no time at all": (text_of(not_after="soon"), "no longer good"),
+    "more than is shown": (text_of(also="every mailbox"), "other parts"),
+    "more of a resource": (text_of(resources=[{**said()["resources"][0], "and": "all"}]), "other parts"),
+    "less": (canonical.encode({k: v for k, v in said().items() if k != "level"}).decode(), "other parts"),
+    "no resource": (text_of(resources=[]), "no resource"),
+    "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "no text"),
+    "no length": (text_of(minutes=0), "no length"),
+    "a member twice": (spoiled('"decision":"approve"', '"decision":"deny","decision":"approve"'), "in two ways"),
+    "a blank": (spoiled('"level":"read"', '"level": "read"'), "in two ways"),
+    "another spelling": (spoiled("Contoso", "\\u0043ontoso"), "in two ways"),
+    "a number in another form": (spoiled('"minutes":90', '"minutes":9e1'), "in two ways"),
+    "half a text": (text_of()[:-5], "can't be read"),
+}
+
+
+class Liar:
+    """Answers in place of the server."""
+
+    def __init__(self, page: Page) -> None:
+        self.text = text_of()
+        self.sent: list[Any] = []
+        page.route(f"{API}/**", self.answer)
+
+    def answer(self, route: Route) -> None:
+        place = urlsplit(route.request.url).path
+        found: dict[str, Any] = {"items": [self.line], "id": REQUEST}
+        if place.endswith("/manifest"):
+            # Whatever else it says, the page is to work out by itself.
+            found = {
+                "manifest": self.text,
+                "digest": "0" * 64,
+                "request": {"challenge": "AAAA", "rpId": "evil.example"},
+            }
+        elif route.request.method == "POST":
+            self.sent.append(route.request.post_data_json)
+            found = {"state": "OPEN"}
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag", "ETag": '"1"'}
+        route.fulfill(status=200, content_type="application/json", headers=headers, body=json.dumps(found))
+
+    line = {
+        "id": REQUEST,
+        "reference": "AR-0000",
+        "engineer": {"name": "Somebody harmless"},
+        "decide_by": "2099-01-01T00:00:00Z",
+    }
+
+
+def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
+    page: Page, served: Callable[[str, str], str]
+) -> None:
+    liar = Liar(page)
+    page.add_init_script(
+        "window.asked = []; const get = navigator.credentials.get.bind(navigator.credentials);"
+        "navigator.credentials.get = (options) => { window.asked.push(options.publicKey); return get(options); };"
+    )
+    connect(page, served(API, TENANT), "token")
+    for name, (text, words) in LIES.items():
+        liar.text = text
+        page.get_by_role("button", name="Read the yes to AR-0000").click()
+        expect(page.locator("#problem"), name).to_contain_text(words)
+        expect(page.locator("#problem"), name).to_contain_text("Nothing was signed")
+        expect(page.locator("#decide"), name).to_be_hidden()
+        expect(page.get_by_role("button", name="Read the yes to AR-0000")).to_be_enabled()
+    assert page.evaluate("window.asked.length") == 0
+
+    # What the list says is one thing; what is signed is shown out of the text, all of it, with nothing hidden in it.
+    resources = [{**said()["resources"][0], "name": f"box {n}"} for n in range(3)]
+    resources[1]["name"] = "finance\u202egnp.exe"
+    liar.text = text_of(minutes=240, resources=resources, engineer={"id": TENANT, "name": "Mallory\u200b<b>"})
+    page.get_by_role("button", name="Read the yes to AR-0000").click()
+    expect(page.get_by_role("heading")).to_have_text(
+        "Yes: Mallory⟨U+200B⟩<b> may read what is in 3 mailboxes of Contoso for 4 hours."
+    )
+    facts = page.locator("#facts")
+    for words in ("box 0", "finance⟨U+202E⟩gnp.exe", "box 2", "4 hours", "AR-7K2M", "Pat Moran", "Ada Keller"):
+        expect(facts).to_contain_text(words)
+    expect(facts).not_to_contain_text("harmless")
+    digest = digest_of(liar.text).hex()
+    assert page.locator("#digest").inner_text().replace(" ", "") == digest
+
+    # The challenge and the site are the page's own, whatever the server named.
+    page.get_by_role("button", name="Sign the yes: 4 hours, 3 mailboxes").click()
+    expect(page.locator("#problem")).to_contain_text("the key was not used")
+    [asked] = page.evaluate(
+        """window.asked.map(({rpId, challenge, userVerification, allowCredentials}) =>
+             [rpId, [...challenge], userVerification, allowCredentials.length])"""
+    )
+    assert asked == [SITE, list(bytes.fromhex(digest)), "required", 0]
+    assert liar.sent == []
+
+
+def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str], str]) -> None:
+    liar = Liar(page)
+    connect(page, served(API, TENANT), "token")
+    # A key of this site, made here without any server.
+    page.evaluate(
+        """() => navigator.credentials.create({publicKey: {
+          challenge: new Uint8Array(32), rp: {name: "x"}, user: {id: new Uint8Array(16), name: "x", displayName: "x"},
+          pubKeyCredParams: [{type: "public-key", alg: -7}],
+          authenticatorSelection: {residentKey: "required", userVerification: "required"},
+        }}).then(() => true)"""
+    )
+    page.get_by_role("button", name="Read the yes to AR-0000").click()
+    page.get_by_label("Comment").fill("Seen.")
+    # Another text comes too late: what was read is what is signed.
+    shown, liar.text = liar.text, text_of(minutes=480)
+    page.get_by_role("button", name="Sign the yes: 1 hour 30 minutes, 1 mailbox").click()
+    expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
+    [sent] = liar.sent
+    assert (sent["comment"], sent["signature"]["manifest"]) == ("Seen.", shown)
+    client = json.loads(unpadded(sent["signature"]["assertion"]["response"]["clientDataJSON"]))
+    assert unpadded(client["challenge"]) == digest_of(shown)
+    assert urlsplit(client["origin"]).hostname == SITE
+    page.get_by_role("button", name="Leave").click()
+    assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [0, 0, ""]
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_writes_text_as_text() -> None:
+    sources = {path.name: path.read_text() for path in PAGE.iterdir() if path.suffix in (".html", ".js", ".css")}
+    assert sources.keys() == {"index.html", "config.js", "manifest.js", "page.js", "page.css"}
+    for name, source in sources.items():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", source), name
+        assert not re.search(r"@import|url\(|import\(", source), name
+        imported = re.findall(r'from "([^"]+)"', source)
+        assert {*imported} <= {"./config.js", "./manifest.js"}, name
+    assert "default-src 'none'" in sources["index.html"]
+    assert not re.search(r"(src|href)=\"(https?:)?//", sources["index.html"])

@@ -1,0 +1,84 @@
+"""A signed yes is checked by hand, with the lines that the document gives and nothing of the product's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audit_app import checkpoints, evidence
+from audit_app.models import AuditEntry
+from audit_app.parts import Wanted
+from requests_app import clock, manifest, operations
+from requests_app.models import AccessRequest
+from requests_app.queries import signing
+from tests.audit.bundles import verified
+from tests.cast import Cast
+from tests.docs.documents import blocks
+from tests.passkeys import enrolled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+
+def block(language: str) -> str:
+    [found] = [each.text for each in blocks(language) if each.document == "docs/evidence.md"]
+    return found
+
+
+def signed_yes(cast: Cast) -> AccessRequest:
+    device, row = enrolled(cast, "ada")[1], cast.confirmed()
+    row = AccessRequest.objects.get(pk=row.pk)
+    text = signing.text_to_sign(row, actor=cast.as_("ada"), verdict="approve", at=clock.now())
+    answer = device.sign(manifest.challenge_of(text), rp_id="localhost")
+    signature = operations.Signed(manifest=text, assertion=answer)
+    return operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=signature)
+
+
+def run(place: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block("shell")],  # noqa: S607 - the reader's own
+        cwd=place,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_signed_yes_is_checked_by_the_lines_of_the_document(cast: Cast, tmp_path: Path) -> None:
+    signed_yes(cast)
+    rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq")
+    (tmp_path / "entries-0.jsonl").write_bytes(b"".join(bytes(row.canonical) + b"\n" for row in rows))
+    subprocess.run([sys.executable, "-I", "-c", block("python")], cwd=tmp_path, check=True, timeout=30)
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = ["the challenge is that of the manifest", "the site is that of the passkey", "Verified OK"]
+    assert done.stdout.splitlines() == said
+    # One letter of what was signed, and one bit of what the device answered.
+    text = (tmp_path / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(text.replace("Priya", "Prija", 1))
+    assert run(tmp_path).stdout.splitlines() == said[1:]
+    (tmp_path / "manifest.json").write_text(text)
+    raw = (tmp_path / "authenticator.bin").read_bytes()
+    (tmp_path / "authenticator.bin").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    assert "Verified OK" not in run(tmp_path).stdout
+
+
+@pytest.mark.parametrize("kind", ["log", "access_request"])
+def test_the_verifier_names_the_passkey_in_a_bundle_of_the_products(cast: Cast, tmp_path: Path, kind: str) -> None:
+    row = signed_yes(cast)
+    checkpoints.sign(cast.contoso.pk, at=clock.now())
+    wanted = Wanted(
+        tenant_id=cast.contoso.pk,
+        tenant_name="Contoso",
+        access_request=row.pk if kind == "access_request" else None,
+    )
+    bundle = b"".join(evidence.prepare(wanted, at=clock.now()).stream())
+    status, data = verified(bundle, tmp_path)
+    assert (status, data["result"]) == (0, "good"), data
+    [proven] = data["decisions"]["proven"]
+    assert (proven["event"], proven["passkey"]) == ("access_request.approved_by_customer", "Phone")
+    assert data["decisions"]["unproven"] == 1

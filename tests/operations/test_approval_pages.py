@@ -1,0 +1,218 @@
+"""Where a customer's own approval page is: the administrator says it, freshly proven, and the log has it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from audit_app.models import AuditEntry
+from requests_app import clock, manifest, operations, webauthn
+from requests_app.demo.authenticator import Authenticator
+from requests_app.errors import (
+    ChangeProposed,
+    DomainError,
+    NotAllowed,
+    NotFound,
+    OwnKeyRequired,
+    PasskeyRefused,
+    SignatureRequired,
+    StepUpRequired,
+    Unacceptable,
+)
+from requests_app.manifest import Signed
+from requests_app.models import AccessRequest, Decision, Passkey, Tenant
+from requests_app.queries import signing
+from tests.cast import Cast, events_in
+from tests.passkeys import asked, enrolled
+
+pytestmark = pytest.mark.django_db
+
+ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
+
+
+def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE) -> tuple[Passkey, Authenticator]:
+    """A key that this person made on the own approval page, and the device that holds it."""
+    challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id)
+    party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
+    row = operations.enrol_passkey(
+        actor=cast.as_(name),
+        response=device.create(asked(cast, name, challenge)),
+        challenge=challenge,
+        name="Own page",
+        party=party,
+    )
+    return row, device
+
+
+def page_of(cast: Cast) -> tuple[str, str, bool]:
+    row = Tenant.objects.get(pk=cast.contoso.pk)
+    return row.approval_origin, row.approval_rp_id, row.own_keys_only
+
+
+def put(cast: Cast, who: str = "ines", *, fresh: bool = True, **page: Any) -> Tenant:
+    wanted = {"origin": ORIGIN, "keys_only": False, **page}
+    return operations.set_approval_page(cast.contoso.pk, actor=cast.as_(who, fresh=fresh), **wanted)
+
+
+def test_the_administrator_sets_and_removes_it_and_the_log_says_so(cast: Cast) -> None:
+    put(cast, origin=f"{ORIGIN.upper()}:443/")
+    assert page_of(cast) == (ORIGIN, SITE, False)
+    put(cast, rp_id="Contoso.example")
+    assert page_of(cast) == (ORIGIN, "contoso.example", False)
+    put(cast, origin="")
+    assert page_of(cast) == ("", "", False)
+    details = [json.loads(bytes(row.canonical))["detail"] for row in AuditEntry.objects.order_by("seq")]
+    assert details[1] == {
+        "approval_origin": ORIGIN,
+        "approval_rp_id": "contoso.example",
+        "own_keys_only": False,
+        "approval_origin_before": ORIGIN,
+        "approval_rp_id_before": SITE,
+        "own_keys_only_before": False,
+    }
+    assert events_in(cast.contoso) == ["tenant.changed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("who", "fresh", "error"),
+    [
+        ("ada", True, NotAllowed),
+        ("otto", True, NotAllowed),
+        ("stella", True, NotAllowed),
+        ("finn", True, NotFound),
+        ("priya", True, DomainError),
+        ("ines", False, StepUpRequired),
+    ],
+)
+def test_nobody_else_sets_it_and_nobody_without_fresh_proof(
+    cast: Cast, who: str, fresh: bool, error: type[DomainError]
+) -> None:
+    with pytest.raises(error):
+        put(cast, who, fresh=fresh)
+    assert page_of(cast) == ("", "", False)
+    assert set(events_in(cast.contoso)) <= {"act.refused"}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://approvals.contoso.example",
+        "https://approvals.contoso.example/page",
+        "https://approvals.contoso.example?x",
+        "https://user@approvals.contoso.example",
+        "https://*.contoso.example",
+        "https://approvals.contoso.example:99999",
+        "null",
+        "*",
+        "javascript:alert(1)",
+        "https://",
+        "https://xn--\u00e4.example",
+        "https://approvals.contoso.example\r\nX: y",
+        "http://localhost:8000",
+        "https://localhost",
+    ],
+)
+def test_what_is_no_origin_or_the_providers_own_is_refused(cast: Cast, origin: str) -> None:
+    with pytest.raises(Unacceptable) as refused:
+        put(cast, origin=origin)
+    assert refused.value.field == "origin"
+    assert page_of(cast) == ("", "", False)
+
+
+@pytest.mark.parametrize("rp_id", ["example", "evil.example", "s.contoso.example", "https://contoso.example", "*"])
+def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
+    with pytest.raises(Unacceptable) as refused:
+        put(cast, rp_id=rp_id)
+    assert refused.value.field == "rp_id"
+
+
+def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
+    """Or the provider's page could ask for the very key that is to keep it out."""
+    settings.PASSKEY_RP_ID = "lockbox.contoso.example"
+    with pytest.raises(Unacceptable) as refused:
+        put(cast, rp_id="contoso.example")
+    assert refused.value.field == "rp_id"
+    assert put(cast, rp_id="").approval_rp_id == SITE
+
+
+def test_a_page_without_tls_is_for_trials_on_this_machine_alone(cast: Cast, settings: Any) -> None:
+    assert put(cast, origin="http://approvals.localhost:8123").approval_rp_id == "approvals.localhost"
+    settings.PRODUCTION = True
+    with pytest.raises(Unacceptable):
+        put(cast, origin="http://other.localhost:8123")
+
+
+def test_own_keys_alone_count_only_once_an_approver_has_one(cast: Cast) -> None:
+    with pytest.raises(Unacceptable) as refused:
+        put(cast, keys_only=True)
+    assert refused.value.field == "keys_only"
+    put(cast)
+    own_key(cast, "mia")
+    with pytest.raises(Unacceptable):
+        put(cast, keys_only=True)
+    own_key(cast, "ada")
+    assert put(cast, keys_only=True).own_keys_only
+    with pytest.raises(Unacceptable):
+        put(cast, origin="", keys_only=True)
+    # Under another name they would be other keys, and nobody's.
+    with pytest.raises(Unacceptable):
+        put(cast, rp_id="contoso.example", keys_only=True)
+    assert page_of(cast) == (ORIGIN, SITE, True)
+
+
+def answered(cast: Cast, row: AccessRequest, verdict: str, device: Authenticator | None, *, rp_id: str = SITE) -> None:
+    """Ada's answer, signed with this device where there is one."""
+    ada = cast.as_("ada")
+    act = {"approve": operations.approve_as_customer, "deny": operations.deny_as_customer}[verdict]
+    signature = None
+    if device is not None:
+        text = signing.text_to_sign(row, actor=ada, verdict=verdict, at=clock.now())
+        signature = Signed(manifest=text, assertion=device.sign(manifest.challenge_of(text), rp_id=rp_id))
+    act(row.pk, actor=ada, signature=signature)
+
+
+def test_a_yes_counts_only_with_a_key_of_the_own_page(cast: Cast) -> None:
+    put(cast)
+    mine, other = own_key(cast)[1], enrolled(cast, "ada")[1]
+    put(cast, keys_only=True)
+    row = cast.confirmed()
+    before = events_in(cast.contoso)
+    with pytest.raises(SignatureRequired):
+        answered(cast, row, "approve", None)
+    with pytest.raises(OwnKeyRequired):
+        answered(cast, row, "approve", other, rp_id="localhost")
+    assert events_in(cast.contoso) == [*before, "act.refused", "act.refused"]
+    answered(cast, row, "approve", mine)
+    assert Decision.objects.get(access_request=row, stage="customer").signature.passkey.rp_id == SITE
+
+
+def test_a_no_is_always_possible_and_without_the_rule_any_key_counts(cast: Cast) -> None:
+    put(cast)
+    own_key(cast)
+    answered(cast, cast.confirmed(), "approve", enrolled(cast, "ada")[1], rp_id="localhost")
+    put(cast, keys_only=True)
+    answered(cast, cast.confirmed(), "deny", None)
+    assert events_in(cast.contoso)[-1] == "access_request.denied_by_customer"
+
+
+def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> None:
+    put(cast, rp_id="contoso.example")
+    device = own_key(cast, rp_id="contoso.example")[1]
+    device.origin = "https://decide.contoso.example"
+    with pytest.raises(PasskeyRefused):
+        answered(cast, cast.confirmed(), "approve", device, rp_id="contoso.example")
+    put(cast, origin=device.origin, rp_id="contoso.example", keys_only=True)
+    answered(cast, cast.confirmed(), "approve", device, rp_id="contoso.example")
+    assert events_in(cast.contoso)[-1] == "access_request.approved_by_customer"
+
+
+def test_under_two_person_control_one_administrator_alone_sets_nothing(cast: Cast) -> None:
+    Tenant.objects.filter(pk=cast.contoso.pk).update(needs_two=True)
+    with pytest.raises(ChangeProposed):
+        put(cast)
+    assert page_of(cast) == ("", "", False)
+    operations.confirm_proposal(cast.contoso.proposals.get().pk, actor=cast.as_("ada"))
+    assert page_of(cast) == (ORIGIN, SITE, False)

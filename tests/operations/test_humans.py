@@ -1,0 +1,159 @@
+"""One human counts once, whatever accounts: linked by staff, or by an address that reaches the same mailbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit_app.models import AuditEntry
+from requests_app import mailboxes, operations
+from requests_app.errors import AlreadyDecidedByYou, NotAllowed, NotFound, OwnAccessRequest, TooMany, WrongState
+from requests_app.events import PROVIDER_LOG
+from requests_app.models import AccessRequest, Client, Decision, Grant, Person
+from requests_app.models.people import actor_of_token
+from requests_app.queries import content
+from requests_app.scopes import Scope
+from tests.cast import PASSWORD, Cast, events_in, events_of
+
+pytestmark = pytest.mark.django_db
+
+
+def _linked(cast: Cast, name: str, other: str) -> Person:
+    return operations.link_accounts(cast.people[name].pk, cast.people[other].pk, actor=cast.as_("stella"))
+
+
+def _logged(event: str) -> set[Any]:
+    return set(AuditEntry.objects.filter(event=event).values_list("tenant_id", flat=True))
+
+
+def test_a_second_account_decides_nothing_on_what_the_first_one_asked_for(cast: Cast) -> None:
+    """Whichever of the two was linked to the other, and whether before or after it was asked."""
+    before = cast.submitted(by="priya")
+    for name, other in (("priya", "pat"), ("paula", "erik")):
+        _linked(cast, name, other)
+    after = cast.submitted(by="erik")
+    for row, decider in ((before, "pat"), (after, "paula")):
+        for decide in (operations.approve_as_provider, operations.deny_as_provider):
+            with pytest.raises(OwnAccessRequest):
+                decide(row.pk, actor=cast.as_(decider), note="Fine.")
+        assert events_of(row) == ["access_request.submitted"] + ["act.refused"] * 2
+    assert not Decision.objects.exists()
+
+
+def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
+    _linked(cast, "pat", "ada")
+    row = cast.confirmed()
+    with pytest.raises(AlreadyDecidedByYou):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert not Grant.objects.exists()
+    # Unlinked, the decision that was taken stays one of the human that they were then.
+    operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella"))
+    with pytest.raises(AlreadyDecidedByYou):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    assert operations.approve_as_customer(row.pk, actor=cast.as_("alan")).state == "OPEN"
+
+
+def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) -> None:
+    made = operations.create_client(
+        tenant_id=cast.contoso.pk,
+        name="Desk",
+        scopes=["decisions:write"],
+        decides_for_id=cast.ada.pk,
+        actor=cast.as_("ines"),
+    )
+    token = operations.issue_access_token(Client.objects.get(pk=made.row.pk), scopes=[Scope.DECISIONS_WRITE]).row
+    _linked(cast, "pat", "ada")
+    row = cast.confirmed()
+    with pytest.raises(AlreadyDecidedByYou):
+        operations.approve_as_customer(row.pk, actor=actor_of_token(token))
+    assert not Grant.objects.exists()
+
+
+def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -> None:
+    """Before: asked for by one and confirmed by the other; a yes by both."""
+    asked, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
+    _linked(cast, "priya", "pat")
+    assert AccessRequest.objects.get(pk=asked.pk).state == "WITHDRAWN"
+    assert events_of(asked)[-1] == "access_request.withdrawn"
+    assert AccessRequest.objects.get(pk=opened.access_request_id).state == "OPEN"
+    _linked(cast, "pat", "ada")
+    assert AccessRequest.objects.get(pk=opened.access_request_id).state == "CLOSED"
+    assert AccessRequest.objects.get(pk=other.pk).state == "PENDING_CUSTOMER"
+    assert Decision.objects.count() == 4
+
+
+def test_a_window_is_looked_through_by_either_account_and_after_unlinking_by_its_own(cast: Cast) -> None:
+    grant = cast.opened(by="erik")
+    _linked(cast, "priya", "erik")
+    for name in ("erik", "priya"):
+        assert content.window(grant.pk, actor=cast.as_(name), at=grant.opens_at).grant == grant
+    operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella"))
+    assert content.window(grant.pk, actor=cast.as_("erik"), at=grant.opens_at).grant == grant
+    with pytest.raises(NotAllowed):
+        content.window(grant.pk, actor=cast.as_("priya"), at=grant.opens_at)
+
+
+def test_two_accounts_do_not_ask_twice_as_often(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("requests_app.limits.PENDING_MAX", 1)
+    _linked(cast, "priya", "erik")
+    cast.submitted(by="priya")
+    with pytest.raises(TooMany):
+        cast.submitted(by="erik")
+
+
+def test_linking_is_in_the_providers_log_and_in_that_of_each_tenant_concerned(cast: Cast) -> None:
+    cast.submitted("fabrikam", by="erik")
+    _linked(cast, "ada", "erik")
+    assert _logged("accounts.linked") == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
+    operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella"))
+    assert _logged("accounts.unlinked") == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
+    assert events_in(cast.northwind) == []
+
+
+def test_who_is_one_human_is_for_others_of_the_staff_to_say(cast: Cast) -> None:
+    stella, before = cast.as_("stella"), set(Person.objects.get_queryset().values_list("pk", "human_id"))
+    refusals: list[tuple[type[Exception], Any]] = [
+        (NotAllowed, lambda: operations.link_accounts(cast.stella.pk, cast.pat.pk, actor=stella)),
+        (NotAllowed, lambda: operations.link_accounts(cast.pat.pk, cast.stella.pk, actor=stella)),
+        (NotAllowed, lambda: operations.unlink_accounts(cast.stella.pk, actor=stella)),
+        (WrongState, lambda: operations.unlink_accounts(cast.pat.pk, actor=stella)),
+        (WrongState, lambda: operations.link_accounts(cast.pat.pk, cast.pat.pk, actor=stella)),
+        (NotFound, lambda: operations.link_accounts(cast.pat.pk, "nobody", actor=stella)),
+    ]
+    for name in ("ines", "pat", "priya"):
+        actor = cast.as_(name)
+        refusals.append((NotAllowed, lambda a=actor: operations.link_accounts(cast.ada.pk, cast.pat.pk, actor=a)))
+        refusals.append((NotAllowed, lambda a=actor: operations.unlink_accounts(cast.ada.pk, actor=a)))
+    for refusal, call in refusals:
+        with pytest.raises(refusal):
+            call()
+    assert set(Person.objects.get_queryset().values_list("pk", "human_id")) == before
+    assert _logged("accounts.linked") == _logged("accounts.unlinked") == set()
+
+
+@pytest.mark.parametrize(
+    ("email", "is_same"),
+    [
+        ("pat+second@provider.example", True),
+        ("PAT@Provider.Example", True),
+        ("pat@other.example", False),
+        ("pat.@provider.example", False),
+        ("patricia@provider.example", False),
+    ],
+)
+def test_which_addresses_are_one_mailbox(cast: Cast, email: str, is_same: bool) -> None:
+    found = Person.objects.get_queryset().filter(mailboxes.same_mailbox(email))
+    assert list(found) == ([cast.pat] if is_same else [])
+
+
+def test_a_domain_is_the_same_in_both_its_spellings() -> None:
+    assert mailboxes.base("Ada+lockbox@bücher.example") == mailboxes.base("ada@xn--bcher-kva.example")
+
+
+def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cast) -> None:
+    new = operations.add_person(
+        actor=cast.as_("stella"), email="Ada+two@contoso.example", name="Ada", password=PASSWORD
+    )
+    assert new.human_id == cast.ada.human_id
+    assert _logged("accounts.linked") == {PROVIDER_LOG, cast.contoso.pk}

@@ -1,0 +1,151 @@
+"""Enrolling and removing passkeys: in the log of each tenant with the key itself, told, or not done."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+
+from audit_app import recorder
+from audit_app.models import AuditEntry
+from requests_app import errors, operations, webauthn
+from requests_app.events import PROVIDER_LOG
+from requests_app.models import OutboxMessage, Passkey, Person
+from tests.cast import Cast, events_in, outbox_topics
+from tests.passkeys import ORIGIN, asked, enrolled
+
+pytestmark = pytest.mark.django_db
+CHALLENGE = bytes(range(32))
+
+
+def said(event: str) -> list[dict[str, Any]]:
+    rows = AuditEntry.objects.filter(event=event).order_by("tenant_id", "seq")
+    return [json.loads(bytes(row.canonical)) for row in rows]
+
+
+def test_the_entry_is_the_record_of_the_enrolment(cast: Cast) -> None:
+    row, device = enrolled(cast, "ada", is_backup_eligible=True, is_backed_up=True)
+    [entry] = AuditEntry.objects.filter(tenant_id=cast.contoso.pk)
+    assert (entry.event, entry.subject_type, entry.subject_id) == ("passkey.enrolled", "passkey", str(row.pk))
+    assert row.enrolled == {str(cast.contoso.pk): {"seq": 0, "leaf": bytes(entry.leaf_hash).hex()}}
+    [told] = said("passkey.enrolled")
+    key = base64.b64encode(webauthn.spki_of(bytes(row.public_key))).decode()
+    assert told["detail"] == {
+        "person": str(cast.ada.pk),
+        "name": "Ada Test",
+        "email": cast.ada.email,
+        "side": "customer",
+        "passkey": str(row.pk),
+        "passkey_name": "Phone",
+        "credential": webauthn.to_text(device.credential_id),
+        "public_key": key,
+        "algorithm": "ES256",
+        "rp_id": "localhost",
+        "origin": ORIGIN,
+        "aaguid": "00000000-0000-0000-0000-000000000000",
+        "backup_eligible": True,
+        "backed_up": True,
+    }
+    assert outbox_topics() == ["notify.passkeys_changed"]
+    [message] = OutboxMessage.objects.all()
+    assert message.payload["audiences"] == ["account_holder", "customer"]
+
+
+def test_somebody_of_two_tenants_is_in_both_logs_and_the_providers_people_in_theirs(cast: Cast) -> None:
+    cast.fabrikam.memberships.create(person=cast.ada, role="approver", given_at=cast.fabrikam.created_at)
+    row, _device = enrolled(cast, "ada")
+    assert events_in(cast.contoso) == events_in(cast.fabrikam) == ["passkey.enrolled"]
+    assert row.enrolled.keys() == {str(cast.contoso.pk), str(cast.fabrikam.pk)}
+    operations.remove_passkey(row.pk, actor=cast.as_("ada"))
+    assert events_in(cast.contoso) == events_in(cast.fabrikam) == ["passkey.enrolled", "passkey.removed"]
+    own, _device = enrolled(cast, "pat")
+    assert (own.tenant_id, list(own.enrolled)) == (None, [str(PROVIDER_LOG)])
+    assert outbox_topics() == ["notify.passkeys_changed"] * 5
+
+
+def test_what_a_door_keeps_is_kept_with_it_or_nothing_is(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Passkey] = []
+    device = enrolled(cast, "ada")[1]
+    device.key, device.credential_id = None, b"another"
+
+    def enrol(keep: Any) -> Passkey:
+        answer = device.create(asked(cast, "ada", CHALLENGE))
+        return operations.enrol_passkey(
+            actor=cast.as_("ada"), response=answer, challenge=CHALLENGE, name="Key", keep=keep
+        )
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise DatabaseError
+
+    with pytest.raises(errors.StoreUnavailable):
+        enrol(fail)
+    with monkeypatch.context() as broken:
+        broken.setattr(recorder, "record", fail)
+        with pytest.raises(errors.StoreUnavailable):
+            enrol(kept.append)
+    assert (Passkey.objects.count(), events_in(cast.contoso), kept) == (1, ["passkey.enrolled"], [])
+    row = enrol(kept.append)
+    operations.remove_passkey(row.pk, actor=cast.as_("ada"), keep=kept.append)
+    assert [each.pk for each in kept] == [row.pk, row.pk]
+    assert (kept[0].removed_at, kept[1].is_live) == (None, False)
+
+
+def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
+    """Whoever could add a key of their own would sign in the other's name from then on."""
+    row, device = enrolled(cast, "ada")
+    device.key, device.credential_id = None, b"mine"
+    answer = device.create(asked(cast, "ada", CHALLENGE))
+    stale = cast.as_("ada", fresh=False)
+    with pytest.raises(errors.StepUpRequired):
+        operations.enrol_passkey(actor=stale, response=answer, challenge=CHALLENGE, name="Mine")
+    with pytest.raises(errors.StepUpRequired):
+        operations.remove_passkey(row.pk, actor=stale)
+    assert Passkey.objects.live().get() == row
+    assert events_in(cast.contoso) == ["passkey.enrolled"]
+    assert len(outbox_topics()) == 1
+
+
+def test_what_can_not_be_enrolled(cast: Cast) -> None:
+    def enrol(who: str, device: Any, **given: Any) -> None:
+        given = {"challenge": CHALLENGE, "name": "Phone", **given}
+        operations.enrol_passkey(actor=cast.as_(who), response=device.create(asked(cast, who, CHALLENGE)), **given)
+
+    row, device = enrolled(cast, "ada")
+    before = events_in(cast.contoso)
+    with pytest.raises(errors.WrongState):
+        enrol("alan", device)
+    device.credential_id = b"another"
+    with pytest.raises(errors.Unacceptable):
+        enrol("ada", device, name=" ")
+    with pytest.raises(errors.PasskeyWrongChallenge):
+        enrol("ada", device, challenge=bytes(32))
+    Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
+    with pytest.raises(errors.NotAllowed):
+        enrol("alan", device)
+    for _ in range(9):
+        enrolled(cast, "ada")
+    with pytest.raises(errors.Unacceptable):
+        enrol("ada", device)
+    assert events_in(cast.contoso) == [*before, *["act.refused"] * 4, *["passkey.enrolled"] * 9, "act.refused"]
+    assert Passkey.objects.filter(person=cast.ada).count() == 10
+
+
+def test_who_removes_a_passkey(cast: Cast) -> None:
+    """Its holder; an administrator of the tenant; of the provider's people the staff. Nobody else, and nobody twice."""
+    of_ada, of_pat = enrolled(cast, "ada")[0], enrolled(cast, "pat")[0]
+    for name in ("frida", "finn", "priya", "pat"):
+        with pytest.raises(errors.NotFound):
+            operations.remove_passkey(of_ada.pk, actor=cast.as_(name))
+    for name in ("alan", "otto", "mia", "stella"):
+        with pytest.raises(errors.NotAllowed):
+            operations.remove_passkey(of_ada.pk, actor=cast.as_(name))
+    assert Passkey.objects.live().count() == 2
+    operations.remove_passkey(of_ada.pk, actor=cast.as_("ines"))
+    operations.remove_passkey(of_pat.pk, actor=cast.as_("stella"))
+    with pytest.raises(errors.WrongState):
+        operations.remove_passkey(of_ada.pk, actor=cast.as_("ada"))
+    assert [told["actor"]["name"] for told in said("passkey.removed")] == ["Stella Test", "Ines Test"]
+    assert not Passkey.objects.live().exists()

@@ -1,0 +1,226 @@
+"""Two-person control: one proposes, another human confirms, through whichever door; and nothing is done before."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from requests_app import operations
+from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed, DeadlinePassed, NotAllowed, NotFound, SecondPersonNeeded, WrongState
+from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal, Tenant
+from requests_app.models.people import actor_of_token
+from requests_app.outbox import delivery
+from requests_app.scopes import Scope
+from tests.cast import Cast, events_in, outbox_topics
+from tests.passkeys import enrolled
+from tests.web.pages import signed_in
+
+pytestmark = pytest.mark.django_db
+
+NEW: dict[str, Any] = {"name": "Grace", "password": "another battery of 7 horses"}
+
+
+@pytest.fixture
+def two(cast: Cast) -> Cast:
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    OutboxMessage.objects.all().delete()
+    return cast
+
+
+def proposed(call: Callable[[], Any]) -> Proposal:
+    with pytest.raises(ChangeProposed) as outcome:
+        call()
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def state(cast: Cast) -> list[Any]:
+    tenant = Tenant.objects.filter(pk=cast.contoso.pk)
+    return [
+        set(Membership.objects.filter(tenant=cast.contoso).values_list("person", "role", "person__is_active")),
+        list(tenant.values_list("lockbox_on", "window_cap", "log_retention_days", "needs_two", "yes_rule")),
+        Invitation.objects.count(),
+    ]
+
+
+def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
+    """Every change under control, as its own operation."""
+    pk = cast.contoso.pk
+    return {
+        "give_role": lambda: operations.give_role(pk, cast.mia.pk, role="approver", actor=actor),
+        "take_role": lambda: operations.take_role(pk, cast.ada.pk, role="approver", actor=actor),
+        "switch_off_person": lambda: operations.switch_off_person(cast.alan.pk, actor=actor),
+        "invite_person": lambda: operations.invite_person(pk, email="g@contoso.example", role="deputy", actor=actor),
+        "switch_lockbox": lambda: operations.switch_lockbox(pk, on=False, actor=actor),
+        "set_window_cap": lambda: operations.set_window_cap(pk, seconds=3600, actor=actor),
+        "set_yes_rule": lambda: operations.set_yes_rule(pk, rule="signed", actor=actor),
+        "set_log_retention": lambda: operations.set_log_retention(pk, days=365, actor=actor),
+        "set_two_person_control": lambda: operations.set_two_person_control(pk, on=False, actor=actor),
+    }
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        *("give_role", "take_role", "switch_off_person", "invite_person", "switch_lockbox", "set_window_cap"),
+        *("set_log_retention", "set_two_person_control", "set_yes_rule"),
+    ],
+)
+def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) -> None:
+    if act == "set_yes_rule":
+        enrolled(two, "alan")
+        OutboxMessage.objects.all().delete()
+    before, ines = state(two), two.as_("ines")
+    row = proposed(acts(two, ines)[act])
+    assert (row.act, state(two), events_in(two.contoso)[-1]) == (act, before, "proposal.made")
+    assert outbox_topics() == ["notify.proposal"]
+    with pytest.raises(WrongState):
+        acts(two, ines)[act]()
+    refusals = {"ines": SecondPersonNeeded, "mia": NotAllowed, "stella": NotAllowed, "frida": NotFound}
+    for name, refusal in refusals.items():
+        with pytest.raises(refusal):
+            operations.confirm_proposal(row.pk, actor=two.as_(name))
+    assert state(two) == before
+    operations.confirm_proposal(row.pk, actor=two.as_("ada"))
+    assert state(two) != before
+    assert "proposal.confirmed" in events_in(two.contoso)
+    again = two.as_("alan" if act == "take_role" else "ada")
+    with pytest.raises(WrongState):
+        operations.confirm_proposal(row.pk, actor=again)
+
+
+def test_a_second_account_is_no_second_person(two: Cast) -> None:
+    row = proposed(acts(two, two.as_("ines"))["give_role"])
+    operations.link_accounts(two.ines.pk, two.alan.pk, actor=two.as_("stella"))
+    with pytest.raises(SecondPersonNeeded):
+        operations.confirm_proposal(row.pk, actor=two.as_("alan"))
+    assert not Membership.objects.filter(person=two.mia, role="approver").exists()
+    operations.confirm_proposal(row.pk, actor=two.as_("ada"))
+    assert Membership.objects.filter(person=two.mia, role="approver").exists()
+
+
+def test_a_proposal_ends_after_seven_days_and_with_the_role_of_who_made_it(two: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    pk = two.contoso.pk
+    given = proposed(lambda: operations.give_role(pk, two.otto.pk, role="administrator", actor=two.as_("ines")))
+    operations.confirm_proposal(given.pk, actor=two.as_("ada"))
+    late = proposed(acts(two, two.as_("ines"))["give_role"])
+    by_otto = proposed(lambda: operations.set_window_cap(pk, seconds=3600, actor=two.as_("otto")))
+    gone = proposed(lambda: operations.take_role(pk, two.otto.pk, role="administrator", actor=two.as_("ines")))
+    operations.confirm_proposal(gone.pk, actor=two.as_("ada"))
+    with pytest.raises(WrongState):
+        operations.confirm_proposal(by_otto.pk, actor=two.as_("ada"))
+    travel.to(at + dt.timedelta(days=7))
+    with pytest.raises(DeadlinePassed):
+        operations.confirm_proposal(late.pk, actor=two.as_("ada"))
+    assert not Membership.objects.filter(person=two.mia, role="approver").exists()
+    # It may then be proposed anew.
+    proposed(acts(two, two.as_("ines"))["give_role"])
+
+
+def test_neither_the_provider_nor_a_machine_changes_who_decides(two: Cast) -> None:
+    before = state(two)
+    made = operations.create_client(
+        tenant_id=two.contoso.pk, name="Desk", scopes=["tenant:manage", "members:provision"], actor=two.as_("ines")
+    )
+    token = operations.issue_access_token(made.row, scopes=[Scope.TENANT_MANAGE, Scope.MEMBERS_PROVISION]).row
+    machine = actor_of_token(token)
+    profile = operations.Profile(user_name="x", name="X", email="x@contoso.example", roles=frozenset({"approver"}))
+    for call in (
+        lambda: operations.switch_off_person(two.alan.pk, actor=two.as_("stella")),
+        lambda: operations.switch_lockbox(two.contoso.pk, on=False, actor=machine),
+        lambda: operations.set_window_cap(two.contoso.pk, seconds=3600, actor=machine),
+        lambda: operations.provision_member(two.contoso.pk, profile=profile, actor=machine),
+        lambda: operations.remove_provisioned(two.contoso.pk, two.alan.pk, actor=machine),
+    ):
+        with pytest.raises(NotAllowed):
+            call()
+    assert state(two) == before
+    assert not Proposal.objects.exists()
+    assert not Person.objects.filter(email="x@contoso.example").exists()
+
+
+def test_what_changes_nobody_who_decides_needs_no_second_person(two: Cast) -> None:
+    operations.give_role(two.contoso.pk, two.mia.pk, role="auditor", actor=two.as_("ines"))
+    operations.switch_off_person(two.mia.pk, actor=two.as_("ines"))
+    operations.invite_person(two.contoso.pk, email="g@contoso.example", role="member", actor=two.as_("ines"))
+    assert not Proposal.objects.exists()
+
+
+def test_an_invitation_counts_if_a_second_person_confirmed_it(cast: Cast) -> None:
+    early = cast.invited("early@contoso.example", "approver")
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    stranger = Actor.stranger(door="pages")
+    with pytest.raises(NotFound):
+        operations.accept_invitation(cast.link_of(early), **NEW, actor=stranger)
+    pk = cast.contoso.pk
+    wanted = {"email": "late@contoso.example", "role": "approver"}
+    row = proposed(lambda: operations.invite_person(pk, **wanted, actor=cast.as_("ines")))
+    operations.confirm_proposal(row.pk, actor=cast.as_("ada"))
+    late = Invitation.objects.get(email="late@contoso.example")
+    operations.accept_invitation(cast.link_of(late), **NEW, actor=stranger)
+    assert Membership.objects.filter(person__email="late@contoso.example", role="approver").exists()
+
+
+def test_two_who_could_confirm_are_always_left(two: Cast) -> None:
+    pk = two.fabrikam.pk
+    operations.set_two_person_control(pk, on=True, actor=two.as_("finn"))
+    row = proposed(lambda: operations.give_role(pk, two.frida.pk, role="administrator", actor=two.as_("finn")))
+    operations.confirm_proposal(row.pk, actor=two.as_("frida"))
+    off = proposed(lambda: operations.switch_off_person(two.finn.pk, actor=two.as_("finn")))
+    with pytest.raises(WrongState):
+        operations.confirm_proposal(off.pk, actor=two.as_("frida"))
+    assert Person.objects.get(pk=two.finn.pk).is_active
+
+
+def test_it_is_switched_on_only_where_two_humans_can_answer(cast: Cast) -> None:
+    operations.link_accounts(cast.finn.pk, cast.frida.pk, actor=cast.as_("stella"))
+    with pytest.raises(WrongState):
+        operations.set_two_person_control(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))
+    assert not Tenant.objects.get(pk=cast.fabrikam.pk).needs_two
+
+
+def test_the_recovery_key_lets_somebody_in_where_nobody_is_left_to_confirm(two: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    key = operations.make_recovery_key(two.contoso.pk, actor=two.as_("ines")).key
+    stranger = Actor.stranger(door="pages")
+    row = operations.use_recovery_key(key, email="next@contoso.example", actor=stranger)
+    travel.to(at + dt.timedelta(hours=72))
+    operations.accept_invitation(two.link_of(row), **NEW, actor=stranger)
+    assert not Tenant.objects.get(pk=two.contoso.pk).needs_two
+    assert events_in(two.contoso)[-1] == "two_person_control.switched_off"
+
+
+def test_a_proposal_is_withdrawn_by_whoever_could_confirm_it(two: Cast) -> None:
+    row = proposed(acts(two, two.as_("ines"))["give_role"])
+    for name, refusal in (("mia", NotAllowed), ("otto", NotAllowed), ("stella", NotAllowed), ("finn", NotFound)):
+        with pytest.raises(refusal):
+            operations.withdraw_proposal(row.pk, actor=two.as_(name))
+    operations.withdraw_proposal(row.pk, actor=two.as_("alan"))
+    with pytest.raises(WrongState):
+        operations.confirm_proposal(row.pk, actor=two.as_("ada"))
+    assert events_in(two.contoso)[-2:] == ["proposal.withdrawn", "act.refused"]
+    delivery.drain(limit=100)
+    told = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
+    assert {f"{name}@contoso.example" for name in ("ada", "alan", "ines")} == set(told)
+
+
+def test_a_page_leads_to_what_was_proposed_and_another_confirms_there(two: Cast) -> None:
+    person = f"/tenant/{two.contoso.pk}/people/{two.mia.pk}/"
+    here = f"/tenant/{two.contoso.pk}/proposals/"
+    ines, ada = signed_in(two, "ines"), signed_in(two, "ada")
+    answer = ines.post(person, {"act": "give", "role": "approver"})
+    assert (answer.status_code, answer["Location"]) == (302, here)
+    row = Proposal.objects.get()
+    assert "give Mia Test the role “Approver”" in ines.get(here).content.decode()
+    assert 'value="confirm"' not in ines.get(here).content.decode()
+    assert 'value="confirm"' in ada.get(here).content.decode()
+    assert 'value="withdraw"' not in signed_in(two, "mia").get(here).content.decode()
+    form = {"act": "confirm", "proposal": str(row.pk)}
+    assert ines.post(here, form).status_code == 403
+    assert ada.post(here, form).status_code == 302
+    assert ada.post(here, form).status_code == 409
+    assert Membership.objects.filter(person=two.mia, role="approver").exists()

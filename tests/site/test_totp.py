@@ -1,0 +1,57 @@
+"""The codes of authenticator apps, against the standard's own examples."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+
+import pytest
+
+from requests_app import totp
+
+SECRET = base64.b32encode(b"12345678901234567890").decode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [
+        (59, "287082"),
+        (1111111109, "081804"),
+        (1111111111, "050471"),
+        (1234567890, "005924"),
+        (2000000000, "279037"),
+        (20000000000, "353130"),
+    ],
+)
+def test_the_codes_are_those_of_the_standard(seconds: int, code: str) -> None:
+    """RFC 6238, appendix B, the rows of SHA-1, their last six digits."""
+    at = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    assert totp.code(SECRET, totp.step_at(at)) == code
+    assert totp.step_of(SECRET, f" {code[:3]} {code[3:]}", at=at) == seconds // 30
+
+
+def test_the_code_before_and_after_count_and_none_further_off() -> None:
+    at = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+    now = totp.step_at(at)
+    found = [totp.step_of(SECRET, totp.code(SECRET, now + off), at=at) for off in (-2, -1, 0, 1, 2)]
+    assert found == [None, now - 1, now, now + 1, None]
+
+
+def test_a_code_counts_once_and_none_before_it_counts_any_more() -> None:
+    at = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+    now = totp.step_at(at)
+    assert totp.step_of(SECRET, totp.code(SECRET, now), at=at, after=now) is None
+    assert totp.step_of(SECRET, totp.code(SECRET, now - 1), at=at, after=now) is None
+    assert totp.step_of(SECRET, totp.code(SECRET, now + 1), at=at, after=now) == now + 1
+
+
+def test_secrets_are_long_and_never_the_same() -> None:
+    made = {totp.new_secret() for _ in range(50)}
+    assert len(made) == 50
+    assert {len(base64.b32decode(secret)) for secret in made} == {20}
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "１２３４５６"])
+def test_what_is_no_code_is_wrong(typed: str) -> None:
+    at = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+    assert totp.step_of(SECRET, typed, at=at) is None

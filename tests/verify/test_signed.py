@@ -1,0 +1,258 @@
+"""Signed decisions in a bundle: whose passkey, told of where, and what becomes of one letter that is different."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from requests_app import webauthn
+from requests_app.demo.authenticator import Authenticator
+from tests.verify.runs import lv, verdict
+from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, TENANT, Log, bundle, canonical, entry, instant, leaf
+
+REQUEST, GRANT, RESOURCE, PASSKEY = "request", "grant", "resource", "0b9c4a3e-0000-4000-8000-000000000001"
+MINUTE = 60_000_000
+Entries = list[dict[str, Any]]
+
+
+def b64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def of_key(event: str, seq: int, at: int, device: Authenticator, **changed: Any) -> dict[str, Any]:
+    party = webauthn.Party(rp_id="lockbox.example", name="L", origins=frozenset({device.origin}))
+    options = webauthn.registration_options(party=party, user_id=b"1", email="a", name="A", challenge=bytes(32))
+    new = webauthn.verify_registration(device.create(options), challenge=bytes(32), party=party)
+    detail = {
+        "person": CUSTOMER["id"], "name": "Ada Keller", "passkey": PASSKEY, "passkey_name": "Phone",
+        "credential": b64url(new.credential_id), "public_key": base64.b64encode(new.spki).decode(),
+        "algorithm": new.algorithm, "rp_id": new.rp_id, "origin": new.origin, "backup_eligible": False,
+    }  # fmt: skip
+    return entry(seq, at, event, actor=CUSTOMER, subject=PASSKEY, detail={**detail, **changed})
+
+
+def signed_life(
+    device: Authenticator,
+    *,
+    manifest: Callable[[dict[str, Any]], None] = lambda said: None,
+    signature: Callable[[dict[str, Any]], None] = lambda found: None,
+    enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
+    prefix: bytes = b"lockbox-decision-v1\n",
+) -> Entries:
+    """A passkey is added, access is asked for, and the customer's yes is signed; each part may be made wrong."""
+    added = of_key("passkey.enrolled", 0, 0, device)
+    enrolment(added["detail"])
+    said = {"level": "read", "resources": [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}], "window_for": 3600}
+    digest = hashlib.sha256(canonical(said)).hexdigest()
+    about = {"request": REQUEST, "subject": REQUEST}
+    asked = entry(1, MINUTE, "access_request.submitted", actor=ENGINEER, detail=said, **about)
+    first = {"digest": digest, "state": "PENDING_CUSTOMER", "reference": "AR-1", "signed": False}
+    confirmed = entry(2, 2 * MINUTE, "access_request.approved_by_provider", actor=PROVIDER, detail=first, **about)
+    text = {
+        "format": "lockbox-decision-v1", "tenant": {"id": TENANT, "name": "Contoso"},
+        "access_request": {"id": REQUEST, "reference": "AR-1", "digest": digest}, "stage": "customer",
+        "decision": "approve", "decider": {"id": CUSTOMER["id"], "name": "Ada Keller"}, "minutes": 60,
+        "not_after": instant(8 * MINUTE), "nonce": "once", "checkpoint": None,
+    }  # fmt: skip
+    manifest(text)
+    raw = canonical(text)
+    answer = device.sign(hashlib.sha256(prefix + raw).digest(), rp_id="lockbox.example")["response"]
+    detail = added["detail"]
+    found = {
+        "manifest": raw.decode(),
+        "assertion": {name: answer[name] for name in ("clientDataJSON", "authenticatorData", "signature")},
+        "passkey": PASSKEY, "enrolled": {"log": TENANT, "seq": 0, "leaf": leaf(canonical(added)).hex()},
+        **{name: detail[name] for name in ("credential", "public_key", "algorithm", "rp_id")},
+    }  # fmt: skip
+    signature(found)
+    opened = {
+        "digest": digest, "state": "OPEN", "reference": "AR-1", "grant": GRANT, "opens_at": instant(3 * MINUTE),
+        "closes_at": instant(60 * MINUTE), "signed": True, "signature": found,
+    }  # fmt: skip
+    yes = entry(3, 3 * MINUTE, "access_request.approved_by_customer", actor=CUSTOMER, detail=opened, **about)
+    return [added, asked, confirmed, yes]
+
+
+def device(**fields: Any) -> Authenticator:
+    return Authenticator(**{"origin": "https://lockbox.example", **fields})
+
+
+def judged(entries: Entries, tmp_path: Path, **how: Any) -> dict[str, Any]:
+    return verdict(bundle(Log.of(entries), **how), tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
+def test_a_signed_yes_is_said_to_be_the_passkeys(tmp_path: Path, algorithm: str) -> None:
+    data = judged(signed_life(device(algorithm=algorithm)), tmp_path)
+    assert data["result"] == "good", data
+    [proven] = data["decisions"]["proven"]
+    assert (proven["index"], proven["passkey"], proven["enrolled"], proven["device_bound"]) == (3, "Phone", 0, True)
+    said = "\n".join(lv.in_words(data))
+    who = "Ada Keller <ada.keller@contoso.example>"
+    assert f"signed by {who}'s passkey Phone (device-bound), added at 0" in said
+    assert f"digest {proven['digest']}" in said
+    assert "unproven    1 decisions carry no signature" in said
+
+
+def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -> None:
+    entries = signed_life(device())
+    written = bundle(Log.of(entries), kind="access_request", request=REQUEST)
+    assert b"passkey.enrolled" in written.files["entries-0.jsonl"]
+    assert len(verdict(written, tmp_path)["decisions"]["proven"]) == 1
+
+
+def _set(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda found: found.__setitem__(name, value)
+
+
+def _answered(part: str, change: Callable[[bytes], bytes]) -> Callable[[dict[str, Any]], None]:
+    def wrong(found: dict[str, Any]) -> None:
+        text = found["assertion"][part]
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        found["assertion"][part] = b64url(change(raw))
+
+    return wrong
+
+
+def _client(**changed: Any) -> Callable[[dict[str, Any]], None]:
+    return _answered("clientDataJSON", lambda raw: json.dumps(json.loads(raw) | changed).encode())
+
+
+def _one_letter(found: dict[str, Any]) -> None:
+    found["manifest"] = found["manifest"].replace('"minutes":60', '"minutes":90')
+
+
+OTHER_KEY = base64.b64encode(
+    webauthn.verify_registration(
+        device().create(
+            webauthn.registration_options(
+                party=webauthn.Party(rp_id="lockbox.example", name="", origins=frozenset()),
+                user_id=b"1", email="", name="", challenge=bytes(32),
+            )
+        ),
+        challenge=bytes(32),
+        party=webauthn.Party(
+            rp_id="lockbox.example", name="", origins=frozenset({"https://lockbox.example"})
+        ),
+    ).spki
+).decode()  # fmt: skip
+
+#: What is wrong, how it is made so, and what the verifier says.
+FALSE: dict[str, tuple[dict[str, Any], str]] = {
+    "one letter": ({"signature": _one_letter}, "signed something else than what stands beside"),
+    "not canonical": (
+        {"signature": lambda found: _set("manifest", found["manifest"].replace(":", ": ", 1))(found)},
+        "not canonical",
+    ),
+    "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "signed something else than what stands beside"),
+    "another request": (
+        {"manifest": lambda said: said["access_request"].update(id="other")},
+        "about another access request",
+    ),
+    "another tenant": ({"manifest": lambda said: said["tenant"].update(id="other")}, "about another tenant"),
+    "other content": ({"manifest": lambda said: said["access_request"].update(digest="0")}, "asks for something else"),
+    "a no": ({"manifest": _set("decision", "deny")}, "another answer"),
+    "another stage": ({"manifest": _set("stage", "provider")}, "another answer"),
+    "another person": ({"manifest": lambda said: said["decider"].update(id=ENGINEER["id"])}, "another person's answer"),
+    "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer good"),
+    "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
+    "another origin": ({"signature": _client(origin="https://evil.example")}, "of another site"),
+    "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "of another site"),
+    "in a frame": ({"signature": _client(crossOrigin=True)}, "in the page of another site"),
+    "another type": ({"signature": _client(type="webauthn.create")}, "asked for something else"),
+    "a member more": ({"signature": _client(more=1)}, "does not hold"),
+    "another signature": (
+        {"signature": _answered("signature", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]))},
+        "does not hold",
+    ),
+    "UV cleared": (
+        {"signature": _answered("authenticatorData", lambda raw: raw[:32] + bytes([raw[32] & ~4]) + raw[33:])},
+        "did not check that it was its user",
+    ),
+    "another RP": ({"signature": _set("rp_id", "evil.example")}, "of another site"),
+    "another key": ({"signature": _set("public_key", OTHER_KEY)}, "does not hold"),
+    "no key": ({"signature": _set("public_key", "AAAA")}, "does not hold"),
+    "another kind": ({"signature": _set("algorithm", "EdDSA")}, "does not hold"),
+    "a part is missing": ({"signature": lambda found: found.pop("assertion")}, "missing, or can't be read"),
+    "a part of another type": ({"signature": _set("enrolled", 7)}, "missing, or can't be read"),
+    "another log": (
+        {"signature": lambda found: found["enrolled"].update(log="other")},
+        "names a log that is not this one",
+    ),
+    "the provider's log": (
+        {"signature": lambda found: found["enrolled"].update(log=lv.PROVIDER_LOG)},
+        "names a log that is not this one",
+    ),
+    "another number": ({"signature": lambda found: found["enrolled"].update(seq=1)}, "no passkey was added at"),
+    "another leaf": ({"signature": lambda found: found["enrolled"].update(leaf="00")}, "has another hash"),
+    "told of another key": ({"enrolment": _set("person", ENGINEER["id"])}, "not the one that was added then"),
+    "told of copies": ({"enrolment": _set("backup_eligible", True)}, "something else about copies"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_whatever_is_false_about_a_signature_is_named_with_its_entry(tmp_path: Path, name: str) -> None:
+    """The log itself is sound each time: who keeps it and its key has written what is false into it."""
+    how, words = FALSE[name]
+    data = judged(signed_life(device(), **how), tmp_path)
+    assert data["result"] == "bad"
+    [problem] = data["problems"]
+    assert problem["index"] == 3
+    assert words in problem["why"]
+    assert data["decisions"]["proven"] == []
+
+
+def _moved(entries: Entries, order: list[int]) -> Entries:
+    found = []
+    for seq, place in enumerate(order):
+        each = copy.deepcopy(entries[place])
+        found.append({**each, "seq": seq, "at": instant(seq * MINUTE)})
+    return found
+
+
+def test_a_key_that_is_added_later_or_was_removed_before_signs_nothing(tmp_path: Path) -> None:
+    made = device()
+    removed = of_key("passkey.removed", 0, 0, device(credential_id=made.credential_id))
+    life = [*signed_life(made), removed]
+
+    def named(order: list[int], number: int) -> Entries:
+        entries = _moved(life, order)
+        added = entries[number]
+        yes = next(each for each in entries if each["event"].endswith("approved_by_customer"))
+        yes["detail"] |= {"opens_at": yes["at"]}
+        yes["detail"]["signature"]["enrolled"] |= {"seq": number, "leaf": leaf(canonical(added)).hex()}
+        return entries
+
+    for position, (order, number, words) in enumerate(
+        (
+            ([1, 2, 3, 0], 3, "its passkey was added after it"),
+            ([0, 1, 4, 2, 3], 0, "its passkey was removed before it"),
+            ([4, 0, 1, 2, 3], 1, "its passkey was removed before it"),
+        )
+    ):
+        place = tmp_path / str(position)
+        place.mkdir()
+        data = judged(named(order, number), place)
+        assert data["result"] == "bad"
+        assert words in data["problems"][0]["why"]
+    place = tmp_path / "after"
+    place.mkdir()
+    data = judged(named([0, 1, 2, 3, 4], 0), place)
+    assert (data["result"], len(data["decisions"]["proven"])) == ("good", 1)
+
+
+def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_path: Path) -> None:
+    log = Log.of(signed_life(device()))
+    path = tmp_path / "yes.tlog-proof"
+    path.write_text(log.receipt(3))
+    data = lv.verify(path, lv.Options(keys=[lv.key_of(log.vkey())]))
+    assert data["result"] == "good"
+    [listed] = data["decisions"]["listed"]
+    assert listed["why"] == "signed by a passkey which entry 0 of the log is to tell of: a receipt does not show that"

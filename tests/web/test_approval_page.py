@@ -1,0 +1,91 @@
+"""The pages on which a tenant's own approval page is shown and set."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from tests.cast import Cast, events_in
+from tests.operations.test_approval_pages import ORIGIN, SITE, own_key, page_of, put
+from tests.web.pages import nothing_happens, only_a_refusal, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def url(cast: Cast, name: str = "set_approval_page") -> str:
+    return reverse(f"web:{name}", args=[cast.contoso.pk])
+
+
+def text(response: Any) -> str:
+    return html.unescape(response.content.decode())
+
+
+def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_set_it(cast: Cast) -> None:
+    for name in ("ada", "otto", "mia", "ines", "stella"):
+        page = text(signed_in(cast, name).get(url(cast, "approval_page")))
+        assert "There is none. Your approvers decide on these pages." in page, name
+        assert (f'href="{url(cast)}"' in page) == (name == "ines"), name
+    put(cast)
+    page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
+    assert ORIGIN in page
+    assert "A yes that is given elsewhere counts as well." in page
+    own_key(cast)
+    put(cast, keys_only=True)
+    page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
+    assert f'A yes counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
+
+
+def test_the_administrator_sets_it(cast: Cast) -> None:
+    client = signed_in(cast, "ines")
+    assert "Save this page" in text(client.get(url(cast)))
+    done = client.post(url(cast), {"origin": ORIGIN, "rp_id": ""}, follow=True)
+    assert "Saved. It counts from now on." in text(done)
+    assert page_of(cast) == (ORIGIN, SITE, False)
+    assert events_in(cast.contoso) == ["tenant.changed"]
+
+
+def test_a_session_alone_sets_nothing(cast: Cast) -> None:
+    with nothing_happens():
+        answer = signed_in(cast, "ines", fresh=False).post(url(cast), {"origin": ORIGIN, "rp_id": ""})
+    assert answer.status_code == 403
+    assert f'name="origin" value="{ORIGIN}"' in text(answer)
+    assert page_of(cast) == ("", "", False)
+
+
+@pytest.mark.parametrize("name", ["ada", "mia", "stella"])
+def test_nobody_else_sets_it(cast: Cast, name: str) -> None:
+    client = signed_in(cast, name)
+    with only_a_refusal():
+        assert client.post(url(cast), {"origin": ORIGIN, "rp_id": ""}).status_code == 403
+    assert client.get(url(cast)).status_code == 403
+    assert page_of(cast) == ("", "", False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"origin": "http://approvals.contoso.example"}, "origin"),
+        ({"origin": ORIGIN, "rp_id": "evil.example"}, "rp_id"),
+        ({"origin": ORIGIN, "keys_only": "on"}, "keys_only"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
+    with only_a_refusal():
+        answer = signed_in(cast, "ines").post(url(cast), {"rp_id": "", **wrong})
+    assert (answer.status_code, list(answer.context["form"].errors)) == (422, [field])
+
+
+def test_the_log_says_what_was_set(cast: Cast) -> None:
+    put(cast)
+    own_key(cast)
+    put(cast, keys_only=True)
+    put(cast, origin="")
+    log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
+    page = re.sub(r"<[^>]+>", "", log)
+    assert f"set the own approval page to {ORIGIN}; any key counts for a yes" in page
+    assert f"set that a yes takes a key of {SITE}, added on the own approval page {ORIGIN}" in page
+    assert "set that there is no own approval page; any key counts for a yes" in page

@@ -1,0 +1,244 @@
+"""Invitations: sent, sent again, withdrawn, accepted; and what a link is worth to anybody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import link_secrets, operations
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.models import Invitation, Membership, OutboxMessage, Person
+from requests_app.outbox import delivery
+from tests.cast import Cast, events_in, outbox_topics
+from tests.web.pages import nothing_happens, signed_in
+
+pytestmark = pytest.mark.django_db
+
+GOOD = "a long and unheard-of phrase 7"
+NEW: dict[str, Any] = {"name": "Grace  Adeyemi", "password": GOOD}
+
+
+def link(secret: str) -> str:
+    return reverse("web:invitation", args=[secret])
+
+
+def sent_link() -> str:
+    """The link of the newest mail, as its reader finds it."""
+    delivery.drain(limit=50)
+    found = re.search(r"http://localhost:8000(/invitation/[^/\s]+/)", str(mail.outbox[-1].body))
+    assert found is not None
+    return found[1]
+
+
+def people_of(cast: Cast) -> str:
+    return reverse("web:people", args=[cast.contoso.pk])
+
+
+def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    ines = signed_in(cast, "ines")
+    answer = ines.post(people_of(cast), {"email": "Grace@Contoso.example", "role": "approver"}, follow=True)
+    assert "A mail goes to" in answer.content.decode()
+    row = Invitation.objects.get()
+    assert (events_in(cast.contoso), outbox_topics()) == (["invitation.sent"], ["notify.invitation"])
+    here = sent_link()
+    assert mail.outbox[-1].to == ["grace@contoso.example"]
+    assert not Person.objects.filter(email=row.email).exists()
+    # A scanner that follows the link, or fills in nothing, changes nothing.
+    with nothing_happens():
+        for page in (Client().get(here), Client().head(here), Client().get(here)):
+            assert page.status_code == 200
+        assert Client().post(here, {}).status_code == 422
+    answer = Client().post(here, NEW)
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
+    grace = Person.objects.get(email="grace@contoso.example")
+    assert (grace.name, grace.side, grace.is_staff) == ("Grace Adeyemi", "customer", False)
+    assert list(grace.memberships.values_list("tenant", "role")) == [(cast.contoso.pk, "approver")]
+    assert EmailAddress.objects.get(user=grace).verified
+    assert events_in(cast.contoso)[1:] == ["invitation.accepted", "role.given"]
+    assert outbox_topics()[-1] == "notify.approvers_changed"
+    assert Client().post("/accounts/login/", {"login": grace.email, "password": GOOD}).status_code == 302
+    # Once: and what it was worth stands nowhere but in the mail.
+    with nothing_happens():
+        assert Client().post(here, NEW).status_code == 404
+    secret = here.split("/")[2]
+    row.refresh_from_db()
+    assert row.secret_hash == link_secrets.hashed(secret)
+    for message in OutboxMessage.objects.all():
+        assert secret not in f"{message.payload}{message.rendered}"
+    for entry in AuditEntry.objects.all():
+        assert secret not in bytes(entry.canonical).decode()
+        assert GOOD not in bytes(entry.canonical).decode()
+
+
+def test_every_link_that_is_no_good_looks_alike(cast: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    pages = {"never was": link("never-was")}
+    withdrawn, used, again, late = (cast.invited(f"{name}@contoso.example") for name in ("a", "b", "c", "d"))
+    pages |= {"withdrawn": link(cast.link_of(withdrawn)), "used": link(cast.link_of(used))}
+    pages |= {"sent again": link(cast.link_of(again)), "too late": link(cast.link_of(late))}
+    operations.withdraw_invitation(withdrawn.pk, actor=cast.as_("ines"))
+    assert Client().post(pages["used"], NEW).status_code == 302
+    travel.to(at + dt.timedelta(days=6))
+    operations.resend_invitation(again.pk, actor=cast.as_("ines"))
+    travel.to(at + dt.timedelta(days=7))
+    seen = set()
+    with nothing_happens():
+        for name, url in pages.items():
+            for method in ("get", "post"):
+                page = getattr(Client(), method)(url, NEW if method == "post" else {})
+                assert page.status_code == 404, name
+                seen.add(page.content.decode().partition("<main")[2].partition("</main>")[0])
+    assert len(seen) == 1
+    assert Client().get(link(cast.link_of(again))).status_code == 200
+
+
+def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
+    """Neither the page nor the API: an address that signs in elsewhere is invited as any other."""
+    ines, said = signed_in(cast, "ines"), set()
+    for email in ("frida@fabrikam.example", "priya@provider.example", "nobody@fabrikam.example"):
+        page = ines.post(people_of(cast), {"email": email, "role": "member"}, follow=True)
+        said.add(re.sub(r"\s+|[0-9a-f-]{36}", "", page.content.decode().partition("<main")[2].partition("<table")[0]))
+        said = {text.replace(email, "") for text in said}
+    assert len(said) == 1
+    # Only who reads the mail of the address is told.
+    for row in Invitation.objects.exclude(email__startswith="nobody"):
+        page = Client().post(link(cast.link_of(row)), NEW)
+        assert page.status_code == 422
+        assert "This address signs in already" in page.content.decode()
+        assert not Membership.objects.filter(tenant=cast.contoso, person__email=row.email).exists()
+    assert not Person.objects.get(email="frida@fabrikam.example").check_password(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"password": "tooshort1"}, "password"),
+        ({"password": "password1234"}, "password"),
+        ({"password": "new@contoso.example"}, "password"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 121}, "name"),
+        ({"name": "nul\x00"}, "name"),
+    ],
+)
+def test_what_cannot_be_accepted_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
+    row, form = cast.invited("new@contoso.example"), {**NEW, **wrong}
+    with nothing_happens():
+        page = Client().post(link(cast.link_of(row)), form)
+    assert (page.status_code, list(page.context["form"].errors)) == (422, [field])
+    assert form["password"] not in page.content.decode().replace("new@contoso.example</bdi>", "")
+
+
+@pytest.mark.parametrize(
+    ("email", "role", "field"),
+    [
+        ("ada@contoso.example", "auditor", "email"),
+        ("invited@contoso.example", "member", "email"),
+        ("ADA@fabrikam.example\r\nBcc: x@y.example", "member", "email"),
+        ("x" * 250 + "@contoso.example", "member", "email"),
+        ("new@contoso.example", "emperor", "role"),
+    ],
+)
+def test_what_cannot_be_invited_is_said_beside_it(cast: Cast, email: str, role: str, field: str) -> None:
+    cast.invited("invited@contoso.example")
+    page = signed_in(cast, "ines").post(people_of(cast), {"email": email, "role": role})
+    assert set(events_in(cast.contoso)[1:]) <= {"act.refused"}
+    assert (page.status_code, list(page.context["form"].errors)) == (422, [field])
+    assert Invitation.objects.count() == 1
+
+
+def test_only_whoever_may_say_who_belongs_to_the_tenant_invites(cast: Cast) -> None:
+    row = cast.invited()
+    for name, refusal in (
+        *((name, NotAllowed) for name in ("mia", "ada", "otto", "stella")),
+        *((name, NotFound) for name in ("frida", "finn")),
+    ):
+        actor, before = cast.as_(name), Invitation.objects.values_list("secret_hash", "withdrawn_at")[0]
+        for call in (
+            lambda a=actor: operations.invite_person(cast.contoso.pk, email="x@x.example", role="approver", actor=a),
+            lambda a=actor: operations.resend_invitation(row.pk, actor=a),
+            lambda a=actor: operations.withdraw_invitation(row.pk, actor=a),
+        ):
+            with pytest.raises(refusal):
+                call()
+        assert Invitation.objects.values_list("secret_hash", "withdrawn_at").get() == before
+
+
+def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> None:
+    """An administrator who is let go leaves nobody behind the door; nor do staff, once somebody decides."""
+    accept = Actor.stranger(door="pages")
+    operations.give_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
+    row = cast.invited(by="otto", role="administrator")
+    operations.take_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
+    with pytest.raises(NotFound):
+        operations.accept_invitation(cast.link_of(row), **NEW, actor=accept)
+    bare = operations.create_tenant(
+        name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, actor=cast.as_("stella")
+    )
+    first, second = (
+        operations.invite_person(bare.pk, email=f"{role}@adatum.example", role=role, actor=cast.as_("stella"))
+        for role in ("administrator", "approver")
+    )
+    operations.accept_invitation(cast.link_of(first), **NEW, actor=accept)
+    with pytest.raises(NotFound):
+        operations.accept_invitation(cast.link_of(second), **NEW, actor=accept)
+    with pytest.raises(NotAllowed):
+        operations.resend_invitation(second.pk, actor=cast.as_("stella"))
+    assert list(bare.memberships.values_list("role", flat=True)) == ["administrator"]
+    assert "act.refused" in events_in(bare)
+
+
+def test_an_account_that_belongs_to_nobody_is_taken_over_by_whoever_reads_its_mail(cast: Cast) -> None:
+    free = cast.stranger("free@contoso.example")
+    row = cast.invited("free@contoso.example")
+    assert operations.accept_invitation(cast.link_of(row), **NEW, actor=Actor.stranger(door="pages")).pk == free.pk
+    free.refresh_from_db()
+    assert free.check_password(GOOD)
+    off = cast.stranger("off@contoso.example")
+    Person.objects.filter(pk=off.pk).update(is_active=False)
+    with pytest.raises(Unacceptable):
+        operations.accept_invitation(
+            cast.link_of(cast.invited("off@contoso.example")), **NEW, actor=Actor.stranger(door="pages")
+        )
+
+
+def test_what_was_answered_is_not_sent_again_and_a_mail_not_too_often(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("requests_app.limits.INVITATION_SENDS_MAX", 2)
+    monkeypatch.setattr("requests_app.limits.INVITATIONS_MAX", 2)
+    row, ines = cast.invited(), signed_in(cast, "ines")
+    form = {"act": "send_again", "invitation": str(row.pk)}
+    assert ines.post(people_of(cast), form).status_code == 302
+    assert ines.post(people_of(cast), form).status_code == 429
+    cast.invited("second@contoso.example")
+    assert ines.post(people_of(cast), {"email": "third@contoso.example", "role": "member"}).status_code == 429
+    assert ines.post(people_of(cast), {**form, "act": "withdraw"}, follow=True).status_code == 200
+    with pytest.raises(WrongState):
+        operations.resend_invitation(row.pk, actor=cast.as_("ines"))
+    assert "grace@contoso.example" not in ines.get(people_of(cast)).content.decode()
+    assert "second@contoso.example" not in signed_in(cast, "mia").get(people_of(cast)).content.decode()
+
+
+def test_a_withdrawn_invitation_is_not_mailed_any_more(cast: Cast) -> None:
+    operations.withdraw_invitation(cast.invited().pk, actor=cast.as_("ines"))
+    delivery.drain(limit=50)
+    assert not OutboxMessage.objects.filter(lane="mail").exists()
+
+
+def test_whoever_is_signed_in_accepts_nothing_by_the_way(cast: Cast) -> None:
+    row = cast.invited()
+    for name in ("ines", "frida", "stella"):
+        page = signed_in(cast, name).post(link(cast.link_of(row)), NEW)
+        assert page.status_code == 200
+        assert "You are signed in already" in page.content.decode()
+    assert not Person.objects.filter(email=row.email).exists()

@@ -1,0 +1,463 @@
+"""Signing in with one's organisation, against a real OpenID provider on this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import clock, operations, outbound
+from requests_app.errors import NotAllowed, Unacceptable
+from requests_app.models import Domain, Identity, OutboxMessage, Person, SignOn
+from requests_app.operations import Connection, Profile
+from requests_app.sso import domains
+from requests_app.web.single_sign_on import COOKIE, FLOW_SECONDS
+from tests.cast import PASSWORD, Cast, events_in
+from tests.factors import sign_in
+from tests.web.pages import nothing_happens, signed_in
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(sys.version_info < (3, 12), reason="the provider that the tests start needs Python 3.12"),
+]
+
+
+class _Stay(HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
+@dataclass
+class Provider:
+    """An identity provider, and the browser's way through it."""
+
+    issuer: str
+
+    def knows(self, subject: str, **claims: Any) -> None:
+        body = json.dumps(claims).encode()
+        sent = Request(f"{self.issuer}/users/{subject}", body, {"Content-Type": "application/json"}, method="PUT")
+        build_opener().open(sent, timeout=10).close()
+
+    def comes(self, url: str, subject: str = "s-ada", **form: str) -> dict[str, str]:
+        """Sign in there as this subject, and return what the browser is sent back with."""
+        body = urlencode({"sub": subject, **form}).encode()
+        answer: Any
+        try:
+            answer = build_opener(_Stay).open(Request(url, body), timeout=10)
+        except OSError as refused:
+            answer = refused  # a redirect is an error to urllib
+        with answer:
+            parts = urlsplit(answer.headers["Location"])
+        self.way_back = parts.path
+        return {name: values[0] for name, values in parse_qs(parts.query).items()}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    from oidc_provider_mock import run_server_in_thread
+
+    with run_server_in_thread(port=0) as server:
+        yield Provider(f"http://localhost:{server.server_port}")
+
+
+@pytest.fixture
+def world(cast: Cast, provider: Provider) -> Cast:
+    """Contoso signs in at the provider; its domain is proven; Ada and Mia are known there."""
+    connect(cast, provider)
+    Domain.objects.create(
+        tenant=cast.contoso, name="contoso.example", challenge="x", claimed_at=clock.now(), verified_at=clock.now()
+    )
+    for name in ("ada", "mia"):
+        provider.knows(f"s-{name}", email=f"{name.title()}@contoso.example", email_verified=True)
+    return cast
+
+
+def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
+    said = {"issuer": provider.issuer, "client_id": "lockbox", "client_secret": "s3cret", "role_map": {}, "is_on": True}
+    return operations.set_sign_on(cast.contoso.pk, connection=Connection(**{**said, **more}), actor=cast.as_("ines"))
+
+
+def begin(browser: Client, email: str = "somebody@contoso.example", **form: str) -> str:
+    """Enter an address, and return where the page leads to."""
+    page = browser.post(reverse("web:sso"), {"email": email, **form})
+    assert page.status_code == 200, page.content.decode()
+    return onward(page)
+
+
+def onward(page: Any) -> str:
+    found = re.search(r'<a class="button button-primary" href="([^"]+)"', page.content.decode())
+    assert found is not None
+    return found[1].replace("&amp;", "&")
+
+
+def way_back(cast: Cast) -> str:
+    return reverse("web:sso_callback", args=[cast.contoso.pk])
+
+
+def comes(cast: Cast, provider: Provider, subject: str = "s-ada", *, browser: Client | None = None) -> Any:
+    """The whole way once; returns the last page."""
+    browser = browser or Client()
+    back = provider.comes(begin(browser), subject)
+    page: Any = browser.get(provider.way_back, back)
+    page.browser = browser
+    return page
+
+
+def who(browser: Client) -> str:
+    return str(browser.session.get("_auth_user_id", ""))
+
+
+def test_somebody_signs_in_and_is_known_by_issuer_and_subject_from_then_on(world: Cast, provider: Provider) -> None:
+    page = comes(world, provider)
+    assert (page.status_code, who(page.browser)) == (200, str(world.ada.pk))
+    identity = Identity.objects.get()
+    assert (identity.issuer, identity.subject, identity.person) == (provider.issuer, "s-ada", world.ada)
+    assert events_in(world.contoso)[-1] == "identity.linked"
+    # The address says nothing any more: neither a new one, nor one that another subject has taken over.
+    provider.knows("s-ada", email="other@elsewhere.example", email_verified=False)
+    assert who(comes(world, provider).browser) == str(world.ada.pk)
+    provider.knows("s-thief", email="ada@contoso.example", email_verified=True)
+    refused = comes(world, provider, "s-thief")
+    assert (refused.status_code, who(refused.browser)) == (403, "")
+    assert Identity.objects.count() == 1
+
+
+def test_what_is_sent_carries_pkce_state_and_nonce_and_nothing_of_the_secret(world: Cast, provider: Provider) -> None:
+    url = begin(Client())
+    sent = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
+    assert url.startswith(provider.issuer)
+    assert (sent["response_type"], sent["code_challenge_method"]) == ("code", "S256")
+    assert sent["redirect_uri"] == django_settings.BASE_URL + way_back(world)
+    assert min(len(sent[name]) for name in ("state", "nonce", "code_challenge")) >= 43
+    assert "s3cret" not in url
+    assert "s3cret" not in SignOn.objects.get().sealed
+    other = parse_qs(urlsplit(begin(Client())).query)
+    assert all(other[name][0] != sent[name] for name in ("state", "nonce", "code_challenge"))
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"email": "ada@contoso.example"}, "not called verified"),
+        ({"email": "ada@contoso.example", "email_verified": "true"}, "verified only in words"),
+        ({"email": "frida@fabrikam.example", "email_verified": True}, "of another tenant"),
+        ({"email": "nobody@contoso.example", "email_verified": True}, "nobody here"),
+        ({"email": "priya@provider.example", "email_verified": True}, "of the provider"),
+        ({}, "no address"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whoever_is_not_surely_somebody_here_is_not_signed_in(
+    world: Cast, provider: Provider, claims: dict[str, Any], why: str
+) -> None:
+    provider.knows("s-x", **claims)
+    people = Person.objects.count()
+    page = comes(world, provider, "s-x")
+    assert (page.status_code, who(page.browser)) == (403, ""), why
+    assert "Ask your administrator to add you" in page.content.decode()
+    assert (Identity.objects.count(), Person.objects.count()) == (0, people)
+
+
+def test_a_domain_that_is_not_proven_links_nobody_and_leads_nowhere(world: Cast, provider: Provider) -> None:
+    browser = Client()
+    back = provider.comes(begin(browser))
+    Domain.objects.update(verified_at=None)
+    assert browser.get(way_back(world), back).status_code == 403
+    page = browser.post(reverse("web:sso"), {"email": "ada@contoso.example"})
+    assert (page.status_code, COOKIE in page.cookies) == (422, False)
+
+
+def test_the_directorys_key_links_whatever_the_address_says(world: Cast, provider: Provider) -> None:
+    connect(world, provider, key_claim="oid")
+    operations.change_provisioned(
+        world.contoso.pk, world.otto.pk, profile=Profile(external_id="key-7"), actor=world.as_("ines")
+    )
+    provider.knows("s-otto", oid="key-7", email="otto@elsewhere.example", email_verified=False)
+    assert who(comes(world, provider, "s-otto").browser) == str(world.otto.pk)
+
+
+def test_the_sign_in_does_not_say_who_exists(world: Cast) -> None:
+    def plain(email: str) -> str:
+        html = Client().post(reverse("web:sso"), {"email": email}).content.decode()
+        html = re.sub(r'(state|nonce|code_challenge|login_hint)=("[^"]+"|[^&"]+)', "", html)
+        return re.sub(r"[0-9a-f]{32}|content=\"\d{4}-[^\"]+\"", "", html)
+
+    assert plain("ada@contoso.example") == plain("nobody-at-all@contoso.example")
+    assert "Nobody has set up single sign-on" in plain("ada@fabrikam.example")
+
+
+def test_nothing_counts_twice_or_in_another_browser_or_too_late(world: Cast, provider: Provider, travel: Any) -> None:
+    browser = Client()
+    back = provider.comes(begin(browser))
+    # Another browser, without the cookie; then one with its own.
+    for other in (Client(), Client()):
+        if other is not browser:
+            begin(other)
+        assert other.get(way_back(world), back).status_code == 403
+        assert who(other) == ""
+    kept = browser.cookies[COOKIE].value
+    assert browser.get(way_back(world), back).status_code == 200
+    replay = Client()
+    replay.cookies[COOKIE] = kept
+    assert (replay.get(way_back(world), back).status_code, who(replay)) == (403, "")
+    late = Client()
+    back = provider.comes(begin(late))
+    travel.by(seconds=FLOW_SECONDS, tick=True)
+    assert (late.get(way_back(world), back).status_code, who(late)) == (403, "")
+
+
+def test_an_answer_that_was_changed_on_the_way_signs_nobody_in(world: Cast, provider: Provider) -> None:
+    for change in (
+        {"state": "x" * 43},
+        {"code": "made-up"},
+        {"iss": "https://other.example"},
+        {"error": "access_denied"},
+        {"code": ""},
+    ):
+        browser = Client()
+        back = provider.comes(begin(browser))
+        page = browser.get(way_back(world), {**back, **change})
+        assert (page.status_code in (403, 502), who(browser)) == (True, ""), change
+    # The way back of one connection does not take the answer of another.
+    browser = Client()
+    back = provider.comes(begin(browser))
+    other = reverse("web:sso_callback", args=[world.fabrikam.pk])
+    assert (browser.get(other, back).status_code, who(browser)) == (403, "")
+    assert Identity.objects.count() == 0
+
+
+def test_a_code_is_exchanged_with_the_verifier_of_this_flow(
+    world: Cast, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    plain = outbound.post
+
+    def post(url: str, body: bytes, **options: Any) -> Any:
+        sent.append(body)
+        return plain(url, body, **options)
+
+    monkeypatch.setattr(outbound, "post", post)
+    browser = Client()
+    url = begin(browser)
+    browser.get(way_back(world), provider.comes(url))
+    [form] = [parse_qs(each.decode()) for each in sent]
+    digest = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"][0].encode()).digest()).rstrip(b"=")
+    assert digest.decode() == parse_qs(urlsplit(url).query)["code_challenge"][0]
+
+
+def test_after_it_one_is_led_to_a_page_of_this_site_alone(world: Cast, provider: Provider) -> None:
+    for wanted, led in (("/tickets/", "/tickets/"), ("https://evil.example/", "/"), ("//evil.example", "/")):
+        browser = Client()
+        back = provider.comes(begin(browser, next=wanted))
+        assert onward(browser.get(way_back(world), back)) == led
+    assert browser.get("/tickets/").status_code == 200
+
+
+def test_groups_give_and_take_roles_through_the_log_and_never_the_last(world: Cast, provider: Provider) -> None:
+    roles = {"Deciders": "approver", "Readers": "auditor", "Chiefs": "administrator"}
+    connect(world, provider, groups_claim="groups", role_map=roles)
+
+    def held(person: Person) -> list[str]:
+        return sorted(person.memberships.values_list("role", flat=True))
+
+    ada = {"email": "ada@contoso.example", "email_verified": True}
+    provider.knows("s-ada", **ada, groups=["Readers", "Unknown"])
+    comes(world, provider)
+    assert held(world.ada) == ["auditor", "member"]
+    assert events_in(world.contoso)[-3:] == ["identity.linked", "role.given", "role.taken"]
+    assert OutboxMessage.objects.filter(topic="notify.approvers_changed", about=world.ada.pk).count() == 1
+    provider.knows("s-ada", **ada)
+    comes(world, provider)
+    assert held(world.ada) == ["auditor", "member"], "a token that says nothing of groups takes nothing"
+    provider.knows("s-ines", email="ines@contoso.example", email_verified=True, groups=[])
+    comes(world, provider, "s-ines")
+    assert held(world.ines) == ["administrator", "member"], "the last administrator stays"
+    provider.knows("s-otto", email="otto@contoso.example", email_verified=True, groups=[])
+    comes(world, provider, "s-otto")
+    assert held(world.otto) == ["member"], "nobody is left without a role"
+
+
+def test_whoever_was_switched_off_does_not_get_in(world: Cast, provider: Provider) -> None:
+    comes(world, provider, "s-mia")
+    operations.switch_off_person(world.mia.pk, actor=world.as_("ines"))
+    page = comes(world, provider, "s-mia")
+    assert (page.status_code, who(page.browser)) == (403, "")
+
+
+def test_a_connection_that_is_off_signs_nobody_in_even_on_the_way(world: Cast, provider: Provider) -> None:
+    browser = Client()
+    back = provider.comes(begin(browser))
+    connect(world, provider, is_on=False)
+    assert (browser.get(way_back(world), back).status_code, who(browser)) == (403, "")
+    assert Client().post(reverse("web:sso"), {"email": "a@contoso.example"}).status_code == 422
+
+
+def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Provider) -> None:
+    row = world.confirmed()
+    page = comes(world, provider)
+    decide = page.browser.post(
+        reverse("web:decide", args=[row.pk, "approve"]),
+        {"digest": row.content_digest, "shown": row.state, "comment": "", "password": "", "code": ""},
+    )
+    row.refresh_from_db()
+    assert (decide.status_code == 200 or decide.status_code >= 400, row.state) == (True, "PENDING_CUSTOMER")
+
+
+# --- The only way in -----------------------------------------------------------------------------------------
+
+
+def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_gets_in(
+    world: Cast, provider: Provider, mailoutbox: list[Any]
+) -> None:
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    browser = Client()
+    wrong = browser.post(reverse("account_login"), {"login": "nobody@contoso.example", "password": "x"})
+    right = browser.post(reverse("account_login"), {"login": world.ada.email, "password": PASSWORD})
+    assert who(browser) == ""
+    assert right.context["form"].errors == wrong.context["form"].errors
+    browser.post(reverse("account_reset_password"), {"email": world.ada.email})
+    assert mailoutbox == []
+    with pytest.raises(NotAllowed):
+        operations.set_password(actor=world.as_("ada"), password="another battery of 7 horses", how="reset")
+    assert not Person.objects.get(pk=world.ada.pk).check_password(PASSWORD)
+    assert Person.objects.get(pk=world.frida.pk).check_password(PASSWORD)
+    glass = Client()
+    sign_in(world.ines, PASSWORD, client=glass)
+    assert who(glass) == str(world.ines.pk)
+    assert events_in(world.contoso)[-1] == "sign_on.bypassed"
+    assert OutboxMessage.objects.filter(topic="notify.sign_on_bypassed").count() == 1
+    assert who(comes(world, provider).browser) == str(world.ada.pk)
+
+
+def test_it_is_not_the_only_way_without_a_way_back(world: Cast, provider: Provider) -> None:
+    for more in (
+        {"is_only": True},
+        {"is_only": True, "break_glass_id": world.ada.pk},
+        {"is_only": True, "is_on": False},
+    ):
+        with pytest.raises(Unacceptable):
+            connect(world, provider, **more)
+    assert SignOn.objects.get().is_only is False
+
+
+# --- One human -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_subject_on_two_accounts_is_one_human(world: Cast, provider: Provider, settings: Any) -> None:
+    settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET = provider.issuer, "lockbox", "x"
+    settings.SSO_DOMAINS = frozenset({"provider.example"})
+    provider.knows("s-two", email="priya@provider.example", email_verified=True)
+    browser = Client()
+    back = provider.comes(begin(browser, "anybody@provider.example"), "s-two")
+    assert browser.get(provider.way_back, back).status_code == 200
+    assert who(browser) == str(world.priya.pk)
+    provider.knows("s-two", email="ada@contoso.example", email_verified=True)
+    comes(world, provider, "s-two")
+    ada, priya = (Person.objects.get(pk=each.pk) for each in (world.ada, world.priya))
+    assert ada.human_id == priya.human_id
+
+
+# --- The administrator's pages -------------------------------------------------------------------------------
+
+
+def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, provider: Provider) -> None:
+    ines = signed_in(cast, "ines")
+    page = reverse("web:sign_on", args=[cast.contoso.pk])
+    form = {
+        "issuer": provider.issuer,
+        "client_id": "lockbox",
+        "client_secret": "s3cret",
+        "scopes": "openid profile email",
+        "key_claim": "sub",
+        "groups_claim": "groups",
+        "role_map": "Deciders = approver\n a = b = auditor ",
+        "is_on": "on",
+        "break_glass_id": "",
+    }
+    refused = signed_in(cast, "ines", fresh=False).post(page, form)
+    assert (refused.status_code, SignOn.objects.count()) == (403, 0)
+    assert ines.post(page, form).status_code == 302
+    row = SignOn.objects.get()
+    assert row.role_map == {"Deciders": "approver", "a = b": "auditor"}
+    assert events_in(cast.contoso)[-1] == "sign_on.changed"
+    assert "s3cret" not in bytes(AuditEntry.objects.latest("pk").canonical).decode()
+    assert OutboxMessage.objects.filter(topic="notify.sign_on_changed").count() == 1
+    shown = ines.get(page).content.decode()
+    assert "s3cret" not in shown
+    assert django_settings.BASE_URL + way_back(cast) in shown
+    provider.knows("s-ada", email="ada@contoso.example", email_verified=True, groups=["Deciders"])
+    with nothing_happens():
+        begun = ines.post(reverse("web:sign_on_test", args=[cast.contoso.pk]))
+        back = provider.comes(onward(begun))
+        told = ines.get(way_back(cast), back).content.decode()
+    for said in (
+        "The test worked",
+        "s-ada",
+        "ada@contoso.example",
+        "approver",
+        "Nobody: this sign-in would be refused",
+    ):
+        assert said in told
+    assert (who(ines), Identity.objects.count()) == (str(cast.ines.pk), 0)
+    connect(cast, provider, issuer=f"{provider.issuer}/nowhere", client_secret="")
+    failed = ines.post(reverse("web:sign_on_test", args=[cast.contoso.pk])).content.decode()
+    assert "The test failed" in failed
+    assert "could not be read" in failed
+
+
+def test_an_inner_address_is_no_issuer(cast: Cast, provider: Provider, settings: Any) -> None:
+    settings.SSO_PRIVATE_NETWORK = False
+    for issuer in ("http://idp.example", "https://127.0.0.1", "https://[::ffff:10.0.0.1]", "https://169.254.169.254"):
+        with pytest.raises(Unacceptable):
+            connect(cast, provider, issuer=issuer)
+    assert SignOn.objects.count() == 0
+
+
+def test_a_domain_is_proven_by_its_web_server(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ines, page = signed_in(cast, "ines"), reverse("web:sign_on_domains", args=[cast.contoso.pk])
+    assert ines.post(page, {"name": "Contoso.example"}).status_code == 302
+    row = Domain.objects.get()
+    assert row.challenge in ines.get(page).content.decode()
+    shown: dict[str, Any] = {"status": 404, "body": b""}
+    monkeypatch.setattr(
+        domains.outbound, "get", lambda url, **_: domains.outbound.Answer(shown["status"], "", shown["body"])
+    )
+    assert "not with the file" in ines.post(page, {"check_domain": row.pk}).content.decode()
+    shown["status"], shown["body"] = 200, b"something else"
+    assert ines.post(page, {"check_domain": row.pk}).status_code == 409
+    assert Domain.objects.get().verified_at is None
+    shown["body"] = f"\n{row.challenge}\n".encode()
+    assert ines.post(page, {"check_domain": row.pk}).status_code == 302
+    assert events_in(cast.contoso)[-1] == "domain.verified"
+    # Another tenant may say so too, and proves nothing by it.
+    finn, other = signed_in(cast, "finn"), reverse("web:sign_on_domains", args=[cast.fabrikam.pk])
+    finn.post(other, {"name": "contoso.example"})
+    theirs = Domain.objects.get(tenant=cast.fabrikam)
+    shown["body"] = theirs.challenge.encode()
+    assert "proven by somebody else" in finn.post(other, {"check_domain": theirs.pk}).content.decode()
+    assert finn.post(other, {"remove_domain": row.pk}).status_code == 404
+    assert ines.post(page, {"remove_domain": row.pk}).status_code == 302
+    assert Domain.objects.filter(tenant=cast.contoso).count() == 0
+    assert ines.post(page, {"name": "localhost"}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
+def test_only_the_administrator_sees_or_changes_it(cast: Cast, name: str) -> None:
+    browser = signed_in(cast, name)
+    for page in ("sign_on", "sign_on_domains"):
+        assert browser.get(reverse(f"web:{page}", args=[cast.contoso.pk])).status_code == 403
+        assert browser.post(reverse(f"web:{page}", args=[cast.contoso.pk]), {}).status_code == 403
+    assert browser.post(reverse("web:sign_on_test", args=[cast.contoso.pk])).status_code == 403

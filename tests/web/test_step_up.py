@@ -1,0 +1,113 @@
+"""Proof of who it is, asked for in the middle of something: what was sent waits, and then happens."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from requests_app.models import Person, QueueAssignment, Tries
+from tests.cast import PASSWORD, Cast, events_in
+from tests.conftest import Traveller
+from tests.factors import a_code
+from tests.web.pages import nothing_happens, page_of, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def held_by(answer: Any) -> dict[str, list[str]]:
+    """What waits on the page, as a browser sends it again."""
+    found: dict[str, list[str]] = {}
+    main = answer.content.decode().partition("<main")[2]
+    for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', main):
+        if name != "csrfmiddlewaretoken":
+            found.setdefault(unescape(name), []).append(unescape(value))
+    return found
+
+
+def proof(person: Person, **changed: str) -> dict[str, str]:
+    return {"step-up-password": PASSWORD, "step-up-code": a_code(person), **changed}
+
+
+def test_a_window_is_closed_after_the_proof_with_the_comment_that_was_typed(cast: Cast) -> None:
+    row = cast.opened().access_request
+    client, page = signed_in(cast, "ada", fresh=False), page_of(row, "access_request_act", "revoke")
+    with nothing_happens():
+        asked = client.post(page, {"comment": '<b>Enough</b> & "done"'})
+    assert (asked.status_code, "no-store" in asked["Cache-Control"]) == (403, True)
+    assert held_by(asked) == {"comment": ['<b>Enough</b> & "done"']}
+    assert f'action="{page}"' in asked.content.decode()
+    with nothing_happens():
+        for wrong in ({"step-up-password": "wrong"}, {"step-up-code": "000000"}):
+            again = client.post(page, {**held_by(asked), **proof(cast.ada, **wrong)})
+            assert again.status_code == 403
+            assert "The password or the code is not right." in again.content.decode()
+            assert held_by(again) == held_by(asked)
+    done = client.post(page, {**held_by(asked), **proof(cast.ada)})
+    assert done.status_code == 302
+    row.refresh_from_db()
+    assert row.state == "CLOSED"
+    assert events_in(cast.contoso)[-1] == "grant.revoked"
+
+
+def test_for_five_minutes_it_is_not_asked_again(cast: Cast, travel: Traveller) -> None:
+    travel.freeze()
+    client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
+    assert client.post(page, {"window_cap": "3600"}).status_code == 403
+    assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 302
+    travel.by(minutes=4, seconds=59)
+    assert client.post(page, {"window_cap": "7200"}).status_code == 302
+    travel.by(seconds=1)
+    assert client.post(page, {"window_cap": "1800"}).status_code == 403
+
+
+def test_values_of_one_name_all_wait(cast: Cast) -> None:
+    client = signed_in(cast, "otto", fresh=False)
+    form = {"name": "laptop", "scopes": ["requests:read", "log:read"], "days": "7"}
+    asked = client.post("/tokens/", form)
+    assert held_by(asked) == {"name": ["laptop"], "scopes": ["requests:read", "log:read"], "days": ["7"]}
+    made = client.post("/tokens/", {**held_by(asked), "step-up-password": PASSWORD})
+    assert made.status_code == 200
+    assert "This token is shown now and never again." in made.content.decode()
+
+
+def test_too_many_wrong_ones_are_not_looked_at(cast: Cast) -> None:
+    client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
+    with nothing_happens():
+        for status in (403,) * 5 + (429,):
+            answer = client.post(page, {"window_cap": "3600", **proof(cast.ines, **{"step-up-password": "wrong"})})
+            assert answer.status_code == status
+        assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 429
+    assert Tries.objects.get().count == 5
+
+
+def test_the_proof_is_checked_like_every_other_post(cast: Cast) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.ines)
+    with nothing_happens():
+        page = reverse("web:tenant", args=[cast.contoso.pk])
+        assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 403
+    assert not Tries.objects.exists()
+
+
+def test_staff_are_asked_too(cast: Cast) -> None:
+    client = signed_in(cast, "stella", fresh=False)
+    page = reverse("admin:requests_app_person_act", args=[cast.erik.pk, "queue"])
+    form = {"service": str(cast.exchange.pk), "role": "provider_approver"}
+    with nothing_happens():
+        asked = client.post(page, form)
+    assert (asked.status_code, asked.templates[0].name) == (403, "security/step_up.html"), asked.content.decode()[-900:]
+    assert client.post(page, {**form, **proof(cast.stella)}).status_code == 302
+    assert QueueAssignment.objects.filter(person=cast.erik, role="provider_approver").exists()
+
+
+def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> None:
+    client, page = signed_in(cast, "ada", fresh=False), reverse("account_change_password")
+    assert client.get(page)["Location"] == f"/step-up/?next={page}"
+    confirmed = client.post("/step-up/", {"password": PASSWORD, "code": a_code(cast.ada), "next": page})
+    assert confirmed["Location"] == page
+    assert client.get(page).status_code == 200
