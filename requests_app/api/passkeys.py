@@ -80,8 +80,8 @@ class PasskeyOptions(_OfThePage):
         examples=[OpenApiExample("Ask", request_only=True, value={})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        row = self._tenant(tenant)
         self.body(OptionsIn)
+        row = self._tenant(tenant)
         person = Person.objects.get_queryset().get(pk=self.actor.person)
         known = Passkey.objects.live().filter(person=person, rp_id=row.approval_rp_id)
         options = webauthn.registration_options(
@@ -109,8 +109,8 @@ class Passkeys(_OfThePage):
         examples=[OpenApiExample("Add a key", request_only=True, value={"name": "Phone", "response": {}})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        row = self._tenant(tenant)
         found = self.body(PasskeyIn)
+        row = self._tenant(tenant)
         made = operations.enrol_passkey(
             actor=self.actor,
             response=found["response"],
