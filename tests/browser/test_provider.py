@@ -78,7 +78,14 @@ def test_staff_find_a_ticket_and_close_a_window(visit: Visit) -> None:
     stella.link("Close the window now")
     check(page, widths=(360, 1280))
     page.get_by_label("Comment").fill("The supplier's system is the cause.")
-    stella.button("Close the window now")
+    with stella.expecting(403):
+        stella.button("Close the window now")
+        expect(page.locator("main")).to_contain_text("nothing that you entered is lost")
+        check(page, widths=(360, 1280))
+    assert Grant.objects.get(pk=grant.pk).closed_at is None
+    page.get_by_label("Your password").fill(stella.password)
+    page.get_by_label("Code").fill(stella.code())
+    stella.button("Confirm")
     expect(page.locator("main")).to_contain_text("closed")
     closed = Grant.objects.get(pk=grant.pk)
     assert (closed.close_reason, closed.closed_by and closed.closed_by.name) == ("revoked", "Stella Okafor")
