@@ -198,11 +198,11 @@ def is_background(request: HttpRequest) -> bool:
 
 
 def decides(request: HttpRequest) -> bool:
-    """Say whether this person may decide access requests, on either side."""
+    """Say whether this person may decide access requests, on either side, be it in somebody's place."""
     from requests_app.models import Membership, QueueAssignment
 
     person = str(request.user.pk)
     return (
-        Membership.objects.filter(person_id=person, role="approver").exists()
+        Membership.objects.filter(person_id=person, role__in=("approver", "deputy")).exists()
         or QueueAssignment.objects.filter(person_id=person, role="provider_approver").exists()
     )

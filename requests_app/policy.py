@@ -29,8 +29,8 @@ LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
 #: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
 OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 
-#: Who can't do with a password alone.
-DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
+#: Who can't do with a password alone. A deputy among them: the day on which they decide must not be that of the set-up.
+DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.events import title_of
+
 _WORDS: dict[str, Promise] = {
     "give_role": _("give %(name)s the role “%(role)s”"),
     "take_role": _("take the role “%(role)s” from %(name)s"),
@@ -21,7 +23,19 @@ _WORDS: dict[str, Promise] = {
     "set_two_person_control": _("switch two-person control %(on)s"),
     "set_log_retention": _("keep the log for %(days)s days"),
     "set_cosigning": _("open windows only if a witness cosigned the log within %(hours)s hours"),
+    "add_witness": _("register the witness %(name)s at %(url)s"),
     "remove_witness": _("remove the witness %(name)s"),
+    "set_approval_page": _("have a yes signed on your own page %(approval_origin)s, %(only)s"),
+    "change_client": _("let the client %(name)s decide for %(decides_for)s"),
+    "change_webhook": _("tell the webhook at %(place_before)s, from now on at %(place)s, of %(events)s"),
+    "remove_webhook": _("remove the webhook at %(place)s"),
+    "disable_webhook": _("switch off the webhook at %(place)s"),
+    "enable_webhook": _("switch on the webhook at %(place)s, which is told of %(events)s"),
+    "set_sign_on": _(
+        "have people sign in at %(issuer)s with the client %(client_id)s: single sign-on is %(sign_on)s; "
+        "groups that give roles: %(groups)s; who gets in without it: %(break_glass)s"
+    ),
+    "claim_domain": _("claim the domain %(domain)s, whose people then sign in with single sign-on"),
 }
 _WITHOUT: dict[str, Promise] = {
     "set_log_retention": _("keep the log for good"),
@@ -49,9 +63,25 @@ def words(act: str, said: Mapping[str, Any]) -> str:
         return str(_WITHOUT.get(act, act))
     if act not in _WORDS:
         return act
-    shown = {**said, "on": gettext("on") if said.get("on") else gettext("off")}
+    if act == "set_approval_page" and not said.get("approval_origin"):
+        return gettext("give up your own approval page")
+    shown = {**said, "on": gettext("on") if said.get("on") else gettext("off"), **_listed(said)}
     shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
     shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
     if "seconds" in said:
         shown["minutes"] = int(said["seconds"]) // 60
     return str(_WORDS[act]) % shown
+
+
+def _listed(said: Mapping[str, Any]) -> dict[str, str]:
+    """What takes more than one word of what was said."""
+    events, role_map = said.get("events") or [], said.get("role_map") or {}
+    groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
+    sign_on = gettext("on") if said.get("is_on") else gettext("off")
+    return {
+        "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
+        "groups": ", ".join(groups) or gettext("none"),
+        "sign_on": gettext("the only way in") if said.get("is_only") else sign_on,
+        "break_glass": said.get("break_glass") or gettext("nobody"),
+        "only": gettext("and nowhere else") if said.get("own_keys_only") else gettext("or here"),
+    }

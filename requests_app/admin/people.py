@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
+from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
@@ -22,6 +23,7 @@ from requests_app.models import (
     Invitation,
     Membership,
     Person,
+    Proposal,
     QueueAssignment,
     Service,
     Ticket,
@@ -282,6 +284,11 @@ class OutOfOfficeAdmin(StaffAdmin):
     facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
 
 
+@admin.display(description=_("what"))
+def _said(row: Proposal) -> dict[str, Any]:
+    return row.shown
+
+
 class ProposalAdmin(StaffAdmin):
     list_display = ("act", "tenant", "proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")
     reads: ClassVar = ("tenant", "proposed_by", "confirmed_by")
@@ -290,7 +297,7 @@ class ProposalAdmin(StaffAdmin):
     list_filter = (by_tenant(),)
     lead = _("Made and confirmed by each tenant's own people: it is shown, not done.")
     facts: ClassVar = [
-        ("", ("act", "tenant", "said")),
+        ("", ("act", "tenant", _said)),
         (_("Times"), ("proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")),
     ]
 

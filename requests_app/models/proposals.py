@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -58,3 +58,8 @@ class Proposal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.act} · {self.tenant}"
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What was said, without what only the act itself may read."""
+        return {name: value for name, value in self.said.items() if not name.startswith("_")}

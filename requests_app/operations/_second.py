@@ -46,7 +46,8 @@ def controlled(name: str, *, lock: Callable[[dict[str, Any]], None] | None = Non
 def hold(current: Act, tenant: Tenant, **said: Any) -> None:
     """Go no further where the tenant is under two-person control: the act ends as a proposal, and nothing else.
 
-    What is said is kept as it is, and shown: ids as text, and the names that people read.
+    What is said is kept as it is, and shown: ids as text, and the names that people read. A name that begins with "_"
+    is kept for the act alone, and shown nowhere.
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
@@ -85,7 +86,7 @@ def tell(current: Act, row: Proposal, what: str) -> None:
 
 def told(row: Proposal) -> dict[str, Any]:
     """What an entry says of it."""
-    return {"proposal": str(row.pk), "act": row.act, "said": row.said}
+    return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 
 def _proposed(current: Act, tenant: Tenant, said: dict[str, Any]) -> DomainError:

@@ -31,6 +31,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
         if person.human_id == other.human_id:
             words = _("%(name)s and %(other)s count as one already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
+        policy.require_step_up(current.actor, current.at)
         logs = logs_of(person.human_id, other.human_id)
         said = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
         said |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
@@ -53,6 +54,7 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
         _require_not_own(current, person)
         if not Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists():
             raise WrongState(_("%(name)s is linked to no other account.") % {"name": person.name})
+        policy.require_step_up(current.actor, current.at)
         before, logs = person.human_id, logs_of(person.human_id)
         said = {**_described(person), "human_before": str(before), "human": str(part(person))}
         witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=said, text=person.name)

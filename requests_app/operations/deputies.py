@@ -43,6 +43,7 @@ def set_out_of_office(
         own = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
         if own.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
             raise WrongState(_("You are out of the office in this time already. End that first."))
+        policy.require_step_up(current.actor, current.at)
         row.save(force_insert=True)
         _witness(current, row, Event.OUT_OF_OFFICE_SET)
     return row
@@ -59,6 +60,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
             policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
         if row.ended_at is not None or row.until_at <= current.at:
             raise WrongState(_("This is over already."))
+        policy.require_step_up(current.actor, current.at)
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
         _witness(current, row, Event.OUT_OF_OFFICE_ENDED)

@@ -16,10 +16,9 @@ from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import join_same_mailbox
-from requests_app.operations._people import described, give, key, new_person, switch_off, switch_on, take
+from requests_app.operations._people import DECIDING, described, give, key, new_person, switch_off, switch_on, take
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
-_DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +163,7 @@ def _set(current: Act, tenant: Tenant, person: Person, record: DirectoryRecord |
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
     """A reset of the password goes to the address. So that of somebody who decides is no machine's to move."""
-    if person.memberships.filter(role__in=_DECIDING).exists():
+    if person.memberships.filter(role__in=DECIDING).exists():
         words = _("%(name)s decides for the tenant: this address is not changed by a directory.")
         raise Unacceptable(words % {"name": person.name}, field="emails")
     if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():

@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 
 from requests_app import api_secrets, clock, limits, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import InsufficientScope, NotAllowed, TooMany, Unacceptable, WrongProof
+from requests_app.errors import InsufficientScope, NotAllowed, TooMany, Unacceptable, WrongProof, WrongState
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 
@@ -46,7 +47,10 @@ class Made(NamedTuple):
 def create_client(
     *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
 ) -> Made:
-    """A customer's administrator makes a client of the tenant; staff, without `tenant_id`, one of the provider's."""
+    """A customer's administrator makes a client of the tenant; staff, without `tenant_id`, one of the provider's.
+
+    Under two-person control it is made without a decider: whoever sees its secret is one person.
+    """
     with act("create_client", actor=actor) as current:
         _require_human(current.actor)
         tenant: Tenant | None = None
@@ -60,7 +64,12 @@ def create_client(
         client.account = _account(name, client, at=current.at)
         _require_held(current.actor, client.scopes)
         client.decides_for = _decider(decides_for_id, client)
-        _require_proof(current, client)
+        if client.decides_for is not None and _needs_two(client):
+            words = _(
+                "Your tenant is under two-person control. Add the client first; then propose for whom it decides."
+            )
+            raise Unacceptable(words, field="decides_for")
+        policy.require_step_up(current.actor, current.at)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
@@ -82,8 +91,9 @@ def change_client(
         before = _described(client)
         if scopes is not None:
             client.scopes = _client_scopes(scopes, client.tenant)
-            # Taking away gives nobody anything.
-            _require_held(current.actor, set(client.scopes) - set(before["scopes"]))
+        gained = set(client.scopes) - set(before["scopes"])
+        # Taking away gives nobody anything.
+        _require_held(current.actor, gained)
         if decides_for_id is not _UNCHANGED:
             client.decides_for = _decider(decides_for_id, client)
         elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
@@ -91,23 +101,57 @@ def change_client(
         after = _described(client)
         if after == before:
             raise Unacceptable(_("Nothing would change."), field="scopes")
-        gains_people = Scope.MEMBERS_PROVISION in set(after["scopes"]) - set(before["scopes"])
-        if before["decides_for_id"] != after["decides_for_id"] or gains_people:
-            _require_proof(current, client)
-        client.save(update_fields=["scopes", "decides_for"])
-        was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
-        current.witness(Event.CLIENT_CHANGED, detail={**after, **was}, text=str(client))
-        if before["decides_for_id"] != after["decides_for_id"]:
-            _tell_of_decider(current, client)
+        is_given_to_decide = after["decides_for_id"] not in (None, before["decides_for_id"])
+        if gained or is_given_to_decide:
+            policy.require_step_up(current.actor, current.at)
+        if is_given_to_decide and client.tenant is not None:
+            client.tenant.refresh_from_db(fields=["needs_two"])
+            hold(current, client.tenant, **after)
+        _change_client(current, client, before)
     return client
 
 
+def _lock_client(said: dict[str, Any]) -> None:
+    """As `_managed` locks it, before the turn at the log is taken."""
+    list(Client.objects.filter(pk=said["client"]).locked())
+
+
+@controlled("change_client", lock=_lock_client)
+def _change_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for")
+    client = rows.filter(pk=said["client"]).first()
+    if client is None:
+        raise WrongState(_("This client was removed."))
+    before = _described(client)
+    client.scopes = _client_scopes(said["scopes"], tenant)
+    client.decides_for = _decider(said["decides_for_id"], client)
+    _change_client(current, client, before)
+
+
+def _change_client(current: Act, client: Client, before: dict[str, Any]) -> None:
+    after = _described(client)
+    client.save(update_fields=["scopes", "decides_for"])
+    was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
+    current.witness(Event.CLIENT_CHANGED, detail={**after, **was}, text=str(client))
+    if before["decides_for_id"] != after["decides_for_id"]:
+        _tell_of_decider(current, client)
+
+
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
-    """Give a client a new secret. The one before, and what was got with it, is dead at once."""
+    """Give a client a new secret. The one before, and what was got with it, is dead at once.
+
+    Under two-person control not to one that decides: whoever sees the secret could decide alone.
+    """
     with act("rotate_client_secret", actor=actor) as current:
         client = _managed(client_id, current)
         _require_held(current.actor, client.scopes)
-        _require_proof(current, client)
+        if client.decides_for is not None and _needs_two(client):
+            words = _(
+                "Your tenant is under two-person control, and this client decides for %(name)s. Take that from it "
+                "first, and propose it again once its new secret is in place."
+            )
+            raise WrongState(words % {"name": client.decides_for.name})
+        policy.require_step_up(current.actor, current.at)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.save(update_fields=["secret_hash", "secret_at"])
@@ -323,10 +367,9 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
         raise InsufficientScope(in_order(more)[0])
 
 
-def _require_proof(current: Act, client: Client) -> None:
-    """Whoever lets a machine decide, or choose who decides, or takes its secret, proves who they are: it does not."""
-    if client.decides_for_id is not None or Scope.MEMBERS_PROVISION in client.scopes:
-        policy.require_step_up(current.actor, current.at)
+def _needs_two(client: Client) -> bool:
+    """As it is now: read under the turn at the log, which whoever switches it takes as well."""
+    return Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 
 def _decider(person_id: object, client: Client) -> Person | None:

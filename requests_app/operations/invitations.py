@@ -68,6 +68,8 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
             raise WrongState(_("This was sent by the recovery key. It can be stopped, and is not sent again."))
         if row.sends >= limits.INVITATION_SENDS_MAX:
             raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite anew.") % {"max": row.sends})
+        if row.role in DECIDING:
+            policy.require_step_up(current.actor, current.at)
         row.sends += 1
         send(current, row)
         current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)

@@ -52,6 +52,8 @@ def add_person(
         policy.require_staff(current.actor)
         person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
         current.concerns("person", person, PROVIDER_LOG)
+        if is_staff:
+            policy.require_step_up(current.actor, current.at)
         person.is_staff, person.created_at = is_staff, current.at
         join_same_mailbox(current, person)
         person.save(force_insert=True)

@@ -30,6 +30,7 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
             raise NotAllowed
         if tenant.needs_two == on:
             raise WrongState(_("Two-person control is on already.") if on else _("Two-person control is off already."))
+        policy.require_step_up(current.actor, current.at)
         hold(current, tenant, on=on)
         _switch(current, tenant, {"on": on})
     return tenant
@@ -61,6 +62,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             tenant=tenant, person=by, person__is_active=True, role="administrator"
         ).exists():
             raise WrongState(_("%(name)s no longer administers this tenant.") % {"name": by.name})
+        policy.require_step_up(current.actor, current.at)
         row.ended_at, row.confirmed_by_id = current.at, current.actor.person
         row.save(update_fields=["ended_at", "confirmed_by"])
         current.witness(Event.PROPOSAL_CONFIRMED, detail={**told(row), "proposed_by": by.name})

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit_app.models import AuditEntry
-from requests_app import limits, recovery
+from requests_app import limits, policy, recovery
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.events import PROVIDER_LOG, Event
@@ -35,6 +35,7 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
         tenant = administered(tenant_id, current)
         if current.actor.machine is not None:
             raise NotAllowed
+        policy.require_step_up(current.actor, current.at)
         tenant.recovery_keys.live().update(ended_at=current.at)
         key = recovery.make()
         row = RecoveryKey.objects.create(

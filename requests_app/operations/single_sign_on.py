@@ -18,7 +18,8 @@ from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, witness_in
-from requests_app.operations._people import DECIDING, described, give, require_two, take
+from requests_app.operations._people import DECIDING, described, give, take
+from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.sso import domains, sealing
@@ -60,22 +61,39 @@ class Came:
 
 def set_sign_on(tenant_id: object, *, connection: Connection, actor: Actor) -> SignOn:
     """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a fresh
-    proof, and everybody who answers for the tenant is told. Under two-person control it stays as it is."""
+    proof, and everybody who answers for the tenant is told."""
     with act("set_sign_on", actor=actor) as current:
         tenant = _administered(tenant_id, current)
-        require_two(current, tenant)
         policy.require_step_up(current.actor, current.at)
         row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
         was = _described_connection(row)
         _fill(row, connection, tenant)
-        row.changed_at = current.at
-        row.save()
-        now = _described_connection(row)
-        changed = [name for name, value in now.items() if value != was[name]]
-        changed += ["client_secret"] if connection.client_secret else []
-        current.witness(Event.SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
-        _tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
+        sealed = row.sealed if connection.client_secret else ""
+        hold(current, tenant, **_described_connection(row), _sealed=sealed)
+        _save_connection(current, tenant, row, was, has_secret=bool(sealed))
     return row
+
+
+@controlled("set_sign_on")
+def _sign_on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
+    was = _described_connection(row)
+    row.sealed = said["_sealed"] or row.sealed
+    names = ("issuer", "client_id", "scopes", "groups_claim", "key_claim", "role_map", "is_on", "is_only")
+    break_glass_id = UUID(said["break_glass_id"]) if said["break_glass_id"] else None
+    connection = Connection(**{name: said[name] for name in names}, break_glass_id=break_glass_id)
+    _fill(row, connection, tenant)
+    _save_connection(current, tenant, row, was, has_secret=bool(said["_sealed"]))
+
+
+def _save_connection(current: Act, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
+    row.changed_at = current.at
+    row.save()
+    now = _described_connection(row)
+    changed = [name for name, value in now.items() if value != was[name]]
+    changed += ["client_secret"] if has_secret else []
+    current.witness(Event.SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
+    _tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
@@ -86,15 +104,27 @@ def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
         name = name.strip().lower().rstrip(".") if isinstance(name, str) else ""
         if not domains.is_name(name):
             raise Unacceptable(_("Write a domain, such as example.com."), field="name")
-        if tenant.domains.filter(name=name).exists():
-            raise Unacceptable(_("This domain is in the list already."), field="name")
-        if tenant.domains.count() >= MOST_DOMAINS:
-            raise TooMany(_("There are %(max)d domains already.") % {"max": MOST_DOMAINS})
-        row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
-        row.claimed_at = current.at
-        row.save(force_insert=True)
-        current.witness(Event.DOMAIN_CLAIMED, detail={"domain": name}, text=name)
+        _require_new_domain(tenant, name)
+        hold(current, tenant, domain=name)
+        return _claim_domain(current, tenant, {"domain": name})
+
+
+@controlled("claim_domain")
+def _claim_domain(current: Act, tenant: Tenant, said: dict[str, Any]) -> Domain:
+    name = said["domain"]
+    _require_new_domain(tenant, name)
+    row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
+    row.claimed_at = current.at
+    row.save(force_insert=True)
+    current.witness(Event.DOMAIN_CLAIMED, detail={"domain": name}, text=name)
     return row
+
+
+def _require_new_domain(tenant: Tenant, name: str) -> None:
+    if tenant.domains.filter(name=name).exists():
+        raise Unacceptable(_("This domain is in the list already."), field="name")
+    if tenant.domains.count() >= MOST_DOMAINS:
+        raise TooMany(_("There are %(max)d domains already.") % {"max": MOST_DOMAINS})
 
 
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
@@ -111,6 +141,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
             raise WrongState(_PROBLEMS[problem]() % {"url": domains.url(row.name)})
         if Domain.objects.filter(name=row.name, verified_at__isnull=False).exists():
             raise Taken(_("This domain is proven by somebody else."))
+        policy.require_step_up(current.actor, current.at)
         row.verified_at = current.at
         row.save(update_fields=["verified_at"])
         current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
@@ -122,6 +153,7 @@ def remove_domain(domain_id: object, *, actor: Actor) -> None:
     with act("remove_domain", actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).find(domain_id)
         _administered(row.tenant_id, current)
+        policy.require_step_up(current.actor, current.at)
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
         row.delete()
 

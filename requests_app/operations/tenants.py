@@ -205,6 +205,8 @@ def save_service(
         if connector not in KINDS:
             raise Unacceptable(_("There is no such connector."), field="connector")
         was_covered = None if service._state.adding else service.is_covered
+        if was_covered not in (None, is_covered):
+            policy.require_step_up(current.actor, current.at)
         wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
         _change_row(current, service, wanted, allowed=set(wanted), event=Event.SERVICE_CHANGED)
         if was_covered is not None and was_covered != is_covered:

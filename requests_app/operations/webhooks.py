@@ -21,6 +21,7 @@ from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
 from requests_app.operations._change import Act, act
+from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 from requests_app.outbox.topics import WEBHOOK, Audience, Note, Topic
 from requests_app.webhooks import messages, sealing
@@ -52,7 +53,7 @@ class Issued:
 def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: str = "", actor: Actor) -> Issued:
     """Add an endpoint for a tenant's log, or, without a tenant, the provider's own for all logs.
 
-    It hears of what happens from now on.
+    It hears of what happens from now on. Under two-person control it is off until two have switched it on.
     """
     with act("add_webhook", actor=actor) as current:
         tenant, webhook, keys = None, Webhook(), Keys.new()
@@ -65,6 +66,8 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
         webhook.events = _events(events)
         policy.require_step_up(current.actor, current.at)
         webhook.created_at = webhook.from_at = current.at
+        if tenant is not None and tenant.needs_two:
+            webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, Webhook.Because.PERSON
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save(force_insert=True)
         current.witness(Event.WEBHOOK_ADDED, detail={**_said(webhook), "events": webhook.events}, text=webhook.place)
@@ -72,6 +75,11 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
         log_id = tenant.pk if tenant else PROVIDER_LOG
         WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
     return Issued(webhook, keys)
+
+
+def _lock_webhook(said: dict[str, Any]) -> None:
+    """As `_own` locks it, before the turn at the log is taken."""
+    list(Webhook.objects.filter(pk=said["webhook"]).locked())
 
 
 def change_webhook(
@@ -86,28 +94,60 @@ def change_webhook(
     with act("change_webhook", actor=actor) as current:
         webhook = _own(webhook_id, current)
         was = (webhook.url, webhook.events, webhook.label)
-        webhook.url = webhook.url if url is None else _url(url)
-        webhook.events = webhook.events if events is None else _events(events)
-        webhook.label = webhook.label if label is None else _label(label)
-        if (webhook.url, webhook.events, webhook.label) == was:
+        wanted = (
+            webhook.url if url is None else _url(url),
+            webhook.events if events is None else _events(events),
+            webhook.label if label is None else _label(label),
+        )
+        if wanted == was:
             return webhook
-        if webhook.url != was[0]:
-            _begin_anew(webhook, current)
-        webhook.save()
-        detail = {**_said(webhook), "events": webhook.events, "address_changed": webhook.url != was[0]}
-        current.witness(Event.WEBHOOK_CHANGED, detail=detail, text=webhook.place)
-        bell.ring(bell.DELIVER_WEBHOOKS)
+        if wanted[:2] != was[:2]:
+            policy.require_step_up(current.actor, current.at)
+            before = webhook.place
+            webhook.url, webhook.events, webhook.label = wanted
+            said = {**_of(webhook), "events": webhook.events, "place_before": before}
+            # The address may be as good as a password: it is kept with the proposal, and is not in the log.
+            _hold(current, webhook, **said, _url=webhook.url)
+            webhook.url, webhook.events, webhook.label = was
+        _change_webhook(current, webhook, wanted)
     return webhook
+
+
+@controlled("change_webhook", lock=_lock_webhook)
+def _change_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    _change_webhook(current, _still(tenant, said), (said["_url"], said["events"], said["label"]))
+
+
+def _change_webhook(current: Act, webhook: Webhook, wanted: tuple[str, list[str], str]) -> None:
+    is_elsewhere = webhook.url != wanted[0]
+    webhook.url, webhook.events, webhook.label = wanted
+    if is_elsewhere:
+        _begin_anew(webhook, current)
+    webhook.save()
+    detail = {**_said(webhook), "events": webhook.events, "address_changed": is_elsewhere}
+    current.witness(Event.WEBHOOK_CHANGED, detail=detail, text=webhook.place)
+    bell.ring(bell.DELIVER_WEBHOOKS)
 
 
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
     """Tell it nothing more, from now on. Its keys are gone at once, its deliveries within the hour."""
     with act("remove_webhook", actor=actor) as current:
         webhook = _own(webhook_id, current)
-        current.witness(Event.WEBHOOK_REMOVED, detail=_said(webhook), text=webhook.place)
-        webhook.removed_at, webhook.is_on = current.at, False
-        webhook.sealed = webhook.former_sealed = ""
-        webhook.save()
+        policy.require_step_up(current.actor, current.at)
+        _hold(current, webhook, **_of(webhook))
+        _remove_webhook(current, webhook)
+
+
+@controlled("remove_webhook", lock=_lock_webhook)
+def _remove_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    _remove_webhook(current, _still(tenant, said))
+
+
+def _remove_webhook(current: Act, webhook: Webhook) -> None:
+    current.witness(Event.WEBHOOK_REMOVED, detail=_said(webhook), text=webhook.place)
+    webhook.removed_at, webhook.is_on = current.at, False
+    webhook.sealed = webhook.former_sealed = ""
+    webhook.save()
 
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
@@ -126,8 +166,16 @@ def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Send it nothing until it is switched on again."""
     with act("disable_webhook", actor=actor) as current:
         webhook = _own(webhook_id, current)
+        _require_on(webhook)
+        policy.require_step_up(current.actor, current.at)
+        _hold(current, webhook, **_of(webhook))
         _switch_off(webhook, Webhook.Because.PERSON, current)
     return webhook
+
+
+@controlled("disable_webhook", lock=_lock_webhook)
+def _disable_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    _switch_off(_still(tenant, said), Webhook.Because.PERSON, current)
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
@@ -155,17 +203,31 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Go on where it stopped; what is older than CATCH_UP is left out."""
     with act("enable_webhook", actor=actor) as current:
         webhook = _own(webhook_id, current)
-        if webhook.is_on:
-            raise WrongState(_("This webhook is on already."))
-        webhook.is_on, webhook.off_at, webhook.off_because = True, None, ""
-        webhook.from_at = max(webhook.from_at, current.at - CATCH_UP)
-        _begin_anew(webhook, current)
-        webhook.save()
-        old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
-        old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Left out: too old."))
-        current.witness(Event.WEBHOOK_ENABLED, detail=_said(webhook), text=webhook.place)
-        bell.ring(bell.DELIVER_WEBHOOKS)
+        _require_off(webhook)
+        policy.require_step_up(current.actor, current.at)
+        _hold(current, webhook, **_of(webhook), events=webhook.events)
+        _switch_on(webhook, current)
     return webhook
+
+
+@controlled("enable_webhook", lock=_lock_webhook)
+def _enable_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    webhook = _still(tenant, said)
+    if (webhook.place, webhook.events) != (said["place"], said["events"]):
+        raise WrongState(_("This webhook was changed since. Propose it again."))
+    _switch_on(webhook, current)
+
+
+def _switch_on(webhook: Webhook, current: Act) -> None:
+    _require_off(webhook)
+    webhook.is_on, webhook.off_at, webhook.off_because = True, None, ""
+    webhook.from_at = max(webhook.from_at, current.at - CATCH_UP)
+    _begin_anew(webhook, current)
+    webhook.save()
+    old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
+    old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Left out: too old."))
+    current.witness(Event.WEBHOOK_ENABLED, detail=_said(webhook), text=webhook.place)
+    bell.ring(bell.DELIVER_WEBHOOKS)
 
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
@@ -247,9 +309,32 @@ def _concern(current: Act, webhook: Webhook, tenant_id: UUID | None) -> None:
         policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant_id)
 
 
-def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> None:
+def _hold(current: Act, row: Webhook, **said: Any) -> None:
+    """Who is told of what is one of the tenant's rules. The provider's own webhooks are under nobody's control."""
+    if row.tenant_id is not None:
+        # Read under the turn at the log, which whoever switches two-person control takes as well.
+        hold(current, Tenant.objects.get(pk=row.tenant_id), **said)
+
+
+def _still(tenant: Tenant, said: dict[str, Any]) -> Webhook:
+    webhook: Webhook | None = Webhook.objects.filter(tenant=tenant, pk=said["webhook"]).present().first()
+    if webhook is None:
+        raise WrongState(_("This webhook was removed."))
+    return webhook
+
+
+def _require_on(webhook: Webhook) -> None:
     if not webhook.is_on:
         raise WrongState(_("This webhook is off already."))
+
+
+def _require_off(webhook: Webhook) -> None:
+    if webhook.is_on:
+        raise WrongState(_("This webhook is on already."))
+
+
+def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> None:
+    _require_on(webhook)
     webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
     webhook.save()
     current.witness(
@@ -265,6 +350,11 @@ def _begin_anew(webhook: Webhook, current: Act) -> None:
 
 def _waiting(webhook: Webhook) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
+
+
+def _of(webhook: Webhook) -> dict[str, Any]:
+    """What a proposal says of it."""
+    return {"webhook": str(webhook.pk), **_said(webhook)}
 
 
 def _said(webhook: Webhook) -> dict[str, Any]:

@@ -40,37 +40,61 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
     """Register a witness by its key; it is asked from the next checkpoint on."""
     with act("add_witness", actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
-        vkey, url = _vkey(vkey, tenant), _url(url)
-        own = Witness.objects.filter(tenant_id=tenant.pk)
-        if own.filter(vkey=vkey).exists():
-            raise Unacceptable(_("This witness is registered already."), field="vkey")
-        if own.count() >= MOST_WITNESSES:
-            raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
+        wanted = {"vkey": _vkey(vkey, tenant), "url": _url(url)}
+        _require_room(tenant, wanted["vkey"])
         policy.require_step_up(current.actor, current.at)
-        at = current.at
-        witness = Witness.objects.create(tenant_id=tenant.pk, vkey=vkey, url=url, added_at=at, due_at=at)
-        current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
+        hold(current, tenant, name=str(Witness(**wanted)), **wanted)
+        return _add_witness(current, tenant, wanted)
+
+
+@controlled("add_witness")
+def _add_witness(current: Act, tenant: Tenant, said: dict[str, Any]) -> Witness:
+    _require_room(tenant, said["vkey"])
+    at = current.at
+    witness = Witness.objects.create(tenant_id=tenant.pk, vkey=said["vkey"], url=said["url"], added_at=at, due_at=at)
+    current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
     return witness
+
+
+def _require_room(tenant: Tenant, vkey: str) -> None:
+    own = Witness.objects.filter(tenant_id=tenant.pk)
+    if own.filter(vkey=vkey).exists():
+        raise Unacceptable(_("This witness is registered already."), field="vkey")
+    if own.count() >= MOST_WITNESSES:
+        raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
 
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
     """Ask this witness no more. What it cosigned stays; under the rule it counts no more from now on."""
     with act("remove_witness", actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
-        own = Witness.objects.filter(tenant_id=tenant.pk)
-        witness = own.filter(pk=_id(witness_id)).first()
-        if witness is None:
-            raise NotFound
-        if tenant.cosigned_within is not None and own.count() == 1:
-            raise WrongState(
-                _(
-                    "This is the last witness, and you have set that a window opens only if one cosigned the log. "
-                    "Register another witness first, or switch that rule off."
-                )
-            )
+        witness = _removable(tenant, witness_id)
         policy.require_step_up(current.actor, current.at)
-        current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
-        witness.delete()
+        said = {"witness": str(witness.pk), "name": str(witness)}
+        hold(current, tenant, **said)
+        _remove_witness(current, tenant, said)
+
+
+@controlled("remove_witness")
+def _remove_witness(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    witness = _removable(tenant, said["witness"])
+    current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
+    witness.delete()
+
+
+def _removable(tenant: Tenant, witness_id: object) -> Witness:
+    own = Witness.objects.filter(tenant_id=tenant.pk)
+    witness = own.filter(pk=_id(witness_id)).first()
+    if witness is None:
+        raise NotFound
+    if tenant.cosigned_within is not None and own.count() == 1:
+        raise WrongState(
+            _(
+                "This is the last witness, and you have set that a window opens only if one cosigned the log. "
+                "Register another witness first, or switch that rule off."
+            )
+        )
+    return witness
 
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:

@@ -227,6 +227,9 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
     change = ops({"op": "replace", "path": 'emails[type eq "work"].value', "value": "else@contoso.example"})
     assert fault(caller.patch(f"{USERS}/{cast.ada.pk}", change)) == (400, "invalidValue")
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
+    # Nor is that of whoever may stand in for one.
+    operations.give_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
+    assert fault(caller.patch(f"{USERS}/{cast.otto.pk}", change)) == (400, "invalidValue")
     assert caller.patch(f"{USERS}/{cast.mia.pk}", change).status_code == 200
     assert Person.objects.get(pk=cast.mia.pk).email == "else@contoso.example"
     assert said("person.changed")["detail"]["email_before"] == "mia@contoso.example"
@@ -330,7 +333,7 @@ def test_whoever_makes_such_a_client_proves_who_they_are(cast: Cast) -> None:
     stale = cast.as_("ines", fresh=False)
     with pytest.raises(StepUpRequired):
         operations.create_client(tenant_id=cast.contoso.pk, name="Directory", scopes=[SCOPE], actor=stale)
-    made = operations.create_client(tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=stale)
+    made = operations.create_client(tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines"))
     with pytest.raises(StepUpRequired):
         operations.change_client(made.row.pk, scopes=[SCOPE], actor=stale)
 

@@ -12,7 +12,7 @@ import pytest
 from audit_app.models import AuditEntry
 from requests_app import clock, operations
 from requests_app.actors import Actor
-from requests_app.errors import StepUpRequired
+from requests_app.errors import ChangeProposed, StepUpRequired
 from requests_app.models import OutboxMessage, QueueAssignment
 from tests.cast import Cast
 from tests.witness import SmallWitness
@@ -25,6 +25,18 @@ Act = Callable[[Cast, Actor], Any]
 def _with_webhook(cast: Cast) -> Any:
     url, ines = "https://hooks.contoso.example/in", cast.as_("ines")
     return operations.add_webhook(cast.contoso.pk, url=url, events=["*"], actor=ines).webhook.pk
+
+
+def _client(cast: Cast) -> Any:
+    made = operations.create_client(tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines"))
+    return made.row.pk
+
+
+def _proposal(cast: Cast) -> Any:
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.set_window_cap(cast.contoso.pk, seconds=3600, actor=cast.as_("ines"))
+    return outcome.value.current["proposal"]
 
 
 #: Who does it, and what; each is possible but for the proof.
@@ -91,6 +103,99 @@ ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], A
         "ines",
         _with_webhook,
         lambda c, a, pk: operations.rotate_webhook_secret(pk, actor=a),
+    ),
+    "name a deputy": (
+        "ada",
+        lambda c: clock.now() + dt.timedelta(hours=2),
+        lambda c, a, at: operations.set_out_of_office(
+            c.contoso.pk, deputy_id=c.alan.pk, from_at=at, until_at=at + dt.timedelta(hours=1), actor=a
+        ),
+    ),
+    "end a deputy's time": (
+        "ada",
+        lambda c: (
+            operations.set_out_of_office(
+                c.contoso.pk,
+                deputy_id=c.alan.pk,
+                from_at=clock.now(),
+                until_at=clock.now() + dt.timedelta(hours=9),
+                actor=c.as_("ada"),
+            ).pk
+        ),
+        lambda c, a, pk: operations.end_out_of_office(pk, actor=a),
+    ),
+    "make a deputy": (
+        "ines",
+        lambda c: None,
+        lambda c, a, _: operations.give_role(c.contoso.pk, c.otto.pk, role="deputy", actor=a),
+    ),
+    "invite an approver once more": (
+        "ines",
+        lambda c: c.invited(role="approver").pk,
+        lambda c, a, pk: operations.resend_invitation(pk, actor=a),
+    ),
+    "make the recovery key": (
+        "ines",
+        lambda c: None,
+        lambda c, a, _: operations.make_recovery_key(c.contoso.pk, actor=a),
+    ),
+    "put the tenant under two-person control": (
+        "ines",
+        lambda c: None,
+        lambda c, a, _: operations.set_two_person_control(c.contoso.pk, on=True, actor=a),
+    ),
+    "confirm what was proposed": ("ada", _proposal, lambda c, a, pk: operations.confirm_proposal(pk, actor=a)),
+    "add a client": (
+        "ines",
+        lambda c: None,
+        lambda c, a, _: operations.create_client(tenant_id=c.contoso.pk, name="R", scopes=["log:read"], actor=a),
+    ),
+    "have a client's secret": ("ines", _client, lambda c, a, pk: operations.rotate_client_secret(pk, actor=a)),
+    "give a client more": (
+        "ines",
+        _client,
+        lambda c, a, pk: operations.change_client(pk, scopes=["log:read", "tenant:manage"], actor=a),
+    ),
+    "send a webhook elsewhere": (
+        "ines",
+        _with_webhook,
+        lambda c, a, pk: operations.change_webhook(pk, url="https://else.example/", actor=a),
+    ),
+    "silence a webhook": ("ines", _with_webhook, lambda c, a, pk: operations.disable_webhook(pk, actor=a)),
+    "remove a webhook": ("ines", _with_webhook, lambda c, a, pk: operations.remove_webhook(pk, actor=a)),
+    "remove a domain": (
+        "ines",
+        lambda c: operations.claim_domain(c.contoso.pk, name="contoso.example", actor=c.as_("ines")).pk,
+        lambda c, a, pk: operations.remove_domain(pk, actor=a),
+    ),
+    "leave a service uncovered": (
+        "stella",
+        lambda c: None,
+        lambda c, a, _: operations.save_service(
+            service_id=c.exchange.pk,
+            key=c.exchange.key,
+            name=c.exchange.name,
+            connector=c.exchange.connector,
+            is_covered=False,
+            actor=a,
+        ),
+    ),
+    "say that two accounts are one human's": (
+        "stella",
+        lambda c: None,
+        lambda c, a, _: operations.link_accounts(c.priya.pk, c.erik.pk, actor=a),
+    ),
+    "say that an account is somebody else's": (
+        "stella",
+        lambda c: operations.link_accounts(c.priya.pk, c.erik.pk, actor=c.as_("stella")),
+        lambda c, a, _: operations.unlink_accounts(c.erik.pk, actor=a),
+    ),
+    "add one of the staff": (
+        "stella",
+        lambda c: None,
+        lambda c, a, _: operations.add_person(
+            email="sam@provider.example", name="Sam", password="a third battery of 8 horses", is_staff=True, actor=a
+        ),
     ),
     "change the own password": (
         "mia",

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from audit_app.models import AuditEntry, Witness
 from requests_app import operations
 from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed, DeadlinePassed, NotAllowed, NotFound, SecondPersonNeeded, WrongState
-from requests_app.models import Invitation, Membership, OutboxMessage, Person, Proposal, Tenant
+from requests_app.errors import (
+    ChangeProposed,
+    DeadlinePassed,
+    NotAllowed,
+    NotFound,
+    SecondPersonNeeded,
+    Unacceptable,
+    WrongState,
+)
+from requests_app.models import (
+    Client,
+    Domain,
+    Invitation,
+    Membership,
+    OutboxMessage,
+    Person,
+    Proposal,
+    SignOn,
+    Tenant,
+    Webhook,
+)
 from requests_app.models.people import actor_of_token
 from requests_app.outbox import delivery
+from requests_app.proposals import words
 from requests_app.scopes import Scope
+from requests_app.sso import sealing
 from tests.cast import Cast, events_in, outbox_topics
 from tests.passkeys import enrolled
 from tests.web.pages import signed_in
+from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +116,127 @@ def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) ->
         operations.confirm_proposal(row.pk, actor=again)
 
 
+def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], str]]:
+    """What is connected to the tenant: each change of it, what shows that it was made, and words of the proposal."""
+    pk = cast.contoso.pk
+    hook = operations.add_webhook(pk, url="https://hooks.contoso.example/p4th", events=["*"], actor=actor).webhook
+    robot = operations.create_client(tenant_id=pk, name="Robot", scopes=["log:read"], actor=actor).row
+    first, second = SmallWitness("first.example"), SmallWitness("second.example")
+    connection = operations.Connection(
+        issuer="https://idp.contoso.example", client_id="lockbox", client_secret="s3cret", role_map={"Staff": "member"}
+    )
+
+    def hooks() -> Any:
+        return list(Webhook.objects.values_list("url", "events", "is_on", "removed_at"))
+
+    def watch(witness: SmallWitness) -> Callable[[], Any]:
+        return lambda: operations.add_witness(pk, vkey=witness.vkey, url="https://w.example/", actor=actor)
+
+    return {
+        "enable_webhook": (
+            lambda: operations.enable_webhook(hook.pk, actor=actor),
+            hooks,
+            "switch on the webhook at https://hooks.contoso.example, which is told of everything",
+        ),
+        "change_webhook": (
+            lambda: operations.change_webhook(
+                hook.pk, url="https://else.example/p4th", events=["grant.closed"], actor=actor
+            ),
+            hooks,
+            "tell the webhook at https://hooks.contoso.example, from now on at https://else.example, of Window closed "
+            "by itself",
+        ),
+        "disable_webhook": (
+            lambda: operations.disable_webhook(hook.pk, actor=actor),
+            hooks,
+            "switch off the webhook at https://else.example",
+        ),
+        "remove_webhook": (
+            lambda: operations.remove_webhook(hook.pk, actor=actor),
+            hooks,
+            "remove the webhook at https://else.example",
+        ),
+        "change_client": (
+            lambda: operations.change_client(
+                robot.pk, scopes=["decisions:write"], decides_for_id=cast.ada.pk, actor=actor
+            ),
+            lambda: list(Client.objects.values_list("scopes", "decides_for")),
+            "let the client Robot decide for Ada Test",
+        ),
+        "add_witness": (
+            watch(first),
+            lambda: list(Witness.objects.values_list("vkey")),
+            "register the witness first.example at https://w.example/",
+        ),
+        "add_witness again": (
+            watch(second),
+            lambda: list(Witness.objects.values_list("vkey")),
+            "register the witness second.example at https://w.example/",
+        ),
+        "remove_witness": (
+            lambda: operations.remove_witness(pk, Witness.objects.get(vkey=first.vkey).pk, actor=actor),
+            lambda: list(Witness.objects.values_list("vkey")),
+            "remove the witness first.example",
+        ),
+        "set_sign_on": (
+            lambda: operations.set_sign_on(pk, connection=connection, actor=actor),
+            lambda: list(SignOn.objects.values_list("issuer", "client_id", "sealed")),
+            "have people sign in at https://idp.contoso.example with the client lockbox: single sign-on is off; "
+            "groups that give roles: Staff → Member; who gets in without it: nobody",
+        ),
+        "claim_domain": (
+            lambda: operations.claim_domain(pk, name="contoso.example", actor=actor),
+            lambda: list(Domain.objects.values_list("name")),
+            "claim the domain contoso.example, whose people then sign in with single sign-on",
+        ),
+    }
+
+
+def test_what_is_connected_is_put_to_use_by_two(two: Cast) -> None:
+    """One after the other in one world; no secret, and no path of an address, gets into the log."""
+    for name, (act, made, said) in wired(two, two.as_("ines")).items():
+        before = made()
+        row = proposed(act)
+        assert (name.split(" ")[0], made(), events_in(two.contoso)[-1]) == (row.act, before, "proposal.made")
+        assert words(row.act, row.shown) == said
+        with pytest.raises(SecondPersonNeeded):
+            operations.confirm_proposal(row.pk, actor=two.as_("ines"))
+        operations.confirm_proposal(row.pk, actor=two.as_("ada"))
+        assert made() != before
+    assert sealing.opened(SignOn.objects.get().sealed) == "s3cret"
+    log = b"".join(bytes(entry.canonical) for entry in AuditEntry.objects.all())
+    for secret in (b"p4th", b"s3cret", SignOn.objects.get().sealed.encode()):
+        assert secret not in log
+
+
+def test_one_person_sees_a_secret_and_alone_gives_it_no_power(two: Cast) -> None:
+    pk, ines = two.contoso.pk, two.as_("ines")
+    decides: dict[str, Any] = {"scopes": ["decisions:write"], "decides_for_id": two.ada.pk}
+    with pytest.raises(Unacceptable) as refused:
+        operations.create_client(tenant_id=pk, name="Robot", **decides, actor=ines)
+    assert (refused.value.field, Client.objects.count()) == ("decides_for", 0)
+    robot = operations.create_client(tenant_id=pk, name="Robot", scopes=["decisions:write"], actor=ines).row
+    operations.rotate_client_secret(robot.pk, actor=ines)
+    row = proposed(lambda: operations.change_client(robot.pk, **decides, actor=ines))
+    operations.confirm_proposal(row.pk, actor=two.as_("alan"))
+    kept = Client.objects.get().secret_hash
+    with pytest.raises(WrongState):
+        operations.rotate_client_secret(robot.pk, actor=ines)
+    assert Client.objects.get().secret_hash == kept
+    # What takes power away waits for nobody.
+    operations.change_client(robot.pk, decides_for_id=None, actor=ines)
+    operations.rotate_client_secret(robot.pk, actor=ines)
+    hook = operations.add_webhook(pk, url="https://hooks.contoso.example/a", events=["*"], actor=ines).webhook
+    assert not Webhook.objects.get(pk=hook.pk).is_on
+    operations.send_webhook_test(hook.pk, actor=ines)
+    operations.change_webhook(hook.pk, label="Desk", actor=ines)
+    on = proposed(lambda: operations.enable_webhook(hook.pk, actor=ines))
+    gone = proposed(lambda: operations.remove_webhook(hook.pk, actor=ines))
+    operations.confirm_proposal(gone.pk, actor=two.as_("ada"))
+    with pytest.raises(WrongState):
+        operations.confirm_proposal(on.pk, actor=two.as_("ada"))
+
+
 def test_a_second_account_is_no_second_person(two: Cast) -> None:
     row = proposed(acts(two, two.as_("ines"))["give_role"])
     operations.link_accounts(two.ines.pk, two.alan.pk, actor=two.as_("stella"))
@@ -135,6 +280,9 @@ def test_neither_the_provider_nor_a_machine_changes_who_decides(two: Cast) -> No
         lambda: operations.set_window_cap(two.contoso.pk, seconds=3600, actor=machine),
         lambda: operations.provision_member(two.contoso.pk, profile=profile, actor=machine),
         lambda: operations.remove_provisioned(two.contoso.pk, two.alan.pk, actor=machine),
+        lambda: operations.change_provisioned(
+            two.contoso.pk, two.otto.pk, profile=replace(profile, roles=frozenset({"deputy"})), actor=machine
+        ),
     ):
         with pytest.raises(NotAllowed):
             call()

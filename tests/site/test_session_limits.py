@@ -50,11 +50,12 @@ def test_the_providers_deciders_are_limited_too(travel: Traveller) -> None:
     assert client.get("/").status_code == 302
 
 
-def test_a_role_given_meanwhile_counts(member: Person, tenant: Tenant, travel: Traveller) -> None:
+@pytest.mark.parametrize("role", ["approver", "deputy"])
+def test_a_role_given_meanwhile_counts(member: Person, tenant: Tenant, travel: Traveller, role: str) -> None:
     travel.freeze()
     client = signed_in(member)
     client.get("/")
-    Membership.objects.create(tenant=tenant, person=member, role="approver", given_at=clock.now())
+    Membership.objects.create(tenant=tenant, person=member, role=role, given_at=clock.now())
     travel.by(minutes=20)
     assert client.get("/").status_code == 302
 
