@@ -9,12 +9,11 @@ import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from requests_app import factors, operations
+from requests_app import factors, guesses, operations
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
 from requests_app.web._step_up import remember_sign_in
@@ -34,12 +33,17 @@ class AccountAdapter(DefaultAccountAdapter):
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
         return settings.BASE_URL.rstrip("/") + path.replace("UID-KEY", key)
 
-    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        try:
-            super().pre_authenticate(request, **credentials)
-        except ValidationError:
-            security_log.warning("sign_in.limited", ip=request.META.get("REMOTE_ADDR", ""))
-            raise
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        """Count the try before it is looked at; the library's own limits are off (`ACCOUNT_RATE_LIMITS`)."""
+        ip = request.META.get("REMOTE_ADDR", "")
+        attempt = guesses.at_sign_in(credentials.get("email", ""), ip)
+        if not attempt.count():
+            security_log.warning("sign_in.limited", ip=ip)
+            raise self.validation_error("too_many_login_attempts")
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            attempt.give_back()
+        return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave a trace, without the address that was typed: people type their password there by mistake."""
@@ -54,6 +58,8 @@ class AccountAdapter(DefaultAccountAdapter):
         actor = actor_of(user, door="pages", stepped_up_at=since, request_id=request_id, ip=ip)
         with own_account():
             person = operations.set_password(actor=actor, password=password, how="reset" if is_reset else "change")
+        if is_reset:
+            guesses.forgive_sign_in(person.email)
         # The library goes on with its own copy of the row.
         user.password = person.password
 

@@ -25,7 +25,11 @@ class CodeForm(forms.Form):
     def clean_code(self) -> str:
         typed: str = self.cleaned_data["code"]
         try:
-            is_right = guesses.is_right(self.user, lambda: factors.is_code(self.user, typed, at=clock.now()))
+            is_right = guesses.is_right(
+                self.user,
+                lambda: factors.is_code(self.user, typed, at=clock.now()),
+                ip=context.request.META.get("REMOTE_ADDR", ""),
+            )
         except TooMany as refusal:
             raise forms.ValidationError(str(refusal.message)) from refusal
         if not is_right:

@@ -269,10 +269,8 @@ ACCOUNT_SESSION_REMEMBER = False
 # The product's own step-up asks, and the operation insists.
 ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
-ACCOUNT_RATE_LIMITS = {
-    "login": "30/m/ip",
-    "login_failed": "10/m/ip,5/300s/key",
-}
+# The library counts in the cache, and what is there may be dropped. The product counts in the database (guesses.py).
+ACCOUNT_RATE_LIMITS = False
 
 MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -385,8 +383,7 @@ WHITENOISE_MANIFEST_STRICT = False
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
-    # The limits of the sign-in are counted here. In a cache of its own each web process would allow as many tries
-    # as all of them together may.
+    # A round trip of single sign-on is used up here. With a cache of its own each web process would take it once more.
     "default": env.cache_url("CACHE_URL", default="dbcache://lockbox_cache?max_entries=10000"),
     # django-q2 writes here twice a second; nobody else reads it.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},

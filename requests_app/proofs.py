@@ -6,7 +6,7 @@ from requests_app import clock, factors, guesses
 from requests_app.models import Person
 
 
-def is_this_person(person: Person, password: str, code: str) -> bool:
+def is_this_person(person: Person, password: str, code: str, *, ip: str = "") -> bool:
     """Whether the password is theirs, and the code where they have a second factor. Raises TooMany.
 
     The code is looked at, and by that used up, only after a right password.
@@ -17,4 +17,4 @@ def is_this_person(person: Person, password: str, code: str) -> bool:
             return False
         return not person.has_second_factor or factors.is_code(person, code, at=clock.now())
 
-    return guesses.is_right(person, look)
+    return guesses.is_right(person, look, ip=ip)

@@ -9,7 +9,7 @@ from django.conf import settings
 from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
-from requests_app import bell, clock, outbound
+from requests_app import bell, clock, guesses, outbound
 from requests_app.actors import Actor
 from requests_app.operations import checks, integrations, log_care, sweeps
 from requests_app.outbox import delivery
@@ -116,8 +116,9 @@ def _sign_once(is_over: Callable[[], bool]) -> int:
 
 @guarded
 def forget_calls() -> int:
-    """Delete access tokens that ended long ago, and what was kept of calls that nobody repeats any more."""
-    return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(clock.now()))
+    """Delete access tokens that ended long ago, and what was kept of calls that nobody repeats, and of old guesses."""
+    at = clock.now()
+    return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(at) + guesses.forget_old(at))
 
 
 @guarded

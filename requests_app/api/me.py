@@ -83,7 +83,7 @@ class StepUp(ApiView):
         given = self.body(StepUpIn)
 
         def is_proven(person: Person) -> bool:
-            return proofs.is_this_person(person, given["password"], given.get("code", ""))
+            return proofs.is_this_person(person, given["password"], given.get("code", ""), ip=self.actor.ip)
 
         until = operations.step_up_token(is_proven=is_proven, actor=self.actor)
         return Response(StepUpOut({"until": until}).data)

@@ -42,7 +42,7 @@ def to_step_up(request: HttpRequest) -> HttpResponse:
 
 def is_this_person(request: HttpRequest, password: str, code: str) -> bool:
     """Raises TooMany."""
-    return proofs.is_this_person(cast(Person, request.user), password, code)
+    return proofs.is_this_person(cast(Person, request.user), password, code, ip=request.META.get("REMOTE_ADDR", ""))
 
 
 def local(target: Any) -> str:

@@ -170,7 +170,7 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         return _confirm(request, row, form, edge, status=error.status)
     except TooMany as error:
         response = refusal(request, error)
-        response["Retry-After"] = str(int(guesses.WRONG_WITHIN.total_seconds()))
+        response["Retry-After"] = str(int(guesses.OF_ACCOUNT.within.total_seconds()))
         return response
     return redirect("web:receipt", pk=row.pk)
 

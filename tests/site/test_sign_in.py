@@ -1,17 +1,16 @@
 """Who may try to sign in, and how often."""
 
-import threading
-from typing import Any
-
 import pytest
 from django.conf import settings as site_settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
 from lockbox_site.environment import env
-from requests_app.models import Person
+from requests_app import proofs, tasks
+from requests_app.models import Person, Tries
+from tests.conftest import Traveller
+from tests.factors import a_code
 from tests.site.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -42,43 +41,45 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
     assert "_auth_user_id" not in client.session
 
 
-@pytest.fixture
-def shared_cache(transactional_db: None, settings: Settings) -> None:
+def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
+    client: Client, approver: Person, member: Person
+) -> None:
+    def attempt(email: str, password: str, *, ip: str = "10.0.0.1") -> str:
+        answer = Client(REMOTE_ADDR=ip).post("/accounts/login/", {"login": email, "password": password})
+        return str(answer.headers.get("Location", ""))
+
+    for _ in range(6):
+        assert attempt(member.email, PASSWORD) == "/"
+    for number in range(5):
+        assert attempt(approver.email, "wrong", ip=f"10.0.1.{number}") == ""
+    assert attempt(approver.email, PASSWORD, ip="10.0.2.1") == ""
+    # It keeps the person from signing in, and from nothing where they are signed in.
+    assert proofs.is_this_person(approver, PASSWORD, a_code(approver))
+    for number in range(10):
+        attempt(f"nobody{number}@contoso.example", "wrong", ip="10.0.3.1")
+    assert attempt(member.email, PASSWORD, ip="10.0.3.1") == ""
+    assert attempt(member.email, PASSWORD, ip="10.0.4.1") == "/"
+
+
+def test_what_was_counted_says_of_nobody_who_tried(client: Client) -> None:
+    client.post("/accounts/login/", {"login": "my password by mistake@contoso.example", "password": "wrong"})
+    client.post("/accounts/login/", {"login": "ada@contoso.example", "password": "wrong"})
+    assert Tries.objects.count() > 1
+
+
+def test_old_counts_are_forgotten(client: Client, travel: Traveller) -> None:
+    travel.freeze()
+    client.post("/accounts/login/", {"login": "ada@contoso.example", "password": "wrong"})
+    travel.by(days=1, seconds=1)
+    client.post("/accounts/login/", {"login": "alan@contoso.example", "password": "wrong"})
+    assert tasks.forget_calls() == 1
+    assert tasks.forget_calls() == 0
+
+
+def test_the_cache_of_all_processes_has_its_table(settings: Settings) -> None:
     """The cache that a real installation has."""
     shared = env.cache_url_config("dbcache://lockbox_cache?max_entries=10000")
     settings.CACHES = {**site_settings.CACHES, "default": shared}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("shared_cache")
-def test_a_hundred_tries_at_once_are_looked_at_five_times(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[str] = []
-
-    def check(person: AbstractBaseUser, raw: str) -> bool:
-        looked_at.append(raw)
-        return False
-
-    monkeypatch.setattr(Person, "check_password", check)
-    answers: list[int] = []
-
-    def attempt() -> None:
-        fields: dict[str, Any] = {"login": approver.email, "password": "wrong"}
-        try:
-            answers.append(Client(raise_request_exception=False).post("/accounts/login/", fields).status_code)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=attempt) for _ in range(100)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 100
-    assert 1 <= len(looked_at) <= 5
-
-
-@pytest.mark.usefixtures("shared_cache")
-def test_the_cache_of_all_processes_has_its_table() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM lockbox_cache")
         assert cursor.fetchone() is not None

@@ -82,7 +82,7 @@ def test_too_many_wrong_ones_are_not_looked_at(cast: Cast) -> None:
             answer = client.post(page, {"window_cap": "3600", **proof(cast.ines, **{"step-up-password": "wrong"})})
             assert answer.status_code == status
         assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 429
-    assert Tries.objects.get().count == 5
+    assert set(Tries.objects.values_list("count", flat=True)) == {5}
 
 
 def test_the_proof_is_checked_like_every_other_post(cast: Cast) -> None:

@@ -1,0 +1,83 @@
+"""Two hundred tries at once, on connections of their own: as many are looked at as may be, and no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import Client
+
+from lockbox_site.adapter import DefaultAccountAdapter
+from requests_app import guesses
+from requests_app.guesses import Attempt
+from requests_app.models import Tries
+from tests.cast import Cast, gather
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+TRIES, THREADS = 200, 50
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    return gather()
+
+
+def at_once(call: Callable[[int], Any]) -> list[Any]:
+    """`call` with each number up to TRIES; all threads begin at the same moment."""
+    barrier, results = threading.Barrier(THREADS), [None] * TRIES
+
+    def run(first: int) -> None:
+        try:
+            barrier.wait(timeout=20)
+            for number in range(first, TRIES, THREADS):
+                results[number] = call(number)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(first,)) for first in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive(), "a try hangs"
+    return results
+
+
+def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None:
+    ada = world.ada
+    doors: dict[str, tuple[Callable[[int], Attempt], int]] = {
+        "one account, from everywhere": (lambda n: guesses.at_sign_in("ada@contoso.example", f"10.0.{n}.1"), 5),
+        "every account, from one address": (lambda n: guesses.at_sign_in(f"p{n}@contoso.example", "10.1.0.1"), 10),
+        "nobody's account": (lambda n: guesses.at_sign_in("nobody@contoso.example", f"10.2.{n}.1"), 5),
+        "a passkey": (lambda n: guesses.at_passkey("10.3.0.1"), 10),
+        "one network's addresses": (lambda n: guesses.at_passkey(f"2001:db8::{n:x}"), 10),
+        "mails to one address": (lambda n: guesses.at_reset("ada@contoso.example", f"10.4.{n}.1"), 5),
+        "mails from one address": (lambda n: guesses.at_reset(f"p{n}@contoso.example", "10.5.0.1"), 20),
+        "a code, or a step-up": (lambda n: guesses.of_person(ada, f"10.6.{n}.1"), 5),
+    }
+    for said, (attempt, most) in doors.items():
+        assert sum(at_once(lambda n, attempt=attempt: attempt(n).count())) == most, said
+    # One that finds one of its two places full takes none of the other.
+    full = guesses.at_sign_in("ada@contoso.example", "10.7.0.1")
+    assert not full.count()
+    assert not Tries.objects.filter(subject__endswith="10.7.0.1", count__gt=0).exists()
+
+
+def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def look(self: Any, request: Any, **credentials: Any) -> None:
+        looked.append(credentials["email"])
+
+    monkeypatch.setattr(DefaultAccountAdapter, "authenticate", look)
+
+    def attempt(number: int) -> int:
+        form = {"login": "Ada@contoso.example", "password": "wrong"}
+        return Client(REMOTE_ADDR=f"10.0.{number}.1").post("/accounts/login/", form).status_code
+
+    assert set(at_once(attempt)) == {200}
+    assert len(looked) == 5
