@@ -17,6 +17,7 @@ from requests_app.models import AccessRequest, Membership, Person, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.passwords import require_far
 
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 #: Who decides, may come to decide, or says who does: nobody is made one quietly, and never by the provider.
@@ -154,26 +155,28 @@ def _held_by(person: Person) -> list[str]:
     return [*held, str(Role.STAFF)] if person.is_staff else held
 
 
-def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None) -> Person:
-    """An account that is not saved yet. Without a password nobody signs in with one until its holder has set it."""
+def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None, near: str = "") -> Person:
+    """An account that is not saved yet. Without a password nobody signs in with one until its holder has set it.
+
+    `near` is a name that belongs to them and that the row does not say, and no password may hold.
+    """
     name = name_of(name)
     if time_zone not in available_timezones():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
     person = Person(email=email.strip().lower(), name=name, side=side, time_zone=time_zone)
     try:
         person.clean_fields(exclude=["password", "created_at"])
-        if password is not None:
-            validate_password(password, person)
     except ValidationError as error:
-        field = next(iter(error.error_dict)) if hasattr(error, "error_dict") else "password"
-        raise Unacceptable(" ".join(error.messages), field=field) from error
+        raise Unacceptable(" ".join(error.messages), field=next(iter(error.error_dict))) from error
+    if password is not None:
+        require_password(password, person, near=near)
     if Person.objects.get_queryset().filter(email=person.email).exists():
         raise Unacceptable(_("This address has an account already."), field="email")
     person.set_password(password)
     return person
 
 
-def set_up_again(person: Person, *, name: str, password: str) -> Person:
+def set_up_again(person: Person, *, name: str, password: str, near: str) -> Person:
     """Give an account that belongs to nobody yet to whoever reads its mail; raise Unacceptable for any other.
 
     Said to the reader of the address alone, and so it tells nobody else that there is an account.
@@ -183,7 +186,7 @@ def set_up_again(person: Person, *, name: str, password: str) -> Person:
         words = _("This address signs in already, with an account that belongs elsewhere. Ask for another address.")
         raise Unacceptable(words, field="name")
     person.name = name_of(name)
-    require_password(password, person)
+    require_password(password, person, near=near)
     person.set_password(password)
     person.save(update_fields=["name", "password"])
     return person
@@ -193,9 +196,10 @@ def name_of(value: str) -> str:
     return " ".join(limits.require_text(value, field="name", at_most=120).split())
 
 
-def require_password(password: str, person: Person) -> None:
+def require_password(password: str, person: Person, *, near: str = "") -> None:
     try:
         validate_password(password, person)
+        require_far(password, [near])
     except ValidationError as error:
         raise Unacceptable(" ".join(error.messages), field="password") from error
 

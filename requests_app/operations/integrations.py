@@ -369,7 +369,7 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 def _needs_two(client: Client) -> bool:
     """As it is now: read under the turn at the log, which whoever switches it takes as well."""
-    return Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
+    return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 
 def _decider(person_id: object, client: Client) -> Person | None:

@@ -144,9 +144,11 @@ def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, curre
     """A new account for the address; or the one it has, where that belongs to nobody yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
-        return set_up_again(there, name=name, password=password)
+        return set_up_again(there, name=name, password=password, near=tenant.name)
     zone = tenant.time_zone
-    person = new_person(email=row.email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password)
+    person = new_person(
+        email=row.email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password, near=tenant.name
+    )
     person.created_at = current.at
     join_same_mailbox(current, person)
     person.save(force_insert=True)

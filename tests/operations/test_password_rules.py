@@ -1,0 +1,158 @@
+"""Which new passwords are refused, at every place where one is set."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import get_hashers_by_algorithm
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+
+from lockbox_site import settings as site
+from requests_app import operations, outbound
+from requests_app.actors import Actor
+from requests_app.errors import Unacceptable
+from requests_app.models import Invitation, Person
+from requests_app.outbound import Answer, Unreachable
+from tests.cast import Cast, events_in
+
+GOOD = "another battery of 7 horses"
+
+
+def refused_as(password: str, person: Person | None = None) -> list[str]:
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        return sorted(str(each.code) for each in error.error_list)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("short 7 ones", ""),
+        ("elevenchars", "password_too_short"),
+        ("qwertyuiop123", "password_guessed_soon"),
+        ("Password12345!", "password_guessed_soon"),
+        ("aaaaaaaaaaaaaaaaaa", "password_guessed_soon"),
+        ("x" * 500, "password_guessed_soon"),
+        ("my lockbox is full", "password_near"),
+        ("M1cr0s0ft for ever", "password_near"),
+        # Any characters may make one (ASVS 5.0, 6.2.5), also digits alone, as long as nobody guesses them.
+        ("839201746528", ""),
+        ("вечером тихо шумит камыш", ""),
+        (GOOD + "x" * 200, ""),
+    ],
+)
+def test_what_would_soon_be_guessed_is_refused(password: str, code: str) -> None:
+    found = refused_as(password)
+    assert (code in found) if code else found == []
+
+
+@pytest.mark.django_db
+def test_what_belongs_to_the_holder_is_in_no_password(cast: Cast) -> None:
+    ada = Person.objects.get(pk=cast.ada.pk)
+    ada.name, ada.email = "Ada Lovelace", "ada.king@mail.contoso.example"
+    for password in (
+        "seven lovelace battery",
+        "the Ada-Lovelace case 7",
+        "l0v3l@ce runs engines",
+        "whose ada.king rules it",
+        "contoso buys 7 horses",
+        "CÓNTOSO buys 7 horses",
+    ):
+        assert refused_as(password, ada) == ["password_near"], password
+    # Three letters are in too many words, and the last part of a domain is everybody's.
+    assert refused_as("adaptive example, seven of them", ada) == []
+    with pytest.raises(Unacceptable) as refusal:
+        operations.set_password(actor=cast.as_("ada"), password="contoso buys 7 horses", how="change")
+    assert (refusal.value.field, events_in(cast.contoso)) == ("password", ["act.refused"])
+
+
+@pytest.mark.django_db
+def test_whoever_accepts_an_invitation_hears_it_of_the_tenant_they_join(cast: Cast) -> None:
+    row = cast.invited("grace@elsewhere.example", by="ines")
+    with pytest.raises(Unacceptable) as refusal:
+        operations.accept_invitation(
+            cast.link_of(row), name="Grace", password="contoso buys 7 horses", actor=Actor.stranger(door="pages")
+        )
+    assert refusal.value.field == "password"
+    assert Invitation.objects.get().accepted_at is None
+    assert not Person.objects.filter(email="grace@elsewhere.example").exists()
+
+
+def _listed(password: str) -> tuple[str, str]:
+    digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
+    return digest[:5], f"0018A45C4D1DEF81644B54AB7F969B88D65:4\r\n{digest[5:]}:17\r\n{'A' * 35}:0\r\n"
+
+
+@pytest.mark.parametrize("name", ["{}", "{}.txt"])
+def test_one_that_was_stolen_is_refused_by_a_list_in_a_folder(name: str, tmp_path: Path, settings: Any) -> None:
+    prefix, lines = _listed(GOOD)
+    (tmp_path / name.format(prefix)).write_text(lines)
+    assert refused_as(GOOD) == []
+    settings.BREACHED_PASSWORDS = str(tmp_path)
+    assert refused_as(GOOD) == ["password_stolen"]
+    # What is counted as never seen is padding.
+    (tmp_path / name.format(prefix)).write_text(lines.replace(":17", ":0"))
+    assert refused_as(GOOD) == []
+
+
+def test_a_service_hears_five_digits_of_a_hash_and_nothing_else(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.BREACHED_PASSWORDS = "https://pwned.example/range/"
+    prefix, lines = _listed(GOOD)
+    asked: list[tuple[str, float]] = []
+
+    def get(url: str, *, seconds: float, **_: Any) -> Answer:
+        asked.append((url, seconds))
+        return Answer(200, "text/plain", lines.encode())
+
+    monkeypatch.setattr(outbound, "get", get)
+    assert refused_as(GOOD) == ["password_stolen"]
+    assert asked == [(f"https://pwned.example/range/{prefix}", 2.0)]
+
+
+@pytest.mark.parametrize("trouble", ["no folder", "no answer", "wrong status", "no text"])
+def test_a_list_that_cannot_be_read_keeps_nobody_from_a_password(
+    trouble: str, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.BREACHED_PASSWORDS = "/nowhere" if trouble == "no folder" else "https://pwned.example/range"
+
+    def get(url: str, **_: Any) -> Answer:
+        if trouble == "no answer":
+            raise Unreachable("timeout")
+        return Answer(503 if trouble == "wrong status" else 200, "", b"\xff")
+
+    monkeypatch.setattr(outbound, "get", get)
+    assert refused_as(GOOD) == []
+    assert "breached_passwords.unreadable" in caplog.text
+    assert GOOD not in caplog.text
+
+
+@pytest.mark.django_db
+def test_the_page_says_what_is_wrong_beside_the_field(cast: Cast) -> None:
+    client = Client()
+    client.force_login(cast.mia)
+    from tests.factors import stepped_up
+
+    stepped_up(client, cast.mia)
+    form = {"oldpassword": "correct horse battery staple 9", "password1": "qwertyuiop123", "password2": "qwertyuiop123"}
+    answer = client.post(reverse("account_change_password"), form)
+    assert answer.status_code == 200
+    assert "would soon be guessed" in answer.content.decode()
+
+
+def test_passwords_are_kept_as_argon2id() -> None:
+    first = site.PASSWORD_HASHERS[0]
+    assert first == "django.contrib.auth.hashers.Argon2PasswordHasher"
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    kept = Argon2PasswordHasher().encode(GOOD, "0123456789abcdef")
+    # At least what OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two rounds.
+    assert kept.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
+    assert "argon2" not in get_hashers_by_algorithm()
