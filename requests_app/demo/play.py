@@ -24,6 +24,7 @@ class Play:
     console: Console
     started: float = field(default_factory=clock.monotonic)
     people: dict[str, Browser] = field(default_factory=dict)
+    devices: dict[str, Authenticator] = field(default_factory=dict)
 
     # --- Telling ---------------------------------------------------------------------------------------------
 
@@ -76,12 +77,19 @@ class Play:
         expect(page.path.startswith("/access-requests/"), "the access request is submitted", page)
         return page.path
 
+    def adds_passkey(self, login: str) -> None:
+        """From here on this person signs what they decide, and waits for no code."""
+        self.devices[login] = self.stage.passkey(login)
+
     def decides(self, login: str, access_request: str, verdict: str, *, comment: str = "") -> Page:
-        """Review, confirm with the password, receipt."""
+        """Review, confirm, receipt: signed with the passkey of whoever has one, else with the password and a code."""
         browser = self.person(login)
         review = browser.get(access_request)
         expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
         page = browser.get(f"{access_request}decide/{verdict}/")
+        device = self.devices.get(login)
+        if device is not None:
+            return self._signs(browser, page, device, comment)
         form = page.form(having="password")
         page = browser.submit(
             page, form, password=browser.password, code=browser.code() if browser.code else "", comment=comment
@@ -89,16 +97,14 @@ class Play:
         expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
         return page
 
-    def signs(self, login: str, access_request: str, device: Authenticator, *, comment: str = "") -> Page:
-        """Read the text that the page shows, and send the yes with the passkey's signature over it and nothing else."""
-        browser = self.person(login)
-        page = browser.get(f"{access_request}decide/approve/")
+    def _signs(self, browser: Browser, page: Page, device: Authenticator, comment: str) -> Page:
+        """Sign the text that the page shows, and send the signature over it as the only proof."""
         form = page.form(having="assertion")
         [text] = form.values["manifest"]
         digest = manifest.challenge_of(text)
         answer = json.dumps(device.sign(digest, rp_id=RP_ID))
         page = browser.submit(page, form, assertion=answer, comment=comment, password="")
-        expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
+        expect(page.path.endswith("/receipt/"), f"{browser.email} gets a receipt", page)
         expect(digest.hex() in page.body.decode(), "the receipt shows the digest of what was signed", page)
         return page
 

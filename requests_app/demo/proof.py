@@ -122,7 +122,12 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
     )
     signed = "signed by Ada Keller <ada.keller@contoso.example>'s passkey Software passkey"
     expect(signed in said, f"the verifier says whose passkey signed the yes: {said}")
-    here.tell("Otto Brandt", "reads there whose passkey signed the yes, and which decisions nobody signed")
+    expect("signed in the name of Pat Doyle" in said, f"the verifier says that the provider's yes is signed: {said}")
+    here.tell(
+        "Otto Brandt",
+        "reads there whose passkey signed the yes, and which decisions nobody signed",
+        detail="The passkeys were software here: it shows that the format holds, and nothing about a human.",
+    )
     here.console.print(said, highlight=False, markup=False, soft_wrap=True)
     program = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)}"
     by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(kept.key_file)}"

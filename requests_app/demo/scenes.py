@@ -19,7 +19,7 @@ from requests_app.demo.play import Play, expect, join
 from requests_app.demo.proof import a_witness, receipt_of_the_mail, the_evidence
 from requests_app.demo.stage import BIG_BYTES, SHORTENED, Mail, Stage
 
-WINDOW, LONG_WINDOW = "15", "1800"
+WINDOW, LONG_WINDOW = "12", "1800"
 CUT_WITHIN = 1.0
 
 
@@ -58,8 +58,8 @@ def silent_customer_is_asked(here: Play) -> str:
         tried="Compared the rules as stored with those of a healthy mailbox.",
         why="The rules stop at certain messages. I need to read these messages to see what stops them.",
     )
-    here.decides("pat.doyle", asked, "approve", comment="The comparison shows nothing.")
-    here.tell("Erik Lund", "asks to read Fabrikam's support mailbox; Pat Doyle confirms that there is no other way")
+    here.decides("paula.reyes", asked, "approve", comment="The comparison shows nothing.")
+    here.tell("Erik Lund", "asks to read Fabrikam's support mailbox; Paula Reyes confirms that there is no other way")
     here.mail(here.stage.mail.wait_for("frida.olsen@", "decide_as_customer"), "Frida Olsen")
     here.tell("Frida Olsen", "does not answer …")
     return asked
@@ -87,17 +87,22 @@ def main_job(here: Play) -> tuple[str, str]:
     )
     here.tell("Priya Nair", "has tried without; asks to read messages in 1 mailbox")
     here.mail(mail.wait_for("pat.doyle@", "decide_as_provider", part="finance"), "Pat Doyle")
+    here.adds_passkey("pat.doyle")
     here.decides("pat.doyle", asked, "approve", comment="Rebuilt twice; the log names no messages.")
-    here.tell("Pat Doyle", "confirms that there is no other way: the provider's yes")
+    here.tell(
+        "Pat Doyle",
+        "confirms that there is no other way, and signs it with a passkey: the provider's yes",
+        detail="A passkey in software stands in for the device, and for the finger on it: so for everybody here.",
+    )
     told = mail.wait_for("ada.keller@", "decide_as_customer", part="finance")
     here.mail(told, "Ada Keller")
     expect(asked in told.text, "the customer's mail links to the access request")
     mail.wait_for("security@contoso.example", "decide_as_customer", part="finance")
     page = here.person("priya.nair").get(asked)
     expect(not page.links("/windows/"), "nobody reads before the customer's yes", page)
-    device = here.stage.passkey("ada.keller")
+    here.adds_passkey("ada.keller")
     here.tell("Ada Keller", "has added a passkey; the log has its public key, and Contoso's approvers are told")
-    here.signs("ada.keller", asked, device, comment="Headers are fine.")
+    here.decides("ada.keller", asked, "approve", comment="Headers are fine.")
     here.tell(
         "Ada Keller",
         "reviews, and signs the very text that is shown: the customer's yes. A window opens",
@@ -133,7 +138,7 @@ def a_no(here: Play) -> None:
         tried="Looked at the settings of the answer.",
         why="I would like to read the answers that were sent, to compare the two.",
     )
-    here.decides("pat.doyle", asked, "approve")
+    here.decides("paula.reyes", asked, "approve")
     here.stage.mail.wait_for("alan.fischer@", "decide_as_customer", part="sales")
     here.decides("alan.fischer", asked, "deny", comment="We can send you both answers.")
     here.tell("Alan Fischer", "says no: “We can send you both answers.”")

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import sys
+from argparse import SUPPRESS
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 from rich.panel import Panel
 
 from requests_app.demo.browser import Stopped
 from requests_app.demo.scenes import introduction, play, working
-from requests_app.demo.stage import Stage
+from requests_app.demo.stage import STEPS, Stage
 
 
 class Command(BaseCommand):
     help = "Play the main job through the real doors, in a data directory of its own, and print it as a timeline."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        # For the demo itself: its stage has settings of its own, and so a process of its own.
+        parser.add_argument("--prepare", action="store_true", help=SUPPRESS)
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["prepare"]:
+            for step in STEPS:
+                call_command(*step)
+            return
         console = Console(width=max(Console().width, 100))
         console.print(Panel(introduction(), title="Customer Lockbox", title_align="left"))
         stage = Stage()
