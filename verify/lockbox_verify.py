@@ -1575,6 +1575,7 @@ class Report:
         self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
         self.unproven: list[dict[str, Any]] = []
         self.proven: list[dict[str, Any]] = []
+        self.vouched: list[dict[str, Any]] = []
         self.decisions: Counter[str] = Counter()
         self.signed = 0
         self.proofs: list[tuple[Shard, Fact]] = []
@@ -1624,7 +1625,9 @@ class Report:
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
         """From a signature that holds to whose it is: the log must tell of its key, before the decision."""
         nonces: set[str] = set()
-        for shard, fact in self.proofs:
+        # By person at the provider: each key of theirs, and the entry in which it signed first.
+        seen: dict[str, dict[str, int]] = {}
+        for shard, fact in sorted(self.proofs, key=lambda each: (each[0].number, each[1].leaf_index)):
             proof: Proof = fact.detail["signed"]
             if proof.is_unknown:
                 self.not_proven(shard, fact, proof.why)
@@ -1633,8 +1636,9 @@ class Report:
             nonces.add(proof.nonce)
             whose = ""
             if not why and proof.log == PROVIDER_LOG and fact.event.endswith("_by_provider"):
-                whose = "which the provider's own log tells of: that is the provider's word"
-            elif not why and is_receipt and proof.log == tenant:
+                self._vouched(shard, fact, proof, seen.setdefault(proof.decider, {}))
+                continue
+            if not why and is_receipt and proof.log == tenant:
                 whose = f"which entry {proof.seq} of the log is to tell of: a receipt does not show that"
             elif not why and proof.log != tenant:
                 why = "it names a log that is not this one"
@@ -1650,13 +1654,30 @@ class Report:
                 self.not_proven(shard, fact, f"signed by a passkey {whose}")
             elif len(self.proven) < LISTED:
                 called = str(self.enrolled[proof.passkey].detail.get("passkey_name"))
-                key = {"passkey": called, "enrolled": proof.seq, "device_bound": proof.is_device_bound}
+                key = {"passkey": called, "site": proof.rp_id, "enrolled": proof.seq}
+                key["device_bound"] = proof.is_device_bound
                 self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
+
+    def _vouched(self, shard: Shard, fact: Fact, proof: Proof, keys: dict[str, int]) -> None:
+        """The provider's own: the signature holds, and whose key it is stands in a log that is the provider's alone.
+
+        What this log does show is whether one person's decisions were all signed by one key.
+        """
+        seq = shard.first_seq + fact.leaf_index
+        first = keys.setdefault(proof.public_key, seq)
+        if len(self.vouched) >= LISTED:
+            return
+        key = {
+            "key": hashlib.sha256(_base64(proof.public_key)).hexdigest(), "since": first,
+            "others": sum(each < first for each in keys.values()), "device_bound": proof.is_device_bound,
+        }  # fmt: skip
+        self.vouched.append({**self._named(shard, fact), "seq": seq, **key, "digest": proof.digest})
 
     def close(self) -> dict[str, Any]:
         result = "bad" if self.data["problems"] else "unknown" if self.data["gaps"] else "good"
         self.data["decisions"] = {
             "proven": self.proven,
+            "vouched": self.vouched,
             "unproven": self.decisions.total(),
             "by_event": dict(sorted(self.decisions.items())),
             "listed": sorted(self.unproven, key=lambda each: (each["log"], each["index"])),
@@ -2178,11 +2199,24 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("signed", f"{len(decisions['proven']):,} decisions hold under the passkey of who decided:")
     for each in decisions["proven"][:10]:
         bound = "device-bound" if each["device_bound"] else "can be copied"
+        key = f"passkey {each['passkey']} of {each['site']} ({bound}), added at {each['enrolled']}"
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
-        yield line("", f"  signed by {each['who']}'s passkey {each['passkey']} ({bound}), added at {each['enrolled']}")
+        yield line("", f"  signed by {each['who']}'s {key}")
         yield line("", f"  digest {each['digest']}")
     if len(decisions["proven"]) > 10:
         yield line("", f"… and {len(decisions['proven']) - 10:,} more (--json names them, up to {LISTED:,})")
+    if decisions["vouched"]:
+        many = f"{len(decisions['vouched']):,} decisions of the provider's hold under a key that its own log tells of:"
+        yield line("vouched", many)
+        yield line("", "whose key that is, is the provider's word")
+    for each in decisions["vouched"][:10]:
+        before = "the first of theirs here" if each["since"] == each["seq"] else f"as number {each['since']} is"
+        before += f"; {each['others']} other keys of theirs before" if each["others"] else ""
+        yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
+        yield line("", f"  signed in the name of {each['who']} by key {each['key'][:16]} ({before})")
+        yield line("", f"  digest {each['digest']}")
+    if len(decisions["vouched"]) > 10:
+        yield line("", f"… and {len(decisions['vouched']) - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
     yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")

@@ -55,6 +55,14 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         gettext_lazy("Nothing was found to be false, but something that is needed is missing: it says what."),
     ),
     (
+        "vouched",
+        None,
+        gettext_lazy(
+            "A decision of the provider’s that is signed, and the signature holds. Whose key it is stands in the "
+            "provider’s own log, so that is the provider’s word."
+        ),
+    ),
+    (
         "unproven",
         None,
         gettext_lazy(

@@ -318,6 +318,7 @@ def test_decisions_without_a_signature_are_called_unproven(tmp_path: Path) -> No
     data = judged(life(), tmp_path)
     assert data["decisions"] == {
         "proven": [],
+        "vouched": [],
         "unproven": 2,
         "signed": 0,
         "by_event": {"access_request.approved_by_customer": 1, "access_request.approved_by_provider": 1},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from requests_app import webauthn
 from requests_app.demo.authenticator import Authenticator
@@ -96,7 +97,7 @@ def test_a_signed_yes_is_said_to_be_the_passkeys(tmp_path: Path, algorithm: str)
     assert (proven["index"], proven["passkey"], proven["enrolled"], proven["device_bound"]) == (3, "Phone", 0, True)
     said = "\n".join(lv.in_words(data))
     who = "Ada Keller <ada.keller@contoso.example>"
-    assert f"signed by {who}'s passkey Phone (device-bound), added at 0" in said
+    assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added at 0" in said
     assert f"digest {proven['digest']}" in said
     assert "unproven    1 decisions carry no signature" in said
 
@@ -256,3 +257,61 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
     assert data["result"] == "good"
     [listed] = data["decisions"]["listed"]
     assert listed["why"] == "signed by a passkey which entry 0 of the log is to tell of: a receipt does not show that"
+
+
+def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
+    """Have the provider's yes at this place signed by a key that no entry of this log tells of."""
+    yes = entries[place]
+    device.create({"rp": {"id": "lockbox.example"}, "challenge": "AAAA"})
+    assert device.key is not None
+    spki = device.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    text = {
+        "format": "lockbox-decision-v1", "tenant": {"id": TENANT, "name": "Contoso"},
+        "access_request": {"id": yes["access_request"], "digest": yes["detail"]["digest"]}, "stage": "provider",
+        "decision": "approve", "decider": {"id": PROVIDER["id"], "name": "Pat Doyle"}, "nonce": nonce,
+        "not_after": instant(60 * MINUTE),
+    }  # fmt: skip
+    raw = canonical(text)
+    answer = device.sign(hashlib.sha256(b"lockbox-decision-v1\n" + raw).digest(), rp_id="lockbox.example")["response"]
+    yes["detail"] |= {"signed": True, "signature": {
+        "manifest": raw.decode(), "assertion": answer, "passkey": "of-pat", "credential": "x",
+        "public_key": base64.b64encode(spki).decode(), "algorithm": "ES256", "rp_id": "lockbox.example",
+        "enrolled": {"log": lv.PROVIDER_LOG, "seq": 7, "leaf": "00"},
+    }}  # fmt: skip
+
+
+def _again(entries: Entries, name: str, seq: int) -> Entries:
+    """Another access request that the provider confirms, after what is there."""
+    found = []
+    for offset, place in enumerate((1, 2)):
+        text = json.dumps(entries[place]).replace(f'"{REQUEST}"', f'"{name}"').replace("AR-1", "AR-2")
+        found.append({**json.loads(text), "seq": seq + offset, "at": instant((seq + offset) * MINUTE)})
+    return found
+
+
+def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_word(tmp_path: Path) -> None:
+    """What the customer's own log shows is whether it was one key all along."""
+    entries = signed_life(device())
+    _provider_signs(entries, 2, pats := device(), "one")
+    for number, (name, of_pat) in enumerate((("second", pats), ("third", device()), ("fourth", pats))):
+        entries += _again(entries[:4], name, 4 + 2 * number)
+        _provider_signs(entries, 5 + 2 * number, of_pat, name)
+    data = judged(entries, tmp_path)
+    assert data["result"] == "good", data
+    assert (len(data["decisions"]["proven"]), data["decisions"]["unproven"]) == (1, 0)
+    found = [(each["seq"], each["since"], each["others"]) for each in data["decisions"]["vouched"]]
+    assert found == [(2, 2, 0), (5, 2, 0), (7, 7, 1), (9, 2, 0)]
+    said = "\n".join(lv.in_words(data))
+    assert "vouched     4 decisions of the provider's hold under a key that its own log tells of:" in said
+    assert "whose key that is, is the provider's word" in said
+    name, key = "Pat Doyle <pat.doyle@provider.example>", data["decisions"]["vouched"][0]["key"][:16]
+    assert f"signed in the name of {name} by key {key} (the first of theirs here)" in said
+    assert f"signed in the name of {name} by key {key} (as number 2 is)" in said
+    assert "(the first of theirs here; 1 other keys of theirs before)" in said
+    # One that does not hold is no less false than a customer's.
+    entries[2]["detail"]["signature"]["manifest"] = entries[2]["detail"]["signature"]["manifest"].replace("Pat", "Pit")
+    place = tmp_path / "false"
+    place.mkdir()
+    data = judged(entries, place)
+    assert (data["result"], data["problems"][0]["index"]) == ("bad", 2)
+    assert "signed something else" in data["problems"][0]["why"]
