@@ -46,6 +46,9 @@ export async function challengeOf(text) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${FORMAT}\n${text}`)));
 }
 
+// SHA-256 of a text, in hexadecimal.
+const digestOf = async (text) => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))));
+
 export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 // The text as an object, if it is whole, can be read in one way, and is about just this; `wanted` has tenant,
@@ -97,6 +100,49 @@ function requireText(...values) {
   if (values.some((value) => typeof value !== "string")) throw new Refused("A part of the text is no text.");
 }
 
+// --- What was asked for -----------------------------------------------------------------------------------
+
+const ASKED = [
+  "authority", "demand_date", "demand_reference", "engineer", "instrument", "justification", "level", "previous", "reason",
+  "reference", "resources", "service", "tenant", "ticket", "tried", "window_for",
+];
+const WORDS = ["authority", "demand_reference", "engineer", "instrument", "justification", "level", "reason", "reference", "service", "tenant", "tried"];
+const NULLABLE = ["demand_date", "previous", "ticket"];
+
+// The engineer's words and all the rest that the text names by its digest alone. They are the server's only until this
+// digest is worked out here: with one letter changed it is another, and what is signed would not be about them.
+export async function readAsked(text, said) {
+  if (typeof text !== "string" || (await digestOf(text)) !== said.access_request.digest) {
+    throw new Refused("The reason that the server gives is not the one that the text is about.");
+  }
+  let asked;
+  try {
+    asked = JSON.parse(text);
+  } catch {
+    throw new Refused("What was asked for can't be read.");
+  }
+  const isObject = asked !== null && typeof asked === "object" && !Array.isArray(asked);
+  if (!isObject || Object.keys(asked).sort().join() !== ASKED.join()) {
+    throw new Refused("What was asked for has other parts than this page can show.");
+  }
+  if (canonical(asked) !== text) throw new Refused("What was asked for could be read in two ways.");
+  requireText(...WORDS.map((name) => asked[name]), ...NULLABLE.map((name) => asked[name] ?? ""));
+  // What stands in both must be the same in both; a window may be cut to the tenant's longest, and never lengthened.
+  const same = [
+    [asked.reference, said.access_request.reference],
+    [asked.tenant, said.tenant.id],
+    [asked.engineer, said.engineer.id],
+    [asked.service, said.service],
+    [asked.level, said.level],
+    [canonical(asked.resources), canonical(said.resources)],
+  ];
+  const isLonger = !Number.isSafeInteger(asked.window_for) || said.minutes * 60 > asked.window_for;
+  if (isLonger || same.some(([one, other]) => one !== other)) {
+    throw new Refused("The text allows something else than what was asked for.");
+  }
+  return asked;
+}
+
 // --- In words ---------------------------------------------------------------------------------------------
 
 // What turns text round, or stands in it unseen, is shown as its code.
@@ -104,6 +150,19 @@ export function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu, (letter) =>
     `⟨U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
   );
+}
+
+// The same for somebody's own words, which have lines.
+export const lines = (text) => text.split("\n").map(visible).join("\n");
+
+// On what ground: a ticket, a problem of the provider's own, or somebody's demand.
+export function ground(asked) {
+  if (asked.reason === "legal_demand") {
+    const parts = [asked.instrument, asked.authority, asked.demand_reference, asked.demand_date ?? ""];
+    return ["A law-enforcement demand", parts.map(visible).join(" · ")];
+  }
+  const kinds = { customer_ticket: "A ticket of yours", provider_initiated: "A problem that the provider found by itself" };
+  return [kinds[asked.reason] ?? `“${visible(asked.reason)}”`, visible(asked.ticket ?? "")];
 }
 
 export function duration(minutes) {

@@ -2,7 +2,9 @@
 // this tab, loads nothing from elsewhere, and writes text as text alone.
 
 import { config } from "./config.js";
-import { Refused, button, challengeOf, duration, hex, level, read, scope, sentence, visible } from "./manifest.js";
+import {
+  Refused, button, challengeOf, duration, ground, hex, level, lines, read, readAsked, scope, sentence, visible,
+} from "./manifest.js";
 
 const TOKEN = "lockbox-token";
 const rpId = config.rpId || location.hostname;
@@ -117,12 +119,13 @@ async function prepare(accessRequest, decision) {
   const text = found.manifest;
   if (typeof text !== "string") throw new Refused("The server gave no text.");
   const said = read(text, { tenant: config.tenant, accessRequest, decision });
+  const asked = await readAsked(found.asked, said);
   const challenge = await challengeOf(text);
-  prepared = { accessRequest, decision, etag, text, said, challenge, digest: hex(challenge) };
+  prepared = { accessRequest, decision, etag, text, asked: found.asked, said, challenge, digest: hex(challenge) };
   at("verdict").textContent = decision === "approve" ? "You say yes" : "You say no";
   at("verdict").className = decision;
   at("sentence").textContent = sentence(said);
-  at("facts").replaceChildren(...facts(said));
+  at("facts").replaceChildren(...facts(said, asked));
   at("digest").textContent = grouped(prepared.digest);
   at("text").textContent = visible(text);
   at("comment").value = "";
@@ -130,7 +133,7 @@ async function prepare(accessRequest, decision) {
   show("decide");
 }
 
-function facts(said) {
+function facts(said, asked) {
   const named = ({ id, name }) => [visible(name), id];
   const rows = [
     ["What", [[level(said), scope(said)].join(" ")]],
@@ -141,16 +144,20 @@ function facts(said) {
     ["Of the service", [visible(said.service)]],
     ["For how long", [duration(said.minutes)]],
     ["Who", named(said.engineer)],
+    ["Why, in the engineer’s words", [lines(asked.justification)], "quote"],
+    ["What was tried without access", [lines(asked.tried)], "quote"],
+    ["Because of", ground(asked)],
+    ["After", asked.previous ? [visible(asked.previous), "an earlier access request"] : ["no earlier access request"]],
     ["Confirmed by", said.provider_approver ? named(said.provider_approver) : ["nobody at the provider"]],
     ["Tenant", named(said.tenant)],
     ["In the name of", named(said.decider)],
-    ["Access request", [visible(said.access_request.reference), `${visible(said.access_request.id)} · what was asked for: ${visible(said.access_request.digest)}`]],
+    ["Access request", [visible(said.access_request.reference), `${visible(said.access_request.id)} · digest of what was asked for, worked out here: ${visible(said.access_request.digest)}`]],
     ["Good until", [instant(said.not_after)]],
     ["Your log was then", said.checkpoint ? [`${said.checkpoint.size} entries`, `${visible(said.checkpoint.origin)} · ${visible(said.checkpoint.root)}`] : ["not signed yet"]],
     ["Serves", ["once", visible(said.nonce)]],
   ];
-  return rows.flatMap(([term, [words, small]]) => {
-    const said = element("dd", words);
+  return rows.flatMap(([term, [words, small], kind]) => {
+    const said = element("dd", words, kind);
     if (small) said.append(element("small", small));
     return [element("dt", term), said];
   });
@@ -162,7 +169,7 @@ const bytes64 = (text) =>
   Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
 
 async function sign() {
-  const { accessRequest, decision, etag, text, said, challenge, digest } = prepared;
+  const { accessRequest, decision, etag, text, asked, said, challenge, digest } = prepared;
   // Once more: it may have been open for a while.
   read(text, { tenant: config.tenant, accessRequest, decision });
   const credential = await navigator.credentials.get({
@@ -179,7 +186,7 @@ async function sign() {
       signature: text64(signature),
     },
   };
-  const signed = { manifest: text, assertion, digest };
+  const signed = { manifest: text, asked, assertion, digest };
   prepared = { ...prepared, signed };
   const { found } = await call(`access-requests/${accessRequest}/${decision}`, {
     method: "POST",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
+from audit_app import canonical
 from audit_app.checkpoints import origin_of
-from audit_app.models import Checkpoint
+from audit_app.models import AuditEntry, Checkpoint
 from requests_app import manifest, webauthn
 from requests_app.actors import Actor, Side
-from requests_app.events import PROVIDER_LOG
+from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Passkey
 
 
@@ -28,6 +30,22 @@ def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime
         checkpoint=last_checkpoint(row.tenant_id),
     )
     return manifest.issue(facts, at=at, deadline=row.decide_by)
+
+
+def asked_for(row: AccessRequest) -> str:
+    """All that was asked for, reason included: the text whose SHA-256 is the digest in the manifest.
+
+    It is what the log's entry says, to the letter: a resource may have another name by now. Empty where the entry is
+    gone; whoever shows it works the digest out anew, and believes nothing else.
+    """
+    rows = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
+    entry = rows.filter(event=Event.ACCESS_REQUEST_SUBMITTED).order_by("seq").first()
+    if entry is None:
+        return ""
+    try:
+        return canonical.encode(json.loads(bytes(entry.canonical))["detail"]).decode()
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:

@@ -129,6 +129,8 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
         expect(page.locator("#decide")).to_contain_text(words)
     for scope in pending.scope.select_related("resource"):
         expect(page.locator("#facts")).to_contain_text(scope.resource.name)
+    for words in (pending.justification, pending.tried):
+        expect(page.locator("#facts")).to_contain_text(words)
     page.get_by_role("button", name="Sign the yes").click()
     expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
 
@@ -138,6 +140,7 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
         page.get_by_role("button", name="Save what you signed").click()
     kept = json.loads(Path(caught.value.path()).read_text())
     assert kept["manifest"] == decision.signature.manifest
+    assert hashlib.sha256(kept["asked"].encode()).hexdigest() == pending.content_digest
     assert kept["digest"] == digest_of(kept["manifest"]).hex() == decision.manifest_digest
     pending.refresh_from_db()
     assert pending.state == "OPEN"
@@ -149,10 +152,38 @@ TENANT, REQUEST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-82
 API = "https://lockbox.example"
 
 
-def said(**changed: Any) -> dict[str, Any]:
-    """What a text says; `minutes=…` changes a part of it."""
+RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
+
+
+def asked(**changed: Any) -> str:
+    """What was asked for, as the server gives it beside the text."""
+    whole = {
+        "authority": "",
+        "demand_date": None,
+        "demand_reference": "",
+        "engineer": TENANT,
+        "instrument": "",
+        "justification": "The index drops messages.\nOnly they show why.",
+        "level": "read",
+        "previous": None,
+        "reason": "customer_ticket",
+        "reference": "AR-7K2M",
+        "resources": [RESOURCE],
+        "service": "exchange-online",
+        "tenant": TENANT,
+        "ticket": "T-3M9K",
+        "tried": "Rebuilt the index.",
+        "window_for": 7200,
+        **changed,
+    }
+    return canonical.encode(whole).decode()
+
+
+def said(of: str = "", **changed: Any) -> dict[str, Any]:
+    """What a text says; `minutes=…` changes a part of it, `of` is what was asked for."""
+    digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
-        "access_request": {"digest": "ab" * 32, "id": REQUEST, "reference": "AR-7K2M"},
+        "access_request": {"digest": digest, "id": REQUEST, "reference": "AR-7K2M"},
         "checkpoint": {"origin": "lockbox.example/1", "root": "c" * 43 + "=", "size": 41},
         "decider": {"id": TENANT, "name": "Ada Keller"},
         "decision": "approve",
@@ -163,9 +194,7 @@ def said(**changed: Any) -> dict[str, Any]:
         "nonce": "n" * 64,
         "not_after": "2099-01-01T00:00:00.000000Z",
         "provider_approver": {"id": TENANT, "name": "Pat Moran"},
-        "resources": [
-            {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
-        ],
+        "resources": [RESOURCE],
         "service": "exchange-online",
         "stage": "customer",
         "tenant": {"id": TENANT, "name": "Contoso"},
@@ -173,8 +202,8 @@ def said(**changed: Any) -> dict[str, Any]:
     }
 
 
-def text_of(**changed: Any) -> str:
-    return canonical.encode(said(**changed)).decode()
+def text_of(of: str = "", **changed: Any) -> str:
+    return canonical.encode(said(of, **changed)).decode()
 
 
 def spoiled(old: str, new: str) -> str:
@@ -209,11 +238,34 @@ LIES = {
 }
 
 
+#: The same, where the text is whole and the reason beside it is not: another one, one that was made to fit, or one
+#: that asks for something else than the text allows.
+OTHER_REASONS: dict[str, tuple[str, str, str]] = {
+    "another reason": (text_of(), asked(justification="The customer asked us to."), "not the one that the text is"),
+    "another demand": (text_of(), asked(reason="legal_demand", authority="A court"), "not the one that the text is"),
+    "one letter": (text_of(), asked().replace("Rebuilt", "rebuilt"), "not the one that the text is"),
+    "none": (text_of(), "", "not the one that the text is"),
+    "more than is shown": (text_of(asked(also="x")), asked(also="x"), "other parts"),
+    "a list of words": (text_of(asked(tried=["x"])), asked(tried=["x"]), "no text"),
+    "a blank": (text_of(f" {asked()}"), f" {asked()}", "in two ways"),
+    "no JSON": (text_of("reason"), "reason", "can't be read"),
+    "another mailbox": (
+        text_of(asked(resources=[{**RESOURCE, "name": "board@contoso.example"}])),
+        asked(resources=[{**RESOURCE, "name": "board@contoso.example"}]),
+        "something else than what was asked for",
+    ),
+    "less": (text_of(asked(level="names")), asked(level="names"), "something else than what was asked for"),
+    "a shorter time": (text_of(asked(window_for=60)), asked(window_for=60), "something else than what was asked for"),
+    "another engineer": (text_of(asked(engineer=REQUEST)), asked(engineer=REQUEST), "something else than what was"),
+    "no number": (text_of(asked(window_for="9")), asked(window_for="9"), "something else than what was asked for"),
+}
+
+
 class Liar:
     """Answers in place of the server."""
 
     def __init__(self, page: Page) -> None:
-        self.text = text_of()
+        self.text, self.asked = text_of(), asked()
         self.sent: list[Any] = []
         page.route(f"{API}/**", self.answer)
 
@@ -224,6 +276,7 @@ class Liar:
             # Whatever else it says, the page is to work out by itself.
             found = {
                 "manifest": self.text,
+                "asked": self.asked,
                 "digest": "0" * 64,
                 "request": {"challenge": "AAAA", "rpId": "evil.example"},
             }
@@ -250,8 +303,9 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
         "navigator.credentials.get = (options) => { window.asked.push(options.publicKey); return get(options); };"
     )
     connect(page, served(API, TENANT), "token")
-    for name, (text, words) in LIES.items():
-        liar.text = text
+    whole = {name: (text, asked(), words) for name, (text, words) in LIES.items()}
+    for name, (text, reason, words) in [*whole.items(), *OTHER_REASONS.items()]:
+        liar.text, liar.asked = text, reason
         page.get_by_role("button", name="Read the yes to AR-0000").click()
         expect(page.locator("#problem"), name).to_contain_text(words)
         expect(page.locator("#problem"), name).to_contain_text("Nothing was signed")
@@ -260,9 +314,22 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     assert page.evaluate("window.asked.length") == 0
 
     # What the list says is one thing; what is signed is shown out of the text, all of it, with nothing hidden in it.
-    resources = [{**said()["resources"][0], "name": f"box {n}"} for n in range(3)]
+    resources = [{**RESOURCE, "name": f"box {n}"} for n in range(3)]
     resources[1]["name"] = "finance\u202egnp.exe"
-    liar.text = text_of(minutes=240, resources=resources, engineer={"id": TENANT, "name": "Mallory\u200b<b>"})
+    liar.asked = asked(
+        resources=resources,
+        window_for=14400,
+        justification="They are gone.\nOnly \u202ethey<i> show why.",
+        reason="legal_demand",
+        authority="A court",
+        instrument="A warrant",
+        demand_reference="12 Gs",
+        demand_date="2026-11-20",
+        ticket=None,
+    )
+    liar.text = text_of(
+        liar.asked, minutes=240, resources=resources, engineer={"id": TENANT, "name": "Mallory\u200b<b>"}
+    )
     page.get_by_role("button", name="Read the yes to AR-0000").click()
     expect(page.get_by_role("heading")).to_have_text(
         "Yes: Mallory⟨U+200B⟩<b> may read what is in 3 mailboxes of Contoso for 4 hours."
@@ -270,6 +337,9 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     facts = page.locator("#facts")
     for words in ("box 0", "finance⟨U+202E⟩gnp.exe", "box 2", "4 hours", "AR-7K2M", "Pat Moran", "Ada Keller"):
         expect(facts).to_contain_text(words)
+    for words in ("Only ⟨U+202E⟩they<i> show why.", "Rebuilt the index.", "A law-enforcement demand", "A warrant · A"):
+        expect(facts).to_contain_text(words)
+    expect(facts.locator("dd.quote").first).to_have_text("They are gone.\nOnly ⟨U+202E⟩they<i> show why.")
     expect(facts).not_to_contain_text("harmless")
     digest = digest_of(liar.text).hex()
     assert page.locator("#digest").inner_text().replace(" ", "") == digest
@@ -277,11 +347,11 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     # The challenge and the site are the page's own, whatever the server named.
     page.get_by_role("button", name="Sign the yes: 4 hours, 3 mailboxes").click()
     expect(page.locator("#problem")).to_contain_text("the key was not used")
-    [asked] = page.evaluate(
+    [used] = page.evaluate(
         """window.asked.map(({rpId, challenge, userVerification, allowCredentials}) =>
              [rpId, [...challenge], userVerification, allowCredentials.length])"""
     )
-    assert asked == [SITE, list(bytes.fromhex(digest)), "required", 0]
+    assert used == [SITE, list(bytes.fromhex(digest)), "required", 0]
     assert liar.sent == []
 
 
@@ -299,7 +369,7 @@ def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str],
     page.get_by_role("button", name="Read the yes to AR-0000").click()
     page.get_by_label("Comment").fill("Seen.")
     # Another text comes too late: what was read is what is signed.
-    shown, liar.text = liar.text, text_of(minutes=480)
+    shown, liar.text = liar.text, text_of(minutes=60)
     page.get_by_role("button", name="Sign the yes: 1 hour 30 minutes, 1 mailbox").click()
     expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
     [sent] = liar.sent
