@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import proposals
-from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal, SignOn
+from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -128,6 +128,34 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
             *_act(message, at),
         ],
+    }
+
+
+def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
+    """What a yes takes was changed, or where the tenant's own approval page is, and whose keys count there."""
+    said = message.payload
+    is_page = "origin" in said
+    if is_page:
+        # A mail has one link, and it leads here: an address in it is said without its scheme.
+        now, was = (words.line(said[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
+        site, site_was = (words.line(said[name]) or _("none") for name in ("rp_id", "rp_id_before"))
+        facts = [
+            Fact(_("Own approval page"), [now, _("before: %(was)s") % {"was": was}]),
+            Fact(_("Site of its keys"), [site, _("before: %(was)s") % {"was": site_was}]),
+            Fact(
+                _("A yes counts"),
+                [_("with a key of that site only") if said["keys_only"] else _("wherever it is given")],
+            ),
+        ]
+    else:
+        rule, before = (str(Tenant.YesRule(said[name]).label) for name in ("rule", "rule_before"))
+        facts = [Fact(_("What a yes takes"), [rule, _("before: %(was)s") % {"was": before}])]
+    return {
+        "path": f"/tenant/{message.tenant_id}/" + ("approval-page/" if is_page else ""),
+        "is_page": is_page,
+        "has_page": bool(said.get("origin")),
+        "by": words.line(said["by"]),
+        "facts": [Fact(_("Tenant"), [_tenant(message)]), *facts, *_act(message, at)],
     }
 
 

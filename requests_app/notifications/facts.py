@@ -38,6 +38,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
     Topic.SIGN_ON_CHANGED: _tenants.sign_on,
     Topic.SIGN_ON_BYPASSED: _tenants.bypass,
+    Topic.YES_RULES_CHANGED: _tenants.yes_rules,
     Topic.WEBHOOK_OFF: _webhooks.given_up,
 }
 

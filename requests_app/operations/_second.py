@@ -84,6 +84,20 @@ def tell(current: Act, row: Proposal, what: str) -> None:
     )
 
 
+def tell_yes_rules(current: Act, tenant: Tenant, **said: str) -> None:
+    """What makes a yes count is never changed quietly: whoever decides or administers reads what it is and was."""
+    current.tell(
+        Note(
+            topic=Topic.YES_RULES_CHANGED,
+            tenant_id=tenant.pk,
+            about=tenant.pk,
+            audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
+            mark=uuid4().hex,
+            extra={**said, "by": current.actor.name},
+        )
+    )
+
+
 def told(row: Proposal) -> dict[str, Any]:
     """What an entry says of it."""
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}

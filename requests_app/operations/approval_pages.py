@@ -14,7 +14,7 @@ from requests_app.errors import Unacceptable
 from requests_app.events import Event
 from requests_app.models import Passkey, Tenant
 from requests_app.operations._change import Act, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._second import controlled, hold, tell_yes_rules
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
@@ -50,6 +50,16 @@ def _set_approval_page(current: Act, tenant: Tenant, said: dict[str, Any]) -> No
     tenant.save(update_fields=list(_FIELDS))
     former = {f"{name}_before": value for name, value in before.items()}
     current.witness(Event.TENANT_CHANGED, detail={**_now(tenant), **former})
+    # An address of somebody else's, said quietly, would have approvers sign on their page.
+    tell_yes_rules(
+        current,
+        tenant,
+        origin=tenant.approval_origin,
+        origin_before=before["approval_origin"],
+        rp_id=tenant.approval_rp_id,
+        rp_id_before=before["approval_rp_id"],
+        keys_only="yes" if tenant.own_keys_only else "",
+    )
 
 
 def _now(tenant: Tenant) -> dict[str, Any]:

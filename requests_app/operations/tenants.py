@@ -22,7 +22,7 @@ from requests_app.events import Event
 from requests_app.models import NotificationAddress, Passkey, Person, Plan, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._second import controlled, hold, tell_yes_rules
 from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -113,6 +113,7 @@ def _set_yes_rule(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.yes_rule = tenant.yes_rule, said["rule"]
     tenant.save(update_fields=["yes_rule"])
     current.witness(Event.TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
+    tell_yes_rules(current, tenant, rule=tenant.yes_rule, rule_before=before)
 
 
 def _require_signer(tenant: Tenant, rule: str) -> None:

@@ -38,6 +38,7 @@ class Topic(StrEnum):
     SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
     SIGN_ON_CHANGED = "notify.sign_on_changed"
     SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
+    YES_RULES_CHANGED = "notify.yes_rules_changed"
     WEBHOOK_OFF = "notify.webhook_off"
 
     @property

@@ -13,7 +13,7 @@ from requests_app import clock, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
-from requests_app.models import ContentAccess, Grant
+from requests_app.models import ContentAccess, Grant, Tenant
 from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
@@ -447,6 +447,52 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
     found = mails.send()("alan", "sign_on_bypassed")
     assert mails.to("sign_on_bypassed") == ["ada", "alan", "ines", "soc"]
     assert found.subject == "Contoso: Ines Test signed in past single sign-on"
+
+
+def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mails, travel: Any) -> None:
+    """The own page's address and keys, and the rule; under two-person control when it is done, too."""
+    ines, contoso = world.as_("ines"), world.contoso.pk
+    operations.set_approval_page(contoso, origin="https://approvals.contoso.example", keys_only=False, actor=ines)
+    found = mails.send()("ada", "yes_rules_changed")
+    assert mails.to("yes_rules_changed") == ["ada", "alan", "ines", "soc"]
+    assert found.subject == "Contoso: the own approval page was changed"
+    says(
+        found,
+        "Ines Test changed where the own approval page of Contoso is",
+        "approvals.contoso.example",
+        "before: none",
+        "wherever it is given",
+        "by the address that you keep yourself",
+        f"/tenant/{contoso}/approval-page/",
+    )
+    assert "https://approvals" not in found.body
+    travel.by(seconds=1)
+    operations.set_approval_page(
+        contoso, origin="https://evil.contoso.example", rp_id="contoso.example", keys_only=False, actor=ines
+    )
+    says(
+        mails.send()("alan", "yes_rules_changed"),
+        "evil.contoso.example",
+        "before: approvals.contoso.example",
+        "contoso.example",
+    )
+    enrolled(world, "ada")
+    travel.by(seconds=1)
+    operations.set_yes_rule(contoso, rule="signed", actor=ines)
+    found = mails.send()("ada", "yes_rules_changed")
+    assert found.subject == "Contoso: what a yes takes was changed"
+    says(found, "signed with a passkey", "before: signed or not")
+    operations.set_two_person_control(contoso, on=True, actor=ines)
+    mails.send()
+    travel.by(seconds=1)
+    with pytest.raises(ChangeProposed) as held:
+        operations.set_approval_page(contoso, origin="", keys_only=False, actor=ines)
+    mails.send()
+    assert mails.to("yes_rules_changed") == []
+    assert "evil.contoso.example" in Tenant.objects.get(pk=contoso).approval_origin
+    operations.confirm_proposal(held.value.current["proposal"], actor=world.as_("ada"))
+    found = mails.send()("alan", "yes_rules_changed")
+    says(found, "Ada Test changed where the own approval page", "none", "before: evil.contoso.example")
 
 
 @pytest.mark.parametrize(

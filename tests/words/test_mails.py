@@ -83,10 +83,13 @@ def tell_the_rest() -> None:
     answer = Authenticator(origin="http://localhost:8000").create(options)
     ada = as_("ada.keller", fresh=True)
     row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
+    operations.set_yes_rule(contoso.pk, rule="signed", actor=as_("ines.vogel", fresh=True))
     operations.remove_passkey(row.pk, actor=ada)
     operations.set_up_totp(actor=as_("otto.brandt", fresh=True), keep=keeps_totp(totp.new_secret()))
     operations.make_recovery_codes(actor=as_("otto.brandt", fresh=True), keep=KeepsRecoveryCodes())
     operations.remove_totp(actor=as_("otto.brandt", fresh=True), keep=drops_totp)
+    for origin in ("https://approvals.contoso.example", ""):
+        operations.set_approval_page(contoso.pk, origin=origin, keys_only=False, actor=as_("ines.vogel", fresh=True))
     tell_of_people(contoso)
 
 
