@@ -63,6 +63,13 @@ def test_no_case_is_left_out() -> None:
     assert [case.number for case in ALL] == list(range(1, 45))
 
 
+def test_each_case_of_deciding_is_tried_through_every_door() -> None:
+    """By the test that goes through all of them, or by one of the pages' and one of the API's at least."""
+    for case in ALL[:16]:
+        through = {path.split("/")[1] for path, _name in case.tests}
+        assert "parity" in through or {"web", "api"} <= through, case.number
+
+
 def test_every_line_that_names_a_test_is_read() -> None:
     assert sum(len(case.tests) for case in ALL) == MODEL.read_text().count("* `tests/")
 

@@ -1,0 +1,274 @@
+"""Abuse of deciding, tried through each door at once: the pages, the API, Azure's contract, and the room behind them.
+
+Each refusal also shows that nothing else happened: no decision, no window, no message; at most the log's line about it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client as Browser
+from django.urls import reverse
+
+from audit_app.models import AuditEntry
+from requests_app import clock, limits, operations
+from requests_app.errors import DomainError, TooMany
+from requests_app.models import AccessRequest, Decision, Grant, Resource, Ticket, Token
+from requests_app.operations import sweeps
+from tests.caller import Caller, token_of
+from tests.cast import JUSTIFICATION, TRIED, Cast, events_of
+from tests.factors import give_app
+from tests.parity.api_calls import _azure
+from tests.web.pages import answer, page_of, signed_in, snapshot
+
+pytestmark = pytest.mark.django_db
+
+VERDICTS = ("approve", "deny")
+
+
+@dataclass
+class Doors:
+    """Says yes or no through one door after the other, and gives what each answered."""
+
+    cast: Cast
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def caller(self, name: str) -> Caller:
+        if name not in self.secrets:
+            self.secrets[name] = token_of(self.cast, name)
+        return Caller(self.secrets[name])
+
+    def page(self, name: str, row: AccessRequest, verdict: str) -> Any:
+        return signed_in(self.cast, name).post(page_of(row, "decide", verdict), answer(row, comment="So."))
+
+    def api(self, name: str, row: AccessRequest, verdict: str) -> Any:
+        caller = self.caller(name)
+        tag = caller.get(f"access-requests/{row.pk}").headers.get("ETag", '"none"')
+        return caller.post(f"access-requests/{row.pk}/{verdict}", {"comment": "So."}, If_Match=tag)
+
+    def azure(self, name: str, row: AccessRequest, verdict: str) -> Any:
+        return _azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
+
+    def room(self, name: str, row: AccessRequest, verdict: str) -> Any:
+        """As a shell or a script of the operator's would."""
+        actor = self.cast.as_(name, door="command")
+        try:
+            getattr(operations, f"{verdict}_as_{actor.side}")(row.pk, actor=actor, note="So.")
+        except DomainError as refusal:
+            return refusal
+        raise AssertionError("it was not refused")
+
+    def all_refuse(
+        self, name: str, pk: object, status: int, *, verdicts: tuple[str, ...] = VERDICTS, in_log: bool = True
+    ) -> dict[str, Any]:
+        """Each door refuses both answers with this status, and nothing happens but the log's line; the last answers."""
+        # Tokens are made before: that is an entry of its own.
+        self.caller(name)
+        found = {}
+        for verdict in verdicts:
+            for door in (self.page, self.api, self.azure, self.room):
+                where = (name, verdict, door.__name__)
+                Token.objects.update(stepped_up_at=clock.now())
+                row = AccessRequest.objects.get(pk=pk)
+                before, last = snapshot(), AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first()
+                found[door.__name__] = answered = door(name, row, verdict)
+                code = answered.status if isinstance(answered, DomainError) else answered.status_code
+                assert code == status, where
+                after, new = snapshot(), AuditEntry.objects.filter(pk__gt=last)
+                assert list(new.values_list("event", flat=True)) == (["act.refused"] if in_log else []), where
+                assert after.pop("entries") - before.pop("entries") == int(in_log), where
+                assert after == before, where
+        return found
+
+
+@pytest.fixture
+def doors(cast: Cast) -> Doors:
+    return Doors(cast)
+
+
+def test_whoever_asked_or_decided_before_decides_nothing_by_whatever_account(cast: Cast, doors: Doors) -> None:
+    """Cases 1 and 2: Bea holds both roles; Pat's account turns out to be Priya's human; Alan's one of Paula's."""
+    doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
+    stella = cast.as_("stella")
+    operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella)
+    doors.all_refuse("pat", cast.submitted(by="priya").pk, 403)
+    operations.link_accounts(cast.bea.pk, cast.alan.pk, actor=stella)
+    row = operations.approve_as_provider(cast.submitted(by="erik").pk, actor=cast.as_("bea"))
+    doors.all_refuse("alan", row.pk, 403)
+    # Staff find no such act among theirs.
+    staff = signed_in(cast, "stella")
+    for verdict in VERDICTS:
+        for side in ("customer", "provider"):
+            path = reverse("admin:requests_app_accessrequest_act", args=[row.pk, f"{verdict}_as_{side}"])
+            assert staff.post(path, {"note": "So."}).status_code == 404
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
+
+
+def test_the_second_one_learns_who_was_first_and_changes_nothing(cast: Cast, doors: Doors) -> None:
+    """Cases 3 and 4."""
+    row = cast.confirmed()
+    operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    found = doors.all_refuse("alan", row.pk, 409)
+    assert "Ada Test" in found["page"].content.decode()
+    assert found["api"].json()["current"] == {"state": "OPEN", "decided_by": "Ada Test"}
+    assert found["room"].current == {"state": "OPEN", "decided_by": "Ada Test"}
+    assert found["azure"].json()["error"]["additionalInfo"][0]["info"] == {"currentStatus": "Approved"}
+    assert Grant.objects.get().closed_at is None
+
+
+def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors: Doors, travel: Any) -> None:
+    """Cases 5 and 6: no worker is alive, and what is written down later is written once."""
+    row, other = cast.confirmed(), cast.submitted(by="erik")
+    travel.to(row.decide_by)
+    doors.all_refuse("ada", row.pk, 409)
+    travel.to(other.decide_by)
+    doors.all_refuse("pat", other.pk, 409)
+    for _ in range(2):
+        sweeps.expire_overdue(actor=cast.system("expiry"), limit=10)
+    assert [events_of(each).count("access_request.expired") for each in (row, other)] == [1, 1]
+
+
+def test_without_the_role_it_is_refused_and_elsewhere_it_is_not_there(cast: Cast, doors: Doors, travel: Any) -> None:
+    """Cases 7, 8 and 14: another role, another tenant, a role that was taken, and one that was given late."""
+    row = cast.confirmed()
+    for name in ("mia", "otto", "ines"):
+        doors.all_refuse(name, row.pk, 403)
+    for name in ("frida", "finn"):
+        doors.all_refuse(name, row.pk, 404, in_log=False)
+    doors.all_refuse("erik", cast.submitted(by="priya").pk, 403)
+    doors.caller("ada")
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
+    doors.all_refuse("ada", row.pk, 403)
+    travel.by(seconds=11 * 3600)
+    operations.give_role(cast.contoso.pk, cast.mia.pk, role="approver", actor=cast.as_("ines"))
+    give_app(cast.mia)
+    given = AuditEntry.objects.get(event="role.given")
+    travel.by(seconds=60)
+    row.refresh_from_db()
+    assert doors.page("mia", row, "approve").status_code == 302
+    decision = Decision.objects.get(stage="customer")
+    assert (decision.decider, given.at + timedelta(seconds=60)) == (cast.mia, decision.at)
+
+
+def test_what_is_no_longer_so_is_not_agreed_to(cast: Cast, doors: Doors) -> None:
+    """Case 9: a resource is gone, the engineer is gone, the ticket is closed."""
+    row = cast.confirmed()
+    Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
+    found = doors.all_refuse("ada", row.pk, 409, verdicts=("approve",))
+    assert "is gone" in str(found["room"])
+    assert found["api"].json()["code"] == "facts_changed"
+    assert "is gone" in found["page"].content.decode()
+    Resource.objects.update(is_active=True)
+    operations.take_queue_role(cast.exchange.pk, cast.priya.pk, role="engineer", actor=cast.as_("stella"))
+    doors.all_refuse("ada", row.pk, 409)
+    row = cast.confirmed(by="erik")
+    operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
+    doors.all_refuse("ada", row.pk, 409)
+
+
+def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors) -> None:
+    """Cases 13 and 15: no proof, an old proof, or nobody at all."""
+    row = cast.confirmed()
+    ada = doors.caller("ada")
+    Token.objects.update(stepped_up_at=None)
+    for verdict in VERDICTS:
+        before, entries = snapshot(), AuditEntry.objects.count()
+        away: Any = Browser().post(page_of(row, "decide", verdict), answer(row))
+        assert (away.status_code, reverse("account_login") in away.url) == (302, True)
+        for path in (f"/api/v1/access-requests/{row.pk}/{verdict}",):
+            assert Browser().post(path, {}, content_type="application/json").status_code == 401
+        assert _azure(verdict.title(), "So.")(cast, Caller("none"), row).status_code == 401
+        assert (snapshot(), AuditEntry.objects.count()) == (before, entries)
+        # Whoever has the cookie or the token has not the person.
+        page = signed_in(cast, "ada", fresh=True)
+        for form in (answer(row, password="", code=""), answer(row, password="guessed", code="000000")):
+            assert page.post(page_of(row, "decide", verdict), form).status_code in (403, 422)
+        tag = ada.get(f"access-requests/{row.pk}")["ETag"]
+        refused = ada.post(f"access-requests/{row.pk}/{verdict}", {}, If_Match=tag)
+        assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
+        assert _azure(verdict.title(), "So.")(cast, ada, row).status_code == 403
+        with pytest.raises(DomainError, match="it is you"):
+            getattr(operations, f"{verdict}_as_customer")(row.pk, actor=cast.as_("ada", fresh=False))
+        after = snapshot()
+        assert {**after, "entries": 0} == {**before, "entries": 0}
+        assert set(events_of(row)[3:]) == {"act.refused"}
+
+
+def test_a_window_is_of_an_offered_length_by_each_door(cast: Cast, doors: Doors) -> None:
+    """Case 11."""
+    ticket, priya = cast.ticket(), doors.caller("priya")
+    browser = signed_in(cast, "priya")
+    before = snapshot()
+    for length in (-1, 0, 1, 1_000_000_000, "NaN", "soon", "1e9", 28_800):
+        assert browser.post(reverse("web:ask", args=[ticket.pk]), _asked(cast, length)).status_code == 422, length
+        found = priya.post("access-requests", _body(cast, ticket, length))
+        assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "window_seconds"), length
+        with pytest.raises(DomainError) as refused:
+            operations.submit(cast.ask(ticket, window_for=length), actor=cast.as_("priya"))
+        assert refused.value.status == 422, length
+    assert {**snapshot(), "entries": 0} == {**before, "entries": 0}
+
+
+def test_nobody_asks_without_end_by_any_door(cast: Cast, doors: Doors) -> None:
+    """Case 12."""
+    ticket, priya = cast.ticket(), doors.caller("priya")
+    for _ in range(limits.PENDING_MAX):
+        cast.submitted(ticket=ticket)
+    before = snapshot()
+    assert signed_in(cast, "priya").post(reverse("web:ask", args=[ticket.pk]), _asked(cast)).status_code == 429
+    found = priya.post("access-requests", _body(cast, ticket))
+    assert (found.status_code, found.json()["code"]) == (429, "too_many")
+    with pytest.raises(TooMany):
+        operations.submit(cast.ask(ticket), actor=cast.as_("priya"))
+    assert {**snapshot(), "entries": 0} == {**before, "entries": 0}
+
+
+def _asked(cast: Cast, length: object = 7200) -> dict[str, Any]:
+    """The page's form."""
+    return {
+        "step": "submit",
+        "resource_ids": [str(cast.resource().pk)],
+        "level": "read",
+        "window_for": str(length),
+        "tried": TRIED,
+        "justification": JUSTIFICATION,
+    }
+
+
+def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
+    """The API's."""
+    return {
+        "ticket": str(ticket.pk),
+        "resources": [str(cast.resource().pk)],
+        "level": "read",
+        "window_seconds": length,
+        "tried": TRIED,
+        "justification": JUSTIFICATION,
+    }
+
+
+def test_no_command_and_no_task_decides() -> None:
+    """An operator's command or a worker could do so as the system, which is nobody."""
+    root = settings.BASE_DIR / "requests_app"
+    places = [*(root / "management" / "commands").glob("*.py"), root / "tasks.py", root / "schedules.py"]
+    assert len(places) > 10
+    acts = {f"{verdict}_as_{side}" for verdict in VERDICTS for side in ("provider", "customer")}
+    for path in places:
+        tree = ast.walk(ast.parse(path.read_text()))
+        names = {getattr(node, "attr", "") or getattr(node, "id", "") for node in tree}
+        assert not names & acts, path
+
+
+def test_the_system_itself_says_no_yes(cast: Cast) -> None:
+    row, act = cast.confirmed(), {"approve": operations.approve_as_customer, "deny": operations.deny_as_customer}
+    decide: Callable[..., Any]
+    for decide in act.values():
+        with pytest.raises(DomainError):
+            decide(row.pk, actor=cast.system("expiry"), note="So.")
+    assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
