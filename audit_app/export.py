@@ -11,7 +11,7 @@ from typing import Any
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from audit_app.places import Places
-from audit_app.said import parse, read
+from audit_app.said import Said, parse, read
 
 COLUMNS = (
     "seq",
@@ -29,6 +29,9 @@ COLUMNS = (
     "detail",
     "leaf_hash",
     "origin",
+    "signed",
+    "signed_by",
+    "device_bound",
 )
 #: A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -86,7 +89,17 @@ def _cells(entry: AuditEntry, places: Places) -> list[Any]:
         json.dumps(said.detail, ensure_ascii=False, sort_keys=True),
         said.leaf_hash,
         said.place.origin,
+        *_signed(said),
     ]
+
+
+def _signed(said: Said) -> list[str]:
+    """Empty for what is no decision."""
+    found = said.signature
+    if found is None:
+        return ["", "", ""]
+    bound = {True: "yes", False: "no", None: ""}[found.is_device_bound]
+    return ["yes" if found.is_signed else "no", found.passkey, bound]
 
 
 class _Echo:

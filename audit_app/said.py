@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from audit_app import canonical
+from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Place, Places
 
@@ -62,6 +62,11 @@ class Said:
     def through(self) -> dict[str, str]:
         """The client that acted in a human's name; empty where that human did, or a client in nobody's name."""
         return self.actor if self.whose else {}
+
+    @property
+    def signature(self) -> signed.Signature | None:
+        """Of a decision: whether it is signed, and by which key."""
+        return signed.of(self.detail)
 
     def told(self, name: str) -> str:
         """A part of the detail as text; empty where there is none, or where it is no text or number."""

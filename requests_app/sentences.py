@@ -216,3 +216,18 @@ _NOT_COSIGNED: dict[Doubt, Promise] = {
 def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
     """Why no window opens here now, and what to do."""
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
+
+
+def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:
+    """Whether a decision is signed, and with which passkey: it ends a sentence about the decision."""
+    if not is_signed:
+        return _("not signed")
+    if name and is_device_bound:
+        return _("signed with the passkey “%(name)s”, which can’t leave its device") % {"name": name}
+    if name:
+        return _("signed with the passkey “%(name)s”, which can be copied") % {"name": name}
+    if is_device_bound is None:
+        return _("signed with a passkey")
+    if is_device_bound:
+        return _("signed with a passkey that can’t leave its device")
+    return _("signed with a passkey that can be copied")

@@ -60,7 +60,23 @@ def _extension(said: Said) -> dict[str, str]:
     }
     cut = {key: text[: LIMITS.get(key, _LIMIT)] for key, text in found.items()}
     detail = json.dumps(said.detail, ensure_ascii=True, separators=(",", ":"))
-    return cut | {DETAIL: detail, "CustomerLockboxIntact": "" if said.is_intact else "false"}
+    return cut | {DETAIL: detail, **_signed(said), "CustomerLockboxIntact": "" if said.is_intact else "false"}
+
+
+def _signed(said: Said) -> dict[str, str]:
+    """Of a decision: whether it is signed, by which passkey, and whether that one can't leave its device."""
+    found = said.signature
+    if found is None:
+        return {}
+    return {
+        "CustomerLockboxSigned": _yes(found.is_signed),
+        "CustomerLockboxSignedBy": found.passkey,
+        "CustomerLockboxDeviceBound": _yes(found.is_device_bound),
+    }
+
+
+def _yes(value: bool | None) -> str:
+    return "" if value is None else str(value).lower()
 
 
 def _words(acted: dict[str, str], whose: dict[str, str]) -> str:

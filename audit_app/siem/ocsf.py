@@ -94,6 +94,7 @@ def _unmapped(said: Said) -> dict[str, Any]:
         "subject": {"type": said.subject_type, "id": said.subject_id},
         "actor": said.actor | ({"for": said.whose} if said.whose else {}),
         "detail": said.detail,
+        **({"signature": said.signature.told} if said.signature else {}),
     }
 
 

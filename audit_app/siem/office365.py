@@ -97,9 +97,11 @@ def _decision(said: Said, meaning: Meaning) -> dict[str, Any]:
         "ApprovalDecision": meaning.activity_name,
         "Comment": said.told("comment"),
     }
+    signature = said.signature
     return {
         "ExternalAccess": said.actor["side"] != "customer",
         "Parameters": [{"Name": name, "Value": value} for name, value in given.items() if value],
+        "Signature": signature.told if signature else None,
     }
 
 

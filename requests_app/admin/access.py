@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, sentences
 from requests_app.actors import Actor, Role
 from requests_app.admin.acts import Act, NoteForm
 from requests_app.admin.base import Related, StaffAdmin
@@ -73,6 +73,23 @@ def grant_of(row: AccessRequest) -> str:
 def verdict(row: Decision) -> str:
     kind = "active" if row.verdict == Decision.Verdict.APPROVE else "refused"
     return tags.badge(kind, subject="kind", word=row.get_verdict_display())
+
+
+@admin.display(description=_("signed"))
+def signed(row: Decision) -> str:
+    words = sentences.signed_with(is_signed=row.is_signed, name=row.key_name, is_device_bound=row.is_device_bound)
+    return tags.badge("sealed" if row.is_signed else "over", subject="kind", word=words)
+
+
+@admin.display(description=_("digest of what was signed"))
+def signed_digest(row: Decision) -> str:
+    return _text.digest_groups(row.manifest_digest) if row.is_signed else NOTHING
+
+
+@admin.display(description=_("passkey"))
+def signed_by(row: Decision) -> str:
+    found = row.signed_with or {}
+    return f"{found['passkey']} ({found['rp_id']})" if found else NOTHING
 
 
 def is_open(row: AccessRequest) -> bool:
@@ -184,7 +201,7 @@ class ScopeAdmin(StaffAdmin):
 
 
 class DecisionAdmin(StaffAdmin):
-    list_display = ("at", "access_request", "stage", verdict, "decider", door, "tenant")
+    list_display = ("at", "access_request", "stage", verdict, signed, "decider", door, "tenant")
     reads: ClassVar = ("tenant", "access_request", "decider")
     ordering = ("-at",)
     date_hierarchy = "at"
@@ -204,6 +221,7 @@ class DecisionAdmin(StaffAdmin):
     )
     facts: ClassVar = [
         ("", ("access_request", "tenant", "stage", verdict, "decider", "at", door, "comment")),
+        (_("Signature"), (signed, signed_by, signed_digest)),
         (_("Identity"), ("decider_human", "requester_human")),
     ]
 

@@ -41,10 +41,23 @@ _FIELDS = {
 # --- What goes out -------------------------------------------------------------------------------------------
 
 
+class KeyOut(serializers.Serializer):
+    """`name` is what its holder calls it, and empty for the provider's people; `rp_id` the site that it belongs to.
+
+    `device_bound`: by its own word it can't leave its device.
+    """
+
+    passkey = serializers.UUIDField()
+    name = serializers.CharField()
+    rp_id = serializers.CharField()
+    device_bound = serializers.BooleanField()
+
+
 class DecisionOut(serializers.Serializer):
     """`through` names the client that decided for `decider`; null where the human did.
 
-    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal; null where nothing was.
+    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
+    was; both are null where nothing was signed.
     """
 
     stage = serializers.ChoiceField(choices=Decision.Stage.values)
@@ -54,6 +67,7 @@ class DecisionOut(serializers.Serializer):
     comment = serializers.CharField()
     signed = serializers.BooleanField(source="is_signed")
     signed_digest = serializers.SerializerMethodField()
+    signed_by = KeyOut(source="signed_with", allow_null=True)
     at = serializers.DateTimeField()
 
     @extend_schema_field(serializers.CharField(allow_null=True))
@@ -217,10 +231,13 @@ class DecisionIn(CommentIn):
 class ManifestOut(serializers.Serializer):
     """`manifest` is the text to sign, `digest` SHA-256 of it as it is signed (docs/evidence.md), which people compare.
 
-    `request` is what the browser is asked for (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
+    `asked` is all that was asked for, the reason included, in canonical JSON: SHA-256 of it, in hexadecimal, is
+    `access_request.digest` in the manifest. `request` is what the browser is asked for
+    (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
     """
 
     manifest = serializers.CharField()
+    asked = serializers.CharField()
     digest = serializers.CharField()
     not_after = serializers.DateTimeField()
     request = serializers.DictField()
@@ -397,6 +414,7 @@ class Manifest(ApiView):
         keys = signing.passkeys(self.actor, row.tenant_id)
         found = {
             "manifest": text,
+            "asked": signing.asked_for(row),
             "digest": challenge.hex(),
             "not_after": manifest.not_after(text),
             "request": signing.options(keys, challenge),

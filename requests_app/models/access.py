@@ -162,6 +162,8 @@ class Decision(models.Model):
     door = models.CharField(_("door"), max_length=16)
     # Of what was signed, in hexadecimal: SHA-256, see `requests_app.manifest`. Empty where nothing was.
     manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
+    # By which key, for those who show it: of the log's entry of the decision, which is what counts.
+    signed_with = models.JSONField(_("signed with"), null=True, blank=True, editable=False)
     at = models.DateTimeField(_("at"))
 
     objects = DecisionQuerySet.as_manager()
@@ -191,6 +193,17 @@ class Decision(models.Model):
     @property
     def is_signed(self) -> bool:
         return bool(self.manifest_digest)
+
+    @property
+    def key_name(self) -> str:
+        """What the customer's approver calls the passkey; a provider's person's is told to nobody."""
+        return str((self.signed_with or {}).get("name", ""))
+
+    @property
+    def is_device_bound(self) -> bool | None:
+        """Whether the passkey can't leave its device; None where nothing was signed."""
+        found = (self.signed_with or {}).get("device_bound")
+        return found if isinstance(found, bool) else None
 
 
 class SignedDecision(models.Model):

@@ -87,7 +87,8 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(said)
     looked = [text for text in (found["seen"], found["listed"]) if text]
-    found["facts"] = [Fact(_("Looked at"), looked), *_window(row.grant, at), *_what(row)]
+    approved = _approvals(row, _("Approved by"))
+    found["facts"] = [Fact(_("Looked at"), looked), *_window(row.grant, at), *_what(row), *approved]
     found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
     return found
 
@@ -175,9 +176,15 @@ def _approvals(row: AccessRequest, label: str) -> list[Fact]:
 
 def _signed(decision: Decision) -> str:
     """Whether a decision was signed; if so, with the beginning of the digest that the page and the receipt show."""
+    how = words.line(
+        sentences.signed_with(
+            is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
+        )
+    )
     if not decision.is_signed:
-        return _("not signed")
-    return _("signed, digest %(digest)s …") % {"digest": " ".join(words.grouped(decision.manifest_digest[:16]))}
+        return how
+    values = {"how": how, "digest": " ".join(words.grouped(decision.manifest_digest[:16]))}
+    return _("%(how)s; digest %(digest)s …") % values
 
 
 def _window(grant: Grant, at: datetime) -> list[Fact]:

@@ -28,6 +28,12 @@ class Proof:
     def digest(self) -> str:
         return manifest.challenge_of(self.text).hex()
 
+    def key(self, stage: str) -> dict[str, Any]:
+        """By which key, for those who show the decision. What a provider's person calls it is nothing for customers."""
+        row = self.passkey
+        name = row.name if stage == Decision.Stage.CUSTOMER else ""
+        return {"passkey": str(row.pk), "name": name, "rp_id": row.rp_id, "device_bound": row.is_device_bound}
+
     @property
     def assertion(self) -> dict[str, str]:
         """The three parts that anybody verifies anew, in Base64url as WebAuthn has them."""
@@ -100,6 +106,7 @@ def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
             "manifest": proof.text,
             "assertion": proof.assertion,
             "passkey": str(row.pk),
+            **({"passkey_name": decision.key_name} if decision.key_name else {}),
             "credential": webauthn.to_text(bytes(row.credential_id)),
             "public_key": base64.b64encode(webauthn.spki_of(bytes(row.public_key))).decode(),
             "algorithm": row.algorithm,

@@ -282,6 +282,7 @@ def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signat
         comment=step.note,
         door=actor.door,
         manifest_digest=proof.digest if proof is not None else "",
+        signed_with=proof.key(stage) if proof is not None else None,
         at=step.at,
     )
     said = signing.kept(decision, proof) if proof is not None else {"signed": False}

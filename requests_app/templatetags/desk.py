@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from requests_app import sentences
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest
+from requests_app.models import AccessRequest, Decision
 
 register = template.Library()
 
@@ -25,6 +25,14 @@ def state_at(row: AccessRequest, at: datetime) -> State:
 def asked_in_words(row: AccessRequest) -> str:
     """`{{ access_request|asked_in_words }}`: "read messages in 1 mailbox (finance@contoso.example)"."""
     return sentences.reading(row.level, [line.resource for line in row.scope.all()])
+
+
+@register.filter
+def signed_in_words(decision: Decision) -> str:
+    """`{{ decision|signed_in_words }}`: whether it is signed, and with which passkey."""
+    return sentences.signed_with(
+        is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
+    )
 
 
 @register.filter

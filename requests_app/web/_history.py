@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from audit_app import signed
 from requests_app import errors, lifecycle, operations, sentences
 from requests_app.actors import Side
 from requests_app.events import Event, title_of
@@ -158,11 +159,13 @@ def _words(entry: Entry) -> str:
         by = entry.detail.get("by", "")
         return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
     said = str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
-    if "signed" not in entry.detail:
+    signature = signed.of(entry.detail)
+    if signature is None:
         return said
-    return (
-        _("%(said)s, signed") % {"said": said} if entry.detail["signed"] else _("%(said)s, not signed") % {"said": said}
+    how = sentences.signed_with(
+        is_signed=signature.is_signed, name=signature.name, is_device_bound=signature.is_device_bound
     )
+    return f"{said}, {how}"
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:

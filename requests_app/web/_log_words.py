@@ -16,10 +16,11 @@ from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
-from audit_app import canonical
+from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from requests_app import proposals, sentences
 from requests_app.actors import Role, Side
@@ -165,7 +166,8 @@ class _Words:
         """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
-        return format_html(pattern, **{name: self._value(name) for name in names})
+        said = format_html(pattern, **{name: self._value(name) for name in names})
+        return format_html("{}. {}", said, self.signed) if self.signed else said
 
     def _value(self, name: str) -> object:
         return getattr(self, name) if isinstance(vars(type(self)).get(name), property) else self._plain(name)
@@ -296,6 +298,15 @@ class _Words:
     def act(self) -> str:
         action = _str(self.detail, "action")
         return str(ACTS.get(action, action))
+
+    @property
+    def signed(self) -> str | SafeString:
+        """Of a decision: whether it is signed, and by which key. Whether that holds, the verifier says."""
+        found = signed.of(self.detail)
+        if found is None:
+            return ""
+        words = sentences.signed_with(is_signed=found.is_signed, name=found.name, is_device_bound=found.is_device_bound)
+        return _text.visible_single(capfirst(words))
 
     @property
     def why(self) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from audit_app import canonical
+from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Places
 from requests_app.events import PROVIDER_LOG, Event
@@ -90,6 +90,8 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
     if entry.event.startswith(_OF_ACCESS):
         data["reference"] = said.get("reference")
         data["state"] = said.get("state", _STATES.get(entry.event))
+        if (signature := signed.of(said)) is not None:
+            data["signature"] = signature.told
     elif entry.subject_type == "ticket":
         data["reference"] = ticket["reference"] if ticket else None
         data["state"] = _STATES.get(entry.event)

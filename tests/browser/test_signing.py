@@ -77,7 +77,7 @@ def test_a_yes_is_signed_in_the_browser_and_verified_without_it(
     session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
     page.get_by_role("button", name="signed with your passkey").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
-    expect(page.locator("main")).to_contain_text("Signed with a passkey")
+    expect(page.locator("main")).to_contain_text("Signed with the passkey “")
     check(page)
     decision = Decision.objects.get(access_request=row, stage="customer")
     expect(page.locator(f'[data-copy="{decision.manifest_digest}"]')).to_have_count(1)

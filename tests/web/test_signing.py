@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import html
 import json
 import re
@@ -11,9 +13,16 @@ import pytest
 from django.core import mail
 from django.urls import reverse
 
-from requests_app import errors, manifest, operations
-from requests_app.models import AccessRequest, Decision, Tenant
+from audit_app import queries, signed
+from audit_app.models import AuditEntry
+from audit_app.places import Places
+from audit_app.siem import FORMATS, Source
+from requests_app import clock, errors, manifest, operations, webauthn
+from requests_app.models import AccessRequest, Decision, Resource, Tenant
 from requests_app.outbox import delivery
+from requests_app.queries import signing
+from requests_app.webhooks import messages
+from tests.audit import cef_reader
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import PASSWORD, Cast, events_of
 from tests.passkeys import enrolled
@@ -53,19 +62,121 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
     decision = Decision.objects.get(stage="customer")
     assert decision.manifest_digest == digest
     receipt = client.get(page_of(row, "receipt")).content.decode()
-    assert "Signed with a passkey" in receipt
+    key = "igned with the passkey “Phone”, which can’t leave its device"
+    assert f"S{key}" in receipt
     assert grouped(digest) in receipt
     whole = client.get(page_of(row)).content.decode()
-    assert whole.count("Signed with a passkey") == whole.count("Not signed") == 1
-    assert "said yes for the customer, signed" in whole
+    assert whole.count(f"S{key}") == whole.count("Not signed") == 1
+    assert f"said yes for the customer, s{key}" in whole
     assert "said yes for the provider, not signed" in whole
     while delivery.drain():
         pass
     [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "may read" in each.subject]
     short = " ".join(digest[at : at + 4] for at in range(0, 16, 4))
     said = " ".join(opened.body.split())
-    assert f"signed, digest {short} …" in said
+    assert f"Ada Test (Contoso): s{key}; digest {short} …" in said
     assert "Pat Test (Microsoft): not signed" in said
+
+
+def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
+    """Both stages signed once, with a key that can be copied and one that can't, and once not at all."""
+    (of_pat, pats), (of_ada, adas) = enrolled(cast, "pat"), enrolled(cast, "ada", is_backup_eligible=True)
+    plain = cast.confirmed(by="erik")
+    operations.deny_as_customer(plain.pk, actor=cast.as_("alan"))
+    row = cast.submitted()
+    for name, device, decide in (
+        ("pat", pats, operations.approve_as_provider),
+        ("ada", adas, operations.approve_as_customer),
+    ):
+        seen = AccessRequest.objects.get(pk=row.pk)
+        text = signing.text_to_sign(seen, actor=cast.as_(name, fresh=False), verdict="approve", at=clock.now())
+        answer = device.sign(manifest.challenge_of(text), rp_id="localhost")
+        decide(row.pk, actor=cast.as_(name), signature=operations.Signed(manifest=text, assertion=answer))
+    decisions = {each.stage: each for each in Decision.objects.filter(access_request=row)}
+    digests = {stage: each.manifest_digest for stage, each in decisions.items()}
+    assert len(set(digests.values())) == 2
+    keys = {
+        stage: hashlib.sha256(webauthn.spki_of(bytes(key.public_key))).hexdigest()
+        for stage, key in (("provider", of_pat), ("customer", of_ada))
+    }
+    told = {
+        stage: {
+            "signed": True, "passkey": str(key.pk), "rp_id": "localhost", "key_sha256": keys[stage],
+            "device_bound": stage == "provider", "digest": digests[stage],
+        }
+        for stage, key in (("provider", of_pat), ("customer", of_ada))
+    }  # fmt: skip
+    copied, bound = "the passkey “Phone”, which can be copied", "a passkey that can’t leave its device"
+
+    # The pages: of the access request, its receipts, and the log.
+    page = signed_in(cast, "otto").get(page_of(row)).content.decode()
+    assert (page.count(f"Signed with {copied}"), page.count(f"Signed with {bound}")) == (1, 1)
+    assert f"Signed with {bound}" in signed_in(cast, "pat").get(page_of(row, "receipt")).content.decode()
+    assert "Not signed" in signed_in(cast, "alan").get(page_of(plain, "receipt")).content.decode()
+    log = signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])).content.decode()
+    log = " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", "", log, flags=re.DOTALL).split())
+    assert f"{row.reference} for Microsoft; Contoso is asked next. Signed with {bound}" in log
+    assert f". Signed with {copied}" in log
+    assert f"denied {plain.reference} for Contoso. Not signed" in log
+
+    # The API.
+    found = Caller(token_of(cast, "otto")).get(f"access-requests/{row.pk}").json()["decisions"]
+    assert [each["signed_by"] for each in found] == [
+        {"passkey": str(of_pat.pk), "name": "", "rp_id": "localhost", "device_bound": True},
+        {"passkey": str(of_ada.pk), "name": "Phone", "rp_id": "localhost", "device_bound": False},
+    ]
+    [first, second] = Caller(token_of(cast, "otto")).get(f"access-requests/{plain.pk}").json()["decisions"]
+    assert (first["signed"], second["signed_by"]) == (False, None)
+
+    # Every format of the log, line by line.
+    wanted, no = Source(Places.of(cast.contoso.pk), vendor="Microsoft"), {"signed": False}
+    rows = list(queries.in_order(cast.contoso.pk))
+    lines = {kind: list(FORMATS[kind].lines(iter(rows), wanted)) for kind in FORMATS}
+
+    def expected_of(entry: AuditEntry) -> dict[str, Any] | None:
+        stage = entry.event.partition("_by_")[2]
+        return (no if entry.correlation_id == plain.pk else told[stage]) if stage else None
+
+    expected = [expected_of(each) for each in rows]
+    assert [each for each in expected if each] == [no, no, told["provider"], told["customer"]]
+    assert [json.loads(line)["unmapped"].get("signature") for line in lines["ocsf"]] == expected
+    assert [json.loads(line).get("Signature") for line in lines["o365"]] == expected
+    assert [signed.of(json.loads(line)["entry"]["detail"]) is not None for line in lines["jsonl"]] == [
+        bool(each) for each in expected
+    ]
+    words = {True: "yes", False: "no", None: ""}
+    table = [(each["signed"], each["signed_by"], each["device_bound"]) for each in csv.DictReader(lines["csv"])]
+    assert table == [
+        (words[each["signed"]], each.get("passkey", ""), words[each.get("device_bound")]) if each else ("", "", "")
+        for each in expected
+    ]
+    events = [cef_reader.read(line.removesuffix("\n")).extension for line in lines["cef"]]
+    names = ("CustomerLockboxSigned", "CustomerLockboxSignedBy", "CustomerLockboxDeviceBound")
+    assert [tuple(each[name] for name in names if name in each) for each in events if names[0] in each] == [
+        ("false",),
+        ("false",),
+        ("true", str(of_pat.pk), "true"),
+        ("true", str(of_ada.pk), "false"),
+    ]
+
+    # What a webhook is sent.
+    sent = [json.loads(each.body)["data"] for each in messages.of(rows, cast.contoso.pk)]
+    assert [each.get("signature") for each in sent] == expected
+
+    # The mail about the closed window names both, and so does the administration.
+    operations.revoke(row.pk, actor=cast.as_("ada"))
+    while delivery.drain():
+        pass
+    [closed] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "closed" in each.subject]
+    said = " ".join(closed.body.split())
+    assert f"Pat Test (Microsoft): signed with {bound}; digest" in said
+    assert f"Ada Test (Contoso): signed with {copied}; digest" in said
+    staff = signed_in(cast, "stella")
+    listed = staff.get(reverse("admin:requests_app_decision_changelist")).content.decode()
+    assert (listed.count(f"signed with {copied}"), listed.count("not signed")) == (1, 2)
+    shown = staff.get(reverse("admin:requests_app_decision_change", args=[decisions["customer"].pk])).content.decode()
+    assert grouped(digests["customer"]) in shown
+    assert f"{of_ada.pk} (localhost)" in shown
 
 
 def test_what_is_wrong_with_a_signature_stands_on_the_page_and_decides_nothing(cast: Cast) -> None:
@@ -158,6 +269,14 @@ def test_a_token_signs_without_any_other_proof(cast: Cast) -> None:
     text = given["manifest"]
     assert given["digest"] == manifest.challenge_of(text).hex()
     assert json.loads(text)["decision"] == "approve"
+    # What the text names by its digest goes along, as it was asked for, whatever the mailbox is called by now.
+    mailbox = Resource.objects.filter(pk=cast.resource().pk)
+    mailbox.update(name="renamed@contoso.example")
+    given_later = caller.get(f"{path}/manifest?decision=approve").json()["asked"]
+    mailbox.update(name="finance@contoso.example")
+    assert given["asked"] == given_later
+    assert hashlib.sha256(given["asked"].encode()).hexdigest() == json.loads(text)["access_request"]["digest"]
+    assert json.loads(given["asked"])["justification"] == row.justification
     other = caller.get(f"{path}/manifest?decision=deny").json()["manifest"]
     wrong = {"manifest": other, "assertion": device.get(given["request"])}
     refused = caller.decide("approve", row, signature=wrong)

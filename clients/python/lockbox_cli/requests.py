@@ -154,7 +154,14 @@ def _decision(each: dict[str, Any]) -> str:
     who = each["decider"]["name"] + (f" through {each['through']}" if each["through"] else "")
     comment = f": “{each['comment']}”" if each["comment"] else ""
     verdict = {"approve": "approved", "deny": "denied"}.get(each["verdict"], each["verdict"])
-    return f"{verdict} by {who}, {at(each['at'])}{comment}"
+    return f"{verdict} by {who}, {at(each['at'])}, {_signed(each)}{comment}"
+
+
+def _signed(each: dict[str, Any]) -> str:
+    key = each["signed_by"]
+    if key is None:
+        return "not signed"
+    return f"signed with a passkey that {'stays in its device' if key['device_bound'] else 'can be copied'}"
 
 
 def _state(row: dict[str, Any]) -> Cell:

@@ -121,6 +121,7 @@ from .growth_out import GrowthOut
 from .invitation_in_request import InvitationInRequest
 from .invitation_out import InvitationOut
 from .invitation_out_item import InvitationOutItem
+from .key_out import KeyOut
 from .kind_enum import KindEnum
 from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
@@ -355,6 +356,7 @@ __all__ = (
     "InvitationInRequest",
     "InvitationOut",
     "InvitationOutItem",
+    "KeyOut",
     "KindEnum",
     "LevelEnum",
     "LinkInRequest",

@@ -11,6 +11,7 @@ from ..models.side_enum import SideEnum, check_side_enum
 from ..models.verdict_enum import VerdictEnum, check_verdict_enum
 
 if TYPE_CHECKING:
+    from ..models.key_out import KeyOut
     from ..models.person_ref import PersonRef
 
 
@@ -21,7 +22,8 @@ T = TypeVar("T", bound="DecisionOut")
 class DecisionOut:
     """`through` names the client that decided for `decider`; null where the human did.
 
-    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal; null where nothing was.
+    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
+    was; both are null where nothing was signed.
 
         Attributes:
             stage (SideEnum): * `provider` - provider
@@ -33,6 +35,7 @@ class DecisionOut:
             comment (str):
             signed (bool):
             signed_digest (None | str):
+            signed_by (KeyOut | None):
             at (datetime.datetime):
     """
 
@@ -43,10 +46,13 @@ class DecisionOut:
     comment: str
     signed: bool
     signed_digest: None | str
+    signed_by: KeyOut | None
     at: datetime.datetime
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.key_out import KeyOut  # noqa: PLC0415
+
         stage: str = self.stage
 
         verdict: str = self.verdict
@@ -63,6 +69,12 @@ class DecisionOut:
         signed_digest: None | str
         signed_digest = self.signed_digest
 
+        signed_by: dict[str, Any] | None
+        if isinstance(self.signed_by, KeyOut):
+            signed_by = self.signed_by.to_dict()
+        else:
+            signed_by = self.signed_by
+
         at = self.at.isoformat()
 
         field_dict: dict[str, Any] = {}
@@ -76,6 +88,7 @@ class DecisionOut:
                 "comment": comment,
                 "signed": signed,
                 "signed_digest": signed_digest,
+                "signed_by": signed_by,
                 "at": at,
             }
         )
@@ -84,6 +97,7 @@ class DecisionOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.key_out import KeyOut  # noqa: PLC0415
         from ..models.person_ref import PersonRef  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -111,6 +125,21 @@ class DecisionOut:
 
         signed_digest = _parse_signed_digest(d.pop("signed_digest"))
 
+        def _parse_signed_by(data: object) -> KeyOut | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                signed_by_type_0 = KeyOut.from_dict(data)
+
+                return signed_by_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(KeyOut | None, data)
+
+        signed_by = _parse_signed_by(d.pop("signed_by"))
+
         at = datetime.datetime.fromisoformat(d.pop("at"))
 
         decision_out = cls(
@@ -121,6 +150,7 @@ class DecisionOut:
             comment=comment,
             signed=signed,
             signed_digest=signed_digest,
+            signed_by=signed_by,
             at=at,
         )
 

@@ -18,16 +18,20 @@ T = TypeVar("T", bound="ManifestOut")
 class ManifestOut:
     """`manifest` is the text to sign, `digest` SHA-256 of it as it is signed (docs/evidence.md), which people compare.
 
-    `request` is what the browser is asked for (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
+    `asked` is all that was asked for, the reason included, in canonical JSON: SHA-256 of it, in hexadecimal, is
+    `access_request.digest` in the manifest. `request` is what the browser is asked for
+    (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
 
         Attributes:
             manifest (str):
+            asked (str):
             digest (str):
             not_after (datetime.datetime):
             request (ManifestOutRequest):
     """
 
     manifest: str
+    asked: str
     digest: str
     not_after: datetime.datetime
     request: ManifestOutRequest
@@ -35,6 +39,8 @@ class ManifestOut:
 
     def to_dict(self) -> dict[str, Any]:
         manifest = self.manifest
+
+        asked = self.asked
 
         digest = self.digest
 
@@ -47,6 +53,7 @@ class ManifestOut:
         field_dict.update(
             {
                 "manifest": manifest,
+                "asked": asked,
                 "digest": digest,
                 "not_after": not_after,
                 "request": request,
@@ -62,6 +69,8 @@ class ManifestOut:
         d = dict(src_dict)
         manifest = d.pop("manifest")
 
+        asked = d.pop("asked")
+
         digest = d.pop("digest")
 
         not_after = datetime.datetime.fromisoformat(d.pop("not_after"))
@@ -70,6 +79,7 @@ class ManifestOut:
 
         manifest_out = cls(
             manifest=manifest,
+            asked=asked,
             digest=digest,
             not_after=not_after,
             request=request,
