@@ -72,6 +72,7 @@ class Event(StrEnum):
     ACCOUNTS_LINKED = "accounts.linked"
     ACCOUNTS_UNLINKED = "accounts.unlinked"
     IDENTITY_LINKED = "identity.linked"
+    IDENTITY_UNLINKED = "identity.unlinked"
     SIGN_ON_CHANGED = "sign_on.changed"
     SIGN_ON_BYPASSED = "sign_on.bypassed"
     DOMAIN_CLAIMED = "domain.claimed"
@@ -170,6 +171,7 @@ TITLES: dict[Event, Promise] = {
     Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
     Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
     Event.IDENTITY_LINKED: _("Linked to single sign-on"),
+    Event.IDENTITY_UNLINKED: _("No longer linked to single sign-on"),
     Event.SIGN_ON_CHANGED: _("Single sign-on changed"),
     Event.SIGN_ON_BYPASSED: _("Signed in past single sign-on"),
     Event.DOMAIN_CLAIMED: _("Domain added"),

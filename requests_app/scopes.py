@@ -18,6 +18,7 @@ class Scope(StrEnum):
 
     TENANT_READ = "tenant:read"
     TENANT_MANAGE = "tenant:manage"
+    SIGN_ON_MANAGE = "sign-on:manage"
     MEMBERS_READ = "members:read"
     MEMBERS_MANAGE = "members:manage"
     MEMBERS_PROVISION = "members:provision"
@@ -37,6 +38,7 @@ class Scope(StrEnum):
 LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
     Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
+    Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
     Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
     Scope.MEMBERS_MANAGE: _("Invite people, give and take roles, switch accounts off and on"),
@@ -74,6 +76,9 @@ ACTS: dict[str, Scope] = {
         ),
         Scope.MEMBERS_MANAGE,
     ),
+    **dict.fromkeys(
+        ("set_sign_on", "claim_domain", "verify_domain", "remove_domain", "unlink_identity"), Scope.SIGN_ON_MANAGE
+    ),
     **dict.fromkeys(("provision_member", "change_provisioned", "remove_provisioned"), Scope.MEMBERS_PROVISION),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
@@ -105,11 +110,17 @@ ACTS: dict[str, Scope] = {
 #: What its human may do with any token: proving who they are gives a token nothing beyond its scopes.
 OF_ANY_TOKEN = frozenset({"step_up_token"})
 
-#: What a customer's client may be given. People are managed by people, and so are clients and tokens; but a directory
-#: in which people manage people may say so itself.
-OF_CLIENTS = frozenset(Scope) - {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE, Scope.REQUESTS_SUBMIT}
+#: What a customer's client may be given. People are managed by people, and so are clients and tokens, and where people
+#: sign in; but a directory in which people manage people may say so itself.
+OF_CLIENTS = frozenset(Scope) - {
+    Scope.SIGN_ON_MANAGE,
+    Scope.MEMBERS_MANAGE,
+    Scope.TOKENS_MANAGE,
+    Scope.REQUESTS_SUBMIT,
+}
 #: What a provider's client may be given. It never decides: the provider's yes is a human's.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
+    Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
     Scope.MEMBERS_PROVISION,
     Scope.TOKENS_MANAGE,

@@ -9,7 +9,7 @@ from django.conf import settings
 from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
-from requests_app import bell, clock, guesses, outbound
+from requests_app import bell, clock, guesses, outbound, resealing
 from requests_app.actors import Actor
 from requests_app.operations import checks, integrations, log_care, sweeps
 from requests_app.outbox import delivery
@@ -66,9 +66,14 @@ def deliver_webhooks() -> int:
 
 @guarded
 def tidy_webhooks() -> int:
-    """Forget old deliveries, and seal anew what a former key sealed."""
+    """Forget old deliveries, and seal anew what a former key sealed: of webhooks, and of single sign-on."""
     started = clock.monotonic()
-    return tidying.work(lambda: clock.monotonic() - started > LONGEST_SECONDS)
+
+    def is_over() -> bool:
+        return clock.monotonic() - started > LONGEST_SECONDS
+
+    resealing.work(is_over)
+    return tidying.work(is_over)
 
 
 @guarded

@@ -162,6 +162,7 @@ MEANINGS: dict[str, Meaning] = {
     "accounts.linked": Meaning(Family.ACCOUNT, OTHER, "Link", _MEDIUM),
     "accounts.unlinked": Meaning(Family.ACCOUNT, OTHER, "Unlink", _MEDIUM),
     "identity.linked": Meaning(Family.ACCOUNT, OTHER, "Linked", _MEDIUM),
+    "identity.unlinked": Meaning(Family.ACCOUNT, OTHER, "Unlinked", _MEDIUM),
     "sign_on.changed": Meaning(Family.ENTITY, 3, severity=_HIGH),
     "sign_on.bypassed": Meaning(Family.ACCOUNT, OTHER, "Signed in past single sign-on", _HIGH),
     "domain.claimed": Meaning(Family.ENTITY, 1, severity=_LOW),

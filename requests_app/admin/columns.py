@@ -33,6 +33,7 @@ LABELS: dict[str, Promise] = {
     "assignee": gettext_lazy("engineer"),
     "at": gettext_lazy("at"),
     "author": gettext_lazy("written by"),
+    "break_glass": gettext_lazy("gets in all the same"),
     "checked_to": gettext_lazy("looked at anew up to"),
     "closed_at": gettext_lazy("closed"),
     "closed_by": gettext_lazy("closed by"),

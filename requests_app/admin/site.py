@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any
 
 import structlog
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -37,6 +37,7 @@ from requests_app.admin import (
     outbox,
     people,
     services,
+    sign_on,
     signing,
     tenants,
     tickets,
@@ -48,6 +49,9 @@ from requests_app.admin.base import StaffAdmin
 from requests_app.errors import NotFound
 
 security_log = structlog.get_logger("security")
+
+#: Has a page beside those of its tables.
+_SINGLE_SIGN_ON = _("Single sign-on")
 
 #: The whole portal. What is not here has no page, whoever registers it.
 PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
@@ -77,6 +81,14 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.Proposal, people.ProposalAdmin),
             (models.QueueAssignment, people.QueueAssignmentAdmin),
             (models.NotificationAddress, tenants.NotificationAddressAdmin),
+        ),
+    ),
+    (
+        _SINGLE_SIGN_ON,
+        (
+            (models.SignOn, sign_on.SignOnAdmin),
+            (models.Domain, sign_on.DomainAdmin),
+            (models.Identity, sign_on.IdentityAdmin),
         ),
     ),
     (
@@ -178,6 +190,13 @@ class LockboxAdminSite(AdminSite):
     def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
         return HttpResponseRedirect(reverse("admin:index"))
 
+    # --- Pages of no table ------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_view(partial(sign_on.own_connection, self))
+        # First: Django's own last pattern takes everything that is left.
+        return [path("single-sign-on/", view, name="single_sign_on"), *super().get_urls()]
+
     # --- What stands on every page ---------------------------------------------------------------------------
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -206,6 +225,9 @@ class LockboxAdminSite(AdminSite):
                 url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
                 words = capfirst(str(admin_class.words or model._meta.verbose_name_plural))
                 items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
+            if title == _SINGLE_SIGN_ON:
+                url = reverse("admin:single_sign_on")
+                items.insert(0, {"url": url, "words": str(_("The provider’s own")), "is_here": request.path == url})
             groups.append({"title": title, "items": items})
         return groups
 

@@ -66,6 +66,7 @@ GROUPS = {
     "caller": _("Who calls"),
     "tenants": _("Tenants"),
     "members": _("Members"),
+    "single sign-on": _("Single sign-on"),
     "services": _("Services and resources"),
     "tickets": _("Tickets"),
     "access requests": _("Access requests"),

@@ -21,6 +21,7 @@ from requests_app.operations.deputies import end_out_of_office, set_out_of_offic
 from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
 from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
+from requests_app.operations.identities import unlink_identity
 from requests_app.operations.integrations import (
     Made,
     change_client,
@@ -224,6 +225,7 @@ __all__ = [
     "take_role",
     "tombstone",
     "unlink_accounts",
+    "unlink_identity",
     "use_recovery_key",
     "verify_domain",
     "withdraw",

@@ -13,7 +13,7 @@ from requests_app import limits, policy
 from requests_app.actors import Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, Tenant, Token
+from requests_app.models import AccessRequest, Membership, Person, SignOn, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -88,6 +88,7 @@ def require_first(tenant: Tenant, role: str) -> None:
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
+    """Raise WrongState for the last who decides or administers, and for who gets in past single sign-on."""
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
     others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
@@ -96,6 +97,11 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
         raise WrongState(
             _("This is the last %(role)s of the tenant. Give the role to somebody else first.") % {"role": role}
         )
+    is_way_back = SignOn.objects.filter(tenant=tenant, is_only=True, break_glass=membership.person_id).exists()
+    if is_way_back and membership.role == Membership.Role.ADMINISTRATOR:
+        name = membership.person.name
+        words = _("%(name)s is the one who gets in past single sign-on. Name somebody else for that first.")
+        raise WrongState(words % {"name": name})
 
 
 def switch_off(current: Act, person: Person, memberships: list[Membership]) -> None:

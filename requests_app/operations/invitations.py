@@ -26,6 +26,7 @@ from requests_app.operations._people import (
     set_up_again,
 )
 from requests_app.operations._second import controlled, hold
+from requests_app.operations._sign_on import let_in
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
@@ -118,6 +119,8 @@ def accept_invitation(
             tenant.needs_two = False
             tenant.save(update_fields=["needs_two"])
             current.witness(Event.TWO_PERSON_SWITCHED_OFF)
+        if row.is_recovery:
+            let_in(current, tenant, person)
         row.accepted_at, row.accepted_by = current.at, person
         row.save(update_fields=["accepted_at", "accepted_by"])
         if keep is not None:

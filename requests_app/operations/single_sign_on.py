@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -18,10 +17,11 @@ from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, witness_in
-from requests_app.operations._people import DECIDING, described, give, take
+from requests_app.operations._people import DECIDING, described, give, require_not_last, take
 from requests_app.operations._second import controlled, hold
+from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
 from requests_app.outbound import BadTarget, Target
-from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.outbox.topics import Topic
 from requests_app.sso import domains, sealing
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -60,16 +60,15 @@ class Came:
 
 
 def set_sign_on(tenant_id: object, *, connection: Connection, actor: Actor) -> SignOn:
-    """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a fresh
-    proof, and everybody who answers for the tenant is told."""
+    """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a human with
+    a fresh proof, and everybody who answers for the tenant is told."""
     with act("set_sign_on", actor=actor) as current:
         tenant = _administered(tenant_id, current)
-        policy.require_step_up(current.actor, current.at)
         row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
-        was = _described_connection(row)
+        was = described_connection(row)
         _fill(row, connection, tenant)
         sealed = row.sealed if connection.client_secret else ""
-        hold(current, tenant, **_described_connection(row), _sealed=sealed)
+        hold(current, tenant, **described_connection(row), _sealed=sealed)
         _save_connection(current, tenant, row, was, has_secret=bool(sealed))
     return row
 
@@ -77,7 +76,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, actor: Actor) -> S
 @controlled("set_sign_on")
 def _sign_on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
-    was = _described_connection(row)
+    was = described_connection(row)
     row.sealed = said["_sealed"] or row.sealed
     names = ("issuer", "client_id", "scopes", "groups_claim", "key_claim", "role_map", "is_on", "is_only")
     break_glass_id = UUID(said["break_glass_id"]) if said["break_glass_id"] else None
@@ -89,18 +88,17 @@ def _sign_on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> No
 def _save_connection(current: Act, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
     row.changed_at = current.at
     row.save()
-    now = _described_connection(row)
+    now = described_connection(row)
     changed = [name for name, value in now.items() if value != was[name]]
     changed += ["client_secret"] if has_secret else []
     current.witness(Event.SIGN_ON_CHANGED, detail={**now, "changed": changed}, text=row.issuer)
-    _tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
+    tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
     """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
     with act("claim_domain", actor=actor) as current:
         tenant = _administered(tenant_id, current)
-        policy.require_step_up(current.actor, current.at)
         name = name.strip().lower().rstrip(".") if isinstance(name, str) else ""
         if not domains.is_name(name):
             raise Unacceptable(_("Write a domain, such as example.com."), field="name")
@@ -131,7 +129,9 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     """Look at the domain's web server, and believe what it shows. Raises WrongState with what is wrong there."""
     # Before the act: looking takes a while, and an act holds its place in the log.
     looked_at: Domain = Domain.objects.visible_to(actor).find(domain_id)
-    problem = domains.problem(looked_at.name, looked_at.challenge)
+    # Nobody else has this server go and ask; that they may not is said, and noted, below.
+    is_theirs = bool(_ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
+    problem = domains.problem(looked_at.name, looked_at.challenge) if is_theirs else "unreachable"
     with act("verify_domain", actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
         _administered(row.tenant_id, current)
@@ -195,9 +195,9 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
     return person
 
 
-def preview(tenant_id: UUID, *, came: Came) -> tuple[Person | None, list[str]]:
+def preview(tenant_id: UUID | None, *, came: Came) -> tuple[Person | None, list[str]]:
     """Whom sign_in() would find, and which roles their groups would give; for the test, which changes nothing."""
-    sign_on = SignOn.objects.filter(tenant=tenant_id).first()
+    sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
     found = known.person_id if known else _theirs(tenant_id, came)
     role_map = sign_on.role_map if sign_on else {}
@@ -217,7 +217,7 @@ def note_bypass(*, actor: Actor) -> None:
             raise NotAllowed
         current.concerns("person", person, row.tenant_id)
         current.witness(Event.SIGN_ON_BYPASSED, detail=described(person), text=person.name)
-        _tell(current, Topic.SIGN_ON_BYPASSED, row.tenant, person.pk)
+        tell(current, Topic.SIGN_ON_BYPASSED, row.tenant, person.pk)
 
 
 # --- Helpers -------------------------------------------------------------------------------------------
@@ -310,21 +310,27 @@ def _follow(current: Act, tenant: Tenant, person: Person, sign_on: SignOn, group
         else:
             give(current, tenant, person, Membership.Role.MEMBER)
     for role in gone:
-        if not _is_last(tenant, held[role]):
+        if not _has_to_stay(tenant, held[role]):
             take(current, tenant, person, held[role])
 
 
-def _is_last(tenant: Tenant, membership: Membership) -> bool:
-    if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
-        return False
-    others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
-    return not others.exists()
+def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
+    try:
+        require_not_last(tenant, membership)
+    except WrongState:
+        return True
+    return False
 
 
 def _administered(tenant_id: object, current: Act) -> Tenant:
+    """The tenant, for its administrator who has just proved who they are: with a machine's word alone, whoever took its
+    secret could lead all of the tenant's people astray."""
     tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
     current.concerns("tenant", tenant, tenant.pk)
     policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+    if current.actor.machine is not None:
+        raise NotAllowed
+    policy.require_step_up(current.actor, current.at)
     return tenant
 
 
@@ -367,32 +373,7 @@ def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
     person = Person.objects.active().humans().filter(pk=person_id, **held).first()
     if person is None:
         raise Unacceptable(_("Choose an administrator of this tenant."), field="break_glass")
+    if not gets_in_alone(person):
+        words = _("%(name)s has neither a password nor a passkey, and would not get in.") % {"name": person.name}
+        raise Unacceptable(words, field="break_glass")
     return person
-
-
-def _described_connection(row: SignOn) -> dict[str, Any]:
-    return {
-        "issuer": row.issuer,
-        "client_id": row.client_id,
-        "scopes": row.scopes,
-        "groups_claim": row.groups_claim,
-        "key_claim": row.key_claim,
-        "role_map": dict(row.role_map),
-        "is_on": row.is_on,
-        "is_only": row.is_only,
-        "break_glass": row.break_glass.name if row.break_glass else None,
-        "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
-    }
-
-
-def _tell(current: Act, topic: Topic, tenant: Tenant, about: UUID) -> None:
-    current.tell(
-        Note(
-            topic=topic,
-            tenant_id=tenant.pk,
-            about=about,
-            audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
-            mark=uuid4().hex,
-            extra={"by": current.actor.name},
-        )
-    )

@@ -8,8 +8,10 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
+from requests_app import policy
+from requests_app.actors import Actor, Role
 from requests_app.errors import NotFound
-from requests_app.models import Domain, Person, SignOn, Tenant
+from requests_app.models import Domain, Identity, Person, SignOn, Tenant
 from requests_app.sso import domains, sealing
 from requests_app.sso.oidc import Party
 
@@ -86,3 +88,21 @@ def domains_of(tenant: Tenant) -> list[Domain]:
 def administrators(tenant: Tenant) -> list[Person]:
     held = {"memberships__tenant": tenant, "memberships__role": "administrator"}
     return list(Person.objects.active().humans().filter(**held).distinct().order_by("name"))
+
+
+def identities(tenant: Tenant, person: Person | None = None) -> list[Identity]:
+    """By which subjects the tenant's people are known, or one of them, the oldest first."""
+    rows = Identity.objects.filter(tenant=tenant).select_related("person").order_by("linked_at", "pk")
+    return list(rows.filter(person=person) if person is not None else rows)
+
+
+def identity_of(person: Person, tenant: Tenant, identity_id: UUID) -> Identity:
+    found: Identity = Identity.objects.filter(tenant=tenant, person=person).find(identity_id)
+    return found
+
+
+def domain(domain_id: object, *, actor: Actor) -> Domain:
+    """For the administrator of its tenant."""
+    row: Domain = Domain.objects.visible_to(actor).find(domain_id)
+    policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
+    return row

@@ -22,14 +22,14 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from requests_app import outbound
+from requests_app import clock, outbound
 from requests_app.outbound import BadTarget, Unreachable
 
 #: Signatures that are taken: those with a key of the issuer's alone. "none", and a MAC with our own secret, are not.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 #: Seconds by which two clocks may differ, and how old a token may be.
 LEEWAY, MOST_AGE = 60, 600
-#: Seconds for one of the two or three calls.
+#: Seconds for all calls of one step together: a worker waits that long, and no longer, for whoever does not answer.
 SECONDS = 8.0
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -78,9 +78,10 @@ class Flow:
         return cls(state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48))
 
 
-def discover(party: Party) -> Metadata:
+def discover(party: Party, *, until: float | None = None) -> Metadata:
     """Read the issuer's own document. One that names another issuer is none (section 4.3)."""
-    found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery")
+    until = until if until is not None else clock.monotonic() + SECONDS
+    found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery", until)
     if found.get("issuer") != party.issuer:
         raise SignOnFailed("issuer", str(found.get("issuer", "")))
     places = {name: found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
@@ -123,7 +124,8 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
     """The claims about who came back, for the answer that the browser brought. Raises SignOnFailed."""
     if not hmac.compare_digest(answer.get("state", "").encode(), flow.state.encode()):
         raise SignOnFailed("state")
-    metadata = discover(party)
+    until = clock.monotonic() + SECONDS
+    metadata = discover(party, until=until)
     # RFC 9207: with several issuers an answer must say whose it is, where its issuer can.
     if answer.get("iss", party.issuer if not metadata.sends_issuer else "") != party.issuer:
         raise SignOnFailed("mixed_up")
@@ -131,8 +133,9 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
         raise SignOnFailed("refused", answer["error"])
     if not answer.get("code"):
         raise SignOnFailed("no_code")
-    token = _exchanged(party, metadata, flow, answer["code"])
-    keys = _document(metadata.jwks_uri, party, "keys")
+    token = _exchanged(party, metadata, flow, answer["code"], until)
+    # Asked for each time: a key that the issuer has taken back signs nobody in, and a new one does at once.
+    keys = _document(metadata.jwks_uri, party, "keys", until)
     return verified(token, keys, party, nonce=flow.nonce, at=at)
 
 
@@ -186,7 +189,7 @@ def _signing(keys: Mapping[str, Any]) -> list[Any]:
     return [each for each in signing if each.get("kty") in ("RSA", "EC", "OKP")]
 
 
-def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str) -> str:
+def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: float) -> str:
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -207,7 +210,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str) -> str:
             private=party.private,
             content_type="application/x-www-form-urlencoded",
             headers=headers,
-            seconds=SECONDS,
+            seconds=_left(until),
             query=True,
         )
     except (Unreachable, BadTarget) as error:
@@ -220,15 +223,21 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str) -> str:
     return str(found["id_token"])
 
 
-def _document(url: str, party: Party, what: str) -> dict[str, Any]:
+def _document(url: str, party: Party, what: str, until: float) -> dict[str, Any]:
     try:
-        answer = outbound.get(url, private=party.private, seconds=SECONDS, query=True)
+        answer = outbound.get(url, private=party.private, seconds=_left(until), query=True)
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"{what}: {error.args[0]}") from error
     found = _json(answer.body) if answer.status == 200 else {}
     if not found:
         raise SignOnFailed("document", f"{what}: {answer.status}")
     return found
+
+
+def _left(until: float) -> float:
+    if (left := until - clock.monotonic()) <= 0:
+        raise Unreachable("timeout")
+    return left
 
 
 def _json(body: bytes) -> dict[str, Any]:

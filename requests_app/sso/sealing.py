@@ -17,6 +17,11 @@ def opened(sealed: str) -> str:
     return _secrets().opened(sealed)
 
 
+def is_outdated(sealed: str) -> bool:
+    """Whether a former key sealed this, so that it must be sealed anew before that one can go."""
+    return _secrets().is_outdated(sealed)
+
+
 def seal_flow(flow: str) -> str:
     return _flows().seal(flow)
 

@@ -19,6 +19,7 @@ from requests_app.actors import Actor
 from requests_app.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import tenant as queries
+from requests_app.queries.single_sign_on import identities, identity_of
 from requests_app.templatetags._text import visible_single
 from requests_app.web.context import instant
 from requests_app.web.forms.tenant import ROLE_HELP, InvitationActForm, InvitationForm, PeopleFilter, RoleForm
@@ -103,7 +104,10 @@ def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
     form.require_valid()
     act, role = form.cleaned_data["act"], form.cleaned_data["role"]
     try:
-        _done(row, someone, act, role, actor=actor)
+        if act == "unlink":
+            operations.unlink_identity(identity_of(someone, row, form.cleaned_data["identity"]).pk, actor=actor)
+        else:
+            _done(row, someone, act, role, actor=actor)
     except (Unacceptable, WrongState) as refusal:
         return _person_page(request, row, someone, refused=(act, role), refusal=refusal)
     messages.success(request, _said(someone, act, role))
@@ -127,6 +131,7 @@ def _said(someone: Person, act: str, role: str) -> str:
         "take": _("{name} no longer has the role “{role}”."),
         "switch_off": _("The account of {name} is switched off."),
         "switch_on": _("The account of {name} is switched on."),
+        "unlink": _("{name} is signed out, and found anew at the next single sign-on."),
     }
     label = Membership.Role(role).label if role else ""
     return format_html(words[act], name=visible_single(someone.name), role=label)
@@ -171,6 +176,7 @@ def _person_page(
             for role in Membership.Role
         ],
         "is_only_role": len(held) == 1,
+        "identities": identities(row, someone),
         "guarded": [Membership.Role(role).label for role, holder in last.items() if holder == someone.pk],
         "refusal": refusal,
         "refused_act": refused[0],

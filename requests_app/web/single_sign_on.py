@@ -6,6 +6,7 @@ another site sends the browser here; the session's cookie may then be kept from 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,13 +15,14 @@ from uuid import uuid4
 import structlog
 from django.conf import settings
 from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from requests_app import clock, operations, policy
 from requests_app.actors import Actor
@@ -30,16 +32,26 @@ from requests_app.operations import Came
 from requests_app.queries import actor_of
 from requests_app.queries import single_sign_on as queries
 from requests_app.sso import oidc, sealing
-from requests_app.sso.oidc import Flow, SignOnFailed
+from requests_app.sso.oidc import Flow, Metadata, Party, SignOnFailed
 from requests_app.web._step_up import local, remember_sign_in
 from requests_app.web.context import instant
 from requests_app.web.forms.sign_on import AddressForm
+from requests_app.web.forms.strict import require_nothing
+from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import ADMINISTRATOR
 
 security_log = structlog.get_logger("security")
 
-COOKIE, FLOW_SECONDS = "lockbox_sso", 600
+FLOW_SECONDS = 600
+#: For so long one document of discovery serves everybody who begins, and an issuer that did not answer is not asked:
+#: anybody may enter an address, and neither the issuer nor the workers here are to be kept busy by that.
+DISCOVERED_SECONDS, DOWN_SECONDS = 60, 15
 _MOST_GROUPS = 500
+
+
+def cookie() -> tuple[str, str]:
+    """The name of the round trip's cookie, and its path. Over TLS it is this very host's, which no other can set."""
+    return ("__Host-lockbox_sso", "/") if settings.SESSION_COOKIE_SECURE else ("lockbox_sso", "/sign-in/")
 
 
 @never_cache
@@ -67,9 +79,10 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
         if not (place.is_on or is_test):
             raise NotFound
         flow = Flow.new()
-        where = oidc.address(place.party, oidc.discover(place.party), flow, login_hint=email, again=is_test)
+        metadata = oidc.discover(place.party) if is_test else _discovered(place.party)
+        where = oidc.address(place.party, metadata, flow, login_hint=email, again=is_test)
     except sealing.Unreadable:
-        return _failed(request, SignOnFailed("unreadable"), is_test=is_test)
+        return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
     except SignOnFailed as failure:
         return _failed(request, failure, is_test=is_test, name=name)
     response = render(
@@ -78,11 +91,12 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
     kept = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
     kept["until"] = clock.now().timestamp() + FLOW_SECONDS
     kept["by"] = str(request.user.pk) if is_test else ""
+    cookie_name, cookie_path = cookie()
     response.set_cookie(
-        COOKIE,
+        cookie_name,
         sealing.seal_flow(json.dumps(kept)),
         max_age=FLOW_SECONDS,
-        path="/sign-in/",
+        path=cookie_path,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
@@ -90,12 +104,21 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
     return response
 
 
+@login_required
+@require_POST
+def test(request: HttpRequest) -> HttpResponse:
+    """Begin a round trip for the provider's own connection that signs nobody in; for staff."""
+    policy.require_staff(actor_in(request))
+    require_nothing(request.POST)
+    return begin(request, queries.PROVIDER, is_test=True)
+
+
 @never_cache
 @require_safe
 def callback(request: HttpRequest, place: str) -> HttpResponse:
     """The way back. Every round trip comes here once; whatever is wrong with it, nobody is signed in."""
     kept = _kept(request)
-    is_test = kept.get("is_test") is True
+    is_test = kept.get("is_test") is True and kept.get("name") == place
     try:
         if kept.get("name") != place or not cache.add(f"sso:{kept['id']}", 1, timeout=FLOW_SECONDS):
             raise SignOnFailed("state")
@@ -112,8 +135,7 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
         response = _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
     except NotAllowed as refusal:
         response = _failed(request, SignOnFailed("nobody", str(refusal)), is_test=is_test, name=place)
-    response.delete_cookie(COOKIE, path="/sign-in/")
-    return response
+    return _without_cookie(response)
 
 
 def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: str) -> HttpResponse:
@@ -133,17 +155,41 @@ def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: s
 
 
 def _tested(request: HttpRequest, found: queries.Place, came: Came, kept: dict[str, Any]) -> HttpResponse:
-    """What a sign-in would have come to, for the administrator who began it, and for nobody else."""
+    """What a sign-in would have come to, for the administrator or the staff who began it, and for nobody else."""
     # By the sealed cookie alone: the session's may be one that does not come along from another site.
     tester = Person.objects.active().filter(pk=kept["by"]).first()
-    if tester is None or found.tenant_id is None:
+    if tester is None:
         raise NotAllowed
-    policy.require_role(actor_of(tester, door="pages"), ADMINISTRATOR, tenant_id=found.tenant_id)
+    if found.tenant_id is None:
+        policy.require_staff(actor_of(tester, door="pages"))
+    else:
+        policy.require_role(actor_of(tester, door="pages"), ADMINISTRATOR, tenant_id=found.tenant_id)
     person, roles = operations.preview(found.tenant_id, came=came)
-    context = {"now": instant(request), "came": came, "person": person, "roles": roles, "tenant_id": found.tenant_id}
-    response = render(request, "sign_on/tested.html", context)
-    response.delete_cookie(COOKIE, path="/sign-in/")
+    context = {"now": instant(request), "came": came, "person": person, "roles": roles, "back_url": _back(found.name)}
+    return _without_cookie(render(request, "sign_on/tested.html", context))
+
+
+def _without_cookie(response: HttpResponse) -> HttpResponse:
+    name, path_of_it = cookie()
+    response.delete_cookie(name, path=path_of_it, samesite="Lax")
     return response
+
+
+def _discovered(party: Party) -> Metadata:
+    """What the issuer says of itself, asked for no more often than is of use. Raises SignOnFailed."""
+    key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
+    kept = cache.get(key)
+    if isinstance(kept, str):
+        raise SignOnFailed(kept)
+    if isinstance(kept, dict):
+        return Metadata(**kept)
+    try:
+        found = oidc.discover(party)
+    except SignOnFailed as failure:
+        cache.set(key, failure.code, DOWN_SECONDS)
+        raise
+    cache.set(key, asdict(found), DISCOVERED_SECONDS)
+    return found
 
 
 def _came(found: queries.Place, claims: dict[str, Any]) -> Came:
@@ -171,7 +217,7 @@ def _groups(value: Any) -> tuple[str, ...] | None:
 
 def _kept(request: HttpRequest) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(sealing.opened_flow(request.COOKIES.get(COOKIE, "")))
+        found: dict[str, Any] = json.loads(sealing.opened_flow(request.COOKIES.get(cookie()[0], "")))
     except sealing.Unreadable:
         return {}
     return found if clock.now().timestamp() < found["until"] else {}
@@ -188,9 +234,14 @@ def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name:
         "detail": failure.detail if is_test or failure.code == "nobody" else "",
         "code": failure.code,
         "is_test": is_test,
-        "tenant_id": name if is_test and name != queries.PROVIDER else "",
+        "back_url": _back(name) if is_test else "",
     }
     return render(request, "sign_on/failed.html", context, status=403 if failure.code in _FORBIDDEN else 502)
+
+
+def _back(name: str) -> str:
+    """Where a test is begun."""
+    return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
 
 
 _FORBIDDEN = frozenset({"state", "mixed_up", "refused", "nobody", "no_code", "nonce", "signature", "audience"})
@@ -231,5 +282,6 @@ def _address_page(request: HttpRequest, form: AddressForm, *, status: int = 200)
 
 urlpatterns = [
     path("sign-in/", sso, name="sso"),
+    path("sign-in/test/", test, name="sso_test"),
     path("sign-in/callback/<str:place>/", callback, name="sso_callback"),
 ]

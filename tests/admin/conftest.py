@@ -19,11 +19,14 @@ from audit_app.notes import Head, Note
 from requests_app import bell, clock, operations, schedules
 from requests_app.models import (
     ContentAccess,
+    Domain,
     Grant,
     Heartbeat,
+    Identity,
     OutboxMessage,
     OutOfOffice,
     Proposal,
+    SignOn,
     TaskAttempt,
     Tenant,
     WebhookAttempt,
@@ -148,6 +151,10 @@ def add_tenant(cast: Cast, number: int) -> None:
         until_at=at + dt.timedelta(days=1),
         set_at=at,
     )
+    issuer = f"https://idp{number}.example"
+    SignOn.objects.create(tenant=tenant, issuer=issuer, client_id="lockbox", sealed="x", changed_at=at)
+    Domain.objects.create(tenant=tenant, name=f"d{number}.example", challenge="x", claimed_at=at)
+    Identity.objects.create(tenant=tenant, issuer=issuer, subject=f"s{number}", person=person, linked_at=at)
     operations.invite_person(tenant.pk, email=f"q{number}@tenant.example", role="member", actor=stella)
     operations.save_resource(
         actor=stella,

@@ -93,6 +93,8 @@ def address_of(route: Route, world: ApiWorld, tenant: Any = None, **rows: Any) -
         "invitations": world.invitation.pk,
         "out-of-office": world.absence.pk,
         "proposals": world.proposal.pk,
+        "domains": world.domain.pk,
+        "identities": world.identity.pk,
         "tokens": world.token.pk,
         "webhooks": world.hook.pk,
         "tickets": world.pending.ticket_id,

@@ -110,6 +110,12 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     **dict.fromkeys(
         ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
     ),
+    "sign_on": (_tenant, ("get", "put")),
+    "domains": (_tenant, ("get", "post")),
+    "domain": (lambda w: {"pk": w.domain.pk}, ("get", "delete")),
+    "domain_check": (lambda w: {"pk": w.domain.pk}, ("post",)),
+    "identities": (_tenant, ("get",)),
+    "identity": (lambda w: {"pk": w.identity.pk}, ("delete",)),
     "resources": (_tenant, ("get",)),
     "resource": (lambda w: {**_tenant(w), "resource": w.mailbox.pk}, ("get",)),
     "grant": (lambda w: {"pk": w.grant.pk}, ("get",)),
@@ -148,6 +154,8 @@ BODIES: dict[str, Any] = {
     "tenant": {"longest_window_seconds": 3600},
     "absences": {"deputy": str(uuid4()), "from_at": "2099-01-01T00:00:00Z", "until_at": "2099-01-02T00:00:00Z"},
     "two_person_control": {"on": True},
+    "sign_on": {"issuer": "https://mine.example", "client_id": "mine"},
+    "domains": {"name": "mine.example"},
     "invitations": {"email": "mine@x.example", "role": "approver"},
     **dict.fromkeys(("member_give_role", "member_take_role"), {"role": "approver"}),
     "passkeys": {"name": "Mine", "response": {}},

@@ -17,6 +17,7 @@ from requests_app import clock, operations
 from requests_app.models import (
     AccessRequest,
     Grant,
+    Identity,
     NotificationAddress,
     OutboxMessage,
     Proposal,
@@ -77,6 +78,10 @@ class World:
             expires_at=at + dt.timedelta(days=7),
         )
         self.invitation = cast.invited("zanzibar@contoso.example")
+        self.domain = operations.claim_domain(cast.contoso.pk, name="zanzibar.example", actor=ines)
+        self.identity = Identity.objects.create(
+            tenant=cast.contoso, issuer="https://idp.example", subject=self.CANARY, person=cast.mia, linked_at=at
+        )
         self.token: Token = operations.create_token(
             name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("otto")
         ).row
@@ -181,6 +186,7 @@ OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "pref
         "security_remove_app",
         "security_new_codes",
         "security_end_session",
+        "sso_test",
         "step_up",
         "resume",
     )

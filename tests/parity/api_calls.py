@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 from requests_app import clock
 from requests_app.models import Tenant
+from requests_app.sso import domains
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
 
@@ -112,6 +114,11 @@ def _yes_rule(cast: Cast, caller: Caller, row: Any) -> Any:
     return caller.patch(path, {"yes_rule": "signed"}, If_Match=caller.get(path)["ETag"])
 
 
+def _checked(cast: Cast, caller: Caller, row: Any) -> Any:
+    with patch.object(domains, "problem", lambda name, challenge: ""):
+        return caller.post(f"domains/{row.pk}/check")
+
+
 def _cap(cast: Cast, caller: Caller, row: Any) -> Any:
     """Read how the tenant is set up, and change what was read."""
     path = f"tenants/{cast.contoso.pk}"
@@ -130,7 +137,18 @@ _HOOKS: dict[str, Call] = {
 }
 
 
+SIGN_ON = {"issuer": "https://idp.example", "client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
+
+
 CALLS: dict[str, Call] = {
+    "set_sign_on": lambda cast, caller, row: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SIGN_ON),
+    "claim_domain": lambda cast, caller, row: caller.post(
+        f"tenants/{cast.contoso.pk}/domains", {"name": "contoso.example"}
+    ),
+    "verify_domain": _checked,
+    "remove_domain": lambda cast, caller, row: caller.delete(f"domains/{row.pk}"),
+    "unlink_identity": lambda cast, caller, row: caller.delete(f"identities/{row.pk}"),
+    "unlink_identity by staff": lambda cast, caller, row: caller.delete(f"identities/{row.pk}"),
     "provision_member": lambda cast, caller, row: caller.post("/scim/v2/Users", SCIM_USER),
     "change_provisioned": lambda cast, caller, row: caller.patch(f"/scim/v2/Users/{row.pk}", SCIM_CHANGE),
     "remove_provisioned": lambda cast, caller, row: caller.delete(f"/scim/v2/Users/{row.pk}"),

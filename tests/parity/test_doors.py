@@ -26,7 +26,7 @@ from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
-from requests_app.models import NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
+from requests_app.models import Identity, NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
 from requests_app.scopes import ACTS
 from requests_app.sso import domains
@@ -120,6 +120,17 @@ def _address(cast: Cast) -> NotificationAddress:
 
 def _domain(cast: Cast) -> Any:
     return operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
+
+
+def _identity(cast: Cast) -> Identity:
+    return Identity.objects.create(
+        tenant=cast.contoso, issuer="https://idp.example", subject="s", person=cast.mia, linked_at=clock.now()
+    )
+
+
+def _own_identity(cast: Cast) -> Identity:
+    """Of one of the provider's people."""
+    return Identity.objects.create(issuer="https://idp.example", subject="s", person=cast.priya, linked_at=clock.now())
 
 
 def _with_file(call: Callable[[], Any]) -> Any:
@@ -686,6 +697,20 @@ CASES: dict[str, Case] = {
         page=lambda cast, client, row: client.post(
             reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"remove_domain": row.pk}
         ),
+    ),
+    "unlink_identity": Case(
+        "ines",
+        _identity,
+        lambda cast, row, actor: operations.unlink_identity(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:person", args=[cast.contoso.pk, row.person_id]), {"act": "unlink", "identity": row.pk}
+        ),
+    ),
+    "unlink_identity by staff": Case(
+        "stella",
+        _own_identity,
+        lambda cast, row, actor: operations.unlink_identity(row.pk, actor=actor),
+        admin=_admin("identity", "unlink"),
     ),
     "give_role": Case(
         "ines",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -17,14 +18,19 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
+from joserfc.jwk import KeySet, RSAKey
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations, outbound
-from requests_app.errors import NotAllowed, Unacceptable
-from requests_app.models import Domain, Identity, OutboxMessage, Person, SignOn
+from requests_app import clock, operations, outbound, tasks
+from requests_app.actors import Actor, Machine
+from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
+from requests_app.models import Client as Client_
+from requests_app.models import Domain, Identity, Invitation, OutboxMessage, Person, SignOn
 from requests_app.operations import Connection, Profile
-from requests_app.sso import domains
-from requests_app.web.single_sign_on import COOKIE, FLOW_SECONDS
+from requests_app.scopes import Scope
+from requests_app.sso import domains, sealing
+from requests_app.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
+from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
 from tests.factors import sign_in
 from tests.web.pages import nothing_happens, signed_in
@@ -177,7 +183,7 @@ def test_a_domain_that_is_not_proven_links_nobody_and_leads_nowhere(world: Cast,
     Domain.objects.update(verified_at=None)
     assert browser.get(way_back(world), back).status_code == 403
     page = browser.post(reverse("web:sso"), {"email": "ada@contoso.example"})
-    assert (page.status_code, COOKIE in page.cookies) == (422, False)
+    assert (page.status_code, cookie()[0] in page.cookies) == (422, False)
 
 
 def test_the_directorys_key_links_whatever_the_address_says(world: Cast, provider: Provider) -> None:
@@ -208,10 +214,10 @@ def test_nothing_counts_twice_or_in_another_browser_or_too_late(world: Cast, pro
             begin(other)
         assert other.get(way_back(world), back).status_code == 403
         assert who(other) == ""
-    kept = browser.cookies[COOKIE].value
+    kept = browser.cookies[cookie()[0]].value
     assert browser.get(way_back(world), back).status_code == 200
     replay = Client()
-    replay.cookies[COOKIE] = kept
+    replay.cookies[cookie()[0]] = kept
     assert (replay.get(way_back(world), back).status_code, who(replay)) == (403, "")
     late = Client()
     back = provider.comes(begin(late))
@@ -316,6 +322,107 @@ def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Pr
     assert (decide.status_code == 200 or decide.status_code >= 400, row.state) == (True, "PENDING_CUSTOMER")
 
 
+def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_more(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oidc_provider_mock import _app, run_server_in_thread
+
+    storage = _app.Storage()
+    monkeypatch.setattr(_app, "Storage", lambda: storage)
+    with run_server_in_thread(port=0) as server:
+        provider = Provider(f"http://localhost:{server.server_port}")
+        connect(world, provider)
+        provider.knows("s-ada", email="ada@contoso.example", email_verified=True)
+        assert who(comes(world, provider).browser) == str(world.ada.pk)
+        former, storage.jwk = storage.jwk, RSAKey.generate_key(2048, {"kid": "next", "use": "sig", "alg": "RS256"})
+        assert who(comes(world, provider).browser) == str(world.ada.pk)
+        # A token by the key of before, where the list names the one of now alone.
+        listed = json.dumps(KeySet([storage.jwk]).as_dict(private=False)).encode()
+        storage.jwk, asked = former, outbound.get
+        monkeypatch.setattr(
+            outbound,
+            "get",
+            lambda url, **said: outbound.Answer(200, "", listed) if url.endswith("/jwks") else asked(url, **said),
+        )
+        browser = Client()
+        back = provider.comes(begin(browser))
+        page = browser.get(way_back(world), back)
+        assert (page.status_code, who(browser)) == (403, "")
+        assert "not signed by the identity provider" in page.content.decode()
+
+
+def test_an_issuer_that_does_not_answer_is_said_so_and_not_asked_again_at_once(
+    world: Cast, provider: Provider, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, asked = travel.freeze(), []
+    plain = outbound.get
+
+    def down(url: str, **options: Any) -> Any:
+        asked.append(url)
+        raise outbound.Unreachable("timeout")
+
+    monkeypatch.setattr(outbound, "get", down)
+    for _ in range(3):
+        page = Client().post(reverse("web:sso"), {"email": "ada@contoso.example"})
+        assert (page.status_code, "does not answer" in page.content.decode()) == (502, True)
+        assert cookie()[0] not in page.cookies
+    assert len(asked) == 1
+    # The one who gets in all the same does; the test of the administrator asks each time.
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    glass = Client()
+    sign_in(world.ines, PASSWORD, client=glass)
+    assert who(glass) == str(world.ines.pk)
+    signed_in(world, "ines").post(reverse("web:sign_on_test", args=[world.contoso.pk]))
+    assert len(asked) == 2
+    monkeypatch.setattr(outbound, "get", plain)
+    travel.to(at + dt.timedelta(seconds=DOWN_SECONDS))
+    browser = Client()
+    back = provider.comes(begin(browser))
+    monkeypatch.setattr(outbound, "get", down)
+    # Down again on the way back: nobody is signed in, and whoever begins anew within a minute is led on.
+    page = browser.get(way_back(world), back)
+    assert (page.status_code, who(browser)) == (502, "")
+    assert begin(Client()).startswith(provider.issuer)
+    travel.to(at + dt.timedelta(seconds=DOWN_SECONDS + DISCOVERED_SECONDS))
+    assert Client().post(reverse("web:sso"), {"email": "ada@contoso.example"}).status_code == 502
+
+
+def test_over_tls_the_cookie_of_the_round_trip_is_this_very_hosts(
+    world: Cast, provider: Provider, settings: Any
+) -> None:
+    settings.SESSION_COOKIE_SECURE = True
+    browser = Client()
+    back = provider.comes(begin(browser))
+    kept = browser.cookies["__Host-lockbox_sso"]
+    assert (kept["path"], kept["domain"], kept["secure"], kept["httponly"], kept["samesite"]) == (
+        "/",
+        "",
+        True,
+        True,
+        "Lax",
+    )
+    page = browser.get(way_back(world), back)
+    assert (page.status_code, page.cookies["__Host-lockbox_sso"]["max-age"]) == (200, 0)
+    assert who(browser) == str(world.ada.pk)
+
+
+def test_a_secret_that_a_former_key_sealed_is_sealed_anew_within_the_hour(
+    world: Cast, provider: Provider, settings: Any
+) -> None:
+    settings.WEBHOOK_KEYS = ["first"]
+    connect(world, provider, client_secret="s3cret")
+    settings.WEBHOOK_KEYS = ["second", "first"]
+    tasks.tidy_webhooks()
+    settings.WEBHOOK_KEYS = ["second"]
+    assert sealing.opened(SignOn.objects.get().sealed) == "s3cret"
+    assert who(comes(world, provider).browser) == str(world.ada.pk)
+    settings.WEBHOOK_KEYS = ["third"]
+    tasks.tidy_webhooks()
+    assert "The client’s secret can’t be read" in (
+        signed_in(world, "ines").post(reverse("web:sign_on_test", args=[world.contoso.pk])).content.decode()
+    )
+
+
 # --- The only way in -----------------------------------------------------------------------------------------
 
 
@@ -350,7 +457,61 @@ def test_it_is_not_the_only_way_without_a_way_back(world: Cast, provider: Provid
     ):
         with pytest.raises(Unacceptable):
             connect(world, provider, **more)
+    world.ines.set_unusable_password()
+    world.ines.save()
+    with pytest.raises(Unacceptable, match="neither a password nor a passkey"):
+        connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
     assert SignOn.objects.get().is_only is False
+
+
+def test_whoever_gets_in_all_the_same_stays_an_administrator_through_every_door(
+    world: Cast, provider: Provider
+) -> None:
+    operations.give_role(world.contoso.pk, world.mia.pk, role="administrator", actor=world.as_("ines"))
+    operations.give_role(world.contoso.pk, world.mia.pk, role="auditor", actor=world.as_("ines"))
+    connect(
+        world,
+        provider,
+        is_only=True,
+        break_glass_id=world.mia.pk,
+        groups_claim="groups",
+        role_map={"Chiefs": "administrator"},
+    )
+    before, pk = events_in(world.contoso), world.mia.pk
+    off, profile = reverse("web:person", args=[world.contoso.pk, pk]), Profile(is_active=False)
+    for refused in (
+        lambda: operations.take_role(world.contoso.pk, pk, role="administrator", actor=world.as_("ines")),
+        lambda: operations.switch_off_person(pk, actor=world.as_("ines")),
+        lambda: operations.switch_off_person(pk, actor=world.as_("stella")),
+        lambda: operations.change_provisioned(world.contoso.pk, pk, profile=profile, actor=world.as_("ines")),
+        lambda: operations.remove_provisioned(world.contoso.pk, pk, actor=world.as_("ines")),
+    ):
+        with pytest.raises(WrongState, match="gets in past single sign-on"):
+            refused()
+    page = signed_in(world, "ines").post(off, {"act": "switch_off"})
+    assert (page.status_code, "gets in past single sign-on" in page.content.decode()) == (409, True)
+    provider.knows("s-mia", email="mia@contoso.example", email_verified=True, groups=[])
+    assert who(comes(world, provider, "s-mia").browser) == str(pk)
+    assert "administrator" in world.mia.memberships.values_list("role", flat=True)
+    assert set(events_in(world.contoso)) - set(before) == {"act.refused", "identity.linked"}
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    operations.take_role(world.contoso.pk, pk, role="administrator", actor=world.as_("ines"))
+
+
+def test_the_recovery_key_leads_past_it_too(world: Cast, provider: Provider, travel: Any) -> None:
+    at = travel.freeze()
+    key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    stranger = Actor.stranger(door="pages", ip="192.0.2.1")
+    operations.use_recovery_key(key, email="grace@contoso.example", actor=stranger)
+    travel.to(at + dt.timedelta(days=3))
+    row = Invitation.objects.get(invited_by=None)
+    person = operations.accept_invitation(
+        world.link_of(row), name="Grace", password="another battery of 7 horses", actor=stranger
+    )
+    assert SignOn.objects.get().break_glass == person
+    assert not person.signs_in_elsewhere()
+    assert events_in(world.contoso)[-3:] == ["invitation.accepted", "role.given", "sign_on.changed"]
 
 
 # --- One human -----------------------------------------------------------------------------------------------
@@ -416,6 +577,132 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
     failed = ines.post(reverse("web:sign_on_test", args=[cast.contoso.pk])).content.decode()
     assert "The test failed" in failed
     assert "could not be read" in failed
+
+
+def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider: Provider, settings: Any) -> None:
+    staff, page = signed_in(cast, "stella"), reverse("admin:single_sign_on")
+    settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET = provider.issuer, "lockbox", "s3cret"
+    settings.SSO_DOMAINS = frozenset({"provider.example"})
+    shown = staff.get(page).content.decode()
+    assert (provider.issuer in shown, "provider.example" in shown, "s3cret" in shown) == (True, True, False)
+    provider.knows("s-priya", email="priya@provider.example", email_verified=True)
+    with nothing_happens():
+        back = provider.comes(onward(staff.post(reverse("web:sso_test"))), "s-priya")
+        told = staff.get(provider.way_back, back).content.decode()
+    assert "The test worked" in told
+    assert "priya@provider.example" in told
+    assert (who(staff), Identity.objects.count()) == (str(cast.stella.pk), 0)
+    for name in ("ines", "priya", "pat"):
+        assert signed_in(cast, name).post(reverse("web:sso_test")).status_code == 403, name
+    # Begun by staff, and come back to when they no longer are: by the cookie that says who began it.
+    back = provider.comes(onward(staff.post(reverse("web:sso_test"))), "s-priya")
+    Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
+    assert staff.get(provider.way_back, back).status_code == 403
+    settings.SSO_ISSUER = ""
+    assert staff.post(reverse("web:sso_test")).status_code == 404
+    other = signed_in(cast, "stella")
+    Person.objects.filter(pk=cast.stella.pk).update(is_staff=True)
+    assert "It is not set up" in other.get(page).content.decode()
+
+
+def test_unlinked_one_is_out_at_once_and_found_anew(world: Cast, provider: Provider) -> None:
+    browser, pk = comes(world, provider).browser, world.ada.pk
+    row, page = Identity.objects.get(), reverse("web:person", args=[world.contoso.pk, pk])
+    human = Person.objects.get(pk=pk).human_id
+    for name in ("ada", "mia", "otto", "stella"):
+        with pytest.raises(NotAllowed):
+            operations.unlink_identity(row.pk, actor=world.as_(name))
+    with pytest.raises(NotFound):
+        operations.unlink_identity(row.pk, actor=world.as_("finn"))
+    with pytest.raises(StepUpRequired):
+        operations.unlink_identity(row.pk, actor=world.as_("ines", fresh=False))
+    ines = signed_in(world, "ines")
+    other = reverse("web:person", args=[world.contoso.pk, world.mia.pk])
+    assert ines.post(other, {"act": "unlink", "identity": row.pk}).status_code == 404
+    assert ines.post(page, {"act": "unlink"}).status_code == 400
+    assert Identity.objects.count() == 1
+    assert "s-ada" in ines.get(page).content.decode()
+    assert ines.post(page, {"act": "unlink", "identity": row.pk}).status_code == 302
+    assert (Identity.objects.count(), events_in(world.contoso)[-1]) == (0, "identity.unlinked")
+    assert browser.get("/").status_code == 302
+    assert Person.objects.get(pk=pk).human_id == human
+    # The account has a new subject at the issuer.
+    provider.knows("s-ada-2", email="ada@contoso.example", email_verified=True)
+    assert who(comes(world, provider, "s-ada-2").browser) == str(pk)
+    assert Identity.objects.get().subject == "s-ada-2"
+
+
+def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: Provider) -> None:
+    """Whoever took its secret could be anybody of the tenant."""
+    with pytest.raises(Unacceptable):
+        client_of(world, "contoso", Scope.SIGN_ON_MANAGE)
+    caller = caller_for(world, "contoso", Scope.TENANT_MANAGE, Scope.TENANT_READ)
+    address = f"tenants/{world.contoso.pk}/sign-on"
+    assert caller.put(address, {"issuer": "https://evil.example", "client_id": "x"}).status_code == 403
+    made = client_of(world, "contoso", Scope.TENANT_MANAGE)[0]
+    Client_.objects.filter(pk=made.pk).update(scopes=["tenant:manage", "sign-on:manage"])
+    actor = replace(world.as_("ines"), machine=Machine(client_id=made.pk, account_id=made.account_id, name="x"))
+    row = SignOn.objects.get()
+    for refused in (
+        lambda: operations.set_sign_on(
+            world.contoso.pk, connection=Connection(issuer="https://x.example", client_id="x", role_map={}), actor=actor
+        ),
+        lambda: operations.claim_domain(world.contoso.pk, name="new.example", actor=actor),
+        lambda: operations.remove_domain(Domain.objects.get().pk, actor=actor),
+    ):
+        with pytest.raises(NotAllowed):
+            refused()
+    row.refresh_from_db()
+    assert (row.issuer, Domain.objects.count()) == (provider.issuer, 1)
+
+
+def test_over_the_api_it_is_read_set_and_never_shows_its_secret(cast: Cast, provider: Provider) -> None:
+    ines = Caller(token_of(cast, "ines", Scope.SIGN_ON_MANAGE, Scope.TENANT_READ, Scope.MEMBERS_READ))
+    address = f"tenants/{cast.contoso.pk}/sign-on"
+    assert ines.get(address).status_code == 404
+    said = {"issuer": provider.issuer, "client_id": "lockbox", "client_secret": "s3cret", "role_map": {"G": "auditor"}}
+    stale = Caller(token_of(cast, "ines", fresh=False))
+    assert (stale.put(address, said).status_code, SignOn.objects.count()) == (403, 0)
+    made = ines.put(address, said)
+    assert made.status_code == 200
+    assert made.json() == ines.get(address).json()
+    assert "s3cret" not in made.content.decode()
+    assert made.json()["redirect_uri"] == django_settings.BASE_URL + way_back(cast)
+    assert ines.put(address, {**said, "is_on": "yes"}).status_code == 422
+    assert ines.put(address, {**said, "tenant": "x"}).status_code == 422
+    assert ines.put(address, {**said, "role_map": {"G": "emperor"}}).status_code == 422
+    assert ines.put(address, {**said, "is_on": True}, If_Match='"x"').status_code == 412
+    kept = ines.put(address, {**said, "client_secret": "", "is_on": True}, If_Match=made["ETag"])
+    assert (kept.status_code, kept.json()["is_on"]) == (200, True)
+    assert sealing.opened(SignOn.objects.get().sealed) == "s3cret"
+    for name in ("ada", "otto", "mia"):
+        other = Caller(token_of(cast, name))
+        assert (other.get(address).status_code, other.put(address, said).status_code) == (403, 403), name
+    narrow = Caller(token_of(cast, "ines", Scope.TENANT_READ, Scope.TENANT_MANAGE))
+    assert (narrow.get(address).status_code, narrow.put(address, said).status_code) == (200, 403)
+    domain = ines.post(f"tenants/{cast.contoso.pk}/domains", {"name": "contoso.example"})
+    assert (domain.status_code, domain.json()["verified_at"]) == (201, None)
+    one = domain["Location"]
+    assert ines.get(one).json() == domain.json()
+    assert Caller(token_of(cast, "mia")).get(one).status_code == 403
+    assert ines.get(f"tenants/{cast.contoso.pk}/domains").json()["items"] == [domain.json()]
+    Domain.objects.update(verified_at=clock.now())
+    provider.knows("s-ada", email="ada@contoso.example", email_verified=True)
+    comes(cast, provider)
+    [known] = ines.get(f"tenants/{cast.contoso.pk}/identities").json()["items"]
+    assert (known["person"]["id"], known["subject"]) == (str(cast.ada.pk), "s-ada")
+    assert ines.delete(f"identities/{known['id']}").status_code == 204
+    assert ines.delete(f"identities/{known['id']}").status_code == 404
+    assert ines.delete(one).status_code == 204
+    assert (Identity.objects.count(), Domain.objects.count()) == (0, 0)
+
+
+def test_nobody_else_has_the_server_look_at_a_domain(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
+    monkeypatch.setattr(domains, "problem", lambda *_: pytest.fail("it was asked"))
+    for name in ("ada", "mia", "otto", "stella"):
+        with pytest.raises(NotAllowed):
+            operations.verify_domain(row.pk, actor=cast.as_(name))
 
 
 def test_an_inner_address_is_no_issuer(cast: Cast, provider: Provider, settings: Any) -> None:

@@ -173,15 +173,18 @@ class RemovalForm(StrictForm):
 
 
 class RoleForm(StrictForm):
-    """The buttons on the page of one person: an act, and the role that it is about."""
+    """The buttons on the page of one person: an act, and the role or the identity that it is about."""
 
-    act = forms.ChoiceField(choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on")])
+    act = forms.ChoiceField(choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink")])
     role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
+    identity = forms.UUIDField(required=False)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if bool(values.get("role")) != (values.get("act") in ("give", "take")):
             self.add_error("role", _("Name a role to give or to take, and none for anything else."))
+        if bool(values.get("identity")) != (values.get("act") == "unlink"):
+            self.add_error("identity", _("Name an identity to unlink, and none for anything else."))
         return values
 
 

@@ -1,0 +1,59 @@
+"""What the acts about single sign-on share: how an entry describes a connection, who is told, and the way past it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from requests_app.events import Event
+from requests_app.models import Passkey, Person, SignOn, Tenant
+from requests_app.operations._change import Act
+from requests_app.outbox.topics import Audience, Note, Topic
+
+
+def described_connection(row: SignOn) -> dict[str, Any]:
+    return {
+        "issuer": row.issuer,
+        "client_id": row.client_id,
+        "scopes": row.scopes,
+        "groups_claim": row.groups_claim,
+        "key_claim": row.key_claim,
+        "role_map": dict(row.role_map),
+        "is_on": row.is_on,
+        "is_only": row.is_only,
+        "break_glass": row.break_glass.name if row.break_glass else None,
+        "break_glass_id": str(row.break_glass_id) if row.break_glass_id else None,
+    }
+
+
+def gets_in_alone(person: Person) -> bool:
+    """Whether somebody has anything to sign in with while the identity provider does not answer."""
+    return person.has_usable_password() or Passkey.objects.live().filter(person=person).exists()
+
+
+def let_in(current: Act, tenant: Tenant, person: Person) -> None:
+    """Let an administrator who came by the recovery key in past single sign-on, where it is the only way.
+
+    Whoever could do that is lost, or would have; and nobody may be there to answer for the identity provider.
+    """
+    row = SignOn.objects.filter(tenant=tenant, is_only=True).first()
+    if row is None:
+        return
+    row.break_glass, row.changed_at = person, current.at
+    row.save(update_fields=["break_glass", "changed_at"])
+    detail = {**described_connection(row), "changed": ["break_glass", "break_glass_id"]}
+    current.witness(Event.SIGN_ON_CHANGED, detail=detail, text=row.issuer)
+    tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
+
+
+def tell(current: Act, topic: Topic, tenant: Tenant, about: UUID) -> None:
+    current.tell(
+        Note(
+            topic=topic,
+            tenant_id=tenant.pk,
+            about=about,
+            audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
+            mark=uuid4().hex,
+            extra={"by": current.actor.name},
+        )
+    )

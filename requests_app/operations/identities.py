@@ -1,0 +1,41 @@
+"""By which subject somebody is known at an identity provider: forgotten again, so that they are found anew."""
+
+from __future__ import annotations
+
+from requests_app import policy
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed, NotFound
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import Identity, Person, Tenant
+from requests_app.operations._change import act
+from requests_app.operations._people import ADMINISTRATOR, described
+
+
+def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
+    """Forget by which subject an account is known, for one that was linked by mistake or whose subject is new.
+
+    Whoever is signed in with the account is out at once. The next sign-in is looked at as a first one. A tenant's are
+    its administrator's to unlink, the provider's the staff's. Who is one human stays as it is: staff say that.
+    """
+    with act("unlink_identity", actor=actor) as current:
+        row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
+        people = Person.objects.get_queryset().select_for_update(no_key=True)
+        person = people.get(pk=row.person_id)
+        if row.tenant_id is not None:
+            Tenant.objects.locked().find(row.tenant_id)
+        current.concerns("person", person, row.tenant_id or PROVIDER_LOG)
+        if row.tenant_id is None:
+            policy.require_staff(current.actor)
+        else:
+            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=row.tenant_id)
+        if current.actor.machine is not None:
+            raise NotAllowed
+        policy.require_step_up(current.actor, current.at)
+        # Of two who do so at once, one is too late.
+        if not Identity.objects.filter(pk=row.pk, person=person).delete()[0]:
+            raise NotFound
+        person.session_epoch += 1
+        person.save(update_fields=["session_epoch"])
+        detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
+        current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)
+    return person
