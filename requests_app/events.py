@@ -95,6 +95,7 @@ class Event(StrEnum):
     WITNESS_REMOVED = "witness.removed"
     CLIENT_CREATED = "client.created"
     CLIENT_CHANGED = "client.changed"
+    CLIENT_TOKEN_MADE = "client.token_made"  # noqa: S105 - a name
     CLIENT_SECRET_ROTATED = "client.secret_rotated"  # noqa: S105 - a name
     CLIENT_REMOVED = "client.removed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name
@@ -194,6 +195,7 @@ TITLES: dict[Event, Promise] = {
     Event.WITNESS_REMOVED: _("Witness removed"),
     Event.CLIENT_CREATED: _("Client added"),
     Event.CLIENT_CHANGED: _("Client changed"),
+    Event.CLIENT_TOKEN_MADE: _("Lasting token made"),
     Event.CLIENT_SECRET_ROTATED: _("Client’s secret changed"),
     Event.CLIENT_REMOVED: _("Client removed"),
     Event.TOKEN_CREATED: _("Token made"),

@@ -79,7 +79,9 @@ ACTS: dict[str, Scope] = {
     **dict.fromkeys(
         ("set_sign_on", "claim_domain", "verify_domain", "remove_domain", "unlink_identity"), Scope.SIGN_ON_MANAGE
     ),
-    **dict.fromkeys(("provision_member", "change_provisioned", "remove_provisioned"), Scope.MEMBERS_PROVISION),
+    **dict.fromkeys(
+        ("provision_member", "change_provisioned", "remove_provisioned", "provision_role"), Scope.MEMBERS_PROVISION
+    ),
     "submit": Scope.REQUESTS_SUBMIT,
     "withdraw": Scope.REQUESTS_SUBMIT,
     "approve_as_provider": Scope.DECISIONS_WRITE,
@@ -101,6 +103,7 @@ ACTS: dict[str, Scope] = {
     "change_client": Scope.TOKENS_MANAGE,
     "rotate_client_secret": Scope.TOKENS_MANAGE,
     "remove_client": Scope.TOKENS_MANAGE,
+    "make_lasting_token": Scope.TOKENS_MANAGE,
     "create_token": Scope.TOKENS_MANAGE,
     "revoke_token": Scope.TOKENS_MANAGE,
     "enrol_passkey": Scope.DECISIONS_WRITE,

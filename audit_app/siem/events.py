@@ -185,6 +185,7 @@ MEANINGS: dict[str, Meaning] = {
     "witness.removed": Meaning(Family.ENTITY, 4, severity=_MEDIUM),
     "client.created": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
     "client.changed": Meaning(Family.ENTITY, 3, severity=_MEDIUM),
+    "client.token_made": Meaning(Family.ENTITY, OTHER, "Token made", _MEDIUM),
     "client.secret_rotated": Meaning(Family.ENTITY, OTHER, "Secret rotated", _MEDIUM),
     "client.removed": Meaning(Family.ENTITY, 4, severity=_LOW),
     "token.created": Meaning(Family.ENTITY, 1, severity=_MEDIUM),

@@ -125,7 +125,9 @@ class ClientAdmin(StaffAdmin):
             label=gettext_lazy("Make a new secret"),
             run=rotate,
             done=gettext_lazy("A new secret was made."),
-            explains=gettext_lazy("It is shown once. The secret of now, and every token got with it, is dead at once."),
+            explains=gettext_lazy(
+                "It is shown once. The secret of now, and every token of this client, is dead at once."
+            ),
             offered=is_own,
         ),
         Act(
@@ -160,8 +162,8 @@ class ClientAdmin(StaffAdmin):
 
 
 def may_be_revoked(row: Token) -> bool:
-    """A personal one that works. Those of a client last an hour, and end with its secret."""
-    return row.kind == Token.Kind.PERSONAL and row.is_live(clock.now())
+    """One that works. Access tokens of a client last an hour, and end with its secret."""
+    return row.kind != Token.Kind.ACCESS and row.is_live(clock.now())
 
 
 def revoke(row: Token, actor: Actor, data: dict[str, Any]) -> Token:

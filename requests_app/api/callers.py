@@ -201,9 +201,11 @@ def _secret(response: Response) -> Response:
 
 
 class TokenOut(serializers.Serializer):
-    """`hint` is the end of the token, by which its owner tells it from others."""
+    """`hint` is the end of the token, by which its owner tells it from others. `kind` is personal, or lasting: of a
+    directory, whose client is its owner."""
 
     id = serializers.UUIDField()
+    kind = serializers.CharField()
     name = serializers.CharField()
     owner = PersonRef(source="account")
     scopes = serializers.ListField(child=serializers.CharField())
@@ -244,7 +246,7 @@ class TokenFilter(django_filters.FilterSet):
 
 
 class Tokens(ListView):
-    """The caller's own, and for an administrator those of the tenant's people."""
+    """The caller's own, and for an administrator those of the tenant's people and directories."""
 
     scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
     serializer_class = TokenOut
@@ -252,7 +254,10 @@ class Tokens(ListView):
     orders = ("-created_at", "created_at")
 
     @extend_schema(
-        operation_id="tokens_list", summary="List personal tokens", tags=["callers"], responses=TokenOut(many=True)
+        operation_id="tokens_list",
+        summary="List personal tokens, and those of directories",
+        tags=["callers"],
+        responses=TokenOut(many=True),
     )
     def get(self, request: Any) -> Response:
         return self.listed(callers.tokens(self.actor))
@@ -281,15 +286,13 @@ class Tokens(ListView):
 class OneToken(ApiView):
     scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "DELETE": Scope.TOKENS_MANAGE}
 
-    @extend_schema(
-        operation_id="tokens_show", summary="Read one personal token", tags=["callers"], responses={200: TokenOut}
-    )
+    @extend_schema(operation_id="tokens_show", summary="Read one token", tags=["callers"], responses={200: TokenOut})
     def get(self, request: Any, pk: UUID) -> Response:
         return self.shown(TokenOut, callers.token(pk, actor=self.actor))
 
     @extend_schema(
         operation_id="tokens_revoke",
-        summary="Revoke a personal token",
+        summary="Revoke a token",
         tags=["callers"],
         request=None,
         responses={204: None},
@@ -297,3 +300,34 @@ class OneToken(ApiView):
     def delete(self, request: Any, pk: UUID) -> Response:
         operations.revoke_token(pk, actor=self.actor)
         return Response(status=204)
+
+
+# --- Lasting tokens of directories ----------------------------------------------------------------------------
+
+
+@extend_schema_field({"type": "integer", "minimum": 30, "maximum": 365})
+class LastingDays(Whole):
+    """How long a directory's token lives: 30, 90, 180 or 365 days."""
+
+
+class LastingIn(Strict):
+    days = LastingDays()
+
+
+class LastingToken(ApiView):
+    scopes: ClassVar = {"POST": Scope.TOKENS_MANAGE}
+
+    @extend_schema(
+        operation_id="clients_make_token",
+        summary="Make a lasting token for a directory; the one before works for a week more",
+        tags=["callers"],
+        request=LastingIn,
+        responses={201: TokenWithSecret},
+        examples=[OpenApiExample("A year", request_only=True, value={"days": 365})],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`, and a client whose only scope is `members:provision`."""
+        made = operations.make_lasting_token(pk, **self.body(LastingIn), actor=self.actor)
+        row = callers.token(made.row.pk, actor=self.actor)
+        location = request.build_absolute_uri(reverse("api:token_of", args=[row.pk]))
+        return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))

@@ -73,6 +73,7 @@ v1 = [
     path("me/step-up", me.StepUp.as_view(), name="step_up"),
     path("clients", callers.ProviderClients.as_view(), name="provider_clients"),
     path("clients/<uuid:pk>", callers.OneClient.as_view(), name="client"),
+    path("clients/<uuid:pk>/tokens", callers.LastingToken.as_view(), name="client_tokens"),
     path("clients/<uuid:pk>/rotate-secret", callers.RotateSecret.as_view(), name="rotate_secret"),
     path("tenants/<uuid:tenant>/clients", callers.TenantClients.as_view(), name="clients"),
     path("tokens", callers.Tokens.as_view(), name="tokens"),

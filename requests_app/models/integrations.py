@@ -73,10 +73,18 @@ class TokenQuerySet(ScopedQuerySet):
             administered = sorted(pk for pk, roles in held if Role.ADMINISTRATOR in roles)
             if administered:
                 own |= Q(account__memberships__tenant_id__in=administered)
+                own |= Q(account__client__tenant_id__in=administered)
         return self.filter(own).distinct()
 
     def personal(self) -> Self:
         return self.filter(kind=Token.Kind.PERSONAL)
+
+    def revocable(self) -> Self:
+        """Those that somebody ends by hand: a client's access tokens are over within the hour."""
+        return self.exclude(kind=Token.Kind.ACCESS)
+
+    def lasting(self) -> Self:
+        return self.filter(kind=Token.Kind.LASTING)
 
     def live(self, at: datetime) -> Self:
         return self.filter(revoked_at=None, expires_at__gt=at)
@@ -88,6 +96,7 @@ class Token(models.Model):
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")
         ACCESS = "access", _("access token of a client")
+        LASTING = "lasting", _("lasting token of a directory")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)

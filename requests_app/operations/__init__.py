@@ -18,7 +18,13 @@ from requests_app.operations.accounts import link_accounts, unlink_accounts
 from requests_app.operations.approval_pages import set_approval_page
 from requests_app.operations.checks import ask_for_check
 from requests_app.operations.deputies import end_out_of_office, set_out_of_office
-from requests_app.operations.directory import Profile, change_provisioned, provision_member, remove_provisioned
+from requests_app.operations.directory import (
+    Profile,
+    change_provisioned,
+    provision_member,
+    provision_role,
+    remove_provisioned,
+)
 from requests_app.operations.evaluation import allow_access
 from requests_app.operations.grants import close, release, revoke
 from requests_app.operations.identities import unlink_identity
@@ -31,6 +37,7 @@ from requests_app.operations.integrations import (
     forget_old,
     issue_access_token,
     keep_answer,
+    make_lasting_token,
     note_use,
     release_key,
     remove_client,
@@ -169,6 +176,7 @@ __all__ = [
     "link_accounts",
     "link_ticket",
     "lockbox_applies",
+    "make_lasting_token",
     "make_recovery_codes",
     "make_recovery_key",
     "note_bypass",
@@ -178,6 +186,7 @@ __all__ = [
     "park_mail",
     "preview",
     "provision_member",
+    "provision_role",
     "redeliver",
     "release",
     "release_key",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import NotFound, Taken, Unacceptable
+from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Act, act
@@ -19,6 +20,8 @@ from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._people import DECIDING, described, give, key, new_person, switch_off, switch_on, take
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+#: Raises where what was read is not so any more.
+Still = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +85,57 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
     return person
 
 
-def change_provisioned(tenant_id: object, person_id: object, *, profile: Profile, actor: Actor) -> Person:
-    """Make one of the tenant's people what the directory says; what is so already leaves no entry."""
+def change_provisioned(
+    tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
+) -> Person:
+    """Make one of the tenant's people what the directory says; what is so already leaves no entry.
+
+    `still` is called under the locks, and raises where the person is not as the directory has read them.
+    """
     with act("change_provisioned", actor=actor) as current:
         person, record = _found(person_id, actor)
         tenant = _administered(tenant_id, current)
+        _require_as_read(still)
         current.subject_type, current.subject_id = "person", str(person.pk)
         _set(current, tenant, person, record, _checked(profile, person, record))
     return person
 
 
-def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor) -> None:
+def provision_role(
+    tenant_id: object,
+    *,
+    role: str,
+    to: frozenset[UUID] = frozenset(),
+    away_from: frozenset[UUID] = frozenset(),
+    actor: Actor,
+    still: Still | None = None,
+) -> None:
+    """Give a role to some of the tenant's people and take it from others: the members of a group of the directory.
+
+    First given, then taken, so that a role can be handed over; all of it, or nothing. Who is gone has nothing to be
+    taken away. What is so already leaves no entry.
+    """
+    with act("provision_role", actor=actor) as current:
+        people = {person.pk: person for person in _present(to | away_from, actor)}
+        tenant = _administered(tenant_id, current)
+        _require_as_read(still)
+        if not to <= people.keys():
+            raise Unacceptable(_("Somebody of these is nobody of the tenant."), field="members")
+        held = {row.person_id: row for row in tenant.memberships.filter(role=role, person__in=people)}
+        for pk in sorted(to - held.keys()):
+            current.subject_type, current.subject_id = "person", str(pk)
+            give(current, tenant, people[pk], role)
+        for pk in sorted((away_from - to) & held.keys()):
+            current.subject_type, current.subject_id = "person", str(pk)
+            _take_or_leave_member(current, tenant, people[pk], held[pk])
+
+
+def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
     """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
     with act("remove_provisioned", actor=actor) as current:
         person, record = _found(person_id, actor)
         tenant = _administered(tenant_id, current)
+        _require_as_read(still)
         current.subject_type, current.subject_id = "person", str(person.pk)
         if person.is_active:
             switch_off(current, person, _held(person))
@@ -116,6 +155,30 @@ def _administered(tenant_id: object, current: Act) -> Tenant:
     current.concerns("tenant", tenant, tenant.pk)
     policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
     return tenant
+
+
+def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
+    """Those of the tenant's people whom the directory has, locked before the tenant is, in one order."""
+    held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
+    people = Person.objects.get_queryset().humans().filter(pk__in=wanted).filter(pk__in=held)
+    people = people.exclude(pk__in=DirectoryRecord.objects.exclude(removed_at=None).values("person"))
+    return list(people.order_by("pk").select_for_update(no_key=True))
+
+
+def _take_or_leave_member(current: Act, tenant: Tenant, person: Person, membership: Membership) -> None:
+    """Whoever would be left without a role is a member. Raises WrongState where that is what is taken."""
+    if not person.memberships.exclude(pk=membership.pk).exists():
+        if membership.role == Membership.Role.MEMBER:
+            words = _("This is the last role of %(name)s. Switch the account off instead.")
+            raise WrongState(words % {"name": person.name})
+        give(current, tenant, person, Membership.Role.MEMBER)
+    take(current, tenant, person, membership)
+
+
+def _require_as_read(still: Still | None) -> None:
+    """Now, under the locks: whoever changes what they have read is told where somebody was faster."""
+    if still is not None:
+        still()
 
 
 def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:

@@ -28,6 +28,8 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 LIFETIMES = (1, 7, 30, 90, 365)
 LONGEST_THAT_DECIDES = 30
 ACCESS_TOKEN_FOR = timedelta(hours=1)
+#: Days of a directory's token, and how long the one before still works, for the directory to be given the new one.
+LASTING_LIFETIMES, OVERLAP = (30, 90, 180, 365), timedelta(days=7)
 #: How long an access token of a client is kept after its end: for whoever asks which it was.
 KEPT_FOR = timedelta(days=7)
 KEYS_KEPT_FOR = timedelta(hours=48)
@@ -138,7 +140,7 @@ def _change_client(current: Act, client: Client, before: dict[str, Any]) -> None
 
 
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
-    """Give a client a new secret. The one before, and what was got with it, is dead at once.
+    """Give a client a new secret. The one before, and every token of the client, is dead at once.
 
     Under two-person control not to one that decides: whoever sees the secret could decide alone.
     """
@@ -198,6 +200,49 @@ def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
     return Made(token, secret)
 
 
+def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
+    """A token for a directory that can't get its own: of a client that keeps people and does nothing else.
+
+    The one before works for a week more, or until its own end; one that was before that is dead at once.
+    """
+    with act("make_lasting_token", actor=actor) as current:
+        client = _managed(client_id, current)
+        if client.scopes != [Scope.MEMBERS_PROVISION]:
+            words = _("Only a client with the scope %(scope)s alone has such a token: one that keeps people.")
+            raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
+        _require_held(current.actor, client.scopes)
+        policy.require_step_up(current.actor, current.at)
+        if days not in LASTING_LIFETIMES:
+            choices = ", ".join(str(each) for each in LASTING_LIFETIMES)
+            raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
+        former = _let_go(client.account, current)
+        secret = api_secrets.make(api_secrets.Kind.ACCESS)
+        token = Token.objects.create(
+            kind=Token.Kind.LASTING,
+            account=client.account,
+            name=client.account.name,
+            scopes=[str(Scope.MEMBERS_PROVISION)],
+            secret_hash=api_secrets.hashed(secret),
+            hint=api_secrets.hint(secret),
+            created_at=current.at,
+            expires_at=current.at + timedelta(days=days),
+        )
+        detail = {**_named(client), "token": str(token.pk), "hint": token.hint, "days": days, "former": former}
+        current.witness(Event.CLIENT_TOKEN_MADE, detail=detail, text=str(client))
+    return Made(token, secret)
+
+
+def _let_go(account: Person, current: Act) -> str | None:
+    """Have the newest of a client's lasting tokens end soon, and all others now. Returns the id of the former."""
+    live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
+    for number, token in enumerate(live):
+        if number:
+            token.revoked_at, token.revoked_by_id = current.at, current.actor.person
+        token.expires_at = min(token.expires_at, current.at + OVERLAP)
+        token.save(update_fields=["expires_at", "revoked_at", "revoked_by"])
+    return str(live[0].pk) if live else None
+
+
 # --- Personal tokens -----------------------------------------------------------------------------------------
 
 
@@ -240,9 +285,9 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token: its owner does, the administrator of the owner's tenant, or staff."""
+    """End a token: its owner does, the administrator of the owner's tenant, or staff. A directory's too."""
     with act("revoke_token", actor=actor) as current:
-        token: Token = Token.objects.visible_to(current.actor).personal().find(token_id)
+        token: Token = Token.objects.visible_to(current.actor).revocable().find(token_id)
         person = token.account
         current.concerns("token", token, _log_of(person))
         # Read again under the lock of the log: two who revoke at once leave one entry.
@@ -402,6 +447,8 @@ def _name(value: str, *, at_most: int) -> str:
 
 
 def _log_of(person: Person) -> UUID:
+    if person.kind == Person.Kind.CLIENT:
+        return person.client.tenant_id or PROVIDER_LOG
     tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()
     return tenant_id or PROVIDER_LOG
 

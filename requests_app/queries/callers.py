@@ -44,12 +44,17 @@ def client(client_id: object, *, actor: Actor) -> Client:
 
 
 def tokens(actor: Actor) -> Any:
-    """The personal tokens that this actor may revoke: the own ones, and those of the people they administer."""
-    return Token.objects.visible_to(actor).personal().select_related("account", "revoked_by")
+    """The tokens that this actor may revoke: the own ones, and those of the people and directories they administer."""
+    return Token.objects.visible_to(actor).revocable().select_related("account", "revoked_by")
 
 
 def token(token_id: object, *, actor: Actor) -> Token:
     return cast(Token, tokens(actor).find(token_id))
+
+
+def lasting_tokens(client: Client, *, at: datetime) -> list[Token]:
+    """The live ones of a directory, the newest first."""
+    return list(Token.objects.filter(account=client.account_id).lasting().live(at).order_by("-created_at", "pk"))
 
 
 def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:

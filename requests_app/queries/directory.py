@@ -52,3 +52,12 @@ def by_external_id(rows: QuerySet[Person], external_id: str) -> QuerySet[Person]
 
 def by_address(rows: QuerySet[Person], address: str) -> QuerySet[Person]:
     return rows.filter(email=address.casefold())
+
+
+def groups(tenant: Tenant) -> dict[str, list[Person]]:
+    """Who of those holds which role, by the role, in the roles' order; nobody's is there too."""
+    found: dict[str, list[Person]] = {role: [] for role in Membership.Role.values}
+    for each in people(tenant).order_by("created_at", "pk"):
+        for membership in each.held:  # type: ignore[attr-defined]  # prefetched by the query
+            found[membership.role].append(each)
+    return found

@@ -20,10 +20,11 @@ from requests_app.models import Client, Tenant
 from requests_app.operations import Made
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
+from requests_app.scopes import Scope
 from requests_app.templatetags._scopes import labels
 from requests_app.web.context import instant
 from requests_app.web.forms import PageForm
-from requests_app.web.forms.callers import ClientChangeForm, ClientForm
+from requests_app.web.forms.callers import ClientChangeForm, ClientForm, LastingTokenForm
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import ADMINISTRATOR, about
@@ -140,6 +141,27 @@ def client_remove(request: HttpRequest, tenant: UUID, client: UUID) -> HttpRespo
     return render(request, "clients/remove.html", _one(request, row, found))
 
 
+@login_required
+@require_http_methods(_PAGE_METHODS)
+def client_token(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
+    """GET says what it means; POST makes a lasting token for a directory and shows it, once."""
+    row = _tenant(request, tenant)
+    found, status = _client(request, row, client), 200
+    form = LastingTokenForm()
+    if request.method == "POST":
+        form, status = LastingTokenForm(request.POST), Unacceptable.status
+        form.require_known()
+        if form.is_valid():
+            try:
+                made = operations.make_lasting_token(found.pk, days=form.cleaned_data["days"], actor=actor_in(request))
+            except Unacceptable as refusal:
+                status = _put_on(form, refusal)
+            else:
+                return _token_page(request, row, found, made)
+    _require_administrator(request, row)
+    return render(request, "clients/token.html", {**_one(request, row, found), "form": form}, status=status)
+
+
 def _put_on(form: PageForm, refusal: DomainError) -> int:
     """Show a refusal on the form, and answer with its status."""
     form.refuse(refusal)
@@ -159,8 +181,24 @@ def _secret_page(request: HttpRequest, row: Tenant, made: Made) -> HttpResponse:
     return response
 
 
+def _token_page(request: HttpRequest, row: Tenant, found: Client, made: Made) -> HttpResponse:
+    address = request.build_absolute_uri(reverse("api:scim_users")).removesuffix("/Users")
+    context = {**_one(request, row, found), "secret": made.secret, "scim_url": address, "token": made.row}
+    response = render(request, "clients/token_made.html", context)
+    patch_cache_control(response, no_store=True, private=True)
+    return response
+
+
 def _one(request: HttpRequest, row: Tenant, found: Client) -> dict[str, Any]:
-    return {**about(actor_in(request), row), "now": instant(request), "client": found, "line": _line(found)}
+    at = instant(request)
+    return {
+        **about(actor_in(request), row),
+        "now": at,
+        "client": found,
+        "line": _line(found),
+        "keeps_people": found.scopes == [Scope.MEMBERS_PROVISION],
+        "lasting": callers.lasting_tokens(found, at=at),
+    }
 
 
 def _line(client: Client) -> dict[str, Any]:
@@ -173,6 +211,7 @@ urlpatterns = [
     path("tenant/<uuid:tenant>/clients/", clients, name="clients"),
     path(_ONE, client, name="client"),
     path(f"{_ONE}change/", client_change, name="client_change"),
+    path(f"{_ONE}token/", client_token, name="client_token"),
     path(f"{_ONE}secret/", client_rotate, name="client_rotate"),
     path(f"{_ONE}remove/", client_remove, name="client_remove"),
 ]

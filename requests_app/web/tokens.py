@@ -108,6 +108,8 @@ def _back(request: HttpRequest, token: Token) -> str:
     actor = actor_in(request)
     if token.account_id == actor.person_id:
         return reverse("web:tokens")
+    if token.kind == Token.Kind.LASTING and token.account.client.tenant_id in actor.tenant_roles:
+        return reverse("web:client", args=[token.account.client.tenant_id, token.account.client.pk])
     theirs = token.account.memberships.values_list("tenant_id", flat=True)
     administered = [pk for pk in theirs if Role.ADMINISTRATOR in actor.tenant_roles.get(pk, frozenset())]
     if administered:

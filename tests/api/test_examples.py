@@ -8,8 +8,9 @@ import pytest
 
 from requests_app import operations
 from requests_app.demo.authenticator import Authenticator
+from requests_app.scopes import Scope
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
-from tests.caller import Caller, token_of
+from tests.caller import Caller, client_of, token_of
 from tests.cast import Cast
 from tests.isolation.test_api_routes import ApiWorld
 from tests.operations.test_approval_pages import ORIGIN, put
@@ -35,6 +36,8 @@ def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -
     rows = [{"access_requests": row, "requests": row} for row in asks]
     if "/tickets/{id}" in route.path:
         rows = [{"tickets": row} for row in _tickets(cast)]
+    if route.path.endswith("/clients/{id}/tokens"):
+        rows = [{"clients": client_of(cast, "contoso", Scope.MEMBERS_PROVISION)[0].pk}]
     if route.path.endswith("/take-role"):
         operations.give_role(cast.contoso.pk, cast.mia.pk, role=example["role"], actor=cast.as_("ines"))
     if route.path.endswith("/passkeys"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,21 +13,25 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import Client as Browser
+from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import clock, operations
+from requests_app.actors import Actor, Role
+from requests_app.api.errors import NotTheSame
 from requests_app.api.scim import bodies
-from requests_app.api.scim.shapes import ERROR, USER
-from requests_app.errors import StepUpRequired, Unacceptable
-from requests_app.models import DirectoryRecord, OutboxMessage, Person
+from requests_app.api.scim.shapes import ERROR, GROUP, USER, group_id
+from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
+from requests_app.models import DirectoryRecord, Membership, OutboxMessage, Person, Token
 from requests_app.scopes import Scope
-from tests.caller import Caller, caller_for, token_of
+from tests.caller import Caller, access_token, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
+from tests.web.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 
 SCOPE = Scope.MEMBERS_PROVISION
-USERS = "/scim/v2/Users"
+USERS, GROUPS = "/scim/v2/Users", "/scim/v2/Groups"
 
 
 @contextmanager
@@ -47,20 +52,38 @@ OTHERWISE = {
     ("check_remove_attribute", "'active'"),
     ("check_remove_attribute", "'displayName'"),
     ("check_replace_attribute", "'emails'"),
+    # A group is a role: found by its name, and by no key of the directory's; none goes.
+    ("object_query_with_attributes", "'externalId' missing from Group"),
+    ("object_list_with_attributes", "'externalId' missing from Group"),
+    ("check_add_attribute", "'externalId'"),
+    ("check_replace_attribute", "'externalId'"),
+    ("object_deletion", "Groups are the roles"),
 }
 
 
-def test_an_independent_tester_finds_no_fault(cast: Cast) -> None:
+def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     from scim2_client.engines.wsgi import WSGISCIMClient
     from scim2_tester import Status, check_server
+    from scim2_tester.utils import ResourceManager
 
+    makes = ResourceManager.create_and_register
+
+    def made(manager: Any, model: Any, fill_all: bool = False) -> Any:
+        """Of groups there are five and never another: the tester tries its changes on one that is there."""
+        if model.__name__ != "Group":
+            return makes(manager, model, fill_all)
+        return manager.context.client.query(model, str(group_id(cast.contoso.pk, "auditor")))
+
+    monkeypatch.setattr(ResourceManager, "create_and_register", made)
     secret = caller_for(cast, "contoso", SCOPE).secret
     with _connections_stay_open():
         client = WSGISCIMClient(
             WSGIHandler(), "http://localhost/scim/v2", headers={"Authorization": f"Bearer {secret}"}
         )
         results = check_server(client)
-    assert len([each for each in results if each.status is Status.SUCCESS]) >= 40
+    passed = [each.resource_type for each in results if each.status is Status.SUCCESS]
+    counts = {name: passed.count(name) for name in (None, "User", "Group")}
+    assert (len(passed) >= 45, counts["Group"] >= 6) == (True, True), counts
     faults = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL)]
     left = [
         (each.title, each.reason)
@@ -279,7 +302,7 @@ def test_lists_come_in_pages_and_in_parts(cast: Cast, caller: Caller) -> None:
     assert part.keys() == {"schemas", "id", "userName", "emails"}
     assert part["emails"] == [{"value": "ada@contoso.example"}]
     rest = caller.get(f"{USERS}/{cast.ada.pk}", {"excludedAttributes": "emails,meta"}).json()
-    assert rest.keys() == {"schemas", "id", "userName", "displayName", "active", "roles"}
+    assert rest.keys() == {"schemas", "id", "userName", "displayName", "active", "roles", "groups"}
 
 
 def test_what_cannot_be_understood_is_refused_and_changes_nothing(cast: Cast, caller: Caller) -> None:
@@ -304,7 +327,7 @@ def test_what_cannot_be_understood_is_refused_and_changes_nothing(cast: Cast, ca
     assert caller.patch(ada, passed).status_code == 200
     assert (list(Person.objects.order_by("pk").values()), DirectoryRecord.objects.count()) == (rows, 0)
     assert set(events_in(cast.contoso)) == {"client.created", "act.refused"}
-    assert fault(caller.get("/scim/v2/Groups")) == (404, None)
+    assert fault(caller.get("/scim/v2/Devices")) == (404, None)
     assert fault(caller.get("/scim/v2/Me")) == (501, None)
     assert fault(caller.post("/scim/v2/Bulk"))[0] == 501
 
@@ -322,6 +345,296 @@ def test_only_a_caller_of_the_tenant_who_may_keep_its_people_does(cast: Cast, ca
     assert fault(Caller(token_of(cast, "stella", SCOPE)).get(USERS)) == (403, None)
     assert Caller(token_of(cast, "ines", SCOPE)).get(USERS).json()["totalResults"] == 5
     assert AuditEntry.objects.filter(event="person.switched_off").count() == count
+
+
+# --- Groups --------------------------------------------------------------------------------------------------
+
+
+def group(cast: Cast, role: str) -> str:
+    return f"{GROUPS}/{group_id(cast.contoso.pk, role)}"
+
+
+def members(response: Any) -> set[str]:
+    assert response.status_code == 200, response.content.decode()
+    return {each["value"] for each in response.json()["members"]}
+
+
+def add(*people: Person) -> dict[str, Any]:
+    return {"op": "Add", "path": "members", "value": [{"value": str(each.pk)} for each in people]}
+
+
+def remove(person: Person) -> dict[str, Any]:
+    return {"op": "remove", "path": f'members[value eq "{person.pk}"]'}
+
+
+def test_the_groups_are_the_roles_and_who_holds_them(cast: Cast, caller: Caller) -> None:
+    listed = caller.get(GROUPS).json()
+    assert (listed["totalResults"], [each["displayName"] for each in listed["Resources"]]) == (
+        5,
+        ["member", "approver", "auditor", "administrator", "deputy"],
+    )
+    [found] = caller.get(GROUPS, {"filter": 'displayName eq "Approver"'}).json()["Resources"]
+    assert found == caller.get(group(cast, "approver")).json()
+    assert found["meta"]["location"] == f"http://localhost:8000{group(cast, 'approver')}"
+    assert found["members"] == [
+        {
+            "value": str(person.pk),
+            "$ref": f"http://localhost:8000{USERS}/{person.pk}",
+            "type": "User",
+        }
+        for person in sorted((cast.ada, cast.alan), key=lambda person: (person.created_at, str(person.pk)))
+    ]
+    of_ada = {each["display"] for each in caller.get(f"{USERS}/{cast.ada.pk}").json()["groups"]}
+    by_member = caller.get(GROUPS, {"filter": f'members.value eq "{cast.ada.pk}"'}).json()["Resources"]
+    assert of_ada == {each["displayName"] for each in by_member} == {"approver", "member"}
+    short = caller.get(GROUPS, {"excludedAttributes": "members", "startIndex": 2, "count": 2}).json()
+    assert [each.keys() for each in short["Resources"]] == [{"schemas", "id", "displayName", "meta"}] * 2
+    assert (short["startIndex"], short["itemsPerPage"], short["totalResults"]) == (2, 2, 5)
+    for hostile in ("", "displayName", 'displayName co "a"', 'displayName eq "a" or id eq "b"', 'password eq "x"'):
+        assert fault(caller.get(GROUPS, {"filter": hostile})) == (400, "invalidFilter"), hostile
+
+
+def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_told(cast: Cast, caller: Caller) -> None:
+    approver = group(cast, "approver")
+    assert str(cast.mia.pk) in members(caller.patch(approver, ops(add(cast.mia, cast.ada))))
+    assert events_in(cast.contoso)[-1:] == ["role.given"]
+    # Handed over in one call: first given, then taken.
+    handed = ops({"op": "replace", "path": "members", "value": [{"value": str(cast.otto.pk)}]})
+    assert members(caller.patch(approver, handed)) == {str(cast.otto.pk)}
+    assert sorted(events_in(cast.contoso)[-5:]) == ["role.given"] * 2 + ["role.taken"] * 3
+    assert _roles(cast.alan) == ["member"], "nobody is left without a role"
+    assert OutboxMessage.objects.filter(topic="notify.approvers_changed", about=cast.mia.pk).count() == 2
+    # Said again it changes nothing, in whichever spelling; and Okta names the group in what it replaces.
+    count = AuditEntry.objects.count()
+    pk = str(group_id(cast.contoso.pk, "approver"))
+    for same in (
+        ops(add(cast.otto)),
+        ops(remove(cast.ada)),
+        ops({"op": "remove", "path": "members", "value": [{"value": str(cast.mia.pk)}]}),
+        ops({"op": "replace", "value": {"id": pk, "displayName": "approver"}}),
+        ops({"op": "add", "value": {"members": [{"value": str(cast.otto.pk), "type": "User"}], "externalId": "x"}}),
+        ops(add(cast.ada), remove(cast.ada)),
+    ):
+        assert members(caller.patch(approver, same)) == {str(cast.otto.pk)}, same
+    whole_one = {"schemas": [GROUP], "displayName": "approver"}
+    assert members(caller.put(approver, whole_one)) == {str(cast.otto.pk)}
+    assert AuditEntry.objects.count() == count
+    back = {**whole_one, "members": [{"value": str(cast.ada.pk)}, {"value": str(cast.otto.pk)}]}
+    assert members(caller.put(approver, back)) == {str(cast.ada.pk), str(cast.otto.pk)}
+
+
+def test_what_a_directory_may_not_do_is_said_in_scims_words_and_changes_nothing(cast: Cast, caller: Caller) -> None:
+    held = list(Membership.objects.order_by("pk").values())
+    approver, administrator = group(cast, "approver"), group(cast, "administrator")
+    for refused, wanted, words in (
+        (caller.patch(approver, ops({"op": "remove", "path": "members"})), (409, None), "last approver"),
+        (caller.patch(administrator, ops(remove(cast.ines))), (409, None), "last administrator"),
+        (caller.patch(group(cast, "auditor"), ops(add(cast.frida))), (400, "invalidValue"), "nobody of the tenant"),
+        (caller.patch(group(cast, "auditor"), ops(add(cast.priya))), (400, "invalidValue"), "nobody of the tenant"),
+        (
+            caller.patch(approver, ops({"op": "add", "path": "members", "value": [{"value": "ada"}]})),
+            (400, "invalidValue"),
+            "id of a User",
+        ),
+        (
+            caller.patch(
+                approver,
+                ops({"op": "add", "path": "members", "value": [{"value": str(cast.mia.pk), "type": "Group"}]}),
+            ),
+            (400, "invalidValue"),
+            "no member of a role",
+        ),
+        (
+            caller.patch(approver, ops({"op": "replace", "path": "displayName", "value": "Kings"})),
+            (400, "mutability"),
+            "names for good",
+        ),
+        (caller.patch(approver, ops({"op": "add", "path": "owners", "value": "x"})), (400, "invalidPath"), "path"),
+        (caller.patch(approver, ops({"op": "move", "path": "members"})), (400, "invalidSyntax"), "operation"),
+        (caller.patch(approver, {}), (400, "invalidSyntax"), "PatchOp"),
+        (caller.put(approver, {"displayName": "approver"}), (400, "invalidSyntax"), "schema"),
+        (caller.post(GROUPS, {"schemas": [GROUP], "displayName": "Kings"}), (501, None), "roles"),
+        (caller.delete(approver), (501, None), "roles"),
+        (caller.get(f"{GROUPS}/{cast.ada.pk}"), (404, None), ""),
+    ):
+        assert (fault(refused), words in refused.json()["detail"]) == (wanted, True), refused.content
+    assert list(Membership.objects.order_by("pk").values()) == held
+    operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    for refused in (
+        caller.patch(approver, ops(add(cast.mia))),
+        caller.patch(approver, ops(remove(cast.ada))),
+        caller.patch(f"{USERS}/{cast.mia.pk}", ops({"op": "add", "path": "roles", "value": ["approver"]})),
+        caller.patch(f"{USERS}/{cast.ada.pk}", ops({"op": "replace", "value": {"active": False}})),
+        caller.delete(f"{USERS}/{cast.ada.pk}"),
+    ):
+        assert (fault(refused), "two of its own people" in refused.json()["detail"]) == ((403, None), True)
+    assert str(cast.mia.pk) in members(caller.patch(group(cast, "auditor"), ops(add(cast.mia))))
+    assert events_in(cast.contoso)[-1] == "role.given"
+    assert Membership.objects.count() == len(held) + 1
+
+
+def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, caller: Caller) -> None:
+    assert caller.get("/scim/v2/ServiceProviderConfig").json()["etag"] == {"supported": True}
+    for address, change in (
+        (f"{USERS}/{cast.mia.pk}", ops({"op": "replace", "value": {"displayName": "Mia Other"}})),
+        (group(cast, "auditor"), ops(add(cast.mia))),
+    ):
+        read = caller.get(address)
+        version = read.json()["meta"]["version"]
+        assert (read["ETag"], version[:3]) == (version, 'W/"')
+        assert caller.get(address, If_None_Match=version).status_code == 304
+        changed = caller.patch(address, change, If_Match=version)
+        assert (changed.status_code, changed["ETag"] != version) == (200, True)
+        count = AuditEntry.objects.count()
+        for late in (
+            caller.patch(address, change, If_Match=version),
+            caller.put(address, whole("mia"), If_Match=version),
+            caller.delete(address, If_Match=version) if "Users" in address else None,
+        ):
+            assert late is None or fault(late) == (412, None)
+        assert AuditEntry.objects.count() == count
+        assert caller.get(address, If_None_Match=version).status_code == 200
+        assert caller.patch(address, change, If_Match="*").status_code == 200
+
+    # Whoever comes between the look and the locks is seen as well.
+    def late_too() -> None:
+        raise NotTheSame
+
+    with pytest.raises(NotTheSame):
+        operations.change_provisioned(
+            cast.contoso.pk,
+            cast.mia.pk,
+            profile=operations.Profile(name="X"),
+            actor=cast.as_("ines"),
+            still=late_too,
+        )
+    assert Person.objects.get(pk=cast.mia.pk).name == "Mia Other"
+
+
+# --- Who is out ------------------------------------------------------------------------------------------------
+
+
+def test_whoever_is_switched_off_by_the_directory_has_nothing_left_at_once(cast: Cast, caller: Caller) -> None:
+    """Sessions, tokens, the way over single sign-on, invitations, a deputy's role, a machine that decides."""
+    row, at = cast.confirmed(), clock.now()
+    browser, other = Browser(), Browser()
+    for each in (browser, other):
+        each.force_login(cast.ada)
+    token = Caller(token_of(cast, "ada"))
+    machine = Caller(access_token(*client_of(cast, "contoso", decides_for_id=cast.ada.pk)).json()["access_token"])
+    operations.give_role(cast.contoso.pk, cast.ada.pk, role="administrator", actor=cast.as_("ines"))
+    invitation = cast.invited(by="ada")
+    link = cast.link_of(invitation)
+    operations.give_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
+    operations.set_out_of_office(
+        cast.contoso.pk, deputy_id=cast.otto.pk, from_at=at, until_at=at + timedelta(days=1), actor=cast.as_("ada")
+    )
+    assert Role.APPROVER in cast.as_("otto").tenant_roles[cast.contoso.pk]
+    gone = caller.delete(f"{USERS}/{cast.ada.pk}")
+    assert gone.status_code == 204
+    assert [each.get("/").status_code for each in (browser, other)] == [302, 302]
+    assert token.get("me").status_code == 401
+    assert not Token.objects.filter(account=cast.ada).live(clock.now()).exists()
+    tag = machine.get(f"access-requests/{row.pk}")["ETag"]
+    assert machine.post(f"access-requests/{row.pk}/approve", {"comment": ""}, If_Match=tag).status_code == 403
+    assert Role.APPROVER not in cast.as_("otto").tenant_roles[cast.contoso.pk]
+    with pytest.raises(NotFound):
+        operations.accept_invitation(
+            link, name="G", password="another battery of 7 horses", actor=Actor.stranger(door="pages")
+        )
+    assert not Browser().login(username=cast.ada.email, password=PASSWORD)
+    with pytest.raises((NotAllowed, NotFound)):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    # Back again, nothing of it is.
+    caller.post(USERS, whole("ada"))
+    assert [each.get("/").status_code for each in (browser, other)] == [302, 302]
+    assert token.get("me").status_code == 401
+
+
+# --- The token that lasts --------------------------------------------------------------------------------------
+
+
+def directory(cast: Cast) -> Any:
+    return client_of(cast, "contoso", SCOPE)[0]
+
+
+def test_a_directorys_token_lasts_a_year_at_most_is_shown_once_and_dies_with_its_client(
+    cast: Cast, travel: Any
+) -> None:
+    at, ines = travel.freeze(), cast.as_("ines")
+    client = directory(cast)
+    made = operations.make_lasting_token(client.pk, days=365, actor=ines)
+    caller = Caller(made.secret)
+    assert (made.row.expires_at - at, made.row.scopes) == (timedelta(days=365), ["members:provision"])
+    assert caller.get(USERS).json()["totalResults"] == 5
+    assert caller.get("tickets").status_code == 403
+    [entry] = AuditEntry.objects.filter(event="client.token_made")
+    assert made.secret not in bytes(entry.canonical).decode()
+    travel.to(at + timedelta(days=365) - timedelta(microseconds=1))
+    assert caller.get(USERS).status_code == 200
+    travel.to(at + timedelta(days=365))
+    assert caller.get(USERS).status_code == 401
+    travel.to(at)
+    operations.remove_client(client.pk, actor=cast.as_("ines"))
+    assert caller.get(USERS).status_code == 401
+    other = directory(cast)
+    again = Caller(operations.make_lasting_token(other.pk, days=30, actor=cast.as_("ines")).secret)
+    operations.rotate_client_secret(other.pk, actor=cast.as_("ines"))
+    assert again.get(USERS).status_code == 401
+
+
+def test_a_new_one_overlaps_the_one_before_by_a_week_and_ends_those_before_that(cast: Cast, travel: Any) -> None:
+    at = travel.freeze()
+    client = directory(cast)
+    first, second = (operations.make_lasting_token(client.pk, days=90, actor=cast.as_("ines")) for _ in range(2))
+    callers = [Caller(first.secret), Caller(second.secret)]
+    travel.to(at + timedelta(days=7) - timedelta(microseconds=1))
+    assert [each.get(USERS).status_code for each in callers] == [200, 200]
+    travel.to(at + timedelta(days=7))
+    assert [each.get(USERS).status_code for each in callers] == [401, 200]
+    travel.to(at + timedelta(days=85))
+    third = operations.make_lasting_token(client.pk, days=30, actor=cast.as_("ines"))
+    # Never longer than it had.
+    assert Token.objects.get(pk=second.row.pk).expires_at == at + timedelta(days=90)
+    fourth = operations.make_lasting_token(client.pk, days=30, actor=cast.as_("ines"))
+    callers += [Caller(third.secret), Caller(fourth.secret)]
+    assert [each.get(USERS).status_code for each in callers] == [401, 401, 200, 200]
+    ines = signed_in(cast, "ines")
+    page = ines.get(reverse("web:client", args=[cast.contoso.pk, client.pk])).content.decode()
+    assert (third.row.hint in page, fourth.row.hint in page, fourth.secret in page) == (True, True, False)
+    assert ines.post(reverse("web:token_revoke", args=[third.row.pk])).status_code == 302
+    assert [each.get(USERS).status_code for each in callers[2:]] == [401, 200]
+    assert events_in(cast.contoso)[-1] == "token.revoked"
+
+
+def test_only_the_administrator_with_fresh_proof_makes_one_and_only_for_a_directory(cast: Cast) -> None:
+    client, wide = directory(cast), client_of(cast, "contoso", SCOPE, Scope.LOG_READ)[0]
+    count = AuditEntry.objects.exclude(event="act.refused").count()
+    for name in ("ada", "mia", "stella"):
+        with pytest.raises(NotAllowed):
+            operations.make_lasting_token(client.pk, days=30, actor=cast.as_(name))
+    with pytest.raises(NotFound):
+        operations.make_lasting_token(client.pk, days=30, actor=cast.as_("finn"))
+    with pytest.raises(StepUpRequired):
+        operations.make_lasting_token(client.pk, days=30, actor=cast.as_("ines", fresh=False))
+    for pk, days in ((wide.pk, 30), (client.pk, 366), (client.pk, 0), (client.pk, -1)):
+        with pytest.raises(Unacceptable):
+            operations.make_lasting_token(pk, days=days, actor=cast.as_("ines"))
+    narrow = Caller(token_of(cast, "ines", Scope.TOKENS_MANAGE))
+    assert narrow.post(f"clients/{client.pk}/tokens", {"days": 30}).status_code == 403
+    mine = caller_for(cast, "contoso", SCOPE)
+    assert mine.post(f"clients/{client.pk}/tokens", {"days": 30}).status_code == 403
+    assert not Token.objects.lasting().exists()
+    assert AuditEntry.objects.exclude(event="act.refused").exclude(event__startswith="client.").count() <= count
+    ines = Caller(token_of(cast, "ines"))
+    made = ines.post(f"clients/{client.pk}/tokens", {"days": 180})
+    assert (made.status_code, made.json()["kind"]) == (201, "lasting")
+    assert made.json()["id"] in {each["id"] for each in ines.get("tokens").json()["items"]}
+    assert Caller(token_of(cast, "finn")).get(f"tokens/{made.json()['id']}").status_code == 404
+    assert ines.delete(f"tokens/{made.json()['id']}").status_code == 204
+    assert Caller(made.json()["secret"]).get(USERS).status_code == 401
 
 
 def test_a_client_of_the_provider_never_keeps_a_tenants_people(cast: Cast) -> None:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.api.azure import API_VERSION
-from requests_app.api.scim.shapes import USER
+from requests_app.api.scim.shapes import GROUP, USER, group_id
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
@@ -80,6 +80,7 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     ),
     "client": (lambda w: {"pk": w.client.pk}, ("get", "patch", "delete")),
     "rotate_secret": (lambda w: {"pk": w.client.pk}, ("post",)),
+    "client_tokens": (lambda w: {"pk": w.client.pk}, ("post",)),
     "clients": (_tenant, ("get", "post")),
     "token_of": (lambda w: {"pk": w.token.pk}, ("get", "delete")),
     "webhooks": (_tenant, ("get", "post")),
@@ -130,10 +131,11 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "azure_requests": (lambda w: {"subscription": w.cast.contoso.pk}, ("get", "head")),
     "azure_request": (_azure, ("get", "head")),
     "azure_update_approval": (_azure, ("post",)),
+    "scim_group": (lambda w: {"pk": group_id(w.cast.contoso.pk, "approver")}, ("get", "put", "patch", "delete")),
     "scim_user": (lambda w: {"pk": w.cast.ada.pk}, ("get", "put", "patch", "delete")),
 }
 #: What each caller reads of their own: nothing of another tenant may be in it.
-OWN = {"me", "scim_users", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
+OWN = {"me", "scim_users", "scim_groups", "access_requests", "tokens", "tenants", "services", "grants", "tickets"}
 #: What an engineer knows of every tenant: its name, and the resources of the own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: No row of a tenant's is named in these.
@@ -149,6 +151,7 @@ NEITHER |= {"authzen", "evaluation", "evaluations"}
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
     "client": {"scopes": ["log:read"]},
+    "client_tokens": {"days": 30},
     "webhooks": {"url": "https://hooks.example/in", "events": ["*"]},
     "webhook": {"label": "Mine"},
     "tenant": {"longest_window_seconds": 3600},
@@ -164,6 +167,7 @@ BODIES: dict[str, Any] = {
     "ticket_link": {"external_reference": "INC-1"},
     **dict.fromkeys(("ticket_ask", "ticket_answer", "ticket_reopen"), {"comment": "Mine"}),
     "azure_update_approval": {"status": "Deny"},
+    "scim_group": {"schemas": [GROUP], "members": []},
     "scim_user": {"schemas": [USER], "userName": "mine@x.example", "active": False},
 }
 

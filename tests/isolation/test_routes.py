@@ -170,6 +170,7 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "client": [_client],
     "client_change": [_client],
     "client_rotate": [_client],
+    "client_token": [_client],
     "client_remove": [_client],
     "tenant_tokens": [_tenant],
     "sign_on": [_tenant],

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from requests_app import clock
+from requests_app.api.scim.shapes import group_id
 from requests_app.models import Tenant
 from requests_app.sso import domains
 from tests.caller import Caller
@@ -102,6 +103,17 @@ SCIM_CHANGE = {
 }
 
 
+def _handed_over(cast: Cast) -> dict[str, Any]:
+    """The role of an approver, from Alan to Mia."""
+    return {
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [
+            {"op": "add", "path": "members", "value": [{"value": str(cast.mia.pk)}]},
+            {"op": "remove", "path": f'members[value eq "{cast.alan.pk}"]'},
+        ],
+    }
+
+
 def _member_act(act: str, slug: str = "contoso", **body: str) -> Call:
     def call(cast: Cast, caller: Caller, row: Any) -> Any:
         return caller.post(f"tenants/{Tenant.objects.get(slug=slug).pk}/members/{row.pk}/{act}", body)
@@ -151,6 +163,10 @@ CALLS: dict[str, Call] = {
     "unlink_identity by staff": lambda cast, caller, row: caller.delete(f"identities/{row.pk}"),
     "provision_member": lambda cast, caller, row: caller.post("/scim/v2/Users", SCIM_USER),
     "change_provisioned": lambda cast, caller, row: caller.patch(f"/scim/v2/Users/{row.pk}", SCIM_CHANGE),
+    "provision_role": lambda cast, caller, row: caller.patch(
+        f"/scim/v2/Groups/{group_id(cast.contoso.pk, 'approver')}", _handed_over(cast)
+    ),
+    "make_lasting_token": lambda cast, caller, row: caller.post(f"clients/{row.pk}/tokens", {"days": 365}),
     "remove_provisioned": lambda cast, caller, row: caller.delete(f"/scim/v2/Users/{row.pk}"),
     "submit": lambda cast, caller, row: caller.post("access-requests", _ask(cast, row)),
     "approve_as_provider": _decide("approve", "Yes."),

@@ -153,6 +153,12 @@ def _client(cast: Cast) -> Any:
     return made.row
 
 
+def _directory(cast: Cast) -> Any:
+    scopes = ["members:provision"]
+    made = operations.create_client(tenant_id=cast.contoso.pk, name="Entra", scopes=scopes, actor=cast.as_("ines"))
+    return made.row
+
+
 def _own_client(cast: Cast) -> Any:
     """The provider's own."""
     return operations.create_client(name="Gateway", scopes=["evaluate"], actor=cast.as_("stella")).row
@@ -611,6 +617,24 @@ CASES: dict[str, Case] = {
         "ines",
         lambda cast: cast.mia,
         lambda cast, row, actor: operations.remove_provisioned(cast.contoso.pk, row.pk, actor=actor),
+    ),
+    "provision_role": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.provision_role(
+            cast.contoso.pk,
+            role="approver",
+            to=frozenset({cast.mia.pk}),
+            away_from=frozenset({cast.alan.pk}),
+            actor=actor,
+        ),
+    ),
+    "make_lasting_token": Case(
+        "ines",
+        _directory,
+        lambda cast, row, actor: operations.make_lasting_token(row.pk, days=365, actor=actor),
+        page=_hook("client_token", days="365"),
+        status=200,
     ),
     "set_out_of_office": Case(
         "ada",

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from requests_app.api.scim.shapes import USER
+from requests_app.api.scim.shapes import GROUP, USER
 from requests_app.models import Membership
 
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
@@ -24,12 +24,12 @@ def service_provider_config() -> dict[str, Any]:
         "filter": {"supported": True, "maxResults": MOST},
         "changePassword": {"supported": False},
         "sort": {"supported": False},
-        "etag": {"supported": False},
+        "etag": {"supported": True},
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",
                 "name": "OAuth Bearer Token",
-                "description": "An access token of one of the tenant's clients, with the scope members:provision.",
+                "description": "A token of one of the tenant's clients, with the scope members:provision.",
                 "specUri": "https://www.rfc-editor.org/info/rfc6750",
                 "primary": True,
             }
@@ -38,16 +38,58 @@ def service_provider_config() -> dict[str, Any]:
     }
 
 
-def resource_type() -> dict[str, Any]:
+_DESCRIBED = {"User": "Somebody of the tenant", "Group": "A role of the tenant, and who holds it"}
+_SCHEMAS = {"User": USER, "Group": GROUP}
+
+
+def resource_types() -> dict[str, dict[str, Any]]:
     return {
-        "schemas": [f"{_CORE}:ResourceType"],
-        "id": "User",
-        "name": "User",
-        "endpoint": "/Users",
-        "description": "Somebody of the tenant",
-        "schema": USER,
-        "schemaExtensions": [],
-        "meta": {"resourceType": "ResourceType", "location": _here("scim_resource_type", "User")},
+        name: {
+            "schemas": [f"{_CORE}:ResourceType"],
+            "id": name,
+            "name": name,
+            "endpoint": f"/{name}s",
+            "description": _DESCRIBED[name],
+            "schema": schema,
+            "schemaExtensions": [],
+            "meta": {"resourceType": "ResourceType", "location": _here("scim_resource_type", name)},
+        }
+        for name, schema in _SCHEMAS.items()
+    }
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    return {USER: user_schema(), GROUP: group_schema()}
+
+
+def group_schema() -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:Schema"],
+        "id": GROUP,
+        "name": "Group",
+        "description": _DESCRIBED["Group"],
+        "attributes": [
+            _attribute(
+                "displayName",
+                "The role",
+                required=True,
+                mutability="readOnly",
+                uniqueness="server",
+                canonical=list(Membership.Role.values),
+            ),
+            _attribute(
+                "members",
+                "Who holds it",
+                kind="complex",
+                many=True,
+                parts=[
+                    _attribute("value", "The id of a User", mutability="immutable"),
+                    _attribute("$ref", "Where that User is", kind="reference", mutability="immutable", to=["User"]),
+                    _attribute("type", "Always a User", mutability="immutable", canonical=["User"]),
+                ],
+            ),
+        ],
+        "meta": {"resourceType": "Schema", "location": _here("scim_schema", GROUP)},
     }
 
 
@@ -86,6 +128,19 @@ def user_schema() -> dict[str, Any]:
                 many=True,
                 parts=[_attribute("value", "The role", canonical=list(Membership.Role.values))],
             ),
+            _attribute(
+                "groups",
+                "The roles once more, as groups",
+                kind="complex",
+                many=True,
+                mutability="readOnly",
+                parts=[
+                    _attribute("value", "The id of a Group", mutability="readOnly"),
+                    _attribute("$ref", "Where that Group is", kind="reference", mutability="readOnly", to=["Group"]),
+                    _attribute("display", "The role", mutability="readOnly"),
+                    _attribute("type", "Always directly", mutability="readOnly", canonical=["direct"]),
+                ],
+            ),
         ],
         "meta": {"resourceType": "Schema", "location": _here("scim_schema", USER)},
     }
@@ -101,6 +156,7 @@ def _attribute(
     mutability: str = "readWrite",
     uniqueness: str = "none",
     canonical: list[str] | None = None,
+    to: list[str] | None = None,
     parts: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
@@ -114,6 +170,8 @@ def _attribute(
     }
     if kind == "string":
         found |= {"caseExact": False, "uniqueness": uniqueness}
+    if to:
+        found |= {"referenceTypes": to, "caseExact": True}
     if canonical:
         found["canonicalValues"] = canonical
     if parts:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.urls import reverse
@@ -15,9 +18,10 @@ from rest_framework.response import Response
 from audit_app import canonical
 from requests_app.api import errors
 from requests_app.errors import Malformed
-from requests_app.models import Membership, Person
+from requests_app.models import Membership, Person, Tenant
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 _MESSAGES = "urn:ietf:params:scim:api:messages:2.0"
 LIST, ERROR, PATCH = f"{_MESSAGES}:ListResponse", f"{_MESSAGES}:Error", f"{_MESSAGES}:PatchOp"
 MEDIA_TYPE = "application/scim+json"
@@ -54,6 +58,7 @@ def user(person: Person) -> dict[str, Any]:
         "active": person.is_active,
         "emails": [{"value": person.email, "type": "work", "primary": True}],
         "roles": [{"value": each.role} for each in _held(person)],
+        "groups": [_group_ref(each) for each in _held(person)],
         "meta": {
             "resourceType": "User",
             "created": canonical.instant(person.created_at),
@@ -66,7 +71,39 @@ def user(person: Person) -> dict[str, Any]:
     names = {"givenName": record.given_name, "familyName": record.family_name} if record else {}
     if names := {name: value for name, value in names.items() if value}:
         found["name"] = names
-    return found
+    return versioned(found)
+
+
+def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any]:
+    """A role of the tenant with those who hold it (RFC 7643, section 4.2)."""
+    pk = group_id(tenant.pk, role)
+    return versioned(
+        {
+            "schemas": [GROUP],
+            "id": str(pk),
+            "displayName": role,
+            "members": [{"value": str(each.pk), "$ref": location(each.pk), "type": "User"} for each in members],
+            "meta": {"resourceType": "Group", "location": group_location(pk)},
+        }
+    )
+
+
+def group_id(tenant_id: UUID, role: str) -> UUID:
+    """The same for good: a role has no row that could have one."""
+    return uuid5(tenant_id, role)
+
+
+def _group_ref(membership: Membership) -> dict[str, str]:
+    pk = group_id(membership.tenant_id, membership.role)
+    return {"value": str(pk), "$ref": group_location(pk), "display": membership.role, "type": "direct"}
+
+
+def versioned(resource: dict[str, Any]) -> dict[str, Any]:
+    """With its version (RFC 7644, section 3.14): a digest of all that is shown, when it was changed last left out."""
+    meta = {name: value for name, value in resource["meta"].items() if name != "lastModified"}
+    plain = json.dumps({**resource, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
+    version = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
+    return {**resource, "meta": {**resource["meta"], "version": version}}
 
 
 def _held(person: Person) -> list[Membership]:
@@ -76,6 +113,10 @@ def _held(person: Person) -> list[Membership]:
 
 def location(pk: Any) -> str:
     return settings.BASE_URL.rstrip("/") + reverse("api:scim_user", args=[pk])
+
+
+def group_location(pk: Any) -> str:
+    return settings.BASE_URL.rstrip("/") + reverse("api:scim_group", args=[pk])
 
 
 def listed(rows: list[dict[str, Any]], *, total: int, start: int = 1) -> dict[str, Any]:
@@ -108,7 +149,8 @@ def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None)
 
 
 def _names(raw: str) -> frozenset[str]:
-    found = frozenset(each.strip().removeprefix(f"{USER}:").lower() for each in raw.split(","))
+    plain = (each.strip().removeprefix(f"{USER}:").removeprefix(f"{GROUP}:") for each in raw.split(","))
+    found = frozenset(each.lower() for each in plain)
     if len(found) > 50 or not all(_NAME.fullmatch(each) for each in found):
         raise Fault("invalidValue", "This is no list of attributes.")
     return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import path, re_path
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 from rest_framework.parsers import JSONParser
@@ -15,10 +16,11 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.api.base import ApiView
-from requests_app.api.scim import bodies, discovery, shapes
+from requests_app.api.errors import NotTheSame
+from requests_app.api.scim import bodies, discovery, groups, shapes
 from requests_app.api.scim.filters import filtered
 from requests_app.errors import NotAllowed, NotFound
-from requests_app.models import Person, Tenant
+from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import directory
 from requests_app.scopes import Scope
 
@@ -57,29 +59,55 @@ class ScimView(ApiView):
         return tenant, person
 
     def shown_user(self, pk: Any, *, status: int = 200) -> Response:
-        resource = shapes.user(directory.person(self.tenant(), pk))
-        query = self.request.query_params
+        return self.answered(shapes.user(directory.person(self.tenant(), pk)), status=status)
+
+    def answered(self, resource: dict[str, Any], *, status: int = 200) -> Response:
+        """One resource with its version; 304 for who has it (RFC 7644, section 3.14)."""
+        version, query = resource["meta"]["version"], self.request.query_params
+        is_read = self.request.method in ("GET", "HEAD")
+        if is_read and _names(version, self.request.META.get("HTTP_IF_NONE_MATCH", "")):
+            return Response(status=304, headers={"ETag": version})
         data = shapes.selected(resource, query.get("attributes"), query.get("excludedAttributes"))
-        return Response(data, status=status, headers={"Location": resource["meta"]["location"]})
+        headers = {"ETag": version, "Location": resource["meta"]["location"]}
+        return Response(data, status=status, headers=headers)
+
+    def require_version(self, resource: dict[str, Any]) -> None:
+        """Raise where `If-Match` is there, and names another version than this."""
+        wanted = self.request.META.get("HTTP_IF_MATCH", "")
+        if wanted.strip() and not _names(resource["meta"]["version"], wanted):
+            raise NotTheSame
+
+    def still(self, read: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
+        """For the operation to ask again under its locks; None where the caller did not say what it has read."""
+        if not self.request.META.get("HTTP_IF_MATCH", "").strip():
+            return None
+        return lambda: self.require_version(read())
+
+    def page_of(self, rows: Any) -> tuple[Any, int]:
+        """The rows of the page that was asked for, and where it begins (RFC 7644, section 3.4.2.4)."""
+        query = self.request.query_params
+        start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
+        count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
+        return (rows[start - 1 : start - 1 + count] if count else []), start
+
+    def listed(self, resources: Iterable[dict[str, Any]], *, total: int, start: int) -> Response:
+        query = self.request.query_params
+        wanted = query.get("attributes"), query.get("excludedAttributes")
+        found = [shapes.selected(each, *wanted) for each in resources]
+        return Response(shapes.listed(found, total=total, start=start))
 
 
 class Users(ScimView):
     parameters: ClassVar = _SHOWN | {"filter", "startIndex", "count", "sortBy", "sortOrder"}
 
     def get(self, request: Any) -> Response:
-        tenant, query = self.tenant(), request.query_params
+        tenant = self.tenant()
         directory.require_administrator(self.actor, tenant)
-        start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
-        count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
         rows = directory.people(tenant)
-        if (raw := query.get("filter")) is not None:
+        if (raw := request.query_params.get("filter")) is not None:
             rows = filtered(rows, raw)
-        page = rows.order_by("created_at", "pk")[start - 1 : start - 1 + count] if count else []
-        found = [
-            shapes.selected(shapes.user(each), query.get("attributes"), query.get("excludedAttributes"))
-            for each in page
-        ]
-        return Response(shapes.listed(found, total=rows.count(), start=start))
+        page, start = self.page_of(rows.order_by("created_at", "pk"))
+        return self.listed([shapes.user(each) for each in page], total=rows.count(), start=start)
 
     def post(self, request: Any) -> Response:
         tenant = self.tenant()
@@ -103,18 +131,85 @@ class OneUser(ScimView):
 
     def delete(self, request: Any, pk: UUID) -> Response:
         tenant, person = self.found(pk)
-        operations.remove_provisioned(tenant.pk, person.pk, actor=self.actor)
+        self.require_version(shapes.user(person))
+        operations.remove_provisioned(tenant.pk, person.pk, actor=self.actor, still=self._still(tenant, pk))
         return Response(status=204)
 
     def _changed(self, pk: UUID, change: Callable[[bodies.State], bodies.State], *, is_whole: bool = False) -> Response:
         tenant, person = self.found(pk)
         before = shapes.user(person)
+        self.require_version(before)
         # Of a whole one nothing is compared: the names that it gives are all there are.
         profile = bodies.profile_of(change(before), before=None if is_whole else before)
         # What is as it was read is left as it is now: somebody else may have changed it meanwhile.
         profile = bodies.difference(bodies.profile_of(before), profile)
-        operations.change_provisioned(tenant.pk, person.pk, profile=profile, actor=self.actor)
+        still = self._still(tenant, pk)
+        operations.change_provisioned(tenant.pk, person.pk, profile=profile, actor=self.actor, still=still)
         return self.shown_user(person.pk)
+
+    def _still(self, tenant: Tenant, pk: UUID) -> Callable[[], None] | None:
+        return self.still(lambda: shapes.user(directory.person(tenant, pk)))
+
+
+class Groups(ScimView):
+    parameters: ClassVar = Users.parameters
+
+    def get(self, request: Any) -> Response:
+        tenant = self.tenant()
+        directory.require_administrator(self.actor, tenant)
+        rows = [shapes.group(tenant, role, members) for role, members in directory.groups(tenant).items()]
+        if (raw := request.query_params.get("filter")) is not None:
+            rows = groups.filtered(rows, raw)
+        page, start = self.page_of(rows)
+        return self.listed(page, total=len(rows), start=start)
+
+    def post(self, request: Any) -> Response:
+        """A group is a role, and roles are neither made nor removed."""
+        directory.require_administrator(self.actor, self.tenant())
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+
+
+class OneGroup(ScimView):
+    parameters: ClassVar = _SHOWN
+
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.answered(self._found(pk)[2])
+
+    def put(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, groups.replaced)
+
+    def patch(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, groups.patched)
+
+    def delete(self, request: Any, pk: UUID) -> Response:
+        self._found(pk)
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+
+    def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
+        """The tenant, the role, and the group as it is now. Absent and another tenant's look alike."""
+        try:
+            tenant = self.tenant()
+        except NotAllowed:
+            raise NotFound from None
+        role = next((each for each in Membership.Role.values if shapes.group_id(tenant.pk, each) == pk), None)
+        if role is None:
+            raise NotFound
+        directory.require_administrator(self.actor, tenant)
+        return tenant, role, shapes.group(tenant, role, directory.groups(tenant)[role])
+
+    def _changed(self, pk: UUID, change: Callable[[dict[str, Any], Any], groups.Members]) -> Response:
+        tenant, role, before = self._found(pk)
+        self.require_version(before)
+        was, wanted = groups.members_of(before), change(before, self.request.data)
+        operations.provision_role(
+            tenant.pk,
+            role=role,
+            to=wanted - was,
+            away_from=was - wanted,
+            actor=self.actor,
+            still=self.still(lambda: self._found(pk)[2]),
+        )
+        return self.answered(self._found(pk)[2])
 
 
 class Config(ScimView):
@@ -124,26 +219,28 @@ class Config(ScimView):
 
 class ResourceTypes(ScimView):
     def get(self, request: Any) -> Response:
-        return Response(shapes.listed([discovery.resource_type()], total=1))
+        found = list(discovery.resource_types().values())
+        return Response(shapes.listed(found, total=len(found)))
 
 
 class OneResourceType(ScimView):
     def get(self, request: Any, name: str) -> Response:
-        if name != "User":
+        if name not in discovery.resource_types():
             raise NotFound
-        return Response(discovery.resource_type())
+        return Response(discovery.resource_types()[name])
 
 
 class Schemas(ScimView):
     def get(self, request: Any) -> Response:
-        return Response(shapes.listed([discovery.user_schema()], total=1))
+        found = list(discovery.schemas().values())
+        return Response(shapes.listed(found, total=len(found)))
 
 
 class OneSchema(ScimView):
     def get(self, request: Any, urn: str) -> Response:
-        if urn != shapes.USER:
+        if urn not in discovery.schemas():
             raise NotFound
-        return Response(discovery.user_schema())
+        return Response(discovery.schemas()[urn])
 
 
 class NotOffered(ScimView):
@@ -165,6 +262,12 @@ class NothingOfScim(NotOffered):
     post = put = patch = delete = get
 
 
+def _names(version: str, header: str) -> bool:
+    """Whether a list of tags names this one. They are weak, here as in the standard's own examples of If-Match."""
+    plain = version.removeprefix("W/")
+    return any(each.strip().removeprefix("W/") in (plain, "*") for each in header.split(","))
+
+
 def _whole(raw: str | None, name: str, *, default: int) -> int:
     if raw is None:
         return default
@@ -183,6 +286,8 @@ urlpatterns = [
     path(f"{_ROOT}/Schemas/<str:urn>", OneSchema.as_view(), name="scim_schema"),
     path(f"{_ROOT}/Users", Users.as_view(), name="scim_users"),
     path(f"{_ROOT}/Users/<uuid:pk>", OneUser.as_view(), name="scim_user"),
-    re_path(rf"^{_ROOT}/(?:Me|Bulk|(?:Users/)?\.search)$", NotOffered.as_view(), name="scim_not_offered"),
+    path(f"{_ROOT}/Groups", Groups.as_view(), name="scim_groups"),
+    path(f"{_ROOT}/Groups/<uuid:pk>", OneGroup.as_view(), name="scim_group"),
+    re_path(rf"^{_ROOT}/(?:Me|Bulk|(?:(?:Users|Groups)/)?\.search)$", NotOffered.as_view(), name="scim_not_offered"),
     re_path(r"^scim(?:/.*)?$", NothingOfScim.as_view(), name="scim_nothing"),
 ]

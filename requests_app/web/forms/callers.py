@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app.models import Client, Person
-from requests_app.operations.integrations import LIFETIMES, LONGEST_THAT_DECIDES
+from requests_app.operations.integrations import LASTING_LIFETIMES, LIFETIMES, LONGEST_THAT_DECIDES
 from requests_app.scopes import OF_CLIENTS, Scope
 from requests_app.templatetags import _scopes as _scopes_shown
 from requests_app.web.forms.strict import StrictForm
@@ -18,6 +18,7 @@ from requests_app.web.forms.strict import StrictForm
 _AT_LEAST_ONE = {"required": gettext_lazy("Choose one at least.")}
 #: A week is long enough to try something out, and short enough to be forgotten.
 _USUAL_DAYS = 7
+_YEAR = 365
 
 
 def _scopes(label: Any) -> forms.MultipleChoiceField:
@@ -77,6 +78,15 @@ class ClientForm(_OfClient):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     field_order = ("name", "scopes", "decides_for")
+
+
+class LastingTokenForm(StrictForm):
+    days = forms.TypedChoiceField(label=gettext_lazy("How long it lives"), coerce=int, initial=_YEAR)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LASTING_LIFETIMES]
+        self.fields["days"].choices = lifetimes  # type: ignore[attr-defined]  # a ChoiceField
 
 
 class ClientChangeForm(_OfClient):

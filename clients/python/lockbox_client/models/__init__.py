@@ -74,6 +74,9 @@ from .delivery_out import DeliveryOut
 from .delivery_state_enum import DeliveryStateEnum
 from .demand_in_request import DemandInRequest
 from .demand_out import DemandOut
+from .domain_in_request import DomainInRequest
+from .domain_out import DomainOut
+from .domain_out_item import DomainOutItem
 from .evaluation_body import EvaluationBody
 from .evaluation_body_action import EvaluationBodyAction
 from .evaluation_body_action_properties import EvaluationBodyActionProperties
@@ -118,11 +121,14 @@ from .grants_accesses_order import GrantsAccessesOrder
 from .grants_list_order import GrantsListOrder
 from .grants_list_state import GrantsListState
 from .growth_out import GrowthOut
+from .identity_out import IdentityOut
+from .identity_out_item import IdentityOutItem
 from .invitation_in_request import InvitationInRequest
 from .invitation_out import InvitationOut
 from .invitation_out_item import InvitationOutItem
 from .key_out import KeyOut
 from .kind_enum import KindEnum
+from .lasting_in_request import LastingInRequest
 from .level_enum import LevelEnum
 from .link_in_request import LinkInRequest
 from .log_checkpoints_order import LogCheckpointsOrder
@@ -155,7 +161,9 @@ from .paginated_client_out_list import PaginatedClientOutList
 from .paginated_comment_out_list import PaginatedCommentOutList
 from .paginated_content_access_out_list import PaginatedContentAccessOutList
 from .paginated_delivery_line_list import PaginatedDeliveryLineList
+from .paginated_domain_out_list import PaginatedDomainOutList
 from .paginated_grant_line_list import PaginatedGrantLineList
+from .paginated_identity_out_list import PaginatedIdentityOutList
 from .paginated_invitation_out_list import PaginatedInvitationOutList
 from .paginated_log_entry_out_list import PaginatedLogEntryOutList
 from .paginated_member_out_list import PaginatedMemberOutList
@@ -201,6 +209,13 @@ from .service_out_item import ServiceOutItem
 from .service_ref import ServiceRef
 from .services_list_order import ServicesListOrder
 from .side_enum import SideEnum
+from .sign_on_in_request import SignOnInRequest
+from .sign_on_in_request_role_map import SignOnInRequestRoleMap
+from .sign_on_in_request_role_map_additional_property import (
+    SignOnInRequestRoleMapAdditionalProperty,
+)
+from .sign_on_out import SignOnOut
+from .sign_on_out_role_map import SignOnOutRoleMap
 from .signature_in_request import SignatureInRequest
 from .state_enum import StateEnum
 from .step_up_in_request import StepUpInRequest
@@ -311,6 +326,9 @@ __all__ = (
     "DeliveryStateEnum",
     "DemandInRequest",
     "DemandOut",
+    "DomainInRequest",
+    "DomainOut",
+    "DomainOutItem",
     "EvaluationBody",
     "EvaluationBodyAction",
     "EvaluationBodyActionProperties",
@@ -353,11 +371,14 @@ __all__ = (
     "GrantsListState",
     "GrantStateEnum",
     "GrowthOut",
+    "IdentityOut",
+    "IdentityOutItem",
     "InvitationInRequest",
     "InvitationOut",
     "InvitationOutItem",
     "KeyOut",
     "KindEnum",
+    "LastingInRequest",
     "LevelEnum",
     "LinkInRequest",
     "LogCheckpointsOrder",
@@ -390,7 +411,9 @@ __all__ = (
     "PaginatedCommentOutList",
     "PaginatedContentAccessOutList",
     "PaginatedDeliveryLineList",
+    "PaginatedDomainOutList",
     "PaginatedGrantLineList",
+    "PaginatedIdentityOutList",
     "PaginatedInvitationOutList",
     "PaginatedLogEntryOutList",
     "PaginatedMemberOutList",
@@ -437,6 +460,11 @@ __all__ = (
     "ServicesListOrder",
     "SideEnum",
     "SignatureInRequest",
+    "SignOnInRequest",
+    "SignOnInRequestRoleMap",
+    "SignOnInRequestRoleMapAdditionalProperty",
+    "SignOnOut",
+    "SignOnOutRoleMap",
     "StateEnum",
     "StepUpInRequest",
     "StepUpOut",

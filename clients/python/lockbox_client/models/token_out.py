@@ -17,21 +17,24 @@ T = TypeVar("T", bound="TokenOut")
 
 @_attrs_define
 class TokenOut:
-    """`hint` is the end of the token, by which its owner tells it from others.
+    """`hint` is the end of the token, by which its owner tells it from others. `kind` is personal, or lasting: of a
+    directory, whose client is its owner.
 
-    Attributes:
-        id (UUID):
-        name (str):
-        owner (PersonRef):
-        scopes (list[str]):
-        hint (str):
-        created_at (datetime.datetime):
-        expires_at (datetime.datetime):
-        last_used_at (datetime.datetime | None):
-        revoked_at (datetime.datetime | None):
+        Attributes:
+            id (UUID):
+            kind (str):
+            name (str):
+            owner (PersonRef):
+            scopes (list[str]):
+            hint (str):
+            created_at (datetime.datetime):
+            expires_at (datetime.datetime):
+            last_used_at (datetime.datetime | None):
+            revoked_at (datetime.datetime | None):
     """
 
     id: UUID
+    kind: str
     name: str
     owner: PersonRef
     scopes: list[str]
@@ -44,6 +47,8 @@ class TokenOut:
 
     def to_dict(self) -> dict[str, Any]:
         id = str(self.id)
+
+        kind = self.kind
 
         name = self.name
 
@@ -74,6 +79,7 @@ class TokenOut:
         field_dict.update(
             {
                 "id": id,
+                "kind": kind,
                 "name": name,
                 "owner": owner,
                 "scopes": scopes,
@@ -93,6 +99,8 @@ class TokenOut:
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
+
+        kind = d.pop("kind")
 
         name = d.pop("name")
 
@@ -138,6 +146,7 @@ class TokenOut:
 
         token_out = cls(
             id=id,
+            kind=kind,
             name=name,
             owner=owner,
             scopes=scopes,

@@ -19,21 +19,24 @@ T = TypeVar("T", bound="TokenOutItem")
 
 @_attrs_define
 class TokenOutItem:
-    """`hint` is the end of the token, by which its owner tells it from others.
+    """`hint` is the end of the token, by which its owner tells it from others. `kind` is personal, or lasting: of a
+    directory, whose client is its owner.
 
-    Attributes:
-        id (UUID | Unset):
-        name (str | Unset):
-        owner (PersonRef | Unset):
-        scopes (list[str] | Unset):
-        hint (str | Unset):
-        created_at (datetime.datetime | Unset):
-        expires_at (datetime.datetime | Unset):
-        last_used_at (datetime.datetime | None | Unset):
-        revoked_at (datetime.datetime | None | Unset):
+        Attributes:
+            id (UUID | Unset):
+            kind (str | Unset):
+            name (str | Unset):
+            owner (PersonRef | Unset):
+            scopes (list[str] | Unset):
+            hint (str | Unset):
+            created_at (datetime.datetime | Unset):
+            expires_at (datetime.datetime | Unset):
+            last_used_at (datetime.datetime | None | Unset):
+            revoked_at (datetime.datetime | None | Unset):
     """
 
     id: UUID | Unset = UNSET
+    kind: str | Unset = UNSET
     name: str | Unset = UNSET
     owner: PersonRef | Unset = UNSET
     scopes: list[str] | Unset = UNSET
@@ -48,6 +51,8 @@ class TokenOutItem:
         id: str | Unset = UNSET
         if not isinstance(self.id, Unset):
             id = str(self.id)
+
+        kind = self.kind
 
         name = self.name
 
@@ -90,6 +95,8 @@ class TokenOutItem:
         field_dict.update({})
         if id is not UNSET:
             field_dict["id"] = id
+        if kind is not UNSET:
+            field_dict["kind"] = kind
         if name is not UNSET:
             field_dict["name"] = name
         if owner is not UNSET:
@@ -120,6 +127,8 @@ class TokenOutItem:
             id = UNSET
         else:
             id = UUID(_id)
+
+        kind = d.pop("kind", UNSET)
 
         name = d.pop("name", UNSET)
 
@@ -184,6 +193,7 @@ class TokenOutItem:
 
         token_out_item = cls(
             id=id,
+            kind=kind,
             name=name,
             owner=owner,
             scopes=scopes,

@@ -21,6 +21,7 @@ class TokenWithSecret:
 
     Attributes:
         id (UUID):
+        kind (str):
         name (str):
         owner (PersonRef):
         scopes (list[str]):
@@ -33,6 +34,7 @@ class TokenWithSecret:
     """
 
     id: UUID
+    kind: str
     name: str
     owner: PersonRef
     scopes: list[str]
@@ -46,6 +48,8 @@ class TokenWithSecret:
 
     def to_dict(self) -> dict[str, Any]:
         id = str(self.id)
+
+        kind = self.kind
 
         name = self.name
 
@@ -78,6 +82,7 @@ class TokenWithSecret:
         field_dict.update(
             {
                 "id": id,
+                "kind": kind,
                 "name": name,
                 "owner": owner,
                 "scopes": scopes,
@@ -98,6 +103,8 @@ class TokenWithSecret:
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
+
+        kind = d.pop("kind")
 
         name = d.pop("name")
 
@@ -145,6 +152,7 @@ class TokenWithSecret:
 
         token_with_secret = cls(
             id=id,
+            kind=kind,
             name=name,
             owner=owner,
             scopes=scopes,

@@ -121,7 +121,7 @@ def sync_detailed(
 ) -> Response[Problem | TokenWithSecret]:
     """Make a personal token
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -158,7 +158,7 @@ def sync(
 ) -> Problem | TokenWithSecret | None:
     """Make a personal token
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -190,7 +190,7 @@ async def asyncio_detailed(
 ) -> Response[Problem | TokenWithSecret]:
     """Make a personal token
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -225,7 +225,7 @@ async def asyncio(
 ) -> Problem | TokenWithSecret | None:
     """Make a personal token
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 

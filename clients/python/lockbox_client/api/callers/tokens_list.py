@@ -129,9 +129,9 @@ def sync_detailed(
     order: TokensListOrder | Unset = "-created_at",
     owner: UUID | Unset = UNSET,
 ) -> Response[PaginatedTokenOutList | Problem]:
-    """List personal tokens
+    """List personal tokens, and those of directories
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -177,9 +177,9 @@ def sync(
     order: TokensListOrder | Unset = "-created_at",
     owner: UUID | Unset = UNSET,
 ) -> PaginatedTokenOutList | Problem | None:
-    """List personal tokens
+    """List personal tokens, and those of directories
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -220,9 +220,9 @@ async def asyncio_detailed(
     order: TokensListOrder | Unset = "-created_at",
     owner: UUID | Unset = UNSET,
 ) -> Response[PaginatedTokenOutList | Problem]:
-    """List personal tokens
+    """List personal tokens, and those of directories
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 
@@ -266,9 +266,9 @@ async def asyncio(
     order: TokensListOrder | Unset = "-created_at",
     owner: UUID | Unset = UNSET,
 ) -> PaginatedTokenOutList | Problem | None:
-    """List personal tokens
+    """List personal tokens, and those of directories
 
-     The caller's own, and for an administrator those of the tenant's people.
+     The caller's own, and for an administrator those of the tenant's people and directories.
 
     Scope: `tokens:manage`.
 

@@ -105,7 +105,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Any | Problem]:
-    """Revoke a personal token
+    """Revoke a token
 
      Scope: `tokens:manage`.
 
@@ -136,7 +136,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> Any | Problem | None:
-    """Revoke a personal token
+    """Revoke a token
 
      Scope: `tokens:manage`.
 
@@ -162,7 +162,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Any | Problem]:
-    """Revoke a personal token
+    """Revoke a token
 
      Scope: `tokens:manage`.
 
@@ -191,7 +191,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> Any | Problem | None:
-    """Revoke a personal token
+    """Revoke a token
 
      Scope: `tokens:manage`.
 

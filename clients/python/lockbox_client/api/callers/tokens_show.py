@@ -99,7 +99,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     if_none_match: str | Unset = UNSET,
 ) -> Response[Problem | TokenOut]:
-    """Read one personal token
+    """Read one token
 
      Scope: `tokens:manage`.
 
@@ -133,7 +133,7 @@ def sync(
     client: AuthenticatedClient,
     if_none_match: str | Unset = UNSET,
 ) -> Problem | TokenOut | None:
-    """Read one personal token
+    """Read one token
 
      Scope: `tokens:manage`.
 
@@ -162,7 +162,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     if_none_match: str | Unset = UNSET,
 ) -> Response[Problem | TokenOut]:
-    """Read one personal token
+    """Read one token
 
      Scope: `tokens:manage`.
 
@@ -194,7 +194,7 @@ async def asyncio(
     client: AuthenticatedClient,
     if_none_match: str | Unset = UNSET,
 ) -> Problem | TokenOut | None:
-    """Read one personal token
+    """Read one token
 
      Scope: `tokens:manage`.
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.sign_on_in_request_role_map_additional_property import (
+    SignOnInRequestRoleMapAdditionalProperty,
+    check_sign_on_in_request_role_map_additional_property,
+)
+
+T = TypeVar("T", bound="SignOnInRequestRoleMap")
+
+
+@_attrs_define
+class SignOnInRequestRoleMap:
+    additional_properties: dict[str, SignOnInRequestRoleMapAdditionalProperty] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+
+        field_dict: dict[str, Any] = {}
+        for prop_name, prop in self.additional_properties.items():
+            field_dict[prop_name] = prop
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        sign_on_in_request_role_map = cls()
+
+        additional_properties = {}
+        for prop_name, prop_dict in d.items():
+            additional_property = check_sign_on_in_request_role_map_additional_property(prop_dict)
+
+            additional_properties[prop_name] = additional_property
+
+        sign_on_in_request_role_map.additional_properties = additional_properties
+        return sign_on_in_request_role_map
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> SignOnInRequestRoleMapAdditionalProperty:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: SignOnInRequestRoleMapAdditionalProperty) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
