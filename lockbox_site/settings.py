@@ -236,6 +236,8 @@ else:
     # No "pool": its threads do not survive the fork of django-q2's workers.
     _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "server_side_binding": True, "connect_timeout": 2}
 
+STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=300)
+
 # --- People and sessions --------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "requests_app.Person"

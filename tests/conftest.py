@@ -8,9 +8,9 @@ import signal
 import socket
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import time_machine
@@ -19,9 +19,12 @@ from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.utils import translation
+from pytest_django.plugin import DjangoDbBlocker
 
 from requests_app import clock
+from tests import ground
 
+T = TypeVar("T")
 TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
 LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
@@ -29,27 +32,41 @@ LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
 #: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
 ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
 #: A page, or a route of the API, sends the same queries for each of the people, states and languages that it is tried
-#: with, and what it asks for is tried below it with all of them on both databases. PostgreSQL sees one case of a third
-#: of these tests, which the run's seed chooses; SQLite sees all. What has the mark `every_case` is left out of this.
+#: with, and what it asks for is tried below it on both databases.
 PAGES = frozenset({"admin", "web"})
 FEW_ON_POSTGRESQL = PAGES | {"api", "notifications"}
-ONE_OF = 3
+#: Of those, PostgreSQL has one case of every so-manieth test; and of those with so many cases SQLite has every other.
+ONE_OF, MANY = 6, 8
+#: What takes minutes comes first, or one process would be at it alone when the others have nothing left to do.
+FIRST = ("docs/test_commands.py", "browser/test_every", "verify/test_mutations.py", "words/test_pages.py", "tasks/")
 #: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--by-turns", action="store_true", help="of tests with many cases, try those whose turn it is by the run's seed"
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and pass over what only PostgreSQL can answer, or what no database has a say in."""
+    """Mark tests by their place, and pass over what only PostgreSQL can answer, or what no database has a say in.
+
+    With `--by-turns`, as `bin/test` runs them, each run tries some cases of many; by its seed, so that all come round.
+    """
+    is_postgresql = connection.vendor == "postgresql"
+    # What runs on SQLite alone has run there, and can't come to another end.
+    there = [item for item in items if not is_postgresql or _has_two_databases(item)]
+    if config.getoption("by_turns"):
+        there = _by_turns(there, str(config.getoption("randomly_seed", 0)), is_postgresql=is_postgresql)
+    chosen = set(there)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = sorted(there, key=lambda item: not str(item.path.relative_to(TESTS)).startswith(FIRST))
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
-    if connection.vendor == "postgresql":
-        # They have run on SQLite, and can't come to another end.
-        chosen = _few_of_each_page([item for item in items if _has_two_databases(item)], config)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = [item for item in items if item in chosen]
     places: dict[Path, str] = {}
     known: set[str] = set()
     for item in items:
-        test = item.nodeid.partition("[")[0]
+        test = _test_of(item)
         if test in known:
             item.add_marker(pytest.mark.again)
         known.add(test)
@@ -60,18 +77,66 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.page)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
-        is_elsewhere = item.get_closest_marker("either_database") and _number(item.nodeid) % 2 == 0
-        if (item.get_closest_marker("postgres") or is_elsewhere) and connection.vendor != "postgresql":
+        if item.get_closest_marker("postgres") and not is_postgresql:
             item.add_marker(other_database)
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C end the programs that tests start, even where it is not to end this run.
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _by_turns(items: list[pytest.Item], seed: str, *, is_postgresql: bool) -> list[pytest.Item]:
+    """Those whose turn it is. What a rule is tried with is tried in every run, on the one database or on the other."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(_test_of(item), []).append(item)
+    chosen: set[pytest.Item] = set()
+    for test, there in cases.items():
+        chosen.update(_in_turn(test, there, seed, is_postgresql=is_postgresql))
+    return [item for item in items if item in chosen]
+
+
+def _in_turn(test: str, there: list[pytest.Item], seed: str, *, is_postgresql: bool) -> list[pytest.Item]:
+    """The cases of one test that this run tries on this database."""
+    first = there[0]
+    if first.get_closest_marker("postgres") or first.get_closest_marker("every_case"):
+        return there
+    if turn := first.get_closest_marker("one_of"):
+        # A test of one case may be left out by a run; of one with more, each run has one.
+        has_turn = len(there) > 1 or _number(f"{seed}{test}") % turn.args[0] == 0
+        return _some(there, turn.args[0], seed) if has_turn else []
+    if first.get_closest_marker("either_database"):
+        return [item for item in there if _number(f"{seed}{item.nodeid}") % 2 == is_postgresql]
+    if place_of(first.path) in FEW_ON_POSTGRESQL:
+        if is_postgresql:
+            return _some(there, len(there), seed)[:1] if _number(f"{seed}{test}") % ONE_OF == 0 else []
+        return _some(there, 2, seed) if len(there) >= MANY else there
+    if not _has_two_databases(first):
+        return there
+    if len(there) == 1:
+        return there if not is_postgresql or _number(f"{seed}{test}") % 2 == 0 else []
+    return [item for item in there if _number(f"{seed}{item.nodeid}") % 2 == is_postgresql]
+
+
+def _some(there: list[pytest.Item], one_of: int, seed: str) -> list[pytest.Item]:
+    return some(there, one_of, seed, by=lambda item: item.nodeid)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C end the programs that tests start, even where it is not to end this run; and give the run a name.
 
     What a shell starts in the background ignores it, and so would every program below. A handler is not handed down.
     """
+    if config.getoption("testrunuid", None) is None:
+        config.option.testrunuid = uuid.uuid4().hex
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        ground.clear(config.option.testrunuid)
+        ground.clear()
 
 
 def pytest_collection_finish() -> None:
@@ -94,17 +159,28 @@ def sample(size: int) -> int:
     return size if connection.vendor == "postgresql" else max(1, size // 4)
 
 
-def _few_of_each_page(items: list[pytest.Item], config: pytest.Config) -> set[pytest.Item]:
-    """These with one case of a third of the tests about pages and routes."""
-    seed, seen, chosen = config.getoption("randomly_seed", 0), set(), set()
-    for item in items:
-        test = item.nodeid.partition("[")[0]
-        has_all = item.get_closest_marker("postgres") or item.get_closest_marker("every_case")
-        is_one_of_few = place_of(item.path) in FEW_ON_POSTGRESQL and not has_all
-        if not is_one_of_few or (test not in seen and _number(f"{seed}{test}") % ONE_OF == 0):
-            chosen.add(item)
-        seen.add(test)
-    return chosen
+def some(cases: Iterable[T], one_of: int, seed: str, *, by: Callable[[T], object] = str) -> list[T]:
+    """Of so many of these each one, and one at least: those that the run's seed chooses, by what `by` calls them."""
+    there = list(cases)
+    chosen = [case for case in there if _number(f"{seed}{by(case)}") % one_of == 0]
+    return chosen or [there[_number(seed) % len(there)]] if there else []
+
+
+def one_for(about: object, cases: Sequence[T], seed: str) -> T:
+    """The one of these with which this run tries something: the seed chooses it, and the other database has another."""
+    return cases[(_number(f"{seed}{about}") + (connection.vendor == "postgresql")) % len(cases)]
+
+
+@pytest.fixture(scope="session")
+def has_turn(pytestconfig: pytest.Config, seed: str) -> Callable[[int], bool]:
+    """Whether a run by turns tries this one of a great many that are numbered: it tries every fifth."""
+    return lambda number: not pytestconfig.getoption("by_turns") or (number + _number(seed)) % 5 == 0
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> str:
+    """What this run chooses by; it is printed at its beginning, and `SEED=… bin/test` repeats it."""
+    return str(pytestconfig.getoption("randomly_seed", 0))
 
 
 def _number(text: str) -> int:
@@ -115,14 +191,24 @@ def _number(text: str) -> int:
 def _has_two_databases(item: pytest.Item) -> bool:
     if item.get_closest_marker("postgres"):
         return True
-    if item.get_closest_marker("either_database"):
-        return _number(item.nodeid) % 2 == 0
     if item.get_closest_marker("one_database") or place_of(item.path) in ONE_DATABASE:
         return False
     fixtures = getattr(item, "fixturenames", ())
     return item.get_closest_marker("django_db") is not None or any(
         name in fixtures for name in ("db", "transactional_db", "live_server", "django_db_setup")
     )
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, django_db_modify_db_settings: None
+) -> Iterator[None]:
+    """In the place of pytest-django's, which has each process go through all migrations."""
+    with django_db_blocker.unblock():
+        ground.lay()
+    yield
+    with django_db_blocker.unblock():
+        ground.take_up()
 
 
 # --- The flush after a test with real transactions -------------------------------------------------------

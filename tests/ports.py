@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import os
 import socket
+from collections.abc import Iterator
 
-#: Below what Linux gives to those who ask for any port, and a hundred for each worker of the run: the web server shares
-#: its port with whoever else asks for it, so two tests at once would get each other's answers.
-EACH = 100
-_FIRST = 21_000 + EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_NEXT = itertools.cycle(range(_FIRST, _FIRST + EACH))
+#: Below what Linux gives to those who ask for any port. The web server shares its port with whoever else asks for it,
+#: so two tests at once would get each other's answers: each process, of this run and of one beside it, has its hundred.
+FIRST, LAST, EACH = 21_000, 32_000, 100
+
+
+@functools.cache
+def _own() -> tuple[Iterator[int], socket.socket]:
+    """The ports of this process. It holds the one before them until it ends, and so tells the others whose they are."""
+    for flag in range(FIRST, LAST, EACH):
+        held = socket.socket()
+        try:
+            held.bind(("127.0.0.1", flag))
+        except OSError:
+            held.close()
+            continue
+        return itertools.cycle(range(flag + 1, flag + EACH)), held
+    raise AssertionError("other test runs have all ports")
 
 
 def free_port() -> int:
-    """A port that nobody uses now, and that no other worker is told of."""
-    for port in itertools.islice(_NEXT, EACH):
+    """A port that nobody uses now, and that no other process is told of."""
+    ports, _held = _own()
+    for port in itertools.islice(ports, EACH):
         try:
             with socket.create_server(("127.0.0.1", port)):
                 return port
         except OSError:
             continue
-    raise AssertionError(f"none of the ports from {_FIRST} on is free")
+    raise AssertionError("none of this process's ports is free")

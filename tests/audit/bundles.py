@@ -64,6 +64,6 @@ def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any
     # Not from keys.json: what a bundle says of its keys proves nothing.
     named = [str(keys.log_key(origin, public)) for origin in origins for public in keys.load().publics]
     command = [sys.executable, "-I", str(VERIFIER), "verify", str(path), "--key", *named, "--json", "--jobs", "1"]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=150, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

@@ -120,7 +120,7 @@ def test_the_reader_empties_itself_when_the_window_ends(visit: Visit) -> None:
     words = page.locator("#reader").inner_text()
     assert "@" in words
     expect(page.locator(".reader-bar .deadline")).to_have_class("deadline deadline-window deadline-soon")
-    expect(page.locator("#reader")).to_contain_text("closed", timeout=40_000)
+    expect(page.locator("#reader")).to_contain_text("closed")
     expect(page.locator("[data-reader-link]")).to_have_count(0)
     expect(page.locator(".letter")).to_have_count(0)
     check(page)

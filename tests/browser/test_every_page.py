@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from requests_app.demo import world as demo
 from requests_app.models import AccessRequest
-from tests.browser.axe import WIDTHS, faults
+from tests.browser.axe import WIDTHS, Shapes, faults, width_for
 from tests.browser.conftest import Visit
 from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, add_callers, add_webhooks, add_witnesses, addresses, crawl
 
@@ -51,29 +49,14 @@ _LOOKS = """
 """
 
 
-class _Shape(HTMLParser):
-    """What a page is made of, without its words."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: set[tuple[Any, ...]] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.pieces.add((tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
-
-
 def pages(logins: list[str]) -> dict[str, list[Visited]]:
     """What these people can come to; of each kind of page those that have a piece the ones before had not."""
-    seen: dict[tuple[str, int], set[Any]] = defaultdict(set)
+    shapes = Shapes()
     found: dict[str, list[Visited]] = {login: [] for login in logins}
     for login in logins:
         for page in crawl(login, first=addresses(login), per_route=PER_ROUTE):
-            parser = _Shape()
-            parser.feed(page.html)
-            if not parser.pieces <= seen[page.route, page.status]:
+            if shapes.is_new((page.route, page.status), page.html):
                 found[login].append(page)
-            seen[page.route, page.status] |= parser.pieces
     return found
 
 
@@ -92,7 +75,8 @@ def test_every_page_that_there_is_is_among_them() -> None:
     add_witnesses()
     add_webhooks()
     add_callers()
-    seen = {page.route.partition(" ")[0] for login in PEOPLE for page in crawl(login, first=addresses(login))}
+    there = (page for login in PEOPLE for page in crawl(login, first=addresses(login), per_route=PER_ROUTE))
+    seen = {page.route.partition(" ")[0] for page in there}
     assert {f"web:{name}" for name in names(get_resolver(), "web")} - {
         f"web:{name}" for name in NO_PAGES
     } - seen == set()
@@ -124,7 +108,7 @@ def test_pages_have_no_fault(visit: Visit, group: str, half: int, pytestconfig: 
         visitor.watch.expected |= {403, 404, 409}
         for page in (page for page in there if zlib.crc32(page.route.encode()) % 2 == half):
             visitor.goto(page.address)
-            found += faults(visitor.page, read=(WIDTHS[zlib.crc32(f"{seed}{page.route}".encode()) % 2],))
+            found += faults(visitor.page, read=(width_for(page.route, WIDTHS, seed),))
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
@@ -144,6 +128,14 @@ def test_a_fault_is_found(visit: Visit, spoil: str, words: str) -> None:
     ada.goto(f"/access-requests/{AccessRequest.objects.get(tenant__slug='contoso', state='PENDING_CUSTOMER').pk}/")
     ada.page.evaluate(f"() => {{ {spoil} }}")
     assert words in str(faults(ada.page, widths=(360,)))
+
+
+def test_a_page_is_read_again_where_it_has_a_piece_that_was_not_read() -> None:
+    shapes = Shapes()
+    assert shapes.is_new("page", "<p>One</p>")
+    assert not shapes.is_new("page", "<p>Two</p><p>Three</p>")
+    assert shapes.is_new("page", "<p>One</p><p class='hint'>Two</p>")
+    assert shapes.is_new("other page", "<p>One</p>")
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WITHIN = 30
+WITHIN = 150
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_there_are_such_commands() -> None:
 @pytest.mark.parametrize("command", CURL)
 def test_a_call_of_the_documents_is_answered(cast: Cast, as_: As, command: str) -> None:
     cast.confirmed()
-    run = subprocess.run(["sh", "-euc", command], env=as_("ada"), capture_output=True, text=True, timeout=30)
+    run = subprocess.run(["sh", "-euc", command], env=as_("ada"), capture_output=True, text=True, timeout=150)
     assert run.returncode == 0, run.stderr
     if "updateApproval" not in command:
         assert json.loads(run.stdout)
@@ -50,7 +50,7 @@ def test_a_call_of_the_documents_is_answered(cast: Cast, as_: As, command: str) 
 def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, tmp_path: Path, command: str) -> None:
     environment = as_("ada") | {"REQUEST": cast.confirmed().reference}
     words = ["sh", "-euc", command]
-    run = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    run = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout or (tmp_path / command.rpartition("> ")[2]).stat().st_size
 

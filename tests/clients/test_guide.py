@@ -20,7 +20,6 @@ As = Callable[..., dict[str, str]]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_way_from_a_token_to_the_first_event_leads_there(cast: Cast, as_: As, tmp_path: Path) -> None:

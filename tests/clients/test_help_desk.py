@@ -35,7 +35,6 @@ HELD = (Scope.TICKETS_READ, Scope.TICKETS_WRITE, Scope.REQUESTS_READ, Scope.WEBH
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_the_recipe_works_from_its_first_line_to_its_last(
     cast: Cast, live_server: LiveServer, tmp_path: Path, settings: Any
 ) -> None:

@@ -74,7 +74,7 @@ class Running:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         try:
-            return self.process.wait(timeout=25)
+            return self.process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
@@ -118,7 +118,7 @@ class Clone:
         }
         return cls(path, kept | own)
 
-    def sh(self, command: str, *, within: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    def sh(self, command: str, *, within: float = 170, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command as a shell runs it, in the directory of the code."""
         return subprocess.run(
             ["sh", "-euc", self.here(command)],
@@ -130,7 +130,7 @@ class Clone:
             timeout=within,
         )
 
-    def done(self, command: str, *, within: float = 120, **environment: str) -> str:
+    def done(self, command: str, *, within: float = 170, **environment: str) -> str:
         """Run one command, demand that it succeeds, and return what it said."""
         run = self.sh(command, within=within, **environment)
         assert run.returncode == 0, f"{command}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"

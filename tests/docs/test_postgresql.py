@@ -19,7 +19,7 @@ from tests.docs.test_commands import POSTGRESQL, kind
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(300),
     pytest.mark.django_db(transaction=True),
 ]
 #: A role belongs to the whole server, on which other workers run this very test.

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.docs.documents import Block, blocks
 
 #: How long one block may take; none waits for anything but a server on this machine.
-WITHIN = 60
+WITHIN = 150
 _FILE = re.compile(r"# ([\w-]+\.py)$")
 #: Each block has a shell of its own, which begins with what the one before knew, and stops at the first failure.
 _SHELL = """set -euo pipefail

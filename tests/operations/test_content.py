@@ -324,14 +324,14 @@ def test_where_no_entry_can_be_written_nothing_is_read(
 
 def test_a_revoke_cuts_a_stream_within_a_second(cast: Cast, use: Callable[[Fake], Fake]) -> None:
     grant = cast.opened()
-    revoked_at: list[float] = []
+    given: list[int] = []
 
     def endless() -> Iterator[bytes]:
         for n in range(1000):
             if n == 3:
                 operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
-                revoked_at.append(time.perf_counter())
             time.sleep(0.01)
+            given.append(n)
             yield b"x"
 
     fake = use(Fake(endless))
@@ -339,7 +339,9 @@ def test_a_revoke_cuts_a_stream_within_a_second(cast: Cast, use: Callable[[Fake]
     with pytest.raises(WindowClosed):
         for _ in chunks:
             pass
-    assert time.perf_counter() - revoked_at[0] < 1
+    # A second is promised; the window is asked for four times in it.
+    assert streams.RECHECK_SECONDS <= 0.25
+    assert len(given) < 3 + streams.RECHECK_SECONDS / 0.01 + 3
     assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
     assert fake.source is not None
     assert fake.source.is_closed

@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,21 +212,18 @@ def test_readyz_hides_what_the_driver_says(client: Client, monkeypatch: pytest.M
 def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     asked: list[int] = []
+    ended: list[bool] = []
 
     def hang() -> dt.datetime:
         asked.append(1)
-        released.wait(20)
+        ended.append(released.wait(60))
         raise OperationalError
 
     monkeypatch.setattr(health.clock, "now", hang)
     try:
-        started = time.monotonic()
         assert "did not answer in time" in checks(client, 503)["database"]["detail"]
-        assert time.monotonic() - started < 2
-        started = time.monotonic()
         assert "earlier check" in checks(client, 503)["database"]["detail"]
-        assert time.monotonic() - started < 0.5
-        assert asked == [1]
+        assert (asked, ended) == ([1], []), "it hangs on, and nobody waits for it"
     finally:
         released.set()
 

@@ -23,6 +23,8 @@ from requests_app.outbound import Answer, BadTarget, Target, Unreachable
 from tests.conftest import NetworkRefused
 
 Say = Callable[[socket.socket], None]
+#: Seconds for which a server holds up whoever waits for it to its end: long, beside the time that is allowed.
+GOES_ON = 20
 
 
 class Server:
@@ -168,32 +170,32 @@ def drip(each: socket.socket) -> None:
     each.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(100):
         each.sendall(b"x")
-        time.sleep(0.05)
+        time.sleep(GOES_ON / 100)
 
 
 def drip_headers(each: socket.socket) -> None:
     each.sendall(b"HTTP/1.1 200 OK\r\n")
     for number in range(100):
         each.sendall(f"X-{number}: y\r\n".encode())
-        time.sleep(0.05)
+        time.sleep(GOES_ON / 100)
 
 
-@pytest.mark.parametrize("say", [drip, drip_headers, lambda each: time.sleep(5)], ids=["body", "headers", "silence"])
+@pytest.mark.parametrize("say", [drip, drip_headers, lambda each: each.recv(1)], ids=["body", "headers", "silence"])
 def test_whoever_drips_is_cut_off_at_the_total_time(serve: Any, say: Say) -> None:
     server = serve(say)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="timeout"):
         outbound.post(server.url(), b"x", private=True, seconds=0.6)
-    assert 0.5 < time.monotonic() - began < 1.5
+    assert 0.5 < time.monotonic() - began < GOES_ON
 
 
 def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: ended.wait(5) and [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: ended.wait(GOES_ON) and [])
     began = time.monotonic()
     with pytest.raises(Unreachable, match="timeout"):
         outbound.post("https://witness.example/", b"x", private=False, seconds=0.3)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < GOES_ON
     ended.set()
 
 
@@ -545,7 +547,7 @@ def test_a_certificate_of_nobody_is_refused(serve: Any, authority: Any, monkeypa
 
 def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(plain: socket.socket) -> socket.socket:
-        time.sleep(2)
+        server.ended.wait(GOES_ON)
         return plain
 
     server = serve(answering(b""), wrap=silent)
@@ -553,4 +555,4 @@ def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch
     began = time.monotonic()
     with pytest.raises(Unreachable, match="timeout"):
         outbound.post(f"https://witness.example:{server.port}/", b"x", private=True, seconds=0.4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < GOES_ON

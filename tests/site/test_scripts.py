@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Ends what hangs.
+WITHIN = 150
 pytestmark = pytest.mark.slow
 
 
@@ -31,7 +33,7 @@ def clone(tmp_path: Path) -> Path:
 
 def run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     bare = bare_environment(**environment)
-    return subprocess.run([script, *words], env=bare, capture_output=True, text=True, timeout=50)
+    return subprocess.run([script, *words], env=bare, capture_output=True, text=True, timeout=WITHIN)
 
 
 def a_python(place: Path, body: str) -> str:
@@ -70,12 +72,16 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
 
 
 def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0") -> None:
-    """A virtual environment whose Python is this one, but whose pip only notes that it was called."""
+    """A virtual environment whose Python is this one, but whose pip only notes that it was called.
+
+    There are no tests in the clone; pytest would start its processes only to find that out.
+    """
     (clone / ".venv" / "bin").mkdir(parents=True)
     a_python(clone / ".venv" / "bin" / "pip", "exit 0")
     a_python(
         clone / ".venv" / "bin" / "python",
-        f'if [ "$1 $2" = "-m pip" ]; then echo "$@" >>{log}; {pip}; fi\nexec {sys.executable} "$@"',
+        f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") exit 4 ;; esac\n'
+        f'exec {sys.executable} "$@"',
     )
 
 
@@ -109,7 +115,7 @@ def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp
 def preflight(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "bin" / "_preflight.py")]
     bare = bare_environment(DATA_DIR=str(data_dir), **environment)
-    return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=WITHIN)
 
 
 def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
@@ -131,7 +137,7 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
 
 def closing_line(results: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "bin" / "_closing_line.py"), str(results)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN)
 
 
 REPORT = '<testsuites><testsuite tests="{}" failures="{}" errors="0" skipped="1" time="2.5"/></testsuites>'
@@ -190,7 +196,7 @@ def without_chromium(clone: Path, tmp_path: Path) -> Path:
     fake_environment(clone, tmp_path / "pip.log")
     tools = tmp_path / "tools"
     tools.mkdir()
-    for tool in ("sh", "dirname", "mkdir", "rm", "cksum", "cat", "grep", "tail", "env"):
+    for tool in ("sh", "dirname", "mkdir", "rm", "cksum", "cat", "grep", "tail", "env", "date"):
         (tools / tool).symlink_to(shutil.which(tool) or "")
     a_python(tools / "id", "echo 0")
     a_python(tools / "playwright", "exit 1")

@@ -38,7 +38,7 @@ def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Co
     """Run manage.py in a bare environment."""
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     env = bare(data_dir, **environment)
-    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
 
 
 def setting(data_dir: Path, name: str, **environment: str) -> Any:

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from requests_app.models import Heartbeat
 from requests_app.worker.processes import kill_tree, tree
+from tests.ground import database_url
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ class Running:
     def orphans(self) -> list[int]:
         return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
 
-    def stop(self, number: int = signal.SIGTERM, *, within: float = 20.0) -> float:
+    def stop(self, number: int = signal.SIGTERM, *, within: float = 60.0) -> float:
         """Send the signal to the main process alone; return how long the end took."""
         self.family()
         started = time.monotonic()
@@ -62,7 +61,7 @@ class Running:
         self.family()
         for pid in [self.pid, *self._known]:
             kill_tree(pid)
-        self.process.wait(timeout=5)
+        self.process.wait(timeout=30)
 
 
 def _is_alive(pid: int) -> bool:
@@ -72,8 +71,13 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+#: How many times longer than on a machine with nothing else to do anything may take before it is given up.
+PATIENCE = 4
+
+
 def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
-    """Ask again and again; fail with what it should have been."""
+    """Ask again and again; fail with what it should have been. `within` is what it takes where nothing else runs."""
+    within *= PATIENCE
     until = time.monotonic() + within
     while time.monotonic() < until:
         if found := what():
@@ -99,15 +103,6 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
         return found if len(found := beats()) >= count else {}
 
     return wait_for(enough, within=30, why=f"{count} heartbeats")
-
-
-def database_url(**instead: object) -> str:
-    """The test's own database, as a child process is told of it."""
-    parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{parts['NAME']}"
-    login = quote(str(parts["USER"])) + (f":{quote(parts['PASSWORD'])}" if parts["PASSWORD"] else "")
-    return f"postgres://{login}@{quote(str(parts['HOST']), safe='')}:{parts['PORT'] or 5432}/{parts['NAME']}"
 
 
 Start = Callable[..., Running]

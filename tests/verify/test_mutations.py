@@ -3,7 +3,7 @@
 Reading and checking 100,000 entries takes a second, so the mass of it does not read them from a file again and again:
 the blocks come from memory, and what the verifier finds in a block that it has seen before is remembered, as is that a
 signature is good. Everything else is the verifier's own path. The same changes are made to files on disk, to fewer and
-to shorter ones.
+to shorter ones. `bin/test` tries every fifth, by its seed; pytest alone tries them all.
 """
 
 import functools
@@ -236,25 +236,31 @@ def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("remembered")
-def test_ten_thousand_single_changes_are_found_at_their_index(export: Export) -> None:
+def test_ten_thousand_single_changes_are_found_at_their_index(export: Export, has_turn: Callable[[int], bool]) -> None:
     assert is_good(export.judged(None))
     rng, found = random.Random(SEED + 1), 0
     for place in range(MUTATIONS):
         made = KINDS[place % len(KINDS)](rng, export.log.lines)
+        if not has_turn(place):
+            continue
         data = export.judged(made)
         assert [each["index"] for each in data["problems"]] == [made.bad], (KINDS[place % len(KINDS)], made.__dict__)
         assert (data["exit"], data["problems"][0]["until"]) == (1, None)
         found += 1
-    assert found == MUTATIONS
+    assert found in (MUTATIONS, MUTATIONS // 5)
     assert is_good(export.judged(None))
 
 
 @pytest.mark.usefixtures("remembered")
-def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(export: Export) -> None:
+def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(
+    export: Export, has_turn: Callable[[int], bool]
+) -> None:
     rng = random.Random(SEED + 2)
     edges = [0, *OLDER, ENTRIES]
-    for _ in range(300):
+    for place in range(300):
         at = rng.randrange(ENTRIES)
+        if not has_turn(place):
+            continue
         by = with_members(export.log.lines[at], detail={"n": -1})
         data = export.judged(Change(at, at + 1, [by], at), is_repaired=True)
         [problem] = data["problems"]
@@ -267,9 +273,14 @@ def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(export: 
 
 
 @pytest.mark.usefixtures("remembered")
-def test_an_entry_that_is_gone_shows_though_the_hashes_are_repaired(export: Export) -> None:
+def test_an_entry_that_is_gone_shows_though_the_hashes_are_repaired(
+    export: Export, has_turn: Callable[[int], bool]
+) -> None:
     rng = random.Random(SEED + 3)
-    for made in (maker(rng, export.log.lines) for maker in (delete, reorder) for _ in range(50)):
+    for place, maker in enumerate([delete, reorder] * 50):
+        made = maker(rng, export.log.lines)
+        if not has_turn(place):
+            continue
         data = export.judged(made, is_repaired=True)
         assert [(each["index"], each["until"]) for each in data["problems"]] == [(made.bad, None)]
 
@@ -277,6 +288,7 @@ def test_an_entry_that_is_gone_shows_though_the_hashes_are_repaired(export: Expo
 # --- On disk ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_of(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_file_of_a_hundred_thousand_entries(
     kind: Callable[..., Change], export: Export, tmp_path: Path
@@ -294,9 +306,11 @@ def small(rng: random.Random, size: int) -> tuple[Log, list[str]]:
     return Log.of(entries, older=older), [each["access_request"] for each in entries if each["access_request"]]
 
 
-def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_path: Path) -> None:
-    rng = random.Random(SEED + 5)
-    for place in range(600):
+def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(
+    tmp_path: Path, has_turn: Callable[[int], bool]
+) -> None:
+    for place in filter(has_turn, range(600)):
+        rng = random.Random(f"{SEED + 5} {place}")
         log, requests = small(rng, rng.randrange(2, 60))
         start, end = sorted(rng.sample(range(len(log.lines) + 1), 2))
         request = requests[0] if requests else None
@@ -322,10 +336,12 @@ def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_pat
         )
 
 
-def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Path) -> None:
+def test_a_forger_who_repairs_everything_but_the_signature_is_found(
+    tmp_path: Path, has_turn: Callable[[int], bool]
+) -> None:
     """Hashes, counts, proofs and manifest follow the change: only the signed root does not."""
-    rng = random.Random(SEED + 6)
-    for place in range(200):
+    for place in filter(has_turn, range(200)):
+        rng = random.Random(f"{SEED + 6} {place}")
         log, _requests = small(rng, rng.randrange(3, 80))
         entries = [json.loads(line) for line in log.lines]
         at = rng.randrange(len(entries))
@@ -360,9 +376,10 @@ def _renumbered(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**each, "seq": seq} for seq, each in enumerate(entries)]
 
 
-def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
-    rng, good = random.Random(SEED + 7), 0
-    for place in range(CLEAN):
+def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path, has_turn: Callable[[int], bool]) -> None:
+    good = 0
+    for place in filter(has_turn, range(CLEAN)):
+        rng = random.Random(f"{SEED + 7} {place}")
         size = rng.randrange(301)
         log, about = small(rng, size)
         start, end = sorted((rng.randrange(size + 1), rng.randrange(size + 1)))
@@ -382,7 +399,7 @@ def test_a_thousand_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
         data = judged(path, keys=[log.vkey()] if place % 3 else None, previous=kept)
         assert is_good(data), (place, kind, data["problems"], data["gaps"])
         good += 1
-    assert good == CLEAN
+    assert good in (CLEAN, CLEAN // 5)
 
 
 def test_the_tree_of_these_tests_is_the_one_of_the_rfc() -> None:

@@ -179,13 +179,18 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
     ]
 
 
-@pytest.mark.parametrize("event", list(Event))
-def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast, event: Event) -> None:
-    assert event in PATTERNS
-    filled(cast, 1, event=event.value)
-    response = signed_in(cast, "otto").get(url(cast.contoso))
-    assert response.status_code == 200
-    assert len(sentences(response)) == 1
+def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) -> None:
+    assert set(Event) <= PATTERNS.keys()
+    otto = signed_in(cast, "otto")
+    for at in range(0, len(Event), queries.PAGE):
+        events = list(Event)[at : at + queries.PAGE]
+        for event in events:
+            filled(cast, 1, event=event.value)
+        response = otto.get(url(cast.contoso))
+        assert response.status_code == 200, events
+        said = sentences(response)[: len(events)]
+        assert len(said) == len(events)
+        assert all(said), events
 
 
 @pytest.mark.parametrize(

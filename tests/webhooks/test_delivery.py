@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -414,17 +413,22 @@ def test_what_failed_together_is_one_step(cast: Cast, receiver: Receiver, travel
 def test_one_that_hangs_delays_nobody_else(
     cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3.0)
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
     hanging, well = receivers(), receivers()
     ended = threading.Event()
-    arrived: list[float] = []
+    arrived: list[Got] = []
+    by_then: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
-        ended.wait(10)
-        return 200, ""
+        """Until all of the others have arrived, or for ever, as far as this test goes."""
+        ended.wait(30)
+        by_then.append(len(arrived))
+        return 500, ""
 
-    def answer(_got: Got) -> tuple[int, str]:
-        arrived.append(time.monotonic())
+    def answer(got: Got) -> tuple[int, str]:
+        arrived.append(got)
+        if len(arrived) == 30:
+            ended.set()
         return 200, ""
 
     hanging.say, well.say = hang, answer
@@ -432,13 +436,11 @@ def test_one_that_hangs_delays_nobody_else(
     add(cast, well, events=("ticket.opened",))
     for _ in range(30):
         cast.ticket()
-    began = time.monotonic()
     delivery.drain()
-    ended.set()
     assert len(well.got) == 30
-    assert max(arrived) - began < 2
+    assert by_then == [30]
     assert len(hanging.tried) == 1
-    assert WebhookAttempt.objects.get(webhook=stuck.webhook).problem == "timeout"
+    assert WebhookAttempt.objects.get(webhook=stuck.webhook).status == 500
 
 
 def test_a_drain_that_is_at_work_is_enough(cast: Cast, receiver: Receiver) -> None:
@@ -455,10 +457,10 @@ def test_a_drain_that_is_at_work_is_enough(cast: Cast, receiver: Receiver) -> No
 def test_new_work_is_taken_while_a_receiver_is_waited_for(
     cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 3.0)
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
     hanging, well = receivers(), receivers()
     ended = threading.Event()
-    hanging.say = lambda _got: (200, "") if ended.wait(10) else (500, "")
+    hanging.say = lambda _got: (200, "") if ended.wait(30) else (500, "")
     add(cast, hanging, events=("ticket.opened",))
     add(cast, well, None, events=("plan.changed",))
     cast.ticket()

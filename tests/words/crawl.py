@@ -31,7 +31,7 @@ GROUPS = {
 }
 PEOPLE = [login for group in GROUPS.values() for login in group]
 #: One page of every kind in every state is wanted; a hundredth message of a mailbox is not.
-PER_ROUTE = 8
+PER_ROUTE = 4
 #: Files, not pages; and the document of the API, which is for programs and in one language wherever it is shown.
 FILES = frozenset({"window_raw", "log_export", "reader"})
 

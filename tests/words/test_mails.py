@@ -117,7 +117,6 @@ def paragraphs(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_every_word_of_every_mail_is_marked(world: World) -> None:
     at = clock.now()
     with translation.override("en"):

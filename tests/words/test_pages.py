@@ -1,29 +1,64 @@
-"""No page shows a word of ours that was not marked for translation."""
+"""No page shows a word of ours that was not marked for translation; nor does what a form says that is refused."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 from django.core.cache import cache
 
-from tests.words.crawl import GROUPS, addresses, crawl, undone
+from tests.conftest import some
+from tests.words.crawl import GROUPS, Visited, addresses, crawl, route_of, undone
+from tests.words.forms import LOOKERS, Form, forms, refusals
 from tests.words.reading import World, spoken
+
+#: Pages of one kind whose forms are sent: another has the same form about another row.
+FORMS_OF = 2
+#: A run sends a third of each person's forms, which its seed chooses.
+ONE_OF = 3
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_word_on_every_page_is_marked(world: World, group: str) -> None:
+def test_every_word_on_every_page_and_of_every_refusal_is_marked(world: World, group: str, seed: str) -> None:
     """One world for each group; what a visit wrote is taken back before the next person comes."""
     found: dict[tuple[str, str], str] = {}
+    refused = 0
     for login in GROUPS[group]:
         cache.clear()
         with undone():
-            pages = 0
-            for page in crawl(login, first=addresses(login)):
-                pages += 1
-                assert "⟦" in page.html, (login, page.address)
-                for raw in world.raw(spoken(page.html)):
-                    found.setdefault((login, raw), page.route)
-            assert pages > 3, login
+            pages = list(_read(world, login, found))
+            assert len(pages) > 3, login
+            for page, form in some(_forms(pages), ONE_OF, seed, by=_kind):
+                for answer in refusals(page, form):
+                    refused += 1
+                    for raw in world.raw(spoken(answer.content.decode())):
+                        found.setdefault((login, raw), f"{page.route} {answer.status_code}")
+    assert refused
     if found:
         raise AssertionError("\n".join(f"{login} {route}: {raw}" for (login, raw), route in found.items()))
+
+
+def _read(world: World, login: str, found: dict[tuple[str, str], str]) -> Iterator[Visited]:
+    for page in crawl(login, first=addresses(login)):
+        assert "⟦" in page.html, (login, page.address)
+        for raw in world.raw(spoken(page.html)):
+            found.setdefault((login, raw), page.route)
+        yield page
+
+
+def _forms(pages: list[Visited]) -> Iterator[tuple[Visited, Form]]:
+    taken = Counter[str]()
+    for page in pages:
+        taken[page.route] += 1
+        if taken[page.route] <= FORMS_OF and page.login not in LOOKERS:
+            yield from ((page, form) for form in forms(page.html))
+
+
+def _kind(each: tuple[Visited, Form]) -> str:
+    """The same in every run: ids are not."""
+    page, form = each
+    return f"{page.login} {page.route} {route_of(urljoin(page.address, form.action))} {form.typed}"

@@ -1,0 +1,75 @@
+"""What a form says when it is sent empty, or with what it cannot take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin
+
+from django.test import Client
+
+from requests_app.models import Person
+from tests.words.crawl import Visited, undone
+
+#: What no field takes: too long for a line, no address, no date, no number, no choice.
+UNFIT = "?" * 5000
+_TYPED = frozenset({"text", "search", "email", "password", "date", "number", "url"})
+
+
+@dataclass
+class Form:
+    action: str
+    method: str
+    hidden: dict[str, str] = field(default_factory=dict)
+    typed: list[str] = field(default_factory=list)
+    has_button: bool = False
+
+
+class _Forms(HTMLParser):
+    """The forms of a page, each with what its first button sends along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Form] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append(Form(given.get("action", ""), given.get("method", "get")))
+        if not self.found or not given.get("name"):
+            return
+        form, name = self.found[-1], given["name"]
+        if tag == "input" and given.get("type") == "hidden":
+            form.hidden[name] = given.get("value", "")
+        elif tag in ("textarea", "select") or (tag == "input" and given.get("type", "text") in _TYPED | {"radio"}):
+            form.typed.append(name)
+        elif tag == "button" and not form.has_button:
+            form.has_button = True
+            form.hidden[name] = given.get("value", "")
+
+
+def forms(html: str) -> list[Form]:
+    parser = _Forms()
+    parser.feed(html)
+    return [form for form in parser.found if form.method == "post" and form.typed]
+
+
+#: These only look, and see no form that the others do not.
+LOOKERS = frozenset({"otto.brandt", "noah.kim"})
+#: What says no, or asks again.
+REFUSED = (200, 400, 403, 409, 422, 429)
+
+
+def refusals(page: Visited, form: Form) -> Iterator[Any]:
+    """The answers to a form of this page that is sent empty, and with what it cannot take; nothing stays of either."""
+    for values in ({}, dict.fromkeys(form.typed, UNFIT)):
+        with undone():
+            client = Client()
+            if page.login:
+                client.force_login(Person.objects.get(email__startswith=f"{page.login}@"))
+            sent = {**dict.fromkeys(form.typed, ""), **form.hidden, **values}
+            answer = client.post(urljoin(page.address, form.action), sent)
+        if answer.status_code in REFUSED and not answer.streaming:
+            yield answer
