@@ -55,13 +55,22 @@ def test_a_signed_yes_is_checked_by_the_lines_of_the_document(cast: Cast, tmp_pa
     subprocess.run([sys.executable, "-I", "-c", block("python")], cwd=tmp_path, check=True, timeout=150)
     done = run(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    said = ["the challenge is that of the manifest", "the site is that of the passkey", "Verified OK"]
+    said = [
+        "the challenge is that of the text",
+        "the text names what was asked for",
+        "the site is that of the passkey",
+        "the device checked who held it",
+        "Verified OK",
+    ]
     assert done.stdout.splitlines() == said
     # One letter of what was signed, and one bit of what the device answered.
-    text = (tmp_path / "manifest.json").read_text()
-    (tmp_path / "manifest.json").write_text(text.replace("Priya", "Prija", 1))
+    text, asked = (tmp_path / "text.json").read_text(), (tmp_path / "asked.json").read_text()
+    (tmp_path / "text.json").write_text(text.replace("Priya", "Prija", 1))
     assert run(tmp_path).stdout.splitlines() == said[1:]
-    (tmp_path / "manifest.json").write_text(text)
+    (tmp_path / "text.json").write_text(text)
+    (tmp_path / "asked.json").write_text(asked.replace("invoices", "invoice", 1))
+    assert run(tmp_path).stdout.splitlines() == [said[0], *said[2:]]
+    (tmp_path / "asked.json").write_text(asked)
     raw = (tmp_path / "authenticator.bin").read_bytes()
     (tmp_path / "authenticator.bin").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     assert "Verified OK" not in run(tmp_path).stdout
