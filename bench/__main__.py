@@ -1,4 +1,4 @@
-"""`python -m bench`: decisions, opens, sweeps, pages, the log, the decision point, on DATABASE_URL's database."""
+"""`python -m bench`: decisions, opens, sweeps, pages, the log, the decision point, the sign-in, on DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation")
+PARTS = ("acts", "log", "evaluation", "sign-in")
 console = Console(width=max(Console().width, 100))
 
 
@@ -48,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--proven", type=int, default=10_000_000, help="size of the tree that proofs are made of")
     parser.add_argument("--grants", type=int, nargs="+", default=[10_000], help="grants in the table, ascending")
     parser.add_argument("--asked", type=int, default=500, help="questions to the decision point on each connection")
+    parser.add_argument("--signs", type=int, default=2_000, help="sign-ins, and resets, of known and unknown people")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
@@ -74,7 +75,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if parts != ("log",):
+            if not {"acts", "evaluation"}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
             if "evaluation" in parts:
                 from bench import evaluation
@@ -92,11 +93,19 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
                 results.append(_sweep(operations.sweeps.expire_overdue, "sweep of {} due", arguments.due, bar))
                 world.elapsed(cast, arguments.due)
                 results.append(_sweep(operations.sweeps.close_elapsed, "sweep of {} windows", arguments.due, bar))
+            notes: list[str] = []
+            if "sign-in" in parts:
+                from bench import sign_in
+
+                found, notes = sign_in.run(arguments.signs, bar)
+                results += found
             if "log" in parts:
                 from bench import log
 
                 results += log.run(arguments.entries, arguments.proven, bar)
         _print(measure.machine(), results, arguments)
+        for each in notes:
+            console.print(each, soft_wrap=True, highlight=False)
         for each in missing:
             console.print(f"Not measured: {each}", soft_wrap=True, highlight=False)
     finally:

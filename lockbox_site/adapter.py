@@ -1,19 +1,16 @@
 """What this product changes in allauth's sign-in."""
 
-from smtplib import SMTPException
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
-from django.http import HttpRequest
-from django.shortcuts import redirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 
 from requests_app import factors, guesses, operations
+from requests_app.actors import Actor
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
 from requests_app.web._step_up import remember_sign_in
@@ -27,11 +24,6 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
-
-    def get_reset_password_from_key_url(self, key: str) -> str:
-        """A link to this site as the operator named it, and never as the Host header of whoever asked says."""
-        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
-        return settings.BASE_URL.rstrip("/") + path.replace("UID-KEY", key)
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         """Count the try before it is looked at; the library's own limits are off (`ACCOUNT_RATE_LIMITS`)."""
@@ -68,6 +60,8 @@ class AccountAdapter(DefaultAccountAdapter):
         if user.signs_in_elsewhere():
             security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
             return redirect("web:sso")
+        if user.email_verified_at is None:
+            return self._ask_to_verify(request, user)
         return super().pre_login(request, user, **kwargs)
 
     def login(self, request: HttpRequest, user: Any) -> None:
@@ -77,19 +71,18 @@ class AccountAdapter(DefaultAccountAdapter):
         super().login(request, user)
         remember_sign_in(request)
 
-    def send_password_reset_mail(self, user: Any, email: str, context: Any) -> Any:
-        """Nothing goes to whoever signs in elsewhere alone; the page says the same as to everybody."""
-        if not user.signs_in_elsewhere():
-            super().send_password_reset_mail(user, email, context)
-
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send, and say nothing where the mail server fails: an error page would tell who has an account."""
-        here = urlsplit(settings.BASE_URL).netloc
-        context = {**context, "current_site": SimpleNamespace(name=here, domain=here)}
-        try:
-            super().send_mail(template_prefix, email, context)
-        except (OSError, SMTPException) as failure:
-            security_log.error("account_mail.failed", template=template_prefix, error=type(failure).__name__)
+        """Nothing is sent from within a request: how long that takes would tell who has an account."""
+        raise NotImplementedError
+
+    def _ask_to_verify(self, request: HttpRequest, user: Any) -> HttpResponse:
+        """Nobody signs in with an address that may be somebody else's: its reader sets a password through a link."""
+        ip = request.META.get("REMOTE_ADDR", "")
+        security_log.info("sign_in.unverified", user_id=str(user.pk))
+        if guesses.at_reset(user.email, ip).count():
+            request_id = getattr(request, "request_id", "")
+            operations.ask_for_reset(email=user.email, actor=Actor.stranger(door="pages", request_id=request_id, ip=ip))
+        return render(request, "account/unverified.html", status=403)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

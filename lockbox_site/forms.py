@@ -2,15 +2,50 @@
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import ChangePasswordForm as LibraryChangeForm
+from allauth.account.forms import ResetPasswordForm as LibraryResetForm
 from allauth.core import context
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.models import Authenticator
 from django import forms
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from requests_app import clock, factors, guesses
+from requests_app import clock, factors, guesses, operations
+from requests_app.actors import Actor
 from requests_app.errors import TooMany
 from requests_app.web.forms.security import code_field
+
+
+class ResetPasswordForm(LibraryResetForm):
+    """Has a mail sent, and does not look whether the address is anybody's."""
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()
+        if not guesses.at_reset(email, _ip()).count():
+            raise forms.ValidationError(_("Too many mails were asked for. Try again in five minutes."))
+        return email
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        email: str = self.cleaned_data["email"]
+        request_id = getattr(request, "request_id", "")
+        operations.ask_for_reset(email=email, actor=Actor.stranger(door="pages", request_id=request_id, ip=_ip()))
+        return email
+
+
+class ChangePasswordForm(LibraryChangeForm):
+    """The password before is a guess like any other."""
+
+    def clean_oldpassword(self) -> str:
+        typed: str = self.cleaned_data["oldpassword"]
+        try:
+            is_right = guesses.is_right(self.user, lambda: self.user.check_password(typed), ip=_ip())
+        except TooMany as refusal:
+            raise forms.ValidationError(str(refusal.message)) from refusal
+        if not is_right:
+            raise get_adapter().validation_error("enter_current_password")
+        return typed
 
 
 class CodeForm(forms.Form):
@@ -28,7 +63,7 @@ class CodeForm(forms.Form):
             is_right = guesses.is_right(
                 self.user,
                 lambda: factors.is_code(self.user, typed, at=clock.now()),
-                ip=context.request.META.get("REMOTE_ADDR", ""),
+                ip=_ip(),
             )
         except TooMany as refusal:
             raise forms.ValidationError(str(refusal.message)) from refusal
@@ -43,3 +78,7 @@ class CodeForm(forms.Form):
         used = Authenticator.objects.filter(user=self.user, last_used_at__isnull=False)
         latest = used.exclude(type=Authenticator.Type.WEBAUTHN).order_by("-last_used_at").first()
         post_authentication(context.request, latest)
+
+
+def _ip() -> str:
+    return str(context.request.META.get("REMOTE_ADDR", ""))

@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
 # What stands in an address and is as good as a password: the link of an invitation, and of a new password.
-SECRET_PATHS = re.compile(r"(/invitation/|/accounts/password/reset/key/)[^/\s]+")
+SECRET_PATHS = re.compile(r"(/invitation/|/address/|/accounts/password/reset/key/)[^/\s]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # These hold a traceback, whose lines are its meaning; JSON escapes them anyway.
 MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})

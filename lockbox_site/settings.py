@@ -276,6 +276,13 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
 # The library counts in the cache, and what is there may be dropped. The product counts in the database (guesses.py).
 ACCOUNT_RATE_LIMITS = False
+ACCOUNT_FORMS = {
+    "reset_password": "lockbox_site.forms.ResetPasswordForm",
+    "change_password": "lockbox_site.forms.ChangePasswordForm",
+}
+# The link is made where the mail leaves, by the framework's own tokens.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105 - a name
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 MFA_ADAPTER = "lockbox_site.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

@@ -49,6 +49,8 @@ class Event(StrEnum):
     PERSON_CREATED = "person.created"
     PERSON_CHANGED = "person.changed"
     PERSON_PASSWORD_CHANGED = "person.password_changed"  # noqa: S105 - a name
+    PERSON_ADDRESS_REQUESTED = "person.address_requested"
+    PERSON_ADDRESS_CHANGED = "person.address_changed"
     PASSKEY_ENROLLED = "passkey.enrolled"
     PASSKEY_REMOVED = "passkey.removed"
     PERSON_TOTP_SET_UP = "person.totp_set_up"
@@ -149,6 +151,8 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_CREATED: _("Person added"),
     Event.PERSON_CHANGED: _("Person changed"),
     Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
+    Event.PERSON_ADDRESS_REQUESTED: _("Change of an address asked for"),
+    Event.PERSON_ADDRESS_CHANGED: _("Address changed"),
     Event.PASSKEY_ENROLLED: _("Passkey added"),
     Event.PASSKEY_REMOVED: _("Passkey removed"),
     Event.PERSON_TOTP_SET_UP: _("Authenticator app set up"),

@@ -15,6 +15,8 @@ RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
 REOPEN_FOR = timedelta(days=7)
 INVITATION_FOR = timedelta(days=7)
+#: A link that was sent to a new address.
+ADDRESS_CHANGE_FOR = timedelta(hours=24)
 PROPOSAL_FOR = timedelta(days=7)
 #: Invitations of a tenant that wait, and how often one is sent: they are mails to people who did not ask for them.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10

@@ -244,6 +244,7 @@ def _people(at: dt.datetime) -> dict[str, Person]:
             side=side,
             password=password,
             created_at=at,
+            email_verified_at=at,
             is_staff=name == "stella",
             is_superuser=name == "stella",
             totp_set_up_at=at if name in two else None,

@@ -139,6 +139,8 @@ MEANINGS: dict[str, Meaning] = {
     "person.created": Meaning(Family.ACCOUNT, 1, severity=_LOW),
     "person.changed": Meaning(Family.ACCOUNT, OTHER, "Update", _LOW),
     "person.password_changed": Meaning(Family.ACCOUNT, 3, severity=_MEDIUM),
+    "person.address_requested": Meaning(Family.ACCOUNT, OTHER, "Change of address asked for", _LOW),
+    "person.address_changed": Meaning(Family.ACCOUNT, OTHER, "Address changed", _MEDIUM),
     "passkey.enrolled": Meaning(Family.ACCOUNT, 10, severity=_MEDIUM),
     "passkey.removed": Meaning(Family.ACCOUNT, 11, severity=_MEDIUM),
     "person.totp_set_up": Meaning(Family.ACCOUNT, 10, severity=_LOW),

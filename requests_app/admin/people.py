@@ -41,7 +41,9 @@ class NewPersonForm(ActForm):
         label=_("First password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("At least 12 characters. It is never shown again: hand it over, and have it changed."),
+        help_text=_(
+            "At least 12 characters. It opens nothing but a mail with a link, through which they set their own."
+        ),
     )
 
 

@@ -57,6 +57,9 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
             password=secrets[character.email],
             time_zone=character.time_zone,
         )
+        # As they do by the link that the first sign-in sends: the password is theirs, and so is the address.
+        own = actor_of(person, door="command")
+        operations.set_password(actor=own, password=secrets[character.email], how="reset")
         for key, role in character.queues:
             operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
         _set_up_app(character)

@@ -9,6 +9,7 @@ from requests_app.models.access import (
     Level,
     SignedDecision,
 )
+from requests_app.models.addresses import AddressChange
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.guesses import Tries
@@ -29,6 +30,7 @@ from requests_app.models.worker import Heartbeat, TaskAttempt
 __all__ = [
     "AccessRequest",
     "AccessRequestResource",
+    "AddressChange",
     "Client",
     "ContentAccess",
     "Decision",

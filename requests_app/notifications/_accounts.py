@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from requests_app.models import OutboxMessage, Person
+from requests_app import link_secrets
+from requests_app.models import AddressChange, OutboxMessage, Person
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -27,6 +30,53 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Account"), [words.line(person.email)]),
             Fact(_("How"), [how]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def reset(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody asked for a new password for the account of this address."""
+    assert message.person is not None
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
+    return {
+        "path": path.replace("UID-KEY", link_secrets.MARK),
+        "is_own_account": True,
+        "is_first": message.person.email_verified_at is None,
+        "until": words.when(message.created_at + dt.timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT), at),
+        "facts": [
+            Fact(_("Account"), [words.line(message.person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def address_link(message: OutboxMessage, at: datetime) -> Facts:
+    """The holder of an account asked for it to be known by this address."""
+    row = AddressChange.objects.get(pk=message.about)
+    return {
+        "path": reverse("web:address_confirm", args=[link_secrets.MARK]),
+        "is_own_account": True,
+        "until": words.when(row.expires_at, at),
+        "facts": [
+            Fact(_("Address now"), [words.line(row.email_before)]),
+            Fact(_("New address"), [words.line(row.email)]),
+            Fact(_("Works until"), [words.when(row.expires_at, at)]),
+        ],
+    }
+
+
+def address_changed(message: OutboxMessage, at: datetime) -> Facts:
+    """Told to the former address: it was asked for another one, or that one was confirmed."""
+    row = AddressChange.objects.get(pk=message.about)
+    return {
+        "path": reverse("account_reset_password"),
+        "is_own_account": True,
+        "is_done": message.payload["how"] == "changed",
+        "new": words.line(row.email),
+        "facts": [
+            Fact(_("Former address"), [words.line(row.email_before)]),
+            Fact(_("New address"), [words.line(row.email)]),
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }

@@ -15,6 +15,7 @@ from requests_app.operations.access_requests import (
     withdraw,
 )
 from requests_app.operations.accounts import link_accounts, unlink_accounts
+from requests_app.operations.addresses import ask_for_reset, confirm_address, request_address
 from requests_app.operations.approval_pages import set_approval_page
 from requests_app.operations.checks import ask_for_check
 from requests_app.operations.deputies import end_out_of_office, set_out_of_office
@@ -67,7 +68,7 @@ from requests_app.operations.members import (
 from requests_app.operations.passkeys import enrol_passkey, remove_passkey
 from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
 from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
-from requests_app.operations.refusals import note_refusal
+from requests_app.operations.refusals import note_failed_proof, note_refusal
 from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
 from requests_app.operations.single_sign_on import (
     Came,
@@ -142,6 +143,7 @@ __all__ = [
     "approve_as_provider",
     "ask_customer",
     "ask_for_check",
+    "ask_for_reset",
     "assign_ticket",
     "change_client",
     "change_provisioned",
@@ -153,6 +155,7 @@ __all__ = [
     "close",
     "close_ticket",
     "comment",
+    "confirm_address",
     "confirm_proposal",
     "content",
     "create_client",
@@ -180,6 +183,7 @@ __all__ = [
     "make_recovery_codes",
     "make_recovery_key",
     "note_bypass",
+    "note_failed_proof",
     "note_refusal",
     "note_use",
     "open_ticket",
@@ -199,6 +203,7 @@ __all__ = [
     "remove_webhook",
     "remove_witness",
     "reopen_ticket",
+    "request_address",
     "resend_invitation",
     "resend_mail",
     "resolve_ticket",

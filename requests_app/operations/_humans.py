@@ -30,14 +30,41 @@ def lock_humans(*humans: UUID) -> None:
 
 
 def join_same_mailbox(current: Act, person: Person) -> None:
-    """Let a new account, whose row is not yet written, count as one with others whose address is the same mailbox."""
-    others = Person.objects.get_queryset().humans().filter(mailboxes.same_mailbox(person.email)).order_by("created_at")
-    other = others.exclude(pk=person.pk).first()
+    """Let a new account, whose row is not yet written, count as one with others whose address is the same mailbox.
+
+    Both addresses are verified: nobody is taken for somebody else by what a third one wrote.
+    """
+    if person.email_verified_at is None:
+        return
+    other = _of_mailbox(person.email, but=person.pk).first()
     if other is None:
         return
     person.human_id = other.human_id
     said = {"person": str(person.pk), "email": person.email, "because": "same_address", "human": str(other.human_id)}
     witness_in(current, Event.ACCOUNTS_LINKED, logs_of(other.human_id), detail=said, text=person.name)
+
+
+def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
+    """The humans whose verified address is this mailbox, apart from one account: to be locked before they are one."""
+    return sorted(set(_of_mailbox(email, but=but).values_list("human_id", flat=True)))
+
+
+def join_verified(current: Act, person: Person) -> None:
+    """The same for an account that is there, once its address is verified. All humans are locked (`lock_humans`)."""
+    for human in others_of_mailbox(person.email, but=person.pk):
+        if human == person.human_id:
+            continue
+        said = {"person": str(person.pk), "email": person.email, "because": "same_address"}
+        said |= {"human": str(human), "human_before": str(person.human_id)}
+        logs = logs_of(person.human_id, human)
+        witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=person.name)
+        merge(current, human, person.human_id)
+        person.human_id = human
+
+
+def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
+    people = Person.objects.get_queryset().humans().filter(mailboxes.same_mailbox(email))
+    return people.filter(email_verified_at__isnull=False).exclude(pk=but).order_by("created_at")
 
 
 def merge(current: Act, kept: UUID, gone: UUID) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from requests_app.errors import NotAllowed
 from requests_app.events import Event
 from requests_app.models import Person
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._humans import lock_humans
 from requests_app.operations._people import described
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -25,20 +26,23 @@ class Own:
     person: Person
     tenants: tuple[UUID, ...]
 
-    def witness(self, event: Event, *, detail: dict[str, str]) -> None:
+    def witness(self, event: Event, *, detail: dict[str, str], text: str = "") -> None:
         """Write one entry in each log, in the recorder's order: the others' turns are taken now."""
-        entry = self.act.entry(event, detail={**described(self.person), **detail}, text=self.person.name)
+        entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)
         recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
 
     def tell_holder(self, topic: Topic, **extra: str) -> None:
         """In case it was somebody else."""
+        self.tell_of(topic, self.person.pk, Audience.ACCOUNT_HOLDER, **extra)
+
+    def tell_of(self, topic: Topic, about: UUID, *audiences: Audience, **extra: str) -> None:
         self.act.tell(
             Note(
                 topic=topic,
                 tenant_id=self.tenants[0] if self.tenants else None,
-                about=self.person.pk,
-                audiences=(Audience.ACCOUNT_HOLDER,),
+                about=about,
+                audiences=audiences,
                 mark=uuid4().hex,
                 extra=extra,
             )
@@ -46,8 +50,11 @@ class Own:
 
 
 @contextmanager
-def own_act(action: str, *, actor: Actor) -> Iterator[Own]:
+def own_act(action: str, *, actor: Actor, humans: Sequence[UUID] = ()) -> Iterator[Own]:
+    """`humans` are others whom this may turn out to be about: they are locked with the person, before all else."""
     with act(action, actor=actor) as current:
+        if humans:
+            lock_humans(current.actor.human, *humans)
         person = Person.objects.get_queryset().humans().select_for_update(no_key=True).get(pk=current.actor.person)
         tenants = tuple(sorted(set(person.memberships.values_list("tenant_id", flat=True))))
         current.concerns("person", person, tenants[0] if tenants else PROVIDER_LOG)

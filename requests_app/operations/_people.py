@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
@@ -182,7 +183,7 @@ def new_person(*, email: str, name: str, side: str, time_zone: str, password: st
     return person
 
 
-def set_up_again(person: Person, *, name: str, password: str, near: str) -> Person:
+def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
     """Give an account that belongs to nobody yet to whoever reads its mail; raise Unacceptable for any other.
 
     Said to the reader of the address alone, and so it tells nobody else that there is an account.
@@ -194,7 +195,8 @@ def set_up_again(person: Person, *, name: str, password: str, near: str) -> Pers
     person.name = name_of(name)
     require_password(password, person, near=near)
     person.set_password(password)
-    person.save(update_fields=["name", "password"])
+    person.email_verified_at = at
+    person.save(update_fields=["name", "password", "email_verified_at"])
     return person
 
 

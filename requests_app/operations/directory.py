@@ -16,7 +16,6 @@ from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Act, act
-from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._people import DECIDING, described, give, key, new_person, switch_off, switch_on, take
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -75,7 +74,6 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
             password=None,
         )
         person.created_at = current.at
-        join_same_mailbox(current, person)
         person.save(force_insert=True)
         _keep(current, DirectoryRecord(tenant=tenant, person=person), found)
         current.witness(Event.PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
@@ -209,8 +207,11 @@ def _set(current: Act, tenant: Tenant, person: Person, record: DirectoryRecord |
         _change_address(person, wanted)
     if changed or is_back:
         was = {"email_before": person.email} if "email" in changed else {}
+        if "email" in changed:
+            # Known by the directory's word alone, until its reader has set a password through it.
+            person.email_verified_at = None
         person.name, person.email = wanted.name, wanted.email
-        person.save(update_fields=["name", "email"])
+        person.save(update_fields=["name", "email", "email_verified_at"])
         record.removed_at = None
         _keep(current, record, wanted)
     if changed:

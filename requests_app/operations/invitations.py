@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -87,13 +86,10 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     return row
 
 
-def accept_invitation(
-    secret: str, *, name: str, password: str, actor: Actor, keep: Callable[[Person], None] | None = None
-) -> Person:
+def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) -> Person:
     """Become one of the tenant's people, by the link that was sent to the address: who has it reads its mail.
 
     Raises NotFound for every link that is no good, whatever the reason. `actor` is nobody yet (`Actor.stranger`).
-    `keep` writes in the same transaction what the sign-in keeps of an address that is verified.
     """
     with act("accept_invitation", actor=actor) as current:
         known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).first()
@@ -123,8 +119,6 @@ def accept_invitation(
             let_in(current, tenant, person)
         row.accepted_at, row.accepted_by = current.at, person
         row.save(update_fields=["accepted_at", "accepted_by"])
-        if keep is not None:
-            keep(person)
     return person
 
 
@@ -147,12 +141,12 @@ def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, curre
     """A new account for the address; or the one it has, where that belongs to nobody yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
-        return set_up_again(there, name=name, password=password, near=tenant.name)
+        return set_up_again(there, name=name, password=password, near=tenant.name, at=current.at)
     zone = tenant.time_zone
     person = new_person(
         email=row.email, name=name, side=Person.Side.CUSTOMER, time_zone=zone, password=password, near=tenant.name
     )
-    person.created_at = current.at
+    person.created_at = person.email_verified_at = current.at
     join_same_mailbox(current, person)
     person.save(force_insert=True)
     return person

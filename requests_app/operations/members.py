@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 from zoneinfo import available_timezones
 
 from django.utils.translation import gettext as _
@@ -14,7 +15,7 @@ from requests_app.events import Event
 from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
-from requests_app.operations._humans import join_same_mailbox
+from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._own import own_act
 from requests_app.operations._people import (
     ADMINISTRATOR,
@@ -46,6 +47,8 @@ def add_person(
 ) -> Person:
     """Staff add an account of the provider's; it may do nothing until it is given a role.
 
+    Its first password opens nothing but a mail: the sign-in sends a link, through which its holder sets their own.
+
     A customer's people come by invitation (`invite_person`): nobody else ever knew their password.
     """
     with act("add_person", actor=actor) as current:
@@ -55,7 +58,6 @@ def add_person(
         if is_staff:
             policy.require_step_up(current.actor, current.at)
         person.is_staff, person.created_at = is_staff, current.at
-        join_same_mailbox(current, person)
         person.save(force_insert=True)
         current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
     return person
@@ -242,7 +244,8 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     It is what a decision asks for. So it is in the log of each tenant that the person belongs to, or in the provider's,
     or nothing is changed; and its holder is told, in case it was somebody else.
     """
-    with own_act("set_password", actor=actor) as own:
+    others = _newly_known(actor) if how == "reset" else []
+    with own_act("set_password", actor=actor, humans=others) as own:
         person = own.person
         if person.signs_in_elsewhere():
             raise NotAllowed
@@ -256,9 +259,19 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
             # Whoever had learned the password may have made tokens with it.
             live = Token.objects.filter(account=person).personal().live(own.act.at)
             live.update(revoked_at=own.act.at, revoked_by=person)
+            if person.email_verified_at is None:
+                person.email_verified_at = own.act.at
+                person.save(update_fields=["email_verified_at"])
+                join_verified(own.act, person)
         own.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
         own.tell_holder(Topic.PASSWORD_CHANGED, how=how)
     return person
+
+
+def _newly_known(actor: Actor) -> list[UUID]:
+    """Who else has the mailbox of an address that the link proves for the first time."""
+    person = Person.objects.get_queryset().filter(pk=actor.person, email_verified_at=None).first()
+    return others_of_mailbox(person.email, but=person.pk) if person else []
 
 
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:

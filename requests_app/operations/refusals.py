@@ -10,6 +10,7 @@ from requests_app.errors import DomainError
 from requests_app.events import Event
 from requests_app.models import AccessRequest
 from requests_app.operations._change import Act, act
+from requests_app.operations._own import own_act
 
 #: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
 ONCE_IN = timedelta(minutes=1)
@@ -26,6 +27,18 @@ def note_refusal(access_request_id: object, *, action: str, refusal: DomainError
         text = f"{action} {refusal.code}"
         if not _is_noted(current, text):
             current.witness(Event.ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
+
+
+def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
+    """Leave an entry that somebody who is signed in as this person could not prove to be them, once a minute.
+
+    It is in the log of each tenant that the person belongs to, or in the provider's: a session that was left open or
+    taken is tried out where the people who trust it can see.
+    """
+    with own_act("step_up", actor=actor) as own:
+        text = f"step_up {refusal.code}"
+        if not _is_noted(own.act, text):
+            own.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
 
 
 def _is_noted(current: Act, text: str) -> bool:

@@ -17,7 +17,7 @@ from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongS
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Act, act
-from requests_app.operations._humans import lock_humans, logs_of, merge, witness_in
+from requests_app.operations._humans import join_verified, lock_humans, logs_of, merge, others_of_mailbox, witness_in
 from requests_app.operations._people import DECIDING, described, give, require_not_last, take
 from requests_app.operations._second import controlled, hold
 from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
@@ -181,14 +181,20 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
         found = known.person_id if known else _theirs(tenant_id, came)
         person = _own(tenant_id, found)
         other = _also(person, came) if known is None else None
-        if other is not None:
-            lock_humans(person.human_id, other.human_id)
+        is_proof = known is None and _proves_address(person, came)
+        others = others_of_mailbox(person.email, but=person.pk) if is_proof else []
+        if other is not None or others:
+            lock_humans(person.human_id, *others, *([other.human_id] if other else []))
         tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
         if known is None:
             _link(current, tenant, person, came)
         if other is not None:
             _make_one(current, person, other, came)
+        if is_proof:
+            person.email_verified_at = current.at
+            person.save(update_fields=["email_verified_at"])
+            join_verified(current, person)
         if sign_on is not None and tenant is not None and came.groups is not None and sign_on.role_map:
             _follow(current, tenant, person, sign_on, came.groups)
     return person
@@ -274,6 +280,11 @@ def _also(person: Person, came: Came) -> Person | None:
     return row.person if row else None
 
 
+def _proves_address(person: Person, came: Came) -> bool:
+    """Whether the issuer calls verified what nobody here knew yet: the address that the directory gave the account."""
+    return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
+
+
 def _link(current: Act, tenant: Tenant | None, person: Person, came: Came) -> None:
     Identity.objects.create(
         tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
@@ -289,6 +300,7 @@ def _make_one(current: Act, person: Person, other: Person, came: Came) -> None:
     logs = logs_of(person.human_id, other.human_id)
     witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=person.name)
     merge(current, other.human_id, person.human_id)
+    person.human_id = other.human_id
 
 
 def _follow(current: Act, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from requests_app import clock
-from requests_app.models import AccessRequest, Invitation, NotificationAddress, OutboxMessage, Person, Ticket
+from requests_app.models import (
+    AccessRequest,
+    AddressChange,
+    Invitation,
+    NotificationAddress,
+    OutboxMessage,
+    Person,
+    Ticket,
+)
 from requests_app.outbox.topics import Audience, Topic
 
 
@@ -113,6 +121,24 @@ def _tenant(message: OutboxMessage) -> list[Recipient]:
     return _of_people(people) + [Recipient(email) for email in addresses]
 
 
+def _address(message: OutboxMessage) -> list[Recipient]:
+    """Whoever signs in with an address that somebody typed; nobody where it is nobody's, or they sign in elsewhere."""
+    people = Person.objects.get_queryset().humans().filter(email=message.payload["email"])
+    return _of_people(person for person in people if not person.signs_in_elsewhere())
+
+
+def _new_address(message: OutboxMessage) -> list[Recipient]:
+    """The address that somebody asked for, as long as it waits."""
+    row = AddressChange.objects.open(clock.now()).filter(pk=message.about).first()
+    return [Recipient(row.email, row.person_id)] if row else []
+
+
+def _former_address(message: OutboxMessage) -> list[Recipient]:
+    """Whoever may not know of the change."""
+    row = AddressChange.objects.get(pk=message.about)
+    return [Recipient(row.email_before, row.person_id)]
+
+
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,
@@ -125,4 +151,7 @@ _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.INVITED: _invited,
     Audience.DEPUTY: _deputy,
     Audience.TENANT: _tenant,
+    Audience.ADDRESS: _address,
+    Audience.NEW_ADDRESS: _new_address,
+    Audience.FORMER_ADDRESS: _former_address,
 }

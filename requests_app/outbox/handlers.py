@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.auth.tokens import default_token_generator
 from django.utils.translation import gettext as _
 
 from requests_app import clock, link_secrets
@@ -64,10 +65,15 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 def _secret(message: OutboxMessage) -> str:
     """What is put into the link at the moment of sending alone."""
-    if message.topic != Topic.INVITATION:
-        return ""
-    row = Invitation.objects.get(pk=message.about)
-    return link_secrets.of(row.pk, row.sends)
+    if message.topic == Topic.INVITATION:
+        row = Invitation.objects.get(pk=message.about)
+        return link_secrets.of(row.pk, row.sends)
+    if message.topic == Topic.ADDRESS_LINK:
+        return link_secrets.of(message.about, 1)
+    if message.topic == Topic.PASSWORD_RESET and message.person is not None:
+        # As the page behind it takes it apart.
+        return f"{message.person.pk.hex}-{default_token_generator.make_token(message.person)}"
+    return ""
 
 
 def _moot(message: OutboxMessage, at: datetime) -> str:

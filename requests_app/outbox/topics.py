@@ -34,6 +34,9 @@ class Topic(StrEnum):
     INVITATION = "notify.invitation"
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
+    PASSWORD_RESET = "notify.password_reset"  # noqa: S105 - a name
+    ADDRESS_LINK = "notify.address_link"
+    ADDRESS_CHANGED = "notify.address_changed"
     PASSKEYS_CHANGED = "notify.passkeys_changed"
     SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
     SIGN_ON_CHANGED = "notify.sign_on_changed"
@@ -60,6 +63,9 @@ class Audience(StrEnum):
     INVITED = "invited"
     DEPUTY = "deputy"
     TENANT = "tenant"
+    ADDRESS = "address"
+    NEW_ADDRESS = "new_address"
+    FORMER_ADDRESS = "former_address"
 
 
 @dataclass(frozen=True, kw_only=True)

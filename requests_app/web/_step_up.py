@@ -10,8 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from requests_app import clock, limits, proofs
+from requests_app import clock, limits, operations, proofs
+from requests_app.errors import DomainError, WrongProof
 from requests_app.models import Person
+from requests_app.models.row_security import own_account
 from requests_app.web.middleware import STEPPED_UP, actor_in
 
 #: Ways to prove it, as they stand in the session.
@@ -43,6 +45,12 @@ def to_step_up(request: HttpRequest) -> HttpResponse:
 def is_this_person(request: HttpRequest, password: str, code: str) -> bool:
     """Raises TooMany."""
     return proofs.is_this_person(cast(Person, request.user), password, code, ip=request.META.get("REMOTE_ADDR", ""))
+
+
+def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
+    """Write down that the proof failed, where the person's tenants see it."""
+    with own_account():
+        operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
 
 
 def local(target: Any) -> str:

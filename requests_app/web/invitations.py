@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from allauth.account.models import EmailAddress
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.actors import Actor
 from requests_app.errors import NotFound, Unacceptable
-from requests_app.models import Membership, Person
+from requests_app.models import Membership
 from requests_app.queries import tenant as queries
 from requests_app.web.context import instant
 from requests_app.web.forms.tenant import ROLE_HELP, AcceptForm
@@ -41,7 +40,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 
 def _accepted(request: HttpRequest, secret: str, form: AcceptForm) -> HttpResponse:
     try:
-        operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request), keep=_verified)
+        operations.accept_invitation(secret, **form.cleaned_data, actor=stranger(request))
     except Unacceptable as refusal:
         form.refuse(refusal)
         return _page(request, secret, form)
@@ -61,11 +60,6 @@ def stranger(request: HttpRequest) -> Actor:
     """Whoever is not signed in, and acts by a secret."""
     request_id = getattr(request, "request_id", "")
     return Actor.stranger(door="pages", request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
-
-
-def _verified(person: Person) -> None:
-    """Who had the link reads the mail of this address."""
-    EmailAddress.objects.update_or_create(user=person, email=person.email, defaults={"verified": True, "primary": True})
 
 
 urlpatterns = [path("invitation/<str:secret>/", invitation, name="invitation")]

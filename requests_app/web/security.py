@@ -27,6 +27,7 @@ from requests_app.web._step_up import (
     is_fresh,
     is_this_person,
     local,
+    note_failure,
     remember,
     to_step_up,
 )
@@ -204,9 +205,11 @@ def step_up(request: HttpRequest) -> HttpResponse:
                 if is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
                     remember(request, at=clock.now(), way=PASSWORD_AND_CODE if has_code else PASSWORD)
                     return redirect(local(form.cleaned_data["next"]) or "/")
+                note_failure(request)
                 form.add_error(None, form.wrong)
                 status = 403
             except TooMany as refusal:
+                note_failure(request, refusal)
                 form.refuse(refusal)
                 status = refusal.status
     return _page(request, "security/step_up.html", {"form": form}, status=status)

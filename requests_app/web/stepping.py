@@ -12,7 +12,15 @@ from django.utils.cache import patch_cache_control
 from requests_app import clock
 from requests_app.errors import StepUpRequired, TooMany, Unacceptable
 from requests_app.models import Person
-from requests_app.web._step_up import PASSWORD, PASSWORD_AND_CODE, is_fresh, is_this_person, remember, to_step_up
+from requests_app.web._step_up import (
+    PASSWORD,
+    PASSWORD_AND_CODE,
+    is_fresh,
+    is_this_person,
+    note_failure,
+    remember,
+    to_step_up,
+)
 from requests_app.web.context import instant
 from requests_app.web.forms.security import StepUpForm
 from requests_app.web.middleware import actor_in
@@ -59,9 +67,11 @@ class StepUpMiddleware:
             return ask(request, form, status=Unacceptable.status)
         try:
             if not is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
+                note_failure(request)
                 form.add_error(None, form.wrong)
                 return ask(request, form)
         except TooMany as refusal:
+            note_failure(request, refusal)
             form.refuse(refusal)
             return ask(request, form, status=refusal.status)
         at = clock.now()

@@ -3,6 +3,7 @@
 from requests_app.web import (
     access_requests,
     acts,
+    addresses,
     approval_page,
     asking,
     clients,
@@ -63,5 +64,6 @@ urlpatterns = [
     *single_sign_on.urlpatterns,
     *limits.urlpatterns,
     *security.urlpatterns,
+    *addresses.urlpatterns,
     *keeping.urlpatterns,
 ]

@@ -190,12 +190,14 @@ OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "pref
         "security_end_session",
         "sso_test",
         "step_up",
+        "address",
         "resume",
     )
 }
 PUBLIC: dict[str, Ids] = {"limits": {}, "recover": {}, "sso": {}}
-#: Whoever has the secret may open it: tests/web/test_invitations.py, tests/web/test_single_sign_on.py.
-BY_SECRET = {"invitation", "sso_callback"}
+#: Whoever has the secret may open it: tests/web/test_invitations.py, tests/web/test_single_sign_on.py; and of these,
+#: one who is signed in as whoever asked: tests/operations/test_addresses.py.
+BY_SECRET = {"invitation", "sso_callback", "address_confirm"}
 
 
 def routes(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:

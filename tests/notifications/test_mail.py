@@ -100,6 +100,9 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     for name, how in (("ada", "change"), ("pat", "reset")):
         operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how=how)
     enrolled(world, "ada")
+    operations.set_yes_rule(world.contoso.pk, rule="signed", actor=world.as_("ines"))
+    operations.ask_for_reset(email=world.ada.email, actor=Actor.stranger(door="pages"))
+    operations.request_address(email="ada@new.example", actor=world.as_("ada"))
     operations.invite_person(world.contoso.pk, email="new@contoso.example", role="member", actor=world.as_("ines"))
     key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
     operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
@@ -179,7 +182,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/|security/|invitation/[\w-]{43}/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|(invitation|address)/[\w-]{43}/)",
             str(link),
         )
 
@@ -190,7 +193,11 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         [path] = set(re.findall(r"http://localhost:8000(/\S+)", found.body))
         match = resolve(path)
         if path.startswith(("/accounts/", "/security/")):
-            assert match.view_name in ("account_reset_password", "web:security")
+            views = ("account_reset_password", "account_reset_password_from_key", "web:security")
+            assert match.view_name in views
+            continue
+        if path.startswith("/address/"):
+            assert match.view_name == "web:address_confirm"
             continue
         if path.startswith("/invitation/"):
             assert match.view_name == "web:invitation"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.utils.html import escape
 
-from requests_app import clock, operations
+from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
@@ -370,6 +371,37 @@ def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) 
         "in the name of Ada Test",
         f"/tenant/{world.contoso.pk}/clients/",
     )
+
+
+def test_a_way_to_a_new_password_goes_to_whoever_has_the_address(world: Cast, mails: Mails) -> None:
+    for email in ("ada@contoso.example", "nobody@contoso.example"):
+        operations.ask_for_reset(email=email, actor=Actor.stranger(door="pages"))
+    found = mails.send()("ada", "password_reset")
+    assert mails.to("password_reset") == ["ada"]
+    assert found.subject == "Set a new password"
+    says(
+        found,
+        "Somebody, most likely you, asked for a new password for your account.",
+        "You get this mail because it is your account.",
+        f"http://localhost:8000/accounts/password/reset/key/{world.ada.pk.hex}-",
+    )
+
+
+def test_another_address_is_told_to_both(world: Cast, mails: Mails) -> None:
+    row = operations.request_address(email="lovelace@new.example", actor=world.as_("ada"))
+    secret = link_secrets.of(row.pk, 1)
+    found = mails.send()("lovelace", "address_link")
+    assert found.subject == "Confirm your new address"
+    says(found, "You asked to sign in with this address from now on.", f"http://localhost:8000/address/{secret}/")
+    found = mails("ada", "address_changed")
+    assert found.subject == "Another address was asked for"
+    says(found, "asked for your account to be known by lovelace@new.example", "set a new password at once")
+    silent(found, secret)
+    mail.outbox.clear()
+    operations.confirm_address(secret, actor=world.as_("ada"))
+    found = mails.send()("ada", "address_changed")
+    assert (found.subject, found.to) == ("Your address was changed", ["ada@contoso.example"])
+    says(found, "Nobody signs in with this address any more")
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])

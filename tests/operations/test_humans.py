@@ -8,13 +8,14 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import mailboxes, operations
+from requests_app.actors import Actor
 from requests_app.errors import AlreadyDecidedByYou, NotAllowed, NotFound, OwnAccessRequest, TooMany, WrongState
 from requests_app.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Client, Decision, Grant, Person
 from requests_app.models.people import actor_of_token
 from requests_app.queries import content
 from requests_app.scopes import Scope
-from tests.cast import PASSWORD, Cast, events_in, events_of
+from tests.cast import Cast, events_in, events_of
 
 pytestmark = pytest.mark.django_db
 
@@ -152,8 +153,10 @@ def test_a_domain_is_the_same_in_both_its_spellings() -> None:
 
 
 def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cast) -> None:
-    new = operations.add_person(
-        actor=cast.as_("stella"), email="Ada+two@contoso.example", name="Ada", password=PASSWORD
+    """Known on both sides: a link that was sent there came back."""
+    row = cast.invited("Pat+two@provider.example", by="ines")
+    new = operations.accept_invitation(
+        cast.link_of(row), name="Patricia", password="another battery of 7 horses", actor=Actor.stranger(door="pages")
     )
-    assert new.human_id == cast.ada.human_id
-    assert _logged("accounts.linked") == {PROVIDER_LOG, cast.contoso.pk}
+    assert new.human_id == cast.pat.human_id
+    assert _logged("accounts.linked") == {PROVIDER_LOG}

@@ -47,7 +47,9 @@ def signed_in(cast: Cast, name: str) -> Client:
 
 def link_for(cast: Cast, name: str, mailoutbox: list[Any]) -> str:
     Client().post(reverse("account_reset_password"), {"email": cast.people[name].email})
+    delivery.drain(limit=10)
     found = re.search(r"http://\S+(/accounts/password/reset/key/\S+)", mailoutbox.pop().body)
+    OutboxMessage.objects.all().delete()
     assert found
     return found[1]
 

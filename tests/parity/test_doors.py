@@ -20,7 +20,7 @@ from django.urls import reverse
 
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
-from requests_app import clock, operations
+from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
@@ -576,6 +576,18 @@ CASES: dict[str, Case] = {
             cast.link_of(row), **_ACCEPTED, actor=Actor.stranger(door=actor.door)
         ),
         page=lambda cast, client, row: Client().post(reverse("web:invitation", args=[cast.link_of(row)]), _ACCEPTED),
+    ),
+    "request_address": Case(
+        "ada",
+        lambda cast: None,
+        lambda cast, row, actor: operations.request_address(email="ada@new.example", actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:address"), {"email": "ada@new.example"}),
+    ),
+    "confirm_address": Case(
+        "ada",
+        lambda cast: link_secrets.of(operations.request_address(email="ada@new.example", actor=cast.as_("ada")).pk, 1),
+        lambda cast, row, actor: operations.confirm_address(row, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:address_confirm", args=[row])),
     ),
     "make_recovery_key": Case(
         "ines",
@@ -1265,12 +1277,14 @@ ELSEWHERE = {
     "note_use": "no act: when a token was used last",
     "release_key": "no act: makes one call of two",
     "adopt_log_head": "the command of the operator is its only door",
+    "ask_for_reset": "has no entry (ADR 0021), and the page is its only door; tests/operations/test_addresses.py",
     "ask_for_check": "changes nothing and has no entry; the page is its only door",
     "close": "the system's; against the sweep below",
     "expire": "the system's; against the sweep below",
     "export_log": "answered with the log itself; below",
     "give_up_webhook": "the system's; the delivery is its only door",
     "lockbox_applies": "a question, not an act",
+    "note_failed_proof": "what a page refuses by itself; tests/web/test_step_up.py",
     "note_refusal": "what a page refuses by itself; the pages are its only door",
     "park_mail": "the system's; the outbox is its only door",
     "sign_in": "the system's; tests/web/test_single_sign_on.py",

@@ -6,6 +6,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from bench.sign_in import plain
 from lockbox_site.environment import env
 from requests_app import proofs, tasks
 from requests_app.models import Person, Tries
@@ -39,6 +40,24 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
     answer = client.post("/accounts/login/", {"login": "approver@contoso.example", "password": PASSWORD})
     assert answer.status_code != 302
     assert "_auth_user_id" not in client.session
+
+
+def test_whoever_is_there_and_whoever_is_not_get_the_same_answer(approver: Person) -> None:
+    """Byte by byte, but for tokens, nonces, ids and the clock: at the first try, and when there were too many."""
+
+    def answers(who: str, page: str, **form: str) -> list[bytes]:
+        found = []
+        for number in range(6):
+            browser = Client(REMOTE_ADDR=f"10.9.{number}.1")
+            found.append(plain(browser.post(page, {name: value or who for name, value in form.items()})))
+        return found
+
+    login: dict[str, str] = {"page": "/accounts/login/", "login": "", "password": "wrong for everybody"}
+    reset: dict[str, str] = {"page": "/accounts/password/reset/", "email": ""}
+    for ask in (login, reset):
+        known, unknown = (answers(email, **ask) for email in (approver.email, "nobodies@contoso.example"))
+        assert known == unknown
+        assert known[0] == known[4] != known[5]
 
 
 def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(

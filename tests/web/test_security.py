@@ -18,7 +18,7 @@ from requests_app.operations._change import PROVIDER_LOG
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.conftest import Traveller
 from tests.factors import SECRET, a_code, set_up_app, sign_in
-from tests.web.pages import nothing_happens, signed_in
+from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -219,14 +219,20 @@ def test_a_change_asks_for_password_and_code_first(cast: Cast) -> None:
         for page in ("/security/app/remove/", "/security/recovery-codes/"):
             for ask in (client.get, client.post):
                 assert ask(page)["Location"] == f"/step-up/?next={page}"
-        assert client.post("/step-up/", {"password": PASSWORD, "code": "000000"}).status_code == 403
-        assert client.post("/step-up/", {"password": "wrong", "code": a_code(cast.ada)}).status_code == 403
         assert client.post("/step-up/", {"password": PASSWORD}).status_code == 422
         elsewhere = client.post(
             "/step-up/", {"password": PASSWORD, "code": a_code(cast.ada), "next": "//evil.example/"}
         )
         assert elsewhere["Location"] == "/"
     assert client.get("/security/recovery-codes/").status_code == 200
+
+
+def test_a_wrong_proof_lets_nobody_on_and_is_in_the_log(cast: Cast) -> None:
+    client = signed_in(cast, "ada", fresh=False)
+    with only_a_refusal():
+        for wrong in ({"password": PASSWORD, "code": "000000"}, {"password": "wrong", "code": a_code(cast.ada)}):
+            assert client.post("/step-up/", wrong).status_code == 403
+    assert client.get("/security/recovery-codes/").status_code == 302
 
 
 def test_a_deciders_last_second_factor_cannot_be_removed(cast: Cast) -> None:

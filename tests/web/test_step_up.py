@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from audit_app.models import AuditEntry
+from requests_app.events import PROVIDER_LOG
 from requests_app.models import Person, QueueAssignment, Tries
 from tests.cast import PASSWORD, Cast, events_in
 from tests.conftest import Traveller
 from tests.factors import a_code
-from tests.web.pages import nothing_happens, page_of, signed_in
+from tests.web.pages import nothing_happens, only_a_refusal, page_of, signed_in, snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +44,7 @@ def test_a_window_is_closed_after_the_proof_with_the_comment_that_was_typed(cast
     assert (asked.status_code, "no-store" in asked["Cache-Control"]) == (403, True)
     assert held_by(asked) == {"comment": ['<b>Enough</b> & "done"']}
     assert f'action="{page}"' in asked.content.decode()
-    with nothing_happens():
+    with only_a_refusal():
         for wrong in ({"step-up-password": "wrong"}, {"step-up-code": "000000"}):
             again = client.post(page, {**held_by(asked), **proof(cast.ada, **wrong)})
             assert again.status_code == 403
@@ -75,14 +78,37 @@ def test_values_of_one_name_all_wait(cast: Cast) -> None:
     assert "This token is shown now and never again." in made.content.decode()
 
 
-def test_too_many_wrong_ones_are_not_looked_at(cast: Cast) -> None:
+def test_too_many_wrong_ones_are_not_looked_at(cast: Cast, travel: Traveller) -> None:
+    """That somebody tries is in the log: once in a minute, however often they do."""
+    travel.freeze()
     client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
-    with nothing_happens():
-        for status in (403,) * 5 + (429,):
-            answer = client.post(page, {"window_cap": "3600", **proof(cast.ines, **{"step-up-password": "wrong"})})
-            assert answer.status_code == status
-        assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 429
+    before = snapshot()
+    for status in (403,) * 5 + (429,):
+        answer = client.post(page, {"window_cap": "3600", **proof(cast.ines, **{"step-up-password": "wrong"})})
+        assert answer.status_code == status
+    assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 429
+    assert said_in(cast) == [("step_up", "step_up_required"), ("step_up", "too_many")]
+    assert {**snapshot(), "entries": before["entries"]} == before
+    travel.by(minutes=1)
+    assert client.post("/step-up/", {"password": "wrong", "code": "000000"}).status_code == 429
+    assert said_in(cast)[2:] == [("step_up", "too_many")]
     assert set(Tries.objects.values_list("count", flat=True)) == {5}
+
+
+def said_in(cast: Cast) -> list[tuple[str, str]]:
+    """What the tenant's log says was tried and refused."""
+    rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, event="act.refused").order_by("seq")
+    details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
+    assert {row.subject_id for row in rows} <= {str(cast.ines.pk)}
+    return [(detail["action"], detail["code"]) for detail in details]
+
+
+def test_a_wrong_proof_on_its_own_page_is_in_the_log_of_whoever_trusts_the_person(cast: Cast) -> None:
+    for name, log in (("otto", cast.contoso.pk), ("stella", PROVIDER_LOG)):
+        client = signed_in(cast, name, fresh=False)
+        form = {"password": "wrong"} if name == "otto" else {"password": "wrong", "code": "000000"}
+        assert client.post("/step-up/", form).status_code == 403
+        assert AuditEntry.objects.get(tenant_id=log).event == "act.refused"
 
 
 def test_the_proof_is_checked_like_every_other_post(cast: Cast) -> None:

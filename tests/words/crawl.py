@@ -14,9 +14,18 @@ from django.test import Client
 from django.urls import Resolver404, resolve
 
 from audit_app.models import Witness
-from requests_app import clock, operations
+from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
-from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Tenant, Webhook, WebhookAttempt
+from requests_app.models import (
+    AccessRequest,
+    AddressChange,
+    Grant,
+    OutboxMessage,
+    Person,
+    Tenant,
+    Webhook,
+    WebhookAttempt,
+)
 from requests_app.queries import actor_of
 from tests.factors import stepped_up
 from tests.witness import SmallWitness
@@ -59,6 +68,9 @@ def addresses(login: str) -> tuple[str, ...]:
     if login == "otto.brandt":
         # Without the role to decide.
         first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
+        # What a mail leads to.
+        links = [link_secrets.of(pk, 1) for pk in AddressChange.objects.values_list("pk", flat=True)]
+        first += [f"/address/{secret}/" for secret in (*links, "no-secret")]
     if login == "frida.olsen":
         grant = Grant.objects.get(tenant__slug="fabrikam")
         first += [f"/access-requests/{grant.access_request_id}/{page}/" for page in ("live", "revoke")]
@@ -110,13 +122,15 @@ def add_callers() -> None:
     operations.create_client(
         tenant_id=tenant.pk, name="Duty desk", scopes=["decisions:write"], decides_for_id=ada.pk, actor=actor
     )
-    stella = actor_of(_named("stella.okafor"), door="pages")
+    stella = actor_of(_named("stella.okafor"), door="pages", stepped_up_at=clock.now())
     operations.create_client(name="Gateway", scopes=["evaluate"], actor=stella)
     for person in (ines, ada, _named("priya.nair")):
         owner = actor_of(person, door="pages", stepped_up_at=clock.now())
         for name in ("laptop", "lost"):
             token = operations.create_token(name=name, scopes=["requests:read"], days=7, actor=owner).row
         operations.revoke_token(token.pk, actor=owner)
+    otto = actor_of(_named("otto.brandt"), door="pages", stepped_up_at=clock.now())
+    operations.request_address(email="otto@new.example", actor=otto)
 
 
 def _named(login: str) -> Person:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from django.utils import translation
 
-from requests_app import clock, operations, totp, webauthn
+from requests_app import clock, link_secrets, operations, totp, webauthn
 from requests_app.actors import Actor
 from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
@@ -97,6 +97,10 @@ def tell_of_people(contoso: Tenant) -> None:
     """An invitation, a recovery, a deputy, and a change that needs a second person."""
     ines, at = as_("ines.vogel", fresh=True), clock.now()
     operations.invite_person(contoso.pk, email="new@contoso.example", role="member", actor=ines)
+    operations.ask_for_reset(email=as_("otto.brandt").email, actor=Actor.stranger(door="pages"))
+    change = operations.request_address(email="ines@new.example", actor=ines)
+    operations.confirm_address(link_secrets.of(change.pk, 1), actor=ines)
+    operations.request_address(email="ines@newer.example", actor=ines)
     key = operations.make_recovery_key(contoso.pk, actor=ines).key
     operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="command"))
     operations.set_out_of_office(

@@ -1,0 +1,98 @@
+"""Which mailbox is somebody's: known by a link that was sent there, and by nothing else."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.utils.translation import gettext as _
+
+from requests_app import clock, limits, link_secrets, policy
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed, NotFound, Unacceptable
+from requests_app.events import Event
+from requests_app.models import AddressChange, DirectoryRecord, Person
+from requests_app.operations._change import act
+from requests_app.operations._humans import join_verified, others_of_mailbox
+from requests_app.operations._invitations import address_of
+from requests_app.operations._own import own_act
+from requests_app.outbox.topics import Audience, Note, Topic
+
+
+def ask_for_reset(*, email: str, actor: Actor) -> None:
+    """Have a mail sent with a link that sets a new password, to whoever has this address.
+
+    Whether anybody has it is looked up when the mail leaves. So whoever asks is answered alike, and as fast, for an
+    address that is nobody's. It leaves no entry: nothing is changed, and whose log it were in is not known here.
+    """
+    with act("ask_for_reset", actor=actor) as current:
+        email = address_of(email)
+        current.at = clock.now()
+        current.tell(
+            Note(
+                topic=Topic.PASSWORD_RESET,
+                tenant_id=None,
+                about=uuid4(),
+                audiences=(Audience.ADDRESS,),
+                extra={"email": email},
+            )
+        )
+
+
+def request_address(*, email: str, actor: Actor) -> AddressChange:
+    """Ask for one's own account to be known by another address. Nothing changes until its mailbox has answered.
+
+    What was asked for before ends. Whether the address is somebody's already is told to its reader alone.
+    """
+    with own_act("request_address", actor=actor) as own:
+        person, at = own.person, own.act.at
+        _require_own_keeping(person)
+        email = address_of(email)
+        if email == person.email:
+            raise Unacceptable(_("This is your address already."), field="email")
+        policy.require_step_up(own.act.actor, at)
+        person.address_changes.open(at).update(ended_at=at)
+        row = AddressChange(person=person, email_before=person.email, email=email, requested_at=at)
+        row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, 1))
+        row.expires_at = at + limits.ADDRESS_CHANGE_FOR
+        row.save(force_insert=True)
+        own.witness(Event.PERSON_ADDRESS_REQUESTED, detail={"new_email": email})
+        for topic, audience in (
+            (Topic.ADDRESS_LINK, Audience.NEW_ADDRESS),
+            (Topic.ADDRESS_CHANGED, Audience.FORMER_ADDRESS),
+        ):
+            own.tell_of(topic, row.pk, audience, how="requested")
+    return row
+
+
+def confirm_address(secret: str, *, actor: Actor) -> Person:
+    """Take the new address: by the link that was sent there, opened by whoever asked for it.
+
+    Both are needed: a link that went to somebody else by a slip of the finger gives them nothing. Raises NotFound for
+    every link that is no good, whatever the reason.
+    """
+    known = AddressChange.objects.filter(secret_hash=link_secrets.hashed(secret), person=actor.person).first()
+    if known is None:
+        raise NotFound
+    others = others_of_mailbox(known.email, but=known.person_id)
+    with own_act("confirm_address", actor=actor, humans=others) as own:
+        person, at = own.person, own.act.at
+        row = AddressChange.objects.locked().get(pk=known.pk)
+        if row.ended_at is not None or row.expires_at <= at or row.email_before != person.email:
+            raise NotFound
+        _require_own_keeping(person)
+        if Person.objects.get_queryset().filter(email=row.email).exists():
+            raise Unacceptable(_("This address has an account already."), field="email")
+        person.email, person.email_verified_at = row.email, at
+        person.save(update_fields=["email", "email_verified_at"])
+        row.ended_at = row.confirmed_at = at
+        row.save(update_fields=["ended_at", "confirmed_at"])
+        own.witness(Event.PERSON_ADDRESS_CHANGED, detail={"email_before": row.email_before})
+        own.tell_of(Topic.ADDRESS_CHANGED, row.pk, Audience.FORMER_ADDRESS, how="changed")
+        join_verified(own.act, person)
+    return person
+
+
+def _require_own_keeping(person: Person) -> None:
+    """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
+    if person.signs_in_elsewhere() or DirectoryRecord.objects.filter(person=person).present().exists():
+        raise NotAllowed(_("Your organisation’s directory keeps your address. Ask its administrator."))
