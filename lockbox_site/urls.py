@@ -1,12 +1,11 @@
 """Which door an address leads to."""
 
 from allauth.account.urls import urlpatterns as library_routes
-from allauth.mfa.base import views as second_factor
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, include, path
 
-from lockbox_site import health
+from lockbox_site import health, passkeys
 
 #: What of the sign-in library people here need. The rest (an address changed by oneself, sign-up, codes) would change
 #: who somebody is past the operations and the log.
@@ -41,7 +40,8 @@ urlpatterns = [
     path("", include("requests_app.web.urls", namespace="web")),
     path("", include("requests_app.api.urls", namespace="api")),
     path("accounts/", include(sign_in_urls())),
-    path("accounts/code/", second_factor.authenticate, name="mfa_authenticate"),
+    path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
+    path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),
     path("admin/", admin.site.urls),
     # ProbeMiddleware answers these two earlier; they stand here so that they are part of the address plan.
     path("healthz", health.healthz, name="healthz"),

@@ -110,6 +110,11 @@ class PasskeyWrongChallenge(PasskeyRefused):
     default = _("The passkey signed something else than what was asked for.")
 
 
+class PasskeyTooLate(PasskeyRefused):
+    code = "passkey_too_late"
+    default = _("This was not asked for here, too long ago, or answered before. Try again.")
+
+
 class PasskeyWrongOrigin(PasskeyRefused):
     code = "passkey_wrong_origin"
     default = _("The passkey was used on the page of another site.")
@@ -211,6 +216,18 @@ class Taken(WrongState):
 
     code = "taken"
     default = _("This name or address is taken.")
+
+
+class LastSecondFactor(WrongState):
+    code = "last_second_factor"
+    default = _("This is the last second factor, and the role needs one. Set up another one first.")
+
+
+class LastPasskey(WrongState):
+    """The tenant's own rule: its yes is signed, and whoever gives it keeps what signs it."""
+
+    code = "last_passkey"
+    default = _("This is the last passkey that may sign a yes, and the tenant wants its yes signed. Add another first.")
 
 
 class DeadlinePassed(WrongState):

@@ -56,6 +56,7 @@ class Event(StrEnum):
     PERSON_TOTP_SET_UP = "person.totp_set_up"
     PERSON_TOTP_REMOVED = "person.totp_removed"
     PERSON_RECOVERY_CODES_MADE = "person.recovery_codes_made"
+    PERSON_SECOND_FACTORS_RESET = "person.second_factors_reset"
     PERSON_SWITCHED_OFF = "person.switched_off"
     PERSON_SWITCHED_ON = "person.switched_on"
     INVITATION_SENT = "invitation.sent"
@@ -158,6 +159,7 @@ TITLES: dict[Event, Promise] = {
     Event.PERSON_TOTP_SET_UP: _("Authenticator app set up"),
     Event.PERSON_TOTP_REMOVED: _("Authenticator app removed"),
     Event.PERSON_RECOVERY_CODES_MADE: _("Recovery codes made"),
+    Event.PERSON_SECOND_FACTORS_RESET: _("Second factors reset"),
     Event.PERSON_SWITCHED_OFF: _("Person switched off"),
     Event.PERSON_SWITCHED_ON: _("Person switched on"),
     Event.INVITATION_SENT: _("Invitation sent"),

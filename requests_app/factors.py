@@ -19,14 +19,15 @@ from django.conf import settings
 from django.db import transaction
 
 from requests_app import totp
-from requests_app.models import Person
+from requests_app.models import Passkey, Person
 from requests_app.sealing import Sealer, Unreadable
 
 security_log = structlog.get_logger("security")
 
 Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
-_LAST = "last_step"
+_KEY = Authenticator.Type.WEBAUTHN
+_LAST, _PASSKEY = "last_step", "passkey"
 
 
 def seal(text: str) -> str:
@@ -72,6 +73,28 @@ class KeepsRecoveryCodes:
 
 def drops_recovery_codes(person: Person) -> None:
     Authenticator.objects.filter(user=person, type=_RECOVERY).delete()
+
+
+def keeps_passkey(response: object) -> Callable[[Passkey], None]:
+    """Write down what the device told of the key, as the library keeps it."""
+
+    def keep(row: Passkey) -> None:
+        data = {"name": row.name, "credential": response, _PASSKEY: str(row.pk)}
+        Authenticator.objects.create(user_id=row.person_id, type=_KEY, data=data)
+
+    return keep
+
+
+def drops_passkey(row: Passkey) -> None:
+    """And the recovery codes with the last second factor: they stand in for one, and there is none any more."""
+    Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).delete()
+    others = Passkey.objects.filter(person=row.person_id).live().of_this_site().exclude(pk=row.pk)
+    if row.person.totp_set_up_at is None and not others.exists():
+        drops_recovery_codes(row.person)
+
+
+def drops_all(person: Person) -> None:
+    Authenticator.objects.filter(user=person).delete()
 
 
 # --- What was typed -----------------------------------------------------------------------------------------
@@ -124,6 +147,21 @@ def app_last_used(person: Person) -> datetime | None:
         Authenticator.objects.filter(user=person, type=_APP).values_list("last_used_at", flat=True).first()
     )
     return found
+
+
+def has_code(person: Person) -> bool:
+    """Whether there is a code that this person could type."""
+    return person.totp_set_up_at is not None or bool(codes_left(person))
+
+
+def note_passkey_used(row: Passkey, *, at: datetime) -> None:
+    Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).update(last_used_at=at)
+
+
+def passkeys_last_used(person: Person) -> dict[str, datetime]:
+    """When each was last used to sign in or to confirm, by its id."""
+    rows = Authenticator.objects.filter(user=person, type=_KEY, last_used_at__isnull=False)
+    return {row.data.get(_PASSKEY, ""): row.last_used_at for row in rows}
 
 
 # --- What an app is told ------------------------------------------------------------------------------------

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from requests_app import clock, factors, guesses
-from requests_app.models import Person
+from django.db import transaction
+
+from requests_app import challenges, clock, factors, guesses, webauthn
+from requests_app.challenges import Purpose
+from requests_app.errors import PasskeyRefused, PasskeyUnknown
+from requests_app.models import Passkey, Person
+from requests_app.models.row_security import own_account
 
 
 def is_this_person(person: Person, password: str, code: str, *, ip: str = "") -> bool:
@@ -18,3 +23,52 @@ def is_this_person(person: Person, password: str, code: str, *, ip: str = "") ->
         return not person.has_second_factor or factors.is_code(person, code, at=clock.now())
 
     return guesses.is_right(person, look, ip=ip)
+
+
+def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose, ip: str = "") -> None:
+    """Raise a kind of PasskeyRefused unless a passkey of this person answered what was asked; or TooMany."""
+    refused: list[PasskeyRefused] = []
+
+    def look() -> bool:
+        try:
+            passkey_of(answer, purpose=purpose, person=person)
+        except PasskeyRefused as refusal:
+            refused.append(refusal)
+        return not refused
+
+    if not guesses.is_right(person, look, ip=ip):
+        raise refused[0]
+
+
+def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None) -> Passkey:
+    """The passkey of this site that answered, of this person or of anybody. Raises a kind of PasskeyRefused.
+
+    Under a lock on its row: of two answers with one counter, or to one challenge, one counts.
+    """
+    at = clock.now()
+    challenge = challenges.read(answer, purpose, *([person.pk] if person else []), at=at)
+    with own_account(), transaction.atomic():
+        rows = Passkey.objects.live().of_this_site().filter(person__is_active=True)
+        rows = rows.filter(person=person) if person else rows
+        row: Passkey | None = (
+            rows.select_related("person").locked().filter(credential_id=webauthn.credential_of(answer)).first()
+        )
+        # Nobody has said who they are, so the device does: and it must not name somebody else (section 7.2, step 6).
+        if row is None or (person is None and webauthn.user_of(answer) != row.person_id.bytes):
+            raise PasskeyUnknown
+        asserted = webauthn.verify_assertion(
+            answer,
+            challenge=challenge,
+            party=webauthn.own_party(),
+            key=webauthn.Key(
+                credential_id=bytes(row.credential_id),
+                public_key=bytes(row.public_key),
+                sign_count=row.sign_count,
+                is_backup_eligible=row.is_backup_eligible,
+            ),
+        )
+        challenges.spend(challenge, at=at)
+        row.sign_count, row.is_backed_up = asserted.sign_count, asserted.is_backed_up
+        row.save(update_fields=["sign_count", "is_backed_up"])
+        factors.note_passkey_used(row, at=at)
+    return row

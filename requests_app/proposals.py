@@ -16,6 +16,7 @@ _WORDS: dict[str, Promise] = {
     "take_role": _("take the role “%(role)s” from %(name)s"),
     "switch_off_person": _("switch off the account of %(name)s"),
     "switch_on_person": _("switch on the account of %(name)s"),
+    "reset_second_factors": _("reset the second factors of %(name)s"),
     "invite_person": _("invite %(email)s to the role “%(role)s”"),
     "switch_lockbox": _("switch Lockbox %(on)s"),
     "set_window_cap": _("set the longest window to %(minutes)s minutes"),

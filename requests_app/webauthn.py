@@ -164,6 +164,13 @@ def credential_of(response: object) -> bytes:
     return _answer(response, "authenticatorData", "signature")[1]["rawId"]
 
 
+def user_of(response: object) -> bytes:
+    """Whose key the device says that it is: the id that it was given with the key."""
+    outer = response if isinstance(response, Mapping) else {}
+    inner = outer.get("response")
+    return from_text(inner.get("userHandle") if isinstance(inner, Mapping) else None)
+
+
 def verify_assertion(response: object, *, challenge: bytes, party: Party, key: Key) -> Asserted:
     """Check a signature over a challenge (section 7.2). Raises a kind of PasskeyRefused, the first that applies."""
     said, answer = _answer(response, "authenticatorData", "signature")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import secrets
 from typing import Any
 
@@ -41,3 +44,28 @@ def key_of(row: Passkey) -> webauthn.Key:
         sign_count=row.sign_count,
         is_backup_eligible=row.is_backup_eligible,
     )
+
+
+def added(client: Any, device: Authenticator, *, called: str = "Phone", page: str = "/security/passkeys/add/") -> Any:
+    """What the device makes of the page that adds a passkey, sent as the page sends it. Returns the answer."""
+    shown = client.get(page)
+    assert shown.status_code == 200, shown
+    onward = re.search(r'name="next" value="([^"]*)"[^>]*id="id_next"', shown.content.decode())
+    form = {"name": called, "credential": json.dumps(device.create(asked_by(shown, "data-create")))}
+    return client.post(page.partition("?")[0], {**form, "next": html.unescape(onward[1]) if onward else ""})
+
+
+def asked_by(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
+    """What a page's button asks the device for."""
+    found = re.search(rf'{attribute}="([^"]*)"', page.content.decode())
+    assert found is not None, page.content.decode()[-2000:]
+    return dict(json.loads(html.unescape(found[1])))
+
+
+def signs_in(client: Any, device: Authenticator, *, to: str = "") -> Any:
+    """With the passkey alone, as the button on the sign-in page does it."""
+    return client.post("/accounts/passkey/", {"assertion": json.dumps(answer_of(client, device)), "next": to})
+
+
+def answer_of(client: Any, device: Authenticator) -> dict[str, Any]:
+    return device.get(client.get("/accounts/passkey/").json())

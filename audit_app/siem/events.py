@@ -146,6 +146,7 @@ MEANINGS: dict[str, Meaning] = {
     "person.totp_set_up": Meaning(Family.ACCOUNT, 10, severity=_LOW),
     "person.totp_removed": Meaning(Family.ACCOUNT, 11, severity=_MEDIUM),
     "person.recovery_codes_made": Meaning(Family.ACCOUNT, OTHER, "Recovery codes made", _MEDIUM),
+    "person.second_factors_reset": Meaning(Family.ACCOUNT, 11, severity=_HIGH),
     "person.switched_off": Meaning(Family.ACCOUNT, 5, severity=_LOW),
     "person.switched_on": Meaning(Family.ACCOUNT, 2, severity=_LOW),
     "invitation.sent": Meaning(Family.ACCOUNT, OTHER, "Invite", _MEDIUM),

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app.actors import Actor
 from requests_app.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
 from requests_app.admin.base import Related, StaffAdmin
@@ -22,6 +22,7 @@ from requests_app.models import (
     Grant,
     Invitation,
     Membership,
+    Passkey,
     Person,
     Proposal,
     QueueAssignment,
@@ -83,6 +84,10 @@ def switch_off(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
 
 def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.switch_on_person(row.pk, actor=actor)
+
+
+def reset_second_factors(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.reset_second_factors(row.pk, actor=actor, keep=factors.drops_all)
 
 
 def resend_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
@@ -151,6 +156,7 @@ class PersonAdmin(StaffAdmin):
         ),
         Related(model=Grant, by=lambda p: {"engineer": p} if p.side == "provider" else None),
         Related(model=Decision, by=lambda p: {"decider": p}),
+        Related(model=Passkey, by=lambda p: {"person": p}, title=_("Passkeys")),
         Related(model=Token, by=lambda p: {"account": p}),
         Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
         Related(
@@ -208,6 +214,17 @@ class PersonAdmin(StaffAdmin):
             explains=_("The account works again, with the roles that it still holds."),
             offered=lambda p: is_human(p) and not p.is_active,
             bulk=_("Switch on"),
+        ),
+        Act(
+            name="reset",
+            label=_("Reset second factors"),
+            run=reset_second_factors,
+            done=_("The second factors are gone, and every session has ended. The next sign-in sets up new ones."),
+            explains=_(
+                "For one of the provider's people who has lost the device and the recovery codes; a superuser does it. "
+                "Until new ones are set up, the password alone lets in whoever knows it."
+            ),
+            offered=lambda p: is_human(p) and p.side == "provider" and p.has_second_factor,
         ),
         Act(
             name="link",
@@ -272,6 +289,19 @@ class InvitationAdmin(StaffAdmin):
             done=_("The invitation is withdrawn."),
             offered=is_unanswered,
         ),
+    ]
+
+
+class PasskeyAdmin(StaffAdmin):
+    list_display = ("name", "person", "tenant", "created_at", "removed_at", "is_backup_eligible")
+    reads: ClassVar = ("person", "tenant")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",))
+    list_filter = (by_tenant(), by_row("person", _("person"), Person))
+    lead = _("Added and removed by their holders. What a key has signed stays signed, and the log tells of each.")
+    facts: ClassVar = [
+        ("", ("name", "person", "tenant", "created_at", "removed_at")),
+        (_("Key"), ("algorithm", "rp_id", "origin", "aaguid", "is_backup_eligible", "is_backed_up", "sign_count")),
     ]
 
 

@@ -77,6 +77,7 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.Person, people.PersonAdmin),
             (models.Membership, people.MembershipAdmin),
             (models.Invitation, people.InvitationAdmin),
+            (models.Passkey, people.PasskeyAdmin),
             (models.OutOfOffice, people.OutOfOfficeAdmin),
             (models.Proposal, people.ProposalAdmin),
             (models.QueueAssignment, people.QueueAssignmentAdmin),

@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_f
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict, YesNoFilter
 from requests_app.api.schema import one
@@ -166,6 +166,23 @@ class SwitchOn(ApiView):
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
         """For the tenant's administrator; for staff, unless it is an approver or an administrator."""
         operations.switch_on_person(_member(self, tenant, person).pk, actor=self.actor)
+        return _shown(self, tenant, person)
+
+
+class ResetSecondFactors(ApiView):
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_reset_second_factors",
+        summary="Reset the second factors of somebody who has lost them",
+        tags=_TAGS,
+        request=None,
+        responses=one(MemberOut),
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator, and nobody at the provider. Their sessions end, and so do their tokens."""
+        member = _member(self, tenant, person)
+        operations.reset_second_factors(member.pk, actor=self.actor, keep=factors.drops_all)
         return _shown(self, tenant, person)
 
 

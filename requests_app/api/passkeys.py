@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hmac
-import json
-import secrets
-import struct
-from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import clock, operations, webauthn
+from requests_app import challenges, clock, operations, webauthn
 from requests_app.api.base import ApiView
 from requests_app.api.fields import Strict, Text
-from requests_app.errors import NotAllowed, PasskeyUnreadable, Unacceptable, WrongState
+from requests_app.challenges import Purpose
+from requests_app.errors import NotAllowed, PasskeyTooLate, Unacceptable, WrongState
 from requests_app.models import Passkey, Person, Tenant
 from requests_app.queries import tenant as queries
 from requests_app.scopes import Scope
-
-_GOOD_FOR = timedelta(minutes=5)
-_SALT = 16
 
 
 class OptionsIn(Strict):
@@ -89,7 +81,7 @@ class PasskeyOptions(_OfThePage):
             user_id=person.pk.bytes,
             email=person.email,
             name=person.name,
-            challenge=_challenge(person.pk, row.pk, until=clock.now() + _GOOD_FOR),
+            challenge=challenges.issue(Purpose.APPROVAL_PAGE, person.pk, row.pk, at=clock.now()),
             known=[bytes(each.credential_id) for each in known],
         )
         # Found by the device itself: the page that signs later takes no list of keys from this server.
@@ -114,7 +106,7 @@ class Passkeys(_OfThePage):
         made = operations.enrol_passkey(
             actor=self.actor,
             response=found["response"],
-            challenge=_read(found["response"], UUID(str(self.actor.person)), row.pk, at=clock.now()),
+            challenge=_challenge_in(found["response"], UUID(str(self.actor.person)), row.pk),
             name=found["name"],
             party=_party(row),
         )
@@ -125,25 +117,8 @@ def _party(row: Tenant) -> webauthn.Party:
     return webauthn.Party(rp_id=row.approval_rp_id, name=row.name, origins=frozenset({row.approval_origin}))
 
 
-# --- The challenge carries by itself for whom, where and until when it is good -------------------------------
-
-
-def _challenge(person: UUID, tenant: UUID, *, until: datetime, salt: bytes = b"") -> bytes:
-    head = (salt or secrets.token_bytes(_SALT)) + struct.pack(">q", int(until.timestamp()))
-    return (
-        head + salted_hmac("requests_app.api.passkeys", person.bytes + tenant.bytes + head, algorithm="sha256").digest()
-    )
-
-
-def _read(response: dict[str, Any], person: UUID, tenant: UUID, *, at: datetime) -> bytes:
-    """The challenge in an answer, if it was made here, for this person on this page, and is still good."""
+def _challenge_in(response: object, person: UUID, tenant: UUID) -> bytes:
     try:
-        client = json.loads(webauthn.from_text(response["response"]["clientDataJSON"]))
-        said = webauthn.from_text(client["challenge"])
-        salt, [seconds] = said[:_SALT], struct.unpack(">q", said[_SALT : _SALT + 8])
-        until = datetime.fromtimestamp(seconds, tz=at.tzinfo)
-    except (PasskeyUnreadable, KeyError, TypeError, ValueError, OverflowError, OSError, struct.error) as error:
-        raise PasskeyUnreadable from error
-    if not hmac.compare_digest(said, _challenge(person, tenant, until=until, salt=salt)) or until <= at:
-        raise Unacceptable(_("This was not asked for, or too long ago. Begin again."), field="response")
-    return said
+        return challenges.read(response, Purpose.APPROVAL_PAGE, person, tenant, at=clock.now())
+    except PasskeyTooLate as refusal:
+        raise Unacceptable(_("This was not asked for, or too long ago. Begin again."), field="response") from refusal

@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_f
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from requests_app import clock, operations, proposals
+from requests_app import clock, factors, operations, proposals
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict
 from requests_app.api.schema import one
@@ -98,7 +98,7 @@ class Confirm(ApiView):
     def post(self, request: Any, pk: UUID) -> Response:
         """For an administrator or approver who is another human than the one who proposed it."""
         self.body(Strict)
-        return self.shown(ProposalOut, operations.confirm_proposal(pk, actor=self.actor))
+        return self.shown(ProposalOut, operations.confirm_proposal(pk, actor=self.actor, keep=factors.drops_all))
 
 
 class Withdraw(ApiView):

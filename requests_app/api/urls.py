@@ -112,6 +112,11 @@ v1 = [
     path(f"{_MEMBER}/take-role", members.TakeRole.as_view(), name="member_take_role"),
     path(f"{_MEMBER}/switch-off", members.SwitchOff.as_view(), name="member_switch_off"),
     path(f"{_MEMBER}/switch-on", members.SwitchOn.as_view(), name="member_switch_on"),
+    path(
+        f"{_MEMBER}/reset-second-factors",
+        members.ResetSecondFactors.as_view(),
+        name="member_reset_second_factors",
+    ),
     path(f"{_TENANT}/sign-on", sign_on.OneSignOn.as_view(), name="sign_on"),
     path(f"{_TENANT}/domains", sign_on.Domains.as_view(), name="domains"),
     path("domains/<uuid:pk>", sign_on.OneDomain.as_view(), name="domain"),

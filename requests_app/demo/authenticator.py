@@ -49,11 +49,14 @@ class Authenticator:
     rp_id: str = ""
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     key: PrivateKey | None = None
+    #: Whose key it is, as the device was told when it made it; it says so where nobody else has.
+    user_handle: bytes = b""
 
     def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Make the key: RegistrationResponseJSON to PublicKeyCredentialCreationOptionsJSON."""
         self.rp_id = self.rp_id or options["rp"]["id"]
         self.key = self.key or _made(self.algorithm)
+        self.user_handle = from_text(options.get("user", {}).get("id", ""))
         cose = _COSE[self.algorithm].from_cryptography_key(self.key.public_key())
         credential = AttestedCredentialData.create(Aaguid(self.aaguid), self.credential_id, cose)
         data = AuthenticatorData.create(self._rp_hash, self._flags | FLAG.AT, self._counted(), credential)
@@ -68,7 +71,8 @@ class Authenticator:
         said = self._client("webauthn.get", options["challenge"])
         data = bytes(AuthenticatorData.create(self._rp_hash, self._flags, self._counted()))
         signature = self._signed(data + hashlib.sha256(said).digest())
-        return self._answer(clientDataJSON=said, authenticatorData=data, signature=signature)
+        handle = {"userHandle": self.user_handle} if self.user_handle else {}
+        return self._answer(clientDataJSON=said, authenticatorData=data, signature=signature, **handle)
 
     def sign(self, challenge: bytes, *, rp_id: str) -> dict[str, Any]:
         """The same, where nothing but the challenge is at hand."""

@@ -22,6 +22,10 @@ class PasskeyQuerySet(ScopedQuerySet):
     def live(self) -> Self:
         return self.filter(removed_at=None)
 
+    def of_this_site(self) -> Self:
+        """Those that sign in here; one of a tenant's own approval page does not."""
+        return self.filter(rp_id=settings.PASSKEY_RP_ID)
+
 
 class Passkey(models.Model):
     """A WebAuthn credential of one person. One that was removed stays: what it signed before stays signed.

@@ -158,8 +158,10 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """An authenticator app or a passkey. Who has an app, as nearly everybody, costs no query."""
-        return self.totp_set_up_at is not None or Passkey.objects.filter(person_id=self.pk).live().exists()
+        """An authenticator app or a passkey of this site. Who has an app, as nearly everybody, costs no query."""
+        if self.totp_set_up_at is not None:
+            return True
+        return bool(Passkey.objects.filter(person_id=self.pk).live().of_this_site().exists())
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """What a session must know to stay alive: a new password ends it, and so does a new epoch."""

@@ -107,14 +107,21 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def second_factor(message: OutboxMessage, at: datetime) -> Facts:
-    """A second factor was set up or removed, or recovery codes were made."""
+    """A second factor was set up or removed, recovery codes were made; or all of them were reset by somebody else."""
     person = Person.objects.get(pk=message.about)
+    is_own = message.person_id == person.pk
+    by = words.line(message.payload.get("by", ""))
     return {
-        "path": reverse("web:security"),
-        "is_own_account": True,
+        "path": reverse("web:security") if is_own else reverse("web:people", args=[message.tenant_id]),
+        "is_own_account": is_own,
         "how": message.payload["how"],
+        "name": words.name(person),
+        "by": by,
         "facts": [
-            Fact(_("Account"), [words.line(person.email)]),
+            Fact(
+                _("Account"), [words.line(person.email)] if is_own else [words.name(person), words.line(person.email)]
+            ),
+            *([Fact(_("Done by"), [by])] if by else []),
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],
     }

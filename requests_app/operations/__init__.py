@@ -69,6 +69,7 @@ from requests_app.operations.passkeys import enrol_passkey, remove_passkey
 from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
 from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
 from requests_app.operations.refusals import note_failed_proof, note_refusal
+from requests_app.operations.resets import reset_second_factors
 from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
 from requests_app.operations.single_sign_on import (
     Came,
@@ -206,6 +207,7 @@ __all__ = [
     "request_address",
     "resend_invitation",
     "resend_mail",
+    "reset_second_factors",
     "resolve_ticket",
     "revoke",
     "revoke_token",

@@ -69,6 +69,8 @@ class Act:
     confirmed: UUID | None = None
     # Who proposed that: what it makes is theirs.
     proposer: UUID | None = None
+    # What the door keeps elsewhere of the same thing, written in the same transaction.
+    keep: Callable[[Any], object] | None = None
 
     def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import limits, policy, webauthn
 from requests_app.actors import Actor, Role
-from requests_app.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import Passkey, Person
+from requests_app.models import Membership, Passkey, Person, Tenant
+from requests_app.models.people import actor_of
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._keys import described, logs_of, logs_with
 from requests_app.outbox.topics import Audience, Note, Topic
 
 #: Whoever has more has lost track of them.
@@ -42,7 +43,7 @@ def enrol_passkey(
     """
     with act("enrol_passkey", actor=actor) as current:
         person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
-        logs = _logs_of(person)
+        logs = logs_of(person)
         # In the recorder's order: the others' turns are taken when their entries are written.
         current.concerns("person", person, logs[0])
         if not person.is_active or person.kind != Person.Kind.HUMAN:
@@ -81,12 +82,14 @@ def enrol_passkey(
 def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Passkey:
     """Remove a passkey for good: one's own; for a device that is lost, an administrator that of one of the tenant.
 
-    Staff remove those of the provider's people. From here on it signs nothing; what it has signed stays signed.
+    Staff remove those of the provider's people. From here on it signs nothing; what it has signed stays signed. The
+    last that its holder can't do without stays; who lost it has it taken away with all others (reset_second_factors).
     """
     with act("remove_passkey", actor=actor) as current:
         row = Passkey.objects.visible_to(current.actor).find(passkey_id)
-        # The logs that tell of the key, whatever the person belongs to by now: who checks it looks there.
-        logs = sorted(UUID(log) for log in row.enrolled)
+        # Whatever else takes away a second factor of this person waits here.
+        Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+        logs = logs_with(row)
         current.concerns("passkey", row, logs[0])
         # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
         for log in logs[1:]:
@@ -96,6 +99,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
         policy.require_step_up(current.actor, current.at)
         if not row.is_live:
             raise WrongState(_("This passkey was removed before."))
+        _require_not_last(row)
         row.removed_at, row.removed_by_id = current.at, current.actor.person
         _witnessed(current, Event.PASSKEY_REMOVED, row, logs)
         row.save(update_fields=["removed_at", "removed_by"])
@@ -103,10 +107,6 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
             keep(row)
         _tell(current, row, logs, change="removed")
     return row
-
-
-def _logs_of(person: Person) -> list[UUID]:
-    return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
 
 
 def _require_remover(actor: Actor, row: Passkey) -> None:
@@ -120,32 +120,35 @@ def _require_remover(actor: Actor, row: Passkey) -> None:
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
 
 
+def _require_not_last(row: Passkey) -> None:
+    person = row.person
+    others = Passkey.objects.filter(person=person).live().exclude(pk=row.pk)
+    if (
+        person.totp_set_up_at is None
+        and policy.needs_second_factor(actor_of(person, door=""))
+        and row.rp_id == settings.PASSKEY_RP_ID
+        and not others.of_this_site().exists()
+    ):
+        raise LastSecondFactor
+    for tenant in Tenant.objects.filter(memberships__person=person, memberships__role=Membership.Role.APPROVER):
+        if _signs_for(tenant, row) and not any(_signs_for(tenant, other) for other in others):
+            raise LastPasskey
+
+
+def _signs_for(tenant: Tenant, row: Passkey) -> bool:
+    """Whether the tenant's yes has to be signed, and this passkey may sign it."""
+    if tenant.yes_rule == Tenant.YesRule.ANY and not tenant.own_keys_only:
+        return False
+    if str(tenant.pk) not in row.enrolled or (tenant.own_keys_only and row.rp_id != tenant.approval_rp_id):
+        return False
+    return row.is_device_bound or tenant.yes_rule != Tenant.YesRule.DEVICE_BOUND
+
+
 def _witnessed(current: Act, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
     """The entry in each log, with all that a signature by this key is verified with."""
     current.subject_type, current.subject_id = "passkey", str(row.pk)
     entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
     return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
-
-
-def described(row: Passkey) -> dict[str, Any]:
-    """What the log says of a key. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as PEM has it."""
-    person, cose = row.person, bytes(row.public_key)
-    return {
-        "person": str(person.pk),
-        "name": person.name,
-        "email": person.email,
-        "side": str(person.side),
-        "passkey": str(row.pk),
-        "passkey_name": row.name,
-        "credential": webauthn.to_text(bytes(row.credential_id)),
-        "public_key": base64.b64encode(webauthn.spki_of(cose)).decode(),
-        "algorithm": row.algorithm,
-        "rp_id": row.rp_id,
-        "origin": row.origin,
-        "aaguid": row.aaguid,
-        "backup_eligible": row.is_backup_eligible,
-        "backed_up": row.is_backed_up,
-    }
 
 
 def _tell(current: Act, row: Passkey, logs: list[UUID], *, change: str) -> None:

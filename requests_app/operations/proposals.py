@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -44,10 +45,10 @@ def _switch(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     current.witness(Event.TWO_PERSON_SWITCHED_ON if tenant.needs_two else Event.TWO_PERSON_SWITCHED_OFF)
 
 
-def confirm_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
+def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
     """Confirm what another human proposed: it is done now, and judged as it is now.
 
-    Whoever proposed it must still administer the tenant.
+    Whoever proposed it must still administer the tenant. `keep` is for an act that takes one (reset_second_factors).
     """
     with act("confirm_proposal", actor=actor) as current:
         row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
@@ -66,7 +67,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         row.ended_at, row.confirmed_by_id = current.at, current.actor.person
         row.save(update_fields=["ended_at", "confirmed_by"])
         current.witness(Event.PROPOSAL_CONFIRMED, detail={**told(row), "proposed_by": by.name})
-        current.confirmed, current.proposer = row.pk, by.pk
+        current.confirmed, current.proposer, current.keep = row.pk, by.pk, keep
         change.run(current, tenant, row.said)
         require_two_left(tenant)
         tell(current, row, "confirmed")

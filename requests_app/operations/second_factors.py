@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import policy
 from requests_app.actors import Actor
-from requests_app.errors import WrongState
+from requests_app.errors import LastSecondFactor, WrongState
 from requests_app.events import Event
 from requests_app.models import Person
 from requests_app.operations._own import Own, own_act
@@ -60,7 +60,7 @@ def make_recovery_codes(*, actor: Actor, keep: Keep) -> Person:
 
 def _require_one_left(own: Own) -> None:
     if policy.needs_second_factor(own.act.actor) and not own.person.has_second_factor:
-        raise WrongState(_("This is your last second factor, and your role needs one. Set up another one first."))
+        raise LastSecondFactor
 
 
 def _say(own: Own, event: Event, *, how: str) -> None:

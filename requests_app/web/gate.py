@@ -19,7 +19,7 @@ security_log = structlog.get_logger("security")
 #: What is open without one: the way to have one, the way out, and what is open to everybody.
 OPEN = frozenset(
     {
-        *("web:security_set_up", "web:step_up", "web:set_theme", "web:limits"),
+        *("web:security_set_up", "web:security_add_passkey", "web:step_up", "web:set_theme", "web:limits"),
         *("web:sso", "web:sso_callback"),
         *("account_login", "account_logout", "account_inactive", "mfa_authenticate"),
         *("account_reset_password", "account_reset_password_done"),

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import operations, policy
+from requests_app import factors, operations, policy
 from requests_app.actors import Actor
 from requests_app.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.models import Membership, Person, Tenant
@@ -119,6 +119,8 @@ def _done(row: Tenant, someone: Person, act: str, role: str, *, actor: Actor) ->
         operations.give_role(row.pk, someone.pk, role=role, actor=actor)
     elif act == "take":
         operations.take_role(row.pk, someone.pk, role=role, actor=actor)
+    elif act == "reset":
+        operations.reset_second_factors(someone.pk, actor=actor, keep=factors.drops_all)
     elif act == "switch_off":
         operations.switch_off_person(someone.pk, actor=actor)
     else:
@@ -132,6 +134,7 @@ def _said(someone: Person, act: str, role: str) -> str:
         "switch_off": _("The account of {name} is switched off."),
         "switch_on": _("The account of {name} is switched on."),
         "unlink": _("{name} is signed out, and found anew at the next single sign-on."),
+        "reset": _("The second factors of {name} are gone. New ones are set up at the next sign-in."),
     }
     label = Membership.Role(role).label if role else ""
     return format_html(words[act], name=visible_single(someone.name), role=label)
@@ -178,6 +181,7 @@ def _person_page(
         "is_only_role": len(held) == 1,
         "identities": identities(row, someone),
         "guarded": [Membership.Role(role).label for role, holder in last.items() if holder == someone.pk],
+        "has_second_factor": someone.has_second_factor,
         "refusal": refusal,
         "refused_act": refused[0],
     }

@@ -13,7 +13,7 @@ from django.urls import path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app import proposals as words
 from requests_app.actors import Actor, Role
 from requests_app.errors import WrongState
@@ -57,7 +57,7 @@ def _answered(request: HttpRequest, row: Tenant) -> str:
     form.require_valid()
     found = queries.proposal(row, form.cleaned_data["proposal"])
     if form.cleaned_data["act"] == "confirm":
-        operations.confirm_proposal(found.pk, actor=actor_in(request))
+        operations.confirm_proposal(found.pk, actor=actor_in(request), keep=factors.drops_all)
         return _("Confirmed, and done.")
     operations.withdraw_proposal(found.pk, actor=actor_in(request))
     return _("Withdrawn. Nothing was changed.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -17,22 +18,13 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from requests_app import clock, factors, operations, policy, sessions, totp
-from requests_app.errors import NotFound, TooMany, Unacceptable
-from requests_app.models import Person
+from requests_app.errors import NotFound, Unacceptable
+from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.sealing import Unreadable
-from requests_app.web._step_up import (
-    PASSWORD,
-    PASSWORD_AND_CODE,
-    is_fresh,
-    is_this_person,
-    local,
-    note_failure,
-    remember,
-    to_step_up,
-)
+from requests_app.web._step_up import is_fresh, local, proven, step_up_form, to_confirm, to_step_up
 from requests_app.web.context import instant
-from requests_app.web.forms.security import SessionForm, SetUpForm, StepUpForm
+from requests_app.web.forms.security import SessionForm, SetUpForm
 from requests_app.web.forms.strict import require_nothing
 from requests_app.web.gate import lacks_second_factor
 from requests_app.web.middleware import actor_in
@@ -45,9 +37,14 @@ _PENDING = "totp_pending"
 @require_safe
 def security(request: HttpRequest) -> HttpResponse:
     person = cast(Person, request.user)
+    with own_account():
+        passkeys = list(Passkey.objects.filter(person=person).live())
+    last_used = factors.passkeys_last_used(person)
     context = {
         "now": instant(request),
         "person": person,
+        "passkeys": [(row, last_used.get(str(row.pk))) for row in passkeys],
+        "own_site": settings.PASSKEY_RP_ID,
         "needs_factor": policy.needs_second_factor(actor_in(request)),
         "app_last_used": factors.app_last_used(person),
         "codes_left": factors.codes_left(person),
@@ -87,28 +84,31 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "picture": factors.picture_of(address),
         "is_first": lacks_second_factor(request),
     }
-    return _unstored(_page(request, "security/set_up.html", context, status=status))
+    return unstored(own_page(request, "security/set_up.html", context, status=status))
 
 
 def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> HttpResponse:
-    was_first = lacks_second_factor(request)
+    was_first, needs_codes = lacks_second_factor(request), factors.codes_left(cast(Person, request.user)) is None
     app, codes = factors.keeps_totp(secret, step=step), factors.KeepsRecoveryCodes()
 
     def keep(person: Person) -> None:
         app(person)
-        codes(person)
+        if needs_codes:
+            codes(person)
 
     with own_account():
         operations.set_up_totp(actor=actor_in(request), keep=keep)
     request.session.pop(_PENDING, None)
-    return _codes_page(
-        request, codes.codes, onward=onward or ("/" if was_first else reverse("web:security")), is_new=True
-    )
+    onward = onward or ("/" if was_first else reverse("web:security"))
+    if needs_codes:
+        return codes_page(request, codes.codes, onward=onward, made=_("The app is set up."))
+    messages.success(request, _("The app is set up."))
+    return redirect(onward)
 
 
-def _codes_page(request: HttpRequest, codes: list[str], *, onward: str, is_new: bool) -> HttpResponse:
-    context = {"codes": codes, "to_copy": "\n".join(codes), "onward": onward, "is_new": is_new}
-    return _unstored(_page(request, "security/codes.html", context))
+def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str = "") -> HttpResponse:
+    context = {"codes": codes, "to_copy": "\n".join(codes), "onward": onward, "made": made}
+    return unstored(own_page(request, "security/codes.html", context))
 
 
 @login_required
@@ -132,7 +132,7 @@ def new_codes(request: HttpRequest) -> HttpResponse:
     def act() -> HttpResponse:
         codes = factors.KeepsRecoveryCodes()
         operations.make_recovery_codes(actor=actor_in(request), keep=codes)
-        return _codes_page(request, codes.codes, onward=reverse("web:security"), is_new=False)
+        return codes_page(request, codes.codes, onward=reverse("web:security"))
 
     return _confirmed(request, "security/new_codes.html", act)
 
@@ -144,7 +144,7 @@ def _confirmed(request: HttpRequest, template: str, act: Callable[[], HttpRespon
         require_nothing(request.POST)
         with own_account():
             return act()
-    return _page(request, template, {})
+    return own_page(request, template, {})
 
 
 def _drops_app(person: Person) -> None:
@@ -194,35 +194,24 @@ def end_session(request: HttpRequest) -> HttpResponse:
 @require_http_methods(_PAGE_METHODS)
 def step_up(request: HttpRequest) -> HttpResponse:
     """Prove that it is still the same person, and go on to `next`."""
-    person = cast(Person, request.user)
-    has_code, status = person.has_second_factor, 200
-    form = StepUpForm(initial={"next": local(request.GET.get("next"))}, has_code=has_code)
+    form, status = step_up_form(request, initial={"next": local(request.GET.get("next"))}), 200
     if request.method == "POST":
-        form, status = StepUpForm(request.POST, has_code=has_code), Unacceptable.status
+        form = step_up_form(request, request.POST)
         form.require_known()
-        if form.is_valid():
-            try:
-                if is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
-                    remember(request, at=clock.now(), way=PASSWORD_AND_CODE if has_code else PASSWORD)
-                    return redirect(local(form.cleaned_data["next"]) or "/")
-                note_failure(request)
-                form.add_error(None, form.wrong)
-                status = 403
-            except TooMany as refusal:
-                note_failure(request, refusal)
-                form.refuse(refusal)
-                status = refusal.status
-    return _page(request, "security/step_up.html", {"form": form}, status=status)
+        status = proven(request, form)
+        if not status:
+            return redirect(local(form.cleaned_data["next"]) or "/")
+    return own_page(request, "security/step_up.html", {"form": form, **to_confirm(request)}, status=status)
 
 
-def _page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+def own_page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     if lacks_second_factor(request):
         # The menu would lead back here.
         context["nav_items"] = []
     return render(request, template, {"now": instant(request), **context}, status=status)
 
 
-def _unstored(response: HttpResponse) -> HttpResponse:
+def unstored(response: HttpResponse) -> HttpResponse:
     patch_cache_control(response, no_store=True, private=True)
     return response
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control
 
 from requests_app import clock
-from requests_app.errors import StepUpRequired, TooMany, Unacceptable
-from requests_app.models import Person
-from requests_app.web._step_up import (
-    PASSWORD,
-    PASSWORD_AND_CODE,
-    is_fresh,
-    is_this_person,
-    note_failure,
-    remember,
-    to_step_up,
-)
+from requests_app.errors import StepUpRequired
+from requests_app.web._step_up import is_fresh, proven, step_up_form, to_confirm, to_step_up
 from requests_app.web.context import instant
 from requests_app.web.forms.security import StepUpForm
 from requests_app.web.middleware import actor_in
@@ -61,22 +52,11 @@ class StepUpMiddleware:
         return self._judged(request, proof)
 
     def _judged(self, request: HttpRequest, proof: Any) -> HttpResponse | None:
-        has_code = cast(Person, request.user).has_second_factor
-        form = StepUpForm(proof, prefix=PREFIX, has_code=has_code)
-        if not form.is_valid():
-            return ask(request, form, status=Unacceptable.status)
-        try:
-            if not is_this_person(request, form.cleaned_data["password"], form.cleaned_data.get("code", "")):
-                note_failure(request)
-                form.add_error(None, form.wrong)
-                return ask(request, form)
-        except TooMany as refusal:
-            note_failure(request, refusal)
-            form.refuse(refusal)
-            return ask(request, form, status=refusal.status)
-        at = clock.now()
-        remember(request, at=at, way=PASSWORD_AND_CODE if has_code else PASSWORD)
-        request.actor = actor_in(request).stepped_up(at)  # type: ignore[attr-defined]  # read by actor_in()
+        form = step_up_form(request, proof, prefix=PREFIX)
+        status = proven(request, form)
+        if status:
+            return ask(request, form, status=status)
+        request.actor = actor_in(request).stepped_up(clock.now())  # type: ignore[attr-defined]  # read by actor_in()
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -84,7 +64,7 @@ class StepUpMiddleware:
             return None
         if request.method != "POST":
             return to_step_up(request)
-        return ask(request, StepUpForm(prefix=PREFIX, has_code=cast(Person, request.user).has_second_factor))
+        return ask(request, step_up_form(request, prefix=PREFIX))
 
 
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
@@ -92,6 +72,7 @@ def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.
     sent = request.POST.lists()
     held = [(name, value) for name, values in sent if name not in _OURS for value in values]
     context = {"now": instant(request), "form": form, "held": held, "action": request.get_full_path()}
+    context |= to_confirm(request)
     response = render(request, "security/step_up.html", context, status=status)
     patch_cache_control(response, no_store=True, private=True)
     return response

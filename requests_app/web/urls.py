@@ -17,6 +17,7 @@ from requests_app.web import (
     limits,
     log,
     log_rules,
+    passkeys,
     people,
     preferences,
     proofs,
@@ -65,5 +66,6 @@ urlpatterns = [
     *limits.urlpatterns,
     *security.urlpatterns,
     *addresses.urlpatterns,
+    *passkeys.urlpatterns,
     *keeping.urlpatterns,
 ]

@@ -1,47 +1,56 @@
-// Has the passkey sign what the page shows, and sends the answer with the form: one act, one post.
-// What was signed is checked on the server, and by whoever verifies the log; nothing here is believed.
+// Asks the browser for a passkey: to make one, to sign in, to confirm, or to sign a decision. The answer goes with the
+// form, in one post, and is checked on the server, and by whoever verifies the log; nothing here is believed.
 
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
 const text = (buffer) =>
   btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const known = (keys) => keys.map((each) => ({ ...each, id: bytes(each.id) }));
 
-function asked(options) {
-  const known = options.allowCredentials.map((each) => ({ ...each, id: bytes(each.id) }));
-  return { ...options, challenge: bytes(options.challenge), allowCredentials: known };
+async function asked(button) {
+  const { sign, signAt } = button.dataset;
+  // Where nobody is signed in, a page stands open for hours: what is asked is then made when the button is pressed.
+  const options = signAt ? await (await fetch(signAt, { headers: { Accept: "application/json" } })).json() : JSON.parse(sign);
+  return { ...options, challenge: bytes(options.challenge), allowCredentials: known(options.allowCredentials) };
 }
 
-function answered(credential) {
-  const { clientDataJSON, authenticatorData, signature } = credential.response;
+function wanted(button) {
+  const options = JSON.parse(button.dataset.create);
   return {
-    id: credential.id,
-    rawId: text(credential.rawId),
-    type: credential.type,
-    response: {
-      clientDataJSON: text(clientDataJSON),
-      authenticatorData: text(authenticatorData),
-      signature: text(signature),
-    },
+    ...options,
+    challenge: bytes(options.challenge),
+    user: { ...options.user, id: bytes(options.user.id) },
+    excludeCredentials: known(options.excludeCredentials),
   };
 }
 
-async function sign(button) {
+function answered(credential) {
+  const response = {};
+  for (const name of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (credential.response[name]) response[name] = text(credential.response[name]);
+  }
+  return { id: credential.id, rawId: text(credential.rawId), type: credential.type, response };
+}
+
+async function use(button) {
   const { form } = button;
-  if (!form.elements.comment.reportValidity()) return;
-  const problem = form.querySelector("[data-sign-problem]");
-  problem.hidden = true;
+  const typed = form.elements.comment ?? form.elements.name;
+  if (typed && !typed.reportValidity()) return;
+  const [problem, twice] = ["problem", "known"].map((name) => form.querySelector(`[data-sign-${name}]`));
+  for (const words of [problem, twice]) if (words) words.hidden = true;
   button.disabled = true;
   try {
-    const publicKey = asked(JSON.parse(button.dataset.sign));
-    const credential = await navigator.credentials.get({ publicKey });
-    form.elements.assertion.value = JSON.stringify(answered(credential));
+    const credential = button.dataset.create
+      ? await navigator.credentials.create({ publicKey: wanted(button) })
+      : await navigator.credentials.get({ publicKey: await asked(button) });
+    form.querySelector("[data-sign-answer]").value = JSON.stringify(answered(credential));
     form.requestSubmit();
-  } catch {
-    problem.hidden = false;
+  } catch (error) {
+    (error.name === "InvalidStateError" && twice ? twice : problem).hidden = false;
     button.disabled = false;
   }
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-sign]");
-  if (button) sign(button);
+  const button = event.target.closest?.("[data-sign], [data-sign-at], [data-create]");
+  if (button) use(button);
 });

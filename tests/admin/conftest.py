@@ -36,6 +36,7 @@ from requests_app.scopes import Scope
 from tests.caller import client_of, token_of
 from tests.cast import Cast
 from tests.factors import stepped_up
+from tests.passkeys import enrolled
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -48,7 +49,7 @@ EVIDENCE = [
         *("AccessRequest", "AccessRequestResource", "Decision", "Grant", "ContentAccess"),
         *("Ticket", "TicketComment", "OutboxMessage", "AuditEntry", "ChainHead", "Witness", "Cosignature"),
         *("LogAlarm", "Checkpoint", "SignedHead", "ClosedShard", "LogKey", "LogCheck"),
-        *("WebhookAttempt", "WebhookCursor"),
+        *("WebhookAttempt", "WebhookCursor", "Passkey"),
         *("OrmQ", "Success", "Failure", "Schedule", "Heartbeat", "TaskAttempt"),
     }
 ]
@@ -235,6 +236,7 @@ def populate(cast: Cast, rounds: int) -> None:
         add_witness(cast, base)
         add_webhook(cast, base)
         add_caller(cast, base)
+        enrolled(cast, sorted(cast.people)[number % len(cast.people)])
         add_alarm(base)
 
 

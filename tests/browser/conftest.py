@@ -19,7 +19,7 @@ from tests.browser import axe
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
 from tests.factors import stepped_up
-from tests.words.crawl import add_callers, add_webhooks, add_witnesses
+from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 
 #: Far longer than a page takes on a machine that is busy with other things: it ends what would never come.
 PATIENCE_MS = 60_000
@@ -55,6 +55,7 @@ def _build() -> None:
     add_witnesses()
     add_webhooks()
     add_callers()
+    add_passkeys()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,18 @@ from requests_app.demo import world as demo
 from requests_app.models import AccessRequest
 from tests.browser.axe import WIDTHS, Shapes, faults, width_for
 from tests.browser.conftest import Visit
-from tests.words.crawl import FILES, GROUPS, PEOPLE, Visited, add_callers, add_webhooks, add_witnesses, addresses, crawl
+from tests.words.crawl import (
+    FILES,
+    GROUPS,
+    PEOPLE,
+    Visited,
+    add_callers,
+    add_passkeys,
+    add_webhooks,
+    add_witnesses,
+    addresses,
+    crawl,
+)
 
 #: Answers to forms, and to scripts.
 NO_PAGES = {
@@ -75,6 +86,7 @@ def test_every_page_that_there_is_is_among_them() -> None:
     add_witnesses()
     add_webhooks()
     add_callers()
+    add_passkeys()
     there = (page for login in PEOPLE for page in crawl(login, first=addresses(login), per_route=PER_ROUTE))
     seen = {page.route.partition(" ")[0] for page in there}
     assert {f"web:{name}" for name in names(get_resolver(), "web")} - {

@@ -1,34 +1,20 @@
-"""An approver's passkey in a real browser: made by a virtual authenticator, used to sign a yes, verified offline."""
+"""A passkey in a real browser: a virtual authenticator makes it, signs in with it, and signs a yes with it."""
 
 from __future__ import annotations
 
 import json
-import secrets
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from audit_app import checkpoints, evidence, parts
-from requests_app import clock, operations, webauthn
-from requests_app.demo.world import as_
-from requests_app.models import AccessRequest, Decision
+from audit_app import checkpoints
+from requests_app import clock
+from requests_app.models import AccessRequest, Decision, Passkey
 from tests.audit.bundles import verified
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
-
-#: What the page that adds a passkey does with the browser, without the page.
-CREATE = """async (options) => {
-  const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-  const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
-    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-  const made = await navigator.credentials.create({ publicKey: {
-    ...options, challenge: bytes(options.challenge), user: { ...options.user, id: bytes(options.user.id) },
-  } });
-  return { id: made.id, rawId: text(made.rawId), type: made.type, response: {
-    clientDataJSON: text(made.response.clientDataJSON), attestationObject: text(made.response.attestationObject),
-  } };
-}"""
 
 
 def virtual_authenticator(page: Page, *, verifies: bool = True) -> tuple[Any, str]:
@@ -42,39 +28,68 @@ def virtual_authenticator(page: Page, *, verifies: bool = True) -> tuple[Any, st
     return session, str(found["authenticatorId"])
 
 
-def enrol(page: Page) -> None:
-    actor, challenge = as_("ada.keller", fresh=True), secrets.token_bytes(32)
-    options = webauthn.registration_options(
-        party=webauthn.own_party(),
-        user_id=actor.person.bytes,
-        email=actor.email,
-        name=actor.name,
-        challenge=challenge,
-    )
-    answer = page.evaluate(CREATE, options)
-    operations.enrol_passkey(actor=actor, response=answer, challenge=challenge, name="Laptop")
+def answering(session: Any, device: str, *, verifies: bool) -> None:
+    """Whoever holds the device is its owner, or somebody else, and it notices."""
+    session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": verifies})
 
 
-def test_a_yes_is_signed_in_the_browser_and_verified_without_it(
-    visit: Visit, live_server: LiveServer, settings: Any, tmp_path: Any
+def test_a_passkey_is_added_signs_in_signs_a_yes_and_verifies_without_the_browser(
+    visit: Visit, live_server: LiveServer, settings: Any, tmp_path: Path
 ) -> None:
     settings.PASSKEY_ORIGINS = [live_server.url]
     row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
     ada = visit("ada.keller")
-    page = ada.page
-    ada.goto(f"/access-requests/{row.pk}/")
+    page = ada.goto("/security/")
     session, device = virtual_authenticator(page)
-    enrol(page)
+    ada.link("Add a passkey")
+    check(page)
+    page.get_by_role("button", name="Make the passkey").click()
+    assert not Passkey.objects.filter(person__email=ada.email).exists(), "without a name none is made"
+    page.get_by_label("Name").fill("Laptop")
+    page.get_by_role("button", name="Make the passkey").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Keep these recovery codes")
+    ada.link("I have kept them")
+    expect(page.locator("main")).to_contain_text("Laptop")
+    check(page)
+    # The device knows that it has one.
+    page.goto(f"{ada.base}/security/passkeys/add/")
+    page.get_by_label("Name").fill("Again")
+    page.get_by_role("button", name="Make the passkey").click()
+    expect(page.get_by_role("alert")).to_have_text("This device has a passkey of yours already.")
+
+    page.context.clear_cookies()
+    ada.goto("/accounts/login/?next=/preferences/")
+    check(page)
+    answering(session, device, verifies=False)
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("Your passkey did not answer.")
+    answering(session, device, verifies=True)
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page).to_have_url(f"{ada.base}/preferences/")
+
+    # What comes next asks who it is: the passkey says so, in the middle of it.
+    page.goto(f"{ada.base}/security/recovery-codes/")
+    check(page)
+    page.get_by_role("button", name="Confirm with your passkey").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Make new recovery codes?")
+
     ada.goto(f"/access-requests/{row.pk}/decide/approve/")
     check(page)
     page.get_by_text("The text that is signed").click()
     expect(page.locator("pre.code")).to_contain_text('"decision": "approve"')
-    # Somebody else holds the device, and it notices.
-    session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
+    answering(session, device, verifies=False)
     page.get_by_role("button", name="signed with your passkey").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was signed, and nothing was decided.")
+    answering(session, device, verifies=True)
+    # One letter of what was shown is another when it is sent.
+    page.evaluate("""() => {
+      const field = document.querySelector("[name=manifest]");
+      field.value = field.value.replace("read", "reed");
+    }""")
+    with ada.expecting(403):
+        page.get_by_role("button", name="signed with your passkey").click()
+        expect(page.get_by_role("alert").first).to_contain_text("something in it is different")
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
-    session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
     page.get_by_role("button", name="signed with your passkey").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
     expect(page.locator("main")).to_contain_text("Signed with the passkey “")
@@ -83,10 +98,36 @@ def test_a_yes_is_signed_in_the_browser_and_verified_without_it(
     expect(page.locator(f'[data-copy="{decision.manifest_digest}"]')).to_have_count(1)
     said = json.loads(decision.signature.manifest)
     assert (said["access_request"]["id"], said["decision"]) == (str(row.pk), "approve")
+
     checkpoints.sign(row.tenant_id, at=clock.now())
-    wanted = parts.Wanted(tenant_id=row.tenant_id, tenant_name="Contoso", access_request=row.pk)
-    bundle = b"".join(evidence.prepare(wanted, at=clock.now()).stream())
-    status, data = verified(bundle, tmp_path)
+    ada.goto(f"/access-requests/{row.pk}/")
+    ada.link("Download evidence")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Download evidence").click()
+    path = tmp_path / "taken.zip"
+    coming.value.save_as(path)
+    status, data = verified(path.read_bytes(), tmp_path)
     assert (status, data["result"]) == (0, "good"), data
     [proven] = data["decisions"]["proven"]
     assert (proven["passkey"], proven["digest"]) == ("Laptop", decision.manifest_digest)
+
+
+def test_after_the_password_a_passkey_completes_the_sign_in(
+    visit: Visit, live_server: LiveServer, settings: Any
+) -> None:
+    settings.PASSKEY_ORIGINS = [live_server.url]
+    mia = visit("mia.weber")
+    page = mia.goto("/security/passkeys/add/?next=/preferences/")
+    virtual_authenticator(page)
+    page.get_by_label("Name").fill("Key")
+    page.get_by_role("button", name="Make the passkey").click()
+    mia.link("I have kept them")
+    expect(page).to_have_url(f"{mia.base}/preferences/")
+    page.context.clear_cookies()
+    mia.goto("/accounts/login/")
+    page.get_by_label("Email").fill(mia.email)
+    page.get_by_label("Password", exact=True).fill(mia.password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    check(page)
+    page.get_by_role("button", name="Sign in with your passkey").click()
+    expect(page).to_have_url(f"{mia.base}/")

@@ -98,10 +98,10 @@ class Visitor:
         page.goto(f"{self.base}/accounts/login/")
         page.get_by_label("Email").fill(self.email)
         page.get_by_label("Password", exact=True).fill(self.password)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         if self.secret:
             page.get_by_label("Code").fill(self.code())
-            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("button", name="Sign in", exact=True).click()
         expect(page).to_have_url(f"{self.base}/")
 
     def confirm(self) -> None:

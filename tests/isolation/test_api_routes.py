@@ -110,7 +110,11 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     **dict.fromkeys(("passkey_options", "passkeys"), (_tenant, ("post",))),
     "member": (_member, ("get",)),
     **dict.fromkeys(
-        ("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"), (_member, ("post",))
+        (
+            *("member_give_role", "member_take_role", "member_switch_off", "member_switch_on"),
+            "member_reset_second_factors",
+        ),
+        (_member, ("post",)),
     ),
     "sign_on": (_tenant, ("get", "put")),
     "domains": (_tenant, ("get", "post")),

@@ -29,6 +29,7 @@ from requests_app.models import Client as Machine
 from tests.cast import Cast
 from tests.conftest import one_for
 from tests.factors import stepped_up
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +79,7 @@ class World:
             proposed_at=at,
             expires_at=at + dt.timedelta(days=7),
         )
+        self.passkey = enrolled(cast, "ada", called=self.CANARY)[0]
         self.invitation = cast.invited("zanzibar@contoso.example")
         self.domain = operations.claim_domain(cast.contoso.pk, name="zanzibar.example", actor=ines)
         self.identity = Identity.objects.create(
@@ -180,11 +182,13 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "token_revoke": [lambda w: {"token": w.token.pk}],
     "lockbox": [lambda w, to=to: {**_tenant(w), "to": to} for to in ("on", "off")],
     "person": [lambda w: {**_tenant(w), "person": w.cast.ada.pk}],
+    "security_remove_passkey": [lambda w: {"passkey": w.passkey.pk}],
 }
 OWN = {"home", "tickets", "ticket_new", "access_requests", "legal_demand", "preferences", "set_theme", "tokens"} | {
     *(
         "security",
         "security_set_up",
+        "security_add_passkey",
         "security_remove_app",
         "security_new_codes",
         "security_end_session",
@@ -236,6 +240,7 @@ def test_no_route_lies_outside_the_known_doors() -> None:
         "healthz",
         "readyz",
         "mfa_authenticate",
+        "passkey_sign_in",
     }
 
 

@@ -13,7 +13,7 @@ from django.utils.html import escape
 from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
-from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
+from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.models import ContentAccess, Grant, Tenant
 from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
@@ -460,6 +460,17 @@ def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails:
     ]
     for each in found:
         says(each, "somebody knows your password: change it at once", "http://localhost:8000/security/")
+
+
+def test_a_reset_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
+    operations.reset_second_factors(world.ada.pk, actor=world.as_("ines"), keep=drops_all)
+    found = mails.send()("alan", "second_factor_changed")
+    assert mails.to("second_factor_changed") == ["ada", "alan", "soc"]
+    assert found.subject == "Contoso: The second factors of Ada Test were reset"
+    says(found, "Ines Test", "If Ada Test has not asked for it", f"/tenant/{world.contoso.pk}/people/")
+    own = mails("ada", "second_factor_changed")
+    assert own.subject == "The second factors of your account were reset"
+    says(own, "Ines Test", "you are signed out everywhere", "If you have not asked for it", "/security/")
 
 
 def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:

@@ -233,6 +233,7 @@ CALLS: dict[str, Call] = {
     "switch_off_person by staff": _member_act("switch-off"),
     "switch_on_person": _member_act("switch-on"),
     "switch_on_person by staff": _member_act("switch-on"),
+    "reset_second_factors": _member_act("reset-second-factors"),
     "add_address": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/addresses", {"email": "soc@contoso.example", "label": "SOC"}
     ),

@@ -24,7 +24,7 @@ from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
-from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
+from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import Identity, NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.outbox import delivery
@@ -250,6 +250,11 @@ def _first_invited(cast: Cast) -> Any:
 
 def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
     return client.post(reverse("web:people", args=[cast.contoso.pk]), {"act": act, "invitation": str(row.pk)})
+
+
+def _with_passkey(cast: Cast, name: str) -> Any:
+    enrolled(cast, name)
+    return cast.people[name]
 
 
 def _proposals(cast: Cast) -> str:
@@ -510,6 +515,18 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.make_recovery_codes(actor=actor, keep=KeepsRecoveryCodes()),
         page=lambda cast, client, row: client.post(reverse("web:security_new_codes")),
         status=200,
+    ),
+    "reset_second_factors": Case(
+        "ines",
+        lambda cast: _with_passkey(cast, "ada"),
+        lambda cast, row, actor: operations.reset_second_factors(row.pk, actor=actor, keep=drops_all),
+        page=_person_act("reset"),
+    ),
+    "reset_second_factors by staff": Case(
+        "stella",
+        lambda cast: _with_passkey(cast, "pat"),
+        lambda cast, row, actor: operations.reset_second_factors(row.pk, actor=actor, keep=drops_all),
+        admin=_admin("person", "reset"),
     ),
     "switch_lockbox": Case(
         "ines",
@@ -1290,8 +1307,8 @@ ELSEWHERE = {
     "sign_in": "the system's; tests/web/test_single_sign_on.py",
     "note_bypass": "a sign-in; tests/web/test_single_sign_on.py",
     "preview": "no act: what sign_in would find",
-    "enrol_passkey": "of a browser, where the key is; tests/api/test_approval_page.py",
-    "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py",
+    "enrol_passkey": "of a browser, where the key is; tests/api/test_approval_page.py, tests/web/test_passkeys.py",
+    "remove_passkey": "of the browser alone; tests/operations/test_passkeys.py, tests/web/test_passkeys.py",
     "set_preferences": "has no entry (ADR 0021)",
     "take_evidence": "answered with the evidence itself; below",
 }

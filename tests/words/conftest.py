@@ -21,11 +21,12 @@ from requests_app.connectors import registry
 from requests_app.demo import world as demo
 from requests_app.outbox.topics import Topic
 from requests_app.scopes import Scope
-from tests.words.crawl import add_callers, add_webhooks, add_witnesses
+from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 from tests.words.reading import World
 
 #: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
 TYPED: dict[Any, tuple[str, ...]] = {
+    models.Passkey: ("name", "algorithm", "rp_id", "origin", "aaguid"),
     models.Person: ("name",),
     models.Tenant: ("name", "slug"),
     models.Plan: ("name",),
@@ -93,6 +94,7 @@ def world(db: None, settings: Any) -> Iterator[World]:
         add_witnesses()
         add_webhooks()
         add_callers()
+        add_passkeys()
     models.Person.objects.update(language=pseudolocale.LANGUAGE)
     schedules.sync(clock.now())
     yield World([*in_the_database(), *on_disk(), *by_programs(), settings.PROVIDER_NAME])

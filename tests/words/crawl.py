@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import Resolver404, resolve
 
 from audit_app.models import Witness
-from requests_app import clock, link_secrets, operations
+from requests_app import clock, link_secrets, operations, webauthn
 from requests_app.actors import Actor
+from requests_app.demo.authenticator import Authenticator
 from requests_app.models import (
     AccessRequest,
     AddressChange,
@@ -131,6 +133,17 @@ def add_callers() -> None:
         operations.revoke_token(token.pk, actor=owner)
     otto = actor_of(_named("otto.brandt"), door="pages", stepped_up_at=clock.now())
     operations.request_address(email="otto@new.example", actor=otto)
+
+
+def add_passkeys() -> None:
+    """And a passkey, which takes a device."""
+    frida, challenge = _named("frida.olsen"), bytes(32)
+    options = webauthn.registration_options(
+        party=webauthn.own_party(), user_id=frida.pk.bytes, email=frida.email, name=frida.name, challenge=challenge
+    )
+    answer = Authenticator(origin=settings.PASSKEY_ORIGINS[0]).create(options)
+    actor = actor_of(frida, door="pages", stepped_up_at=clock.now())
+    operations.enrol_passkey(actor=actor, response=answer, challenge=challenge, name="Telephone")
 
 
 def _named(login: str) -> Person:

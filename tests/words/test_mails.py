@@ -14,7 +14,7 @@ from requests_app.actors import Actor
 from requests_app.demo.authenticator import Authenticator
 from requests_app.demo.world import as_
 from requests_app.errors import ChangeProposed
-from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
+from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
 from requests_app.outbox import handlers
@@ -83,13 +83,15 @@ def tell_the_rest() -> None:
     answer = Authenticator(origin="http://localhost:8000").create(options)
     ada = as_("ada.keller", fresh=True)
     row = operations.enrol_passkey(actor=ada, response=answer, challenge=challenge, name="Contoso")
-    operations.set_yes_rule(contoso.pk, rule="signed", actor=as_("ines.vogel", fresh=True))
+    for rule in ("signed", "any"):
+        operations.set_yes_rule(contoso.pk, rule=rule, actor=as_("ines.vogel", fresh=True))
     operations.remove_passkey(row.pk, actor=ada)
     operations.set_up_totp(actor=as_("otto.brandt", fresh=True), keep=keeps_totp(totp.new_secret()))
     operations.make_recovery_codes(actor=as_("otto.brandt", fresh=True), keep=KeepsRecoveryCodes())
     operations.remove_totp(actor=as_("otto.brandt", fresh=True), keep=drops_totp)
     for origin in ("https://approvals.contoso.example", ""):
         operations.set_approval_page(contoso.pk, origin=origin, keys_only=False, actor=as_("ines.vogel", fresh=True))
+    operations.reset_second_factors(ada.person, actor=as_("ines.vogel", fresh=True), keep=drops_all)
     tell_of_people(contoso)
 
 

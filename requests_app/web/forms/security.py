@@ -40,20 +40,44 @@ class SetUpForm(StrictForm):
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
 
+class PasskeyForm(StrictForm):
+    """A name for the key, and what the device answered when it made it."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=60,
+        help_text=_("So that you know it again, such as “Laptop” or “Key on my key ring”. It stands in the log, too."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": _("Give the passkey a name.")},
+    )
+    credential = forms.JSONField(
+        widget=forms.HiddenInput,
+        error_messages={
+            "required": _("No passkey was made. Press the button, and let your device check that it is you."),
+            "invalid": _("What your passkey answered could not be read."),
+        },
+    )
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+
 class SessionForm(StrictForm):
     session = forms.CharField(max_length=18)
 
 
 class StepUpForm(StrictForm):
-    """The proof that there is: the password, and a code where the person has a second factor."""
+    """The proof that there is: a passkey’s answer; or the password, and a code where there is a second factor."""
 
     password = password_field()
     code = code_field()
+    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, has_code: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wrong = _("The password or the code is not right.") if has_code else _("This is not your password.")
+        # A value that is no JSON is something, too: it is refused as an answer, and no password is asked for.
+        self.is_signed = bool(self.data.get(self.add_prefix("assertion")))
+        self.fields["password"].required = self.fields["code"].required = not self.is_signed
         if not has_code:
             del self.fields["code"]
         if self.prefix:

@@ -175,7 +175,9 @@ class RemovalForm(StrictForm):
 class RoleForm(StrictForm):
     """The buttons on the page of one person: an act, and the role or the identity that it is about."""
 
-    act = forms.ChoiceField(choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink")])
+    act = forms.ChoiceField(
+        choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
+    )
     role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
     identity = forms.UUIDField(required=False)
 

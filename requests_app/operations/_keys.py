@@ -1,0 +1,42 @@
+"""What the acts about people's keys share: which logs tell of a key, and what they say of it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+from uuid import UUID
+
+from requests_app import webauthn
+from requests_app.models import Passkey, Person
+from requests_app.operations._change import PROVIDER_LOG
+
+
+def logs_of(person: Person) -> list[UUID]:
+    """The logs of each tenant of this person, or the provider's own; in the recorder's order."""
+    return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
+
+
+def logs_with(row: Passkey) -> list[UUID]:
+    """Those that tell of the key, whatever the person belongs to by now: who checks it looks there."""
+    return sorted(UUID(log) for log in row.enrolled)
+
+
+def described(row: Passkey) -> dict[str, Any]:
+    """What the log says of a key. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as PEM has it."""
+    person, cose = row.person, bytes(row.public_key)
+    return {
+        "person": str(person.pk),
+        "name": person.name,
+        "email": person.email,
+        "side": str(person.side),
+        "passkey": str(row.pk),
+        "passkey_name": row.name,
+        "credential": webauthn.to_text(bytes(row.credential_id)),
+        "public_key": base64.b64encode(webauthn.spki_of(cose)).decode(),
+        "algorithm": row.algorithm,
+        "rp_id": row.rp_id,
+        "origin": row.origin,
+        "aaguid": row.aaguid,
+        "backup_eligible": row.is_backup_eligible,
+        "backed_up": row.is_backed_up,
+    }

@@ -1,0 +1,160 @@
+"""A lost second factor: all of somebody's are taken away, so that they set new ones up at their next sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils.translation import gettext as _
+
+from audit_app import recorder
+from requests_app import policy
+from requests_app.actors import Actor
+from requests_app.errors import NotAllowed, NotFound, WrongState
+from requests_app.events import Event
+from requests_app.models import Passkey, Person, Tenant, Token
+from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._keys import described as key_described
+from requests_app.operations._keys import logs_of, logs_with
+from requests_app.operations._people import ADMINISTRATOR, DECIDING, described, key
+from requests_app.operations._second import controlled, hold
+from requests_app.outbox.topics import Audience, Note, Topic
+
+Keep = Callable[[Any], object] | None
+
+
+def reset_second_factors(person_id: object, *, actor: Actor, keep: Keep = None) -> Person:
+    """Take away the app, the passkeys and the recovery codes of somebody who has lost them, and end their sessions.
+
+    A tenant's administrator does it for its people; for the provider's own, a superuser among the staff. Staff never do
+    it for a customer's people, for that would be a way to become one of them, and nobody does it for themselves.
+    """
+    with act("reset_second_factors", actor=actor) as current:
+        current.keep = keep
+        person, tenant = _found(person_id, current)
+        _require_resetter(current, person)
+        policy.require_step_up(current.actor, current.at)
+        _require_any(person)
+        if tenant is not None and person.memberships.filter(tenant=tenant, role__in=DECIDING).exists():
+            hold(current, tenant, person=str(person.pk), name=person.name)
+        _reset(current, person)
+    return person
+
+
+def _lock_person(said: dict[str, Any]) -> None:
+    """As `_found` locks it, before its tenant."""
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
+
+
+@controlled("reset_second_factors", lock=_lock_person)
+def _reset_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+    people = Person.objects.get_queryset().humans()
+    person = people.filter(pk=key(said["person"]), memberships__tenant=tenant).first()
+    if person is None:
+        raise NotFound
+    if person.human_id == current.actor.human_id:
+        raise NotAllowed(_("Somebody else has to do this for you."))
+    _require_any(person)
+    _reset(current, person)
+
+
+def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None]:
+    """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken."""
+    actor = current.actor
+    people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
+    person = people.filter(pk=key(person_id)).first()
+    if person is None or not (actor.is_staff or actor.tenant_ids):
+        raise NotFound
+    membership = person.memberships.first()
+    if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
+        raise NotFound
+    tenant = Tenant.objects.locked().get(pk=membership.tenant_id) if membership else None
+    first, *others = _logs(person, _keys(person))
+    current.concerns("person", person, first)
+    for log in others:
+        recorder.lock(log)
+    # What is refused is an entry of the person's own log, whichever was the first.
+    current.tenant_id = tenant.pk if tenant else PROVIDER_LOG
+    return person, tenant
+
+
+def _require_resetter(current: Act, person: Person) -> None:
+    actor = current.actor
+    if actor.machine is not None:
+        raise NotAllowed
+    if actor.human_id == person.human_id:
+        raise NotAllowed(_("Somebody else has to do this for you."))
+    if person.side == Person.Side.CUSTOMER:
+        if actor.is_staff:
+            raise NotAllowed(_("Only the customer's own administrator can do this."))
+        policy.require_role(actor, ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)
+        return
+    policy.require_staff(actor)
+    if not Person.objects.active().filter(pk=actor.person, is_superuser=True).exists():
+        raise NotAllowed(_("Only a superuser among the staff can do this."))
+
+
+def _require_any(person: Person) -> None:
+    if person.totp_set_up_at is None and not _keys(person):
+        raise WrongState(_("%(name)s has no second factor.") % {"name": person.name})
+
+
+def _reset(current: Act, person: Person) -> None:
+    keys = _keys(person)
+    had_app = person.totp_set_up_at is not None
+    person.totp_set_up_at = None
+    # Whoever found the device may be signed in on it.
+    person.session_epoch += 1
+    person.save(update_fields=["totp_set_up_at", "session_epoch"])
+    live = Token.objects.filter(account=person).personal().live(current.at)
+    live.update(revoked_at=current.at, revoked_by=current.actor.person)
+    for row in keys:
+        row.removed_at, row.removed_by_id = current.at, current.actor.person
+        row.save(update_fields=["removed_at", "removed_by"])
+    _witness(current, person, keys, had_app=had_app)
+    if current.keep is None:
+        raise RuntimeError("A door that resets second factors hands over what is kept of them elsewhere.")
+    current.keep(person)
+    _tell(current, person)
+
+
+def _witness(current: Act, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
+    """The log is the register of keys: each key's end is an entry wherever the key is one, beside that of the reset."""
+    said = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
+    entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=said, text=person.name)
+    entry = replace(entry, subject_type="person", subject_id=str(person.pk))
+    entries = [replace(entry, tenant_id=log) for log in logs_of(person)]
+    for row in keys:
+        text = f"{person.name} {row.name}"
+        entry = current.entry(Event.PASSKEY_REMOVED, detail=key_described(row), text=text)
+        entry = replace(entry, subject_type="passkey", subject_id=str(row.pk))
+        entries += [replace(entry, tenant_id=log) for log in logs_with(row)]
+    recorder.record(entries, at=current.at)
+
+
+def _tell(current: Act, person: Person) -> None:
+    mark = uuid4().hex
+    for position, log in enumerate(logs_of(person)):
+        holder = (Audience.ACCOUNT_HOLDER,) if position == 0 else ()
+        approvers = (Audience.CUSTOMER,) if log != PROVIDER_LOG else ()
+        current.tell(
+            Note(
+                topic=Topic.SECOND_FACTOR_CHANGED,
+                tenant_id=log if log != PROVIDER_LOG else None,
+                about=person.pk,
+                audiences=(*holder, *approvers),
+                mark=f"{mark}-{position}" if position else mark,
+                extra={"how": "reset", "by": current.actor.name},
+            )
+        )
+
+
+def _keys(person: Person) -> list[Passkey]:
+    rows = Passkey.objects.filter(person=person).live().select_related("person").order_by("pk")
+    return list(rows.locked())
+
+
+def _logs(person: Person, keys: list[Passkey]) -> list[UUID]:
+    return sorted({*logs_of(person), *(log for row in keys for log in logs_with(row))})
