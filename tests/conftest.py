@@ -152,11 +152,11 @@ def place_of(path: Path) -> str:
 
 
 def sample(size: int) -> int:
-    """How many of the cases that are made up by the dozen to try: all on PostgreSQL, which takes less; else a fourth.
+    """How many of the cases that are made up by the dozen to try: half on PostgreSQL, which takes less; else a fourth.
 
     NUL characters, numbers out of range and types that do not fit are no mistakes to SQLite.
     """
-    return size if connection.vendor == "postgresql" else max(1, size // 4)
+    return max(1, size // (2 if connection.vendor == "postgresql" else 4))
 
 
 def some(cases: Iterable[T], one_of: int, seed: str, *, by: Callable[[T], object] = str) -> list[T]:

@@ -39,7 +39,8 @@ def clear(run: str = "") -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
+    """Of all processes of this run."""
     place().mkdir(mode=0o700, exist_ok=True)
     with (place() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -57,7 +58,7 @@ def _migrate(url: str) -> None:
 def sqlite() -> Path:
     """The file of a database in which nothing has happened; to be copied, and left alone."""
     made = place() / "empty.sqlite3"
-    with _one_at_a_time():
+    with one_at_a_time():
         if not made.exists():
             half = place() / "half.sqlite3"
             _migrate(f"sqlite:///{half}")
@@ -85,7 +86,7 @@ def lay() -> None:
 
 def _copy_on_the_server(name: str) -> None:
     template = f"lockbox_ground_{_run()[:16]}"
-    with _one_at_a_time(), _creation()._nodb_cursor() as cursor:
+    with one_at_a_time(), _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
         if cursor.fetchone() is None:
             half = f"{template}_half"
@@ -103,7 +104,7 @@ def take_up() -> None:
     if connection.vendor == "sqlite":
         Path(name).unlink(missing_ok=True)
         return
-    with _one_at_a_time(), _creation()._nodb_cursor() as cursor:
+    with one_at_a_time(), _creation()._nodb_cursor() as cursor:
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
         cursor.execute("SELECT datname FROM pg_database WHERE datname ~ '^test_'")
         if cursor.fetchone() is None:

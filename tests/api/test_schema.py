@@ -172,7 +172,7 @@ def _is_chosen(case: Any, seed: object) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.one_of(2)
+@pytest.mark.one_of(4)
 @pytest.mark.timeout(300)
 @schema.parametrize()
 @settings(

@@ -6,7 +6,7 @@ import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from tests.words.crawl import route_of
 
+T = TypeVar("T")
 WIDTHS = (360, 1280)
 #: The rules that look at colours, of those that axe-core applies by itself.
 RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
@@ -89,7 +90,7 @@ class Reading:
 READING = Reading()
 
 
-def width_for(route: str, widths: tuple[int, ...], seed: object) -> int:
+def width_for(route: str, widths: tuple[T, ...], seed: object) -> T:
     """The one of these widths at which this run has axe-core read such a page."""
     return widths[zlib.crc32(f"{seed}{route}".encode()) % len(widths)]
 

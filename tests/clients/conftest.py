@@ -15,6 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from requests_app.api import quota
 from requests_app.scopes import Scope
+from tests import ground
 from tests.caller import token_of
 from tests.cast import Cast
 from tests.clients.terminal import Shell
@@ -28,14 +29,21 @@ def _quotas_are_full() -> None:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pip has put `lockbox`, from a copy: it builds in the directory that it is given."""
-    place = tmp_path_factory.mktemp("lockbox")
+def installed() -> Path:
+    """Where pip has put `lockbox`, once for all processes of a run."""
+    place = ground.place() / "lockbox"
+    with ground.one_at_a_time():
+        return place / "installed" if (place / "is-there").exists() else _install(place)
+
+
+def _install(place: Path) -> Path:
+    """From a copy: pip builds in the directory that it is given."""
     shutil.copytree(settings.BASE_DIR / "clients" / "python", place / "source")
     options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
     pip = [sys.executable, "-m", "pip", "install", str(place / "source"), "--target", str(place / "installed")]
     run = subprocess.run([*pip, *options], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+    (place / "is-there").touch()
     return place / "installed"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tomllib
 from io import StringIO
 from pathlib import Path
@@ -15,7 +17,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from pytest_django.live_server_helper import LiveServer
 
-from lockbox_client import AuthenticatedClient
+from lockbox_client import AuthenticatedClient, models
 from lockbox_client.api.access_requests import access_requests_approve, access_requests_list, access_requests_show
 from lockbox_client.api.caller import step_up
 from lockbox_client.models import (
@@ -69,6 +71,18 @@ def test_what_is_out_of_date_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     assert end.value.code == 1
     for name in ("docs/openapi.json", "lockbox_client/api/caller/me.py", "lockbox_client/left_over.py"):
         assert name in said.getvalue()
+
+
+def test_a_model_is_imported_when_it_is_asked_for() -> None:
+    asked = "import sys, lockbox_client.models as m; m.Problem; print(*(n for n in sys.modules if '.models.' in n))"
+    place = settings.BASE_DIR / "clients" / "python"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=place, capture_output=True, text=True, check=True)
+    assert "lockbox_client.models.problem" in done.stdout
+    assert "lockbox_client.models.access_request_out" not in done.stdout
+    assert all(hasattr(models, name) for name in models.__all__)
+    assert models.Problem is Problem
+    with pytest.raises(AttributeError):
+        models.NothingOfTheKind  # noqa: B018 - asked for
 
 
 def test_every_operation_has_its_module() -> None:

@@ -22,6 +22,7 @@ from requests_app.models import (
     AccessRequest,
     AddressChange,
     Grant,
+    Invitation,
     OutboxMessage,
     Person,
     Tenant,
@@ -47,6 +48,10 @@ PER_ROUTE = 4
 FILES = frozenset({"window_raw", "log_export", "reader"})
 
 
+#: Who has a link and has not followed it.
+INVITED = "invited@contoso.example"
+
+
 @contextmanager
 def undone() -> Iterator[None]:
     """Take back whatever is done within: a form that needs nothing filled in does what it is for."""
@@ -61,12 +66,15 @@ def undone() -> Iterator[None]:
 def addresses(login: str) -> tuple[str, ...]:
     """Where a person starts; beside the first page, what nobody comes to by a link from there."""
     if not login:
-        return ("/", "/limits/", "/accounts/password/reset/", "/accounts/password/reset/done/")
+        invited = Invitation.objects.filter(email=INVITED).first()
+        links = ([link_secrets.of(invited.pk, invited.sends)] if invited else []) + ["no-secret"]
+        first = ["/", "/limits/", "/accounts/password/reset/", "/accounts/password/reset/done/"]
+        return (*first, *(f"/invitation/{secret}/" for secret in links))
     first = ["/", "/nothing/here/", "/accounts/logout/"]
     rows = {row.state: row for row in AccessRequest.objects.filter(tenant__slug="contoso")}
     if login == "ada.keller":
         first += [f"/access-requests/{rows['CLOSED'].pk}/{page}/" for page in ("live", "decide/approve")]
-        first += ["/access-requests/?q=nothing"]
+        first += ["/access-requests/?q=nothing", "/step-up/?next=/"]
     if login == "otto.brandt":
         # Without the role to decide.
         first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
@@ -116,11 +124,13 @@ def add_webhooks() -> None:
 
 
 def add_callers() -> None:
-    """What the demo world has none of: clients, one of which decides, and tokens that work and that ended."""
+    """What the demo world has none of: clients, one of which decides, tokens and an invitation."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
     actor = actor_of(ines, door="pages", stepped_up_at=clock.now())
     operations.create_client(tenant_id=tenant.pk, name="SIEM", scopes=["log:read"], actor=actor)
+    operations.create_client(tenant_id=tenant.pk, name="Directory", scopes=["members:provision"], actor=actor)
+    operations.invite_person(tenant.pk, email=INVITED, role="member", actor=actor)
     operations.create_client(
         tenant_id=tenant.pk, name="Duty desk", scopes=["decisions:write"], decides_for_id=ada.pk, actor=actor
     )

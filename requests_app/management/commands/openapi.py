@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import json
 import os
@@ -74,6 +75,37 @@ def generate(document: Path, to: Path, config: Path) -> None:
     # A route that it leaves out is a warning to the generator.
     if run.returncode != 0 or "Warning" in run.stdout + run.stderr:
         raise CommandError(f"The generator failed.\n{run.stdout}{run.stderr}")
+    _import_on_demand(to / "models" / "__init__.py")
+
+
+def _import_on_demand(models: Path) -> None:
+    """Import each model when it is first asked for: a program that needs three of them does not wait for hundreds."""
+    written = models.read_text()
+    imports = [node for node in ast.parse(written).body if isinstance(node, ast.ImportFrom)]
+    where = {alias.name: str(node.module) for node in imports for alias in node.names}
+    lines = written.splitlines()
+    first, last = imports[0].lineno - 1, max(node.end_lineno or 0 for node in imports)
+    shown = ["    " + line if line else "" for line in lines[first:last]]
+    table = [f'    "{name}": "{module}",' for name, module in where.items()]
+    made = [*lines[:first], *_ON_DEMAND[0], *shown, *_ON_DEMAND[1], *table, *_ON_DEMAND[2], *lines[last:]]
+    models.write_text("\n".join(made) + "\n")
+
+
+#: What stands before what a type checker sees, before the table of the models' modules, and behind it.
+_ON_DEMAND = (
+    ["from importlib import import_module", "from typing import TYPE_CHECKING, Any", "", "if TYPE_CHECKING:"],
+    ["", "_WHERE = {"],
+    [
+        "}",
+        "",
+        "",
+        "def __getattr__(name: str) -> Any:",
+        "    if name not in _WHERE:",
+        '        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")',
+        '    return getattr(import_module(f".{_WHERE[name]}", __name__), name)',
+        "",
+    ],
+)
 
 
 def differing(made: Path, there: Path) -> Iterator[str]:
