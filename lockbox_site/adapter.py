@@ -69,6 +69,7 @@ class AccountAdapter(DefaultAccountAdapter):
             ip, request_id = request.META.get("REMOTE_ADDR", ""), getattr(request, "request_id", "")
             operations.note_bypass(actor=actor_of(user, door="pages", request_id=request_id, ip=ip))
         super().login(request, user)
+        security_log.info("sign_in.done", user_id=str(user.pk), ip=request.META.get("REMOTE_ADDR", ""))
         remember_sign_in(request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:

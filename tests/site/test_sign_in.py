@@ -5,6 +5,7 @@ from django.conf import settings as site_settings
 from django.db import connection
 from django.test import Client
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from bench.sign_in import plain
 from lockbox_site.environment import env
@@ -40,6 +41,26 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
     answer = client.post("/accounts/login/", {"login": "approver@contoso.example", "password": PASSWORD})
     assert answer.status_code != 302
     assert "_auth_user_id" not in client.session
+
+
+def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, member: Person) -> None:
+    """Whoever put an id into somebody's browser before holds nothing afterwards."""
+    session = client.session
+    session["put"] = "there before"
+    session.save()
+    before = session.session_key
+    with capture_logs() as said:
+        client.post("/accounts/login/", {"login": member.email, "password": "wrong"})
+        client.post("/accounts/login/", {"login": member.email, "password": PASSWORD})
+    assert client.session.session_key not in (None, before)
+    assert client.session["_auth_user_id"] == str(member.pk)
+    assert not client.session.__class__(before).exists(before)
+    told = [line for line in said if line["event"].startswith("sign_in.")]
+    assert [(line["event"], line.get("user_id")) for line in told] == [
+        ("sign_in.failed", None),
+        ("sign_in.done", str(member.pk)),
+    ]
+    assert member.email not in str(told)
 
 
 def test_whoever_is_there_and_whoever_is_not_get_the_same_answer(approver: Person) -> None:

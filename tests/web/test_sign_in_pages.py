@@ -10,6 +10,8 @@ from django.urls import reverse
 from requests_app import clock
 from requests_app.models import OutboxMessage, Person
 from requests_app.outbox import delivery
+from tests.cast import Cast
+from tests.factors import a_code
 
 PASSWORD = "correct horse battery staple"
 
@@ -79,6 +81,25 @@ def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: 
     assert "Your password is changed" in done.content.decode()
     again = Client().get(path[1], follow=True)
     assert "This link no longer works" in again.content.decode()
+
+
+def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
+    """The mailbox alone lets nobody in: the code is asked for at the next sign-in, and no session is begun before."""
+    browser = Client()
+    browser.post(reverse("account_reset_password"), {"email": cast.ada.email})
+    delivery.drain(limit=50)
+    [message] = [each for each in mail.outbox if each.to == [cast.ada.email] and each.subject == "Set a new password"]
+    path = re.search(r"https?://[^/\s]+(/\S+)", str(message.body))
+    assert path
+    form = browser.get(path[1], follow=True)
+    new = {"password1": "another horse 4711 xyz", "password2": "another horse 4711 xyz"}
+    browser.post(form.request["PATH_INFO"], new, follow=True)
+    assert "_auth_user_id" not in browser.session
+    answer = browser.post(reverse("account_login"), {"login": cast.ada.email, "password": new["password1"]})
+    assert answer["Location"] == reverse("mfa_authenticate")
+    assert "_auth_user_id" not in browser.session
+    browser.post(answer["Location"], {"code": a_code(cast.ada)})
+    assert browser.session["_auth_user_id"] == str(cast.ada.pk)
 
 
 def test_a_reset_for_a_stranger_looks_the_same_and_sends_nothing(client: Client, ana: Person) -> None:
