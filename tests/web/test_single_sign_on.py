@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -567,7 +567,7 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
         back = provider.comes(onward(begun))
         told = ines.get(way_back(cast), back).content.decode()
     for said in (
-        "The test worked",
+        "The connection works",
         "s-ada",
         "ada@contoso.example",
         "approver",
@@ -653,6 +653,50 @@ def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: P
         assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     row.refresh_from_db()
     assert (row.issuer, Domain.objects.count()) == (provider.issuer, 1)
+
+
+def test_the_provider_leads_no_tenants_people_elsewhere_through_any_door(world: Cast, provider: Provider) -> None:
+    """Whoever answers at the issuer can be an approver there (threat 16)."""
+    comes(world, provider)
+    known, domain, pk = Identity.objects.get(), Domain.objects.get(), world.contoso.pk
+    was = list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())
+    evil = {"issuer": "https://evil.example", "client_id": "x", "client_secret": "x"}
+    acts: list[Callable[[Any], Any]] = [
+        lambda actor: operations.set_sign_on(pk, connection=Connection(**evil, role_map={}), actor=actor),
+        lambda actor: operations.claim_domain(pk, name="evil.example", actor=actor),
+        lambda actor: operations.verify_domain(domain.pk, actor=actor),
+        lambda actor: operations.remove_domain(domain.pk, actor=actor),
+        lambda actor: operations.unlink_identity(known.pk, actor=actor),
+        lambda actor: operations.provision_role(pk, role="approver", to=frozenset({world.mia.pk}), actor=actor),
+    ]
+    for name in ("stella", "priya", "pat"):
+        for act in acts:
+            with pytest.raises((NotAllowed, NotFound)):
+                act(world.as_(name))
+        caller = Caller(token_of(world, name))
+        caller.step_up()
+        for call in (
+            caller.put(f"tenants/{pk}/sign-on", evil),
+            caller.post(f"tenants/{pk}/domains", {"name": "evil.example"}),
+            caller.post(f"domains/{domain.pk}/check"),
+            caller.delete(f"domains/{domain.pk}"),
+            caller.delete(f"identities/{known.pk}"),
+            caller.get(f"tenants/{pk}/identities"),
+            caller.get("/scim/v2/Groups"),
+        ):
+            assert call.status_code in (403, 404), (name, call.content)
+        browser = signed_in(world, name)
+        for page in ("sign_on", "sign_on_domains", "sign_on_test"):
+            assert browser.post(reverse(f"web:{page}", args=[pk]), {}).status_code in (403, 404), (name, page)
+    staff = signed_in(world, "stella")
+    one = SignOn.objects.get()
+    assert staff.get(reverse("admin:requests_app_signon_change", args=[one.pk])).status_code == 200
+    assert staff.post(reverse("admin:requests_app_signon_change", args=[one.pk]), evil).status_code == 403
+    assert staff.post(reverse("admin:requests_app_signon_add"), evil).status_code == 403
+    unlinked = staff.post(reverse("admin:requests_app_identity_act", args=[known.pk, "unlink"]))
+    assert unlinked.status_code == 403
+    assert (list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())) == was
+    assert set(events_in(world.contoso)) == {"sign_on.changed", "identity.linked", "act.refused"}
 
 
 def test_over_the_api_it_is_read_set_and_never_shows_its_secret(cast: Cast, provider: Provider) -> None:
