@@ -83,6 +83,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "address": address,
         "picture": factors.picture_of(address),
         "is_first": lacks_second_factor(request),
+        "has_password": person.has_usable_password() and not person.signs_in_elsewhere(),
     }
     return unstored(own_page(request, "security/set_up.html", context, status=status))
 
