@@ -13,7 +13,7 @@ from requests_app.operations import Made
 from requests_app.queries import callers
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast, events_in
-from tests.web.pages import nothing_happens, queries_of, same_queries, signed_in
+from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -210,8 +210,10 @@ def test_a_session_alone_makes_none(cast: Cast, name: str) -> None:
     with nothing_happens():
         asked = client.post(HERE, FORM)
         assert (asked.status_code, asked.templates[0].name) == (403, "security/step_up.html")
+    with only_a_refusal():
         for _ in range(5):
             answer = client.post(HERE, {**FORM, "step-up-password": "wrong"})
             assert (answer.status_code, "This is not your password." in answer.content.decode()) == (403, True)
+    with only_a_refusal():
         assert client.post(HERE, {**FORM, "step-up-password": PASSWORD}).status_code == 429
     assert not Token.objects.exists()
