@@ -254,7 +254,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "requests_app.passwords.NotStolen"},
 ]
 # A folder with the ranges of Pwned Passwords, or the address of a service that answers as theirs does. "" is neither.
-BREACHED_PASSWORDS = env.str("BREACHED_PASSWORDS", default="")
+BREACHED_PASSWORDS = text("BREACHED_PASSWORDS", default="")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "account_login"
