@@ -35,7 +35,10 @@ def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
 
 @contextmanager
 def own_account() -> Iterator[None]:
-    """Take the wall away for an act on the own account: its log is the provider's while it has no role anywhere."""
+    """Take the wall away for an act on an account: its log is the provider's while it has no role anywhere.
+
+    The act itself has judged, by `visible_to` or by role, that it is the actor's own or one of theirs.
+    """
     if connection.vendor != "postgresql":
         yield
         return

@@ -14,7 +14,7 @@ from requests_app import limits, policy
 from requests_app.actors import Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, SignOn, Tenant, Token
+from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -36,6 +36,8 @@ def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
     if role in DECIDING:
         require_two(current, tenant)
     membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
+    # A key from before the first role is the tenant's person's from now on, and seen where the tenant is.
+    Passkey.objects.filter(person=person, tenant=None).update(tenant=tenant)
     current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=True)
     return membership

@@ -7,13 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.downloads import in_steps
-from requests_app.models import AccessRequest, Membership, NotificationAddress, Resource, Tenant, Ticket
+from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Resource, Tenant, Ticket
 from requests_app.models.row_security import only_tenants, own_account
 from tests.cast import Cast
+from tests.passkeys import enrolled
+from tests.web.pages import signed_in
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
@@ -64,6 +67,18 @@ def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_agai
         assert not AuditEntry.objects.exists()
         assert not Tenant.objects.exists()
     assert AuditEntry.objects.get().event == "person.password_changed"
+
+
+def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None:
+    """Its row and its log are the provider's, which no customer's request may see; the lost device must not get in."""
+    cast.people["newcomer"] = cast.stranger("first@contoso.example")
+    enrolled(cast, "newcomer")
+    cast.contoso.memberships.create(person=cast.newcomer, role="member", given_at=cast.contoso.created_at)
+    page = reverse("web:person", args=[cast.contoso.pk, cast.newcomer.pk])
+    with as_ordinary_role():
+        assert signed_in(cast, "ines").post(page, {"act": "reset"}).status_code == 302
+    assert not Passkey.objects.live().exists()
+    assert AuditEntry.objects.filter(event="passkey.removed").count() == 1
 
 
 def test_a_customer_without_any_role_sees_no_tenant(cast: Cast) -> None:
