@@ -662,7 +662,7 @@ def test_the_provider_leads_no_tenants_people_elsewhere_through_any_door(world: 
     comes(world, provider)
     known, domain, pk = Identity.objects.get(), Domain.objects.get(), world.contoso.pk
     was = list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())
-    evil = {"issuer": "https://evil.example", "client_id": "x", "client_secret": "x"}
+    evil: dict[str, Any] = {"issuer": "https://evil.example", "client_id": "x", "client_secret": "x"}
     acts: list[Callable[[Any], Any]] = [
         lambda actor: operations.set_sign_on(pk, connection=Connection(**evil, role_map={}), actor=actor),
         lambda actor: operations.claim_domain(pk, name="evil.example", actor=actor),
