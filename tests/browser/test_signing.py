@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit_app import checkpoints
-from requests_app import clock
-from requests_app.models import AccessRequest, Decision, Passkey
+from requests_app import clock, operations
+from requests_app.demo.world import as_
+from requests_app.models import AccessRequest, Decision, Passkey, SignedDecision
 from tests.audit.bundles import verified
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
@@ -131,3 +132,110 @@ def test_after_the_password_a_passkey_completes_the_sign_in(
     check(page)
     page.get_by_role("button", name="Sign in with your passkey").click()
     expect(page).to_have_url(f"{mia.base}/")
+
+
+#: What a page does with a passkey, with none of the product's own script: a hostile page has one of its own.
+ANSWER = """async ([options, isNew]) => {
+  const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  let keys = options.allowCredentials.map((key) => ({...key, id: bytes(key.id)}));
+  if (isNew) {
+    const made = await navigator.credentials.create({publicKey: {
+      rp: {id: options.rpId, name: "x"}, user: {id: new Uint8Array(16), name: "x", displayName: "x"},
+      challenge: new Uint8Array(32), pubKeyCredParams: [-7, -257].map((alg) => ({type: "public-key", alg}))}});
+    keys = [{type: "public-key", id: made.rawId}];
+  }
+  const found = await navigator.credentials.get(
+    {publicKey: {...options, challenge: bytes(options.challenge), allowCredentials: keys}});
+  const response = {};
+  for (const name of ["clientDataJSON", "authenticatorData", "signature"]) response[name] = text(found.response[name]);
+  return {id: found.id, rawId: text(found.rawId), type: found.type, response};
+}"""
+SEND = """([manifest, assertion]) => {
+  const field = document.querySelector("[data-sign-answer]");
+  field.value = JSON.stringify(assertion);
+  field.form.elements.manifest.value = manifest;
+  field.form.requestSubmit();
+}"""
+
+
+def offered(page: Page) -> tuple[str, dict[str, Any]]:
+    """The text that this page would have signed, and what it asks the browser for."""
+    options = page.locator("[data-sign]").get_attribute("data-sign")
+    return page.locator("[name=manifest]").input_value(), json.loads(options or "")
+
+
+def moved(session: Any, device: str, to: Page) -> None:
+    """Its keys, in a device before another page: whoever has them still does not choose the page's name."""
+    other, its_device = virtual_authenticator(to)
+    for key in session.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]:
+        other.send("WebAuthn.addCredential", {"authenticatorId": its_device, "credential": key})
+
+
+def test_what_another_key_page_text_or_time_has_signed_decides_nothing(
+    visit: Visit, browser: Browser, live_server: LiveServer, settings: Any, travel: Any
+) -> None:
+    settings.PASSKEY_ORIGINS = [live_server.url]
+    row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
+    other = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_PROVIDER")
+    operations.approve_as_provider(other.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
+    ada = visit("ada.keller")
+    page = ada.goto("/security/passkeys/add/?next=/preferences/")
+    session, device = virtual_authenticator(page)
+    page.get_by_label("Name").fill("Laptop")
+    page.get_by_role("button", name="Make the passkey").click()
+    ada.link("I have kept them")
+    expect(page).to_have_url(f"{ada.base}/preferences/")
+
+    def refused(manifest: str, assertion: Any, words: str) -> None:
+        with ada.expecting(403):
+            page.evaluate(SEND, [manifest, assertion])
+            expect(page.get_by_role("alert").first).to_contain_text(words)
+        assert not Decision.objects.filter(access_request__in=[row, other], stage="customer").exists()
+
+    ada.goto(f"/access-requests/{other.pk}/decide/approve/")
+    text, options = offered(page)
+    for_the_other = text, page.evaluate(ANSWER, [options, False])
+    ada.goto(f"/access-requests/{row.pk}/decide/deny/")
+    text, options = offered(page)
+    for_a_no = text, page.evaluate(ANSWER, [options, False])
+    ada.goto(f"/access-requests/{row.pk}/decide/approve/")
+    refused(*for_the_other, "another access request, another answer, or another person")
+    refused(*for_a_no, "another access request, another answer, or another person")
+
+    text, options = offered(page)
+    answering(session, device, verifies=False)
+    unseen = page.evaluate(ANSWER, [options | {"userVerification": "discouraged"}, False])
+    answering(session, device, verifies=True)
+    refused(text, unseen, "did not check that it is you")
+
+    text, options = offered(page)
+    refused(text, page.evaluate(ANSWER, [options, True]), "none of your passkeys")
+
+    text, options = offered(page)
+    hostile = browser.new_context()
+    # The same site, by the rules of passkeys, on another port: another origin.
+    hostile.route("**/*", lambda route: route.fulfill(content_type="text/html", body="<title>Lockbox</title>"))
+    there = hostile.new_page()
+    there.goto("http://localhost:9/")
+    moved(session, device, there)
+    elsewhere = there.evaluate(ANSWER, [options, False])
+    hostile.close()
+    refused(text, elsewhere, "on the page of another site")
+
+    text, options = offered(page)
+    old = page.evaluate(ANSWER, [options, False])
+    travel.by(seconds=301)
+    refused(text, old, "they are over")
+
+    text, options = offered(page)
+    good = page.evaluate(ANSWER, [options, False])
+    body = page.evaluate("() => Object.fromEntries(new FormData(document.querySelector('[data-sign-answer]').form))")
+    page.evaluate(SEND, [text, good])
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    # Once more: what was good is spent, and decides nothing a second time.
+    again = body | {"manifest": text, "assertion": json.dumps(good)}
+    page.request.post(f"{ada.base}/access-requests/{row.pk}/decide/approve/", form=again, headers={"Origin": ada.base})
+    [signed] = SignedDecision.objects.filter(decision__access_request__in=[row, other], decision__stage="customer")
+    assert (signed.manifest, signed.decision.access_request_id) == (text, row.pk)
