@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 from django.conf import settings
 from django.db import transaction
 from django.test import Client
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 
 from audit_app.models import Witness
 from requests_app import clock, link_secrets, operations, webauthn
@@ -29,6 +29,7 @@ from requests_app.models import (
     Webhook,
     WebhookAttempt,
 )
+from requests_app.models import Client as Caller
 from requests_app.queries import actor_of
 from tests.factors import stepped_up
 from tests.witness import SmallWitness
@@ -75,6 +76,10 @@ def addresses(login: str) -> tuple[str, ...]:
     if login == "ada.keller":
         first += [f"/access-requests/{rows['CLOSED'].pk}/{page}/" for page in ("live", "decide/approve")]
         first += ["/access-requests/?q=nothing", "/step-up/?next=/"]
+    if login == "ines.vogel":
+        # One of several clients, and the only one that has this page.
+        directories = Caller.objects.filter(tenant__slug="contoso", scopes=["members:provision"])
+        first += [reverse("web:client_token", args=[row.tenant_id, row.pk]) for row in directories]
     if login == "otto.brandt":
         # Without the role to decide.
         first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
