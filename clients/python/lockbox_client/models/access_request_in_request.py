@@ -114,7 +114,7 @@ class AccessRequestInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.demand_in_request import DemandInRequest  # noqa: PLC0415
+        from ..models.demand_in_request import DemandInRequest
 
         d = dict(src_dict)
         resources = []

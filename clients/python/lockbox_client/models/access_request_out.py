@@ -94,9 +94,9 @@ class AccessRequestOut:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.demand_out import DemandOut  # noqa: PLC0415
-        from ..models.ticket_ref import TicketRef  # noqa: PLC0415
-        from ..models.window_out import WindowOut  # noqa: PLC0415
+        from ..models.demand_out import DemandOut
+        from ..models.ticket_ref import TicketRef
+        from ..models.window_out import WindowOut
 
         id = str(self.id)
 
@@ -203,14 +203,14 @@ class AccessRequestOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.decision_out import DecisionOut  # noqa: PLC0415
-        from ..models.demand_out import DemandOut  # noqa: PLC0415
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.resource_ref import ResourceRef  # noqa: PLC0415
-        from ..models.service_ref import ServiceRef  # noqa: PLC0415
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
-        from ..models.ticket_ref import TicketRef  # noqa: PLC0415
-        from ..models.window_out import WindowOut  # noqa: PLC0415
+        from ..models.decision_out import DecisionOut
+        from ..models.demand_out import DemandOut
+        from ..models.person_ref import PersonRef
+        from ..models.resource_ref import ResourceRef
+        from ..models.service_ref import ServiceRef
+        from ..models.tenant_ref import TenantRef
+        from ..models.ticket_ref import TicketRef
+        from ..models.window_out import WindowOut
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

@@ -35,7 +35,7 @@ class ActedOut:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.acted_for_out import ActedForOut  # noqa: PLC0415
+        from ..models.acted_for_out import ActedForOut
 
         kind = self.kind
 
@@ -71,7 +71,7 @@ class ActedOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.acted_for_out import ActedForOut  # noqa: PLC0415
+        from ..models.acted_for_out import ActedForOut
 
         d = dict(src_dict)
         kind = d.pop("kind")

@@ -76,9 +76,9 @@ class AssertionInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.asserted_in_request import AssertedInRequest  # noqa: PLC0415
+        from ..models.asserted_in_request import AssertedInRequest
         from ..models.assertion_in_request_client_extension_results import (
-            AssertionInRequestClientExtensionResults,  # noqa: PLC0415
+            AssertionInRequestClientExtensionResults,
         )
 
         d = dict(src_dict)

@@ -43,7 +43,7 @@ class AzureAdditionalInfo:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_info import AzureInfo  # noqa: PLC0415
+        from ..models.azure_info import AzureInfo
 
         d = dict(src_dict)
         type_ = d.pop("type")

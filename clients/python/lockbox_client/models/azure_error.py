@@ -38,7 +38,7 @@ class AzureError:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_error_body import AzureErrorBody  # noqa: PLC0415
+        from ..models.azure_error_body import AzureErrorBody
 
         d = dict(src_dict)
         error = AzureErrorBody.from_dict(d.pop("error"))

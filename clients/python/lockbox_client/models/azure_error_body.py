@@ -56,7 +56,7 @@ class AzureErrorBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_additional_info import AzureAdditionalInfo  # noqa: PLC0415
+        from ..models.azure_additional_info import AzureAdditionalInfo
 
         d = dict(src_dict)
         code = d.pop("code")

@@ -48,7 +48,7 @@ class AzureOperation:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_display import AzureDisplay  # noqa: PLC0415
+        from ..models.azure_display import AzureDisplay
 
         d = dict(src_dict)
         name = d.pop("name")

@@ -49,7 +49,7 @@ class AzureOperations:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_operation import AzureOperation  # noqa: PLC0415
+        from ..models.azure_operation import AzureOperation
 
         d = dict(src_dict)
         value = []

@@ -55,7 +55,7 @@ class AzureRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_properties import AzureProperties  # noqa: PLC0415
+        from ..models.azure_properties import AzureProperties
 
         d = dict(src_dict)
         id = d.pop("id")

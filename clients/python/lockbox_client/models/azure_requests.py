@@ -50,7 +50,7 @@ class AzureRequests:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.azure_request import AzureRequest  # noqa: PLC0415
+        from ..models.azure_request import AzureRequest
 
         d = dict(src_dict)
         value = []

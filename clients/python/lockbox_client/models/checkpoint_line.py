@@ -75,7 +75,7 @@ class CheckpointLine:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.cosigned_out import CosignedOut  # noqa: PLC0415
+        from ..models.cosigned_out import CosignedOut
 
         d = dict(src_dict)
         shard = d.pop("shard")

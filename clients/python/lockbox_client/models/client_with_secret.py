@@ -48,8 +48,8 @@ class ClientWithSecret:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
+        from ..models.tenant_ref import TenantRef
 
         id = str(self.id)
 
@@ -107,8 +107,8 @@ class ClientWithSecret:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
+        from ..models.tenant_ref import TenantRef
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

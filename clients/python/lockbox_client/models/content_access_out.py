@@ -81,7 +81,7 @@ class ContentAccessOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.resource_ref import ResourceRef  # noqa: PLC0415
+        from ..models.resource_ref import ResourceRef
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

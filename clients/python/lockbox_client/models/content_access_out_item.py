@@ -94,7 +94,7 @@ class ContentAccessOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.resource_ref import ResourceRef  # noqa: PLC0415
+        from ..models.resource_ref import ResourceRef
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

@@ -46,7 +46,7 @@ class DecisionInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.signature_in_request import SignatureInRequest  # noqa: PLC0415
+        from ..models.signature_in_request import SignatureInRequest
 
         d = dict(src_dict)
         comment = d.pop("comment", UNSET)

@@ -51,7 +51,7 @@ class DecisionOut:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.key_out import KeyOut  # noqa: PLC0415
+        from ..models.key_out import KeyOut
 
         stage: str = self.stage
 
@@ -97,8 +97,8 @@ class DecisionOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.key_out import KeyOut  # noqa: PLC0415
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
+        from ..models.key_out import KeyOut
+        from ..models.person_ref import PersonRef
 
         d = dict(src_dict)
         stage = check_side_enum(d.pop("stage"))

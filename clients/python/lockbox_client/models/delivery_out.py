@@ -96,7 +96,7 @@ class DeliveryOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.attempt_out import AttemptOut  # noqa: PLC0415
+        from ..models.attempt_out import AttemptOut
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

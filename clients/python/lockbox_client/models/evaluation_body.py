@@ -62,10 +62,10 @@ class EvaluationBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.evaluation_body_action import EvaluationBodyAction  # noqa: PLC0415
-        from ..models.evaluation_body_context import EvaluationBodyContext  # noqa: PLC0415
-        from ..models.evaluation_body_resource import EvaluationBodyResource  # noqa: PLC0415
-        from ..models.evaluation_body_subject import EvaluationBodySubject  # noqa: PLC0415
+        from ..models.evaluation_body_action import EvaluationBodyAction
+        from ..models.evaluation_body_context import EvaluationBodyContext
+        from ..models.evaluation_body_resource import EvaluationBodyResource
+        from ..models.evaluation_body_subject import EvaluationBodySubject
 
         d = dict(src_dict)
         subject = EvaluationBodySubject.from_dict(d.pop("subject"))

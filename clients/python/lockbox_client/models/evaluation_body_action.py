@@ -50,7 +50,7 @@ class EvaluationBodyAction:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation_body_action_properties import (
-            EvaluationBodyActionProperties,  # noqa: PLC0415
+            EvaluationBodyActionProperties,
         )
 
         d = dict(src_dict)

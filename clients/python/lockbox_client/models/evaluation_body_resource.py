@@ -57,7 +57,7 @@ class EvaluationBodyResource:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation_body_resource_properties import (
-            EvaluationBodyResourceProperties,  # noqa: PLC0415
+            EvaluationBodyResourceProperties,
         )
 
         d = dict(src_dict)

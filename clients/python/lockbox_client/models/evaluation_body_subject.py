@@ -57,7 +57,7 @@ class EvaluationBodySubject:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluation_body_subject_properties import (
-            EvaluationBodySubjectProperties,  # noqa: PLC0415
+            EvaluationBodySubjectProperties,
         )
 
         d = dict(src_dict)

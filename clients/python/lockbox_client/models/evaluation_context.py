@@ -93,7 +93,7 @@ class EvaluationContext:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.evaluation_fault import EvaluationFault  # noqa: PLC0415
+        from ..models.evaluation_fault import EvaluationFault
 
         d = dict(src_dict)
         _reason = d.pop("reason", UNSET)

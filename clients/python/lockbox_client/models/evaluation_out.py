@@ -48,7 +48,7 @@ class EvaluationOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.evaluation_context import EvaluationContext  # noqa: PLC0415
+        from ..models.evaluation_context import EvaluationContext
 
         d = dict(src_dict)
         decision = d.pop("decision")

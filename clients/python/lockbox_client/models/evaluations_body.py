@@ -90,14 +90,14 @@ class EvaluationsBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.evaluations_body_action import EvaluationsBodyAction  # noqa: PLC0415
-        from ..models.evaluations_body_context import EvaluationsBodyContext  # noqa: PLC0415
+        from ..models.evaluations_body_action import EvaluationsBodyAction
+        from ..models.evaluations_body_context import EvaluationsBodyContext
         from ..models.evaluations_body_evaluations_item import (
-            EvaluationsBodyEvaluationsItem,  # noqa: PLC0415
+            EvaluationsBodyEvaluationsItem,
         )
-        from ..models.evaluations_body_options import EvaluationsBodyOptions  # noqa: PLC0415
-        from ..models.evaluations_body_resource import EvaluationsBodyResource  # noqa: PLC0415
-        from ..models.evaluations_body_subject import EvaluationsBodySubject  # noqa: PLC0415
+        from ..models.evaluations_body_options import EvaluationsBodyOptions
+        from ..models.evaluations_body_resource import EvaluationsBodyResource
+        from ..models.evaluations_body_subject import EvaluationsBodySubject
 
         d = dict(src_dict)
         _subject = d.pop("subject", UNSET)

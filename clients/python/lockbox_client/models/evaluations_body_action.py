@@ -50,7 +50,7 @@ class EvaluationsBodyAction:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluations_body_action_properties import (
-            EvaluationsBodyActionProperties,  # noqa: PLC0415
+            EvaluationsBodyActionProperties,
         )
 
         d = dict(src_dict)

@@ -56,7 +56,7 @@ class EvaluationsBodyResource:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluations_body_resource_properties import (
-            EvaluationsBodyResourceProperties,  # noqa: PLC0415
+            EvaluationsBodyResourceProperties,
         )
 
         d = dict(src_dict)

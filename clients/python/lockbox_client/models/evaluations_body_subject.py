@@ -56,7 +56,7 @@ class EvaluationsBodySubject:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.evaluations_body_subject_properties import (
-            EvaluationsBodySubjectProperties,  # noqa: PLC0415
+            EvaluationsBodySubjectProperties,
         )
 
         d = dict(src_dict)

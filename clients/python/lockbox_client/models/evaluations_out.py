@@ -64,8 +64,8 @@ class EvaluationsOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.evaluation_context import EvaluationContext  # noqa: PLC0415
-        from ..models.evaluation_out import EvaluationOut  # noqa: PLC0415
+        from ..models.evaluation_context import EvaluationContext
+        from ..models.evaluation_out import EvaluationOut
 
         d = dict(src_dict)
         _evaluations = d.pop("evaluations", UNSET)

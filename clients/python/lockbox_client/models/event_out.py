@@ -61,7 +61,7 @@ class EventOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.event_out_data import EventOutData  # noqa: PLC0415
+        from ..models.event_out_data import EventOutData
 
         d = dict(src_dict)
         cursor = d.pop("cursor")

@@ -69,7 +69,7 @@ class EventOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.event_out_item_data import EventOutItemData  # noqa: PLC0415
+        from ..models.event_out_item_data import EventOutItemData
 
         d = dict(src_dict)
         cursor = d.pop("cursor", UNSET)

@@ -47,7 +47,7 @@ class EventsOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.event_out_item import EventOutItem  # noqa: PLC0415
+        from ..models.event_out_item import EventOutItem
 
         d = dict(src_dict)
         items = []

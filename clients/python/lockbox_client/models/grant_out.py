@@ -73,7 +73,7 @@ class GrantOut:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
 
         id = str(self.id)
 
@@ -149,12 +149,12 @@ class GrantOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.access_request_ref import AccessRequestRef  # noqa: PLC0415
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.resource_ref import ResourceRef  # noqa: PLC0415
-        from ..models.seen_out import SeenOut  # noqa: PLC0415
-        from ..models.service_ref import ServiceRef  # noqa: PLC0415
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.access_request_ref import AccessRequestRef
+        from ..models.person_ref import PersonRef
+        from ..models.resource_ref import ResourceRef
+        from ..models.seen_out import SeenOut
+        from ..models.service_ref import ServiceRef
+        from ..models.tenant_ref import TenantRef
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

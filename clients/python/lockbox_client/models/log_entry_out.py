@@ -107,9 +107,9 @@ class LogEntryOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.acted_out import ActedOut  # noqa: PLC0415
-        from ..models.log_entry_out_detail import LogEntryOutDetail  # noqa: PLC0415
-        from ..models.subject_out import SubjectOut  # noqa: PLC0415
+        from ..models.acted_out import ActedOut
+        from ..models.log_entry_out_detail import LogEntryOutDetail
+        from ..models.subject_out import SubjectOut
 
         d = dict(src_dict)
         seq = d.pop("seq")

@@ -134,9 +134,9 @@ class LogEntryOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.acted_out import ActedOut  # noqa: PLC0415
-        from ..models.log_entry_out_item_detail import LogEntryOutItemDetail  # noqa: PLC0415
-        from ..models.subject_out import SubjectOut  # noqa: PLC0415
+        from ..models.acted_out import ActedOut
+        from ..models.log_entry_out_item_detail import LogEntryOutItemDetail
+        from ..models.subject_out import SubjectOut
 
         d = dict(src_dict)
         seq = d.pop("seq", UNSET)

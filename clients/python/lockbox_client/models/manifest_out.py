@@ -64,7 +64,7 @@ class ManifestOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.manifest_out_request import ManifestOutRequest  # noqa: PLC0415
+        from ..models.manifest_out_request import ManifestOutRequest
 
         d = dict(src_dict)
         manifest = d.pop("manifest")

@@ -63,7 +63,7 @@ class MemberOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.role_out import RoleOut  # noqa: PLC0415
+        from ..models.role_out import RoleOut
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

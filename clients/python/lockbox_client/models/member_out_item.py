@@ -71,7 +71,7 @@ class MemberOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.role_out import RoleOut  # noqa: PLC0415
+        from ..models.role_out import RoleOut
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

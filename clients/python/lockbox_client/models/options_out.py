@@ -39,7 +39,7 @@ class OptionsOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.options_out_options import OptionsOutOptions  # noqa: PLC0415
+        from ..models.options_out_options import OptionsOutOptions
 
         d = dict(src_dict)
         options = OptionsOutOptions.from_dict(d.pop("options"))

@@ -53,7 +53,7 @@ class PaginatedAbsenceOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.absence_out_item import AbsenceOutItem  # noqa: PLC0415
+        from ..models.absence_out_item import AbsenceOutItem
 
         d = dict(src_dict)
         items = []

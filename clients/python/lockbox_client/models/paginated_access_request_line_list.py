@@ -53,7 +53,7 @@ class PaginatedAccessRequestLineList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.access_request_line_item import AccessRequestLineItem  # noqa: PLC0415
+        from ..models.access_request_line_item import AccessRequestLineItem
 
         d = dict(src_dict)
         items = []

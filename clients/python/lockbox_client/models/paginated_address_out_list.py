@@ -53,7 +53,7 @@ class PaginatedAddressOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.address_out_item import AddressOutItem  # noqa: PLC0415
+        from ..models.address_out_item import AddressOutItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedCheckpointLineList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.checkpoint_line_item import CheckpointLineItem  # noqa: PLC0415
+        from ..models.checkpoint_line_item import CheckpointLineItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedClientOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.client_out_item import ClientOutItem  # noqa: PLC0415
+        from ..models.client_out_item import ClientOutItem
 
         d = dict(src_dict)
         items = []

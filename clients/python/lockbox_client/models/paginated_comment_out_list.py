@@ -53,7 +53,7 @@ class PaginatedCommentOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.comment_out_item import CommentOutItem  # noqa: PLC0415
+        from ..models.comment_out_item import CommentOutItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedContentAccessOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.content_access_out_item import ContentAccessOutItem  # noqa: PLC0415
+        from ..models.content_access_out_item import ContentAccessOutItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedDeliveryLineList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.delivery_line_item import DeliveryLineItem  # noqa: PLC0415
+        from ..models.delivery_line_item import DeliveryLineItem
 
         d = dict(src_dict)
         items = []

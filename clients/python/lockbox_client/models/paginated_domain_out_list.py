@@ -53,7 +53,7 @@ class PaginatedDomainOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.domain_out_item import DomainOutItem  # noqa: PLC0415
+        from ..models.domain_out_item import DomainOutItem
 
         d = dict(src_dict)
         items = []

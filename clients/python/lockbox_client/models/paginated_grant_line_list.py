@@ -53,7 +53,7 @@ class PaginatedGrantLineList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.grant_line_item import GrantLineItem  # noqa: PLC0415
+        from ..models.grant_line_item import GrantLineItem
 
         d = dict(src_dict)
         items = []

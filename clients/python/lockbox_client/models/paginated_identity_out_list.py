@@ -53,7 +53,7 @@ class PaginatedIdentityOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.identity_out_item import IdentityOutItem  # noqa: PLC0415
+        from ..models.identity_out_item import IdentityOutItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedInvitationOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.invitation_out_item import InvitationOutItem  # noqa: PLC0415
+        from ..models.invitation_out_item import InvitationOutItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedLogEntryOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.log_entry_out_item import LogEntryOutItem  # noqa: PLC0415
+        from ..models.log_entry_out_item import LogEntryOutItem
 
         d = dict(src_dict)
         items = []

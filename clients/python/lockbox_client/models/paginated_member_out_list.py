@@ -53,7 +53,7 @@ class PaginatedMemberOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.member_out_item import MemberOutItem  # noqa: PLC0415
+        from ..models.member_out_item import MemberOutItem
 
         d = dict(src_dict)
         items = []

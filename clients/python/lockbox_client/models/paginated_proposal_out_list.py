@@ -53,7 +53,7 @@ class PaginatedProposalOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.proposal_out_item import ProposalOutItem  # noqa: PLC0415
+        from ..models.proposal_out_item import ProposalOutItem
 
         d = dict(src_dict)
         items = []

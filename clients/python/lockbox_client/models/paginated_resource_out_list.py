@@ -53,7 +53,7 @@ class PaginatedResourceOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.resource_out_item import ResourceOutItem  # noqa: PLC0415
+        from ..models.resource_out_item import ResourceOutItem
 
         d = dict(src_dict)
         items = []

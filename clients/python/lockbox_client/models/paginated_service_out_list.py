@@ -53,7 +53,7 @@ class PaginatedServiceOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.service_out_item import ServiceOutItem  # noqa: PLC0415
+        from ..models.service_out_item import ServiceOutItem
 
         d = dict(src_dict)
         items = []

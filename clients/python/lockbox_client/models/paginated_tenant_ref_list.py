@@ -53,7 +53,7 @@ class PaginatedTenantRefList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.tenant_ref_item import TenantRefItem  # noqa: PLC0415
+        from ..models.tenant_ref_item import TenantRefItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedTicketLineList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.ticket_line_item import TicketLineItem  # noqa: PLC0415
+        from ..models.ticket_line_item import TicketLineItem
 
         d = dict(src_dict)
         items = []

@@ -53,7 +53,7 @@ class PaginatedTokenOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.token_out_item import TokenOutItem  # noqa: PLC0415
+        from ..models.token_out_item import TokenOutItem
 
         d = dict(src_dict)
         items = []

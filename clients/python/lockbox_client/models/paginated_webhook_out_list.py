@@ -53,7 +53,7 @@ class PaginatedWebhookOutList:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.webhook_out_item import WebhookOutItem  # noqa: PLC0415
+        from ..models.webhook_out_item import WebhookOutItem
 
         d = dict(src_dict)
         items = []

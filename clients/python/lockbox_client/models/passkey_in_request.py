@@ -42,7 +42,7 @@ class PasskeyInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.passkey_in_request_response import PasskeyInRequestResponse  # noqa: PLC0415
+        from ..models.passkey_in_request_response import PasskeyInRequestResponse
 
         d = dict(src_dict)
         name = d.pop("name")

@@ -69,7 +69,7 @@ class ResourceOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.service_ref import ServiceRef  # noqa: PLC0415
+        from ..models.service_ref import ServiceRef
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

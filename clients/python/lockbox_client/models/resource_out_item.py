@@ -79,7 +79,7 @@ class ResourceOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.service_ref import ServiceRef  # noqa: PLC0415
+        from ..models.service_ref import ServiceRef
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

@@ -104,7 +104,7 @@ class SignOnInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.sign_on_in_request_role_map import SignOnInRequestRoleMap  # noqa: PLC0415
+        from ..models.sign_on_in_request_role_map import SignOnInRequestRoleMap
 
         d = dict(src_dict)
         issuer = d.pop("issuer")

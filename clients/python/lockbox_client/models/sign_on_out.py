@@ -47,7 +47,7 @@ class SignOnOut:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
 
         issuer = self.issuer
 
@@ -97,8 +97,8 @@ class SignOnOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.sign_on_out_role_map import SignOnOutRoleMap  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
+        from ..models.sign_on_out_role_map import SignOnOutRoleMap
 
         d = dict(src_dict)
         issuer = d.pop("issuer")

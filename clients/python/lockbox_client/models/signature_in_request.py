@@ -42,7 +42,7 @@ class SignatureInRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.assertion_in_request import AssertionInRequest  # noqa: PLC0415
+        from ..models.assertion_in_request import AssertionInRequest
 
         d = dict(src_dict)
         manifest = d.pop("manifest")

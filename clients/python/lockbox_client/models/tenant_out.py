@@ -101,7 +101,7 @@ class TenantOut:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.plan_out import PlanOut  # noqa: PLC0415
+        from ..models.plan_out import PlanOut
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))

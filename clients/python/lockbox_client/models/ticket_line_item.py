@@ -76,7 +76,7 @@ class TicketLineItem:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
 
         id: str | Unset = UNSET
         if not isinstance(self.id, Unset):
@@ -196,9 +196,9 @@ class TicketLineItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
-        from ..models.service_ref import ServiceRef  # noqa: PLC0415
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
+        from ..models.service_ref import ServiceRef
+        from ..models.tenant_ref import TenantRef
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

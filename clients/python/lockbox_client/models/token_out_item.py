@@ -118,7 +118,7 @@ class TokenOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.person_ref import PersonRef  # noqa: PLC0415
+        from ..models.person_ref import PersonRef
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

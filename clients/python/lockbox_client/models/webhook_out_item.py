@@ -56,7 +56,7 @@ class WebhookOutItem:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.tenant_ref import TenantRef
 
         id: str | Unset = UNSET
         if not isinstance(self.id, Unset):
@@ -160,7 +160,7 @@ class WebhookOutItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.tenant_ref import TenantRef
 
         d = dict(src_dict)
         _id = d.pop("id", UNSET)

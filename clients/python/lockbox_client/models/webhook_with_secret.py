@@ -55,7 +55,7 @@ class WebhookWithSecret:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.tenant_ref import TenantRef
 
         id = str(self.id)
 
@@ -134,7 +134,7 @@ class WebhookWithSecret:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.tenant_ref import TenantRef  # noqa: PLC0415
+        from ..models.tenant_ref import TenantRef
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
