@@ -470,14 +470,20 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event == _SUBMITTED:
         resources = detail.get("resources")
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
-        found = [each for each in found if isinstance(each, str)]
-        kept |= {"resources": found, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
+        ids: list[str] = [each for each in found if isinstance(each, str)]
+        kept |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
+        kept["terms"] = _terms(detail.get("engineer"), detail.get("service"), detail.get("level"), ids)
     elif event in DECISIONS and "signature" in detail:
         kept["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
         actor = actor["for"]  # a client, in somebody's name: it is that human who counts
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, kept)
+
+
+def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
+    """What is allowed to whom, in 16 bytes, to compare what was signed with what was asked for."""
+    return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
 
 
 _TOO_DEEP = "lists and objects lie too deep in each other"
@@ -524,7 +530,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             bad = (same.index(False), "the entry does not have the hash that the log has for it", False)
     indexes: list[int] = []
     facts: list[Fact] = []
-    told = DECISIONS | _OF_THE_LOG | (_REPLAYED if expected.is_replayed else frozenset())
+    told = DECISIONS | _OF_THE_LOG | {_SUBMITTED} | (_REPLAYED if expected.is_replayed else frozenset())
     share = dict[Any, Any]().setdefault
     first_at = last_at = ""
     for place, line in enumerate(lines[: bad[0]] if bad else lines):
@@ -689,6 +695,8 @@ def instant(text: str) -> dt.datetime:
 MANIFEST = "lockbox-decision-v1"
 PROVIDER_LOG = "00000000-0000-0000-0000-000000000000"
 _USER_PRESENT, _USER_VERIFIED, _BACKUP_ELIGIBLE = 0x01, 0x04, 0x08
+#: Seconds from a decision to the end of what was signed for it: five minutes, and as much for clocks that differ.
+_SIGNED_FOR = 600
 _TEXTS = ("manifest", "passkey", "credential", "public_key", "algorithm", "rp_id")
 
 
@@ -707,6 +715,7 @@ class Proof(NamedTuple):
     decider: str = ""
     nonce: str = ""
     digest: str = ""
+    terms: bytes = b""
     log: str = ""
     seq: int = -1
     leaf: str = ""
@@ -748,13 +757,14 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
     return Proof(
         passkey=passkey, credential=credential, public_key=public_key, rp_id=rp_id, origin=origin,
         is_device_bound=not data[32] & _BACKUP_ELIGIBLE, decider=_worded(manifest["decider"]["id"]),
-        nonce=_worded(manifest["nonce"]), digest=challenge.hex(), log=_worded(enrolled["log"]),
+        nonce=_worded(manifest["nonce"]), digest=challenge.hex(), terms=_terms_signed(manifest),
+        log=_worded(enrolled["log"]),
         seq=int(enrolled["seq"]), leaf=_worded(enrolled["leaf"]),
     )  # fmt: skip
 
 
 def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
-    """What was signed is this very decision."""
+    """What was signed is this very decision, and the window that it opened is no longer than what was signed."""
     verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
     actor = entry["actor"].get("for") or entry["actor"]
     if manifest["tenant"]["id"] != entry["tenant"]:
@@ -769,8 +779,21 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
         raise Bad("what was signed is another person's answer")
     if not _INSTANT.fullmatch(manifest["not_after"]) or entry["at"] >= manifest["not_after"]:
         raise Bad("what was signed was no longer good when it was decided")
+    if (instant(manifest["not_after"]) - instant(entry["at"])).total_seconds() > _SIGNED_FOR:
+        raise Bad("what was signed was good for too long")
     if not manifest["nonce"]:
         raise Bad("what was signed has no nonce")
+    if entry["detail"].get("state") == "OPEN":
+        opens, closes = (instant(_worded(entry["detail"][name])) for name in ("opens_at", "closes_at"))
+        # Whole minutes are signed, and a window may be of any number of seconds.
+        if (closes - opens).total_seconds() >= (_whole(manifest["minutes"]) + 1) * 60:
+            raise Bad("the window is longer than what was signed")
+
+
+def _terms_signed(manifest: dict[str, Any]) -> bytes:
+    engineer, service, level = manifest["engineer"]["id"], manifest["service"], manifest["level"]
+    resources = [_worded(each["id"]) for each in manifest["resources"]]
+    return _terms(_worded(engineer), _worded(service), _worded(level), resources)
 
 
 def _check_client(said: dict[str, Any], challenge: bytes, rp_id: str) -> str:
@@ -809,6 +832,12 @@ def _is_signed(algorithm: str, spki: bytes, signature: bytes, message: bytes) ->
 def _worded(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is missing")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("a number is missing")
     return value
 
 
@@ -1577,8 +1606,10 @@ class Report:
         self.proven: list[dict[str, Any]] = []
         self.vouched: list[dict[str, Any]] = []
         self.decisions: Counter[str] = Counter()
-        self.signed = 0
+        self.signed = self.holds = self.vouches = 0
         self.proofs: list[tuple[Shard, Fact]] = []
+        # By access request: the digest and the terms of what was asked for.
+        self.asked: dict[str | None, tuple[str, bytes]] = {}
         self.enrolled: dict[str, Enrolment] = {}
 
     def bad(self, flaw: Bad, shard: Shard | None = None) -> None:
@@ -1634,6 +1665,9 @@ class Report:
                 continue
             why = proof.why or ("what was signed had decided something before" if proof.nonce in nonces else "")
             nonces.add(proof.nonce)
+            asked = self.asked.get(fact.access_request)
+            if not why and asked not in (None, (fact.detail.get("digest"), proof.terms)):
+                why = "what was signed allows something else than what was asked for"
             whose = ""
             if not why and proof.log == PROVIDER_LOG and fact.event.endswith("_by_provider"):
                 self._vouched(shard, fact, proof, seen.setdefault(proof.decider, {}))
@@ -1652,10 +1686,13 @@ class Report:
                 self.not_proven(shard, fact, why)
             elif whose:
                 self.not_proven(shard, fact, f"signed by a passkey {whose}")
-            elif len(self.proven) < LISTED:
+            else:
+                self.holds += 1
+                if len(self.proven) >= LISTED:
+                    continue
                 called = str(self.enrolled[proof.passkey].detail.get("passkey_name"))
                 key = {"passkey": called, "site": proof.rp_id, "enrolled": proof.seq}
-                key["device_bound"] = proof.is_device_bound
+                key |= {"device_bound": proof.is_device_bound, "is_compared": asked is not None}
                 self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
 
     def _vouched(self, shard: Shard, fact: Fact, proof: Proof, keys: dict[str, int]) -> None:
@@ -1665,6 +1702,7 @@ class Report:
         """
         seq = shard.first_seq + fact.leaf_index
         first = keys.setdefault(proof.public_key, seq)
+        self.vouches += 1
         if len(self.vouched) >= LISTED:
             return
         key = {
@@ -1676,7 +1714,9 @@ class Report:
     def close(self) -> dict[str, Any]:
         result = "bad" if self.data["problems"] else "unknown" if self.data["gaps"] else "good"
         self.data["decisions"] = {
+            "holds": self.holds,
             "proven": self.proven,
+            "vouches": self.vouches,
             "vouched": self.vouched,
             "unproven": self.decisions.total(),
             "by_event": dict(sorted(self.decisions.items())),
@@ -1748,6 +1788,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     def see(shard: Shard, fact: Fact) -> None:
         if fact.event in DECISIONS:
             report.decided(shard, fact)
+        elif fact.event == _SUBMITTED:
+            report.asked.setdefault(fact.access_request, (fact.detail["digest"], fact.detail["terms"]))
         elif fact.event == "log.key_rotated" and len(shard.rotations) < MAX_KEYS:
             shard.rotations.append(fact)
         elif fact.event == "log.pruned":
@@ -2195,18 +2237,20 @@ def _age_in_words(log: dict[str, Any]) -> str:
 
 
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
-    if decisions["proven"]:
-        yield line("signed", f"{len(decisions['proven']):,} decisions hold under the passkey of who decided:")
+    if decisions["holds"]:
+        yield line("signed", f"{decisions['holds']:,} decisions hold under the passkey of who decided:")
     for each in decisions["proven"][:10]:
         bound = "device-bound" if each["device_bound"] else "can be copied"
         key = f"passkey {each['passkey']} of {each['site']} ({bound}), added at {each['enrolled']}"
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
         yield line("", f"  signed by {each['who']}'s {key}")
         yield line("", f"  digest {each['digest']}")
-    if len(decisions["proven"]) > 10:
-        yield line("", f"… and {len(decisions['proven']) - 10:,} more (--json names them, up to {LISTED:,})")
-    if decisions["vouched"]:
-        many = f"{len(decisions['vouched']):,} decisions of the provider's hold under a key that its own log tells of:"
+        if not each["is_compared"]:
+            yield line("", "  what was asked for is not in here, so what was signed was not compared with it")
+    if decisions["holds"] > 10:
+        yield line("", f"… and {decisions['holds'] - 10:,} more (--json names them, up to {LISTED:,})")
+    if decisions["vouches"]:
+        many = f"{decisions['vouches']:,} decisions of the provider's hold under a key that its own log tells of:"
         yield line("vouched", many)
         yield line("", "whose key that is, is the provider's word")
     for each in decisions["vouched"][:10]:
@@ -2215,8 +2259,8 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
         yield line("", f"  signed in the name of {each['who']} by key {each['key'][:16]} ({before})")
         yield line("", f"  digest {each['digest']}")
-    if len(decisions["vouched"]) > 10:
-        yield line("", f"… and {len(decisions['vouched']) - 10:,} more (--json names them, up to {LISTED:,})")
+    if decisions["vouches"] > 10:
+        yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
     yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")

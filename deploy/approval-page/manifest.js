@@ -70,6 +70,8 @@ export function read(text, wanted, now = Date.now()) {
   if (said.stage !== "customer") throw new Refused("The text is no answer of a customer.");
   const until = Date.parse(said.not_after);
   if (!(until > now)) throw new Refused("The text is no longer good. Begin again.");
+  // Five minutes, and as much for clocks that differ: what is kept back must soon be worth nothing.
+  if (until > now + 600_000) throw new Refused("The text would be good for too long.");
   return said;
 }
 

@@ -152,6 +152,8 @@ TENANT, REQUEST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-82
 API = "https://lockbox.example"
 
 
+#: What the clock of the page says, before a server that lies.
+NOW = "2026-11-20T12:00:00Z"
 RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
 
 
@@ -192,7 +194,7 @@ def said(of: str = "", **changed: Any) -> dict[str, Any]:
         "level": "read",
         "minutes": 90,
         "nonce": "n" * 64,
-        "not_after": "2099-01-01T00:00:00.000000Z",
+        "not_after": "2026-11-20T12:05:00.000000Z",
         "provider_approver": {"id": TENANT, "name": "Pat Moran"},
         "resources": [RESOURCE],
         "service": "exchange-online",
@@ -223,6 +225,7 @@ LIES = {
     "the other side": (text_of(stage="provider"), "no answer of a customer"),
     "another format": (text_of(format="lockbox-decision-v2"), "format"),
     "one that is over": (text_of(not_after="2020-01-01T00:00:00.000000Z"), "no longer good"),
+    "one that is good for ever": (text_of(not_after="2099-01-01T00:00:00.000000Z"), "good for too long"),
     "no time at all": (text_of(not_after="soon"), "no longer good"),
     "more than is shown": (text_of(also="every mailbox"), "other parts"),
     "more of a resource": (text_of(resources=[{**said()["resources"][0], "and": "all"}]), "other parts"),
@@ -267,6 +270,8 @@ class Liar:
     def __init__(self, page: Page) -> None:
         self.text, self.asked = text_of(), asked()
         self.sent: list[Any] = []
+        self.status = 200
+        page.clock.set_fixed_time(NOW)
         page.route(f"{API}/**", self.answer)
 
     def answer(self, route: Route) -> None:
@@ -282,9 +287,10 @@ class Liar:
             }
         elif route.request.method == "POST":
             self.sent.append(route.request.post_data_json)
-            found = {"state": "OPEN"}
+            found = {"state": "OPEN"} if self.status == 200 else {"title": "Not now."}
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag", "ETag": '"1"'}
-        route.fulfill(status=200, content_type="application/json", headers=headers, body=json.dumps(found))
+        status = self.status if route.request.method == "POST" else 200
+        route.fulfill(status=status, content_type="application/json", headers=headers, body=json.dumps(found))
 
     line = {
         "id": REQUEST,
@@ -377,6 +383,19 @@ def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str],
     client = json.loads(unpadded(sent["signature"]["assertion"]["response"]["clientDataJSON"]))
     assert unpadded(client["challenge"]) == digest_of(shown)
     assert urlsplit(client["origin"]).hostname == SITE
+
+    # A server that takes the signature and says no: whoever signed is told so, and keeps what was signed.
+    liar.status = 500
+    page.get_by_role("button", name="To the list").click()
+    page.get_by_role("button", name="Read the yes to AR-0000").click()
+    page.get_by_role("button", name="Sign the yes: 1 hour, 1 mailbox").click()
+    expect(page.get_by_role("heading", name="Your yes is signed, and the server did not confirm it")).to_be_visible()
+    expect(page.locator("#done-text")).to_contain_text("Not now.")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save what you signed").click()
+    assert (
+        json.loads(download.value.path().read_text())["manifest"] == liar.sent[1]["signature"]["manifest"] == liar.text
+    )
     page.get_by_role("button", name="Leave").click()
     assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [0, 0, ""]
 

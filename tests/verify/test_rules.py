@@ -317,7 +317,9 @@ def test_the_rules_forget_what_has_ended() -> None:
 def test_decisions_without_a_signature_are_called_unproven(tmp_path: Path) -> None:
     data = judged(life(), tmp_path)
     assert data["decisions"] == {
+        "holds": 0,
         "proven": [],
+        "vouches": 0,
         "vouched": [],
         "unproven": 2,
         "signed": 0,

@@ -50,7 +50,9 @@ def signed_life(
     """A passkey is added, access is asked for, and the customer's yes is signed; each part may be made wrong."""
     added = of_key("passkey.enrolled", 0, 0, device)
     enrolment(added["detail"])
-    said = {"level": "read", "resources": [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}], "window_for": 3600}
+    resources = [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}]
+    terms = {"service": "exchange-online", "level": "read", "resources": resources}
+    said = {**terms, "engineer": ENGINEER["id"], "window_for": 3600}
     digest = hashlib.sha256(canonical(said)).hexdigest()
     about = {"request": REQUEST, "subject": REQUEST}
     asked = entry(1, MINUTE, "access_request.submitted", actor=ENGINEER, detail=said, **about)
@@ -60,6 +62,7 @@ def signed_life(
         "format": "lockbox-decision-v1", "tenant": {"id": TENANT, "name": "Contoso"},
         "access_request": {"id": REQUEST, "reference": "AR-1", "digest": digest}, "stage": "customer",
         "decision": "approve", "decider": {"id": CUSTOMER["id"], "name": "Ada Keller"}, "minutes": 60,
+        **terms, "engineer": {"id": ENGINEER["id"], "name": "Priya Nair"},
         "not_after": instant(8 * MINUTE), "nonce": "once", "checkpoint": None,
     }  # fmt: skip
     manifest(text)
@@ -145,6 +148,7 @@ OTHER_KEY = base64.b64encode(
     ).spki
 ).decode()  # fmt: skip
 
+ELSE = "allows something else than what was asked for"
 #: What is wrong, how it is made so, and what the verifier says.
 FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "one letter": ({"signature": _one_letter}, "signed something else than what stands beside"),
@@ -163,6 +167,15 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "another stage": ({"manifest": _set("stage", "provider")}, "another answer"),
     "another person": ({"manifest": lambda said: said["decider"].update(id=ENGINEER["id"])}, "another person's answer"),
     "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer good"),
+    "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "good for too long"),
+    "a longer window": ({"manifest": _set("minutes", 56)}, "longer than what was signed"),
+    "minutes of another type": ({"manifest": _set("minutes", "60")}, "missing, or can't be read"),
+    "another resource": ({"manifest": _set("resources", [{"id": "harmless"}])}, ELSE),
+    "one resource of two": ({"manifest": _set("resources", [{"id": RESOURCE}, {"id": "more"}])}, ELSE),
+    "another level": ({"manifest": _set("level", "names")}, ELSE),
+    "another engineer": ({"manifest": _set("engineer", {"id": PROVIDER["id"], "name": "Pat Doyle"})}, ELSE),
+    "another service": ({"manifest": _set("service", "sharepoint-online")}, ELSE),
+    "no terms": ({"manifest": lambda said: said.pop("resources")}, "missing, or can't be read"),
     "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
     "another origin": ({"signature": _client(origin="https://evil.example")}, "of another site"),
     "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "of another site"),
@@ -249,6 +262,25 @@ def test_a_key_that_is_added_later_or_was_removed_before_signs_nothing(tmp_path:
     assert (data["result"], len(data["decisions"]["proven"])) == ("good", 1)
 
 
+def test_in_the_evidence_of_one_access_request_too_what_was_signed_is_what_was_asked_for(tmp_path: Path) -> None:
+    entries = signed_life(device(), manifest=_set("level", "names"))
+    data = verdict(bundle(Log.of(entries), kind="access_request", request=REQUEST), tmp_path)
+    assert (data["result"], data["decisions"]["proven"]) == ("bad", [])
+    assert ELSE in data["problems"][0]["why"]
+
+
+def test_more_signed_decisions_than_are_named_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lv, "LISTED", 0)
+    entries = signed_life(device())
+    _provider_signs(entries, 2, device(), "one")
+    data = judged(entries, tmp_path)
+    found = data["decisions"]
+    assert (found["holds"], found["proven"], found["vouches"], found["vouched"]) == (1, [], 1, [])
+    said = "\n".join(lv.in_words(data))
+    assert "1 decisions hold under the passkey of who decided" in said
+    assert "1 decisions of the provider's hold under a key" in said
+
+
 def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_path: Path) -> None:
     log = Log.of(signed_life(device()))
     path = tmp_path / "yes.tlog-proof"
@@ -269,7 +301,8 @@ def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: 
         "format": "lockbox-decision-v1", "tenant": {"id": TENANT, "name": "Contoso"},
         "access_request": {"id": yes["access_request"], "digest": yes["detail"]["digest"]}, "stage": "provider",
         "decision": "approve", "decider": {"id": PROVIDER["id"], "name": "Pat Doyle"}, "nonce": nonce,
-        "not_after": instant(60 * MINUTE),
+        "not_after": instant(12 * MINUTE), "minutes": 60, "service": "exchange-online", "level": "read",
+        "resources": [{"id": RESOURCE}], "engineer": {"id": ENGINEER["id"], "name": "Priya Nair"},
     }  # fmt: skip
     raw = canonical(text)
     answer = device.sign(hashlib.sha256(b"lockbox-decision-v1\n" + raw).digest(), rp_id="lockbox.example")["response"]
