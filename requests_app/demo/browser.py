@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -141,6 +142,10 @@ class Page:
         return list(dict.fromkeys(found))
 
 
+#: A code is typed and sent within this; one that the server would no longer take by then is not offered.
+SENT_WITHIN = timedelta(seconds=10)
+
+
 class App:
     """An authenticator app."""
 
@@ -150,9 +155,9 @@ class App:
     def __call__(self) -> str:
         """The code of the moment, or the next one that a server still takes: it takes each once."""
         while True:
-            first = totp.step_at(clock.now()) - totp.STEPS_EITHER_WAY
-            step = max(first, self.last_step + 1)
-            if step <= first + 2 * totp.STEPS_EITHER_WAY:
+            now = clock.now()
+            step = max(totp.step_at(now + SENT_WITHIN) - totp.STEPS_EITHER_WAY, self.last_step + 1)
+            if step <= totp.step_at(now) + totp.STEPS_EITHER_WAY:
                 self.last_step = step
                 return totp.code(self.secret, step)
             time.sleep(1)

@@ -8,6 +8,8 @@ import datetime as dt
 import pytest
 
 from requests_app import totp
+from requests_app.demo.browser import SENT_WITHIN, App
+from tests.conftest import Traveller
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()
 
@@ -55,3 +57,16 @@ def test_secrets_are_long_and_never_the_same() -> None:
 def test_what_is_no_code_is_wrong(typed: str) -> None:
     at = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
     assert totp.step_of(SECRET, typed, at=at) is None
+
+
+@pytest.mark.parametrize("second", [0, 19, 20, 21, 29])
+def test_the_demos_app_gives_two_codes_in_a_row_that_still_count_when_they_arrive(
+    second: int, travel: Traveller
+) -> None:
+    at = travel.to(dt.datetime.fromtimestamp(1_800_000_000 + second, dt.UTC))
+    app, after = App(SECRET), -1
+    for typed in (app(), app()):
+        now, last = (totp.step_of(SECRET, typed, at=at + late, after=after) for late in (dt.timedelta(), SENT_WITHIN))
+        assert now == last
+        assert now is not None
+        after = now
