@@ -10,7 +10,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import time_machine
@@ -167,14 +167,30 @@ def some(cases: Iterable[T], one_of: int, seed: str, *, by: Callable[[T], object
 
 
 def one_for(about: object, cases: Sequence[T], seed: str) -> T:
-    """The one of these with which this run tries something: the seed chooses it, and the other database has another."""
-    return cases[(_number(f"{seed}{about}") + (connection.vendor == "postgresql")) % len(cases)]
+    """The one of these with which this run tries something: the seed chooses it."""
+    return cases[_number(f"{seed}{about}") % len(cases)]
 
 
 @pytest.fixture(scope="session")
-def has_turn(pytestconfig: pytest.Config, seed: str) -> Callable[[int], bool]:
+def by_turns(pytestconfig: pytest.Config) -> bool:
+    """Whether this run tries some of many cases, as `bin/test` does; else whatever is tried in loops is tried whole."""
+    return bool(pytestconfig.getoption("by_turns"))
+
+
+class ThoseFor(Protocol):
+    def __call__(self, about: object, cases: Sequence[T], /) -> Sequence[T]: ...
+
+
+@pytest.fixture(scope="session")
+def those_for(by_turns: bool, seed: str) -> ThoseFor:
+    """Those of some cases with which this run tries something: a run by turns one of them, every other run all."""
+    return lambda about, cases: [one_for(about, cases, seed)] if by_turns else cases
+
+
+@pytest.fixture(scope="session")
+def has_turn(by_turns: bool, seed: str) -> Callable[[int], bool]:
     """Whether a run by turns tries this one of a great many that are numbered: it tries every fifth."""
-    return lambda number: not pytestconfig.getoption("by_turns") or (number + _number(seed)) % 5 == 0
+    return lambda number: not by_turns or (number + _number(seed)) % 5 == 0
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from audit_app.models import AuditEntry
 from requests_app.models import AccessRequest, Person, Tenant
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast
-from tests.conftest import one_for
+from tests.conftest import ThoseFor
 
 pytestmark = pytest.mark.django_db
 #: One of each side walks everywhere; the others knock where it matters.
@@ -53,13 +54,12 @@ def test_the_walk_finds_every_page_and_fills_in_every_part() -> None:
 
 @pytest.mark.one_database
 @pytest.mark.slow
-def test_whoever_is_not_staff_finds_nothing_anywhere(cast: Cast, seed: str) -> None:
-    """Each address is tried by one of them, whom the run's seed chooses."""
+def test_whoever_is_not_staff_finds_nothing_anywhere(cast: Cast, those_for: ThoseFor) -> None:
+    """In a run by turns each address is tried by one of them, whom its seed chooses."""
     clients = {name: signed_in(cast, name) for name in WALKERS}
     for url in addresses():
-        client = clients[one_for(url.replace(PARTS["pk"], ""), WALKERS, seed)]
-        for method in (client.get, client.post):
-            assert method(url).status_code == 404, url
+        for name, method in product(those_for(url.replace(PARTS["pk"], ""), WALKERS), ("get", "post")):
+            assert getattr(clients[name], method)(url).status_code == 404, (name, url)
     for client in clients.values():
         assert client.get("/nothing-here/").status_code == 404
         assert b"portal" not in client.get("/admin/").content

@@ -113,12 +113,12 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize("group", GROUPS)
-def test_pages_have_no_fault(visit: Visit, group: str, half: int, pytestconfig: pytest.Config) -> None:
+def test_pages_have_no_fault(visit: Visit, group: str, half: int, by_turns: bool, seed: str) -> None:
     """In two halves, so that two processes share a group that takes minutes; by route, which is in no world another.
 
-    Each is measured at both widths. Every other kind is read by axe-core, at one of them; the run's seed chooses both.
+    Each is measured at both widths, and read by axe-core; in a run by turns every other kind is, at one of the widths,
+    and its seed chooses both.
     """
-    seed = pytestconfig.getoption("randomly_seed", 0)
     found: list[Any] = []
     for login, there in pages(GROUPS[group]).items():
         visitor = visit(login)
@@ -126,7 +126,8 @@ def test_pages_have_no_fault(visit: Visit, group: str, half: int, pytestconfig: 
         for page in (page for page in there if zlib.crc32(page.route.encode()) % 2 == half):
             visitor.goto(page.address)
             # On the desk, on the telephone, or this time not.
-            found += faults(visitor.page, read=width_for(page.route, ((WIDTHS[0],), (), (WIDTHS[1],), ()), seed))
+            turn = width_for(page.route, ((WIDTHS[0],), (), (WIDTHS[1],), ()), seed)
+            found += faults(visitor.page, read=turn if by_turns else WIDTHS)
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
