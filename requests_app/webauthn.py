@@ -227,7 +227,8 @@ def _check_client(said: dict[str, Any], kind: str, challenge: bytes, party: Part
     if not hmac.compare_digest(from_text(said.get("challenge")), challenge):
         raise errors.PasskeyWrongChallenge
     origin = said.get("origin")
-    if origin not in party.origins or said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
+    is_own = isinstance(origin, str) and origin in party.origins
+    if not is_own or said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
         raise errors.PasskeyWrongOrigin
     return str(origin)
 

@@ -116,6 +116,17 @@ def test_one_wrong_thing_in_a_signature_is_named() -> None:
     ):
         other = changed(good, "clientDataJSON", lambda raw, said=said: json.dumps(json.loads(raw) | said).encode())
         assert refusal_of(other) is wrong
+    # What is no text is no text of ours, and no mistake of the server's.
+    no_texts: list[object] = [["https://lockbox.example"], {}, 1]
+    for name, wrong_kind in (
+        ("origin", errors.PasskeyWrongOrigin),
+        ("type", errors.PasskeyWrongType),
+        ("challenge", errors.PasskeyUnreadable),
+        ("crossOrigin", errors.PasskeyWrongOrigin),
+    ):
+        for odd in [{name: value} for value in no_texts]:
+            other = changed(good, "clientDataJSON", lambda raw, odd=odd: json.dumps(json.loads(raw) | odd).encode())
+            assert refusal_of(other) is wrong_kind
     made.verifies_user = False
     assert refusal_of(answer_of(made)) is errors.PasskeyNotVerified
     made.verifies_user, made.is_backup_eligible = True, True
