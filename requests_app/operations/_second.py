@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from django.utils.translation import gettext as _
 
-from requests_app import limits
+from requests_app import limits, policy
 from requests_app.actors import Side
 from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.events import Event
@@ -46,11 +46,15 @@ def controlled(name: str, *, lock: Callable[[dict[str, Any]], None] | None = Non
 def hold(current: Act, tenant: Tenant, **said: Any) -> None:
     """Go no further where the tenant is under two-person control: the act ends as a proposal, and nothing else.
 
+    To propose takes fresh proof whatever the act itself asks for, and wherever it asks: a session that was left open
+    puts nothing before the second person.
+
     What is said is kept as it is, and shown: ids as text, and the names that people read. A name that begins with "_"
     is kept for the act alone, and shown nowhere.
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
+        policy.require_step_up(current.actor, current.at)
         raise Held(lambda: _proposed(current, tenant, said))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry, Witness
-from requests_app import operations
+from requests_app import factors, operations
 from requests_app.actors import Actor
 from requests_app.errors import (
     ChangeProposed,
@@ -18,6 +18,7 @@ from requests_app.errors import (
     NotAllowed,
     NotFound,
     SecondPersonNeeded,
+    StepUpRequired,
     Unacceptable,
     WrongState,
 )
@@ -40,7 +41,7 @@ from requests_app.scopes import Scope
 from requests_app.sso import sealing
 from tests.cast import Cast, events_in, outbox_topics
 from tests.passkeys import enrolled
-from tests.web.pages import signed_in
+from tests.web.pages import nothing_happens, signed_in
 from tests.witness import SmallWitness
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +115,23 @@ def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) ->
     again = two.as_("alan" if act == "take_role" else "ada")
     with pytest.raises(WrongState):
         operations.confirm_proposal(row.pk, actor=again)
+
+
+def test_to_propose_takes_fresh_proof_whatever_the_act(two: Cast) -> None:
+    """Whoever finds a session left open puts nothing before the second person, and nobody is told of anything."""
+    enrolled(two, "alan")
+    away, ines = two.stranger(), two.as_("ines", fresh=False)
+    Membership.objects.create(tenant=two.contoso, person=away, role="deputy", given_at=two.contoso.created_at)
+    Person.objects.filter(pk=away.pk).update(is_active=False)
+    left_open = {
+        **acts(two, ines),
+        "switch_on_person": lambda: operations.switch_on_person(away.pk, actor=ines),
+        "reset_second_factors": lambda: operations.reset_second_factors(two.ada.pk, actor=ines, keep=factors.drops_all),
+    }
+    for name, act in left_open.items():
+        with pytest.raises(StepUpRequired), nothing_happens():
+            act()
+        assert Proposal.objects.count() == 0, name
 
 
 def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], str]]:
