@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
@@ -11,6 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.actors import Actor
 from requests_app.models.scoping import ScopedQuerySet
+
+if TYPE_CHECKING:
+    from requests_app.models.tenants import Tenant
 
 
 class PasskeyQuerySet(ScopedQuerySet):
@@ -25,6 +28,13 @@ class PasskeyQuerySet(ScopedQuerySet):
     def of_this_site(self) -> Self:
         """Those that sign in here; one of a tenant's own approval page does not."""
         return self.filter(rp_id=settings.PASSKEY_RP_ID)
+
+    def may_sign_for(self, tenant: Tenant) -> Self:
+        """Those with which a yes of this tenant's counts by its rules, as the row says them: saved, or only wanted."""
+        rows = self.live().filter(enrolled__has_key=str(tenant.pk))
+        sites = [tenant.approval_rp_id] if tenant.own_keys_only else [settings.PASSKEY_RP_ID, tenant.approval_rp_id]
+        rows = rows.filter(rp_id__in=sites)
+        return rows.filter(is_backup_eligible=False) if tenant.yes_rule == tenant.YesRule.DEVICE_BOUND else rows
 
 
 class Passkey(models.Model):

@@ -86,6 +86,11 @@ class Tenant(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def wants_signature(self) -> bool:
+        """Whether a yes that nobody signed counts for nothing."""
+        return self.yes_rule != self.YesRule.ANY or self.own_keys_only
+
 
 class NotificationAddress(models.Model):
     """An address that is told and decides nothing: a duty mailbox, a security team's list."""

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from requests_app import webauthn
-from requests_app.models import Passkey, Person
+from requests_app.models import Passkey, Person, Tenant
 from requests_app.operations._change import PROVIDER_LOG
 
 
@@ -19,6 +19,12 @@ def logs_of(person: Person) -> list[UUID]:
 def logs_with(row: Passkey) -> list[UUID]:
     """Those that tell of the key, whatever the person belongs to by now: who checks it looks there."""
     return sorted(UUID(log) for log in row.enrolled)
+
+
+def is_anybody_ready(tenant: Tenant) -> bool:
+    """Whether some approver has a key with which a yes counts, by the rules that the row says, saved or only wanted."""
+    approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
+    return Passkey.objects.filter(person__in=approvers).may_sign_for(tenant).exists()
 
 
 def described(row: Passkey) -> dict[str, Any]:

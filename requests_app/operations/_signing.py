@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -59,7 +60,7 @@ def verified(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signa
     asserted = webauthn.verify_assertion(
         signature.assertion,
         challenge=manifest.challenge_of(signature.manifest),
-        party=_party(row, step.row.tenant),
+        party=_party(row, step.row.tenant_id),
         key=webauthn.Key(
             credential_id=bytes(row.credential_id),
             public_key=bytes(row.public_key),
@@ -78,14 +79,13 @@ def require_rule(step: Step, proof: Proof | None) -> None:
     The rule is read here, after the act took its turn at the log: whoever changes it takes that turn, too.
     """
     tenant = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id").get(pk=step.row.tenant_id)
-    if proof is None:
-        if tenant.yes_rule != Tenant.YesRule.ANY or tenant.own_keys_only:
-            raise SignatureRequired
+    if not tenant.wants_signature:
         return
-    if tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND and not proof.passkey.is_device_bound:
-        raise DeviceBoundRequired
-    if tenant.own_keys_only and proof.passkey.rp_id != tenant.approval_rp_id:
-        raise OwnKeyRequired
+    if proof is None:
+        raise SignatureRequired
+    if not Passkey.objects.filter(pk=proof.passkey.pk).may_sign_for(tenant).exists():
+        is_elsewhere = tenant.own_keys_only and proof.passkey.rp_id != tenant.approval_rp_id
+        raise OwnKeyRequired if is_elsewhere else DeviceBoundRequired
 
 
 def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
@@ -135,9 +135,13 @@ def _log_of(stage: str, tenant_id: object) -> object:
     return tenant_id if stage == Decision.Stage.CUSTOMER else PROVIDER_LOG
 
 
-def _party(row: Passkey, tenant: Tenant) -> webauthn.Party:
-    """The site that the passkey belongs to: this one, or that of the page on which it was enrolled, wherever on it
-    that page is now."""
+def _party(row: Passkey, tenant_id: UUID) -> webauthn.Party:
+    """The site that the passkey belongs to, with the pages that may ask for it now: this site's, or the tenant's own.
+
+    Where it was enrolled counts for nothing: an origin that was taken away may be somebody else's by now. The page is
+    read here, after the act took its turn at the log, as the rule is.
+    """
+    tenant = Tenant.objects.only("approval_origin", "approval_rp_id").get(pk=tenant_id)
     own = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []
     page = [tenant.approval_origin] if row.rp_id == tenant.approval_rp_id else []
-    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset({row.origin, *own, *page}))
+    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset([*own, *page]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,9 @@ from requests_app import approval_page, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import Unacceptable
 from requests_app.events import Event
-from requests_app.models import Passkey, Tenant
+from requests_app.models import Tenant
 from requests_app.operations._change import Act, act
+from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._second import controlled, hold, tell_yes_rules
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
@@ -67,23 +69,28 @@ def _now(tenant: Tenant) -> dict[str, Any]:
 
 
 def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
-    if not origin.strip():
-        if rp_id.strip() or keys_only:
-            raise Unacceptable(_("Say where the page is."), field="origin")
+    before = copy(tenant)
+    if origin.strip():
+        own = urlsplit(settings.BASE_URL).hostname or ""
+        tenant.approval_origin = approval_page.origin_of(origin, own=own, needs_tls=settings.PRODUCTION)
+        tenant.approval_rp_id = approval_page.rp_id_of(
+            rp_id, origin=tenant.approval_origin, own=settings.PASSKEY_RP_ID or own
+        )
+        tenant.own_keys_only = keys_only
+    elif rp_id.strip() or keys_only:
+        raise Unacceptable(_("Say where the page is."), field="origin")
+    else:
         tenant.approval_origin, tenant.approval_rp_id, tenant.own_keys_only = "", "", False
+    _require_signer(tenant, before)
+
+
+def _require_signer(tenant: Tenant, before: Tenant) -> None:
+    """Raise where nobody could say yes any more, and nothing but a no would be left."""
+    if not tenant.wants_signature or is_anybody_ready(tenant):
         return
-    own = urlsplit(settings.BASE_URL).hostname or ""
-    tenant.approval_origin = approval_page.origin_of(origin, own=own, needs_tls=settings.PRODUCTION)
-    tenant.approval_rp_id = approval_page.rp_id_of(
-        rp_id, origin=tenant.approval_origin, own=settings.PASSKEY_RP_ID or own
-    )
-    if keys_only and not _is_anybody_ready(tenant):
-        # Or nobody could say yes, and nothing but a no would be left.
-        words = _("No approver has a key of this site yet. Let one be added on your page first.")
+    if tenant.own_keys_only:
+        words = _("No approver has a key of this site that would count yet. Let one be added on your page first.")
         raise Unacceptable(words, field="keys_only")
-    tenant.own_keys_only = keys_only
-
-
-def _is_anybody_ready(tenant: Tenant) -> bool:
-    approvers = tenant.memberships.filter(role=Role.APPROVER, person__is_active=True).values("person")
-    return Passkey.objects.live().filter(rp_id=tenant.approval_rp_id, person__in=approvers).exists()
+    if is_anybody_ready(before):
+        words = _("The only passkeys whose yes counts belong to the page as it is now. Let one be added here first.")
+        raise Unacceptable(words, field="origin")

@@ -131,17 +131,9 @@ def _require_not_last(row: Passkey) -> None:
     ):
         raise LastSecondFactor
     for tenant in Tenant.objects.filter(memberships__person=person, memberships__role=Membership.Role.APPROVER):
-        if _signs_for(tenant, row) and not any(_signs_for(tenant, other) for other in others):
+        signing = Passkey.objects.filter(person=person).may_sign_for(tenant)
+        if tenant.wants_signature and list(signing.values_list("pk", flat=True)) == [row.pk]:
             raise LastPasskey
-
-
-def _signs_for(tenant: Tenant, row: Passkey) -> bool:
-    """Whether the tenant's yes has to be signed, and this passkey may sign it."""
-    if tenant.yes_rule == Tenant.YesRule.ANY and not tenant.own_keys_only:
-        return False
-    if str(tenant.pk) not in row.enrolled or (tenant.own_keys_only and row.rp_id != tenant.approval_rp_id):
-        return False
-    return row.is_device_bound or tenant.yes_rule != Tenant.YesRule.DEVICE_BOUND
 
 
 def _witnessed(current: Act, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:

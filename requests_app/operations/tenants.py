@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,9 +20,10 @@ from requests_app.actors import Actor, Role
 from requests_app.connectors.registry import KINDS
 from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import NotificationAddress, Passkey, Person, Plan, Resource, Service, Tenant
+from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._second import controlled, hold, tell_yes_rules
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -117,14 +119,12 @@ def _set_yes_rule(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
 
 
 def _require_signer(tenant: Tenant, rule: str) -> None:
-    """Raise unless some approver has a passkey that this rule takes."""
+    """Raise unless some approver has a passkey that this rule takes, beside what the tenant wants already."""
     if rule == Tenant.YesRule.ANY:
         return
-    approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
-    keys = Passkey.objects.live().filter(person__in=approvers, enrolled__has_key=str(tenant.pk))
-    if rule == Tenant.YesRule.DEVICE_BOUND:
-        keys = keys.filter(is_backup_eligible=False)
-    if not keys.exists():
+    wanted = copy(tenant)
+    wanted.yes_rule = rule
+    if not is_anybody_ready(wanted):
         raise WrongState(_("None of your approvers has such a passkey yet: nobody could say yes."))
 
 

@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry, Checkpoint
 from requests_app import manifest, webauthn
 from requests_app.actors import Actor, Side
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.models import AccessRequest, Passkey
+from requests_app.models import AccessRequest, Passkey, Tenant
 
 
 def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime) -> str:
@@ -57,11 +57,15 @@ def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
     return {"origin": origin_of(tenant_id, row.shard), "size": row.size, "root": root}
 
 
-def passkeys(actor: Actor, tenant_id: UUID) -> list[Passkey]:
-    """Those of this site that may sign a decision of this actor's about this tenant: in use, and in the right log."""
+def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None) -> list[Passkey]:
+    """Those of this site that may sign a decision of this actor's about this tenant: in use, and in the right log.
+
+    Where a yes `counts_for` a tenant by its rules alone, they are those that its rules take.
+    """
     log = tenant_id if actor.side is Side.CUSTOMER else PROVIDER_LOG
     rows = Passkey.objects.live().filter(person=actor.decider, rp_id=settings.PASSKEY_RP_ID)
     rows = rows.filter(enrolled__has_key=str(log))
+    rows = rows.may_sign_for(counts_for) if counts_for is not None else rows
     return list(rows.order_by("-created_at"))
 
 

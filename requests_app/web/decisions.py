@@ -40,7 +40,7 @@ from requests_app.errors import (
     WrongState,
 )
 from requests_app.lifecycle import TRANSITIONS, Transition
-from requests_app.models import AccessRequest, Decision, Tenant
+from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review, signing
 from requests_app.web._access import grant_of
 from requests_app.web._refusals import noted
@@ -187,10 +187,9 @@ def _confirm(
 def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
     """What the page offers to sign: a text of its own each time, and the passkeys that may sign it."""
     actor = actor_in(request)
-    must_sign = edge.action == "approve_as_customer" and row.tenant.yes_rule != Tenant.YesRule.ANY
-    keys = signing.passkeys(actor, row.tenant_id) if is_proof_possible else []
-    if must_sign and row.tenant.yes_rule == Tenant.YesRule.DEVICE_BOUND:
-        keys = [key for key in keys if key.is_device_bound]
+    must_sign = edge.action == "approve_as_customer" and row.tenant.wants_signature
+    counts_for = row.tenant if must_sign else None
+    keys = signing.passkeys(actor, row.tenant_id, counts_for=counts_for) if is_proof_possible else []
     found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
     if keys:
         text = signing.text_to_sign(row, actor=actor, verdict=edge.action.partition("_as_")[0], at=instant(request))

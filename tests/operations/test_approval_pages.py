@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,28 +15,32 @@ from requests_app.demo.authenticator import Authenticator
 from requests_app.errors import (
     ChangeProposed,
     DomainError,
+    LastPasskey,
     NotAllowed,
     NotFound,
     OwnKeyRequired,
     PasskeyRefused,
+    PasskeyWrongOrigin,
     SignatureRequired,
     StepUpRequired,
     Unacceptable,
+    WrongState,
 )
 from requests_app.manifest import Signed
 from requests_app.models import AccessRequest, Decision, Passkey, Tenant
 from requests_app.queries import signing
 from tests.cast import Cast, events_in
 from tests.passkeys import asked, enrolled
+from tests.web.pages import only_a_refusal
 
 pytestmark = pytest.mark.django_db
 
 ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
 
 
-def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE) -> tuple[Passkey, Authenticator]:
+def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE, **device_is: Any) -> tuple[Passkey, Authenticator]:
     """A key that this person made on the own approval page, and the device that holds it."""
-    challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id)
+    challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id, **device_is)
     party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
     row = operations.enrol_passkey(
         actor=cast.as_(name),
@@ -207,6 +212,64 @@ def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> No
     put(cast, origin=device.origin, rp_id="contoso.example", keys_only=True)
     answered(cast, cast.confirmed(), "approve", device, rp_id="contoso.example")
     assert events_in(cast.contoso)[-1] == "access_request.approved_by_customer"
+
+
+def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: Any) -> None:
+    """Whoever has the name by then would have a page that asks for a yes."""
+    put(cast, rp_id="contoso.example")
+    device, row = own_key(cast, rp_id="contoso.example")[1], cast.confirmed()
+    put(cast, origin="https://decide.contoso.example", rp_id="contoso.example")
+    with pytest.raises(PasskeyWrongOrigin), only_a_refusal():
+        answered(cast, row, "approve", device, rp_id="contoso.example")
+    put(cast, origin="")
+    with pytest.raises(PasskeyWrongOrigin), only_a_refusal():
+        answered(cast, row, "approve", device, rp_id="contoso.example")
+    here = enrolled(cast, "ada")[1]
+    settings.PASSKEY_ORIGINS = ["https://lockbox.example"]
+    with pytest.raises(PasskeyWrongOrigin), only_a_refusal():
+        answered(cast, row, "approve", here, rp_id="localhost")
+    here.origin = "https://lockbox.example"
+    answered(cast, row, "approve", here, rp_id="localhost")
+    assert events_in(cast.contoso)[-1] == "access_request.approved_by_customer"
+
+
+def test_no_two_rules_together_leave_nobody_who_could_say_yes(cast: Cast) -> None:
+    """In whichever order they are set: a key of the page that can be copied, and one of this site that can not."""
+    set_rule = partial(operations.set_yes_rule, cast.contoso.pk, actor=cast.as_("ines"))
+    put(cast)
+    own_key(cast, is_backup_eligible=True)
+    bound = enrolled(cast, "ada")[0]
+    put(cast, keys_only=True)
+    with pytest.raises(WrongState), only_a_refusal():
+        set_rule(rule="device_bound")
+    assert (Tenant.objects.get(pk=cast.contoso.pk).yes_rule, page_of(cast)) == ("any", (ORIGIN, SITE, True))
+    put(cast)
+    set_rule(rule="device_bound")
+    with pytest.raises(Unacceptable) as refused, only_a_refusal():
+        put(cast, keys_only=True)
+    assert (refused.value.field, page_of(cast)) == ("keys_only", (ORIGIN, SITE, False))
+    with pytest.raises(LastPasskey), only_a_refusal():
+        operations.remove_passkey(bound.pk, actor=cast.as_("ada"))
+    # And the page does not go, nor move to another site, with the last keys that count.
+    set_rule(rule="signed")
+    operations.remove_passkey(bound.pk, actor=cast.as_("ada"))
+    for origin, site in (("", ""), (ORIGIN, "contoso.example")):
+        with pytest.raises(Unacceptable) as refused, only_a_refusal():
+            put(cast, origin=origin, rp_id=site)
+        assert (refused.value.field, page_of(cast)) == ("origin", (ORIGIN, SITE, False))
+    set_rule(rule="any")
+    put(cast, origin="")
+    assert page_of(cast) == ("", "", False)
+
+
+def test_a_key_that_this_tenants_log_does_not_tell_of_makes_nobody_ready(cast: Cast) -> None:
+    """No signature of it would be taken: whoever checks one looks for the key in this log."""
+    put(cast)
+    row = own_key(cast)[0]
+    Passkey.objects.filter(pk=row.pk).update(enrolled={})
+    with pytest.raises(Unacceptable) as refused, only_a_refusal():
+        put(cast, keys_only=True)
+    assert (refused.value.field, page_of(cast)) == ("keys_only", (ORIGIN, SITE, False))
 
 
 def test_under_two_person_control_one_administrator_alone_sets_nothing(cast: Cast) -> None:

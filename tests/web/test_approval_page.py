@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from tests.cast import Cast, events_in
 from tests.operations.test_approval_pages import ORIGIN, SITE, own_key, page_of, put
+from tests.passkeys import enrolled
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,19 @@ def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_s
     put(cast, keys_only=True)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
     assert f'A yes counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
+
+
+def test_where_a_yes_counts_only_there_the_page_here_takes_a_no_alone(cast: Cast) -> None:
+    put(cast)
+    own_key(cast)
+    put(cast, keys_only=True)
+    enrolled(cast, "ada")
+    client, row = signed_in(cast, "ada"), cast.confirmed()
+    yes = text(client.get(reverse("web:decide", args=[row.pk, "approve"])))
+    assert f"Your tenant lets a yes count only if it is signed at {ORIGIN}, with a key of that page." in yes
+    assert ("data-sign=" in yes, 'name="password"' in yes) == (False, False)
+    no = text(client.get(reverse("web:decide", args=[row.pk, "deny"])))
+    assert ("data-sign=" in no, 'name="password"' in no) == (True, True)
 
 
 def test_the_administrator_sets_it(cast: Cast) -> None:
