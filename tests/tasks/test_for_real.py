@@ -160,7 +160,7 @@ def test_what_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes
     async_task("tests.tasks.chores.hold_out", notes.path, HELD_OUT)
     running = start("lockbox", "--no-web", STOP_SECONDS="2")
     wait_for(lambda: "holding out" in notes(), within=30)
-    assert running.stop() < HELD_OUT / 2
+    assert running.stop(is_cut_short=True) < HELD_OUT / 2
     assert "cluster-1 did not stop in time and is killed." in running.log
     assert (running.process.returncode, running.orphans()) == (0, [])
     assert [row.func() for row in OrmQ.objects.all() if "chores" in row.func()] == ["tests.tasks.chores.hold_out"]
@@ -173,7 +173,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, notes: Notes) -> None:
     running.family()
     running.process.send_signal(signal.SIGINT)
     time.sleep(0.5)
-    assert running.stop(signal.SIGINT) < 15, "it would be killed after 18 s, by itself"
+    assert running.stop(signal.SIGINT, is_cut_short=True) < 15, "it would be killed after 18 s, by itself"
     assert running.orphans() == []
 
 

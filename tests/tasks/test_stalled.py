@@ -34,9 +34,9 @@ pytestmark = [
 SIZE = 40 * 1024 * 1024
 #: What a client may still get after the cut, as docs/operators-worker.md says.
 BOUND = 512 * 1024
-#: A second is promised, and asked for four times in it; the rest is for a machine that has other things to do. What is
-#: not cut waits for a minute.
-CUT_WITHIN = 10.0
+#: A second is promised, and asked for four times in it; a machine that has other things to do gets as much as four
+#: plain pages take on it. What is not cut waits for a minute.
+PROMISED, PAGES = 1.5, 4
 
 
 class Site:
@@ -64,6 +64,17 @@ class Site:
         head = f"GET {big(grant)} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nCookie: {cookies}\r\n\r\n"
         plain.sendall(head.encode())
         return plain, plain.recv(1024)
+
+
+def bound(browser: Browser) -> float:
+    """Within how many seconds a stream is cut, measured by plain pages just before: by the slowest of three."""
+    return PROMISED + PAGES * max(_seconds_of_a_page(browser) for _ in range(3))
+
+
+def _seconds_of_a_page(browser: Browser) -> float:
+    began = time.monotonic()
+    assert browser.get("/").status == 200
+    return time.monotonic() - began
 
 
 def big(grant: Grant) -> str:
@@ -137,12 +148,13 @@ def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
         assert refused.status == 429
         assert words in refused.text
     time.sleep(0.5)
+    within = bound(ada)
     began = time.monotonic()
     end(ada, grant)
     ended = time.monotonic()
-    assert end is run_out or ended - began < CUT_WITHIN, "whoever closes a window waits for no reader"
-    wait_for(lambda: cuts(grant) == 2, within=CUT_WITHIN)
-    assert time.monotonic() - ended < CUT_WITHIN
+    assert end is run_out or ended - began < within, "whoever closes a window waits for no reader"
+    wait_for(lambda: cuts(grant) == 2, within=within)
+    assert time.monotonic() - ended < within
     assert [rest_of(plain) < BOUND for plain, _ in stalled] == [True, True]
     time.sleep(3 * 0.25)
     events = events_of(grant.access_request_id)[3:]
@@ -162,7 +174,7 @@ def events_of_end(end: Callable[[Browser, Grant], None]) -> list[str]:
 
 def test_a_reader_is_cut_within_a_second(site: Site) -> None:
     priya, ada, grant = site.sign_in("priya"), site.sign_in("ada"), site.window()
-    taken, closed = 0, 0.0
+    taken, closed, within = 0, 0.0, bound(ada)
     with priya.stream(big(grant)) as answer, contextlib.suppress(http.client.IncompleteRead, ConnectionResetError):
         while piece := answer.read(64 * 1024):
             taken += len(piece)
@@ -170,7 +182,7 @@ def test_a_reader_is_cut_within_a_second(site: Site) -> None:
             if not closed and taken > SIZE // 20:
                 close_now(ada, grant)
                 closed = time.monotonic()
-    assert time.monotonic() - closed < CUT_WITHIN
+    assert time.monotonic() - closed < within
     assert SIZE // 20 < taken < SIZE
     assert events_of(grant.access_request_id)[3:] == ["content.opened", "grant.revoked", "content.cut"]
 

@@ -19,7 +19,7 @@ from tests.tasks.conftest import Running, Start, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
 #: How many honest calls a hostile one may cost of the processor, which is the same on a slow machine.
-CALLS = 150
+CALLS = 50
 
 
 class Site:
