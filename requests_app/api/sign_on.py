@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.actors import Role
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict, Text, Uuid, YesNo
-from requests_app.api.schema import one
+from requests_app.api.schema import one, problems
 from requests_app.api.shapes import PersonRef
 from requests_app.errors import NotFound
 from requests_app.models import Domain, Membership, SignOn, Tenant
@@ -27,6 +28,9 @@ from requests_app.scopes import Scope
 from requests_app.sso import domains
 
 _TAGS = ["single sign-on"]
+_IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what was read; needed where there is something."
+)
 
 
 class SignOnOut(serializers.Serializer):
@@ -87,8 +91,9 @@ class OneSignOn(ApiView):
         operation_id="sign_on_set",
         summary="Say where a tenant's people sign in",
         tags=_TAGS,
+        parameters=[_IF_MATCH],
         request=SignOnIn,
-        responses=one(SignOnOut),
+        responses=one(SignOnOut) | problems(412, 428),
         examples=[
             OpenApiExample(
                 "Set it up, still off",
@@ -104,16 +109,23 @@ class OneSignOn(ApiView):
         ],
     )
     def put(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. `If-Match` with what was read, where there is something:
-        of two who change it at once, the second reads again."""
+        """For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed once there
+        is something: of two who change it at once, the second reads again."""
         row = tenants.tenant(tenant, actor=self.actor)
         said = self.body(SignOnIn)
         before = queries.of_tenant(row)
-        if before is not None and "HTTP_IF_MATCH" in request.META:
+        # Anybody else is refused by the act, and learns nothing of what there is.
+        if before is not None and self._may_set(row):
             self.require_match(SignOnOut, before)
         connection = operations.Connection(break_glass_id=said.pop("break_glass"), **said)
-        operations.set_sign_on(row.pk, connection=connection, actor=self.actor)
+        was = before.changed_at if before is not None else None
+        operations.set_sign_on(row.pk, connection=connection, was=was, actor=self.actor)
         return self.shown(SignOnOut, self._row(row))
+
+    def _may_set(self, tenant: Tenant) -> bool:
+        return self.actor.machine is None and Role.ADMINISTRATOR in self.actor.roles_on(
+            tenant_id=tenant.pk, service_id=None
+        )
 
     @staticmethod
     def _row(tenant: Tenant) -> SignOn:

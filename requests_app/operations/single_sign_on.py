@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -60,17 +61,24 @@ class Came:
 # --- The connection ------------------------------------------------------------------------------------
 
 
-def set_sign_on(tenant_id: object, *, connection: Connection, actor: Actor) -> SignOn:
+def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | None, actor: Actor) -> SignOn:
     """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a human with
-    a fresh proof, and everybody who answers for the tenant is told."""
+    a fresh proof, and everybody who answers for the tenant is told.
+
+    `was` is when what the human has seen was set, and None where there was nothing: of two who change it at once, the
+    second is refused, for all of it is set, and what the first has set would be gone unseen.
+    """
     with act("set_sign_on", actor=actor) as current:
         tenant = _administered(tenant_id, current)
+        # The tenant is locked: nobody else changes it from here on.
         row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
-        was = described_connection(row)
+        if row.changed_at != was:
+            raise WrongState(_("Somebody else has just changed single sign-on. Read it again first."))
+        before = described_connection(row)
         _fill(row, connection, tenant)
         sealed = row.sealed if connection.client_secret else ""
         hold(current, tenant, **described_connection(row), _sealed=sealed)
-        _save_connection(current, tenant, row, was, has_secret=bool(sealed))
+        _save_connection(current, tenant, row, before, has_secret=bool(sealed))
     return row
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
-from requests_app.errors import DomainError, Taken, TooMany, Unacceptable, WrongState
+from requests_app.errors import DomainError, Malformed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.models import Tenant
 from requests_app.queries import single_sign_on as queries
 from requests_app.queries import tenant as tenants
@@ -39,13 +39,16 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
         return _page(request, row, SignOnForm(row=found, people=people))
     form = SignOnForm(request.POST, row=found, people=people)
     form.require_known()
+    if "shown" in form.errors:
+        raise Malformed
     status = Unacceptable.status
     if form.is_valid():
         values = dict(form.cleaned_data)
+        was = values.pop("shown")
         try:
             connection = operations.Connection(**values)
-            operations.set_sign_on(row.pk, connection=connection, actor=actor_in(request))
-        except (Unacceptable, TooMany) as refusal:
+            operations.set_sign_on(row.pk, connection=connection, was=was, actor=actor_in(request))
+        except (Unacceptable, TooMany, WrongState) as refusal:
             status = _put_on(form, refusal)
         else:
             messages.success(request, _("Single sign-on was changed. Test it before you rely on it."))

@@ -81,9 +81,10 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
         "role_map": {},
     }
     connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
-    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    made = operations.set_sign_on(world.contoso.pk, connection=connection, was=None, actor=world.as_("ines"))
     operations.note_bypass(actor=world.as_("ines"))
-    operations.set_sign_on(world.contoso.pk, connection=operations.Connection(**said), actor=world.as_("ines"))
+    off, was = operations.Connection(**said), made.changed_at
+    operations.set_sign_on(world.contoso.pk, connection=off, was=was, actor=world.as_("ines"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
     hook = operations.add_webhook(
         world.contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=world.as_("ines")

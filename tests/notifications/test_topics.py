@@ -481,7 +481,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
         "role_map": {},
     }
     connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
-    operations.set_sign_on(world.contoso.pk, connection=connection, actor=world.as_("ines"))
+    operations.set_sign_on(world.contoso.pk, connection=connection, was=None, actor=world.as_("ines"))
     found = mails.send()("ada", "sign_on_changed")
     assert mails.to("sign_on_changed") == ["ada", "alan", "ines", "soc"]
     assert found.subject == "Contoso: single sign-on was changed"

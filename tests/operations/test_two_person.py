@@ -197,7 +197,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
             "remove the witness first.example",
         ),
         "set_sign_on": (
-            lambda: operations.set_sign_on(pk, connection=connection, actor=actor),
+            lambda: operations.set_sign_on(pk, connection=connection, was=None, actor=actor),
             lambda: list(SignOn.objects.values_list("issuer", "client_id", "sealed")),
             "have people sign in at https://idp.contoso.example with the client lockbox: single sign-on is off; "
             "groups that give roles: Staff → Member; who gets in without it: nobody",

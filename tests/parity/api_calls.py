@@ -152,8 +152,14 @@ _HOOKS: dict[str, Call] = {
 SIGN_ON = {"issuer": "https://idp.example", "client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
 
 
+def _sign_on_again(cast: Cast, caller: Caller, row: Any) -> Any:
+    path = f"tenants/{cast.contoso.pk}/sign-on"
+    return caller.put(path, SIGN_ON, If_Match=caller.get(path)["ETag"])
+
+
 CALLS: dict[str, Call] = {
     "set_sign_on": lambda cast, caller, row: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SIGN_ON),
+    "set_sign_on, again": _sign_on_again,
     "claim_domain": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/domains", {"name": "contoso.example"}
     ),

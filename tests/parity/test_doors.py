@@ -122,6 +122,26 @@ def _domain(cast: Cast) -> Any:
     return operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
 
 
+def _sign_on(cast: Cast, row: Any, actor: Actor, issuer: str = "https://idp.example") -> Any:
+    """Set up where there is no `row`, or changed."""
+    said: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
+    connection, was = operations.Connection(issuer=issuer, **said), row.changed_at if row else None
+    return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=actor)
+
+
+def _sign_on_page(cast: Cast, client: Client, row: Any) -> Any:
+    page = reverse("web:sign_on", args=[cast.contoso.pk])
+    form = {
+        "issuer": "https://idp.example",
+        "client_id": "lockbox",
+        "client_secret": "x",
+        "scopes": "openid profile email",
+        "key_claim": "sub",
+        "role_map": "g = auditor",
+    }
+    return client.post(page, {**form, "shown": client.get(page).context["form"]["shown"].value() or ""})
+
+
 def _identity(cast: Cast) -> Identity:
     return Identity.objects.create(
         tenant=cast.contoso, issuer="https://idp.example", subject="s", person=cast.mia, linked_at=clock.now()
@@ -705,27 +725,12 @@ CASES: dict[str, Case] = {
         lambda cast, row, actor: operations.withdraw_proposal(row.pk, actor=actor),
         page=lambda cast, client, row: client.post(_proposals(cast), {"act": "withdraw", "proposal": str(row.pk)}),
     ),
-    "set_sign_on": Case(
+    "set_sign_on": Case("ines", lambda cast: None, _sign_on, page=_sign_on_page),
+    "set_sign_on, again": Case(
         "ines",
-        lambda cast: None,
-        lambda cast, row, actor: operations.set_sign_on(
-            cast.contoso.pk,
-            connection=operations.Connection(
-                issuer="https://idp.example", client_id="lockbox", client_secret="x", role_map={"g": "auditor"}
-            ),
-            actor=actor,
-        ),
-        page=lambda cast, client, row: client.post(
-            reverse("web:sign_on", args=[cast.contoso.pk]),
-            {
-                "issuer": "https://idp.example",
-                "client_id": "lockbox",
-                "client_secret": "x",
-                "scopes": "openid profile email",
-                "key_claim": "sub",
-                "role_map": "g = auditor",
-            },
-        ),
+        lambda cast: _sign_on(cast, None, cast.as_("ines"), issuer="https://old.example"),
+        _sign_on,
+        _sign_on_page,
     ),
     "claim_domain": Case(
         "ines",

@@ -34,7 +34,7 @@ from requests_app.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FL
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
 from tests.factors import sign_in
-from tests.web.pages import nothing_happens, signed_in
+from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = [
     pytest.mark.django_db,
@@ -94,7 +94,9 @@ def world(cast: Cast, provider: Provider) -> Cast:
 
 def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
     said = {"issuer": provider.issuer, "client_id": "lockbox", "client_secret": "s3cret", "role_map": {}, "is_on": True}
-    return operations.set_sign_on(cast.contoso.pk, connection=Connection(**{**said, **more}), actor=cast.as_("ines"))
+    connection, row = Connection(**{**said, **more}), SignOn.objects.filter(tenant=cast.contoso).first()
+    was = row.changed_at if row else None
+    return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=cast.as_("ines"))
 
 
 def begin(browser: Client, email: str = "somebody@contoso.example", **form: str) -> str:
@@ -583,6 +585,36 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
     assert "could not be read" in failed
 
 
+def test_of_two_who_change_it_at_once_the_second_looks_again(cast: Cast, provider: Provider) -> None:
+    """All of it is set: what the first one has set would be gone unseen, such as who gets in all the same."""
+    ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
+
+    def form(read: Any, **typed: str) -> dict[str, str]:
+        fixed = {"issuer": provider.issuer, "client_id": "lockbox", "scopes": "openid", "key_claim": "sub"}
+        return {**fixed, "client_secret": "", "shown": read.context["form"]["shown"].value() or "", **typed}
+
+    empty = ines.get(page)
+    connect(cast, provider)
+    full = ines.get(page)
+    connect(cast, provider, is_only=True, break_glass_id=cast.ines.pk)
+    was = SignOn.objects.values().get()
+    for stale in (empty, full):
+        with only_a_refusal():
+            refused = ines.post(page, form(stale, client_secret="evil"))
+        said = "Somebody else has just changed single sign-on." in refused.content.decode()
+        assert (refused.status_code, said) == (409, True)
+    assert ines.post(page, form(full, shown="yesterday")).status_code == 400
+    assert SignOn.objects.values().get() == was
+    assert ines.post(page, form(ines.get(page))).status_code == 302
+    assert not SignOn.objects.get().is_only
+    # Over the API, the one who read before somebody set it up at all.
+    changed_at = SignOn.objects.get().changed_at
+    connection = Connection(issuer=provider.issuer, client_id="x", role_map={})
+    for seen in (None, changed_at - dt.timedelta(microseconds=1)):
+        with only_a_refusal(), pytest.raises(WrongState):
+            operations.set_sign_on(cast.contoso.pk, connection=connection, was=seen, actor=cast.as_("ines"))
+
+
 def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider: Provider, settings: Any) -> None:
     staff, page = signed_in(cast, "stella"), reverse("admin:single_sign_on")
     settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET = provider.issuer, "lockbox", "s3cret"
@@ -664,7 +696,7 @@ def test_the_provider_leads_no_tenants_people_elsewhere_through_any_door(world: 
     was = list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())
     evil: dict[str, Any] = {"issuer": "https://evil.example", "client_id": "x", "client_secret": "x"}
     acts: list[Callable[[Any], Any]] = [
-        lambda actor: operations.set_sign_on(pk, connection=Connection(**evil, role_map={}), actor=actor),
+        lambda actor: operations.set_sign_on(pk, connection=Connection(**evil, role_map={}), was=None, actor=actor),
         lambda actor: operations.claim_domain(pk, name="evil.example", actor=actor),
         lambda actor: operations.verify_domain(domain.pk, actor=actor),
         lambda actor: operations.remove_domain(domain.pk, actor=actor),
@@ -713,10 +745,15 @@ def test_over_the_api_it_is_read_set_and_never_shows_its_secret(cast: Cast, prov
     assert made.json() == ines.get(address).json()
     assert "s3cret" not in made.content.decode()
     assert made.json()["redirect_uri"] == django_settings.BASE_URL + way_back(cast)
-    assert ines.put(address, {**said, "is_on": "yes"}).status_code == 422
-    assert ines.put(address, {**said, "tenant": "x"}).status_code == 422
-    assert ines.put(address, {**said, "role_map": {"G": "emperor"}}).status_code == 422
-    assert ines.put(address, {**said, "is_on": True}, If_Match='"x"').status_code == 412
+    for wrong in ({"is_on": "yes"}, {"tenant": "x"}, {"role_map": {"G": "emperor"}}):
+        assert ines.put(address, {**said, **wrong}, If_Match=made["ETag"]).status_code == 422
+    for headers, status, code in (
+        ({"If_Match": '"x"'}, 412, "precondition_failed"),
+        ({}, 428, "precondition_required"),
+    ):
+        refused = ines.put(address, {**said, "is_on": True}, **headers)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert (SignOn.objects.get().is_on, events_in(cast.contoso)[-1]) == (False, "sign_on.changed")
     kept = ines.put(address, {**said, "client_secret": "", "is_on": True}, If_Match=made["ETag"])
     assert (kept.status_code, kept.json()["is_on"]) == (200, True)
     assert sealing.opened(SignOn.objects.get().sealed) == "s3cret"

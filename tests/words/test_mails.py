@@ -58,10 +58,10 @@ def tell_the_rest() -> None:
         is_only=True,
         break_glass_id=Person.objects.get(email__startswith="ines.vogel@").pk,
     )
-    operations.set_sign_on(contoso.pk, connection=connection, actor=as_("ines.vogel", fresh=True))
+    made = operations.set_sign_on(contoso.pk, connection=connection, was=None, actor=as_("ines.vogel", fresh=True))
     operations.note_bypass(actor=as_("ines.vogel"))
     off = replace(connection, is_on=False, is_only=False)
-    operations.set_sign_on(contoso.pk, connection=off, actor=as_("ines.vogel", fresh=True))
+    operations.set_sign_on(contoso.pk, connection=off, was=made.changed_at, actor=as_("ines.vogel", fresh=True))
     operations.withdraw(pending.pk, actor=as_("priya.nair"))
     hook = operations.add_webhook(
         contoso.pk, url="https://hooks.contoso.example/in", events=["*"], actor=as_("ines.vogel")

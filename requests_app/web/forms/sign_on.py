@@ -24,6 +24,8 @@ class AddressForm(StrictForm):
 
 
 class SignOnForm(StrictForm):
+    """`shown` says when what is on the page was set."""
+
     other_names = {"break_glass": "break_glass_id"}
 
     issuer = forms.CharField(
@@ -80,6 +82,7 @@ class SignOnForm(StrictForm):
         required=False,
         empty_value=None,
     )
+    shown = forms.DateTimeField(required=False, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, row: SignOn | None, people: list[Person], **kwargs: Any) -> None:
         kwargs.setdefault("initial", _initial(row))
@@ -126,4 +129,6 @@ def _initial(row: SignOn | None) -> dict[str, Any]:
         "is_on": row.is_on,
         "is_only": row.is_only,
         "break_glass_id": str(row.break_glass_id or ""),
+        # As text: a form would leave the fractions of the second out.
+        "shown": row.changed_at.isoformat(),
     }
