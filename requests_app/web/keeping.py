@@ -16,15 +16,15 @@ from django.views.decorators.http import require_safe
 
 from requests_app import factors
 from requests_app.sealing import Unreadable
+from requests_app.web._secrets import may_wait
 from requests_app.web._step_up import local
 from requests_app.web.context import instant
+from requests_app.web.stepping import PREFIX
 
 _KEPT = "kept_form"
 #: Longer than a sign-in takes, with the search for a telephone.
 KEPT_FOR = timedelta(minutes=30)
 MOST = 64 * 1024
-#: Nothing that proves who somebody is waits anywhere.
-_SECRET = ("password", "code", "credential", "assertion", "manifest", "step-up", "csrfmiddlewaretoken")
 
 
 def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
@@ -34,8 +34,8 @@ def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
     if _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is not None:
         return []
     sent = request.POST.lists()
-    found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(_SECRET)]
-    found = [(name, value) for name, value in found if not any(part in name for part in ("password", "credential"))]
+    found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(PREFIX)]
+    found = [(name, value) for name, value in found if may_wait(name, value)]
     return found if sum(len(name) + len(value) for name, value in found) <= MOST else []
 
 
@@ -60,7 +60,10 @@ def _nothing(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def resume(request: HttpRequest) -> HttpResponse:
-    """Show what was sent, once, with the button that sends it. Nothing is sent by itself."""
+    """Show what was sent, once, with the button that sends it. Nothing is sent by itself.
+
+    Whoever loads the page anew is sent home: what is in the browser can't be sent, seen and sent again from here.
+    """
     kept = _taken(request)
     if kept is None:
         return redirect("web:home")
@@ -72,7 +75,7 @@ def resume(request: HttpRequest) -> HttpResponse:
 
 
 def _taken(request: HttpRequest) -> dict[str, Any] | None:
-    sealed = request.session.get(_KEPT)
+    sealed = request.session.pop(_KEPT, None)
     if not sealed:
         return None
     try:
@@ -81,10 +84,7 @@ def _taken(request: HttpRequest) -> dict[str, Any] | None:
         return None
     is_theirs = kept["person"] == str(request.user.pk) and local(kept["to"])
     is_recent = instant(request) < datetime.fromisoformat(kept["at"]) + KEPT_FOR
-    if not (is_theirs and is_recent):
-        del request.session[_KEPT]
-        return None
-    return kept
+    return kept if is_theirs and is_recent else None
 
 
 urlpatterns = [path("resume/", resume, name="resume")]

@@ -11,6 +11,7 @@ from django.utils.cache import patch_cache_control
 
 from requests_app import clock
 from requests_app.errors import StepUpRequired
+from requests_app.web._secrets import are_left_out, may_wait
 from requests_app.web._step_up import is_fresh, proven, step_up_form, to_confirm, to_step_up
 from requests_app.web.context import instant
 from requests_app.web.forms.security import StepUpForm
@@ -18,16 +19,15 @@ from requests_app.web.middleware import actor_in
 
 #: The proof's own fields among those of any form; the view behind never sees them.
 PREFIX = "step-up"
-_OURS = frozenset({"csrfmiddlewaretoken"})
-#: Forms that ask for a password anyway ask for the rest of the proof before they are shown.
-FIRST = frozenset({"account_change_password"})
+#: Forms in which a secret is typed ask for the proof before they are shown: a secret does not wait on another page.
+FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app_person_add"})
 
 
 class StepUpMiddleware:
     """Where an act needs proof that it is still the same person, the answer is a page that asks for it.
 
-    That page holds what was sent, and sends it again with the proof, to the same address: nothing typed is lost, and
-    no script is needed. Nothing was done before: the act refused first.
+    That page holds what was sent, and sends it again with the proof, to the same address: nothing typed is lost but
+    what is secret, and no script is needed. Nothing was done before: the act refused first.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -68,10 +68,15 @@ class StepUpMiddleware:
 
 
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
-    """The page that asks, with everything that was sent."""
-    sent = request.POST.lists()
-    held = [(name, value) for name, values in sent if name not in _OURS for value in values]
-    context = {"now": instant(request), "form": form, "held": held, "action": request.get_full_path()}
+    """The page that asks, with everything that was sent, but for what is secret: that is typed again."""
+    sent = [(name, str(value)) for name, values in request.POST.lists() for value in values]
+    context = {
+        "now": instant(request),
+        "form": form,
+        "held": [(name, value) for name, value in sent if may_wait(name, value)],
+        "has_left_out": are_left_out(sent),
+        "action": request.get_full_path(),
+    }
     context |= to_confirm(request)
     response = render(request, "security/step_up.html", context, status=status)
     patch_cache_control(response, no_store=True, private=True)

@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from requests_app import clock
 from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant, Ticket
@@ -114,14 +115,35 @@ def test_what_was_typed_before_the_end_waits_for_whoever_typed_it(
     assert 'name="title" value="Invoices &lt;b&gt;are&lt;/b&gt; missing"' in shown
     assert "All of November." in shown
     assert PASSWORD not in shown
-    # Nothing was sent by itself.
+    # Nothing was sent by itself, and nothing stays: it was shown, once.
     assert not Ticket.objects.exists()
+    assert client.get("/resume/")["Location"] == "/"
     client.get("/")
     travel.by(minutes=16)
     assert client.post(page, typed)["Location"] == "/accounts/login/?next=/resume/"
     # Somebody else at the same browser does not get it.
     sign_in(member, PASSWORD, client=client)
     assert client.get("/resume/")["Location"] == "/"
+
+
+def test_no_secret_waits_whatever_form_it_was_typed_into(approver: Person, tenant: Tenant, travel: Traveller) -> None:
+    travel.freeze()
+    client, words = signed_in(approver), "nobody-else-knows"
+    secrets = ("client_secret", "oldpassword", "password1", "key", "code", "assertion", "credential", "step-up-code")
+    pages = {
+        reverse("web:sign_on", args=[tenant.pk]): {"issuer": "https://idp.example", "key_claim": "oid"},
+        reverse("web:recover"): {"email": "next@contoso.example"},
+    }
+    for page, open_to_all in pages.items():
+        client.get("/")
+        travel.by(minutes=16)
+        answer = client.post(page, {**open_to_all, **dict.fromkeys(secrets, words), "next": "/"})
+        assert answer["Location"] == "/accounts/login/?next=/resume/"
+        sign_in(approver, PASSWORD, client=client, to="/resume/")
+        shown = client.get("/resume/").content.decode()
+        for name, value in {**open_to_all, "next": "/"}.items():
+            assert f'name="{name}" value="{value}"' in shown
+        assert (words in shown, [name for name in secrets if f'name="{name}"' in shown]) == (False, [])
 
 
 def test_what_another_site_sends_after_the_end_does_not_wait(approver: Person, travel: Traveller) -> None:

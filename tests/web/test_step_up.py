@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app.events import PROVIDER_LOG
-from requests_app.models import Person, QueueAssignment, Tries
+from requests_app.models import Person, QueueAssignment, SignOn, Tries
+from requests_app.sso import sealing
 from tests.cast import PASSWORD, Cast, events_in
 from tests.conftest import Traveller
 from tests.factors import a_code
@@ -137,3 +138,47 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
     confirmed = client.post("/step-up/", {"password": PASSWORD, "code": a_code(cast.ada), "next": page})
     assert confirmed["Location"] == page
     assert client.get(page).status_code == 200
+
+
+def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
+    """The forms that have one ask first. When that was too long ago, it is typed again, and nothing else is."""
+    secret = "nobody-else-knows"
+    connection = {
+        "issuer": "https://idp.example",
+        "client_id": "lockbox",
+        "scopes": "openid profile email",
+        "key_claim": "oid",
+    }
+    person = {"email": "new@provider.example", "name": "New", "time_zone": "UTC", "is_staff": "on"}
+    ines, stella = signed_in(cast, "ines", fresh=False), signed_in(cast, "stella", fresh=False)
+    forms = [
+        (ines, "ines", reverse("web:sign_on", args=[cast.contoso.pk]), connection, "client_secret"),
+        (stella, "stella", reverse("admin:requests_app_person_add"), person, "password"),
+    ]
+    for client, name, page, typed, field in forms:
+        assert client.get(page)["Location"] == f"/step-up/?next={page}"
+        with nothing_happens():
+            asked = client.post(page, {**typed, field: secret})
+        assert asked.status_code == 403
+        assert secret not in asked.content.decode()
+        assert held_by(asked) == {each: [value] for each, value in typed.items()}
+        assert "What you entered is kept, but not the password or other secret" in asked.content.decode()
+        before = snapshot()
+        again = client.post(page, {**held_by(asked), **proof(cast.people[name])})
+        assert list(again.context["form"].errors) == [field]
+        assert snapshot() == before
+        assert client.post(page, {**typed, field: secret}).status_code == 302
+    row = SignOn.objects.get()
+    assert sealing.opened(row.sealed) == secret
+    # Whoever left it empty is asked for nothing more, and it stays; whoever typed another is not told that it is set.
+    late = signed_in(cast, "ines", fresh=False)
+    page = forms[0][2]
+    asked = late.post(page, {**connection, "client_secret": "", "shown": row.changed_at.isoformat()})
+    assert "nothing that you entered is lost" in asked.content.decode()
+    assert late.post(page, {**held_by(asked), **proof(cast.ines)}).status_code == 302
+    row.refresh_from_db()
+    late = signed_in(cast, "ines", fresh=False)
+    asked = late.post(page, {**connection, "client_secret": "another", "shown": row.changed_at.isoformat()})
+    told = late.post(page, {**held_by(asked), **proof(cast.ines)})
+    assert (told.status_code, "What you entered here was not kept." in told.content.decode()) == (422, True)
+    assert sealing.opened(SignOn.objects.get().sealed) == secret

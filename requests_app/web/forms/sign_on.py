@@ -90,6 +90,13 @@ class SignOnForm(StrictForm):
         choices = [("", _("Nobody")), *((str(each.pk), f"{each.name} ({each.email})") for each in people)]
         self.fields["break_glass_id"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
 
+    def clean_client_secret(self) -> str:
+        # A browser sends an empty field, too. What is missing was typed, and did not wait while somebody confirmed:
+        # it is not to be taken for one that was left empty.
+        if self.add_prefix("client_secret") not in self.data:
+            raise forms.ValidationError(_("What you entered here was not kept. Enter it again, or leave it empty."))
+        return str(self.cleaned_data["client_secret"])
+
     def clean_role_map(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for line in filter(None, (each.strip() for each in self.cleaned_data["role_map"].splitlines())):
