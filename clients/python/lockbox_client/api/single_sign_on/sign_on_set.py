@@ -10,15 +10,18 @@ from ...client import AuthenticatedClient, Client
 from ...models.problem import Problem
 from ...models.sign_on_in_request import SignOnInRequest
 from ...models.sign_on_out import SignOnOut
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     tenant: UUID,
     *,
     body: SignOnInRequest,
+    if_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(if_match, Unset):
+        headers["If-Match"] = if_match
 
     _kwargs: dict[str, Any] = {
         "method": "put",
@@ -71,6 +74,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_409
 
+    if response.status_code == 412:
+        response_412 = Problem.from_dict(response.json())
+
+        return response_412
+
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
 
@@ -85,6 +93,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         response_422 = Problem.from_dict(response.json())
 
         return response_422
+
+    if response.status_code == 428:
+        response_428 = Problem.from_dict(response.json())
+
+        return response_428
 
     if response.status_code == 429:
         response_429 = Problem.from_dict(response.json())
@@ -116,17 +129,19 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: SignOnInRequest,
+    if_match: str | Unset = UNSET,
 ) -> Response[Problem | SignOnOut]:
     """Say where a tenant's people sign in
 
-     For the tenant's administrator, after `me/step-up`. `If-Match` with what was read, where there is
-    something:
-    of two who change it at once, the second reads again.
+     For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed
+    once there
+    is something: of two who change it at once, the second reads again.
 
     Scope: `sign-on:manage`.
 
     Args:
         tenant (UUID):
+        if_match (str | Unset):
         body (SignOnInRequest): All of it: what is left out is empty or off, but for the secret,
             which stays where none is given.
 
@@ -145,6 +160,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         tenant=tenant,
         body=body,
+        if_match=if_match,
     )
 
     response = client.get_httpx_client().request(
@@ -159,17 +175,19 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: SignOnInRequest,
+    if_match: str | Unset = UNSET,
 ) -> Problem | SignOnOut | None:
     """Say where a tenant's people sign in
 
-     For the tenant's administrator, after `me/step-up`. `If-Match` with what was read, where there is
-    something:
-    of two who change it at once, the second reads again.
+     For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed
+    once there
+    is something: of two who change it at once, the second reads again.
 
     Scope: `sign-on:manage`.
 
     Args:
         tenant (UUID):
+        if_match (str | Unset):
         body (SignOnInRequest): All of it: what is left out is empty or off, but for the secret,
             which stays where none is given.
 
@@ -189,6 +207,7 @@ def sync(
         tenant=tenant,
         client=client,
         body=body,
+        if_match=if_match,
     ).parsed
 
 
@@ -197,17 +216,19 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: SignOnInRequest,
+    if_match: str | Unset = UNSET,
 ) -> Response[Problem | SignOnOut]:
     """Say where a tenant's people sign in
 
-     For the tenant's administrator, after `me/step-up`. `If-Match` with what was read, where there is
-    something:
-    of two who change it at once, the second reads again.
+     For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed
+    once there
+    is something: of two who change it at once, the second reads again.
 
     Scope: `sign-on:manage`.
 
     Args:
         tenant (UUID):
+        if_match (str | Unset):
         body (SignOnInRequest): All of it: what is left out is empty or off, but for the secret,
             which stays where none is given.
 
@@ -226,6 +247,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         tenant=tenant,
         body=body,
+        if_match=if_match,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -238,17 +260,19 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: SignOnInRequest,
+    if_match: str | Unset = UNSET,
 ) -> Problem | SignOnOut | None:
     """Say where a tenant's people sign in
 
-     For the tenant's administrator, after `me/step-up`. `If-Match` with what was read, where there is
-    something:
-    of two who change it at once, the second reads again.
+     For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed
+    once there
+    is something: of two who change it at once, the second reads again.
 
     Scope: `sign-on:manage`.
 
     Args:
         tenant (UUID):
+        if_match (str | Unset):
         body (SignOnInRequest): All of it: what is left out is empty or off, but for the secret,
             which stays where none is given.
 
@@ -269,5 +293,6 @@ async def asyncio(
             tenant=tenant,
             client=client,
             body=body,
+            if_match=if_match,
         )
     ).parsed
