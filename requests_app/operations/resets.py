@@ -33,13 +33,13 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: Keep = None) 
     """
     with act("reset_second_factors", actor=actor) as current:
         current.keep = keep
-        person, tenant = _found(person_id, current)
+        person, tenant, keys = _found(person_id, current)
         _require_resetter(current, person)
         policy.require_step_up(current.actor, current.at)
-        _require_any(person)
+        _require_any(person, keys)
         if tenant is not None and person.memberships.filter(tenant=tenant, role__in=DECIDING).exists():
             hold(current, tenant, person=str(person.pk), name=person.name)
-        _reset(current, person)
+        _reset(current, person, keys)
     return person
 
 
@@ -56,12 +56,17 @@ def _reset_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None
         raise NotFound
     if person.human_id == current.actor.human_id:
         raise NotAllowed(_("Somebody else has to do this for you."))
-    _require_any(person)
-    _reset(current, person)
+    keys = _keys(person)
+    _require_any(person, keys)
+    _reset(current, person, keys)
 
 
-def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None]:
-    """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken."""
+def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None, list[Passkey]]:
+    """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken.
+
+    Their passkeys are read and not locked: whoever adds or takes one away waits for the person. A decision takes its
+    turn at the log first and then the key it is signed with, so a key that is held before the turn stands in its way.
+    """
     actor = current.actor
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id)).first()
@@ -71,13 +76,14 @@ def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None]:
     if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
         raise NotFound
     tenant = Tenant.objects.locked().get(pk=membership.tenant_id) if membership else None
-    first, *others = _logs(person, _keys(person))
+    keys = _keys(person)
+    first, *others = _logs(person, keys)
     current.concerns("person", person, first)
     for log in others:
         recorder.lock(log)
     # What is refused is an entry of the person's own log, whichever was the first.
     current.tenant_id = tenant.pk if tenant else PROVIDER_LOG
-    return person, tenant
+    return person, tenant, keys
 
 
 def _require_resetter(current: Act, person: Person) -> None:
@@ -96,13 +102,12 @@ def _require_resetter(current: Act, person: Person) -> None:
         raise NotAllowed(_("Only a superuser among the staff can do this."))
 
 
-def _require_any(person: Person) -> None:
-    if person.totp_set_up_at is None and not _keys(person):
+def _require_any(person: Person, keys: list[Passkey]) -> None:
+    if person.totp_set_up_at is None and not keys:
         raise WrongState(_("%(name)s has no second factor.") % {"name": person.name})
 
 
-def _reset(current: Act, person: Person) -> None:
-    keys = _keys(person)
+def _reset(current: Act, person: Person, keys: list[Passkey]) -> None:
     had_app = person.totp_set_up_at is not None
     person.totp_set_up_at = None
     # Whoever found the device may be signed in on it.
@@ -152,8 +157,7 @@ def _tell(current: Act, person: Person) -> None:
 
 
 def _keys(person: Person) -> list[Passkey]:
-    rows = Passkey.objects.filter(person=person).live().select_related("person").order_by("pk")
-    return list(rows.locked())
+    return list(Passkey.objects.filter(person=person).live().select_related("person").order_by("pk"))
 
 
 def _logs(person: Person, keys: list[Passkey]) -> list[UUID]:

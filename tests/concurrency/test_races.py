@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from audit_app import checkpoints, heads, proofs
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
-from requests_app import clock, operations
+from requests_app import clock, factors, manifest, operations
 from requests_app.actors import Actor
 from requests_app.errors import (
     ChangeProposed,
@@ -36,11 +36,15 @@ from requests_app.models import (
     Grant,
     Membership,
     OutboxMessage,
+    Passkey,
     Person,
     Proposal,
     Tenant,
 )
+from requests_app.operations import _signing
+from requests_app.queries import signing
 from tests.cast import PASSWORD, Cast, events_of, gather
+from tests.passkeys import enrolled
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -77,6 +81,19 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 def outcomes(results: list[Any]) -> Counter[str]:
     return Counter(type(result).__name__ for result in results)
+
+
+def wait_for_somebody_who_waits() -> None:
+    """Until another connection to this database waits for a lock."""
+    for _ in range(200):
+        with connection.cursor() as cursor:
+            # What is looked at stays the same within a transaction, unless it is cleared.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute("SELECT datname = current_database() FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            if (True,) in cursor.fetchall():
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
 
 
 @pytest.fixture
@@ -550,6 +567,32 @@ def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_w
         )
         assert isinstance(yes, AccessRequest), yes
         assert isinstance(cap, Tenant), cap
+
+
+def test_a_reset_that_waits_for_a_signed_yes_stands_not_in_its_way(world: Cast, monkeypatch: Any) -> None:
+    """The yes has the turn at the log and is about to look for its key: the reset must not hold that and wait."""
+    device, row, ada = enrolled(world, "ada")[1], world.confirmed(), world.as_("ada")
+    text = signing.text_to_sign(row, actor=ada, verdict="approve", at=clock.now())
+    signed = operations.Signed(manifest=text, assertion=device.sign(manifest.challenge_of(text), rp_id="localhost"))
+    has_turn, find = threading.Event(), _signing._passkey
+
+    def find_late(*about: Any) -> Any:
+        has_turn.set()
+        wait_for_somebody_who_waits()
+        return find(*about)
+
+    def reset() -> Person:
+        assert has_turn.wait(timeout=10)
+        return operations.reset_second_factors(world.ada.pk, actor=world.as_("ines"), keep=factors.drops_all)
+
+    monkeypatch.setattr(_signing, "_passkey", find_late)
+    yes, gone = at_once(partial(operations.approve_as_customer, row.pk, actor=ada, signature=signed), reset)
+    assert isinstance(yes, AccessRequest), yes
+    assert isinstance(gone, Person), gone
+    order = AuditEntry.objects.filter(tenant_id=world.contoso.pk).order_by("seq").values_list("event", flat=True)
+    decided = "access_request.approved_by_customer"
+    assert list(order)[-3:] == [decided, "person.second_factors_reset", "passkey.removed"]
+    assert not Passkey.objects.live().exists()
 
 
 def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> None:
