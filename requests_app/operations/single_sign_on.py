@@ -184,17 +184,21 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
     if not actor.is_system:
         raise NotAllowed
     with act("sign_in", actor=actor) as current:
-        sign_on = _open_connection(tenant_id, came)
+        _open_connection(tenant_id, came)
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
         person = _own(tenant_id, found)
-        other = _also(person, came) if known is None else None
-        is_proof = known is None and _proves_address(person, came)
-        others = others_of_mailbox(person.email, but=person.pk) if is_proof else []
-        if other is not None or others:
-            lock_humans(person.human_id, *others, *([other.human_id] if other else []))
+        locked = _humans(person, came) if known is None else set()
+        if locked:
+            lock_humans(*locked)
         tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
+        # Once more, all of it: until here anybody could change who gets in, and who is one human with whom.
+        sign_on, person = _open_connection(tenant_id, came), _own(tenant_id, person.pk)
+        if known is None and not _humans(person, came) <= locked:
+            raise WrongState(_("Which accounts are yours was changed at this moment. Sign in again."))
+        other = _also(person, came) if known is None else None
+        is_proof = known is None and _proves_address(person, came)
         if known is None:
             _link(current, tenant, person, came)
         if other is not None:
@@ -268,7 +272,7 @@ def _theirs(tenant_id: UUID | None, came: Came) -> UUID | None:
 
 
 def _own(tenant_id: UUID | None, person_id: UUID | None) -> Person:
-    """The person, locked, if they are switched on and of this side and tenant."""
+    """The person, if they are switched on and of this side and tenant."""
     people = Person.objects.active().humans()
     people = people.filter(pk=person_id) if person_id else people.none()
     if tenant_id is None:
@@ -286,6 +290,15 @@ def _also(person: Person, came: Came) -> Person | None:
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None
+
+
+def _humans(person: Person, came: Came) -> set[UUID]:
+    """Whom the first time makes one human, to be locked before: the person's own and all others, or none at all."""
+    other = _also(person, came)
+    others = {other.human_id} if other else set()
+    if _proves_address(person, came):
+        others |= set(others_of_mailbox(person.email, but=person.pk))
+    return {person.human_id, *others} if others else set()
 
 
 def _proves_address(person: Person, came: Came) -> bool:

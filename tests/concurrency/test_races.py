@@ -33,15 +33,19 @@ from requests_app.models import (
     AccessRequest,
     ContentAccess,
     Decision,
+    Domain,
     Grant,
+    Identity,
     Membership,
     OutboxMessage,
     Passkey,
     Person,
     Proposal,
+    SignOn,
     Tenant,
 )
-from requests_app.operations import _signing
+from requests_app.operations import Came, _signing
+from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.cast import PASSWORD, Cast, events_of, gather
 from tests.passkeys import enrolled
@@ -461,6 +465,31 @@ def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast)
         row.refresh_from_db()
         assert row.state == ("WITHDRAWN" if row.decisions.exists() else "PENDING_PROVIDER")
         operations.unlink_accounts(world.pat.pk, actor=stella)
+
+
+def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_meanwhile(world: Cast) -> None:
+    """Erik and Pat count as one; Pat, to whom the same subject leads, is parted from him while Ada's sign-in waits."""
+    issuer, at = "https://idp.example", clock.now()
+    tenant = {"tenant": world.contoso, "issuer": issuer}
+    SignOn.objects.create(**tenant, client_id="lockbox", sealed="x", is_on=True, changed_at=at)
+    Domain.objects.create(tenant=world.contoso, name="contoso.example", challenge="x", claimed_at=at, verified_at=at)
+    Identity.objects.create(tenant=None, issuer=issuer, subject="s-1", person=world.pat, linked_at=at)
+    operations.link_accounts(world.erik.pk, world.pat.pk, actor=world.as_("stella"))
+    came = Came(issuer=issuer, subject="s-1", email="ada@contoso.example", email_is_verified=True)
+    comes = partial(operations.sign_in, world.contoso.pk, came=came, actor=Actor.system("single sign-on"))
+    written = AuditEntry.objects.count()
+    with transaction.atomic():
+        pat = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=world.pat.pk)
+        thread, outcome = in_background(comes)
+        wait_for_somebody_who_waits()
+        part(pat)
+    thread.join(timeout=20)
+    assert type(outcome[0]) is WrongState
+    people = Person.objects.get_queryset().in_bulk([world.ada.pk, world.pat.pk, world.erik.pk])
+    assert len({person.human_id for person in people.values()}) == 3
+    assert (Identity.objects.count(), AuditEntry.objects.count()) == (1, written)
+    # The next time it is read as it is by then.
+    assert comes().human_id == Person.objects.get(pk=world.pat.pk).human_id != people[world.erik.pk].human_id
 
 
 def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) -> None:
