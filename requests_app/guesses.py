@@ -41,6 +41,8 @@ OF_ADDRESS = Limit(10, timedelta(minutes=1))
 #: Mails that are asked for, right or not.
 OF_MAILS = Limit(5, timedelta(minutes=5))
 MAILS_OF_ADDRESS = Limit(20, timedelta(minutes=1))
+#: Each wrong recovery key is an entry of the provider's log as well.
+RECOVERY_KEYS = Limit(5, timedelta(minutes=15))
 #: What says nothing any more; the longest time above is over by then.
 KEPT_FOR = timedelta(days=1)
 #: Of an IPv6 address so much is somebody's own; of the rest they have as many as they like (RFC 6177).
@@ -90,6 +92,11 @@ def at_passkey(ip: str) -> Attempt:
 def at_reset(email: str, ip: str) -> Attempt:
     """A mail asked for with a way in; none is given back."""
     return Attempt({_account("reset", email): OF_MAILS, _address("reset", ip): MAILS_OF_ADDRESS})
+
+
+def at_recovery(ip: str) -> Attempt:
+    """A recovery key: whose it is is known only once it is right."""
+    return Attempt({_address("recovery", ip): RECOVERY_KEYS})
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:

@@ -21,8 +21,6 @@ PROPOSAL_FOR = timedelta(days=7)
 #: Invitations of a tenant that wait, and how often one is sent: they are mails to people who did not ask for them.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)
-#: Wrong recovery keys from one address within this time; the next is not looked at.
-RECOVERY_WRONG_MAX, RECOVERY_WRONG_WITHIN = 5, timedelta(minutes=15)
 STEP_UP_FOR = timedelta(minutes=5)
 #: What one engineer may have pending with one tenant, and raise there within an hour (approval fatigue).
 PENDING_MAX, HOURLY_MAX = 10, 20

@@ -9,8 +9,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from audit_app.models import AuditEntry
-from requests_app import limits, policy, recovery
+from requests_app import guesses, policy, recovery
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.events import PROVIDER_LOG, Event
@@ -75,26 +74,21 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
 
 
 def _tenant_of(key: str, *, actor: Actor) -> object:
-    """Whose key this is. Raises TooMany instead of looking at one wrong key too many, from one address.
-
-    Wrong keys are entries of the provider's log, written by turns: of many at once no more are looked at than may be.
-    """
+    """Whose key this is. Raises TooMany instead of looking at one wrong key too many, and leaves no entry then."""
+    attempt = guesses.at_recovery(actor.ip)
+    if not attempt.count():
+        guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)
+        raise TooMany(_("Too many keys were wrong. Try again in 15 minutes."))
     with act("try_recovery_key", actor=actor) as current:
-        current.tenant_id, current.subject_type, current.subject_id = PROVIDER_LOG, "address", actor.ip
-        current.take_turn(PROVIDER_LOG)
-        wrong = AuditEntry.objects.filter(
-            tenant_id=PROVIDER_LOG,
-            event=Event.RECOVERY_KEY_REFUSED,
-            subject_id=actor.ip,
-            at__gt=current.at - limits.RECOVERY_WRONG_WITHIN,
-        )
-        if wrong.count() >= limits.RECOVERY_WRONG_MAX:
-            raise TooMany(_("Too many keys were wrong. Try again in 15 minutes."))
         row = RecoveryKey.objects.live().filter(secret_hash=recovery.hashed(key)).first()
-        if row is not None:
-            return row.tenant_id
-        current.witness(Event.RECOVERY_KEY_REFUSED)
-    raise NotFound
+        if row is None:
+            current.tenant_id, current.subject_type, current.subject_id = PROVIDER_LOG, "address", actor.ip
+            current.take_turn(PROVIDER_LOG)
+            current.witness(Event.RECOVERY_KEY_REFUSED)
+    if row is None:
+        raise NotFound
+    attempt.give_back()
+    return row.tenant_id
 
 
 def _tell(current: Act, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:

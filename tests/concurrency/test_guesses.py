@@ -55,6 +55,7 @@ def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None
         "nobody's account": (lambda n: guesses.at_sign_in("nobody@contoso.example", f"10.2.{n}.1"), 5),
         "a passkey": (lambda n: guesses.at_passkey("10.3.0.1"), 10),
         "one network's addresses": (lambda n: guesses.at_passkey(f"2001:db8::{n:x}"), 10),
+        "a recovery key": (lambda n: guesses.at_recovery(f"2001:db8:0:1::{n:x}"), 5),
         "mails to one address": (lambda n: guesses.at_reset("ada@contoso.example", f"10.4.{n}.1"), 5),
         "mails from one address": (lambda n: guesses.at_reset(f"p{n}@contoso.example", "10.5.0.1"), 20),
         "a code, or a step-up": (lambda n: guesses.of_person(ada, f"10.6.{n}.1"), 5),

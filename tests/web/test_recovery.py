@@ -14,7 +14,7 @@ from requests_app import operations, recovery
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound
 from requests_app.events import PROVIDER_LOG
-from requests_app.models import Invitation, OutboxMessage, Person, RecoveryKey
+from requests_app.models import Invitation, OutboxMessage, Person, RecoveryKey, Tries
 from requests_app.outbox import delivery
 from tests.cast import Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, signed_in
@@ -125,6 +125,20 @@ def test_wrong_keys_are_looked_at_a_few_times_and_all_look_alike(cast: Cast, tra
     travel.to(at + dt.timedelta(minutes=15))
     assert used(cast, key, "mia@contoso.example").status_code == 422
     assert used(cast, key).status_code == 200
+
+
+def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) -> None:
+    """Who has one IPv6 address has all of its network; and nobody fills the provider's log from there."""
+    key, named = made(cast), {"email": "next@contoso.example"}
+    for number in range(5):
+        wrong = {"key": recovery.make(), **named}
+        assert Client(REMOTE_ADDR=f"2001:db8::{number:x}").post(HERE, wrong).status_code == 422
+    for last in ("ffff", "1:2:3:4"):
+        with nothing_happens():
+            assert Client(REMOTE_ADDR=f"2001:db8::{last}").post(HERE, {"key": key, **named}).status_code == 429
+    # From elsewhere it works, and what was right counts for nothing there.
+    assert Client(REMOTE_ADDR="2001:db8:0:1::1").post(HERE, {"key": key, **named}).status_code == 200
+    assert [row.count for row in Tries.objects.order_by("subject")] == [0, 5]
 
 
 def test_a_look_at_the_page_changes_nothing(cast: Cast) -> None:
