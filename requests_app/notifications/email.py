@@ -21,29 +21,36 @@ from requests_app.notifications.receipts import CLOSING, Receipt
 from requests_app.outbox.topics import Topic
 
 SUBJECT_MAX = 140
+#: The folder of the mail that tells of several access requests, whichever answer they wait for.
+_SEVERAL = "several"
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 
-def render(message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = ()) -> dict[str, Any]:
+def render(
+    message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = (), others: Sequence[OutboxMessage] = ()
+) -> dict[str, Any]:
     """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile.
 
-    `receipts` are files to go with it.
+    `receipts` are files to go with it; `others` are told in the same mail, and are of its topic, tenant and recipient.
     """
+    is_of_several = any(other.about != message.about for other in others)
     with translation.override(_language(message)), timezone.override(_zone(message)):
         proven = {"receipts": receipts, "end_is_proven": any(each.act == CLOSING for each in receipts)}
-        context = {**facts.of(message, at), **proven}
-        folder = f"emails/{Topic(message.topic).purpose}"
-        return {
+        found = facts.of_several([message, *others], at) if is_of_several else facts.of(message, at)
+        context = {**found, **proven}
+        folder = f"emails/{_SEVERAL if is_of_several else Topic(message.topic).purpose}"
+        rendered = {
             "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
             "text": _text(render_to_string(f"{folder}/body.txt", context)),
             "html": render_to_string(f"{folder}/body.html", context).strip() + "\n",
             "from": settings.DEFAULT_FROM_EMAIL,
             "to": message.recipient,
             "message_id": message_id(message.pk),
-            "headers": _headers(message, at),
+            "headers": _headers(message, at, thread=message.tenant_id if is_of_several else message.about),
             "attachments": [{"name": each.name, "text": each.text} for each in receipts],
         }
+    return {**rendered, "tells": [str(each.pk) for each in (message, *others)]} if others else rendered
 
 
 def render_preview(message: OutboxMessage) -> dict[str, Any]:
@@ -76,9 +83,9 @@ def message_id(name: object) -> str:
     return f"<{name}@{domain or 'localhost'}>"
 
 
-def _headers(message: OutboxMessage, at: datetime) -> dict[str, str]:
+def _headers(message: OutboxMessage, at: datetime, *, thread: object) -> dict[str, str]:
     # No mail has the thread's own id: all refer to it, so they belong together whichever comes first.
-    thread = message_id(f"{message.about}.thread")
+    thread = message_id(f"{thread}.thread")
     headers = {
         "Date": format_datetime(at),
         "References": thread,

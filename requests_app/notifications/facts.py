@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,16 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.models import OutboxMessage, Person
-from requests_app.notifications import _access, _accounts, _invitations, _tenants, _tickets, _webhooks, words
+from requests_app.notifications import (
+    _access,
+    _accounts,
+    _invitations,
+    _several,
+    _tenants,
+    _tickets,
+    _webhooks,
+    words,
+)
 from requests_app.outbox.topics import Topic
 
 Facts = dict[str, Any]
@@ -48,6 +57,16 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
 
 def of(message: OutboxMessage, at: datetime) -> Facts:
     """The context of the message's templates; the caller has activated the recipient's language and zone."""
+    return _whole(message, at, _READERS[Topic(message.topic)](message, at))
+
+
+def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
+    """The same for one mail that tells of several access requests."""
+    return _whole(messages[0], at, _several.asked(messages, at))
+
+
+def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
+    """What was read, and what every mail says."""
     reader = message.person
     common = {
         "now": at,
@@ -56,7 +75,7 @@ def of(message: OutboxMessage, at: datetime) -> Facts:
         "is_customer": reader is None or reader.side == Person.Side.CUSTOMER,
         "is_address": reader is None,
     }
-    found = {**common, **_READERS[Topic(message.topic)](message, at)}
+    found = {**common, **read}
     return {**found, "url": settings.BASE_URL + found["path"], "why_you": _why_you(message, found)}
 
 

@@ -8,21 +8,11 @@ from django.contrib.auth.tokens import default_token_generator
 from django.utils.translation import gettext as _
 
 from requests_app import clock, link_secrets
-from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, Invitation, OutboxMessage, Ticket
+from requests_app.models import Invitation, OutboxMessage
 from requests_app.notifications import email, receipts
 from requests_app.notifications.postman import Postman
-from requests_app.outbox import audiences
+from requests_app.outbox import audiences, grouping, moot
 from requests_app.outbox.topics import MAIL, Topic
-
-#: What a mail says about an access request must still be so when it leaves.
-_NEEDS_STATE: dict[str, State] = {
-    Topic.DECIDE_AS_PROVIDER: State.PENDING_PROVIDER,
-    Topic.DECIDE_AS_CUSTOMER: State.PENDING_CUSTOMER,
-    Topic.REMINDER: State.PENDING_CUSTOMER,
-    Topic.WINDOW_OPENED: State.OPEN,
-    Topic.CLOSING_SOON: State.OPEN,
-}
 
 
 def fan_out(message: OutboxMessage, at: datetime) -> str:
@@ -50,16 +40,22 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
 def send_mail(message: OutboxMessage, postman: Postman) -> str:
     """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent.
 
-    Raises NotYet while something that belongs into it may still come.
+    Raises NotYet while something that belongs into it may still come, or its recipient was told enough just now.
     """
     at = clock.now()
-    moot = _moot(message, at)
-    if moot:
-        return moot
+    note = moot.why(message, at) or _render(message, at)
+    if not note and message.rendered is not None:
+        postman.send(email.built(message.rendered, secret=_secret(message)))
+    return note
+
+
+def _render(message: OutboxMessage, at: datetime) -> str:
+    """See that there is something to send; return a note if another mail has told it meanwhile."""
+    if message.rendered is None and message.topic in grouping.TOPICS:
+        return grouping.render(message, at)
     if message.rendered is None:
         message.rendered = email.render(message, at, receipts=receipts.of(message, at))
         message.save(update_fields=["rendered"])
-    postman.send(email.built(message.rendered, secret=_secret(message)))
     return ""
 
 
@@ -73,16 +69,4 @@ def _secret(message: OutboxMessage) -> str:
     if message.topic == Topic.PASSWORD_RESET and message.person is not None:
         # As the page behind it takes it apart.
         return f"{message.person.pk.hex}-{default_token_generator.make_token(message.person)}"
-    return ""
-
-
-def _moot(message: OutboxMessage, at: datetime) -> str:
-    """Why a mail should not leave any more: it is no longer so, or no longer the recipient's business."""
-    needed = _NEEDS_STATE.get(message.topic)
-    if needed is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not needed:
-        return _("Not sent: no longer so.")
-    if message.topic == Topic.TICKET_OPENED and not Ticket.objects.get(pk=message.about).is_live:
-        return _("Not sent: no longer so.")
-    if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
-        return _("Not sent: the recipient is no longer concerned.")
     return ""

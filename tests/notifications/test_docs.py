@@ -7,6 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from requests_app import limits
+from requests_app.notifications import _several
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import Topic
 
@@ -26,3 +28,6 @@ def test_the_numbers_are_the_codes() -> None:
     assert f"hangs ({settings.EMAIL_TIMEOUT} s)" in PAGE
     assert f"rests for {delivery.REST.seconds} s" in PAGE
     assert delivery.LEASE.seconds == 120
+    assert "most three mails of one topic and tenant within 15 minutes" in PAGE
+    assert (limits.MAILS_AT_ONCE, limits.GROUPED_FOR.seconds) == (3, 15 * 60)
+    assert f"lists up to {_several.LISTED}" in PAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 
@@ -9,9 +10,11 @@ import pytest
 from django.core import mail
 from django.db import connections
 
-from requests_app.models import OutboxMessage
+from requests_app import clock
+from requests_app.limits import MAILS_AT_ONCE
+from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.outbox import delivery
-from requests_app.outbox.topics import MAIL
+from requests_app.outbox.topics import MAIL, Topic
 from tests.cast import gather
 from tests.outbox.conftest import Postbox
 
@@ -44,11 +47,13 @@ def _drain_at_once() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox: Postbox) -> None:
     cast = gather()
-    for _ in range(8):
+    for _ in range(13):
+        cast.ticket()
+    for _ in range(3):
         cast.submitted()
     _drain_at_once()
     rows = OutboxMessage.objects.filter(lane=MAIL)
-    assert rows.count() == 8 * 3 + 8 * 3
+    assert rows.count() == 16 * 3 + 3 * 3
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
     received = Counter(message["Message-ID"] for _, message in postbox.received)
     assert received == Counter({f"<{row.pk}@localhost>": 1 for row in rows})
@@ -63,3 +68,28 @@ def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db:
     sent = Counter(message.extra_headers["Message-ID"] for message in mail.outbox)
     assert len(sent) == OutboxMessage.objects.filter(lane=MAIL, state="delivered").count() == 18
     assert set(sent.values()) == {1}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_drains_side_by_side_tell_nobody_twice_and_no_more_than_three_at_once(
+    transactional_db: None, postbox: Postbox
+) -> None:
+    """Each finds room for one more, and only one of them may take it."""
+    cast = gather()
+    for _ in range(10):
+        cast.confirmed()
+    _drain_at_once()
+    for name in ("ada", "alan"):
+        rows = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, person=cast.people[name])
+        mails = [
+            re.findall(r"\bAR-\w{4}-\w{4}\b", message.get_body(("plain",)).get_content())
+            for to, message in postbox.received
+            if to == cast.people[name].email and message["X-Lockbox-Topic"] == Topic.DECIDE_AS_CUSTOMER
+        ]
+        told = [reference for each in mails for reference in each]
+        about = rows.filter(state="delivered").values_list("about", flat=True)
+        assert sorted(told) == sorted(AccessRequest.objects.filter(pk__in=about).values_list("reference", flat=True))
+        assert 1 <= len(mails) <= MAILS_AT_ONCE
+        waiting = rows.filter(state="waiting", rendered__isnull=True, next_attempt_at__gt=clock.now())
+        assert rows.count() == 10 == len(told) + waiting.count()

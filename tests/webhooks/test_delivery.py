@@ -48,6 +48,20 @@ def waiting() -> int:
 # --- What is sent ------------------------------------------------------------------------------------------
 
 
+def test_what_is_told_in_one_mail_is_told_by_machine_each_by_itself(cast: Cast, receiver: Receiver) -> None:
+    add(cast, receiver, events=("access_request.approved_by_provider",))
+    ticket = cast.ticket()
+    rows = [cast.confirmed(ticket=ticket) for _ in range(4)]
+    while mails.drain():
+        pass
+    deliver()
+    assert [m.to for m in mail.outbox if "for you to answer" in m.subject] == [
+        ["ada@contoso.example"],
+        ["alan@contoso.example"],
+    ]
+    assert [got.said["data"]["access_request"] for got in receiver.got] == [str(row.pk) for row in rows]
+
+
 def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiver) -> None:
     issued = add(cast, receiver)
     row = cast.submitted(justification="Zanzibar: the invoices are missing, and nothing else shows why.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.utils import translation
@@ -17,7 +18,7 @@ from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
 from requests_app.notifications import email
-from requests_app.outbox import handlers
+from requests_app.outbox import grouping, handlers
 from requests_app.outbox.topics import FANOUT, MAIL, Topic
 from tests.words.reading import World, spoken
 
@@ -122,6 +123,18 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(line.lstrip("> ") for line in part.split("\n")) for part in text.split("\n\n")]
 
 
+def of_several(at: dt.datetime) -> list[dict[str, Any]]:
+    """The mail that tells of several access requests, on each topic, to a person and to an address."""
+    asked = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
+    one, *others = asked.filter(person__isnull=False)
+    mails = []
+    for topic in sorted(grouping.TOPICS):
+        for person in (one.person, None):
+            one.topic, one.person = topic, person
+            mails.append(email.render(one, at, others=others))
+    return mails
+
+
 @pytest.mark.slow
 def test_every_word_of_every_mail_is_marked(world: World) -> None:
     at = clock.now()
@@ -137,6 +150,9 @@ def test_every_word_of_every_mail_is_marked(world: World) -> None:
         assert "⟦" in mail["text"]
         for raw in world.raw([mail["subject"], *paragraphs(mail["text"]), *spoken(mail["html"])]):
             found.setdefault(raw, message.topic)
+    for mail in of_several(at):
+        for raw in world.raw([mail["subject"], *paragraphs(mail["text"]), *spoken(mail["html"])]):
+            found.setdefault(raw, "several")
     assert topics == {str(topic) for topic in Topic}
     if found:
         raise AssertionError("\n".join(f"{topic}: {raw}" for raw, topic in found.items()))

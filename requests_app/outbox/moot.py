@@ -1,0 +1,45 @@
+"""Says why a mail should not leave any more: it is no longer so, or no longer the recipient's business."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, OutboxMessage, Ticket
+from requests_app.outbox import audiences
+from requests_app.outbox.topics import Topic
+
+#: What a mail says about an access request must still be so when it leaves.
+_NEEDS_STATE: dict[str, State] = {
+    Topic.DECIDE_AS_PROVIDER: State.PENDING_PROVIDER,
+    Topic.DECIDE_AS_CUSTOMER: State.PENDING_CUSTOMER,
+    Topic.REMINDER: State.PENDING_CUSTOMER,
+    Topic.WINDOW_OPENED: State.OPEN,
+    Topic.CLOSING_SOON: State.OPEN,
+}
+
+
+def why(message: OutboxMessage, at: datetime) -> str:
+    """A note for the row, or nothing: then the mail leaves. One that tells of several is moot when all of them are."""
+    told = (message.rendered or {}).get("tells")
+    if not told:
+        return _of_one(message, at)
+    note = ""
+    for row in OutboxMessage.objects.filter(pk__in=told):
+        note = _of_one(row, at)
+        if not note:
+            break
+    return note
+
+
+def _of_one(message: OutboxMessage, at: datetime) -> str:
+    needed = _NEEDS_STATE.get(message.topic)
+    if needed is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not needed:
+        return _("Not sent: no longer so.")
+    if message.topic == Topic.TICKET_OPENED and not Ticket.objects.get(pk=message.about).is_live:
+        return _("Not sent: no longer so.")
+    if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
+        return _("Not sent: the recipient is no longer concerned.")
+    return ""

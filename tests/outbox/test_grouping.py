@@ -1,0 +1,365 @@
+"""Forty access requests are not forty mails: three go each alone, and what comes beyond is told in one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from requests_app import clock, operations
+from requests_app.models import AccessRequest, OutboxMessage
+from requests_app.operations import sweeps
+from requests_app.outbox import delivery, grouping
+from requests_app.outbox.topics import MAIL, Topic
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing on the way catches it."""
+
+
+@pytest.fixture
+def world(cast: Cast, travel: Any) -> Cast:
+    """Time stands still, so that what happens within a quarter of an hour is the test's to say."""
+    travel.to(dt.datetime(2026, 11, 24, 13, 0, tzinfo=dt.UTC))
+    travel.freeze()
+    return cast
+
+
+def asked(cast: Cast, count: int = 1, tenant: str = "contoso", by: str = "priya", **fields: Any) -> list[str]:
+    """So many access requests that wait for the customer; their references in the order in which a mail tells them."""
+    ticket = cast.ticket(tenant, {"contoso": "mia", "fabrikam": "fred"}[tenant])
+    return in_order(cast.confirmed(tenant, by, ticket=ticket, **fields) for _ in range(count))
+
+
+def in_order(rows: Iterable[AccessRequest]) -> list[str]:
+    """All have the same deadline here: time stands still."""
+    return [row.reference for row in sorted(rows, key=lambda row: row.pk)]
+
+
+def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
+    """Send what is due on one topic; nothing else is of interest here."""
+    OutboxMessage.objects.exclude(topic=topic).delete()
+    while delivery.drain():
+        pass
+
+
+def told(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
+    """Which access requests each mail to somebody tells of, in its order."""
+    mails = [m for m in mail.outbox if m.to[0].startswith(f"{name}@")]
+    return [
+        re.findall(r"\bAR-\w{4}-\w{4}\b", str(m.body))
+        for m in mails
+        if m.extra_headers["X-Lockbox-Topic"] == str(topic)
+    ]
+
+
+def row_of(reference: str, name: str = "ada", topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> OutboxMessage:
+    about = AccessRequest.objects.get(reference=reference).pk
+    return OutboxMessage.objects.get(about=about, topic=topic, lane=MAIL, recipient__startswith=f"{name}@")
+
+
+def deny(cast: Cast, *references: str) -> None:
+    for row in AccessRequest.objects.filter(reference__in=references):
+        operations.deny_as_customer(row.pk, actor=cast.as_("ada"))
+
+
+def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
+    """Three were told one after another; two more wait, and leave together now, 15 minutes after the first."""
+    for _ in range(3):
+        asked(cast)
+        drain()
+        travel.by(minutes=3)
+    waiting = asked(cast, 2)
+    drain()
+    travel.by(minutes=6)
+    return waiting
+
+
+def test_three_at_once_go_each_alone_and_four_in_one_mail(world: Cast) -> None:
+    three, four = asked(world, 3), asked(world, 4, "fabrikam")
+    drain()
+    assert sorted(told("ada")) == sorted([each] for each in three)
+    assert told("frida") == [four]
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+    assert "tells" not in rendered(row_of(three[0]))
+
+
+def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_one(world: Cast, travel: Any) -> None:
+    first = []
+    for _ in range(3):
+        first += asked(world)
+        drain()
+        assert told("ada")[-1] == first[-1:]
+        travel.by(minutes=1)
+    waiting = asked(world, 2)
+    drain()
+    assert told("ada") == [[each] for each in first]
+    row = row_of(waiting[0])
+    assert (row.state, row.attempts, row.rendered, row.last_error) == ("waiting", 0, None, "")
+    assert row.next_attempt_at == dt.datetime(2026, 11, 24, 13, 15, tzinfo=dt.UTC)
+    travel.by(minutes=12, seconds=-1)
+    drain()
+    assert len(told("ada")) == 3
+    travel.by(seconds=1)
+    drain()
+    assert told("ada")[3:] == [waiting]
+    leader, other = sorted((row_of(each) for each in waiting), key=lambda row: row.rendered is None)
+    assert set(rendered(leader)["tells"]) == {str(leader.pk), str(other.pk)}
+    assert (leader.state, leader.last_error) == (other.state, "") == ("delivered", "")
+    assert (other.rendered, other.attempts) == (None, 0)
+    assert other.last_error == f"Told with others in one mail: {leader.pk}"
+
+
+def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: Any) -> None:
+    first = asked(world, 3)
+    drain()
+    last = asked(world)
+    drain()
+    assert len(told("ada")) == 3
+    travel.by(minutes=15)
+    drain()
+    assert told("ada")[3:] == [last]
+    assert "answer by" in mail.outbox[-1].subject
+    assert last[0] not in first
+
+
+@pytest.mark.slow
+def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, travel: Any) -> None:
+    """Two engineers, as many as they may; the approver says no to what each mail of several tells."""
+    ends = clock.now() + dt.timedelta(hours=1)
+    tickets = {name: world.ticket() for name in ("priya", "erik")}
+    asked_for: list[str] = []
+    answered: list[str] = []
+    while clock.now() < ends:
+        name = ("priya", "erik")[len(asked_for) % 2]
+        asked_for.append(world.confirmed(by=name, ticket=tickets[name]).reference)
+        drain()
+        newest = told("ada")[-1]
+        if len(newest) > 1 and newest != answered:
+            deny(world, *newest)
+            answered = newest
+        travel.by(seconds=90)
+    travel.by(minutes=15)
+    drain()
+    assert len(asked_for) == 40
+    tells = told("ada")
+    assert [len(each) for each in tells] == [1, 1, 1, 8, 10, 10, 9]
+    assert [reference for each in tells for reference in each] == asked_for
+    assert told("alan") == tells
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+
+
+def test_what_was_answered_meanwhile_is_not_told(world: Cast, travel: Any) -> None:
+    waiting = a_mail_of_two(world, travel)
+    more = asked(world, 2)
+    deny(world, waiting[0], more[1])
+    drain()
+    assert told("ada")[3:] == [[waiting[1], more[0]]]
+    assert row_of(more[1]).last_error == "Not sent: no longer so."
+
+
+def test_what_was_answered_makes_room_for_nothing_else(world: Cast, travel: Any) -> None:
+    """Else whoever answers fast would get mail as fast."""
+    deny(world, *asked(world, 2))
+    drain()
+    assert told("ada") == []
+    first = asked(world, 3)
+    drain()
+    deny(world, *first)
+    asked(world)
+    drain()
+    assert len(told("ada")) == 3
+
+
+def test_nobody_elses_mail_is_held_up(world: Cast, travel: Any) -> None:
+    first = asked(world, 3)
+    drain()
+    operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
+    here, there = asked(world), asked(world, 1, "fabrikam")
+    drain()
+    assert sorted(told("ada")) == sorted([each] for each in first)
+    assert told("mia") == [here]
+    assert told("frida") == [there]
+
+
+def test_the_providers_approvers_are_asked_in_the_same_way(world: Cast) -> None:
+    ticket = world.ticket()
+    others = [world.submitted(by="erik", ticket=ticket) for _ in range(4)]
+    own = [world.submitted(by="bea", ticket=ticket) for _ in range(2)]
+    there = world.submitted("fabrikam").reference
+    drain(Topic.DECIDE_AS_PROVIDER)
+    assert sorted(told("pat", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order([*others, *own]), [there]])
+    assert sorted(told("bea", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order(others), [there]])
+
+
+def test_reminders_of_many_are_one_mail(world: Cast, travel: Any) -> None:
+    five = asked(world, 5)
+    drain()
+    travel.by(hours=1)
+    sweeps.remind_deciders(actor=world.system(), limit=10)
+    drain(Topic.REMINDER)
+    assert told("ada", Topic.REMINDER) == [five]
+    assert told("alan", Topic.REMINDER) == [five]
+
+
+def test_nothing_waits_until_it_is_too_late_to_answer(world: Cast, settings: Any) -> None:
+    settings.CUSTOMER_DECISION_SECONDS = 29 * 60
+    asked(world, 3)
+    drain()
+    urgent = asked(world, 2)
+    drain()
+    assert told("ada")[3:] == [urgent]
+
+
+def test_killed_before_the_sending_the_very_same_mail_leaves_later(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = a_mail_of_two(world, travel)
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
+        with pytest.raises(Killed):
+            drain()
+    [leader] = [row for row in (row_of(each) for each in waiting) if row.state == "waiting"]
+    kept = rendered(leader)
+    deny(world, waiting[0])
+    travel.by(minutes=2)
+    drain()
+    assert told("ada")[3:] == [waiting], "one of them still waits for an answer"
+    assert [m.message()["Message-ID"] for m in mail.outbox if m.body == kept["text"]] == [kept["message_id"]]
+    leader.refresh_from_db()
+    assert (leader.state, leader.rendered) == ("delivered", kept)
+
+
+def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = a_mail_of_two(world, travel)
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
+        with pytest.raises(Killed):
+            drain()
+    deny(world, *waiting)
+    travel.by(minutes=2)
+    drain()
+    assert len(told("ada")) == 3
+
+
+def test_killed_while_it_is_put_together_nothing_counts_as_told(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = a_mail_of_two(world, travel)
+    with monkeypatch.context() as patch:
+        patch.setattr(grouping, "_settle", _killed)
+        with pytest.raises(Killed):
+            drain()
+    assert {(row.state, row.rendered is None) for row in map(row_of, waiting)} == {("waiting", True)}
+    travel.by(minutes=2)
+    drain()
+    assert told("ada")[3:] == [waiting]
+
+
+def test_one_that_cannot_be_made_fails_alone_in_the_end(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    five = asked(world, 5)
+    broken = AccessRequest.objects.get(reference=five[2]).pk
+    whole = grouping.email.render
+
+    def breaks(message: OutboxMessage, *args: Any, others: Any = (), **more: Any) -> Any:
+        return 1 / 0 if broken in {each.about for each in (message, *others)} else whole(message, *args, others=others)
+
+    monkeypatch.setattr(grouping.email, "render", breaks)
+    for _ in range(4):
+        drain()
+        travel.by(minutes=15)
+    assert sorted(reference for each in told("ada") for reference in each) == sorted(five[:2] + five[3:])
+    assert row_of(five[2]).state == "waiting"
+
+
+def test_mail_that_the_server_has_not_taken_yet_counts_as_told(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that comes back after a while is not handed one mail for each."""
+    first = asked(world, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_app.notifications.postman.Postman.send", _not_accepted)
+        drain()
+    more = asked(world, 4)
+    drain()
+    travel.by(minutes=5)
+    drain()
+    assert sorted(told("ada")) == sorted([each] for each in first)
+    travel.by(minutes=10)
+    drain()
+    assert told("ada")[3:] == [more]
+
+
+def test_a_mail_of_several_that_is_refused_is_parked_and_can_be_sent_again(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = a_mail_of_two(world, travel)
+    with monkeypatch.context() as patch:
+        patch.setattr("requests_app.notifications.postman.Postman.send", _refused)
+        drain()
+    [leader] = [row for row in map(row_of, waiting) if row.state == "parked"]
+    assert events_in(world.contoso)[-2:] == ["mail.parked"] * 2, "one for each of the two approvers"
+    operations.resend_mail(leader.pk, actor=world.as_("stella"))
+    drain()
+    assert told("ada")[3:] == [waiting]
+
+
+def test_what_was_told_with_others_can_be_sent_again_alone(world: Cast, travel: Any) -> None:
+    waiting = a_mail_of_two(world, travel)
+    drain()
+    [other] = [row for row in map(row_of, waiting) if row.rendered is None]
+    operations.resend_mail(other.pk, actor=world.as_("stella"))
+    travel.by(minutes=15)
+    drain()
+    other.refresh_from_db()
+    assert told("ada")[4:] == [[AccessRequest.objects.get(pk=other.about).reference]]
+    assert (other.state, other.last_error) == ("delivered", "")
+
+
+def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel: Any) -> None:
+    """Its lease ran out, or it had claimed what another has told meanwhile."""
+    waiting = a_mail_of_two(world, travel)
+    stale = [row_of(each) for each in waiting]
+    drain()
+    sent = len(mail.outbox)
+    for row in stale:
+        fresh = OutboxMessage.objects.get(pk=row.pk)
+        note = grouping.render(row, clock.now())
+        assert note == (fresh.last_error or "Not sent: another drain had it.")
+    assert len(mail.outbox) == sent
+    OutboxMessage.objects.filter(rendered__isnull=False).update(state="waiting")
+    [leader] = [row for row in stale if row_of_pk(row).rendered]
+    assert grouping.render(leader, clock.now()) == ""
+    assert leader.rendered == row_of_pk(leader).rendered
+
+
+def rendered(row: OutboxMessage) -> dict[str, Any]:
+    assert row.rendered is not None
+    return row.rendered
+
+
+def row_of_pk(row: OutboxMessage) -> OutboxMessage:
+    return OutboxMessage.objects.get(pk=row.pk)
+
+
+def _killed(*args: object, **kwargs: object) -> Any:
+    raise Killed
+
+
+def _refused(*args: object, **kwargs: object) -> Any:
+    raise delivery.Refused("The server refused the recipient: 550")
+
+
+def _not_accepted(*args: object, **kwargs: object) -> Any:
+    raise delivery.NotAccepted("The server refused the mail: 451")
