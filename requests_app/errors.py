@@ -292,6 +292,13 @@ class TooMany(DomainError):
     default = _("Too many at once. Wait until some of them are decided.")
 
 
+class Muted(TooMany):
+    """The customer takes no access requests from this engineer for a while."""
+
+    code = "muted"
+    default = _("This customer takes no access requests from you now.")
+
+
 class ChangeProposed(DomainError):
     """No refusal but the outcome under two-person control: it is kept as a proposal, which somebody else confirms."""
 

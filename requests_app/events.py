@@ -67,6 +67,8 @@ class Event(StrEnum):
     RECOVERY_KEY_REFUSED = "recovery_key.refused"
     OUT_OF_OFFICE_SET = "out_of_office.set"
     OUT_OF_OFFICE_ENDED = "out_of_office.ended"
+    MUTE_SET = "mute.set"
+    MUTE_LIFTED = "mute.lifted"
     TWO_PERSON_SWITCHED_ON = "two_person_control.switched_on"
     TWO_PERSON_SWITCHED_OFF = "two_person_control.switched_off"
     PROPOSAL_MADE = "proposal.made"
@@ -170,6 +172,8 @@ TITLES: dict[Event, Promise] = {
     Event.RECOVERY_KEY_REFUSED: _("Wrong recovery key"),
     Event.OUT_OF_OFFICE_SET: _("Deputy named"),
     Event.OUT_OF_OFFICE_ENDED: _("Deputy’s time ended early"),
+    Event.MUTE_SET: _("Everything denied and muted"),
+    Event.MUTE_LIFTED: _("Mute lifted"),
     Event.TWO_PERSON_SWITCHED_ON: _("Two-person control switched on"),
     Event.TWO_PERSON_SWITCHED_OFF: _("Two-person control switched off"),
     Event.PROPOSAL_MADE: _("Change proposed"),

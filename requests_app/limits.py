@@ -21,6 +21,8 @@ PROPOSAL_FOR = timedelta(days=7)
 #: Invitations of a tenant that wait, and how often one is sent: they are mails to people who did not ask for them.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)
+#: How long a customer may go without being asked, in hours: a mute that nobody remembers is over the next day.
+MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)
 #: What one engineer may have pending with one tenant, and raise there within an hour (approval fatigue).
 PENDING_MAX, HOURLY_MAX = 10, 20

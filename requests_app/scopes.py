@@ -88,6 +88,8 @@ ACTS: dict[str, Scope] = {
     "deny_as_provider": Scope.DECISIONS_WRITE,
     "approve_as_customer": Scope.DECISIONS_WRITE,
     "deny_as_customer": Scope.DECISIONS_WRITE,
+    "deny_all_and_mute": Scope.DECISIONS_WRITE,
+    "lift_mute": Scope.DECISIONS_WRITE,
     "release": Scope.GRANTS_CLOSE,
     "revoke": Scope.GRANTS_CLOSE,
     **dict.fromkeys(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -12,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from audit_app.witnesses import Doubt
-from requests_app.models import AccessRequest, Level, Person, Resource, Tenant
+from requests_app.models import AccessRequest, Level, Mute, Person, Resource, Tenant
 from requests_app.templatetags._text import is_mixed_script
-from requests_app.templatetags._times import duration_words
+from requests_app.templatetags._times import duration_words, when_words
 
 #: How many resources a sentence names, and how much of the reason it repeats.
 NAMED, REASON_CHARS = 3, 160
@@ -216,6 +217,15 @@ _NOT_COSIGNED: dict[Doubt, Promise] = {
 def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
     """Why no window opens here now, and what to do."""
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
+
+
+def muted(mute: Mute, now: datetime) -> str:
+    """Whom a tenant takes no access requests from, and until when."""
+    values = {"tenant": mute.tenant.name, "until": when_words(mute.until_at, now)}
+    if mute.engineer is None:
+        return _("%(tenant)s takes no access requests from anybody until %(until)s.") % values
+    values["name"] = mute.engineer.name
+    return _("%(tenant)s takes no access requests from %(name)s until %(until)s.") % values
 
 
 def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:

@@ -316,6 +316,16 @@ class OutOfOfficeAdmin(StaffAdmin):
     facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
 
 
+class MuteAdmin(StaffAdmin):
+    list_display = ("__str__", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied")
+    reads: ClassVar = ("engineer", "tenant", "set_by")
+    ordering = ("-set_at",)
+    search: ClassVar = Search(ids=("pk", "engineer"), tenant="tenant", people=("engineer", "set_by"))
+    list_filter = (by_tenant(),)
+    lead = _("Set by each tenant's approvers: until then nothing is put to them. They alone lift one.")
+    facts: ClassVar = [("", ("engineer", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied", "note"))]
+
+
 @admin.display(description=_("what"))
 def _said(row: Proposal) -> dict[str, Any]:
     return row.shown

@@ -79,6 +79,7 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
             (models.Invitation, people.InvitationAdmin),
             (models.Passkey, people.PasskeyAdmin),
             (models.OutOfOffice, people.OutOfOfficeAdmin),
+            (models.Mute, people.MuteAdmin),
             (models.Proposal, people.ProposalAdmin),
             (models.QueueAssignment, people.QueueAssignmentAdmin),
             (models.NotificationAddress, tenants.NotificationAddressAdmin),

@@ -16,6 +16,7 @@ from requests_app.models.guesses import Tries
 from requests_app.models.integrations import Client, IdempotencyKey, Token
 from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
+from requests_app.models.mutes import Mute
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.proposals import Proposal
@@ -43,6 +44,7 @@ __all__ = [
     "Invitation",
     "Level",
     "Membership",
+    "Mute",
     "NotificationAddress",
     "OutOfOffice",
     "OutboxMessage",

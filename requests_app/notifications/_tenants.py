@@ -7,9 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from requests_app import proposals
-from requests_app.models import Membership, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
+from requests_app.models import Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -89,6 +90,30 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Until"), [words.when(row.until_at, at)]),
             *_act(message, at),
         ],
+    }
+
+
+def mute(message: OutboxMessage, at: datetime) -> Facts:
+    """An approver denied all that waited and wants no more for a while, or takes access requests again."""
+    row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
+    whose = words.who(row.engineer) if row.engineer else _("Everybody at %(p)s") % {"p": settings.PROVIDER_NAME}
+    return {
+        "path": f"/tenant/{message.tenant_id}/mutes/",
+        "lifted": bool(message.payload["lifted"]),
+        "muted": words.name(row.engineer) if row.engineer else words.line(settings.PROVIDER_NAME),
+        "denied": row.denied,
+        "until": words.when(row.until_at, at),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Muted"), [whose]),
+            Fact(_("Until"), [words.when(row.until_at, at)]),
+            Fact(
+                _("Denied"), [ngettext("%(n)d access request", "%(n)d access requests", row.denied) % {"n": row.denied}]
+            ),
+            *_act(message, at),
+        ],
+        "quotes": [words.quote(_("Comment"), row.note)] if row.note else [],
     }
 
 

@@ -39,6 +39,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.APPROVERS_CHANGED: _tenants.approvers,
     Topic.RECOVERY_KEY: _invitations.recovery_key,
     Topic.OUT_OF_OFFICE: _tenants.out_of_office,
+    Topic.MUTE: _tenants.mute,
     Topic.PROPOSAL: _tenants.proposal,
     Topic.INVITATION: _invitations.invited,
     Topic.CLIENT_DECIDES: _tenants.client,

@@ -65,6 +65,7 @@ from requests_app.operations.members import (
     take_queue_role,
     take_role,
 )
+from requests_app.operations.mutes import deny_all_and_mute, lift_mute
 from requests_app.operations.passkeys import enrol_passkey, remove_passkey
 from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
 from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
@@ -162,6 +163,7 @@ __all__ = [
     "create_client",
     "create_tenant",
     "create_token",
+    "deny_all_and_mute",
     "deny_as_customer",
     "deny_as_provider",
     "disable_webhook",
@@ -177,6 +179,7 @@ __all__ = [
     "invite_person",
     "issue_access_token",
     "keep_answer",
+    "lift_mute",
     "link_accounts",
     "link_ticket",
     "lockbox_applies",

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import canonical, witnesses
 from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
-from requests_app.errors import FactsChanged, LogNotCosigned, TooMany, Unacceptable
+from requests_app.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
 from requests_app.lifecycle import TRANSITIONS, State
 from requests_app.manifest import Signed
 from requests_app.models import (
@@ -21,6 +21,7 @@ from requests_app.models import (
     Decision,
     Grant,
     Level,
+    Mute,
     Person,
     QueueAssignment,
     Resource,
@@ -30,8 +31,8 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
-from requests_app.operations import _signing as signing
 from requests_app.operations._change import Act, Step, act, change
+from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.outbox.topics import Audience, Topic
 
@@ -74,6 +75,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
         _require_room(row, current.at)
+        _require_not_muted(row, current.at)
         row.content_digest = content_digest(row, resources)
         row.save(force_insert=True)
         AccessRequestResource.objects.bulk_create(
@@ -98,10 +100,12 @@ def approve_as_provider(
     is_signed = signature is not None
     with change(access_request_id, "approve_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
-        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
+        decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
         row = step.row
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
+            if mute := _mute(row, step.at):
+                raise FactsChanged(sentences.muted(mute, step.at))
             step.target = State.PENDING_CUSTOMER
             step.decide_by = limits.customer_deadline(step.at)
             step.tell(about(row, Topic.DECIDE_AS_CUSTOMER, Audience.CUSTOMER))
@@ -115,7 +119,7 @@ def deny_as_provider(
 ) -> AccessRequest:
     is_signed = signature is not None
     with change(access_request_id, "deny_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
-        _decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY, signature)
+        decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
 
@@ -127,7 +131,7 @@ def approve_as_customer(
     is_signed = signature is not None
     with change(access_request_id, "approve_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
-        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature)
+        decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature)
         _open(step)
     return step.row
 
@@ -137,7 +141,7 @@ def deny_as_customer(
 ) -> AccessRequest:
     is_signed = signature is not None
     with change(access_request_id, "deny_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
-        _decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY, signature)
+        decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
 
@@ -250,6 +254,20 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
         raise TooMany(_("You have raised %(max)d access requests here within an hour.") % {"max": limits.HOURLY_MAX})
 
 
+def _require_not_muted(row: AccessRequest, at: dt.datetime) -> None:
+    """Nothing is put to a customer who said that they don't want to be asked now."""
+    mute = _mute(row, at) if row.needs_customer_approval else None
+    if mute is not None:
+        raise Muted(sentences.muted(mute, at), current={"until_at": canonical.instant(mute.until_at)})
+
+
+def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
+    """The mute that lasts longest; read after the act took its turn at the log, as whoever sets or lifts one does."""
+    live = Mute.objects.filter(tenant=row.tenant).live(at).of(row.requester_human)
+    found: Mute | None = live.select_related("tenant", "engineer").order_by("-until_at").first()
+    return found
+
+
 def _require_facts(step: Step) -> None:
     """What made the access request right must still hold when somebody says yes to it."""
     row = step.row
@@ -262,33 +280,6 @@ def _require_facts(step: Step) -> None:
         raise FactsChanged(_("%(name)s no longer works for this service.") % {"name": row.requested_by.name})
     if row.resources.filter(is_active=False).exists():
         raise FactsChanged(_("A resource that was asked for is gone."))
-
-
-def _decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None) -> None:
-    row, actor = step.row, step.actor
-    assert actor.deciding_human is not None  # the policy saw to it
-    proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
-    if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
-        signing.require_rule(step, proof)
-    decision = Decision.objects.create(
-        tenant=row.tenant,
-        access_request=row,
-        stage=stage,
-        verdict=verdict,
-        decider_id=actor.decider,
-        decider_human=actor.deciding_human,
-        client_id=actor.machine.client_id if actor.machine else None,
-        requester_human=row.requester_human,
-        comment=step.note,
-        door=actor.door,
-        manifest_digest=proof.digest if proof is not None else "",
-        signed_with=proof.key(stage) if proof is not None else None,
-        at=step.at,
-    )
-    said = signing.kept(decision, proof) if proof is not None else {"signed": False}
-    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **said}
-    if stage == Decision.Stage.CUSTOMER and row.tenant_id in actor.stands_in_for:
-        step.detail["deputy_for"] = actor.stands_in_for[row.tenant_id]
 
 
 def _require_cosigned(step: Step) -> None:

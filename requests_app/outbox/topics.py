@@ -29,6 +29,7 @@ class Topic(StrEnum):
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
     OUT_OF_OFFICE = "notify.out_of_office"
+    MUTE = "notify.mute"
     PROPOSAL = "notify.proposal"
     RECOVERY_KEY = "notify.recovery_key"
     INVITATION = "notify.invitation"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from requests_app.models import (
     AccessRequest,
     Invitation,
     Membership,
+    Mute,
     NotificationAddress,
     OutOfOffice,
     Person,
@@ -174,6 +175,25 @@ def absences(tenant: Tenant, *, at: datetime) -> QuerySet[OutOfOffice]:
 
 def absence(tenant: Tenant, absence_id: object) -> OutOfOffice:
     return cast(OutOfOffice, OutOfOffice.objects.filter(tenant=tenant).find(absence_id))
+
+
+def mutes(tenant: Tenant, *, at: datetime) -> QuerySet[Mute]:
+    """Whom the tenant takes no access requests from now, the first to end first."""
+    return cast(QuerySet[Mute], Mute.objects.filter(tenant=tenant).live(at).select_related("engineer", "set_by"))
+
+
+def mute(tenant: Tenant, mute_id: object) -> Mute:
+    return cast(Mute, Mute.objects.filter(tenant=tenant).find(mute_id))
+
+
+def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
+    """The engineers who asked this tenant within a week, each with how many of theirs are `waiting` for its answer."""
+    waits = {"access_requests__state": State.PENDING_CUSTOMER, "access_requests__decide_by__gt": at}
+    asked = {"access_requests__tenant": tenant, "access_requests__submitted_at__gt": at - timedelta(days=7)}
+    people = Person.objects.get_queryset().filter(**asked)
+    return people.annotate(waiting=Count("access_requests", filter=Q(**waits), distinct=True)).order_by(
+        "-waiting", "name"
+    )
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:

@@ -254,6 +254,16 @@ class _Words:
     def until_at(self) -> str:
         return self._instant("until_at")
 
+    @property
+    def muted(self) -> SafeString:
+        return self._plain("engineer_name") if self.detail.get("engineer") else escape(_("anybody"))
+
+    @property
+    def denied_amount(self) -> str:
+        n = self.detail.get("n")
+        n = n if isinstance(n, int) else 0
+        return ngettext("%(n)s access request", "%(n)s access requests", n) % {"n": grouped(n)}
+
     def _instant(self, name: str) -> str:
         try:
             return _times.when_words(dt.datetime.fromisoformat(_str(self.detail, name)), self.at)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -86,6 +86,10 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     who = queries.who_can_answer(tenants)
     return {
         "is_customer": True,
+        # In peace from whoever asks the most is offered where the asking begins to be more than one thing at a time.
+        "mutes_url": reverse("web:mutes", args=[shown["waiting"][0].row.tenant_id])
+        if len(shown["waiting"]) > 1
+        else "",
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
         "pending": shown["pending"],

@@ -23,6 +23,7 @@ from requests_app.models import (
     Grant,
     Heartbeat,
     Identity,
+    Mute,
     OutboxMessage,
     OutOfOffice,
     Proposal,
@@ -152,6 +153,7 @@ def add_tenant(cast: Cast, number: int) -> None:
         until_at=at + dt.timedelta(days=1),
         set_at=at,
     )
+    Mute.objects.create(tenant=tenant, set_at=at, set_by=person, until_at=at + dt.timedelta(hours=1))
     issuer = f"https://idp{number}.example"
     SignOn.objects.create(tenant=tenant, issuer=issuer, client_id="lockbox", sealed="x", changed_at=at)
     Domain.objects.create(tenant=tenant, name=f"d{number}.example", challenge="x", claimed_at=at)

@@ -92,6 +92,7 @@ def address_of(route: Route, world: ApiWorld, tenant: Any = None, **rows: Any) -
         "clients": world.client.pk,
         "invitations": world.invitation.pk,
         "out-of-office": world.absence.pk,
+        "mutes": world.mute.pk,
         "proposals": world.proposal.pk,
         "domains": world.domain.pk,
         "identities": world.identity.pk,

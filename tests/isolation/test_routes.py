@@ -18,6 +18,7 @@ from requests_app.models import (
     AccessRequest,
     Grant,
     Identity,
+    Mute,
     NotificationAddress,
     OutboxMessage,
     Proposal,
@@ -68,6 +69,14 @@ class World:
             from_at=at,
             until_at=at + dt.timedelta(days=1),
             actor=cast.as_("ada"),
+        )
+        self.mute = Mute.objects.create(
+            tenant=cast.contoso,
+            engineer=cast.erik,
+            note=self.CANARY,
+            set_by=cast.ada,
+            set_at=at,
+            until_at=at + dt.timedelta(hours=4),
         )
         self.proposal = Proposal.objects.create(
             tenant=cast.contoso,
@@ -155,6 +164,7 @@ OBJECTS: dict[str, list[Callable[[World], Ids]]] = {
     "people": [_tenant],
     "recovery_key": [_tenant],
     "out_of_office": [_tenant],
+    "mutes": [_tenant],
     "proposals": [_tenant],
     "addresses": [_tenant],
     "log_rules": [_tenant],

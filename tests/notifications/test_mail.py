@@ -118,6 +118,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
         until_at=now + dt.timedelta(days=1),
         actor=world.as_("ada"),
     )
+    operations.deny_all_and_mute(world.contoso.pk, engineer_id=None, hours=1, actor=world.as_("ada"))
     operations.set_up_totp(actor=world.as_("otto"), keep=keeps_totp(SECRET))
     operations.remove_totp(actor=world.as_("otto"), keep=drops_totp)
     operations.make_recovery_codes(actor=world.as_("pat"), keep=KeepsRecoveryCodes())
@@ -183,7 +184,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         assert links == set(re.findall(r"https?://\S+", plain))
         [link] = links
         assert re.fullmatch(
-            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|(invitation|address)/[\w-]{43}/)",
+            r"http://localhost:8000/((access-requests|tickets|tenant)/[0-9a-f-]{36}/(people/|clients/|sign-on/|out-of-office/|mutes/|proposals/|webhooks/[0-9a-f-]{36}/)?|accounts/password/reset/(key/[0-9a-f]{32}-[\w-]+/)?|security/|(invitation|address)/[\w-]{43}/)",
             str(link),
         )
 
@@ -206,7 +207,7 @@ def test_every_link_leads_to_a_page_that_exists(one_of_each: list[Any]) -> None:
         listed = next(
             (
                 name
-                for name in ("people", "clients", "out-of-office", "proposals", "sign-on")
+                for name in ("people", "clients", "out-of-office", "mutes", "proposals", "sign-on")
                 if path.endswith(f"/{name}/")
             ),
             None,

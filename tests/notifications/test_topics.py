@@ -592,6 +592,25 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
     says(found, "Ada Test is out of the office from", "Alan Test gets the mails about decisions too")
 
 
+def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, mails: Mails) -> None:
+    for _ in range(2):
+        world.confirmed()
+    mails.send()
+    row = operations.deny_all_and_mute(
+        world.contoso.pk, engineer_id=world.priya.pk, hours=4, note="Who are you?", actor=world.as_("ada")
+    )
+    mails.send()
+    assert mails.to("mute") == ["ada", "alan", "soc"]
+    found = mails("alan", "mute")
+    assert found.subject.startswith("Contoso: all denied, Priya Test muted until ")
+    says(found, "Ada Test denied 2 access requests that waited for Contoso.", "Who are you?")
+    assert mails.to("access_request_ended") == [name for name in ("bea", "pat", "paula", "priya") for _ in range(2)]
+    operations.lift_mute(row.pk, actor=world.as_("alan"))
+    found = mails.send()("ada", "mute")
+    assert found.subject == "Contoso: access requests of Priya Test come again"
+    says(found, "Alan Test ended it before its time.")
+
+
 def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, mails: Mails) -> None:
     ines = world.as_("ines")
     operations.set_two_person_control(world.contoso.pk, on=True, actor=ines)

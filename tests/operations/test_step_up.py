@@ -124,6 +124,16 @@ ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], A
         ),
         lambda c, a, pk: operations.end_out_of_office(pk, actor=a),
     ),
+    "deny all and mute": (
+        "ada",
+        lambda c: c.confirmed(),
+        lambda c, a, _: operations.deny_all_and_mute(c.contoso.pk, engineer_id=None, hours=1, actor=a),
+    ),
+    "lift a mute": (
+        "ada",
+        lambda c: operations.deny_all_and_mute(c.contoso.pk, engineer_id=None, hours=1, actor=c.as_("ada")).pk,
+        lambda c, a, pk: operations.lift_mute(pk, actor=a),
+    ),
     "make a deputy": (
         "ines",
         lambda c: None,

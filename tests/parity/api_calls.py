@@ -217,6 +217,10 @@ CALLS: dict[str, Call] = {
             **{name: at.isoformat() for name, at in week_from(clock.now()).items()},
         },
     ),
+    "deny_all_and_mute": lambda cast, caller, row: caller.post(
+        f"tenants/{cast.contoso.pk}/mutes", {"engineer": str(cast.priya.pk), "hours": 4, "note": "Too many."}
+    ),
+    "lift_mute": lambda cast, caller, row: caller.post(f"mutes/{row.pk}/lift"),
     "set_two_person_control": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/two-person-control", {"on": True}
     ),

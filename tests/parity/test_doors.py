@@ -293,6 +293,15 @@ def _week() -> dict[str, Any]:
     return week_from(clock.now())
 
 
+def _mutes(cast: Cast) -> str:
+    return reverse("web:mutes", args=[cast.contoso.pk])
+
+
+def _muted(cast: Cast) -> Any:
+    cast.confirmed()
+    return operations.deny_all_and_mute(cast.contoso.pk, engineer_id=cast.priya.pk, hours=4, actor=cast.as_("ada"))
+
+
 def _out_of_office(cast: Cast) -> str:
     return reverse("web:out_of_office", args=[cast.contoso.pk])
 
@@ -706,6 +715,22 @@ CASES: dict[str, Case] = {
         ),
         lambda cast, row, actor: operations.end_out_of_office(row.pk, actor=actor),
         page=lambda cast, client, row: client.post(_out_of_office(cast), {"end": str(row.pk)}),
+    ),
+    "deny_all_and_mute": Case(
+        "ada",
+        lambda cast: cast.confirmed(),
+        lambda cast, row, actor: operations.deny_all_and_mute(
+            cast.contoso.pk, engineer_id=cast.priya.pk, hours=4, note="Too many.", actor=actor
+        ),
+        page=lambda cast, client, row: client.post(
+            _mutes(cast), {"engineer": str(cast.priya.pk), "hours": "4", "note": "Too many."}
+        ),
+    ),
+    "lift_mute": Case(
+        "ada",
+        _muted,
+        lambda cast, row, actor: operations.lift_mute(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(_mutes(cast), {"lift": str(row.pk)}),
     ),
     "set_two_person_control": Case(
         "ines",

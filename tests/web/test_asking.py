@@ -242,6 +242,17 @@ def test_too_many_at_once_are_refused_with_what_was_written(
     assert AccessRequest.objects.count() == 10
 
 
+def test_whoever_is_muted_is_refused_with_what_was_written_and_until_when(
+    cast: Cast, as_: Callable[[str], Client], ticket: Ticket
+) -> None:
+    operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
+    response = as_("priya").post(_ask(ticket), _answers(cast, "submit"))
+    assert response.status_code == 429
+    assert "Contoso takes no access requests from anybody until" in _text(response)
+    assert "Rebuilt the index" in _text(response)
+    assert AccessRequest.objects.count() == 0
+
+
 # --- Who may, and when ---------------------------------------------------------------------------------------
 
 

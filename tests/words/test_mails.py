@@ -113,6 +113,11 @@ def tell_of_people(contoso: Tenant) -> None:
         until_at=at + dt.timedelta(days=1),
         actor=as_("ada.keller", fresh=True),
     )
+    for engineer in (None, Person.objects.get(email__startswith="priya.").pk):
+        mute = operations.deny_all_and_mute(
+            contoso.pk, engineer_id=engineer, hours=1, note="Contoso", actor=as_("ada.keller", fresh=True)
+        )
+        operations.lift_mute(mute.pk, actor=as_("ada.keller", fresh=True))
     operations.set_two_person_control(contoso.pk, on=True, actor=ines)
     with suppress(ChangeProposed):
         operations.set_window_cap(contoso.pk, seconds=3600, actor=ines)

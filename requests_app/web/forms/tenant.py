@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import MinimumLengthValidator, get_default_password_validators
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import limits
 from requests_app.models import Membership, Person, Tenant
@@ -151,6 +152,48 @@ class EndForm(StrictForm):
     """The button beside an absence."""
 
     end = forms.UUIDField()
+
+
+class MuteForm(StrictForm):
+    """The value `everybody` stands for no engineer in particular; without a choice nothing is chosen."""
+
+    EVERYBODY = "everybody"
+
+    engineer = forms.ChoiceField(label=gettext_lazy("Whose"))
+    hours = forms.TypedChoiceField(
+        label=gettext_lazy("Take none from them for"),
+        coerce=int,
+    )
+    note = forms.CharField(
+        label=gettext_lazy("Comment"),
+        help_text=gettext_lazy("The engineers and the provider's approvers read it."),
+        required=False,
+        max_length=limits.COMMENT_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, askers: Iterable[Person], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
+        self.fields["hours"].choices = lengths  # type: ignore[attr-defined]  # a ChoiceField
+        everybody = (self.EVERYBODY, _("Everybody at %(provider)s") % {"provider": settings.PROVIDER_NAME})
+        self.fields["engineer"].choices = [*((str(one.pk), _asker(one)) for one in askers), everybody]  # type: ignore[attr-defined]  # a ChoiceField
+
+    @property
+    def engineer_id(self) -> str | None:
+        chosen: str = self.cleaned_data["engineer"]
+        return None if chosen == self.EVERYBODY else chosen
+
+
+def _asker(one: Any) -> str:
+    waiting = ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting}
+    return f"{one.name} ({one.email}): {waiting}"
+
+
+class LiftForm(StrictForm):
+    """The button beside a mute."""
+
+    lift = forms.UUIDField()
 
 
 class AddressForm(StrictForm):

@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from .grants_list_order import GrantsListOrder
     from .grants_list_state import GrantsListState
     from .growth_out import GrowthOut
+    from .hours_enum import HoursEnum
     from .identity_out import IdentityOut
     from .identity_out_item import IdentityOutItem
     from .invitation_in_request import InvitationInRequest
@@ -153,6 +154,9 @@ if TYPE_CHECKING:
     from .member_out_item import MemberOutItem
     from .members_list_order import MembersListOrder
     from .members_list_role import MembersListRole
+    from .mute_in_request import MuteInRequest
+    from .mute_out import MuteOut
+    from .mute_out_item import MuteOutItem
     from .off_because_enum import OffBecauseEnum
     from .options_out import OptionsOut
     from .options_out_options import OptionsOutOptions
@@ -171,6 +175,7 @@ if TYPE_CHECKING:
     from .paginated_invitation_out_list import PaginatedInvitationOutList
     from .paginated_log_entry_out_list import PaginatedLogEntryOutList
     from .paginated_member_out_list import PaginatedMemberOutList
+    from .paginated_mute_out_list import PaginatedMuteOutList
     from .paginated_proposal_out_list import PaginatedProposalOutList
     from .paginated_resource_out_list import PaginatedResourceOutList
     from .paginated_service_out_list import PaginatedServiceOutList
@@ -375,6 +380,7 @@ _WHERE = {
     "GrantsListOrder": "grants_list_order",
     "GrantsListState": "grants_list_state",
     "GrowthOut": "growth_out",
+    "HoursEnum": "hours_enum",
     "IdentityOut": "identity_out",
     "IdentityOutItem": "identity_out_item",
     "InvitationInRequest": "invitation_in_request",
@@ -403,6 +409,9 @@ _WHERE = {
     "MemberOutItem": "member_out_item",
     "MembersListOrder": "members_list_order",
     "MembersListRole": "members_list_role",
+    "MuteInRequest": "mute_in_request",
+    "MuteOut": "mute_out",
+    "MuteOutItem": "mute_out_item",
     "OffBecauseEnum": "off_because_enum",
     "OptionsOut": "options_out",
     "OptionsOutOptions": "options_out_options",
@@ -421,6 +430,7 @@ _WHERE = {
     "PaginatedInvitationOutList": "paginated_invitation_out_list",
     "PaginatedLogEntryOutList": "paginated_log_entry_out_list",
     "PaginatedMemberOutList": "paginated_member_out_list",
+    "PaginatedMuteOutList": "paginated_mute_out_list",
     "PaginatedProposalOutList": "paginated_proposal_out_list",
     "PaginatedResourceOutList": "paginated_resource_out_list",
     "PaginatedServiceOutList": "paginated_service_out_list",
@@ -631,6 +641,7 @@ __all__ = (
     "GrantsListState",
     "GrantStateEnum",
     "GrowthOut",
+    "HoursEnum",
     "IdentityOut",
     "IdentityOutItem",
     "InvitationInRequest",
@@ -659,6 +670,9 @@ __all__ = (
     "MembersListOrder",
     "MembersListRole",
     "MeOut",
+    "MuteInRequest",
+    "MuteOut",
+    "MuteOutItem",
     "OffBecauseEnum",
     "OptionsOut",
     "OptionsOutOptions",
@@ -677,6 +691,7 @@ __all__ = (
     "PaginatedInvitationOutList",
     "PaginatedLogEntryOutList",
     "PaginatedMemberOutList",
+    "PaginatedMuteOutList",
     "PaginatedProposalOutList",
     "PaginatedResourceOutList",
     "PaginatedServiceOutList",

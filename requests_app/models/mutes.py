@@ -1,0 +1,56 @@
+"""Whom a tenant does not want to be asked by for a while."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.models.scoping import ScopedQuerySet
+
+
+class MuteQuerySet(ScopedQuerySet):
+    def live(self, at: datetime) -> Self:
+        return self.filter(lifted_at=None, until_at__gt=at)
+
+    def of(self, human_id: uuid.UUID) -> Self:
+        """Those that keep this human away, under whichever account: by name, or with everybody else."""
+        return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
+
+
+class Mute(models.Model):
+    """No access request of this engineer, or of anybody where `engineer` is empty, is put to the tenant until then.
+
+    It ends by the clock alone; `lifted_at` is when somebody ended it before its time.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="mutes")
+    engineer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("engineer")
+    )
+    note = models.TextField(_("comment"), blank=True)
+    denied = models.PositiveIntegerField(_("denied"), default=0)
+    set_at = models.DateTimeField(_("set"))
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("set by"))
+    until_at = models.DateTimeField(_("until"))
+    lifted_at = models.DateTimeField(_("lifted early"), null=True, blank=True)
+
+    objects = MuteQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("mute")
+        verbose_name_plural = _("mutes")
+        ordering = ["until_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(until_at__gt=F("set_at")), name="mute_ends_after_it_begins"),
+        ]
+        indexes = [models.Index(fields=["tenant", "-until_at"], name="mute_by_tenant")]
+
+    def __str__(self) -> str:
+        return str(self.engineer or _("Everybody"))

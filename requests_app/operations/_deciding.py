@@ -1,0 +1,36 @@
+"""One human's yes or no at one stage, as it is kept and logged."""
+
+from __future__ import annotations
+
+from requests_app.manifest import Signed
+from requests_app.models import Decision
+from requests_app.operations import _signing as signing
+from requests_app.operations._change import Step
+
+
+def decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None = None) -> None:
+    """Write the decision inside the step under way. Its signature is verified here, and the tenant's rule kept."""
+    row, actor = step.row, step.actor
+    assert actor.deciding_human is not None  # the policy saw to it
+    proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
+    if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
+        signing.require_rule(step, proof)
+    decision = Decision.objects.create(
+        tenant=row.tenant,
+        access_request=row,
+        stage=stage,
+        verdict=verdict,
+        decider_id=actor.decider,
+        decider_human=actor.deciding_human,
+        client_id=actor.machine.client_id if actor.machine else None,
+        requester_human=row.requester_human,
+        comment=step.note,
+        door=actor.door,
+        manifest_digest=proof.digest if proof is not None else "",
+        signed_with=proof.key(stage) if proof is not None else None,
+        at=step.at,
+    )
+    said = signing.kept(decision, proof) if proof is not None else {"signed": False}
+    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **said}
+    if stage == Decision.Stage.CUSTOMER and row.tenant_id in actor.stands_in_for:
+        step.detail["deputy_for"] = actor.stands_in_for[row.tenant_id]

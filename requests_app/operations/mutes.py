@@ -1,0 +1,137 @@
+"""Deny all that waits, and be left in peace for a while: the answer to being asked until somebody says yes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.utils.translation import gettext as _
+
+from audit_app import canonical
+from requests_app import limits, policy
+from requests_app.actors import Actor
+from requests_app.errors import MachineMayNotDecide, Unacceptable, WrongState
+from requests_app.events import Event
+from requests_app.lifecycle import PENDING, TRANSITIONS, State
+from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
+from requests_app.operations._change import Act, act, apply, begin
+from requests_app.operations._deciding import decide
+from requests_app.operations._ending import EVERYBODY, about
+from requests_app.operations._people import key
+from requests_app.outbox.topics import Audience, Note, Topic
+
+_DENY = TRANSITIONS["deny_as_customer"]
+
+
+def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
+    """Deny what waits for the tenant's answer, of one engineer or (None) of everybody, and take no more for a while.
+
+    Each is denied by its own decision. Until it ends, what would ask the tenant is refused when it is submitted, and
+    what waits at the provider is not passed on. A mute of the same engineer that is live ends with it.
+    """
+    with act("deny_all_and_mute", actor=actor) as current:
+        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
+        of_tenant = AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
+        engineer = _engineer(tenant, engineer_id)
+        if engineer is not None:
+            of_tenant = of_tenant.filter(requester_human=engineer.human_id)
+        # Requests before the tenant before the log, as each decision does; those at the provider, too: one that is
+        # being passed on is either denied here, or finds the mute.
+        locked = set(of_tenant.locked().values_list("pk", flat=True))
+        tenant = Tenant.objects.locked().get(pk=tenant.pk)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
+        if current.actor.deciding_human is None:
+            raise MachineMayNotDecide
+        row = Mute(tenant=tenant, engineer=engineer, set_at=current.at, set_by_id=current.actor.decider)
+        row.until_at = current.at + _length(hours)
+        row.note = limits.require_note(note, needed=False)
+        policy.require_step_up(current.actor, current.at)
+        denied = _deny(current, list(of_tenant.filter(state=State.PENDING_CUSTOMER)), locked, row)
+        replaced = _end(current, tenant.mutes.live(current.at).filter(engineer=engineer))
+        row.denied = len(denied)
+        row.save(force_insert=True)
+        said = {"n": row.denied, "denied": denied, "replaces": replaced, "comment": row.note}
+        _witness(current, row, Event.MUTE_SET, said)
+    return row
+
+
+def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
+    """Take access requests again before the mute ends."""
+    with act("lift_mute", actor=actor) as current:
+        row: Mute = Mute.objects.visible_to(current.actor).find(mute_id)
+        tenant = Tenant.objects.locked().get(pk=row.tenant_id)
+        row = Mute.objects.locked().select_related("engineer").get(pk=row.pk)
+        current.concerns("tenant", tenant, tenant.pk)
+        policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
+        if row.lifted_at is not None or row.until_at <= current.at:
+            raise WrongState(_("This is over already."))
+        policy.require_step_up(current.actor, current.at)
+        _end(current, tenant.mutes.filter(pk=row.pk))
+        row.lifted_at = current.at
+        _witness(current, row, Event.MUTE_LIFTED, {})
+    return row
+
+
+def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
+    """One who has asked this tenant before: nobody else of the provider's can be named, or found out about."""
+    if engineer_id is None:
+        return None
+    asked = AccessRequest.objects.filter(tenant=tenant).values("requested_by")
+    person = Person.objects.get_queryset().filter(pk=key(engineer_id), pk__in=asked).first()
+    if person is None:
+        raise Unacceptable(_("Choose an engineer who has asked you before, or everybody."), field="engineer")
+    return person
+
+
+def _length(hours: int) -> timedelta:
+    if isinstance(hours, bool) or hours not in limits.MUTE_HOURS:
+        allowed = ", ".join(str(choice) for choice in limits.MUTE_HOURS)
+        raise Unacceptable(_("Choose one of: %(allowed)s hours.") % {"allowed": allowed}, field="hours")
+    return timedelta(hours=hours)
+
+
+def _deny(current: Act, rows: list[AccessRequest], locked: set[Any], mute: Mute) -> list[str]:
+    """Deny each along the table's own edge, and return their references. What is past its deadline expires."""
+    denied = []
+    for row in rows:
+        if row.state_at(current.at) is not State.PENDING_CUSTOMER:
+            continue
+        if row.pk not in locked:
+            # Submitted and passed on while this act waited for its turn; locking it now would be out of order.
+            raise WrongState(_("One more came in this very moment. Try again."))
+        deciders = row.decisions.values_list("decider_human", "decider__human_id")
+        policy.require(current.actor, _DENY, row, decided_by=frozenset(human for both in deciders for human in both))
+        step = begin(current.actor, row, None, _DENY.action, current.at)
+        step.note, step.detail = mute.note, {"mute": str(mute.pk)}
+        decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
+        # The customer's people get one mail about all of them.
+        step.tell(about(row, Topic.ACCESS_REQUEST_ENDED, *EVERYBODY[:2]))
+        apply(step)
+        current.notes.extend(step.notes)
+        denied.append(row.reference)
+    return denied
+
+
+def _end(current: Act, which: Any) -> list[str]:
+    ended = [str(pk) for pk in which.values_list("pk", flat=True)]
+    which.update(lifted_at=current.at)
+    return ended
+
+
+def _witness(current: Act, row: Mute, event: Event, said: dict[str, Any]) -> None:
+    engineer = row.engineer
+    who = {"engineer": str(engineer.pk) if engineer else None, "engineer_name": engineer.name if engineer else ""}
+    until = {"until_at": canonical.instant(row.until_at)}
+    current.witness(event, detail={"mute": str(row.pk), **who, **until, **said}, text=who["engineer_name"] or "")
+    current.tell(
+        Note(
+            topic=Topic.MUTE,
+            tenant_id=row.tenant_id,
+            about=row.pk,
+            audiences=(Audience.CUSTOMER,),
+            mark=uuid4().hex,
+            extra={"lifted": "yes" if event is Event.MUTE_LIFTED else "", "by": current.actor.name},
+        )
+    )

@@ -1,0 +1,62 @@
+"""All is denied at the very moment in which more is passed on: nothing slips through between."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from requests_app import operations
+from requests_app.errors import FactsChanged, Muted
+from requests_app.models import AccessRequest, Decision, Mute
+from tests.cast import Cast, gather
+from tests.concurrency.test_races import at_once
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    return gather()
+
+
+def test_what_is_passed_on_while_all_is_denied_is_denied_or_held_back(world: Cast) -> None:
+    """The provider's yes commits first, and is denied; or the mute does, and the yes is refused."""
+    ada, pat = world.as_("ada"), world.as_("pat")
+    for _ in range(6):
+        rows = [world.submitted() for _ in range(3)]
+        deny = partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=None, hours=1, actor=ada)
+        approve = [partial(operations.approve_as_provider, row.pk, actor=pat) for row in rows]
+        mute, *answers = at_once(deny, *approve)
+        assert isinstance(mute, Mute)
+        for row, answer in zip(rows, answers, strict=True):
+            state = AccessRequest.objects.get(pk=row.pk).state
+            assert state == ("PENDING_PROVIDER" if isinstance(answer, FactsChanged) else "DENIED")
+            stages = sorted(Decision.objects.filter(access_request=row).values_list("stage", flat=True))
+            assert stages == ([] if isinstance(answer, FactsChanged) else ["customer", "provider"])
+        operations.lift_mute(mute.pk, actor=ada)
+        for row in AccessRequest.objects.filter(state="PENDING_PROVIDER"):
+            operations.withdraw(row.pk, actor=world.as_("priya"))
+
+
+def test_two_who_deny_all_at_once_deny_each_access_request_once(world: Cast) -> None:
+    for _ in range(3):
+        world.confirmed()
+    calls = [
+        partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=None, hours=1, actor=world.as_(name))
+        for name in ("ada", "alan")
+    ]
+    results = at_once(*calls)
+    assert sorted(result.denied for result in results) == [0, 3]
+    assert Decision.objects.filter(stage="customer").count() == 3
+    assert Mute.objects.filter(lifted_at=None).count() == 1
+
+
+def test_what_is_submitted_while_all_is_denied_waits_at_the_provider_or_is_refused(world: Cast) -> None:
+    tickets = [world.ticket() for _ in range(3)]
+    deny = partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=None, hours=1, actor=world.as_("ada"))
+    submit = [partial(world.submitted, ticket=ticket) for ticket in tickets]
+    mute, *answers = at_once(deny, *submit)
+    assert isinstance(mute, Mute)
+    assert {type(answer) for answer in answers} <= {AccessRequest, Muted}
+    assert set(AccessRequest.objects.values_list("state", flat=True)) <= {"PENDING_PROVIDER"}
