@@ -113,6 +113,11 @@ class AccessRequest(models.Model):
         return state
 
     @property
+    def deciders(self) -> frozenset[UUID]:
+        """The humans who have decided on it so far, by all that they were and are known as."""
+        return frozenset(human for decision in self.decisions.all() for human in decision.humans)
+
+    @property
     def valid_for(self) -> timedelta:
         return timedelta(seconds=self.window_for)
 

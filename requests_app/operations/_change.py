@@ -199,10 +199,7 @@ def change(
             outer.subject_id,
         )
         step.correlation_id = row.pk
-        # As they were known when they decided, and as they are known now: accounts may have been linked since.
-        deciders = row.decisions.values_list("decider_human", "decider__human_id")
-        decided_by = frozenset(human for both in deciders for human in both)
-        policy.require(outer.actor, edge, row, decided_by=decided_by)
+        policy.require(outer.actor, edge, row, decided_by=row.deciders)
         _require_edge(step)
         if edge.needs_step_up and not is_signed:
             policy.require_step_up(outer.actor, step.at)

@@ -60,7 +60,7 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     """The moves that this actor would be let make now, were they to prove who they are; from the same table."""
     if row.state_at(at) != row.state:
         return []
-    decided_by = frozenset(human for decision in row.decisions.all() for human in decision.humans)
+    decided_by = row.deciders
     return [
         edge
         for edge in actions_from(row.state)
@@ -71,7 +71,7 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
     """Raise what the operation would, for who only asks beforehand whether they may make this move now."""
     edge = TRANSITIONS[action]
-    policy.require(actor, edge, row, decided_by=frozenset(each.decider_human for each in row.decisions.all()))
+    policy.require(actor, edge, row, decided_by=row.deciders)
     if edge not in allowed_actions(row, actor=actor, at=at):
         raise WrongState(current={"state": str(row.state_at(at))})
 

@@ -34,7 +34,9 @@ def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
         role, column, held, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
     else:
         role, column, held, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
-    decided = Decision.objects.filter(access_request=OuterRef("pk"), decider_human=actor.human)
+    # As whom they were known when they decided, or are known now: accounts may have been linked since.
+    is_own = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
+    decided = Decision.objects.filter(is_own, access_request=OuterRef("pk"))
     rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)
     rows = rows.exclude(requester_human=actor.human).exclude(Exists(decided))
     return [rows.filter(**{column: key}) for key in sorted(key for key, roles in held.items() if role in roles)]

@@ -122,7 +122,7 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
         return _decided(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
-            policy.require(actor, edge, row, decided_by=_deciders(row))
+            policy.require(actor, edge, row, decided_by=row.deciders)
         return changed(request, row)
     initial = {"digest": row.content_digest, "shown": row.state}
     return _confirm(request, row, DecisionForm(initial=initial, edge=edge, side=actor.side), edge)
@@ -223,10 +223,6 @@ def _own_decision(row: AccessRequest, actor: Actor, edge: Transition) -> Decisio
     verdict, _as, stage = edge.action.partition("_as_")
     mine = (d for d in row.decisions.all() if actor.human_id in d.humans)
     return next((d for d in mine if (d.verdict, d.stage) == (verdict, stage)), None)
-
-
-def _deciders(row: AccessRequest) -> frozenset[UUID]:
-    return frozenset(human for decision in row.decisions.all() for human in decision.humans)
 
 
 # --- Somebody was faster -------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import mailboxes, operations
+from requests_app import clock, mailboxes, operations
 from requests_app.actors import Actor
 from requests_app.errors import AlreadyDecidedByYou, NotAllowed, NotFound, OwnAccessRequest, TooMany, WrongState
 from requests_app.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Client, Decision, Grant, Person
 from requests_app.models.people import actor_of_token
-from requests_app.queries import content
+from requests_app.queries import access, content, inbox
 from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, events_of
 
@@ -53,6 +53,30 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
     with pytest.raises(AlreadyDecidedByYou):
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     assert operations.approve_as_customer(row.pk, actor=cast.as_("alan")).state == "OPEN"
+
+
+def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> None:
+    """Linked after the first decision, whose row keeps the human that its decider was then; and unlinked again."""
+    row, other = cast.confirmed(), cast.as_("alan")
+
+    def is_told() -> None:
+        ada, at = cast.as_("ada"), clock.now()
+        seen = access.access_request(row.pk, actor=ada)
+        for verdict in ("approve_as_customer", "deny_as_customer"):
+            with pytest.raises(AlreadyDecidedByYou):
+                access.require_offered(seen, verdict, actor=ada, at=at)
+        assert access.allowed_actions(seen, actor=ada, at=at) == []
+        assert [inbox.count_waiting_for(actor, at=at) for actor in (ada, other)] == [0, 1]
+        with pytest.raises(AlreadyDecidedByYou):
+            operations.approve_as_customer(row.pk, actor=ada)
+
+    assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
+    _linked(cast, "ada", "pat")
+    is_told()
+    operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella"))
+    assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
+    _linked(cast, "pat", "ada")
+    is_told()
 
 
 def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) -> None:
