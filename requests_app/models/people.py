@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import clock
 from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
 from requests_app.models.deputies import OutOfOffice
+from requests_app.models.directory import DirectoryRecord
 from requests_app.models.integrations import Client, Token
 from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
@@ -145,6 +146,11 @@ class Person(AbstractBaseUser, PermissionsMixin):
         """Whether the tenant's single sign-on is this person's only way in."""
         held = Membership.objects.filter(person=self).values("tenant")
         return SignOn.objects.filter(is_only=True, tenant__in=held).exclude(break_glass=self).exists()
+
+    def keeps_own_address(self) -> bool:
+        """Whether the address is this person's to change: no directory has it, and they sign in here."""
+        in_directory = DirectoryRecord.objects.filter(person=self).present().exists()
+        return not (in_directory or self.signs_in_elsewhere())
 
     def passes_single_sign_on_by(self) -> bool:
         """Whether this is the one who gets in where it is the only way for all others."""

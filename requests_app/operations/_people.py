@@ -149,6 +149,10 @@ def administered(tenant_id: object, current: Act) -> Tenant:
     return tenant
 
 
+def memberships_of(person: Person) -> list[Membership]:
+    return list(person.memberships.select_related("tenant").order_by("pk"))
+
+
 def _require_proof(current: Act, *roles: str) -> None:
     """Who decides or manages is not changed by whoever found a session left open."""
     if policy.DECIDING_OR_MANAGING & set(roles):

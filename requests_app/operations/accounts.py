@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from django.utils.translation import gettext as _
 
 from requests_app import policy
@@ -13,6 +11,7 @@ from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Person
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
+from requests_app.operations._people import key
 
 
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
@@ -62,12 +61,8 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
 
 
 def _account(person_id: object) -> Person:
-    try:
-        key = person_id if isinstance(person_id, UUID) else UUID(str(person_id))
-    except ValueError:
-        raise NotFound from None
     # The account of a client is nobody's.
-    person = Person.objects.get_queryset().humans().filter(pk=key).first()
+    person = Person.objects.get_queryset().humans().filter(pk=key(person_id)).first()
     if person is None:
         raise NotFound
     return person

@@ -10,7 +10,7 @@ from requests_app import clock, limits, link_secrets, policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.events import Event
-from requests_app.models import AddressChange, DirectoryRecord, Person
+from requests_app.models import AddressChange, Person
 from requests_app.operations._change import act
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._invitations import address_of
@@ -94,5 +94,5 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 
 def _require_own_keeping(person: Person) -> None:
     """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
-    if person.signs_in_elsewhere() or DirectoryRecord.objects.filter(person=person).present().exists():
+    if not person.keeps_own_address():
         raise NotAllowed(_("Your organisation’s directory keeps your address. Ask its administrator."))

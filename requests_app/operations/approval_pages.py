@@ -10,15 +10,15 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import approval_page, policy
-from requests_app.actors import Actor, Role
+from requests_app.actors import Actor
 from requests_app.errors import Unacceptable
 from requests_app.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._keys import is_anybody_ready
+from requests_app.operations._people import administered
 from requests_app.operations._second import controlled, hold, tell_yes_rules
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
 
 
@@ -29,9 +29,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
     a yes count only where it is signed with a key of that page's site, so that no page of the provider can get one.
     """
     with act("set_approval_page", actor=actor) as current:
-        tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+        tenant = administered(tenant_id, current)
         before = _now(tenant)
         _set(tenant, origin, rp_id, keys_only=keys_only)
         wanted = _now(tenant)

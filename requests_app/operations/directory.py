@@ -10,15 +10,25 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Actor, Role
+from requests_app import limits
+from requests_app.actors import Actor
 from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Act, act
-from requests_app.operations._people import DECIDING, described, give, key, new_person, switch_off, switch_on, take
+from requests_app.operations._people import (
+    DECIDING,
+    administered,
+    described,
+    give,
+    key,
+    memberships_of,
+    new_person,
+    switch_off,
+    switch_on,
+    take,
+)
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 #: Raises where what was read is not so any more.
 Still = Callable[[], None]
 
@@ -57,7 +67,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
     Who was deleted there and comes back under the same name is the same person, with the roles of now.
     """
     with act("provision_member", actor=actor) as current:
-        tenant = _administered(tenant_id, current)
+        tenant = administered(tenant_id, current)
         roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
         found = _checked(replace(profile, roles=roles))
         if (former := _former(tenant, found.user_name)) is not None:
@@ -79,7 +89,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
         current.witness(Event.PERSON_CREATED, detail={**described(person), "how": "directory"}, text=person.name)
         _give_and_take(current, tenant, person, roles)
         if not found.is_active:
-            switch_off(current, person, _held(person))
+            switch_off(current, person, memberships_of(person))
     return person
 
 
@@ -92,7 +102,7 @@ def change_provisioned(
     """
     with act("change_provisioned", actor=actor) as current:
         person, record = _found(person_id, actor)
-        tenant = _administered(tenant_id, current)
+        tenant = administered(tenant_id, current)
         _require_as_read(still)
         current.subject_type, current.subject_id = "person", str(person.pk)
         _set(current, tenant, person, record, _checked(profile, person, record))
@@ -115,7 +125,7 @@ def provision_role(
     """
     with act("provision_role", actor=actor) as current:
         people = {person.pk: person for person in _present(to | away_from, actor)}
-        tenant = _administered(tenant_id, current)
+        tenant = administered(tenant_id, current)
         _require_as_read(still)
         if not to <= people.keys():
             raise Unacceptable(_("Somebody of these is nobody of the tenant."), field="members")
@@ -132,11 +142,11 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
     """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
     with act("remove_provisioned", actor=actor) as current:
         person, record = _found(person_id, actor)
-        tenant = _administered(tenant_id, current)
+        tenant = administered(tenant_id, current)
         _require_as_read(still)
         current.subject_type, current.subject_id = "person", str(person.pk)
         if person.is_active:
-            switch_off(current, person, _held(person))
+            switch_off(current, person, memberships_of(person))
         else:
             detail = {**described(person), "changed": ["removed"]}
             current.witness(Event.PERSON_CHANGED, detail=detail, text=person.name)
@@ -146,13 +156,6 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
 
 
 # --- Helpers -------------------------------------------------------------------------------------------
-
-
-def _administered(tenant_id: object, current: Act) -> Tenant:
-    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
-    return tenant
 
 
 def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
@@ -220,9 +223,9 @@ def _set(current: Act, tenant: Tenant, person: Person, record: DirectoryRecord |
     if wanted.roles is not None:
         _give_and_take(current, tenant, person, wanted.roles)
     if wanted.is_active and not person.is_active:
-        switch_on(current, person, _held(person))
+        switch_on(current, person, memberships_of(person))
     elif person.is_active and not wanted.is_active:
-        switch_off(current, person, _held(person))
+        switch_off(current, person, memberships_of(person))
 
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
@@ -236,16 +239,12 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
 
 def _give_and_take(current: Act, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
     """First give, then take away: nobody is without a role in between, nor the tenant without an approver."""
-    held = {membership.role: membership for membership in _held(person)}
+    held = {membership.role: membership for membership in memberships_of(person)}
     wanted = set(roles) or {Membership.Role.MEMBER.value}
     for role in sorted(wanted - held.keys()):
         give(current, tenant, person, role)
     for role in sorted(held.keys() - wanted):
         take(current, tenant, person, held[role])
-
-
-def _held(person: Person) -> list[Membership]:
-    return list(person.memberships.select_related("tenant").order_by("pk"))
 
 
 def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:

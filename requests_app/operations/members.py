@@ -24,6 +24,7 @@ from requests_app.operations._people import (
     described,
     give,
     key,
+    memberships_of,
     new_person,
     require_first,
     require_not_last,
@@ -178,7 +179,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
         person = _managed(person_id, current)
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
-        held = _held(person)
+        held = memberships_of(person)
         for membership in held:
             require_not_last(membership.tenant, membership)
         _hold_if_deciding(current, person, held)
@@ -195,13 +196,13 @@ def _lock_account(said: dict[str, Any]) -> None:
 @controlled("switch_off_person", lock=_lock_account)
 def _off_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=True)
-    switch_off(current, person, _held(person))
+    switch_off(current, person, memberships_of(person))
 
 
 @controlled("switch_on_person", lock=_lock_account)
 def _on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=False)
-    switch_on(current, person, _held(person))
+    switch_on(current, person, memberships_of(person))
 
 
 def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Person:
@@ -212,10 +213,6 @@ def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Per
     if person.is_active != is_active:
         raise WrongState(_("This was done already."))
     return person
-
-
-def _held(person: Person) -> list[Membership]:
-    return list(person.memberships.select_related("tenant").order_by("pk"))
 
 
 def _hold_if_deciding(current: Act, person: Person, held: list[Membership]) -> None:
@@ -232,7 +229,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
             raise WrongState(_("%(name)s is switched on already.") % {"name": person.name})
         if current.actor.is_staff and person.memberships.filter(role__in=DECIDING).exists():
             raise NotAllowed(_("Only the customer's own administrator can do this."))
-        held = _held(person)
+        held = memberships_of(person)
         _hold_if_deciding(current, person, held)
         switch_on(current, person, held)
     return person

@@ -13,20 +13,27 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
-from requests_app.actors import Actor, Role
+from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import join_verified, lock_humans, logs_of, merge, others_of_mailbox, witness_in
-from requests_app.operations._people import DECIDING, described, give, require_not_last, take
+from requests_app.operations._people import (
+    ADMINISTRATOR,
+    DECIDING,
+    administered,
+    described,
+    give,
+    require_not_last,
+    take,
+)
 from requests_app.operations._second import controlled, hold
 from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
 from requests_app.outbound import BadTarget, Target
 from requests_app.outbox.topics import Topic
 from requests_app.sso import domains, sealing
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 MOST_DOMAINS, MOST_GROUPS = 50, 100
 
 
@@ -139,7 +146,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     # Before the act: looking takes a while, and an act holds its place in the log.
     looked_at: Domain = Domain.objects.visible_to(actor).find(domain_id)
     # Nobody else has this server go and ask; that they may not is said, and noted, below.
-    is_theirs = bool(_ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
+    is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
     problem = domains.problem(looked_at.name, looked_at.challenge) if is_theirs else "unreachable"
     with act("verify_domain", actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
@@ -357,9 +364,7 @@ def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
 def _administered(tenant_id: object, current: Act) -> Tenant:
     """The tenant, for its administrator who has just proved who they are: with a machine's word alone, whoever took its
     secret could lead all of the tenant's people astray."""
-    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+    tenant = administered(tenant_id, current)
     if current.actor.machine is not None:
         raise NotAllowed
     policy.require_step_up(current.actor, current.at)

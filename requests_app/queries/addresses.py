@@ -6,13 +6,7 @@ from datetime import datetime
 
 from requests_app import link_secrets
 from requests_app.errors import NotFound
-from requests_app.models import AddressChange, DirectoryRecord, Person
-
-
-def keeps_own_address(person: Person) -> bool:
-    """Whether it is the person's to change, and no directory's."""
-    in_directory = DirectoryRecord.objects.filter(person=person).present().exists()
-    return not (in_directory or person.signs_in_elsewhere())
+from requests_app.models import AddressChange, Person
 
 
 def address_change_behind(secret: str, *, person: Person, at: datetime) -> AddressChange:

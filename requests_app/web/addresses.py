@@ -45,7 +45,7 @@ def address(request: HttpRequest) -> HttpResponse:
                     request, _("A link is on its way to the new address. Until you open it, nothing changes.")
                 )
                 return redirect("web:security")
-    context = {"now": instant(request), "person": person, "form": form, "keeps": queries.keeps_own_address(person)}
+    context = {"now": instant(request), "person": person, "form": form, "keeps": person.keeps_own_address()}
     return render(request, "security/address.html", context, status=status)
 
 
