@@ -21,6 +21,7 @@ from requests_app.errors import Unacceptable
 from requests_app.models import Mute, Person, Tenant
 from requests_app.queries import tenant as queries
 from requests_app.templatetags._text import visible_single
+from requests_app.templatetags._times import when_words
 from requests_app.web.context import instant
 from requests_app.web.forms.tenant import LiftForm, MuteForm
 from requests_app.web.middleware import actor_in
@@ -52,8 +53,9 @@ def mutes(request: HttpRequest, tenant: UUID) -> HttpResponse:
             form.refuse(refusal)
             return _page(request, row, form, status=refusal.status)
         words = ngettext("{n} access request is denied.", "{n} access requests are denied.", made.denied)
-        rest = _("None from {muted} is put to you before then.")
-        messages.success(request, format_html(f"{words} {rest}", n=made.denied, muted=_muted(made)))
+        rest = _("None from {muted} is put to you until {until}.")
+        until = when_words(made.until_at, instant(request))
+        messages.success(request, format_html(f"{words} {rest}", n=made.denied, muted=_muted(made), until=until))
         return redirect("web:mutes", row.pk)
     policy.require_role(actor, _APPROVER, tenant_id=row.pk)
     return _page(request, row, form, status=Unacceptable.status)

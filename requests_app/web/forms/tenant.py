@@ -186,7 +186,9 @@ class MuteForm(StrictForm):
 
 
 def _asker(one: Any) -> str:
-    waiting = ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting}
+    waiting = (
+        ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("none waits")
+    )
     return f"{one.name} ({one.email}): {waiting}"
 
 
