@@ -101,8 +101,7 @@ def _deny(current: Act, rows: list[AccessRequest], locked: set[Any], mute: Mute)
         if row.pk not in locked:
             # Submitted and passed on while this act waited for its turn; locking it now would be out of order.
             raise WrongState(_("One more came in this very moment. Try again."))
-        deciders = row.decisions.values_list("decider_human", "decider__human_id")
-        policy.require(current.actor, _DENY, row, decided_by=frozenset(human for both in deciders for human in both))
+        policy.require(current.actor, _DENY, row, decided_by=row.deciders)
         step = begin(current.actor, row, None, _DENY.action, current.at)
         step.note, step.detail = mute.note, {"mute": str(mute.pk)}
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
