@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import gc
 import ipaddress
+import os
 import signal
 import socket
 import uuid
@@ -38,7 +39,11 @@ FEW_ON_POSTGRESQL = PAGES | {"api", "notifications"}
 #: Of those, PostgreSQL has one case of every so-manieth test; and of those with so many cases SQLite has every other.
 ONE_OF, MANY = 6, 8
 #: What takes minutes comes first, or one process would be at it alone when the others have nothing left to do.
-FIRST = ("docs/test_commands.py", "browser/test_every", "verify/test_mutations.py", "words/test_pages.py", "tasks/")
+FIRST = (
+    *(f"browser/test_every_page.py::test_pages_have_no_fault[{group}]" for group in ("staff", "customer", "provider")),
+    "browser/test_every_page.py::test_the_page_of_the_apis_document", "browser/test_every", "browser/test_tenant.py",
+    "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py", "tasks/",
+)  # fmt: skip
 #: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
@@ -61,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         there = _by_turns(there, str(config.getoption("randomly_seed", 0)), is_postgresql=is_postgresql)
     chosen = set(there)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = sorted(there, key=lambda item: not str(item.path.relative_to(TESTS)).startswith(FIRST))
+    items[:] = _dealt(sorted(there, key=lambda item: _place_in(FIRST, item.nodeid)))
     other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
     places: dict[Path, str] = {}
     known: set[str] = set()
@@ -79,6 +84,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("postgres") and not is_postgresql:
             item.add_marker(other_database)
+
+
+def _place_in(order: Sequence[str], nodeid: str) -> int:
+    """Where an item stands by these beginnings; after them, where it has none."""
+    place = nodeid.removeprefix("tests/")
+    return next((at for at, beginning in enumerate(order) if place.startswith(beginning)), len(order))
+
+
+def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Of browsers' tests, which are few and long, each process begins with one that takes longest.
+
+    pytest-xdist gives each process a piece of the list. Elsewhere one process has the long ones, of which most wait for
+    programs that they start, and the others take what it has not come to.
+    """
+    if not all(place_of(item.path) == "browser" for item in items):
+        return items
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return [item for first in range(processes) for item in items[first::processes]]
 
 
 def _test_of(item: pytest.Item) -> str:
