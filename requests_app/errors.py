@@ -67,6 +67,15 @@ class WrongProof(StepUpRequired):
     default = _("The password or the code is not right.")
 
 
+class NoPasswordCounts(WrongProof):
+    """Nor is any other: who signs in elsewhere alone reads that no password will do, rather than to try again."""
+
+    default = _(
+        "Single sign-on is your only way in, so no password counts here. Do this on the pages: there your passkey "
+        "confirms that it is you."
+    )
+
+
 class InsufficientScope(NotAllowed):
     """RFC 6750, section 3.1. `scope` is the one that would do; empty where none does."""
 

@@ -13,7 +13,15 @@ from django.utils.translation import gettext as _
 
 from requests_app import api_secrets, clock, limits, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import InsufficientScope, NotAllowed, TooMany, Unacceptable, WrongProof, WrongState
+from requests_app.errors import (
+    InsufficientScope,
+    NoPasswordCounts,
+    NotAllowed,
+    TooMany,
+    Unacceptable,
+    WrongProof,
+    WrongState,
+)
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act
@@ -316,7 +324,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
         current.concerns("token", token, _log_of(person))
         if not is_right:
-            raise WrongProof
+            raise NoPasswordCounts if person.signs_in_elsewhere() else WrongProof
         if policy.needs_second_factor(current.actor) and not person.has_second_factor:
             raise NotAllowed(_("Your role needs a second factor. Set one up on the pages first."))
         Token.objects.filter(pk=token.pk).update(stepped_up_at=current.at)

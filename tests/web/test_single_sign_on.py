@@ -455,6 +455,18 @@ def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_get
     assert "no password of yours counts here" in mia.get(reverse("web:security_set_up")).content.decode()
 
 
+def test_where_it_is_the_only_way_a_token_is_told_that_no_password_will_do(world: Cast, provider: Provider) -> None:
+    connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
+    ada, ines = (Caller(token_of(world, name, fresh=False)) for name in ("ada", "ines"))
+    with only_a_refusal():
+        refused = ada.step_up()
+    assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
+    assert "no password counts here" in str(refused.json())
+    assert ines.step_up().status_code == 200
+    assert "password or the code is not right" in str(ines.post("me/step-up", {"password": "wrong"}).json())
+    assert set(Token.objects.filter(stepped_up_at=None).values_list("account__name", flat=True)) == {"Ada Test"}
+
+
 def test_it_is_not_the_only_way_without_a_way_back(world: Cast, provider: Provider) -> None:
     for more in (
         {"is_only": True},
