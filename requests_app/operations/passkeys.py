@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import limits, policy, webauthn
-from requests_app.actors import Actor, Role
+from requests_app.actors import Actor
 from requests_app.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Membership, Passkey, Person, Tenant
@@ -80,10 +80,10 @@ def enrol_passkey(
 
 
 def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Passkey:
-    """Remove a passkey for good: one's own; for a device that is lost, an administrator that of one of the tenant.
+    """Remove a passkey of one's own for good. From here on it signs nothing; what it has signed stays signed.
 
-    Staff remove those of the provider's people. From here on it signs nothing; what it has signed stays signed. The
-    last that its holder can't do without stays; who lost it has it taken away with all others (reset_second_factors).
+    The last that its holder can't do without stays. Who lost the device has it taken away by somebody else, together
+    with all others (reset_second_factors).
     """
     with act("remove_passkey", actor=actor) as current:
         row = Passkey.objects.visible_to(current.actor).find(passkey_id)
@@ -95,7 +95,8 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
         for log in logs[1:]:
             recorder.lock(log)
         row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
-        _require_remover(current.actor, row)
+        if current.actor.person_id != row.person_id:
+            raise NotAllowed
         policy.require_step_up(current.actor, current.at)
         if not row.is_live:
             raise WrongState(_("This passkey was removed before."))
@@ -107,17 +108,6 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
             keep(row)
         _tell(current, row, logs, change="removed")
     return row
-
-
-def _require_remover(actor: Actor, row: Passkey) -> None:
-    if actor.person_id == row.person_id:
-        return
-    if row.person.side == Person.Side.PROVIDER:
-        policy.require_staff(actor)
-        return
-    if row.tenant_id is None:
-        raise NotAllowed
-    policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
 
 
 def _require_not_last(row: Passkey) -> None:

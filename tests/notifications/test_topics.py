@@ -432,10 +432,10 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
     own = mails("mia", "passkeys_changed")
     assert own.subject == "A passkey was added to your account"
     says(own, "If it was not you", "You get this mail because it is your account.")
-    operations.remove_passkey(row.pk, actor=world.as_("ines"))
+    operations.remove_passkey(row.pk, actor=world.as_("mia"))
     found = mails.send()("mia", "passkeys_changed")
     assert found.subject == "A passkey of your account was removed"
-    says(found, "Ines Test", "What it signed before stays signed.")
+    says(found, "Mia Test", "What it signed before stays signed.")
     enrolled(world, "pat")
     mails.send()
     assert mails.to("passkeys_changed") == ["pat"]

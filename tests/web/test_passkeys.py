@@ -316,7 +316,7 @@ def test_who_must_have_a_second_factor_keeps_the_last(cast: Cast) -> None:
     assert answer.status_code == 409
     assert str(LastSecondFactor.default) in answer.content.decode()
     with pytest.raises(LastSecondFactor), only_a_refusal():
-        operations.remove_passkey(row.pk, actor=cast.as_("ines"), keep=factors.drops_passkey)
+        operations.remove_passkey(row.pk, actor=cast.as_("ada"), keep=factors.drops_passkey)
     assert Passkey.objects.live().get() == row
     assert Kept.objects.filter(user=cast.ada, type="webauthn").exists()
     added(client, Authenticator(origin=ORIGIN), called="Second")
