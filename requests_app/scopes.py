@@ -37,11 +37,14 @@ class Scope(StrEnum):
 
 LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
-    Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window, manage addresses for notices"),
+    Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window and what a yes takes, manage addresses for notices"),
     Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
     Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
-    Scope.MEMBERS_MANAGE: _("Invite people, give and take roles, switch accounts off and on, reset second factors"),
+    Scope.MEMBERS_MANAGE: _(
+        "Invite people, give and take roles, name deputies, switch accounts off and on, reset second factors, and set "
+        "two-person control"
+    ),
     Scope.TICKETS_READ: _("Read tickets and what was said on them"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),

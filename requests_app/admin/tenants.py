@@ -19,13 +19,16 @@ from requests_app.admin.searching import Search
 from requests_app.models import (
     AccessRequest,
     Client,
+    Domain,
     Grant,
     Invitation,
     Membership,
     NotificationAddress,
     OutboxMessage,
     Plan,
+    Proposal,
     Resource,
+    SignOn,
     Tenant,
     Ticket,
     Webhook,
@@ -118,7 +121,8 @@ class TenantAdmin(StaffAdmin):
     lead = _("Whether Lockbox is on and how long a window may be is each customer's own choice: it is shown, not set.")
     facts: ClassVar = [
         ("", ("name", "slug", "plan", "time_zone", "created_at")),
-        (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP)),
+        (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
+        (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", "own_keys_only")),
     ]
     related: ClassVar = [
         Related(model=AccessRequest, by=lambda tenant: {"tenant": tenant}),
@@ -128,6 +132,9 @@ class TenantAdmin(StaffAdmin):
         Related(model=Invitation, by=lambda tenant: {"tenant": tenant}),
         Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
         Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
+        Related(model=SignOn, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Domain, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Proposal, by=lambda tenant: {"tenant": tenant}),
         Related(model=Client, by=lambda tenant: {"tenant": tenant}),
         Related(model=Webhook, by=lambda tenant: {"tenant": tenant}),
         Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),

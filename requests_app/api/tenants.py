@@ -47,6 +47,7 @@ class TenantOut(serializers.Serializer):
     lockbox_on = serializers.BooleanField()
     longest_window_seconds = serializers.IntegerField(source="window_cap")
     yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values)
+    two_person_control = serializers.BooleanField(source="needs_two")
     time_zone = serializers.CharField()
     cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
     log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)

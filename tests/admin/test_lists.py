@@ -11,14 +11,17 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
 from django_q.models import Failure, OrmQ, Success
 
 from audit_app.admin import CappedPaginator
 from audit_app.models import AuditEntry
-from requests_app import clock
+from requests_app import clock, operations
+from requests_app.errors import ChangeProposed
 from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person, Tenant, Ticket
 from tests.admin.conftest import add_mail, add_task, address
 from tests.cast import Cast
+from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
 
@@ -196,6 +199,25 @@ def test_an_access_request_shows_who_decided_what_was_looked_at_and_its_entries(
     assert len(panels["Entries in the tenant's log"]) == 3
     assert len(panels["What was looked at"]) == 1
     assert len(panels["Resources"]) == 1
+
+
+def test_a_tenant_shows_what_its_own_people_chose_and_have_set_up(cast: Cast, staff: Client) -> None:
+    pk, ines = cast.contoso.pk, cast.as_("ines")
+    idp = operations.Connection(issuer="https://idp.example", client_id="x", client_secret="x", role_map={})
+    operations.set_sign_on(pk, connection=idp, was=None, actor=ines)
+    operations.claim_domain(pk, name="contoso.example", actor=ines)
+    origin = "https://approvals.contoso.example"
+    operations.set_approval_page(pk, origin=origin, keys_only=False, actor=ines)
+    enrolled(cast, "ada")
+    operations.set_yes_rule(pk, rule="signed", actor=ines)
+    operations.set_two_person_control(pk, on=True, actor=ines)
+    with pytest.raises(ChangeProposed):
+        operations.set_yes_rule(pk, rule="any", actor=ines)
+    page = staff.get(address(Tenant, "change", pk))
+    facts = [[strip_tags(str(words)) for _term, words in lines] for _title, lines in page.context["facts"]]
+    assert facts[1:] == [["yes", "4 hours", "signed with a passkey", "yes"], [origin, origin[8:], "no"]]
+    panels = {str(panel["title"]): len(panel["table"]["rows"]) for panel in page.context["panels"]}
+    assert [panels[title] for title in ("Single sign-on of tenants", "Domains", "Proposals")] == [1, 1, 1]
 
 
 def test_text_of_strangers_hides_nothing_and_runs_nothing(cast: Cast, staff: Client) -> None:

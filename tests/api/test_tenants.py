@@ -50,6 +50,7 @@ def test_a_tenant_is_read_as_its_page_shows_it(cast: Cast, calling: Calling) -> 
         "lockbox_on": True,
         "longest_window_seconds": 14400,
         "yes_rule": "any",
+        "two_person_control": False,
         "time_zone": "UTC",
         "cosigned_within_hours": None,
         "log_kept_days": None,

@@ -35,6 +35,7 @@ class TenantOut:
             yes_rule (YesRuleEnum): * `any` - any
                 * `signed` - signed
                 * `device_bound` - device_bound
+            two_person_control (bool):
             time_zone (str):
             cosigned_within_hours (int | None):
             log_kept_days (int | None):
@@ -48,6 +49,7 @@ class TenantOut:
     lockbox_on: bool
     longest_window_seconds: int
     yes_rule: YesRuleEnum
+    two_person_control: bool
     time_zone: str
     cosigned_within_hours: int | None
     log_kept_days: int | None
@@ -68,6 +70,8 @@ class TenantOut:
         longest_window_seconds = self.longest_window_seconds
 
         yes_rule: str = self.yes_rule
+
+        two_person_control = self.two_person_control
 
         time_zone = self.time_zone
 
@@ -90,6 +94,7 @@ class TenantOut:
                 "lockbox_on": lockbox_on,
                 "longest_window_seconds": longest_window_seconds,
                 "yes_rule": yes_rule,
+                "two_person_control": two_person_control,
                 "time_zone": time_zone,
                 "cosigned_within_hours": cosigned_within_hours,
                 "log_kept_days": log_kept_days,
@@ -118,6 +123,8 @@ class TenantOut:
 
         yes_rule = check_yes_rule_enum(d.pop("yes_rule"))
 
+        two_person_control = d.pop("two_person_control")
+
         time_zone = d.pop("time_zone")
 
         def _parse_cosigned_within_hours(data: object) -> int | None:
@@ -144,6 +151,7 @@ class TenantOut:
             lockbox_on=lockbox_on,
             longest_window_seconds=longest_window_seconds,
             yes_rule=yes_rule,
+            two_person_control=two_person_control,
             time_zone=time_zone,
             cosigned_within_hours=cosigned_within_hours,
             log_kept_days=log_kept_days,
