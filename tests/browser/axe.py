@@ -24,7 +24,8 @@ _RUN = """
 async (rules) => {
   const found = await axe.run(
     {include: [["html"]], exclude: [[".letter-html *"]]},
-    {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}, ...(rules ? {runOnly: rules} : {})});
+    {resultTypes: ["violations"], preload: {assets: ["media"]},
+     rules: {"target-size": {enabled: true}}, ...(rules ? {runOnly: rules} : {})});
   return found.violations.map((violation) => [violation.id, violation.help, violation.nodes.slice(0, 3).map(
     (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)} ${node.failureSummary}`)]);
 }
