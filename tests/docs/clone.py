@@ -94,7 +94,8 @@ class Clone:
             if entry.name in LEFT_OUT or entry.name.endswith("_cache") or entry.name == ".hypothesis":
                 continue
             if entry.is_dir():
-                shutil.copytree(entry, path / entry.name, ignore=shutil.ignore_patterns("__pycache__"))
+                # With what is compiled, which counts while the sources are as old and as long as they were.
+                shutil.copytree(entry, path / entry.name)
             else:
                 shutil.copy(entry, path)
         for place in ("home", "etc/lockbox", "etc/systemd/system", "stand-ins/venv"):
