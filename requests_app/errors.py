@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
@@ -305,7 +306,10 @@ class Muted(TooMany):
     """The customer takes no access requests from this engineer for a while."""
 
     code = "muted"
-    default = _("This customer takes no access requests from you now.")
+
+    def __init__(self, until: datetime, message: Words) -> None:
+        super().__init__(message, current={"until_at": until.isoformat()})
+        self.until = until
 
 
 class ChangeProposed(DomainError):

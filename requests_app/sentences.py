@@ -219,12 +219,18 @@ def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
 
 
+def muted_name(mute: Mute) -> str:
+    """Whose access requests a mute is about."""
+    return mute.engineer.name if mute.engineer else everybody()
+
+
+def everybody() -> str:
+    return _("everybody at %(provider)s") % {"provider": settings.PROVIDER_NAME}
+
+
 def muted(mute: Mute, now: datetime) -> str:
     """Whom a tenant takes no access requests from, and until when."""
-    values = {"tenant": mute.tenant.name, "until": when_words(mute.until_at, now)}
-    if mute.engineer is None:
-        return _("%(tenant)s takes no access requests from anybody until %(until)s.") % values
-    values["name"] = mute.engineer.name
+    values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
     return _("%(tenant)s takes no access requests from %(name)s until %(until)s.") % values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from requests_app import clock
 from requests_app.api.authentication import REALM
 from requests_app.errors import (
     DomainError,
     InsufficientScope,
     Malformed,
+    Muted,
     NotFound,
     StoreUnavailable,
     TooMany,
@@ -147,7 +150,8 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, (StoreUnavailable, StillUnderWay)):
         found["Retry-After"] = "5"
     if isinstance(error, TooMany):
-        found["Retry-After"] = "60"
+        wait = (error.until - clock.now()).total_seconds() if isinstance(error, Muted) else 60
+        found["Retry-After"] = str(max(1, math.ceil(wait)))
     return found
 
 

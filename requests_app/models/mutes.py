@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +12,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
+
+if TYPE_CHECKING:
+    from requests_app.models.people import Person
 
 
 class MuteQuerySet(ScopedQuerySet):
@@ -21,6 +24,15 @@ class MuteQuerySet(ScopedQuerySet):
     def of(self, human_id: uuid.UUID) -> Self:
         """Those that keep this human away, under whichever account: by name, or with everybody else."""
         return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
+
+    def of_same(self, engineer: Person | None) -> Self:
+        """Those of just this human, or just those of everybody."""
+        return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
+
+    def longest(self, tenant_id: uuid.UUID, human_id: uuid.UUID, at: datetime) -> Mute | None:
+        """What keeps this human away from a tenant now, if anything does: the mute that ends last."""
+        rows = self.filter(tenant=tenant_id).live(at).of(human_id).select_related("tenant", "engineer")
+        return rows.order_by("-until_at").first()
 
 
 class Mute(models.Model):

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from requests_app import proposals
-from requests_app.models import Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
+from requests_app import proposals, sentences
+from requests_app.models import Decision, Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact
 
@@ -96,21 +96,23 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
 def mute(message: OutboxMessage, at: datetime) -> Facts:
     """An approver denied all that waited and wants no more for a while, or takes access requests again."""
     row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
-    whose = words.who(row.engineer) if row.engineer else _("Everybody at %(p)s") % {"p": settings.PROVIDER_NAME}
+    denied = Decision.objects.filter(tenant=row.tenant, stage=Decision.Stage.CUSTOMER, at=row.set_at)
+    references = denied.order_by("access_request__reference").values_list("access_request__reference", flat=True)
+    amount = ngettext("%(n)d access request", "%(n)d access requests", row.denied) % {"n": row.denied}
+    name = words.name(row.engineer) if row.engineer else words.line(sentences.everybody())
     return {
         "path": f"/tenant/{message.tenant_id}/mutes/",
         "lifted": bool(message.payload["lifted"]),
-        "muted": words.name(row.engineer) if row.engineer else words.line(settings.PROVIDER_NAME),
+        "is_over": row.lifted_at is not None,
+        "muted": name,
         "denied": row.denied,
         "until": words.when(row.until_at, at),
         "by": words.line(message.payload["by"]),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
-            Fact(_("Muted"), [whose]),
+            Fact(_("Muted"), [words.who(row.engineer) if row.engineer else name]),
             Fact(_("Until"), [words.when(row.until_at, at)]),
-            Fact(
-                _("Denied"), [ngettext("%(n)d access request", "%(n)d access requests", row.denied) % {"n": row.denied}]
-            ),
+            *([Fact(_("Denied"), [amount + ":", *references])] if row.denied else []),
             *_act(message, at),
         ],
         "quotes": [words.quote(_("Comment"), row.note)] if row.note else [],

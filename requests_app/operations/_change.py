@@ -36,6 +36,8 @@ from requests_app.outbox.topics import Note, post
 
 security_log = structlog.get_logger("security")
 
+#: What a client does, as it decides, for an approver.
+_AS_APPROVER = frozenset({"deny_all_and_mute", "lift_mute"})
 #: PostgreSQL, appendix A: unique_violation.
 _UNIQUE_VIOLATION = "23505"
 #: Before the row is found and locked, an act has no instant.
@@ -112,7 +114,7 @@ class Act:
             tenant_id=self.tenant_id,
             event=event,
             door=self.actor.door,
-            actor=_described(self.actor, decides=self.is_decision),
+            actor=_described(self.actor, decides=self.is_decision or self.action in _AS_APPROVER),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,

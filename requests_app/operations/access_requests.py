@@ -75,7 +75,8 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
         resources = _resources(ask, row, current.actor)
         _fill(row, ask, current)
         _require_room(row, current.at)
-        _require_not_muted(row, current.at)
+        if row.needs_customer_approval and (mute := _mute(row, current.at)):
+            raise Muted(mute.until_at, sentences.muted(mute, current.at))
         row.content_digest = content_digest(row, resources)
         row.save(force_insert=True)
         AccessRequestResource.objects.bulk_create(
@@ -105,7 +106,8 @@ def approve_as_provider(
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
             if mute := _mute(row, step.at):
-                raise FactsChanged(sentences.muted(mute, step.at))
+                until = {"until_at": canonical.instant(mute.until_at)}
+                raise FactsChanged(sentences.muted(mute, step.at), current=until)
             step.target = State.PENDING_CUSTOMER
             step.decide_by = limits.customer_deadline(step.at)
             step.tell(about(row, Topic.DECIDE_AS_CUSTOMER, Audience.CUSTOMER))
@@ -254,18 +256,9 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
         raise TooMany(_("You have raised %(max)d access requests here within an hour.") % {"max": limits.HOURLY_MAX})
 
 
-def _require_not_muted(row: AccessRequest, at: dt.datetime) -> None:
-    """Nothing is put to a customer who said that they don't want to be asked now."""
-    mute = _mute(row, at) if row.needs_customer_approval else None
-    if mute is not None:
-        raise Muted(sentences.muted(mute, at), current={"until_at": canonical.instant(mute.until_at)})
-
-
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
-    """The mute that lasts longest; read after the act took its turn at the log, as whoever sets or lifts one does."""
-    live = Mute.objects.filter(tenant=row.tenant).live(at).of(row.requester_human)
-    found: Mute | None = live.select_related("tenant", "engineer").order_by("-until_at").first()
-    return found
+    """Read after the act took its turn at the log, as whoever sets or lifts one does."""
+    return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
 def _require_facts(step: Step) -> None:

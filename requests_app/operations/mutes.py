@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
@@ -17,7 +18,7 @@ from requests_app.lifecycle import PENDING, TRANSITIONS, State
 from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
 from requests_app.operations._change import Act, act, apply, begin
 from requests_app.operations._deciding import decide
-from requests_app.operations._ending import EVERYBODY, about
+from requests_app.operations._ending import about
 from requests_app.operations._people import key
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -27,51 +28,57 @@ _DENY = TRANSITIONS["deny_as_customer"]
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
     """Deny what waits for the tenant's answer, of one engineer or (None) of everybody, and take no more for a while.
 
-    Each is denied by its own decision. Until it ends, what would ask the tenant is refused when it is submitted, and
-    what waits at the provider is not passed on. A mute of the same engineer that is live ends with it.
+    Each is denied by its own decision; what this human may not decide stays for a colleague. Until the mute ends, what
+    would ask the tenant is refused when it is submitted, and what waits at the provider is not passed on. A live mute
+    of the same human ends with it.
     """
     with act("deny_all_and_mute", actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
-        of_tenant = AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
-        engineer = _engineer(tenant, engineer_id)
-        if engineer is not None:
-            of_tenant = of_tenant.filter(requester_human=engineer.human_id)
-        # Requests before the tenant before the log, as each decision does; those at the provider, too: one that is
-        # being passed on is either denied here, or finds the mute.
-        locked = set(of_tenant.locked().values_list("pk", flat=True))
+        # Requests before the tenant before the log, as each decision does. Those at the provider, too: one that is
+        # being passed on is either denied here, or finds the mute. And everybody's: whose they are may still change.
+        pending = AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
+        locked = set(pending.locked().values_list("pk", flat=True))
         tenant = Tenant.objects.locked().get(pk=tenant.pk)
         current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
-        if current.actor.deciding_human is None:
-            raise MachineMayNotDecide
+        _require_decider(current, tenant)
+        engineer = _engineer(tenant, engineer_id)
         row = Mute(tenant=tenant, engineer=engineer, set_at=current.at, set_by_id=current.actor.decider)
         row.until_at = current.at + _length(hours)
         row.note = limits.require_note(note, needed=False)
         policy.require_step_up(current.actor, current.at)
-        denied = _deny(current, list(of_tenant.filter(state=State.PENDING_CUSTOMER)), locked, row)
-        replaced = _end(current, tenant.mutes.live(current.at).filter(engineer=engineer))
+        waiting = pending.filter(state=State.PENDING_CUSTOMER).select_related("tenant", "service", "requested_by")
+        if engineer is not None:
+            waiting = waiting.filter(requester_human=engineer.human_id)
+        denied, left = _deny(current, waiting, locked, row)
         row.denied = len(denied)
+        replaced = _end(current, Mute.objects.filter(tenant=tenant).live(current.at).of_same(engineer))
         row.save(force_insert=True)
-        said = {"n": row.denied, "denied": denied, "replaces": replaced, "comment": row.note}
+        said = {"n": row.denied, "denied": denied, "left": left, "replaces": replaced, "comment": row.note}
         _witness(current, row, Event.MUTE_SET, said)
     return row
 
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
-    """Take access requests again before the mute ends."""
+    """Take access requests again before the mute ends; another that keeps the same human away stays."""
     with act("lift_mute", actor=actor) as current:
         row: Mute = Mute.objects.visible_to(current.actor).find(mute_id)
         tenant = Tenant.objects.locked().get(pk=row.tenant_id)
         row = Mute.objects.locked().select_related("engineer").get(pk=row.pk)
         current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
+        _require_decider(current, tenant)
         if row.lifted_at is not None or row.until_at <= current.at:
             raise WrongState(_("This is over already."))
         policy.require_step_up(current.actor, current.at)
-        _end(current, tenant.mutes.filter(pk=row.pk))
+        _end(current, Mute.objects.filter(pk=row.pk))
         row.lifted_at = current.at
         _witness(current, row, Event.MUTE_LIFTED, {})
     return row
+
+
+def _require_decider(current: Act, tenant: Tenant) -> None:
+    policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
+    if current.actor.deciding_human is None:
+        raise MachineMayNotDecide
 
 
 def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
@@ -92,30 +99,35 @@ def _length(hours: int) -> timedelta:
     return timedelta(hours=hours)
 
 
-def _deny(current: Act, rows: list[AccessRequest], locked: set[Any], mute: Mute) -> list[str]:
-    """Deny each along the table's own edge, and return their references. What is past its deadline expires."""
-    denied = []
+def _deny(current: Act, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
+    """Deny each along the table's own edge; return the references of those, and of what this human may not decide.
+
+    What is past its deadline expires.
+    """
+    denied, left = [], []
     for row in rows:
         if row.state_at(current.at) is not State.PENDING_CUSTOMER:
             continue
         if row.pk not in locked:
             # Submitted and passed on while this act waited for its turn; locking it now would be out of order.
             raise WrongState(_("One more came in this very moment. Try again."))
-        policy.require(current.actor, _DENY, row, decided_by=row.deciders)
+        if not policy.may(current.actor, _DENY, row, decided_by=row.deciders):
+            left.append(row.reference)
+            continue
         step = begin(current.actor, row, None, _DENY.action, current.at)
         step.note, step.detail = mute.note, {"mute": str(mute.pk)}
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
         # The customer's people get one mail about all of them.
-        step.tell(about(row, Topic.ACCESS_REQUEST_ENDED, *EVERYBODY[:2]))
+        step.tell(about(row, Topic.ACCESS_REQUEST_ENDED, Audience.ENGINEER, Audience.PROVIDER_APPROVERS))
         apply(step)
         current.notes.extend(step.notes)
         denied.append(row.reference)
-    return denied
+    return denied, left
 
 
-def _end(current: Act, which: Any) -> list[str]:
+def _end(current: Act, which: QuerySet[Mute]) -> list[str]:
     ended = [str(pk) for pk in which.values_list("pk", flat=True)]
-    which.update(lifted_at=current.at)
+    Mute.objects.filter(pk__in=ended).update(lifted_at=current.at)
     return ended
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from requests_app import clock, link_secrets, policy
 from requests_app.actors import Actor, Role, Side
@@ -188,12 +189,12 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
 
 def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
     """The engineers who asked this tenant within a week, each with how many of theirs are `waiting` for its answer."""
-    waits = {"access_requests__state": State.PENDING_CUSTOMER, "access_requests__decide_by__gt": at}
-    asked = {"access_requests__tenant": tenant, "access_requests__submitted_at__gt": at - timedelta(days=7)}
-    people = Person.objects.get_queryset().filter(**asked)
-    return people.annotate(waiting=Count("access_requests", filter=Q(**waits), distinct=True)).order_by(
-        "-waiting", "name"
-    )
+    rows = AccessRequest.objects.filter(tenant=tenant)
+    asked = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
+    of_human = rows.filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
+    waiting = of_human.order_by().values("requester_human").annotate(n=Count("pk")).values("n")
+    people = Person.objects.get_queryset().filter(pk__in=asked)
+    return people.annotate(waiting=Coalesce(Subquery(waiting), 0)).order_by("-waiting", "name")
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:

@@ -81,7 +81,7 @@ PATTERNS: dict[str, Promise] = {
     Event.OUT_OF_OFFICE_SET: _("{who} is out of the office; {deputy_name} decides from {from_at} until {until_at}"),
     Event.OUT_OF_OFFICE_ENDED: _("{who} ended the time in which {deputy_name} decides for {approver_name}"),
     Event.MUTE_SET: _("{who} denied {denied_amount} that waited, and takes none from {muted} until {until_at}"),
-    Event.MUTE_LIFTED: _("{who} takes access requests from {muted} again"),
+    Event.MUTE_LIFTED: _("{who} lifted the mute of {muted}"),
     Event.TWO_PERSON_SWITCHED_ON: _("{who} switched two-person control on"),
     Event.TWO_PERSON_SWITCHED_OFF: _("{who} switched two-person control off"),
     Event.PROPOSAL_MADE: _("{who} proposed to {proposed}"),

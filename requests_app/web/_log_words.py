@@ -256,7 +256,9 @@ class _Words:
 
     @property
     def muted(self) -> SafeString:
-        return self._plain("engineer_name") if self.detail.get("engineer") else escape(_("anybody"))
+        if self.detail.get("engineer"):
+            return self._plain("engineer_name")
+        return _text.visible_single(sentences.everybody())
 
     @property
     def denied_amount(self) -> str:

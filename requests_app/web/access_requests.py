@@ -22,7 +22,7 @@ from requests_app import clock, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DeadlinePassed, DomainError, FactsChanged, Malformed, NotAllowed, WrongState
 from requests_app.lifecycle import PENDING, State, Transition
-from requests_app.models import AccessRequest, Decision
+from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.queries import access, inbox, review
 from requests_app.web._access import (
     Window,
@@ -188,10 +188,13 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
 
 
 def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
-    """Why a yes that would open the window would be refused now, for whoever may give it; the operation decides."""
+    """Why a yes would be refused now, for whoever may give it; the operation decides."""
+    if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
+        mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
+        return sentences.muted(mute, at) if mute else ""
     hours = row.tenant.cosigned_within
     opens = any(State.OPEN in edge.targets for edge in deciding)
-    if hours is None or not opens or (row.state_at(at) == State.PENDING_PROVIDER and needs_customer(row)):
+    if hours is None or not opens:
         return ""
     doubt = witnesses.doubt(row.tenant_id, hours, at)
     return sentences.not_cosigned(row.tenant, hours, doubt) if doubt else ""

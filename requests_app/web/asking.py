@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from requests_app import limits, operations, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import FactsChanged, Malformed, NotAllowed, NotFound, TooMany, Unacceptable
-from requests_app.models import AccessRequest, Person, Service, Tenant
+from requests_app.models import AccessRequest, Mute, Person, Service, Tenant
 from requests_app.queries import access
 from requests_app.queries import tickets as queries
 from requests_app.web.context import instant
@@ -150,8 +150,17 @@ def _answer(
 
 def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, status: int) -> HttpResponse:
     waits = queries.pending_count(form.tenant, actor=form.actor, at=instant(request))
-    values = {"form": form, "waits": waits, "waits_max": limits.PENDING_MAX, **_about(form), **context}
+    mute = _mute(form, instant(request))
+    values = {"form": form, "muted": mute, "waits": waits, "waits_max": limits.PENDING_MAX, **_about(form), **context}
     return render(request, "asking/form.html", values, status=status)
+
+
+def _mute(form: AskForm, at: dt.datetime) -> str:
+    """Why nothing can be submitted here now, for whoever has not written it yet."""
+    if form.is_bound or not operations.lockbox_applies(form.tenant, form.service):
+        return ""
+    mute = Mute.objects.longest(form.tenant.pk, form.actor.human, at)
+    return sentences.muted(mute, at) if mute else ""
 
 
 def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -86,10 +87,7 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     who = queries.who_can_answer(tenants)
     return {
         "is_customer": True,
-        # In peace from whoever asks the most is offered where the asking begins to be more than one thing at a time.
-        "mutes_url": reverse("web:mutes", args=[shown["waiting"][0].row.tenant_id])
-        if len(shown["waiting"]) > 1
-        else "",
+        "mutes": _mutes(shown["waiting"]),
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
         "pending": shown["pending"],
@@ -97,6 +95,14 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "tickets": queries.customers_tickets(actor, limit=TICKETS),
         "may_open_tickets": bool(actor.roles & {Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR}),
     }
+
+
+def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
+    """The tenants for which more than one waits, and where all can be denied at once."""
+    tenants = {line.row.tenant_id: line.row.tenant for line in waiting}
+    counted = Counter(line.row.tenant_id for line in waiting)
+    asked_often = [tenant for pk, tenant in tenants.items() if counted[pk] > 1]
+    return [{"tenant": tenant, "url": reverse("web:mutes", args=[tenant.pk])} for tenant in asked_often]
 
 
 def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from requests_app import operations, policy
+from requests_app import operations, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import Unacceptable
 from requests_app.models import Mute, Person, Tenant
@@ -26,8 +25,6 @@ from requests_app.web.context import instant
 from requests_app.web.forms.tenant import LiftForm, MuteForm
 from requests_app.web.middleware import actor_in
 from requests_app.web.tenant import about
-
-_APPROVER = frozenset({Role.APPROVER})
 
 
 @login_required
@@ -52,12 +49,15 @@ def mutes(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except Unacceptable as refusal:
             form.refuse(refusal)
             return _page(request, row, form, status=refusal.status)
-        words = ngettext("{n} access request is denied.", "{n} access requests are denied.", made.denied)
-        rest = _("None from {muted} is put to you until {until}.")
+        done = ngettext("%(n)d access request is denied.", "%(n)d access requests are denied.", made.denied)
         until = when_words(made.until_at, instant(request))
-        messages.success(request, format_html(f"{words} {rest}", n=made.denied, muted=_muted(made), until=until))
+        none = format_html(_("None from {muted} is put to you until {until}."), muted=_muted(made), until=until)
+        said = done % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
+        messages.success(request, format_html("{} {}", said, none))
         return redirect("web:mutes", row.pk)
-    policy.require_role(actor, _APPROVER, tenant_id=row.pk)
+    if not _may_mute(actor, row):
+        # The operation refuses whoever may not, and the log says who tried.
+        operations.deny_all_and_mute(row.pk, engineer_id=None, hours=0, actor=actor)
     return _page(request, row, form, status=Unacceptable.status)
 
 
@@ -67,7 +67,7 @@ def _lift(request: HttpRequest, row: Tenant) -> HttpResponse:
     form.require_valid()
     found = queries.mute(row, form.cleaned_data["lift"])
     done = operations.lift_mute(found.pk, actor=actor_in(request))
-    messages.success(request, format_html(_("Access requests of {muted} are put to you again."), muted=_muted(done)))
+    messages.success(request, format_html(_("The mute of {muted} is lifted."), muted=_muted(done)))
     return redirect("web:mutes", row.pk)
 
 
@@ -76,7 +76,7 @@ def _askers(request: HttpRequest, row: Tenant) -> list[Person]:
 
 
 def _muted(row: Mute) -> str:
-    return visible_single(row.engineer.name if row.engineer else settings.PROVIDER_NAME)
+    return visible_single(sentences.muted_name(row))
 
 
 def _page(request: HttpRequest, row: Tenant, form: MuteForm, *, status: int = 200) -> HttpResponse:

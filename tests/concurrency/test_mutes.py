@@ -60,3 +60,18 @@ def test_what_is_submitted_while_all_is_denied_waits_at_the_provider_or_is_refus
     assert isinstance(mute, Mute)
     assert {type(answer) for answer in answers} <= {AccessRequest, Muted}
     assert set(AccessRequest.objects.values_list("state", flat=True)) <= {"PENDING_PROVIDER"}
+
+
+def test_what_becomes_another_humans_while_all_of_one_is_denied_is_denied_with_it(world: Cast) -> None:
+    """Linking gives the access requests another human while the denial waits for them."""
+    ada, stella = world.as_("ada"), world.as_("stella")
+    for _ in range(4):
+        rows = [world.confirmed(by="erik") for _ in range(2)]
+        deny = partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=world.erik.pk, hours=1, actor=ada)
+        link = partial(operations.link_accounts, world.priya.pk, world.erik.pk, actor=stella)
+        mute, linked = at_once(deny, link)
+        assert isinstance(mute, Mute)
+        assert [AccessRequest.objects.get(pk=row.pk).state for row in rows] == ["DENIED"] * 2
+        operations.lift_mute(mute.pk, actor=ada)
+        if not isinstance(linked, Exception):
+            operations.unlink_accounts(world.erik.pk, actor=stella)

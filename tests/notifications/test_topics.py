@@ -593,8 +593,7 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
 
 
 def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, mails: Mails) -> None:
-    for _ in range(2):
-        world.confirmed()
+    rows = [world.confirmed() for _ in range(2)]
     mails.send()
     row = operations.deny_all_and_mute(
         world.contoso.pk, engineer_id=world.priya.pk, hours=4, note="Who are you?", actor=world.as_("ada")
@@ -604,11 +603,23 @@ def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, 
     found = mails("alan", "mute")
     assert found.subject.startswith("Contoso: all denied, Priya Test muted until ")
     says(found, "Ada Test denied 2 access requests that waited for Contoso.", "Who are you?")
+    says(found, *[row.reference for row in rows])
     assert mails.to("access_request_ended") == [name for name in ("bea", "pat", "paula", "priya") for _ in range(2)]
     operations.lift_mute(row.pk, actor=world.as_("alan"))
     found = mails.send()("ada", "mute")
-    assert found.subject == "Contoso: access requests of Priya Test come again"
-    says(found, "Alan Test ended it before its time.")
+    assert found.subject == "Contoso: the mute of Priya Test is lifted"
+    says(found, "Alan Test lifted it before its time.")
+
+
+def test_a_mute_that_was_lifted_before_its_mail_left_is_not_told_as_if_it_held(world: Cast, mails: Mails) -> None:
+    row = operations.deny_all_and_mute(world.contoso.pk, engineer_id=None, hours=4, actor=world.as_("ada"))
+    operations.lift_mute(row.pk, actor=world.as_("alan"))
+    mails.send()
+    subjects = {found.subject for found in mail.outbox if found.to[0].startswith("ada@")}
+    assert subjects == {
+        "Contoso: everybody at Microsoft was muted",
+        "Contoso: the mute of everybody at Microsoft is lifted",
+    }
 
 
 def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, mails: Mails) -> None:

@@ -7,11 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.actors import Actor
 from requests_app.errors import (
     FactsChanged,
+    MachineMayNotDecide,
     Muted,
     NotAllowed,
     NotFound,
@@ -19,7 +23,9 @@ from requests_app.errors import (
     Unacceptable,
     WrongState,
 )
-from requests_app.models import AccessRequest, Decision, Mute, OutboxMessage
+from requests_app.models import AccessRequest, Client, Decision, Mute, OutboxMessage, Service
+from requests_app.models.people import actor_of_token
+from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, events_of
 
 pytestmark = pytest.mark.django_db
@@ -27,11 +33,20 @@ pytestmark = pytest.mark.django_db
 HOUR = dt.timedelta(hours=1)
 
 
-def mute(cast: Cast, engineer: str | None = "priya", *, by: str = "ada", hours: int = 4, note: str = "") -> Mute:
+def mute(
+    cast: Cast, engineer: str | None = "priya", *, by: str | Actor = "ada", hours: int = 4, note: str = ""
+) -> Mute:
     engineer_id = cast.people[engineer].pk if engineer else None
-    return operations.deny_all_and_mute(
-        cast.contoso.pk, engineer_id=engineer_id, hours=hours, note=note, actor=cast.as_(by)
+    actor = cast.as_(by) if isinstance(by, str) else by
+    return operations.deny_all_and_mute(cast.contoso.pk, engineer_id=engineer_id, hours=hours, note=note, actor=actor)
+
+
+def machine(cast: Cast, **allowed: Any) -> Actor:
+    made = operations.create_client(
+        tenant_id=cast.contoso.pk, name="Desk", scopes=["decisions:write"], actor=cast.as_("ines"), **allowed
     )
+    row = operations.issue_access_token(Client.objects.get(pk=made.row.pk), scopes=[Scope.DECISIONS_WRITE]).row
+    return actor_of_token(type(row).objects.select_related("account__client").get(pk=row.pk))
 
 
 def states(rows: list[AccessRequest]) -> list[str]:
@@ -212,3 +227,95 @@ def test_a_deputy_denies_all_in_somebodys_place_and_the_log_says_so(cast: Cast, 
     entry = AuditEntry.objects.get(event="access_request.denied_by_customer")
     assert json.loads(bytes(entry.canonical))["detail"]["deputy_for"] == "Ada Test"
     assert states([row]) == ["DENIED"]
+
+
+def test_a_client_that_may_decide_for_nobody_neither_mutes_nor_lifts(cast: Cast) -> None:
+    row = cast.confirmed()
+    desk = machine(cast)
+    with pytest.raises(MachineMayNotDecide):
+        mute(cast, by=desk)
+    assert states([row]) == ["PENDING_CUSTOMER"]
+    live = mute(cast)
+    with pytest.raises(MachineMayNotDecide):
+        operations.lift_mute(live.pk, actor=desk)
+    assert Mute.objects.get().lifted_at is None
+    assert events_in(cast.contoso)[-1] == "act.refused"
+
+
+def test_of_a_client_that_decides_for_somebody_each_entry_says_for_whom(cast: Cast) -> None:
+    cast.confirmed()
+    desk = machine(cast, decides_for_id=cast.ada.pk)
+    live = mute(cast, by=desk)
+    operations.lift_mute(live.pk, actor=desk)
+    for event in ("access_request.denied_by_customer", "mute.set", "mute.lifted"):
+        said = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))["actor"]
+        assert (said["name"], said["for"]["name"]) == ("Desk", "Ada Test")
+
+
+def test_what_one_may_not_decide_stays_for_a_colleague_and_the_rest_is_denied(cast: Cast) -> None:
+    of_pat = cast.confirmed()
+    of_paula = operations.approve_as_provider(cast.submitted().pk, actor=cast.as_("paula"), note="No other way.")
+    operations.link_accounts(cast.ada.pk, cast.pat.pk, actor=cast.as_("stella"))
+    row = mute(cast)
+    assert (states([of_pat, of_paula]), row.denied) == (["PENDING_CUSTOMER", "DENIED"], 1)
+    detail = json.loads(bytes(AuditEntry.objects.get(event="mute.set").canonical))["detail"]
+    assert (detail["denied"], detail["left"]) == ([of_paula.reference], [of_pat.reference])
+
+
+def test_whoever_may_not_is_refused_before_anybody_is_looked_up_and_the_log_says_so(cast: Cast) -> None:
+    cast.confirmed()
+    with pytest.raises(NotAllowed):
+        mute(cast, "erik", by="mia")
+    assert events_in(cast.contoso)[-1] == "act.refused"
+
+
+def test_a_new_mute_of_the_same_human_takes_the_place_of_the_old(cast: Cast) -> None:
+    cast.confirmed()
+    cast.confirmed(by="erik")
+    operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella"))
+    mute(cast, "priya", hours=24)
+    live = mute(cast, "erik", hours=1)
+    assert Mute.objects.get(lifted_at=None).pk == live.pk
+
+
+def test_a_law_enforcement_demand_is_muted_too(cast: Cast) -> None:
+    cast.confirmed()
+    mute(cast, None)
+    demand = operations.Demand(authority="C", instrument="W", reference="1", date=dt.date(2026, 1, 1))
+    ask = operations.Ask(
+        demand=demand,
+        tenant_id=cast.contoso.pk,
+        service_id=cast.exchange.pk,
+        resource_ids=[cast.resource().pk],
+        level="read",
+        window_for=3600,
+        tried="Asked for the court's own copy.",
+        justification="The warrant names these mailboxes.",
+    )
+    with pytest.raises(Muted):
+        operations.submit(ask, actor=cast.as_("priya"))
+    assert AccessRequest.objects.count() == 1
+
+
+def test_what_was_submitted_while_the_customer_was_not_asked_is_held_back_once_they_are(cast: Cast) -> None:
+    cast.confirmed()
+    live, ticket = mute(cast), cast.ticket()
+    Service.objects.filter(pk=cast.exchange.pk).update(is_covered=False)
+    row = cast.submitted(ticket=ticket)
+    Service.objects.filter(pk=cast.exchange.pk).update(is_covered=True)
+    with pytest.raises(FactsChanged) as refused:
+        operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
+    assert refused.value.current == {"until_at": live.until_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    assert states([row]) == ["PENDING_PROVIDER"]
+
+
+def test_many_cost_no_query_more_for_their_tenant_than_few(cast: Cast) -> None:
+    counts = []
+    for n in (2, 5):
+        for _ in range(n):
+            cast.confirmed()
+        with CaptureQueriesContext(connection) as found:
+            live = mute(cast)
+        counts.append(sum('FROM "requests_app_tenant"' in query["sql"] for query in found))
+        operations.lift_mute(live.pk, actor=cast.as_("ada"))
+    assert counts[0] == counts[1]

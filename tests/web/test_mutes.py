@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from requests_app import operations
-from requests_app.models import AccessRequest, Mute
-from tests.cast import Cast
+from requests_app.models import AccessRequest, Membership, Mute, Person
+from tests.cast import Cast, events_in
 from tests.factors import stepped_up
 
 pytestmark = pytest.mark.django_db
@@ -36,18 +38,18 @@ def test_an_approver_denies_all_on_one_page_and_is_left_in_peace(cast: Cast, cli
     detail = client.get(reverse("web:access_request", args=[rows[0].pk])).content.decode()
     assert f"{page_of(cast)}?engineer={cast.priya.pk}" in detail
     shown = client.get(page_of(cast), {"engineer": str(cast.priya.pk)}).content.decode()
-    assert "Priya Test (priya@provider.example): 2 wait" in shown
+    assert "Priya Test</bdi>: 2 wait" in shown
     assert f'value="{cast.priya.pk}" selected' in shown
     form = {"engineer": str(cast.priya.pk), "hours": "4", "note": "Nobody knows of this."}
     after = client.post(page_of(cast), form, follow=True)
     text = after.content.decode()
     assert "2 access requests are denied. None from <bdi" in text
-    assert "Priya Test (priya@provider.example): none waits" in text
+    assert "Priya Test</bdi>: none waits" in text
     assert states() == ["DENIED", "DENIED", "PENDING_CUSTOMER"]
     row = Mute.objects.get()
     assert (row.engineer_id, row.denied, row.note) == (cast.priya.pk, 2, "Nobody knows of this.")
     lifted = client.post(page_of(cast), {"lift": str(row.pk)}, follow=True)
-    assert "are put to you again." in lifted.content.decode()
+    assert "is lifted." in lifted.content.decode()
     row.refresh_from_db()
     assert row.lifted_at is not None
 
@@ -79,3 +81,56 @@ def test_without_fresh_proof_it_is_asked_for_and_nothing_is_denied_before(cast: 
     assert answer.status_code == 403
     assert "step-up" in answer.content.decode()
     assert states() == ["PENDING_CUSTOMER"]
+
+
+def test_nobody_is_chosen_until_somebody_chooses(cast: Cast, client: Client) -> None:
+    cast.confirmed()
+    text = signed_in(client, cast, "ada").get(page_of(cast)).content.decode()
+    [first, *_] = re.findall(r'<option value="([^"]*)"', text[text.index('name="engineer"') :])
+    assert first == ""
+    assert client.post(page_of(cast), {"engineer": "", "hours": "4"}).status_code == 422
+    assert states() == ["PENDING_CUSTOMER"]
+
+
+def test_hidden_characters_of_a_name_show_among_the_choices(cast: Cast, client: Client) -> None:
+    cast.confirmed()
+    Person.objects.filter(pk=cast.priya.pk).update(name="Pri\u202eya")
+    text = signed_in(client, cast, "ada").get(page_of(cast)).content.decode()
+    assert "\u202e" not in text
+    assert "U+202E" in text
+
+
+def test_the_page_counts_what_it_denies_by_human(cast: Cast, client: Client) -> None:
+    cast.confirmed()
+    cast.confirmed(by="erik")
+    operations.link_accounts(cast.priya.pk, cast.erik.pk, actor=cast.as_("stella"))
+    text = signed_in(client, cast, "ada").get(page_of(cast)).content.decode()
+    assert "Priya Test</bdi>: 2 wait" in text
+    assert "Erik Test</bdi>: 2 wait" in text
+
+
+def test_an_approver_of_two_tenants_is_led_to_the_one_that_is_asked_often(cast: Cast, client: Client) -> None:
+    Membership.objects.create(tenant=cast.fabrikam, person=cast.ada, role="approver", given_at=cast.ada.created_at)
+    cast.confirmed("fabrikam")
+    for _ in range(2):
+        cast.confirmed()
+    home = signed_in(client, cast, "ada").get("/").content.decode()
+    assert page_of(cast) in home
+    assert reverse("web:mutes", args=[cast.fabrikam.pk]) not in home
+
+
+def test_a_member_who_tries_is_in_the_log_though_the_form_says_nothing(cast: Cast, client: Client) -> None:
+    cast.confirmed()
+    assert signed_in(client, cast, "mia").post(page_of(cast), {"hours": "4"}).status_code == 403
+    assert events_in(cast.contoso)[-1] == "act.refused"
+    assert states() == ["PENDING_CUSTOMER"]
+
+
+def test_the_provider_reads_beforehand_that_nothing_is_put_to_the_customer(cast: Cast, client: Client) -> None:
+    row, ticket = cast.submitted(), cast.ticket()
+    operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
+    says = "takes no access requests from everybody at Microsoft until"
+    detail = signed_in(client, cast, "pat").get(reverse("web:access_request", args=[row.pk])).content.decode()
+    assert "A yes would be refused now" in detail
+    assert says in detail
+    assert says in signed_in(client, cast, "priya").get(reverse("web:ask", args=[ticket.pk])).content.decode()

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib.auth.password_validation import MinimumLengthValidator, get_default_password_validators
+from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from requests_app import limits
+from requests_app import limits, sentences
 from requests_app.models import Membership, Person, Tenant
+from requests_app.templatetags._text import visible_single
 from requests_app.templatetags._times import duration_words
 from requests_app.web.forms.strict import StrictForm
 
@@ -176,8 +178,9 @@ class MuteForm(StrictForm):
         super().__init__(*args, **kwargs)
         lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
         self.fields["hours"].choices = lengths  # type: ignore[attr-defined]  # a ChoiceField
-        everybody = (self.EVERYBODY, _("Everybody at %(provider)s") % {"provider": settings.PROVIDER_NAME})
-        self.fields["engineer"].choices = [*((str(one.pk), _asker(one)) for one in askers), everybody]  # type: ignore[attr-defined]  # a ChoiceField
+        named = [(str(one.pk), _asker(one)) for one in askers]
+        everybody = (self.EVERYBODY, capfirst(sentences.everybody()))
+        self.fields["engineer"].choices = [("", _("Choose")), *named, everybody]  # type: ignore[attr-defined]  # a ChoiceField
 
     @property
     def engineer_id(self) -> str | None:
@@ -189,7 +192,8 @@ def _asker(one: Any) -> str:
     waiting = (
         ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("none waits")
     )
-    return f"{one.name} ({one.email}): {waiting}"
+    # A browser drops the tags in a choice and keeps their text: the hidden characters' codes.
+    return format_html("{}: {}", visible_single(one.name), waiting)
 
 
 class LiftForm(StrictForm):
