@@ -83,3 +83,8 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} → {self.recipient}"
+
+    @property
+    def tells(self) -> list[str]:
+        """The ids of all that its mail tells, its own among them, where that is several."""
+        return list((self.rendered or {}).get("tells", ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -13,6 +14,7 @@ from requests_app.errors import NotAllowed, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
 from requests_app.operations._change import PROVIDER_LOG, act
+from requests_app.outbox import together
 from requests_app.outbox.topics import MAIL
 
 LOG_READERS = policy.LOG_READERS
@@ -62,7 +64,10 @@ def take_evidence(
 
 
 def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Staff send a mail once more; it keeps its Message-ID, so a mailbox that has it shows it once."""
+    """Staff send a mail once more; it keeps its Message-ID, so a mailbox that has it shows it once.
+
+    One that tells of several tells them all again; until it has left, none of them can be sent beside it.
+    """
     with act("resend_mail", actor=actor) as current:
         policy.require_staff(current.actor)
         message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
@@ -71,10 +76,13 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
             raise WrongState(_("This message has no recipient of its own."))
         if message.state == OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is waiting to be sent."))
+        if together.waits_in_another(message):
+            raise WrongState(_("This waits to be sent in one mail with others."))
         message.state = OutboxMessage.State.WAITING
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "attempts", "next_attempt_at", "claimed_until"])
-        current.witness(Event.MAIL_RESENT, detail={"topic": message.topic, "to": message.recipient})
+        together.tell_again(message, current.at)
+        current.witness(Event.MAIL_RESENT, detail=_of(message))
     return message
 
 
@@ -90,5 +98,13 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
         message.state = OutboxMessage.State.PARKED
         message.last_error, message.claimed_until = error[:500], None
         message.save(update_fields=["state", "last_error", "claimed_until", "attempts"])
-        current.witness(Event.MAIL_PARKED, detail={"topic": message.topic, "to": message.recipient})
+        together.end(message, OutboxMessage.State.PARKED, error)
+        current.witness(Event.MAIL_PARKED, detail=_of(message))
     return message
+
+
+def _of(message: OutboxMessage) -> dict[str, Any]:
+    """What the log says of a mail: of one that tells of several, also of which access requests."""
+    said = {"topic": message.topic, "to": message.recipient}
+    told = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
+    return {**said, "access_requests": [str(about) for about in told]} if message.tells else said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,6 +32,24 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
         for recipient in _READERS[Audience(audience)](message):
             found.setdefault(recipient.email, recipient)
     return list(found.values())
+
+
+def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
+    """The ids of those that are still their recipient's business; all are about access requests, which are `rows`.
+
+    Asked once for each queue and engineer, however many there are of them.
+    """
+    known: dict[object, set[str]] = {}
+    found = set()
+    for message in messages:
+        row = rows[message.about]
+        of = (message.topic, message.tenant_id, *message.payload["audiences"])
+        key = (of, row.service_id, row.requested_by_id, row.requester_human)
+        if key not in known:
+            known[key] = {recipient.email for recipient in resolve(message)}
+        if message.recipient in known[key]:
+            found.add(message.pk)
+    return found
 
 
 def _of_people(people: Iterable[Person | None]) -> list[Recipient]:

@@ -22,7 +22,7 @@ from requests_app.models import OutboxMessage
 from requests_app.models.outbox import OutboxQuerySet
 from requests_app.notifications.postman import NotAccepted, Postman, Refused, Unreachable
 from requests_app.notifications.receipts import NotYet
-from requests_app.outbox import handlers
+from requests_app.outbox import handlers, together
 from requests_app.outbox.topics import FANOUT, MAIL
 
 logger = structlog.get_logger(__name__)
@@ -137,9 +137,13 @@ def _wait(message: OutboxMessage, at: datetime) -> None:
 
 def _settle(message: OutboxMessage, note: str) -> None:
     # Without regard to the lease: what has been sent has been sent, even if somebody else sends it too.
-    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).update(
-        state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=note[:500]
-    )
+    with transaction.atomic():
+        waiting = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING)
+        settled = waiting.update(
+            state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=note[:500]
+        )
+        if settled and note:  # not sent: nor is what it tells
+            together.end(message, OutboxMessage.State.DELIVERED, note)
 
 
 def _fail(message: OutboxMessage, error: str) -> None:

@@ -43,6 +43,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
     Raises NotYet while something that belongs into it may still come, or its recipient was told enough just now.
     """
     at = clock.now()
+    grouping.take_apart(message, at)
     note = moot.why(message, at) or _render(message, at)
     if not note and message.rendered is not None:
         postman.send(email.built(message.rendered, secret=_secret(message)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -23,15 +25,22 @@ _NEEDS_STATE: dict[str, State] = {
 
 def why(message: OutboxMessage, at: datetime) -> str:
     """A note for the row, or nothing: then the mail leaves. One that tells of several is moot when all of them are."""
-    told = (message.rendered or {}).get("tells")
-    if not told:
+    if not message.tells:
         return _of_one(message, at)
-    note = ""
-    for row in OutboxMessage.objects.filter(pk__in=told):
-        note = _of_one(row, at)
-        if not note:
-            break
-    return note
+    notes = of_each(list(OutboxMessage.objects.filter(pk__in=message.tells)), at)
+    return notes[message.pk] if all(notes.values()) else ""
+
+
+def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
+    """The same of many about access requests, by their ids, for few queries."""
+    rows = AccessRequest.objects.in_bulk({message.about for message in messages})
+    concerned = audiences.concerned(messages, rows)
+    notes = {}
+    for message in messages:
+        needed = _NEEDS_STATE[message.topic]
+        note = "" if message.pk in concerned else _("Not sent: the recipient is no longer concerned.")
+        notes[message.pk] = note if rows[message.about].state_at(at) is needed else _("Not sent: no longer so.")
+    return notes
 
 
 def _of_one(message: OutboxMessage, at: datetime) -> str:

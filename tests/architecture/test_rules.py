@@ -19,7 +19,7 @@ RECORDER = "audit_app/recorder.py"
 OUTBOX = {
     "requests_app/operations/log.py",
     "requests_app/outbox/delivery.py",
-    "requests_app/outbox/grouping.py",
+    "requests_app/outbox/together.py",
     "requests_app/outbox/handlers.py",
     "requests_app/operations/webhooks.py",
     "requests_app/webhooks/delivery.py",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.utils.html import escape
 
 from requests_app import operations
 from requests_app.models import Person, Tenant
@@ -61,3 +62,18 @@ def mails() -> Mails:
 def parts(found: Any) -> tuple[str, str]:
     """Text and HTML of a mail, the text with its lines joined so that a sentence can be looked for."""
     return " ".join(found.body.split()), found.alternatives[0][0]
+
+
+def says(found: Any, *texts: str) -> None:
+    """Both parts say each of these."""
+    plain, html = parts(found)
+    for text in texts:
+        assert text in plain
+        assert escape(text) in html
+
+
+def silent(found: Any, *texts: str) -> None:
+    plain, html = parts(found)
+    for text in texts:
+        assert text not in plain
+        assert escape(text) not in html

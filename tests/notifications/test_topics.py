@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.utils.html import escape
 
 from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
@@ -19,25 +18,10 @@ from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
-from tests.notifications.conftest import Mails, parts
+from tests.notifications.conftest import Mails, parts, says, silent
 from tests.passkeys import enrolled
 
 pytestmark = pytest.mark.django_db
-
-
-def says(found: Any, *texts: str) -> None:
-    """Both parts say each of these."""
-    plain, html = parts(found)
-    for text in texts:
-        assert text in plain
-        assert escape(text) in html
-
-
-def silent(found: Any, *texts: str) -> None:
-    plain, html = parts(found)
-    for text in texts:
-        assert text not in plain
-        assert escape(text) not in html
 
 
 def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:

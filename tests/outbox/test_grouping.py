@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.core import mail
 
+from audit_app.models import AuditEntry
 from requests_app import clock, operations
-from requests_app.models import AccessRequest, OutboxMessage
+from requests_app.errors import WrongState
+from requests_app.models import AccessRequest, OutboxMessage, QueueAssignment
 from requests_app.operations import sweeps
-from requests_app.outbox import delivery, grouping
-from requests_app.outbox.topics import MAIL, Topic
+from requests_app.outbox import delivery, grouping, handlers
+from requests_app.outbox.topics import FANOUT, MAIL, Topic
 from tests.cast import Cast, events_in
 
 pytestmark = pytest.mark.django_db
+
+
+SEND = "requests_app.notifications.postman.Postman.send"
 
 
 class Killed(BaseException):
@@ -82,6 +89,18 @@ def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
     return waiting
 
 
+def drain_while(sending: Any, monkeypatch: pytest.MonkeyPatch, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
+    """Drain while each attempt to send ends in this way."""
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(SEND, sending)
+        drain(topic)
+
+
+def leader_and_other(waiting: Iterable[str]) -> tuple[OutboxMessage, OutboxMessage]:
+    leader, other = sorted(map(row_of, waiting), key=lambda row: row.rendered is None)
+    return leader, other
+
+
 def test_three_at_once_go_each_alone_and_four_in_one_mail(world: Cast) -> None:
     three, four = asked(world, 3), asked(world, 4, "fabrikam")
     drain()
@@ -110,7 +129,7 @@ def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_o
     travel.by(seconds=1)
     drain()
     assert told("ada")[3:] == [waiting]
-    leader, other = sorted((row_of(each) for each in waiting), key=lambda row: row.rendered is None)
+    leader, other = leader_and_other(waiting)
     assert set(rendered(leader)["tells"]) == {str(leader.pk), str(other.pk)}
     assert (leader.state, leader.last_error) == (other.state, "") == ("delivered", "")
     assert (other.rendered, other.attempts) == (None, 0)
@@ -222,11 +241,8 @@ def test_killed_before_the_sending_the_very_same_mail_leaves_later(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
-    with monkeypatch.context() as patch:
-        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
-        with pytest.raises(Killed):
-            drain()
-    [leader] = [row for row in (row_of(each) for each in waiting) if row.state == "waiting"]
+    drain_while(_killed, monkeypatch)
+    [leader] = [row for row in map(row_of, waiting) if row.state == "waiting"]
     kept = rendered(leader)
     deny(world, waiting[0])
     travel.by(minutes=2)
@@ -237,18 +253,54 @@ def test_killed_before_the_sending_the_very_same_mail_leaves_later(
     assert (leader.state, leader.rendered) == ("delivered", kept)
 
 
-def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent(
+def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
-    with monkeypatch.context() as patch:
-        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
-        with pytest.raises(Killed):
-            drain()
+    drain_while(_killed, monkeypatch)
     deny(world, *waiting)
     travel.by(minutes=2)
     drain()
     assert len(told("ada")) == 3
+    leader, other = leader_and_other(waiting)
+    assert (leader.state, leader.last_error) == ("delivered", "Not sent: no longer so.")
+    assert (other.state, other.last_error) == (
+        "delivered",
+        f"Not sent: no longer so. (told with others in one mail: {leader.pk})",
+    )
+
+
+def test_whoever_lost_a_queue_reads_nothing_of_it_in_a_mail_of_several(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even of what has ended."""
+    topic = Topic.DECIDE_AS_PROVIDER
+    here = [world.submitted() for _ in range(2)]
+    ticket = world.ticket(service_id=world.sharepoint.pk)
+    there = [world.submitted(ticket=ticket) for _ in range(2)]
+    drain_while(_not_accepted, monkeypatch, topic)
+    QueueAssignment.objects.filter(person=world.pat, service=world.sharepoint).delete()
+    operations.withdraw(there[0].pk, actor=world.as_("priya"))
+    travel.by(minutes=1)
+    drain(topic)
+    assert sorted(told("pat", topic)) == sorted([row.reference] for row in here)
+    notes = {row_of(row.reference, "pat", topic).last_error for row in there}
+    assert notes == {"Not sent: no longer so.", "Not sent: the recipient is no longer concerned."}
+    assert not OutboxMessage.objects.exclude(state="delivered").exists()
+
+
+def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = a_mail_of_two(world, travel)
+    drain_while(_not_accepted, monkeypatch)
+    leader, other = leader_and_other(waiting)
+    operations.take_role(world.contoso.pk, world.ada.pk, role="approver", actor=world.as_("ines"))
+    for meanwhile in ({"state": "delivered"}, {"state": "waiting", "rendered": None}):
+        OutboxMessage.objects.filter(pk=leader.pk).update(**meanwhile)
+        with pytest.raises(grouping.NotYet):
+            grouping.take_apart(leader, clock.now())
+        assert row_of_pk(other).last_error == f"Told with others in one mail: {leader.pk}"
 
 
 def test_killed_while_it_is_put_together_nothing_counts_as_told(
@@ -256,7 +308,7 @@ def test_killed_while_it_is_put_together_nothing_counts_as_told(
 ) -> None:
     waiting = a_mail_of_two(world, travel)
     with monkeypatch.context() as patch:
-        patch.setattr(grouping, "_settle", _killed)
+        patch.setattr(grouping.together, "tell", _killed)
         with pytest.raises(Killed):
             drain()
     assert {(row.state, row.rendered is None) for row in map(row_of, waiting)} == {("waiting", True)}
@@ -286,45 +338,132 @@ def test_one_that_cannot_be_made_fails_alone_in_the_end(
 def test_mail_that_the_server_has_not_taken_yet_counts_as_told(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that comes back after a while is not handed one mail for each."""
+    """A server that comes back after a while is not handed one mail for each: it counts from when it has them."""
     first = asked(world, 3)
-    with monkeypatch.context() as patch:
-        patch.setattr("requests_app.notifications.postman.Postman.send", _not_accepted)
-        drain()
+    drain_while(_not_accepted, monkeypatch)
     more = asked(world, 4)
     drain()
-    travel.by(minutes=5)
+    travel.by(minutes=16)
     drain()
     assert sorted(told("ada")) == sorted([each] for each in first)
-    travel.by(minutes=10)
+    more += asked(world)
+    travel.by(minutes=14)
     drain()
-    assert told("ada")[3:] == [more]
+    assert len(told("ada")) == 3
+    travel.by(minutes=1)
+    drain()
+    assert [sorted(each) for each in told("ada")[3:]] == [sorted(more)]
 
 
-def test_a_mail_of_several_that_is_refused_is_parked_and_can_be_sent_again(
+def test_a_server_that_was_away_for_hours_is_not_handed_one_mail_for_each(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = {name: world.ticket() for name in ("priya", "erik")}
+    for number in range(6):
+        name = ("priya", "erik")[number % 2]
+        for _ in range(3):
+            world.confirmed(by=name, ticket=tickets[name])
+        drain_while(_not_accepted, monkeypatch)
+        travel.by(minutes=15)
+    assert told("ada") == []
+    travel.by(hours=4)
+    drain()
+    assert len(told("ada")) <= 4
+    travel.by(minutes=15)
+    drain()
+    assert len(told("ada")) <= 5
+    assert len({reference for each in told("ada") for reference in each}) == 18
+
+
+def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(world, 3)
+    drain_while(_not_accepted, monkeypatch)
+    OutboxMessage.objects.filter(state="waiting").update(next_attempt_at=clock.now() + dt.timedelta(hours=4))
+    newest = asked(world)
+    drain()
+    assert told("ada") == [newest]
+
+
+def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
+    world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever order staff choose its rows: it is still one mail."""
+    waiting = a_mail_of_two(world, travel)
+    drain_while(_refused, monkeypatch)
+    leader, other = leader_and_other(waiting)
+    assert (leader.state, leader.last_error) == ("parked", "The server refused the recipient: 550")
+    assert (other.state, other.last_error) == (
+        "parked",
+        f"The server refused the recipient: 550 (told with others in one mail: {leader.pk})",
+    )
+    assert events_in(world.contoso)[-2:] == ["mail.parked"] * 2, "one for each of the two approvers"
+    entry = AuditEntry.objects.get(event="mail.parked", subject_id=str(leader.pk))
+    about = {str(leader.about), str(other.about)}
+    assert set(json.loads(bytes(entry.canonical))["detail"]["access_requests"]) == about
+    operations.resend_mail(other.pk, actor=world.as_("stella"))
+    operations.resend_mail(leader.pk, actor=world.as_("stella"))
+    with pytest.raises(WrongState, match="in one mail with others"):
+        operations.resend_mail(other.pk, actor=world.as_("stella"))
+    entry = AuditEntry.objects.get(event="mail.resent", subject_id=str(leader.pk))
+    assert set(json.loads(bytes(entry.canonical))["detail"]["access_requests"]) == about
+    drain()
+    assert told("ada")[3:] == [waiting]
+    other.refresh_from_db()
+    assert (other.state, other.last_error) == ("delivered", f"Told with others in one mail: {leader.pk}")
+
+
+def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
-    with monkeypatch.context() as patch:
-        patch.setattr("requests_app.notifications.postman.Postman.send", _refused)
-        drain()
-    [leader] = [row for row in map(row_of, waiting) if row.state == "parked"]
-    assert events_in(world.contoso)[-2:] == ["mail.parked"] * 2, "one for each of the two approvers"
-    operations.resend_mail(leader.pk, actor=world.as_("stella"))
+    drain_while(_refused, monkeypatch)
+    leader, other = leader_and_other(waiting)
+    operations.resend_mail(other.pk, actor=world.as_("stella"))
     drain()
-    assert told("ada")[3:] == [waiting]
+    reference = AccessRequest.objects.get(pk=other.about).reference
+    assert told("ada")[3:] == [[reference]]
+    operations.resend_mail(leader.pk, actor=world.as_("stella"))
+    drain_while(_refused, monkeypatch)
+    assert (row_of_pk(leader).state, row_of_pk(other).state) == ("parked", "delivered")
+    assert row_of_pk(other).last_error == ""
 
 
-def test_what_was_told_with_others_can_be_sent_again_alone(world: Cast, travel: Any) -> None:
+def test_what_was_told_with_others_can_be_sent_again_alone_and_at_once(world: Cast, travel: Any) -> None:
+    """Whatever else has been told just now, and whatever else waits."""
     waiting = a_mail_of_two(world, travel)
     drain()
-    [other] = [row for row in map(row_of, waiting) if row.rendered is None]
+    _leader, other = leader_and_other(waiting)
+    asked(world, 2, by="erik")
+    drain()
+    before = len(told("ada"))
     operations.resend_mail(other.pk, actor=world.as_("stella"))
-    travel.by(minutes=15)
     drain()
     other.refresh_from_db()
-    assert told("ada")[4:] == [[AccessRequest.objects.get(pk=other.about).reference]]
+    assert told("ada")[before:] == [[AccessRequest.objects.get(pk=other.about).reference]]
     assert (other.state, other.last_error) == ("delivered", "")
+
+
+def test_one_that_failed_to_be_made_takes_none_along(world: Cast) -> None:
+    waiting = fanned_out(asked(world, 5))
+    OutboxMessage.objects.filter(pk=waiting[0].pk).update(last_error="Unexpected: ValueError")
+    first, second = row_of_pk(waiting[0]), row_of_pk(waiting[1])
+    grouping.render(first, clock.now())
+    assert "tells" not in rendered(first)
+    grouping.render(second, clock.now())
+    assert set(rendered(second)["tells"]) == {str(row.pk) for row in waiting[1:]}
+
+
+def test_it_costs_the_same_queries_to_put_many_together_as_few(world: Cast, django_assert_num_queries: Any) -> None:
+    """They are asked while all of a recipient's mails are locked."""
+    for count in (4, 9):
+        first, *_others = fanned_out(asked(world, count))
+        with django_assert_num_queries(14):
+            grouping.render(first, clock.now())
+        assert len(rendered(first)["tells"]) == count
+        OutboxMessage.objects.all().delete()
+        deny(world, *AccessRequest.objects.filter(state="PENDING_CUSTOMER").values_list("reference", flat=True))
 
 
 def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel: Any) -> None:
@@ -342,6 +481,13 @@ def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel:
     [leader] = [row for row in stale if row_of_pk(row).rendered]
     assert grouping.render(leader, clock.now()) == ""
     assert leader.rendered == row_of_pk(leader).rendered
+
+
+def fanned_out(references: Iterable[str]) -> list[OutboxMessage]:
+    """The mails to Ada about these, of which none has been tried."""
+    for message in OutboxMessage.objects.filter(topic=Topic.DECIDE_AS_CUSTOMER, lane=FANOUT):
+        handlers.fan_out(message, clock.now())
+    return [row_of(each) for each in references]
 
 
 def rendered(row: OutboxMessage) -> dict[str, Any]:
