@@ -89,7 +89,7 @@ def test_a_no_needs_the_right_password(visit: Visit) -> None:
     row, ada = waiting(), visit("ada.keller")
     page = ada.page
     ada.goto(f"/access-requests/{row.pk}/")
-    ada.link("Deny")
+    ada.link("Deny", exact=True)
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your no")
     page.get_by_label("Your comment").fill("We can send you three of them.")
     with ada.expecting(422, 403):

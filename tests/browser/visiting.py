@@ -121,8 +121,8 @@ class Visitor:
     def button(self, name: str, *, within: str = "main") -> None:
         self.page.locator(within).get_by_role("button", name=name).click()
 
-    def link(self, name: str, *, within: str = "main") -> None:
-        self.page.locator(within).get_by_role("link", name=name).click()
+    def link(self, name: str, *, within: str = "main", exact: bool = False) -> None:
+        self.page.locator(within).get_by_role("link", name=name, exact=exact).click()
 
     @contextmanager
     def expecting(self, *statuses: int) -> Iterator[None]:
