@@ -56,12 +56,16 @@ class Part:
 def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
     """Return the parts of one installation on one machine."""
     manage = [sys.executable, "manage.py"]
+    # The checks ran in this process, before it came here: a part that is started again is up a second earlier.
+    checked = "--skip-checks"
     found = [Part("web", WEB, web_command())] if web else []
     for number in range(1, clusters + 1):
         name = f"{socket.gethostname()}-{number}"
         heartbeat = heartbeats.of_cluster(name)
-        found.append(Part(f"cluster-{number}", CLUSTER, [*manage, "cluster"], {"CLUSTER_NAME": name}, heartbeat))
-    return [*found, Part("beat", BEAT, [*manage, "beat"], {}, Heartbeat.BEAT)] if beat else found
+        found.append(
+            Part(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
+        )
+    return [*found, Part("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT)] if beat else found
 
 
 def web_command() -> list[str]:
