@@ -549,7 +549,8 @@ def test_one_address_that_two_tenants_invited_makes_one_account(world: Cast) -> 
     links = [world.link_of(world.invited(email)), world.link_of(theirs)]
     accept = partial(operations.accept_invitation, name="New", password="another battery of 7 horses", actor=stranger)
     results = at_once(*[partial(accept, link) for link in links])
-    assert outcomes(results) == {"Person": 1, "WrongState": 1}
+    # The second finds the account; or the database does, where neither saw the other's.
+    assert outcomes(results) in ({"Person": 1, "Unacceptable": 1}, {"Person": 1, "WrongState": 1})
     [person] = Person.objects.get_queryset().filter(email=email)
     assert person.memberships.count() == 1
 

@@ -59,7 +59,8 @@ def test_what_is_told_in_one_mail_is_told_by_machine_each_by_itself(cast: Cast, 
         ["ada@contoso.example"],
         ["alan@contoso.example"],
     ]
-    assert [got.said["data"]["access_request"] for got in receiver.got] == [str(row.pk) for row in rows]
+    # In order for each access request, and not among several.
+    assert sorted(got.said["data"]["access_request"] for got in receiver.got) == sorted(str(row.pk) for row in rows)
 
 
 def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiver) -> None:
