@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from audit_app import canonical
+
 Words = str | Promise
 
 
@@ -308,7 +310,7 @@ class Muted(TooMany):
     code = "muted"
 
     def __init__(self, until: datetime, message: Words) -> None:
-        super().__init__(message, current={"until_at": until.isoformat()})
+        super().__init__(message, current={"until_at": canonical.instant(until)})
         self.until = until
 
 

@@ -101,13 +101,14 @@ def approve_as_provider(
     is_signed = signature is not None
     with change(access_request_id, "approve_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
-        decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
         row = step.row
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
-        if row.needs_customer_approval or lockbox_applies(row.tenant, row.service):
-            if mute := _mute(row, step.at):
-                until = {"until_at": canonical.instant(mute.until_at)}
-                raise FactsChanged(sentences.muted(mute, step.at), current=until)
+        asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
+        if asks_customer and (mute := _mute(row, step.at)):
+            until = {"until_at": canonical.instant(mute.until_at)}
+            raise FactsChanged(sentences.muted(mute, step.at), current=until)
+        decide(step, Decision.Stage.PROVIDER, Decision.Verdict.APPROVE, signature)
+        if asks_customer:
             step.target = State.PENDING_CUSTOMER
             step.decide_by = limits.customer_deadline(step.at)
             step.tell(about(row, Topic.DECIDE_AS_CUSTOMER, Audience.CUSTOMER))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
@@ -15,6 +15,12 @@ class PageForm(forms.Form):
 
     #: Names by which the operations know a field, where the form has another.
     other_names: dict[str, str] = {}
+
+    def offer(self, name: str, choices: Iterable[tuple[Any, Any]]) -> None:
+        """What can be chosen in one field, where that is known only when the form is shown."""
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = list(choices)
 
     def refuse(self, refusal: DomainError) -> None:
         """Show a refusal of the domain beside its field, or above the form where it is about no field of it."""

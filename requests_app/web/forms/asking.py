@@ -136,7 +136,7 @@ class AskForm(PageForm):
         ticked = set(self._ticked())
         here = {str(resource.pk) for resource in shown}
         kept = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))
-        self.fields["resource_ids"].choices = [(str(r.pk), r.name) for r in [*kept, *shown]]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("resource_ids", [(str(r.pk), r.name) for r in [*kept, *shown]])
         if not self.has_search:
             self.fields["find"].widget = forms.HiddenInput()
 
@@ -147,14 +147,12 @@ class AskForm(PageForm):
 
     def _offer_levels(self) -> None:
         kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
-        self.fields["level"].choices = [  # type: ignore[attr-defined]  # a ChoiceField
-            (level, sentences.level_choice(level, sorted(kinds))) for level in Level.values
-        ]
+        self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
 
     def _offer_lengths(self) -> None:
         """The lengths within the tenant's cap; the cap is said before anybody meets it."""
         choices = limits.window_choices(self.tenant.window_cap)
-        self.fields["window_for"].choices = [(seconds, duration_words(seconds)) for seconds in choices]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
         words = _("%(tenant)s opens a window for %(cap)s at most. It opens at the last yes, and closes by itself.")
         if not choices:

@@ -39,9 +39,9 @@ class TokenForm(StrictForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["scopes"].choices = _scopes_shown.choices(Scope)  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("scopes", _scopes_shown.choices(Scope))
         lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LIFETIMES]
-        self.fields["days"].choices = lifetimes  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("days", lifetimes)
         words = _("One that may decide lives %(days)d days at most.")
         self.fields["days"].help_text = words % {"days": LONGEST_THAT_DECIDES}
 
@@ -62,9 +62,9 @@ class _OfClient(StrictForm):
 
     def __init__(self, *args: Any, approvers: Iterable[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["scopes"].choices = _scopes_shown.choices(OF_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("scopes", _scopes_shown.choices(OF_CLIENTS))
         people = [(str(person.pk), f"{person.name} ({person.email})") for person in approvers]
-        self.fields["decides_for"].choices = [("", _("Nobody: it decides nothing")), *people]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("decides_for", [("", _("Nobody: it decides nothing")), *people])
 
     def clean_decides_for(self) -> str | None:
         return self.cleaned_data["decides_for"] or None
@@ -86,7 +86,7 @@ class LastingTokenForm(StrictForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LASTING_LIFETIMES]
-        self.fields["days"].choices = lifetimes  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("days", lifetimes)
 
 
 class ClientChangeForm(_OfClient):

@@ -58,7 +58,7 @@ class LogFilter(StrictForm):
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.tenant = tenant
-        self.fields["event"].choices = [("", _("All events")), *_event_choices()]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("event", [("", _("All events")), *_event_choices()])
         for name in ("person", "request", "q"):
             self.fields[name].widget.attrs.update({"type": "search", "autocomplete": "off"})
         self.fields["request"].widget.attrs["placeholder"] = "AR-7K2M-Q4XD"

@@ -47,4 +47,4 @@ class RuleForm(StrictForm):
         super().__init__(*args, **kwargs)
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
         choices = [(NO_RULE, _("no such rule")), *((each, duration_words(each * 3600)) for each in hours)]
-        self.fields["hours"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("hours", choices)

@@ -36,7 +36,7 @@ class RetentionForm(StrictForm):
         super().__init__(*args, **kwargs)
         days = sorted({*DAYS, *([tenant.log_retention_days] if tenant.log_retention_days else [])})
         choices = [(FOR_GOOD, _("for good")), *((each, days_words(each)) for each in days)]
-        self.fields["days"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("days", choices)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data

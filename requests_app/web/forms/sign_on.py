@@ -88,7 +88,7 @@ class SignOnForm(StrictForm):
         kwargs.setdefault("initial", _initial(row))
         super().__init__(*args, **kwargs)
         choices = [("", _("Nobody")), *((str(each.pk), f"{each.name} ({each.email})") for each in people)]
-        self.fields["break_glass_id"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("break_glass_id", choices)
 
     def clean_client_secret(self) -> str:
         # A browser sends an empty field, too. What is missing was typed, and did not wait while somebody confirmed:

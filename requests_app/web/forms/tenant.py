@@ -43,7 +43,7 @@ class CapForm(StrictForm):
         kwargs.setdefault("initial", {"window_cap": tenant.window_cap})
         super().__init__(*args, **kwargs)
         lengths = sorted({*limits.window_choices(_DAY), tenant.window_cap})
-        self.fields["window_cap"].choices = [(seconds, duration_words(seconds)) for seconds in lengths]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("window_cap", [(seconds, duration_words(seconds)) for seconds in lengths])
 
 
 class YesRuleForm(StrictForm):
@@ -70,7 +70,7 @@ class InvitationForm(StrictForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["role"].choices = role_choices(Membership.Role.values)  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("role", role_choices(Membership.Role.values))
 
 
 class InvitationActForm(StrictForm):
@@ -147,7 +147,7 @@ class OutOfOfficeForm(StrictForm):
 
     def __init__(self, *args: Any, deputies: Iterable[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["deputy"].choices = [(str(one.pk), f"{one.name} ({one.email})") for one in deputies]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("deputy", [(str(one.pk), f"{one.name} ({one.email})") for one in deputies])
 
 
 class EndForm(StrictForm):
@@ -177,10 +177,10 @@ class MuteForm(StrictForm):
     def __init__(self, *args: Any, askers: Iterable[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
-        self.fields["hours"].choices = lengths  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("hours", lengths)
         named = [(str(one.pk), _asker(one)) for one in askers]
         everybody = (self.EVERYBODY, capfirst(sentences.everybody()))
-        self.fields["engineer"].choices = [("", _("Choose")), *named, everybody]  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("engineer", [("", _("Choose")), *named, everybody])
 
     @property
     def engineer_id(self) -> str | None:

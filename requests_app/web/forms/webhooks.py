@@ -45,7 +45,7 @@ class WebhookForm(StrictForm):
             kwargs.setdefault("initial", {name: getattr(webhook, name) for name in ("url", "label", "events")})
         super().__init__(*args, **kwargs)
         chosen = webhook.events if webhook is not None else []
-        self.fields["events"].choices = event_choices(chosen)  # type: ignore[attr-defined]  # a ChoiceField
+        self.offer("events", event_choices(chosen))
 
 
 class WebhookActForm(StrictForm):
