@@ -30,6 +30,7 @@ def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_s
         page = text(signed_in(cast, name).get(url(cast, "approval_page")))
         assert "There is none. Your approvers decide on these pages." in page, name
         assert (f'href="{url(cast)}"' in page) == (name == "ines"), name
+        assert f'<span class="mono">{cast.contoso.pk}</span>' in page
     put(cast)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
     assert ORIGIN in page

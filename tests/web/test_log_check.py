@@ -388,6 +388,7 @@ def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
     response = signed_in(cast, "otto").get(url(cast.contoso))
     page = text(response)
     assert "From number 0 on, closed as damaged by entry 5," in page
+    assert 'closed as damaged by <a href="?entry=5#entry-5">entry 5</a>' in response.content.decode()
     assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
     assert "It covers 2 entries of this part" in page
     assert "Verified All 2 entries from number 5 on checked without a gap" in text(checked(cast))

@@ -79,6 +79,35 @@ def test_the_reader_tells_words_from_data(text: str, is_raw: bool) -> None:
     assert bool(list(world.raw([text]))) is is_raw
 
 
+def unbound_in(template: str) -> list[str]:
+    """What `blocktranslate` renders as nothing: it looks up whole names, so a dot or a filter finds no value."""
+    found, is_inside = [], False
+    for token in Lexer(template).tokenize():
+        if token.token_type is TokenType.BLOCK:
+            tag = token.contents.split()[0]
+            is_inside = tag in ("blocktranslate", "blocktrans") or (is_inside and tag == "plural")
+        elif token.token_type is TokenType.VAR and is_inside and not re.fullmatch(r"\w+", token.contents):
+            found.append(token.contents)
+    return found
+
+
+def test_every_value_of_a_translated_block_is_a_plain_name() -> None:
+    found = {str(path.relative_to(FOLDER)): unbound for path in TEMPLATES if (unbound := unbound_in(path.read_text()))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ("{% blocktranslate %}{{ tenant.pk }}{% endblocktranslate %}", ["tenant.pk"]),
+        ("{% blocktrans trimmed count n=n %}{{ n }}{% plural %}{{ n|size }}{% endblocktrans %}", ["n|size"]),
+        ("{% blocktranslate with id=tenant.pk %}{{ id }}{% endblocktranslate %}{{ tenant.pk }}", []),
+    ],
+)
+def test_a_value_that_would_render_as_nothing_is_found(template: str, found: list[str]) -> None:
+    assert unbound_in(template) == found
+
+
 @pytest.mark.slow
 def test_the_catalogue_is_made_without_a_warning(tmp_path: Path) -> None:
     if shutil.which("xgettext") is None:
