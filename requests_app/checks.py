@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -58,3 +59,26 @@ def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
     except Exception as failure:  # whatever it is, it is the finding
         return [Error(f"The connectors can't be imported: {failure!r}", id="requests_app.E030")]
     return []
+
+
+@register("lockbox")
+def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a content root that holds a file of SQLite's.
+
+    A folder connector would show the file to engineers. And a process that opens and closes a file of SQLite's loses its
+    locks on it, so that two processes write at once.
+    """
+    database = settings.DATABASES["default"]
+    files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        files["The database"] = database["NAME"]
+    root = Path(settings.CONTENT_ROOT).resolve()
+    return [
+        Error(
+            f"{name} lies under CONTENT_ROOT.",
+            hint="Move it to another directory, or name another CONTENT_ROOT.",
+            id="requests_app.E031",
+        )
+        for name, file in files.items()
+        if root in Path(file).resolve().parents
+    ]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import os
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -39,6 +46,74 @@ def test_connections_on_the_port_are_narrowed_and_no_others() -> None:
                 assert len(os.listdir("/dev/fd")) == open_before
                 client.sendall(b"still open")
                 assert served.recv(100) == b"still open"
+
+
+#: Exits with 0 if another process holds a lock on the file.
+LOCKED = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(0)
+sys.exit(1)
+"""
+
+
+def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
+    """SQLite's locks are of this kind. A process that closes any copy of the descriptor loses them."""
+    path = tmp_path / "locked"
+    with path.open("w+b") as file, socket.create_server(("127.0.0.1", 0)) as listener:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        is_locked = [sys.executable, "-c", LOCKED, str(path)]
+        assert subprocess.run(is_locked).returncode == 0
+        sockets.narrow(listener.getsockname()[1])
+        assert subprocess.run(is_locked).returncode == 0, "the lock is gone"
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Iterator[dict[str, int]]:
+    """Descriptors that are no connection, as a number may become at any time; and one that is closed already."""
+    with ExitStack() as held:
+        reader, writer = os.pipe()
+        held.callback(os.close, reader)
+        held.callback(os.close, writer)
+        datagrams = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        local = held.enter_context(socket.socket(socket.AF_UNIX))
+        file = held.enter_context((tmp_path / "file").open("w"))
+        directory = os.open(tmp_path, os.O_RDONLY)
+        held.callback(os.close, directory)
+        yield {
+            "file": file.fileno(), "directory": directory, "pipe": reader, "datagrams": datagrams.fileno(),
+            "local": local.fileno(),
+        }  # fmt: skip
+
+
+def test_any_other_descriptor_stays_as_it_is(others: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the use the number may belong to something else."""
+    before = {name: os.fstat(number) for name, number in others.items()}
+    closed = os.open(os.devnull, os.O_RDONLY)
+    os.close(closed)
+    monkeypatch.setattr(sockets, "_descriptors", lambda: [*others.values(), closed, 2**31 - 1])
+    sockets.narrow(0)  # what a socket that is not bound says of its port
+    gc.collect()
+    for name, number in others.items():
+        now = os.fstat(number)
+        assert (now.st_dev, now.st_ino) == (before[name].st_dev, before[name].st_ino), name
+
+
+def test_a_failure_in_between_closes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(socket.socket):
+        def setsockopt(self, *_: Any) -> None:
+            raise MemoryError
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(sockets, "_descriptors", lambda: [listener.fileno()])
+        monkeypatch.setattr(sockets.socket, "socket", Failing)
+        with pytest.raises(MemoryError):
+            sockets.narrow(listener.getsockname()[1])
+        gc.collect()
+        os.fstat(listener.fileno())
 
 
 @pytest.mark.django_db

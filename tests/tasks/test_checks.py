@@ -1,5 +1,6 @@
 """What would fail silently later is refused at the start."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +60,20 @@ def test_an_unsound_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CONNECTORS", "requests_app.connectors.gone")
     assert found() == ["requests_app.E030"]
+
+
+@pytest.mark.parametrize("place", ["lockbox.sqlite3", "deeper/lockbox.sqlite3"])
+def test_a_database_among_the_content_is_refused(place: str, tmp_path: Path) -> None:
+    """To read it as content would drop SQLite's locks, and show it to engineers."""
+    (tmp_path / "link").symlink_to(tmp_path / "content", target_is_directory=True)
+    sqlite = {**settings.DATABASES["default"], "ENGINE": "django.db.backends.sqlite3"}
+    for root in ("content", "link"):
+        here = {"CONTENT_ROOT": tmp_path / root, "LOG_HEADS_FILE": tmp_path / "log_heads.sqlite3"}
+        inside = {"default": {**sqlite, "NAME": str(tmp_path / "content" / place)}}
+        with override_settings(**here, DATABASES=inside):
+            assert found() == ["requests_app.E031"]
+        beside = {"default": {**sqlite, "NAME": tmp_path / "content.sqlite3"}}
+        with override_settings(**here, DATABASES=beside):
+            assert found() == []
+        with override_settings(**here | {"LOG_HEADS_FILE": tmp_path / "content" / place}, DATABASES=beside):
+            assert found() == ["requests_app.E031"]
