@@ -65,8 +65,8 @@ def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
 def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Find a content root that holds a file of SQLite's.
 
-    A folder connector would show the file to engineers. And a process that opens and closes a file of SQLite's loses its
-    locks on it, so that two processes write at once.
+    A folder connector would show the file to engineers. And a process that opens and closes a file of SQLite's loses
+    its locks on it, so that two processes write at once.
     """
     database = settings.DATABASES["default"]
     files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
