@@ -4,12 +4,27 @@
 import os
 import sys
 
+PROGRAM = "manage.py"
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        from django.core.management import execute_from_command_line
+    except ModuleNotFoundError:
+        sys.exit(f"{PROGRAM}: This Python has no Django. Run bin/run once, and then .venv/bin/python manage.py")
+    from django.db import DatabaseError
 
-    execute_from_command_line(sys.argv)
+    from lockbox_site import starting
+
+    with starting.settings_or_exit(PROGRAM):
+        try:
+            execute_from_command_line(sys.argv)
+        except DatabaseError as failure:
+            why = "" if "--traceback" in sys.argv else starting.why_database_failed(failure)
+            if not why:
+                raise
+            raise starting.CannotStart(PROGRAM, why) from None
 
 
 if __name__ == "__main__":

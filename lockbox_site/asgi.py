@@ -4,6 +4,9 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from lockbox_site import starting
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
-application = get_asgi_application()
+with starting.settings_or_exit("web"):
+    application = get_asgi_application()

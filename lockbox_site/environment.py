@@ -2,7 +2,11 @@
 
 import os
 import secrets
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -76,15 +80,59 @@ def text(name: str, *, default: str = "") -> str:
     return str(env.str(name, default=default))
 
 
+def http_address(name: str, *, default: str) -> str:
+    """Return an address of http or https without a slash at its end."""
+    raw = text(name, default=default).strip().rstrip("/")
+    try:
+        parts = urlsplit(raw)
+        is_sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # a port that is no number, or half of an IPv6 address
+        is_sound = False
+    if not is_sound or parts.username is not None or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"{name} must be an address like https://lockbox.example.com, not {raw!r}.")
+    return raw
+
+
+def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
+    """Return what `read` makes of an address with a scheme. The refusal does not quote it: it may hold a password."""
+    try:
+        with warnings.catch_warnings():
+            # It warns, in two lines, where it does not know the scheme.
+            warnings.simplefilter("error")
+            return read(name, default=default)
+    except (ImproperlyConfigured, ValueError, KeyError, UserWarning):
+        example = default.partition(":")[0]
+        raise ImproperlyConfigured(
+            f"{name} can't be used. It must begin with a scheme that is known, as in {example}://."
+        ) from None
+
+
+def directory(path: Path) -> Path:
+    """Make a directory where it is missing."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise ImproperlyConfigured(
+            f"The directory {path} can't be made ({failure.strerror}). Look at DATA_DIR."
+        ) from None
+    return path
+
+
 def secret_kept_in(path: Path) -> str:
     """Return the secret in `path`, made on the first call and readable by its owner alone.
 
     The file appears by a hard link, which fails where it exists: two processes that start together end up
     with the same secret, and neither ever reads half a file.
     """
+    try:
+        return _secret_in(path)
+    except OSError as failure:
+        raise ImproperlyConfigured(f"The file {path} can't be used ({failure.strerror}). Look at DATA_DIR.") from None
+
+
+def _secret_in(path: Path) -> str:
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        draft = directory(path.parent) / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as handle:
             handle.write(secrets.token_urlsafe(64))

@@ -12,15 +12,18 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from lockbox_site import logs
+from lockbox_site import logs, production
 from lockbox_site.environment import (
     choice,
+    directory,
     env,
+    http_address,
     seconds,
     seconds_list,
     secret_kept_in,
     switch,
     text,
+    url_of,
     whole_number,
     words,
 )
@@ -83,8 +86,20 @@ HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
 # Mails are written where there is no request to take the address from.
-BASE_URL = text("BASE_URL", default=f"http://{_public_host}:{PORT}").rstrip("/")
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _public_host}))
+_url_host = f"[{_public_host}]" if ":" in _public_host else _public_host
+BASE_URL = http_address("BASE_URL", default=f"http://{_url_host}:{PORT}")
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _url_host}))
+if PRODUCTION:
+    # What is derived from SECRET_KEY is as strong as that is.
+    _keys = {
+        "SECRET_KEY": [SECRET_KEY],
+        "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
+        **{name: [key] for name in ("TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY") if (key := text(name))},
+        "WEBHOOK_KEY_FALLBACKS": words("WEBHOOK_KEY_FALLBACKS", default=[]),
+        "SECOND_FACTOR_KEY_FALLBACKS": words("SECOND_FACTOR_KEY_FALLBACKS", default=[]),
+    }
+    if _unsafe := production.problems(keys=_keys, allowed_hosts=ALLOWED_HOSTS, base_url=BASE_URL):
+        raise ImproperlyConfigured("\n".join(_unsafe))
 _own_origins = [BASE_URL] if BASE_URL.startswith("https://") else []
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_own_origins)
 # How many reverse proxies add themselves to X-Forwarded-For. At 0 that header, which anybody can send, is
@@ -218,10 +233,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database -------------------------------------------------------------------------------------
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
+DATABASES = {"default": url_of("DATABASE_URL", env.db_url, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
         # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
         # turns; one that takes it later is refused at once, whatever the timeout.
@@ -230,6 +245,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # FULL: a committed audit entry survives a power cut.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
     }
+elif _database["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
 else:
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
@@ -396,12 +413,12 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
     # A round trip of single sign-on is used up here. With a cache of its own each web process would take it once more.
-    "default": env.cache_url("CACHE_URL", default="dbcache://lockbox_cache?max_entries=10000"),
+    "default": url_of("CACHE_URL", env.cache_url, default="dbcache://lockbox_cache?max_entries=10000"),
     # django-q2 writes here twice a second; nobody else reads it.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
-_mail = env.email_url("EMAIL_URL", default=f"filemail://{DATA_DIR / 'mail'}")
+_mail = url_of("EMAIL_URL", env.email_url, default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
     # One file per mail, that a mail program opens, in place of a log of several.

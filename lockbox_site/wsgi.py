@@ -4,13 +4,16 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from lockbox_site import starting
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
-application = get_wsgi_application()
+with starting.settings_or_exit("web"):
+    application = get_wsgi_application()
 
 # After the set-up, which they need. Who serves the web has streams, and each ends with its window.
-from lockbox_site import statements  # noqa: E402 - needs the set-up above
-from requests_app.operations import streams  # noqa: E402 - needs the set-up above
+from lockbox_site import statements
+from requests_app.operations import streams
 
 statements.bound()
 streams.keep_watch()

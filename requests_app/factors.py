@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import structlog
@@ -28,6 +30,8 @@ Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 _KEY = Authenticator.Type.WEBAUTHN
 _LAST, _PASSKEY = "last_step", "passkey"
+#: Where each kind of row keeps what is encrypted: an app's secret, and the seed of recovery codes.
+_SEALED = {_APP: "secret", _RECOVERY: "seed"}
 
 
 def seal(text: str) -> str:
@@ -134,6 +138,30 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
             row.data["secret"] = seal(secret)
         row.save(update_fields=["data", "last_used_at"])
     return True
+
+
+def seal_anew(is_over: Callable[[], bool]) -> int:
+    """Encrypt again what a former key encrypted; return how many rows. What no key opens stays as it is."""
+    done = 0
+    for pk, kind, data in (
+        Authenticator.objects.filter(type__in=_SEALED).order_by("pk").values_list("pk", "type", "data")
+    ):
+        if is_over():
+            break
+        if not _is_outdated(data, _SEALED[kind]):
+            continue
+        with transaction.atomic(), suppress(Unreadable):
+            # Locked and read again: the person may be using a code, or setting up another app.
+            row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            if row is not None and _is_outdated(row.data, _SEALED[kind]):
+                row.data[_SEALED[kind]] = seal(opened(row.data[_SEALED[kind]]))
+                row.save(update_fields=["data"])
+                done += 1
+    return done
+
+
+def _is_outdated(data: dict[str, Any], name: str) -> bool:
+    return name in data and _sealer().is_outdated(data[name])
 
 
 def codes_left(person: Person) -> int | None:

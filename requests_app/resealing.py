@@ -1,9 +1,10 @@
-"""Seals anew the secrets of single sign-on that a former key of the settings sealed, so that it can go."""
+"""Encrypts again what a former key of the settings encrypted, so that the former key can go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from requests_app import factors
 from requests_app.models import Proposal, SignOn
 from requests_app.sso import sealing
 
@@ -23,7 +24,7 @@ def work(is_over: Callable[[], bool]) -> int:
             return done
         if (anew := _anew(row.said.get("_sealed", ""))) is not None:
             done += Proposal.objects.filter(pk=row.pk, ended_at=None).update(said={**row.said, "_sealed": anew})
-    return done
+    return done + factors.seal_anew(is_over)
 
 
 def _anew(sealed: str) -> str | None:

@@ -66,7 +66,7 @@ def deliver_webhooks() -> int:
 
 @guarded
 def tidy_webhooks() -> int:
-    """Forget old deliveries, and seal anew what a former key sealed: of webhooks, and of single sign-on."""
+    """Forget old deliveries, and encrypt again what a former key of the settings encrypted."""
     started = clock.monotonic()
 
     def is_over() -> bool:

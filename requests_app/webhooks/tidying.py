@@ -23,7 +23,7 @@ def work(is_over: Callable[[], bool]) -> int:
         if is_over():
             break
         if webhook.removed_at is None:
-            _seal_anew(webhook)
+            seal_anew(webhook)
         done += _forget(webhook, is_over)
     return done
 
@@ -49,7 +49,8 @@ def _forget(webhook: Webhook, is_over: Callable[[], bool]) -> int:
     return done
 
 
-def _seal_anew(webhook: Webhook) -> None:
+def seal_anew(webhook: Webhook) -> None:
+    """Encrypt its keys again where a former key of the settings encrypted them."""
     at = clock.now()
     for column in ("sealed", "former_sealed"):
         sealed = getattr(webhook, column)

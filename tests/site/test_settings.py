@@ -98,6 +98,145 @@ def test_production_refuses_debug(tmp_path: Path) -> None:
     assert "DEBUG shows code and settings to visitors" in refusal(tmp_path, **PRODUCTION, DEBUG="on")
 
 
+KEYS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
+FALLBACKS = ("SECRET_KEY_FALLBACKS", "WEBHOOK_KEY_FALLBACKS", "SECOND_FACTOR_KEY_FALLBACKS")
+STRONG = "Vq3mT9xL0c-" * 6
+WEAK = {"short": STRONG[:49], "few": "abcd" * 20, "Django's": f"django-insecure-{STRONG}"}
+
+
+@pytest.mark.parametrize("name", [*KEYS, *FALLBACKS])
+@pytest.mark.parametrize("weak", WEAK.values(), ids=WEAK)
+def test_production_refuses_a_weak_key_in_one_line_that_does_not_quote_it(tmp_path: Path, name: str, weak: str) -> None:
+    values = f"{STRONG},{weak}" if name in FALLBACKS else weak
+    said = refusal(tmp_path, **{**PRODUCTION, name: values})
+    subject = f"A key in {name}" if name in FALLBACKS else name
+    assert said.startswith(f"{subject} is too weak for PRODUCTION=on: it needs 50 characters or more, 5 or more")
+    assert said.endswith("Make a new one: python3 -c 'import secrets; print(secrets.token_urlsafe(64))'")
+    assert len(said.splitlines()) == 1
+    assert weak not in said
+
+
+@pytest.mark.parametrize("name", [*KEYS, *FALLBACKS])
+def test_production_takes_a_strong_key_and_development_any(tmp_path: Path, name: str) -> None:
+    assert setting(tmp_path, "PRODUCTION", **{**PRODUCTION, name: STRONG[:50]}) is True
+    assert setting(tmp_path, "PRODUCTION", **{name: "weak"}) is False
+
+
+@pytest.mark.parametrize("hosts", ["*", "lockbox.example.com,*", "*.example.com", ".", ".com", ".com."])
+def test_production_refuses_hosts_that_anybody_can_name(tmp_path: Path, hosts: str) -> None:
+    said = refusal(tmp_path, **{**PRODUCTION, "ALLOWED_HOSTS": hosts})
+    assert said.startswith(f"ALLOWED_HOSTS can't hold {hosts.split(',')[-1]!r} with PRODUCTION=on: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_production_takes_the_names_below_a_domain(tmp_path: Path) -> None:
+    assert setting(tmp_path, "ALLOWED_HOSTS", **{**PRODUCTION, "ALLOWED_HOSTS": ".example.com"}) == [".example.com"]
+
+
+def test_production_refuses_an_address_without_tls(tmp_path: Path) -> None:
+    said = refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://lockbox.example.com"})
+    assert said == "BASE_URL must begin with https:// with PRODUCTION=on, not 'http://lockbox.example.com'."
+
+
+def test_production_says_everything_at_once(tmp_path: Path) -> None:
+    unsafe = {"SECRET_KEY": "short", "ALLOWED_HOSTS": "*", "BASE_URL": "http://lockbox.example.com"}
+    lines = refusal(tmp_path, **{**PRODUCTION, **unsafe}).splitlines()
+    assert [line.split()[0] for line in lines] == ["SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("web", "-c", "import lockbox_site.wsgi"),
+        ("web", "-c", "import lockbox_site.asgi"),
+        *(("manage.py", "manage.py", command) for command in ("lockbox", "cluster", "beat", "migrate", "runserver")),
+    ],
+    ids=" ".join,
+)
+def test_no_entry_starts_with_unsafe_settings(tmp_path: Path, entry: tuple[str, ...]) -> None:
+    program, *arguments = entry
+    env = bare(tmp_path, **{**PRODUCTION, "SECRET_KEY": "short", "BASE_URL": "http://lockbox.example.com"})
+    done = subprocess.run([sys.executable, *arguments], env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert [line[: len(program) + 13] for line in lines] == [f"{program}: SECRET_KEY ", f"{program}: BASE_URL mu"]
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_createsuperuser_before_migrate_is_one_line(tmp_path: Path) -> None:
+    done = manage(tmp_path, "createsuperuser", "--noinput", "--email", "s@example.com", "--name", "Stella")
+    assert done.returncode == 1
+    assert done.stderr == "CommandError: The database is not up to date. Run: manage.py migrate\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["sweep", "verify_audit", "clearsessions"])
+def test_a_command_before_migrate_is_one_line(tmp_path: Path, command: str) -> None:
+    done = manage(tmp_path, command)
+    assert done.returncode == 1
+    assert done.stderr == "manage.py: The database is not up to date. Run: manage.py migrate\n"
+
+
+@pytest.mark.slow
+def test_a_database_that_is_away_is_one_line_without_its_password(tmp_path: Path) -> None:
+    done = manage(tmp_path, "sweep", DATABASE_URL="postgres://lockbox:dont-tell@localhost:1/lockbox")
+    assert done.returncode == 1
+    assert done.stderr.startswith("manage.py: The database can't be used: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "dont-tell" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["nonsense", "mysql://a:dont-tell@b/c", "postgres://a:dont-tell@b:c/d", "foo://x"])
+def test_a_database_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path, value: str) -> None:
+    said = refusal(tmp_path, DATABASE_URL=value)
+    assert said.startswith("DATABASE_URL ")
+    assert "dont-tell" not in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["CACHE_URL", "EMAIL_URL"])
+@pytest.mark.parametrize("value", ["mail.example.com", "foo://x", "smtp://a:dont-tell@b:c"])
+def test_other_addresses_with_a_scheme_are_refused_in_the_same_way(tmp_path: Path, name: str, value: str) -> None:
+    said = refusal(tmp_path, **{name: value})
+    assert said.startswith(f"{name} can't be used.")
+    assert "dont-tell" not in said
+
+
+@pytest.mark.parametrize(
+    "value", ["lockbox.example.com", "ftp://a", "https://", "http://a:b", "https://me@a", "https://a?b", "http://[::1"]
+)
+def test_a_base_url_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+    said = refusal(tmp_path, BASE_URL=value)
+    assert said.startswith("BASE_URL must be an address like https://lockbox.example.com, not ")
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refusal(tmp_path / "file")
+    assert said == f"The directory {tmp_path / 'file'} can't be made (File exists). Look at DATA_DIR."
+
+
+def test_a_host_of_ipv6_has_an_address_that_browsers_take(tmp_path: Path) -> None:
+    assert setting(tmp_path, "BASE_URL", HOST="::1") == "http://[::1]:8000"
+    assert setting(tmp_path, "ALLOWED_HOSTS", HOST="fd00::7") == ["127.0.0.1", "[::1]", "[fd00::7]", "localhost"]
+
+
+@pytest.mark.parametrize("word", ["on", "true", "yes", "1", "TRUE"])
+def test_these_words_switch_on_as_the_readme_says(tmp_path: Path, word: str) -> None:
+    assert setting(tmp_path, "PSEUDO_LOCALE", PSEUDO_LOCALE=word) is True
+    assert f"`{word.lower()}`" in (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n|")[0]
+
+
+@pytest.mark.parametrize("word", ["off", "false", "no", "0", "False"])
+def test_these_words_switch_off_as_the_readme_says(tmp_path: Path, word: str) -> None:
+    assert setting(tmp_path, "PSEUDO_LOCALE", PSEUDO_LOCALE=word) is False
+    assert f"`{word.lower()}`" in (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n|")[0]
+
+
 @pytest.mark.parametrize("name", ["DEBUG", "PRODUCTION", "SSL_REDIRECT", "SECURE_COOKIES", "PSEUDO_LOCALE"])
 def test_an_unknown_boolean_refuses_to_start(tmp_path: Path, name: str) -> None:
     assert f"{name} must be on or off, not 'maybe'." in refusal(tmp_path, **{name: "maybe"})
@@ -179,7 +318,7 @@ def test_a_task_is_retried_only_after_it_timed_out() -> None:
 
 READERS = frozenset(
     ["switch", "whole_number", "seconds", "seconds_list", "words", "choice", "text"]
-    + ["db_url", "email_url", "cache_url"]
+    + ["db_url", "url_of", "http_address"]
 )
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from requests_app import clock, schedules
+from requests_app.management._migrated import require_migrated
 from requests_app.worker import supervisor
 
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
         if not (web or beat or clusters):
             raise CommandError(_("Nothing is left to run."))
-        _require_migrated()
+        require_migrated()
         try:
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
@@ -39,9 +39,3 @@ class Command(BaseCommand):
         code = supervisor.Supervisor(wanted).run()
         if code:
             raise SystemExit(code)
-
-
-def _require_migrated() -> None:
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError(_("The database is not up to date. Run: manage.py migrate"))

@@ -1,0 +1,45 @@
+"""The rules that settings must meet before the production profile starts. Pure: it reads no environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+#: The rule of Django's own check security.W009, which only warns.
+LEAST_CHARACTERS, LEAST_DIFFERENT, INSECURE_PREFIX = 50, 5, "django-insecure-"
+#: Prints a key of 86 characters with 512 random bits.
+MAKE_A_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
+
+
+def problems(*, keys: Mapping[str, Sequence[str]], allowed_hosts: Sequence[str], base_url: str) -> list[str]:
+    """Return one sentence for each setting that makes production unsafe. No sentence quotes a key."""
+    return [*_weak_keys(keys), *_open_hosts(allowed_hosts), *_open_address(base_url)]
+
+
+def is_weak(key: str) -> bool:
+    """Whether a key is short, has few different characters, or is one that Django made for a new project."""
+    return len(key) < LEAST_CHARACTERS or len(set(key)) < LEAST_DIFFERENT or key.startswith(INSECURE_PREFIX)
+
+
+def _weak_keys(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for name, values in keys.items():
+        if any(map(is_weak, values)):
+            subject = f"A key in {name}" if name.endswith("_FALLBACKS") else name
+            yield (
+                f"{subject} is too weak for PRODUCTION=on: it needs {LEAST_CHARACTERS} characters or more, "
+                f"{LEAST_DIFFERENT} or more of them different, and must not begin with {INSECURE_PREFIX!r}. "
+                f"Make a new one: {MAKE_A_KEY}"
+            )
+
+
+def _open_hosts(hosts: Sequence[str]) -> Iterator[str]:
+    for host in hosts:
+        if "*" in host:
+            yield f"ALLOWED_HOSTS can't hold {host!r} with PRODUCTION=on: write each host name in full."
+        elif host.startswith(".") and "." not in host[1:].rstrip("."):
+            yield f"ALLOWED_HOSTS can't hold {host!r} with PRODUCTION=on: it allows a whole top-level domain."
+
+
+def _open_address(base_url: str) -> Iterator[str]:
+    if urlsplit(base_url).scheme != "https":
+        yield f"BASE_URL must begin with https:// with PRODUCTION=on, not {base_url!r}."

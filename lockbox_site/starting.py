@@ -1,0 +1,46 @@
+"""Ends a process that can't start: one line for each reason, exit status 1 and no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.core.exceptions import ImproperlyConfigured
+
+NOT_MIGRATED = "The database is not up to date. Run: manage.py migrate"
+
+
+class CannotStart(SystemExit):
+    """Ends the process with status 1. Its text is already on standard error."""
+
+    def __init__(self, program: str, why: str) -> None:
+        for line in why.splitlines():
+            sys.stderr.write(f"{program}: {line}\n")
+        sys.stderr.flush()
+        super().__init__(1)
+
+
+@contextmanager
+def settings_or_exit(program: str) -> Iterator[None]:
+    """End the process where a setting refuses the start."""
+    try:
+        yield
+    except ImproperlyConfigured as refusal:
+        raise CannotStart(program, str(refusal)) from None
+
+
+def why_database_failed(failure: Exception) -> str:
+    """Return what an operator can do about a failure of the database; empty where it is a fault of the program."""
+    from django.db import OperationalError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        # The connection may be in a transaction that has failed.
+        connection.close()
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return NOT_MIGRATED
+    except OperationalError as error:
+        return f"The database can't be used: {' '.join(str(error).split())}"
+    return ""

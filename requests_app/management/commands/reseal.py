@@ -1,0 +1,20 @@
+"""`manage.py reseal`: encrypts every secret in the database with the present keys of the settings, at once."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils.translation import gettext as _
+
+from requests_app import resealing
+from requests_app.models import Webhook
+from requests_app.webhooks import tidying
+
+
+class Command(BaseCommand):
+    help = "Encrypts again what a former SECRET_KEY, WEBHOOK_KEY or SECOND_FACTOR_KEY encrypted, so that it can go."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        resealing.work(lambda: False)
+        for webhook in Webhook.objects.filter(removed_at=None):
+            tidying.seal_anew(webhook)
+        self.stdout.write(_("Everything that a known key opens is encrypted with the first keys now."))
