@@ -127,19 +127,30 @@ def button(access_request: AccessRequest) -> str:
 
 
 def summary(seen: Mapping[str, Any]) -> str:
-    """ "3 messages read, in 1 mailbox", or "nothing was opened".
+    """ "3 messages read, 25 names listed, in 1 mailbox", or "nothing was looked at": the only place that says it.
 
-    `seen` is one value of `queries.access.seen_resources`; its `kinds` maps a kind of resource to the number of items
-    that were opened, and of resources that held them. `allowed` is how often a service elsewhere was told yes: what
-    came of it is not known here, so it is said as what it is, and "nothing was opened" is not said beside it.
+    `seen` is one value of `queries.access.seen_resources`. `allowed` is how often a service elsewhere was told yes:
+    what came of it is not known here, so it is said as what it is, and "nothing opened" is not said beside it.
     """
-    parts = []
-    for kind, (items, places) in sorted(seen["kinds"].items()):
-        what, where = _OPENED[kind](items) % {"n": items}, _COUNTED[kind](places) % {"n": places}
-        parts.append(_("%(what)s, in %(where)s") % {"what": what, "where": where})
-    if n := seen.get("allowed", 0):
+    n = seen.get("allowed", 0)
+    parts = [_looked(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
+    if n:
         parts.append(allowed(n))
-    return _joined(parts) or _("nothing was opened")
+    return _joined(parts) or _("nothing was looked at")
+
+
+def _looked(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
+    """What was looked at in the resources of one kind; `is_all`: nothing can have been opened elsewhere."""
+    said = {
+        "read": _OPENED[kind](looks["opened"]) % {"n": looks["opened"]},
+        "listed": listed(looks["listed"]),
+        "where": _COUNTED[kind](looks["resources"]) % {"n": looks["resources"]},
+    }
+    if looks["opened"] and looks["listed"]:
+        return _("%(read)s, %(listed)s, in %(where)s") % said
+    if looks["opened"]:
+        return _("%(read)s, in %(where)s") % said
+    return (_("%(listed)s, nothing opened, in %(where)s") if is_all else _("%(listed)s, in %(where)s")) % said
 
 
 def allowed(n: int) -> str:
@@ -150,10 +161,9 @@ def allowed(n: int) -> str:
     return words % {"n": n}
 
 
-def listed(seen: Mapping[str, Any]) -> str:
-    """ "12 names were listed", or nothing where none were."""
-    n = seen["listed"]
-    return ngettext("%(n)d name was listed", "%(n)d names were listed", n) % {"n": n} if n else ""
+def listed(n: int) -> str:
+    """ "12 names listed"."""
+    return ngettext("%(n)d name listed", "%(n)d names listed", n) % {"n": n}
 
 
 def _resources(access_request: AccessRequest) -> list[Resource]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Self
 from uuid import UUID
 
@@ -15,6 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import limits
 from requests_app.lifecycle import PENDING, State
 from requests_app.models.scoping import ScopedQuerySet
+
+#: How many bytes of its digest stand for the id of a name that was listed.
+LISTED_ID = 16
 
 
 class Level(models.TextChoices):
@@ -309,6 +314,18 @@ class Grant(models.Model):
 class ContentAccessQuerySet(ScopedQuerySet):
     service_path = "grant__access_request__service_id"
 
+    def columns_of_list(self, grant: Grant, resource: models.Model, item_ids: Iterable[str]) -> dict[str, object]:
+        """What a row keeps of the names that it lists: how many, which, and how many are new in this window.
+
+        Call it under the grant's row lock: two lists at the same time would both count a name as new.
+        """
+        ids = [sha256(item_id.encode("utf-8", "surrogatepass")).digest()[:LISTED_ID] for item_id in item_ids]
+        lists = self.filter(tenant=grant.tenant_id, grant=grant, resource=resource, kind="listed")
+        known: set[bytes] = set()
+        for packed in map(bytes, lists.order_by().values_list("listed_ids", flat=True)):
+            known.update(packed[at : at + LISTED_ID] for at in range(0, len(packed), LISTED_ID))
+        return {"count": len(ids), "new_names": len({*ids} - known), "listed_ids": b"".join(ids)}
+
 
 class ContentAccess(models.Model):
     """One line of what was looked at; appended and never changed, as its audit entry is."""
@@ -332,6 +349,10 @@ class ContentAccess(models.Model):
     item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)
     part = models.CharField(_("part"), max_length=64, blank=True)
     count = models.PositiveIntegerField(_("names"), default=0)
+    #: Of these names, those that no earlier list of this window held: their sum counts each name once.
+    new_names = models.PositiveIntegerField(_("names listed for the first time"), default=0)
+    #: LISTED_ID bytes for each name; which name it is, the log says.
+    listed_ids = models.BinaryField(default=b"", editable=False)
     at = models.DateTimeField(_("at"))
 
     objects = ContentAccessQuerySet.as_manager()

@@ -72,7 +72,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
     found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
-    found["seen"], found["listed"] = _seen(row.grant)
+    found["seen"] = _seen(row.grant)
     return found
 
 
@@ -82,13 +82,12 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found = _common(row, message)
     event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
     said = _said(row, event) if event else {}
-    found["seen"], found["listed"] = _seen(row.grant)
+    found["seen"] = _seen(row.grant)
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(said)
-    looked = [text for text in (found["seen"], found["listed"]) if text]
     approved = _approvals(row, _("Approved by"))
-    found["facts"] = [Fact(_("Looked at"), looked), *_window(row.grant, at), *_what(row), *approved]
+    found["facts"] = [Fact(_("Looked at"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
     found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
     return found
 
@@ -204,10 +203,9 @@ def _outcome_label(row: AccessRequest) -> str:
     return {State.DENIED: _("Denied"), State.EXPIRED: _("Expired")}.get(State(row.state), _("Withdrawn"))
 
 
-def _seen(grant: Grant) -> tuple[str, str]:
-    """What was opened, as "3 messages read, in 1 mailbox", and how many names were listed."""
-    seen = access.seen_resources([grant.pk])[grant.pk]
-    return sentences.summary(seen), sentences.listed(seen)
+def _seen(grant: Grant) -> str:
+    """What was looked at: "3 messages read, 25 names listed, in 1 mailbox"."""
+    return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
 
 
 def _said(row: AccessRequest, event: Event) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -83,7 +83,7 @@ def list_items(
         ContentAccess.Kind.LISTED,
         actor=actor,
         detail={"prefix": prefix, "items": refs},
-        count=len(refs),
+        listed=[item.id for item in listing.items],
     )
     return looked, listing
 
@@ -192,11 +192,14 @@ def _record(
     actor: Actor,
     detail: Mapping[str, object],
     level: Level = Level.NAMES,
+    listed: Iterable[str] | None = None,
     **columns: object,
 ) -> Looked:
     """Authorise and record in one transaction; when this returns, both are committed."""
     with act("list_items" if level == Level.NAMES else "open_item", actor=actor) as current:
         looked = _authorised(current, grant_id, resource_id, level=level)
+        if listed is not None:
+            columns |= ContentAccess.objects.columns_of_list(looked.grant, looked.resource, listed)
         _append(current, looked, kind, detail, columns)
     return looked
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Aggregate, Count, Q, Sum
 
 from requests_app import policy
 from requests_app.actors import Actor, Role
@@ -93,13 +93,27 @@ def looks(grant: Grant) -> Any:
     return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
+def counts() -> dict[str, Aggregate]:
+    """How much was looked at in one resource under one grant: every number that people read is made of these.
+
+    Items and names are distinct: what was opened twice, or listed on four pages, counts once.
+    """
+    kinds = ContentAccess.Kind
+    return {
+        "opened": Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
+        "listed": Sum("new_names", filter=Q(kind=kinds.LISTED), default=0),
+        "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
+        "allowed": Count("pk", filter=Q(kind__in=ALLOWED)),
+    }
+
+
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """What was looked at under each grant, for `sentences.summary`.
 
-    {"opened": distinct items, "resources": in how many, "listed": names, "kinds": {kind: (items, resources)},
-    "allowed": how often a service elsewhere was told yes}
+    {"opened": distinct items, "resources": in how many, "listed": distinct names, "allowed": how often a service
+    elsewhere was told yes, "kinds": {kind: {"opened", "listed", "resources"}}}; a kind is there if any of its
+    resources was opened or listed, though the list was empty.
     """
-    kinds = ContentAccess.Kind
     found: dict[UUID, dict[str, Any]] = {
         pk: {"opened": 0, "resources": 0, "listed": 0, "kinds": {}, "allowed": 0} for pk in grant_ids
     }
@@ -108,19 +122,17 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
         .order_by()
         # By resource: two libraries may each hold a document of the same name.
         .values("grant_id", "resource_id", "resource__kind")
-        .annotate(
-            opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
-            listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
-            allowed=Count("pk", filter=Q(kind__in=ALLOWED)),
-        )
+        .annotate(**counts())
     )
     for row in rows:
         seen = found[row["grant_id"]]
+        seen["opened"] += row["opened"]
+        seen["resources"] += bool(row["opened"])
         seen["listed"] += row["listed"]
         seen["allowed"] += row["allowed"]
-        if row["opened"]:
-            items, places = seen["kinds"].get(row["resource__kind"], (0, 0))
-            seen["kinds"][row["resource__kind"]] = (items + row["opened"], places + 1)
-            seen["opened"] += row["opened"]
-            seen["resources"] += 1
+        if row["opened"] or row["lists"]:
+            kind = seen["kinds"].setdefault(row["resource__kind"], {"opened": 0, "listed": 0, "resources": 0})
+            kind["opened"] += row["opened"]
+            kind["listed"] += row["listed"]
+            kind["resources"] += 1
     return found

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Q
 from django.utils.functional import cached_property
 
 from audit_app.models import AuditEntry
 from requests_app.actors import Actor
 from requests_app.events import Event
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
-from requests_app.models.access import ALLOWED
-from requests_app.queries import inbox
+from requests_app.queries import access, inbox
 from requests_app.queries.inbox import COUNTED
 
 A_YEAR = timedelta(days=365)
@@ -60,6 +59,7 @@ class Looked:
     resource: Resource
     opened: int
     listed: int
+    lists: int
     failed: int
     allowed: int
     last_at: datetime
@@ -101,11 +101,9 @@ def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
         looks.order_by()
         .values("resource")
         .annotate(
-            opened=Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
-            listed=Sum("count", filter=Q(kind=kinds.LISTED), default=0),
             failed=Count("pk", filter=Q(kind__in=(kinds.FAILED, kinds.CUT))),
-            allowed=Count("pk", filter=Q(kind__in=ALLOWED)),
             last_at=Max("at"),
+            **access.counts(),
         )
     )
     found = {line.pop("resource"): line for line in folded}

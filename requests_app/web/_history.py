@@ -185,11 +185,11 @@ def refusal_words(code: str) -> str:
 
 
 def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
-    kinds = {looked.resource.kind: (looked.opened, 1)} if looked.opened else {}
-    seen = {"kinds": kinds, "listed": looked.listed, "allowed": looked.allowed}
-    parts = [sentences.summary(seen)]
-    if looked.listed:
-        parts.append(sentences.listed(seen))
+    looks = {"opened": looked.opened, "listed": looked.listed, "resources": 1}
+    kinds = {looked.resource.kind: looks} if looked.opened or looked.lists else {}
+    parts = []
+    if kinds or looked.allowed or not looked.failed:
+        parts.append(sentences.summary({"kinds": kinds, "allowed": looked.allowed}))
     if looked.failed:
         parts.append(
             ngettext("%(n)d could not be read to its end", "%(n)d could not be read to their end", looked.failed)

@@ -279,7 +279,6 @@ def _closed_facts(window: queries.Window) -> dict[str, Any]:
         "window": window,
         "grant": grant,
         "summary": sentences.summary(seen),
-        "listed": sentences.listed(seen),
         "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
     }
 

@@ -31,7 +31,8 @@ def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:
     for item in items:
         ContentAccess.objects.create(kind="opened", item_id=item, item_ref=f"<{item}@x>", **common)
     if listed:
-        ContentAccess.objects.create(kind="listed", count=listed, **common)
+        names = ContentAccess.objects.columns_of_list(grant, resource, [f"name {n}" for n in range(listed)])
+        ContentAccess.objects.create(kind="listed", **names, **common)
 
 
 def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(world: Cast, mails: Mails) -> None:
@@ -224,7 +225,7 @@ def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mai
     assert mails.to("closing_soon") == ["ada", "alan", "priya", "soc"]
     found = mails("ada", "closing_soon")
     assert found.subject == "Contoso: window on 1 mailbox closes at Tue 16:05 CET"
-    says(found, "The window closes in 10 minutes", "So far: 2 messages read, in 1 mailbox. 12 names were listed.")
+    says(found, "The window closes in 10 minutes", "So far: 2 messages read, 12 names listed, in 1 mailbox.")
     says(mails("priya", "closing_soon"), "You may read messages", "more time is a new request")
 
 
@@ -237,11 +238,10 @@ def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) ->
     mails.send()
     assert mails.to("window_closed") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
     found = mails("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, 3 messages read, in 1 mailbox"
+    assert found.subject == "Contoso: window closed, 3 messages read, 12 names listed, in 1 mailbox"
     says(
         found,
         "The window closed by itself at its end.",
-        "12 names were listed",
         "after 2 hours",
         "Tue 24 Nov, 16:05 CET",
     )
@@ -251,7 +251,7 @@ def test_a_window_that_was_not_used_says_so(world: Cast, mails: Mails) -> None:
     grant = world.opened()
     operations.release(grant.access_request_id, actor=world.as_("priya"), note="Found it in the service's log.")
     found = mails.send()("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, nothing was opened"
+    assert found.subject == "Contoso: window closed, nothing was looked at"
     says(found, "Priya Test gave the window back early.", "Found it in the service's log.")
     says(mails("priya", "window_closed"), "You gave the window back early.")
 

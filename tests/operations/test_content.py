@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import OperationalError
 from structlog.testing import capture_logs
 
@@ -29,6 +31,7 @@ from requests_app.errors import (
 from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
+from requests_app.queries import access
 from tests.cast import Cast, events_of
 from tests.content import CANARY, fill, mail_id
 
@@ -124,6 +127,38 @@ def test_a_list_is_recorded_when_it_is_asked_for_and_when_it_is_given(cast: Cast
     assert looked.grant == grant
     assert _events(grant) == ["content.list_asked", "content.listed"]
     assert ContentAccess.objects.get(kind="listed").count == 1
+
+
+def test_a_name_that_is_listed_four_times_counts_once(cast: Cast) -> None:
+    grant = cast.opened()
+    for _again in range(4):
+        content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert [look.count for look in ContentAccess.objects.filter(kind="listed")] == [1, 1, 1, 1]
+    assert access.seen_resources([grant.pk])[grant.pk]["listed"] == 1
+    other = cast.opened()
+    content.list_items(other.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert access.seen_resources([other.pk])[other.pk]["listed"] == 1, "the next window counts anew"
+
+
+def test_the_names_of_earlier_lists_are_counted_from_the_log(cast: Cast) -> None:
+    count = import_module("requests_app.migrations.0029_count_the_names_of_earlier_lists").count
+    grant = cast.opened()
+    for _again in range(3):
+        content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    whole = list(ContentAccess.objects.order_by("at").values_list("new_names", "listed_ids"))
+    ContentAccess.objects.update(new_names=0, listed_ids=b"")
+    ContentAccess.objects.create(
+        tenant=cast.contoso,
+        grant=grant,
+        resource=cast.resource(name="legal"),
+        kind="listed",
+        count=7,
+        at=grant.opens_at,
+    )
+    count(apps, None)
+    rows = ContentAccess.objects.exclude(count=7).order_by("at")
+    assert list(rows.values_list("new_names", "listed_ids")) == whole
+    assert ContentAccess.objects.get(count=7).new_names == 7, "its entry is not in the log any more"
 
 
 def test_an_opened_message_is_named_by_its_message_id(cast: Cast) -> None:

@@ -277,7 +277,7 @@ def test_a_closed_window_says_when_and_by_whom_and_gives_nothing(
     assert response.status_code == 403
     assert "The window is closed" in page
     assert "Ada Test" in page
-    assert "nothing was opened" in page
+    assert "nothing was looked at" in page
     assert CANARY not in page
     assert _looks(grant) == []
     assert response["Cache-Control"] == "no-store, private"

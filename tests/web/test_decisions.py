@@ -549,7 +549,7 @@ def test_a_receipt_says_how_it_stands_now(cast: Cast) -> None:
     decide(cast, "ada", row, "approve")
     operations.revoke(row.pk, actor=cast.as_("alan"))
     page = words(signed_in(cast, "ada").get(page_of(row, "receipt")))
-    assert "Nothing was opened. Closed early" in page
+    assert "Nothing was looked at. Closed early" in page
     assert page_of(row, "access_request_act", "revoke") not in page
 
 

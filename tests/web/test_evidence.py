@@ -75,18 +75,22 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
     """Entries as the content page leaves them, without the mailbox."""
+    looked_at(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
+
+
+def looked_at(cast: Cast, grant: Grant, event: Event, details: list[dict[str, Any]]) -> None:
     entries = [
         recorder.Witnessed(
             tenant_id=grant.tenant_id,
-            event=Event.CONTENT_OPENED,
+            event=event,
             door="pages",
             actor={"kind": "person", "id": str(cast.priya.pk), "name": "Priya Test", "side": "provider", "email": ""},
             subject_type="grant",
             subject_id=str(grant.pk),
             correlation_id=grant.access_request_id,
-            detail={"resource": "", "resource_name": "finance@contoso.example", "reference": f"{name} {number}"},
+            detail={"resource": "", "resource_name": "finance@contoso.example", **detail},
         )
-        for number in range(count)
+        for detail in details
     ]
     with transaction.atomic():
         recorder.record(entries, at=clock.now())
@@ -444,6 +448,28 @@ def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, tr
         assert f'<tr id="e0-{entry["seq"]}">' in page.decode()
         assert f'<td class="leaf">{leaf.hex()[:12]}</td></tr>' in page.decode()
     assert page.decode().count("<tr id=") == 6
+
+
+@pytest.mark.parametrize(
+    ("lists", "opened", "words_of_it"),
+    [
+        ([], 0, "Nothing was looked at."),
+        ([["a", "b"], ["b", "c"], ["a", "b"]], 0, "3 names listed, nothing opened."),
+        ([["a", "b"]], 1, "Invoice 0 2 names listed."),
+    ],
+)
+def test_a_timeline_says_how_many_names_were_listed(
+    cast: Cast, lists: list[list[str]], opened: int, words_of_it: str
+) -> None:
+    grant = cast.opened()
+    items = [{"items": [{"id": name, "reference": name} for name in names]} for names in lists]
+    looked_at(cast, grant, Event.CONTENT_LISTED, items)
+    opened_items(cast, grant, opened)
+    operations.release(grant.access_request_id, actor=cast.as_("priya"), note="Done.")
+    sign(cast.contoso)
+    page = words(files_of(taken(signed_in(cast, "otto"), grant.access_request))["timeline.html"])
+    assert words_of_it in page
+    assert ("othing was looked at" in page) == (not lists)
 
 
 def _leaves(raw: bytes) -> list[bytes]:

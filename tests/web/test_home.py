@@ -110,7 +110,7 @@ def test_a_window_whose_time_ran_out_is_not_open_though_no_sweep_has_run(cast: C
     travel.to(grant.closes_at)
     page = home(cast, "otto")
     assert "Open now" not in page
-    assert "Nothing was opened" in page
+    assert "Nothing was looked at" in page
 
 
 def test_lately_says_what_came_of_it(cast: Cast) -> None:
@@ -125,7 +125,7 @@ def test_lately_says_what_came_of_it(cast: Cast) -> None:
     assert "Denied by Pat Test" in page
     assert "Nobody answered; nothing was opened" in page
     assert "Withdrawn; nothing was opened" in page
-    assert "Nothing was opened" in page
+    assert "Nothing was looked at" in page
     assert "2 messages read, in 1 mailbox" in page
 
 

@@ -58,7 +58,8 @@ def test_every_kind_of_resource_has_its_words() -> None:
         for level in ("read", "names"):
             assert sentences.reading(level, _things(kind))
         assert sentences.amount(_things(kind)).startswith("1 ")
-        assert sentences.summary({"kinds": {kind: (1, 1)}}).endswith(sentences.amount(_things(kind)))
+        looks = {"opened": 1, "listed": 0, "resources": 1}
+        assert sentences.summary({"kinds": {kind: looks}}).endswith(sentences.amount(_things(kind)))
 
 
 def test_a_long_reason_is_cut_and_only_its_first_line_is_said() -> None:
@@ -97,17 +98,34 @@ def test_what_was_seen_is_counted_by_item_and_by_resource(cast: Cast) -> None:
         ContentAccess.objects.create(
             tenant=cast.contoso, grant=grant, resource=resource, kind="opened", item_id=item, at=grant.opens_at
         )
-    ContentAccess.objects.create(
-        tenant=cast.contoso, grant=grant, resource=other, kind="listed", count=12, at=grant.opens_at
-    )
+    for names in (range(12), range(6, 18), range(18)):
+        columns = ContentAccess.objects.columns_of_list(grant, other, map(str, names))
+        ContentAccess.objects.create(
+            tenant=cast.contoso, grant=grant, resource=other, kind="listed", at=grant.opens_at, **columns
+        )
     seen = access.seen_resources([grant.pk])[grant.pk]
-    assert (seen["opened"], seen["resources"], seen["listed"]) == (3, 2, 12)
-    assert sentences.summary(seen) == "1 document read, in 1 document library and 2 messages read, in 1 mailbox"
-    assert sentences.listed(seen) == "12 names were listed"
+    assert (seen["opened"], seen["resources"], seen["listed"]) == (3, 2, 18)
+    assert sentences.summary(seen) == (
+        "1 document read, 18 names listed, in 1 document library and 2 messages read, in 1 mailbox"
+    )
 
 
 def test_nothing_seen_is_said_so(cast: Cast) -> None:
     grant = cast.opened()
     seen = access.seen_resources([grant.pk])[grant.pk]
-    assert sentences.summary(seen) == "nothing was opened"
-    assert sentences.listed(seen) == ""
+    assert sentences.summary(seen) == "nothing was looked at"
+
+
+@pytest.mark.parametrize(
+    ("looks", "allowed", "words"),
+    [
+        ({"opened": 0, "listed": 25, "resources": 1}, 0, "25 names listed, nothing opened, in 1 mailbox"),
+        ({"opened": 0, "listed": 0, "resources": 2}, 0, "0 names listed, nothing opened, in 2 mailboxes"),
+        ({"opened": 0, "listed": 1, "resources": 1}, 1, "1 name listed, in 1 mailbox and 1 access allowed through"),
+        ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read, 25 names listed, in 1 mailbox"),
+    ],
+)
+def test_nothing_opened_is_said_only_where_nothing_can_have_been(
+    looks: dict[str, int], allowed: int, words: str
+) -> None:
+    assert sentences.summary({"kinds": {"mailbox": looks}, "allowed": allowed}).startswith(words)

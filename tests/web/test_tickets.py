@@ -469,7 +469,7 @@ def test_the_ticket_says_whose_turn_it_is(cast: Cast, as_: Callable[[str], Clien
     grant = Grant.objects.get()
     assert reverse("web:window", args=[grant.pk]) in _text(as_("priya").get(_page(taken)))
     assert reverse("web:window", args=[grant.pk]) not in _text(as_("erik").get(_page(taken)))
-    assert "So far: nothing was opened" in _text(as_("mia").get(_page(taken)))
+    assert "So far: nothing was looked at" in _text(as_("mia").get(_page(taken)))
 
 
 def test_what_is_over_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:

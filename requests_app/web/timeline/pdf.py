@@ -102,10 +102,8 @@ class _Document:
             self._say("small-part", resource)
             for item in items:
                 self.flow.append(self._paragraph("item", self._clean(item), bullet=self._mark("looked", "◆")))
-        if self.story.allowed:
-            self._say("body", self.story.allowed)
-        elif not looked and self.story.window:
-            self._say("body", _("Nothing was opened."))
+        if self.story.seen:
+            self._say("body", self.story.seen)
         if has_more:
             self._say("soft", _("There are more; each of them is an entry."))
 

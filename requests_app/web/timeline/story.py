@@ -221,10 +221,31 @@ class Story:
         return [(resource, list(items)) for resource, items in found.items()], len(opened) > ITEMS
 
     @cached_property
+    def listed(self) -> int:
+        """How many names were listed, each once in its resource."""
+        found: set[tuple[str, str]] = set()
+        for part in self.prepared.parts:
+            lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
+            for entry in lists.iterator(chunk_size=_BATCH):
+                detail = _read(entry)["detail"]
+                items = (item for item in _list(detail, "items") if isinstance(item, dict))
+                found |= {(str(detail.get("resource")), str(item.get("id"))) for item in items}
+        return len(found)
+
+    @cached_property
+    def seen(self) -> str:
+        """What is said beside the items that were opened: how many names were listed, what was allowed elsewhere."""
+        listed = sentences.listed(self.listed) if self.window and self.listed else ""
+        if self.window and not self.looked[0] and not self.allowed:
+            said = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
+            return f"{capfirst(said)}."
+        return " ".join(f"{capfirst(part)}." for part in (listed, self.allowed) if part)
+
+    @cached_property
     def allowed(self) -> str:
         """How often a service elsewhere was told yes; empty where it never was."""
         n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
-        return capfirst(sentences.allowed(n)) if n else ""
+        return sentences.allowed(n) if n else ""
 
     @cached_property
     def kinds(self) -> list[tuple[str, int]]:
