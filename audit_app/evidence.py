@@ -10,14 +10,14 @@ import base64
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from audit_app import canonical, keys, tree
+from audit_app import canonical, keys, own, tree
 from audit_app.models import AuditEntry, LogKey, Witness
 from audit_app.older import older
 from audit_app.parts import ACCESS_REQUEST, LOG, PERIOD, Part, Unsigned, Wanted, choose
@@ -93,8 +93,14 @@ class Evidence:
 
 
 def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
-    """Settle what is in the bundle; see `parts.choose`. Raises NotProven."""
+    """Settle what is in the bundle; see `parts.choose`. Raises NotProven.
+
+    The tenant is called what the signed entries call it: a name that is newer than they are would contradict them.
+    """
     chosen = choose(wanted)
+    newest = chosen.parts[-1]
+    if name := own.name_in(wanted.tenant_id, newest.first_seq + newest.size):
+        wanted = replace(wanted, tenant_name=name)
     return Evidence(wanted=wanted, at=at, parts=chosen.parts, waiting=chosen.waiting, unsigned=chosen.unsigned)
 
 
@@ -275,6 +281,7 @@ Python 3.11 and the package "cryptography":
 
 keys.json lists keys, so that their signatures can be told apart. Whoever makes a bundle up can put any key into it:
 compare it with the one that you were given when the log was set up, or that your witness has. Name it with --key.
+So it is with witnesses: name the key of yours with --witness, and only then does its cosignature count.
 A checkpoint that you kept from earlier shows that the log was not rewritten since:
 
     python3 lockbox_verify.py verify evidence.zip --key '<verifier key of the log>' --previous checkpoint.txt

@@ -17,12 +17,30 @@ from audit_app.models import AuditEntry, ChainHead, ClosedShard
 KEY_ROTATED, TOMBSTONED, PRUNED = "log.key_rotated", "log.tombstoned", "log.pruned"
 #: Names of the log's user, who adds and removes people's keys.
 OF_PEOPLES_KEYS = ("passkey.enrolled", "passkey.removed")
+#: And those that name a tenant; a name that somebody gave it later is in the `set` of the change.
+NAMES = ("tenant.created", "tenant.changed")
 #: Retention leaves these: who has an old key learns of the new one only from them, and so it is with a new shard.
 KEPT = (KEY_ROTATED, TOMBSTONED, *OF_PEOPLES_KEYS)
 
 
 def kept(tenant_id: UUID) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(tenant_id=tenant_id, event__in=KEPT)
+
+
+def name_in(tenant_id: UUID, end: int) -> str:
+    """What the newest entry below number `end` that names the tenant calls it; empty where none is left."""
+    rows = AuditEntry.objects.filter(tenant_id=tenant_id, event__in=NAMES, seq__lt=end).order_by("-seq")
+    for row in rows.iterator(chunk_size=100):
+        detail = detail_of(row)
+        name = detail.get("name") or _set(detail).get("name")
+        if isinstance(name, str):
+            return name
+    return ""
+
+
+def _set(detail: dict[str, Any]) -> dict[str, Any]:
+    found = detail.get("set")
+    return found if isinstance(found, dict) else {}
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:

@@ -2,7 +2,7 @@
 """Verify what a Customer Lockbox exported of its log, and witness such logs; one file, for somebody who trusts nobody.
 
     lockbox_verify.py verify evidence.zip --key K... [--previous checkpoint.txt [--consistency proof.txt]]
-                                          [--witness W]... [--max-age HOURS]
+                                          [--witness W]... [--require-witness] [--max-age HOURS]
     lockbox_verify.py witness-key --name NAME --key-file F
     lockbox_verify.py witness --name NAME --key-file F --state S --log K...
     lockbox_verify.py previous ORIGIN --state S
@@ -74,6 +74,7 @@ MAX_PATH = 63  # hashes in a proof: trees have fewer than 2^63 leaves
 MAX_NUMBER = (1 << 63) - 1
 MAX_KEYS = 1000  # of a kind in keys.json, and announced by one log
 MAX_SIGNATURES = 100  # under one note
+LONGEST_VKEY = 1000  # of a witness's key that is compared as text
 MAX_SHARDS = 100
 MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
 LISTED = 1000  # decisions, unproven and signed ones, that are named one by one
@@ -387,6 +388,9 @@ _LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened", _
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
 _OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned", ENROLLED, REMOVED})
 _SUBMITTED = "access_request.submitted"
+#: What the log says about the tenant's name and its witnesses; each is read where it is in the bundle.
+_NAMES = frozenset({"tenant.created", "tenant.changed"})
+WITNESS_ADDED, WITNESS_REMOVED = "witness.added", "witness.removed"
 _REPLAYED = _ENDED | _CLOSED | _LOOKED | {_SUBMITTED}
 #: What is kept of an entry's detail for the chapters below; everything else is too long to carry around.
 _KEPT = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "window_for", "level")
@@ -463,6 +467,12 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
         return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
     if event in (ENROLLED, REMOVED):
         detail = {**detail, "leaf": leaf_hash(canonical(entry).encode()).hex()}
+    if event in _NAMES:
+        changed = detail.get("set")
+        named = detail.get("name") or (changed.get("name") if isinstance(changed, dict) else None)
+        return Fact(index, at, event, "", "", request, subject, {"name": named} if isinstance(named, str) else {})
+    if event in (WITNESS_ADDED, WITNESS_REMOVED):
+        return Fact(index, at, event, "", "", request, subject, {"vkey": str(detail.get("vkey"))[:LONGEST_VKEY]})
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
@@ -530,7 +540,8 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             bad = (same.index(False), "the entry does not have the hash that the log has for it", False)
     indexes: list[int] = []
     facts: list[Fact] = []
-    told = DECISIONS | _OF_THE_LOG | {_SUBMITTED} | (_REPLAYED if expected.is_replayed else frozenset())
+    told = DECISIONS | _OF_THE_LOG | _NAMES | {_SUBMITTED, WITNESS_ADDED, WITNESS_REMOVED}
+    told |= _REPLAYED if expected.is_replayed else frozenset()
     share = dict[Any, Any]().setdefault
     first_at = last_at = ""
     for place, line in enumerate(lines[: bad[0]] if bad else lines):
@@ -1096,6 +1107,7 @@ class Shard:
     tombstone: Checkpoint | None = None  # and this is what it says was signed of this one last
     is_opened: bool | None = None  # whether its own first entry closes the log before it; None: that is not here
     edges: set[int] = field(default_factory=set)  # neighbours of a period that were shown to lie outside of it
+    named: str = ""  # what the last entry here that names the tenant calls it
     flaw: Bad | None = None
     gap: str = ""
 
@@ -1490,9 +1502,8 @@ class Trust:
         """Raises Bad. Without a named key, one that signed the checkpoint `kept` is as good as named; and otherwise the
         bundle's own are used to look at its signatures, which says nothing of who made them."""
         self.offered = {key.public for key in offered["log"]}
-        self.witnesses = offered["witnesses"]
         self.why: dict[bytes, str] = {}
-        self._ids: dict[str, dict[bytes, list[Key]]] = {}
+        self._ids: dict[tuple[str, int], dict[bytes, list[Key]]] = {}
         pinned = self.signers(kept, self.offered) if named is None and kept and _base(kept.origin) in bases else []
         self.is_named = named is not None or bool(pinned)
         found = named if named is not None else pinned or offered["log"]
@@ -1503,19 +1514,26 @@ class Trust:
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
         """Raises Bad if a signature that bears the id of one of the keys is false."""
-        known = self._known(checkpoint.origin)
-        own = [key_id for name, key_id in checkpoint.note.by_id if name == checkpoint.origin]
+        return self._signed(checkpoint, checkpoint.origin, ED25519, publics)
+
+    def clocks(self, checkpoint: Checkpoint, clock: str) -> list[Key]:
+        """The log's keys, known or only offered, that dated it. Raises Bad if one of their signatures is false."""
+        return self._signed(checkpoint, clock, COSIGNATURE, self.offered | self.why.keys())
+
+    def _signed(self, checkpoint: Checkpoint, name: str, kind: int, publics: Container[bytes]) -> list[Key]:
+        known = self._known(name, kind)
+        own = [key_id for each, key_id in checkpoint.note.by_id if each == name]
         keys = [key for key_id in own for key in known.get(key_id, ()) if key.public in publics]
         return [key for key in keys if signatures_by(checkpoint.note, key)]
 
-    def _known(self, origin: str) -> dict[bytes, list[Key]]:
-        """The keys under this log's name, by id: a file may have many of them, and many signatures of nobody."""
-        if origin not in self._ids:
-            self._ids[origin] = {}
+    def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
+        """The log's keys under this name, by id: a file may have many of them, and many signatures of nobody."""
+        if (name, kind) not in self._ids:
+            found = self._ids[name, kind] = {}
             for public in self.offered | self.why.keys():
-                key = Key(origin, ED25519, public)
-                self._ids[origin].setdefault(key.id, []).append(key)
-        return self._ids[origin]
+                key = Key(name, kind, public)
+                found.setdefault(key.id, []).append(key)
+        return self._ids[name, kind]
 
     def vouch(self, shards: Iterable[Shard], kept: Checkpoint | None) -> None:
         """A `log.key_rotated` entry under a checkpoint that a trusted key signed makes its new key trusted, too."""
@@ -1546,8 +1564,62 @@ class Trust:
 
     def dated(self, checkpoint: Checkpoint, clock: str) -> int | None:
         """When a trusted key last said that this is the newest tree: it cosigns, under the name of the installation."""
-        keys = [Key(clock, COSIGNATURE, public) for public in self.why]
+        keys = [key for key in self.clocks(checkpoint, clock) if key.public in self.why]
         return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
+
+    def check_older(self, shard: Shard, after: list[Shard]) -> int:
+        """How many older checkpoints rest on a key that is only offered. Raises Bad for one that the log did not sign.
+
+        An older checkpoint is one that the log signed then; without its signature it is nobody's word. A key that has
+        been replaced since is named, as the old one, in the entry about its replacement, which is in this log or in
+        one of those `after` it.
+        """
+        here, unproven = [shard, *after], 0
+        is_told = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
+        past = {public for each in here if self.signers(each.checkpoint, self.why) for public in _replaced(each)}
+        for each in shard.older:
+            what = f"the older checkpoint of {each.checkpoint.size} entries in consistency-{shard.number}.jsonl"
+            signers = self.signers(each.checkpoint, self.offered | self.why.keys())
+            if not signers:
+                raise Bad(f"{what} bears no signature of this log's keys")
+            if not any(key.public in self.why or key.public in past for key in signers):
+                if is_told and self.signers(shard.checkpoint, self.why):
+                    raise Bad(f"{what} is signed by a key that is not this log's by any signed entry")
+                unproven += 1
+            self.clocks(each.checkpoint, shard.clock)
+        return unproven
+
+
+class Witnesses:
+    """Who cosigned, by the keys that you named; and, apart from them, by keys that only the bundle names.
+
+    Anybody who makes a bundle up can put a key of their own into it, under any name, and sign with it.
+    """
+
+    def __init__(self, named: list[Key] | None, offered: list[Key], own: Container[bytes]) -> None:
+        """`own` are the log's keys: what the log says of itself is no witness's word."""
+        self.named = list(dict.fromkeys(named or ()))
+        self.not_outside = [key for key in self.named if key.public in own]
+        self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
+        known = {*self.named}
+        found = [key for key in offered if key.kind == COSIGNATURE and key not in known and key.public not in own]
+        self.unpinned = list(dict.fromkeys(found))
+
+    @staticmethod
+    def cosigned(checkpoint: Checkpoint, keys: list[Key]) -> dict[Key, int]:
+        """When each of the keys that cosigned did so last. Raises Bad if one of their signatures is false."""
+        present = checkpoint.note.by_id
+        seen = {key: signatures_by(checkpoint.note, key) for key in keys if (key.name, key.id) in present}
+        return {key: times[-1] for key, times in seen.items() if times}
+
+    def check_older(self, shard: Shard) -> dict[Key, tuple[int, int]]:
+        """The largest older tree that each named witness cosigned, and when. Raises Bad for a false signature."""
+        largest: dict[Key, tuple[int, int]] = {}
+        for each in shard.older:
+            self.cosigned(each.checkpoint, self.unpinned)
+            for key, at in self.cosigned(each.checkpoint, self.pinned).items():
+                largest[key] = max(largest.get(key, (0, 0)), (each.checkpoint.size, at))
+        return largest
 
 
 def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
@@ -1556,6 +1628,17 @@ def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
             new = key_of(str(fact.detail.get("new")))
             if new.kind == ED25519 and _base(new.name) == shard.base:
                 yield fact.leaf_index, new.public
+
+
+def _replaced(shard: Shard) -> Iterator[bytes]:
+    """The keys that an entry says signed before."""
+    for fact in shard.rotations:
+        old = fact.detail.get("old")
+        for vkey in old if isinstance(old, list) else ():
+            with contextlib.suppress(ValueError):
+                key = key_of(str(vkey))
+                if key.kind == ED25519 and _base(key.name) == shard.base:
+                    yield key.public
 
 
 def _base(name: str) -> str:
@@ -1611,6 +1694,8 @@ class Report:
         # By access request: the digest and the terms of what was asked for.
         self.asked: dict[str | None, tuple[str, bytes]] = {}
         self.enrolled: dict[str, Enrolment] = {}
+        # The witnesses that the log's entries call registered: by key, the entry that says so.
+        self.registered: dict[str, int] = {}
 
     def bad(self, flaw: Bad, shard: Shard | None = None) -> None:
         where: dict[str, Any] = {"log": shard.number if shard else None, "index": flaw.index, "until": flaw.until}
@@ -1652,6 +1737,13 @@ class Report:
             self.enrolled[fact.subject] = Enrolment(-1, {}, seq)
         elif before.removed is None or seq < before.removed:
             self.enrolled[fact.subject] = before._replace(removed=seq)
+
+    def tells_of_witness(self, shard: Shard, fact: Fact) -> None:
+        vkey = fact.detail["vkey"]
+        if fact.event == WITNESS_REMOVED:
+            self.registered.pop(vkey, None)
+        elif len(self.registered) < MAX_KEYS:
+            self.registered[vkey] = shard.first_seq + fact.leaf_index
 
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
         """From a signature that holds to whose it is: the log must tell of its key, before the decision."""
@@ -1731,6 +1823,7 @@ class Options:
     keys: list[Key] | None = None
     trust_bundle_key: bool = False  # where no key is named, take the bundle's own
     witnesses: list[Key] | None = None
+    require_witness: bool = False  # a verdict needs the cosignature of a witness that is named
     previous: Checkpoint | None = None
     consistency: Growth | None = None
     max_age: float | None = None  # in seconds, by the clock of this machine
@@ -1769,7 +1862,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     manifest, (shards, unsigned) = bundle.manifest, shards_of(bundle)
     names = ("format", "kind", "made_at", "access_request", "since", "until")
     report.data.update({name: _text(manifest.get(name)) for name in names})
-    report.data["tenant"] = {name: _text(manifest["tenant"].get(name)) for name in ("id", "name")}
+    report.data["tenant"] = {"id": _text(manifest["tenant"].get("id")), "name": None, "name_not_proven": None}
     offered, total = keys_offered(bundle), sum(shard.entries for shard in shards)
     trust = Trust({shard.base for shard in shards}, options.keys, offered, options.previous)
     for before, after in zip([None, *shards], shards, strict=False):
@@ -1796,6 +1889,10 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
             shard.prunings.append(fact)
         elif fact.event in (ENROLLED, REMOVED):
             report.tells_of_key(shard, fact)
+        elif fact.event in (WITNESS_ADDED, WITNESS_REMOVED):
+            report.tells_of_witness(shard, fact)
+        elif fact.event in _NAMES:
+            shard.named = fact.detail.get("name") or shard.named
         if rules and not broken:
             try:
                 rules.see(fact)
@@ -1805,8 +1902,10 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     elsewhere = [options.previous, options.consistency and options.consistency.checkpoint]
     for shard in shards:
         check_shard(bundle, shard, Scan(options.jobs, progress), elsewhere, see, is_replayed)
-    judge(shards, trust, options, report)
+    judge(shards, trust, Witnesses(options.witnesses, offered["witnesses"], trust.offered | trust.why.keys()), options,
+          report)  # fmt: skip
     judge_extent(manifest, shards, unsigned, report)
+    judge_name(manifest, shards, report)
     if not trust.is_named and not options.trust_bundle_key:
         report.gap(
             "no key of the log is named, and whoever makes a bundle up can put any key in it: name the one that you "
@@ -1820,9 +1919,52 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     if rules:
         counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
         report.data["rules"] = counts
+    judge_files(bundle, shards, report)
     # After a flaw some files were not read to their end; what they would add is no better than what is known.
     for name in sorted(bundle.unread) if not report.data["problems"] else ():
         bundle.open(name).finish()
+
+
+#: Names of files that are what was signed, or lead to it.
+_OF_PROOF = re.compile(
+    r"(?:entries|proofs|log-entries|log-proofs|neighbours|consistency)-.*\.jsonl|leaf-hashes-.*\.bin|checkpoint-.*\.txt"
+)
+
+
+def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
+    """What is in the bundle beside the proof is its word alone; and nothing else may look like a part of the proof."""
+    ours = {"keys.json"}
+    for shard in shards:
+        names = ["entries-%d.jsonl", "proofs-%d.jsonl", "consistency-%d.jsonl"]
+        names += ["leaf-hashes-%d.bin", "checkpoint-%d.txt"]
+        names += [] if bundle.manifest["kind"] == "access_request" else ["log-entries-%d.jsonl", "log-proofs-%d.jsonl"]
+        names += ["neighbours-%d.jsonl"] if bundle.manifest["kind"] == "period" else []
+        ours |= {name % shard.number for name in names}
+    others = sorted(bundle.files.keys() - ours)
+    report.data["files_not_proven"] = [name for name in others if not _OF_PROOF.fullmatch(name)]
+    for name in others:
+        if _OF_PROOF.fullmatch(name):
+            report.bad(Bad(f"{shown(name)} belongs to no log that manifest.json describes"))
+
+
+def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) -> None:
+    """What the tenant is called: by the last entry that names it, if all that follow it are here, too.
+
+    The manifest is not signed. On its word alone, one tenant's log could be shown as another's.
+    """
+    told = _text(manifest["tenant"].get("name"))
+    said = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
+    rest = shards[said:] if said is not None and manifest["kind"] != "access_request" else []
+    is_to_the_end = all(each.is_sound and each.end == each.size for each in rest) and all(
+        after.start == 0 and after.number == before.number + 1 for before, after in itertools.pairwise(rest)
+    )
+    if not rest or not is_to_the_end or shards[-1].closed_by is not None:
+        report.data["tenant"]["name_not_proven"] = told
+        return
+    report.data["tenant"]["name"] = rest[0].named
+    if told not in (None, rest[0].named):
+        report.data["tenant"]["name_not_proven"] = told
+        report.bad(Bad(f"manifest.json calls the tenant {quoted(told)}, and the log calls it {quoted(rest[0].named)}"))
 
 
 def check_shard(
@@ -1874,7 +2016,7 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
     return bool(entry["event"] == "log.tombstoned" and entry["detail"].get("closes") == origin)
 
 
-def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -> None:
+def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
     """From what the files are to what that means: whose signatures, which doubts, which damage."""
     whole = [shard for shard in shards if shard.is_sound]
     kept = options.previous
@@ -1882,7 +2024,8 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
         trust.vouch(whole, kept if any(_continues(shard, options) for shard in whole) else None)
     except Bad as flaw:
         report.bad(flaw)
-    for shard, after in zip(shards, [*shards[1:], None], strict=True):
+    for place, shard in enumerate(shards):
+        after = next(iter(shards[place + 1 :]), None)
         log = _described(shard)
         report.data["logs"].append(log)
         try:
@@ -1892,12 +2035,14 @@ def judge(shards: list[Shard], trust: Trust, options: Options, report: Report) -
                 _damaged(shard, after, trust, report)
             if shard.is_opened is False and shard.is_sound:
                 report.bad(Bad(f"this is no tombstone of log {shard.number - 1}, which ends here", index=0), shard)
-            judge_signatures(shard, trust, options, report, log, is_last=after is None)
+            judge_witnesses(shard, witnesses, report, log, is_last=after is None)
+            judge_signatures(shard, shards[place + 1 :], trust, report, log)
             judge_closing(shard, after, trust, report)
         except Bad as flaw:
             report.bad(flaw, shard)
         except CannotTell as gap:
             report.gap(gap)
+    judge_registered(shards[-1], witnesses, options, report)
     if kept is not None:
         judge_previous(shards, kept, trust, options, report)
     # Who only has the bundle's word for a key must be able to compare it.
@@ -1935,13 +2080,47 @@ def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) ->
     report.gap(f"log {shard.number} was closed as damaged by entry {shard.closed_by}: {why}")
 
 
-def judge_signatures(shard: Shard, trust: Trust, options: Options, report: Report, log: dict[str, Any], *,
-                     is_last: bool) -> None:  # fmt: skip
+def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dict[str, Any], *, is_last: bool) -> None:
+    what = f"the checkpoint of log {shard.number}"
+    log["witnesses"], log["unpinned"] = [], []
+    for name, keys in (("witnesses", witnesses.pinned), ("unpinned", witnesses.unpinned)):
+        seen = witnesses.cosigned(shard.checkpoint, keys)
+        log[name] = [{"name": key.name, "vkey": str(key), "at": _time(at)} for key, at in seen.items()]
+    older = witnesses.check_older(shard)
+    cosigned = {each["vkey"] for each in log["witnesses"]}
+    for key in witnesses.named if is_last else ():
+        if key in witnesses.not_outside:
+            report.gap(f"the witness {ascii_of(key.name)}, which you named, has the key of the log itself")
+        elif str(key) not in cosigned:
+            size, at = older.get(key, (0, 0))
+            before = f"; it cosigned an older one, of {size:,} entries, at {_time(at)}" if size else ""
+            report.gap(f"{what} is not cosigned by the witness {ascii_of(key.name)}, which you named{before}")
+
+
+def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
+    """Who was to cosign: by what you ask for, and by what the log's own entries say."""
+    if options.require_witness and not witnesses.named:
+        report.gap("you asked for a witness's cosignature, and named no witness's key: name it with --witness")
+    named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
+    absent = [(seq, vkey) for vkey, seq in report.registered.items() if vkey not in named]
+    for seq, vkey in sorted(absent)[:10]:
+        name, _plus, rest = vkey.partition("+")
+        says = f"entry {seq} says that the witness {ascii_of(name)} watches this log"
+        try:
+            is_here = (name, bytes.fromhex(rest.partition("+")[0])) in present
+        except ValueError:
+            is_here = False
+        why = "its key was not named with --witness, so nothing here shows that it cosigned"
+        report.note(f"{says}; {why}" if is_here else f"{says}; the newest checkpoint bears no cosignature of it")
+    if len(absent) > 10:
+        report.note(f"entries name {len(absent) - 10:,} more witnesses whose keys you did not name")
+
+
+def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Report, log: dict[str, Any]) -> None:
     checkpoint, what = shard.checkpoint, f"the checkpoint of log {shard.number}"
-    wanted = options.witnesses
-    witnesses = [key for key in (trust.witnesses if wanted is None else wanted) if key.kind == COSIGNATURE]
-    seen = [(key, at) for key in witnesses for at in signatures_by(checkpoint.note, key)[-1:]]
-    log["witnesses"] = [{"name": key.name, "vkey": str(key), "at": _time(at)} for key, at in seen]
+    # First what is false, whoever it is by: what is only missing comes after.
+    trust.clocks(checkpoint, shard.clock)
+    log["older_unproven"] = trust.check_older(shard, after)
     log["signed_by"] = [str(key) for key in trust.check(checkpoint, what)]
     at = trust.dated(checkpoint, shard.clock)
     shard.dated_at, log["dated_at"] = at, None if at is None else _time(at)
@@ -1952,11 +2131,6 @@ def judge_signatures(shard: Shard, trust: Trust, options: Options, report: Repor
     elif at > time.time() + 600:
         # It could be shown as the newest for as long.
         report.gap(f"{what} is dated in the future, by the clock of this machine")
-    for key in wanted or () if is_last else ():
-        if key not in [each for each, _at in seen]:
-            report.gap(f"{what} is not cosigned by the witness {key.name}, which you named")
-    for each in shard.older:
-        trust.signers(each.checkpoint, trust.why)
 
 
 def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
@@ -2128,7 +2302,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
     if options.keys is None:
         raise CannotTell("a receipt brings no key with it: name the log's key with --key")
     trust = Trust({shard.base}, options.keys, {"log": [], "witnesses": []})
-    judge([shard], trust, options, report)
+    judge([shard], trust, Witnesses(options.witnesses, [], trust.why), options, report)
 
 
 def lasting(seconds: int) -> str:
@@ -2155,6 +2329,16 @@ def shown(text: object) -> str:
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
 
 
+def ascii_of(text: str) -> str:
+    """A key's name: a letter that only looks like another one is written as its code."""
+    return "".join(each if " " <= each <= "~" else f"\\u{ord(each):04x}" for each in text[:100])
+
+
+def quoted(text: object) -> str:
+    """Text that somebody else chose, cut so that what follows it in the line is still read."""
+    return f"“{text if len(str(text)) <= 100 else str(text)[:100] + '…'}”"
+
+
 def in_words(data: dict[str, Any]) -> Iterator[str]:
     def line(label: str, text: object) -> str:
         return f"{label:<11} {shown(text)}"
@@ -2163,10 +2347,18 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         kinds = {"log": "the whole log", "period": "a period of the log", "access_request": "one access request",
                  "receipt": "a receipt for one entry"}  # fmt: skip
         tenant = data["tenant"]
-        yield line("what", f"{kinds[data['kind']]} of {tenant.get('name') or tenant['id']} ({data['format']})")
-        bounds = [f"{name} {data[name]}" for name in ("since", "until", "access_request", "made_at") if data.get(name)]
+        named = f"{quoted(tenant['name'])}, as its entries call it" if tenant.get("name") else ""
+        yield line("what", f"{kinds[data['kind']]} of {named or 'tenant ' + tenant['id']} ({data['format']})")
+        if not tenant.get("name") and tenant.get("name_not_proven"):
+            yield line("", f"not proven: that the tenant is called {quoted(tenant['name_not_proven'])}")
+        bounds = [f"{name} {data[name]}" for name in ("since", "until", "access_request") if data.get(name)]
         if bounds:
             yield line("", ", ".join(bounds))
+        if data.get("made_at"):
+            yield line("", f"not proven: that it was made at {data['made_at']}")
+    if files := data.get("files_not_proven"):
+        more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
+        yield line("", f"not proven, compared with nothing that was signed: {', '.join(files[:10])}{more}")
     if entry := data.get("entry"):
         yield line("entry", f"index {entry['index']}: {entry['event']} by {entry['who']} at {entry['at']}")
     for key in data["keys"]:
@@ -2214,15 +2406,22 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
         yield line("", f"{log['entries']:,} entries here ({which}), {log['older']:,} older checkpoints")
     elif kind == "access_request":
         yield line("", f"{log['entries']:,} entries here, {log['older']:,} older checkpoints")
+    if log.get("older_unproven"):
+        yield line("", f"not proven: {log['older_unproven']:,} of the older ones, whose key you did not name")
     if log.get("signed_by"):
         names = ", ".join(vkey.split("+")[1] for vkey in log["signed_by"])
         yield line("", f"signed by key {names}; dated {log.get('dated_at') or 'by nobody'}")
         if log.get("dated_at"):
             yield line("", f"which was {_age_in_words(log)}")
     for witness in log.get("witnesses", ()):
-        yield line("", f"cosigned by {witness['name']} at {witness['at']}")
+        yield line("", f"cosigned by {ascii_of(witness['name'])} at {witness['at']}")
+    for each in log.get("unpinned", ()):
+        called = f"it calls itself {ascii_of(each['name'])}"
+        if each["name"] in (witness["name"] for witness in log["witnesses"]):
+            called += ", as a witness does that you named with another key"
+        yield line("", f"cosigned by a key that nobody pinned, at {each['at']} ({called})")
     if log.get("witnesses") == []:
-        yield line("", "cosigned by no witness that is known here")
+        yield line("", "cosigned by no witness whose key you named")
 
 
 def _age_in_words(log: dict[str, Any]) -> str:
@@ -2632,7 +2831,7 @@ def do_verify(args: argparse.Namespace) -> int:
     try:
         options.keys = keys_named(args.key) if args.key else None
         options.witnesses = keys_named(args.witness) if args.witness else None
-        options.trust_bundle_key = args.trust_bundle_key
+        options.trust_bundle_key, options.require_witness = args.trust_bundle_key, args.require_witness
         options.max_age = args.max_age and args.max_age * 3600
         if args.previous:
             options.previous = _kept(Path(args.previous), checkpoint_of, "checkpoint")
@@ -2694,6 +2893,7 @@ def parser() -> argparse.ArgumentParser:
     whose.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
     whose.add_argument("--trust-bundle-key", action="store_true", help="take the bundle's own key, unseen by anybody")
     add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
+    add.add_argument("--require-witness", action="store_true", help="no verdict without a witness that you named")
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you kept from earlier")
     add.add_argument("--consistency", metavar="PROOF", help="a file with the proof from there, if the bundle has none")
     add.add_argument("--max-age", type=float, metavar="HOURS", help="a checkpoint older than this, by this clock: 2")

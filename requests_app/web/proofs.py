@@ -71,6 +71,22 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         ),
     ),
     (
+        "not proven",
+        None,
+        gettext_lazy(
+            "The evidence says so, and nothing that was signed does: such as the files for people, or the tenant’s "
+            "name where no entry in it gives one."
+        ),
+    ),
+    (
+        "cosigned by a key that nobody pinned",
+        None,
+        gettext_lazy(
+            "The evidence itself brought this witness’s key, and anybody can make one up. Name the key of your own "
+            "witness with --witness."
+        ),
+    ),
+    (
         "WARNING",
         None,
         gettext_lazy(

@@ -396,6 +396,41 @@ def test_an_access_request_that_was_pruned_in_part_has_its_rest(log: None, tmp_p
     assert verified(bundle, tmp_path)[0] == 0
 
 
+def named(event: str, detail: dict[str, Any]) -> None:
+    entry = recorder.Witnessed(
+        tenant_id=TENANT,
+        event=event,
+        door="admin",
+        actor={"kind": "person", "id": str(UUID(int=9)), "name": "Sam", "side": "provider", "email": "s@e.test"},
+        subject_type="tenant",
+        subject_id=str(TENANT),
+        detail=detail,
+    )
+    with transaction.atomic():
+        recorder.record([entry], at=AT)
+
+
+def test_the_tenant_is_called_what_the_signed_entries_call_it(tmp_path: Path) -> None:
+    """A new name is in the manifest once its entry is signed, so the two never contradict each other."""
+    named("tenant.created", {"name": "Contoso before", "plan": "E5"})
+    append(5)
+    sign()
+    named("tenant.changed", {"set": {"name": "Contoso"}, "was": {"name": "Contoso before"}})
+    for name in ("Contoso before", "Contoso"):
+        bundle = taken()
+        assert manifest_of(files_of(bundle))["tenant"]["name"] == name
+        status, verdict = verified(bundle, tmp_path)
+        assert (status, verdict["tenant"]["name"]) == (0, name)
+        sign()
+    # A change of something else names nobody, and what was removed can't say it any more.
+    named("tenant.changed", {"window_cap": 3600, "window_cap_before": 7200})
+    sign()
+    assert verified(taken(), tmp_path)[1]["tenant"]["name"] == "Contoso"
+    prune(7)
+    status, verdict = verified(taken(), tmp_path)
+    assert (status, verdict["tenant"]["name"], verdict["tenant"]["name_not_proven"]) == (0, None, "Contoso")
+
+
 def test_two_shards_are_two_trees_in_one_bundle(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     append(20, at=AT + 6 * HOUR)

@@ -97,6 +97,7 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
     for how in ("--quiet", "--json"):
         assert run("verify", evidence, how)[0] == 2
     assert run("verify", receipt(log, 3, tmp_path), "--trust-bundle-key")[0] == 2
+    assert run("verify", evidence, "--key", log.vkey(), "--require-witness")[0] == 2
     # A witness or a kept checkpoint whose signer the bundle does not have name no key either.
     assert run("verify", evidence, "--witness", W1.vkey("w1.example", 4))[0] == 2
 
@@ -118,7 +119,7 @@ def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log)
     assert said.splitlines()[-1] == "GOOD: everything that was offered holds."
     assert "WARNING     the key came from the bundle itself. Whoever can forge the bundle can put in a key." in said
     assert log.vkey() in said
-    assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in said
+    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in said
     assert "decisions carry no signature of a human's key that was checked:" in said
 
 
@@ -131,6 +132,7 @@ def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path:
     for key in (log.vkey(), keys):
         status, said, _ = run("verify", evidence, "--key", key, "--witness", witness, "--previous", kept)
         assert status == 0
+        assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in said
         assert "WARNING" not in said
         assert "99 entries: the log continues it" in said
 

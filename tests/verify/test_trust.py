@@ -191,7 +191,8 @@ def test_the_rotation_goes_along_with_an_access_request(tmp_path: Path) -> None:
 
 def test_cosignatures_are_listed_with_their_time(tmp_path: Path) -> None:
     log = Log.of(ENTRIES, witnesses=(("w1.example", W1), ("w2.example", W2)))
-    data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
+    named = [W1.vkey("w1.example", 4), W2.vkey("w2.example", 4)]
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], witnesses=named)
     assert is_good(data)
     assert [(each["name"], each["at"]) for each in data["logs"][0]["witnesses"]] == [
         ("w1.example", "2025-06-27T04:53:25Z"),

@@ -369,7 +369,7 @@ def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path
     (tmp_path / "lockbox_verify.py").write_bytes(VERIFIER.read_bytes())
     (tmp_path / "contoso-0.tlog-proof").write_bytes(proof(cast, 0).content)
     found = commands(guide(cast))
-    save, install, digest, evidence, check, previous, witness_key, witness, last = found
+    save, install, digest, evidence, check, previous, witness_key, witness, named, last = found
     assert install == "python3 -m pip install cryptography"
     ran = {command: _run(command, tmp_path) for command in (save, digest, check, witness_key)}
     assert [done.returncode for done in ran.values()] == [0, 0, 0, 0]
@@ -378,7 +378,7 @@ def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path
     assert "GOOD" in ran[check].stdout
     assert ran[witness_key].stdout.startswith("witness.contoso.example+")
     # What needs a bundle or a running witness is at least understood, and says what is missing.
-    for command in (evidence, previous, last):
+    for command in (evidence, previous, named, last):
         assert _run(command, tmp_path).returncode in (1, 2)
     assert previous.endswith("--previous contoso-3.checkpoint")
     assert shlex.split(witness)[-2:] == ["--log", "contoso.vkey"]
