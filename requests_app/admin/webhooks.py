@@ -117,7 +117,7 @@ class WebhookAdmin(StaffAdmin):
         ("", (place, "label", "tenant", events, "created_at", "removed_at")),
         (
             gettext_lazy("How it stands"),
-            ("is_on", "off_at", "off_because", "failures", "failing_since", "resume_at", "from_at"),
+            ("is_on", "off_at", "off_because", "failures", "failing_since", "from_at"),
         ),
         (gettext_lazy("Keys"), ("public_key", "former_until")),
     ]

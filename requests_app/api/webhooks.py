@@ -32,7 +32,7 @@ _READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
 class WebhookOut(serializers.Serializer):
     """`tenant` is null for one of the provider's own, `off_because` while it is on.
 
-    While it fails, `resume_at` is when it is tried next.
+    `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
     """
 
     id = serializers.UUIDField()
@@ -48,6 +48,7 @@ class WebhookOut(serializers.Serializer):
     off_because = serializers.SerializerMethodField()
     failing_since = serializers.DateTimeField(allow_null=True)
     resume_at = serializers.DateTimeField(allow_null=True)
+    parked = serializers.IntegerField()
 
     @extend_schema_field(serializers.ChoiceField(choices=Webhook.Because.values, allow_null=True))
     def get_off_because(self, row: Webhook) -> str | None:

@@ -32,7 +32,7 @@ class OutboxMessage(models.Model):
 
     A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each. One in
     the lane "webhook" has its `webhook`, and waits for those with the same `mark` and a lower `seq`, its number in the
-    log.
+    log, unless it ends access.
     """
 
     class State(models.TextChoices):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.models.outbox import OutboxMessage
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.outbound import BadTarget, Target
 
@@ -19,16 +20,22 @@ class WebhookQuerySet(ScopedQuerySet):
         """Those that nobody has removed."""
         return self.filter(removed_at=None)
 
-    def open(self, at: datetime) -> Self:
-        """Those that are sent to now: on, and not resting after a failure."""
-        return self.present().filter(Q(resume_at=None) | Q(resume_at__lte=at), is_on=True)
+    def with_deliveries(self) -> Self:
+        """Each with `parked`, how many of its messages were given up, and `resume_at`, when the next one is due."""
+        mine = OutboxMessage.objects.filter(webhook=OuterRef("pk"))
+        parked = mine.filter(state=OutboxMessage.State.PARKED).order_by().values("webhook")
+        due = mine.filter(state=OutboxMessage.State.WAITING).order_by("next_attempt_at").values("next_attempt_at")
+        return self.annotate(
+            parked=Coalesce(Subquery(parked.annotate(n=Count("pk")).values("n")), 0), resume_at=Subquery(due[:1])
+        )
 
 
 class Webhook(models.Model):
     """An endpoint (Standard Webhooks). Without a tenant it is the provider's own, and hears of every log.
 
     `sealed` holds its keys, encrypted; `former_sealed` those before, which sign along until `former_until`. Of what
-    is older than `from_at` it is not told. `failures` counts the steps since the last success.
+    is older than `from_at` it is not told. `failures` counts the attempts that failed since
+    the last success.
     """
 
     class Because(models.TextChoices):
@@ -52,7 +59,6 @@ class Webhook(models.Model):
     off_because = models.CharField(_("why it is off"), max_length=8, choices=Because.choices, blank=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
-    resume_at = models.DateTimeField(_("rests until"), null=True, blank=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
 
     objects = WebhookQuerySet.as_manager()

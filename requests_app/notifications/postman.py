@@ -31,7 +31,7 @@ class Postman:
 
     def __init__(self) -> None:
         self._connection: BaseEmailBackend | None = None
-        self._broken = 0
+        self._broken: set[str] = set()
         self.is_down = False
 
     def __enter__(self) -> Self:
@@ -60,11 +60,11 @@ class Postman:
             raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server would not have us"))) from None
         except (OSError, smtplib.SMTPException) as error:
             self._hang_up()
-            # One mail can make a server choke; two in a row, and it is the server.
-            self._broken += 1
-            self.is_down = self._broken >= 2
+            # One recipient can make a server choke; two in a row, and it is the server.
+            self._broken.update(mail.to)
+            self.is_down = len(self._broken) >= 2
             raise Unreachable(_("The server broke off: %(kind)s") % {"kind": type(error).__name__}) from None
-        self._broken = 0
+        self._broken.clear()
 
     def _send(self, mail: EmailMultiAlternatives) -> None:
         is_reused = self._connection is not None

@@ -273,7 +273,7 @@ def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
         "tenant_id": webhook.tenant_id,
         "topic": message.type,
         "about": webhook.pk,
-        "mark": message.access_request,
+        "mark": message.about,
         "seq": message.seq,
         "key": f"webhook:{webhook.pk}:{message.id}",
         "lane": WEBHOOK,
@@ -344,7 +344,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> Non
 
 def _begin_anew(webhook: Webhook, current: Act) -> None:
     """Forget its failures: what waits is tried at once."""
-    webhook.failures, webhook.failing_since, webhook.resume_at = 0, None, None
+    webhook.failures, webhook.failing_since = 0, None
     _waiting(webhook).update(next_attempt_at=current.at)
 
 

@@ -77,6 +77,9 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman) -> int:
                     _put_back(batch[position + 1 :])
                     _rest(lane)
                     return worked
+                # The server broke off at this recipient. Their other mails rest, so that they hold up nobody else's.
+                _put_back([each for each in batch[position + 1 :] if each.recipient == message.recipient])
+                _rest(lane, recipient=message.recipient)
     return worked
 
 
@@ -169,11 +172,11 @@ def _put_back(messages: Sequence[OutboxMessage]) -> None:
         _held(message).update(claimed_until=None)
 
 
-def _rest(lane: str) -> None:
+def _rest(lane: str, **only: str) -> None:
     with transaction.atomic(durable=True):
         at = clock.now()
         # Locked first and passed over where locked: two drains that both find the server gone never wait in a circle.
-        due = OutboxMessage.objects.due(at).filter(lane=lane).claimed()
+        due = OutboxMessage.objects.due(at).filter(lane=lane, **only).claimed()
         waiting = [message.pk for message in due.only("pk")]
         for start in range(0, len(waiting), 500):
             chunk = OutboxMessage.objects.filter(pk__in=waiting[start : start + 500])

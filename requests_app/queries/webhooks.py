@@ -30,13 +30,13 @@ def webhooks(tenant: Tenant) -> list[Webhook]:
 
 
 def of_tenant(tenant: Tenant) -> WebhookQuerySet:
-    return Webhook.objects.present().filter(tenant=tenant).select_related("tenant")
+    return Webhook.objects.present().filter(tenant=tenant).with_deliveries().select_related("tenant")
 
 
 def of_provider(*, actor: Actor) -> WebhookQuerySet:
     """The provider's own, for staff."""
     policy.require_staff(actor)
-    return Webhook.objects.visible_to(actor).present().filter(tenant=None)
+    return Webhook.objects.visible_to(actor).present().filter(tenant=None).with_deliveries()
 
 
 def managed(webhook_id: object, *, actor: Actor) -> Webhook:
@@ -55,16 +55,19 @@ def belongs(message_id: object, webhook_id: object, *, actor: Actor) -> None:
 
 
 def _visible(actor: Actor) -> WebhookQuerySet:
-    return Webhook.objects.visible_to(actor).present().select_related("tenant")
+    return Webhook.objects.visible_to(actor).present().with_deliveries().select_related("tenant")
 
 
 def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
     """One of this tenant's; one of another tenant is absent, though the same person may manage both."""
-    return cast(Webhook, Webhook.objects.present().filter(tenant=tenant).find(webhook_id))
+    return cast(Webhook, of_tenant(tenant).find(webhook_id))
 
 
-def deliveries(webhook: Webhook, *, before: object = None, limit: int = SHOWN) -> Deliveries:
+def deliveries(webhook: Webhook, *, state: str | None = None, before: object = None, limit: int = SHOWN) -> Deliveries:
+    """The messages to it, or those in one state."""
     rows = messages_of(webhook).order_by("-created_at", "-pk")
+    if state is not None:
+        rows = rows.filter(state=state)
     if before is not None:
         last = delivery(webhook, before)
         rows = rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -31,6 +32,7 @@ from requests_app.webhooks.messages import ALL, TEST
 from requests_app.webhooks.problems import problem_words
 
 _PAGE_METHODS = ["GET", "HEAD", "POST"]
+_PARKED = OutboxMessage.State.PARKED.value
 
 
 def _tenant(request: HttpRequest, tenant_id: UUID) -> Tenant:
@@ -78,13 +80,14 @@ def webhook(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
     if request.method == "POST":
         return _act(request, row, found)
     _require_administrator(request, row)
-    deliveries = queries.deliveries(found, before=request.GET.get("before"))
-    older = f"?before={deliveries.older}" if deliveries.older else ""
+    only = {"state": _PARKED} if request.GET.get("state") == _PARKED else {}
+    deliveries = queries.deliveries(found, before=request.GET.get("before"), **only)
     context = {
         **_one(request, row, found),
         "deliveries": [_delivery(message) for message in deliveries.rows],
-        "older_url": older,
-        "newer_url": reverse("web:webhook", args=[row.pk, found.pk]) if "before" in request.GET else "",
+        "only_parked": bool(only),
+        "older_url": f"?{urlencode({**only, 'before': deliveries.older})}" if deliveries.older else "",
+        "newer_url": f"{request.path}?{urlencode(only)}" if "before" in request.GET else "",
     }
     return render(request, "tenant/webhook.html", context)
 

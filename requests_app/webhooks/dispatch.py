@@ -23,7 +23,7 @@ logger = structlog.get_logger(__name__)
 
 #: Entries that are looked at in one transaction.
 BATCH = 500
-#: No more than this waits for one webhook in the outbox. The rest waits in the log, which has it anyway.
+#: No more than this waits for one webhook in the outbox. The rest waits in the log, but for what ends access.
 MOST_WAITING = 10_000
 
 
@@ -43,8 +43,7 @@ def work(until: float) -> int:
     for cursor_id, webhook_id in list(_moved().order_by("pk").values_list("pk", "webhook_id")):
         if clock.monotonic() >= until:
             break
-        if not _is_full(webhook_id):
-            made += _step(cursor_id)
+        made += _step(cursor_id, only_endings=_is_full(webhook_id))
     return made
 
 
@@ -74,8 +73,11 @@ def _begin(webhook_id: UUID, log_id: UUID) -> None:
         WebhookCursor.objects.bulk_create([place], ignore_conflicts=True)
 
 
-def _step(cursor_id: int) -> int:
-    """Look at the next entries of one log for one webhook, unless somebody else does."""
+def _step(cursor_id: int, *, only_endings: bool) -> int:
+    """Look at the next entries of one log for one webhook, unless somebody else does.
+
+    What ends access is told of ahead of the rest, where that has to wait in the log.
+    """
     with transaction.atomic(durable=True):
         places = WebhookCursor.objects.select_related("webhook").filter(pk=cursor_id)
         place = places.select_for_update(of=("self",), skip_locked=True).first() if _locks() else places.first()
@@ -89,32 +91,41 @@ def _step(cursor_id: int) -> int:
             logger.warning("webhook_log_moved_back", log=str(place.log_id), was=place.next_seq, now=size)
             WebhookCursor.objects.filter(pk=cursor_id).update(next_seq=size)
             return 0
+        if only_endings:
+            return _write(place, _wanted(place, size, only=messages.ENDING))
         found = _wanted(place, size)
-        if found:
-            _write(place, found)
+        _write(place, found)
         end = found[-1].seq + 1 if len(found) == BATCH else size
         WebhookCursor.objects.filter(pk=cursor_id).update(next_seq=end)
         return len(found)
 
 
-def _wanted(place: WebhookCursor, size: int) -> list[AuditEntry]:
+def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None) -> list[AuditEntry]:
     """The entries to tell of. Those that were removed meanwhile are passed over, as is what no shard holds."""
     webhook = place.webhook
     rows = AuditEntry.objects.filter(
         tenant_id=place.log_id, seq__gte=place.next_seq, seq__lt=size, at__gte=webhook.from_at
     )
-    if messages.ALL not in webhook.events:
-        rows = rows.filter(event__in=webhook.events)
-    return list(rows.order_by("seq")[:BATCH])
+    wanted = None if messages.ALL in webhook.events else frozenset(webhook.events)
+    if only is not None:
+        wanted = only if wanted is None else only & wanted
+    if wanted is not None:
+        rows = rows.filter(event__in=wanted)
+    # Ahead of the rest the newest count: the ones before are there already.
+    return list(rows.order_by("seq" if only is None else "-seq")[:BATCH])
 
 
-def _write(place: WebhookCursor, entries: list[AuditEntry]) -> None:
+def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
+    """Write the messages that are not there yet, and return how many."""
     at = clock.now()
-    rows = [
-        OutboxMessage(**outbox_row(place.webhook, message), created_at=at, next_attempt_at=at)
-        for message in messages.of(entries, place.log_id)
-    ]
+    found = {
+        row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))
+    }
+    for key in OutboxMessage.objects.filter(key__in=found).values_list("key", flat=True):
+        del found[key]
+    rows = [OutboxMessage(**row, created_at=at, next_attempt_at=at) for row in found.values()]
     OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+    return len(rows)
 
 
 def _is_full(webhook_id: UUID) -> bool:

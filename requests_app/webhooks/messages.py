@@ -13,7 +13,7 @@ from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Places
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, State
 from requests_app.models import AccessRequest, Ticket
 
 #: Instead of a list of events: all that there are, and all that a later version adds.
@@ -23,6 +23,8 @@ TEST = "webhook.test"
 #: These are about an access request, and their entries name it.
 _OF_ACCESS = ("access_request.", "grant.")
 _OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
+#: What ends access. These wait for no other message.
+ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.targets)
 #: Where an access request or a ticket stands after an event, if there is only one such state.
 _STATES = {
     str(edge.event): str(edge.targets[0])
@@ -33,13 +35,16 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Message:
-    """`id` is the same for every endpoint and every attempt; `body` is what is signed, to the byte."""
+    """`id` is the same for every endpoint and every attempt; `body` is what is signed, to the byte.
+
+    `about` is the access request or else the ticket that it is about: those about the same one are sent in order.
+    """
 
     id: str
     type: str
     body: str
     seq: int | None = None
-    access_request: str = ""
+    about: str = ""
 
 
 def is_known(event: str) -> bool:
@@ -100,7 +105,7 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
         type=entry.event,
         body=_body(entry.event, entry.at, data),
         seq=entry.seq,
-        access_request=str(entry.correlation_id or ""),
+        about=str(entry.correlation_id or (entry.subject_id if entry.subject_type == "ticket" else "")),
     )
 
 

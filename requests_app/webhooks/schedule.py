@@ -17,8 +17,9 @@ STEPS = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-#: The last one comes about three days after the first.
 MOST_ATTEMPTS = len(STEPS) + 1
+#: The last attempt comes no earlier than this after the first: about three days.
+WHOLE = sum(STEPS, timedelta())
 JITTER = 0.1
 
 

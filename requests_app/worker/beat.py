@@ -16,6 +16,7 @@ from django_q.signals import pre_enqueue
 
 from requests_app import bell, clock, schedules
 from requests_app.models import Heartbeat
+from requests_app.webhooks import delivery as webhooks
 from requests_app.worker import heartbeats
 
 logger = structlog.get_logger(__name__)
@@ -70,6 +71,9 @@ def tick() -> None:
     for task in OUT_OF_TURN:
         if heartbeats.claim(Heartbeat.PULSE + task, every=between, at=at):
             bell.ring(task)
+    # The second attempt comes after five seconds, which is less than the time between two rounds.
+    if webhooks.is_waited_for():
+        bell.ring(bell.DELIVER_WEBHOOKS)
     # Claimed, so that it is written every few seconds and not at every tick.
     heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):

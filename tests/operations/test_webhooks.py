@@ -218,13 +218,13 @@ def test_a_tenant_has_no_more_than_ten(cast: Cast) -> None:
 
 def test_a_change_says_what_is_new_and_none_says_nothing(cast: Cast) -> None:
     webhook = add(cast).webhook
-    Webhook.objects.update(failures=3, resume_at=webhook.created_at)
+    Webhook.objects.update(failures=3, failing_since=webhook.created_at)
     operations.change_webhook(webhook.pk, url=URL, actor=cast.as_("ines"))
     assert events_in(cast.contoso)[-1] == "webhook.added"
     operations.change_webhook(webhook.pk, url="https://new.example/x", actor=cast.as_("ines"))
     assert last_entry(cast.contoso.pk)["detail"]["address_changed"] is True
     changed = Webhook.objects.get(pk=webhook.pk)
-    assert (changed.failures, changed.resume_at) == (0, None)
+    assert (changed.failures, changed.failing_since) == (0, None)
 
 
 def test_a_second_rotation_ends_the_keys_before_the_first(cast: Cast) -> None:

@@ -138,6 +138,29 @@ def test_a_server_that_closes_the_channel_after_a_refusal_costs_the_others_nothi
     assert row_of("bea@provider.example").state == "waiting"
 
 
+def test_a_recipient_at_whom_the_server_breaks_off_delays_nobody_else(
+    cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of their mails in a row say nothing about the server."""
+    plain, tried = Postman._send, []
+
+    def send(self: Postman, mail: Any) -> None:
+        tried.append(mail.to)
+        if mail.to == ["bea@provider.example"]:
+            raise TimeoutError
+        plain(self, mail)
+
+    monkeypatch.setattr(Postman, "_send", send)
+    for _ in range(3):
+        a_submission(cast)
+    theirs = OutboxMessage.objects.filter(lane=MAIL, recipient="bea@provider.example")
+    drain_all()
+    assert postbox.addresses == ["pat@provider.example"] * 3 + ["paula@provider.example"] * 3
+    assert tried.count(["bea@provider.example"]) == 1
+    assert sorted(theirs.values_list("state", "attempts")) == [("waiting", 0), ("waiting", 0), ("waiting", 1)]
+    assert {row.claimed_until for row in theirs} == {None}
+
+
 def test_what_was_put_off_leaves_when_the_server_is_back(
     cast: Cast, closed_port: int, travel: Any, settings: Any, request: pytest.FixtureRequest
 ) -> None:

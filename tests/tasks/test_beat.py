@@ -1,5 +1,6 @@
 """The beat enqueues what is due, once, and no outage ends it."""
 
+import datetime as dt
 import threading
 from typing import Any
 
@@ -8,8 +9,8 @@ from django.db import OperationalError, connection, connections
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
-from requests_app import bell, clock, schedules
-from requests_app.models import Heartbeat
+from requests_app import bell, clock, operations, schedules
+from requests_app.models import Heartbeat, OutboxMessage
 from requests_app.worker import beat
 from tests.conftest import Traveller
 
@@ -51,6 +52,27 @@ def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Trave
         beat.tick()
     # Three turns have passed, and each first task still waits.
     assert queued() == IN_BETWEEN
+
+
+def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: Traveller) -> None:
+    from tests.cast import gather
+
+    cast = gather()
+    issued = operations.add_webhook(
+        cast.contoso.pk, url="https://hooks.contoso.example/", events=["*"], actor=cast.as_("ines")
+    )
+    travel.freeze()
+    beat.tick()
+    Schedule.objects.update(next_run=clock.now() + dt.timedelta(minutes=1))
+    operations.send_webhook_test(issued.webhook.pk, actor=cast.as_("ines"))
+    OutboxMessage.objects.filter(lane="webhook").update(next_attempt_at=clock.now() + dt.timedelta(seconds=5))
+    OrmQ.objects.all().delete()
+    travel.by(seconds=4)
+    beat.tick()
+    assert queued() == []
+    travel.by(seconds=1)
+    beat.tick()
+    assert queued() == ["deliver_webhooks"]
 
 
 def test_with_nobody_working_the_queue_stays_short(travel: Traveller) -> None:

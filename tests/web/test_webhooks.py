@@ -199,6 +199,19 @@ def test_deliveries_are_paged_and_cost_the_same(cast: Cast) -> None:
     assert len(shown) == 32
 
 
+def test_messages_that_were_given_up_are_counted_and_listed_by_themselves(cast: Cast) -> None:
+    webhook, client = add(cast), signed_in(cast, "ines")
+    where = page(cast, "webhook", webhook.pk)
+    parked = [tried(cast, webhook) for _ in range(27)]
+    OutboxMessage.objects.filter(pk=parked[0].pk).update(state="delivered")
+    assert "26 messages were given up. You can send them again." in client.get(where).content.decode()
+    first = client.get(where + "?state=parked")
+    second = client.get(where + first.context["older_url"])
+    shown = [row["message"].pk for answer in (first, second) for row in answer.context["deliveries"]]
+    assert shown == [message.pk for message in reversed(parked[1:])]
+    assert "state=parked" in second.context["newer_url"]
+
+
 def test_a_removed_one_is_gone_from_every_page(cast: Cast) -> None:
     webhook, client = add(cast), signed_in(cast, "ines")
     with nothing_happens():

@@ -1,15 +1,16 @@
-"""From an entry of the log to a receiver: each once by its id, in order, and nobody waits for another."""
+"""From an entry of the log to a receiver: each once by its id, in order, and no receiver delays another."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -291,8 +292,10 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
             operations.deny_as_customer(rows[1].pk, actor=cast.as_("ada"), note="No.")
         if tenth == 30:
             operations.sweeps.close_elapsed(actor=cast.system(), limit=10)
-    # 5 s, 5 min, 30 min, 2 h, 5 h and 10 h after one another lie in the first day.
-    assert len(receiver.tried) == 7
+    # 5 s, 5 min, 30 min, 2 h, 5 h and 10 h after one another lie in the first day. Those about the same wait for it.
+    tries = Counter(got.id for got in receiver.tried if got.said["type"] != "grant.closed")
+    assert tries == Counter(dict.fromkeys(tries, 7))
+    assert {got.said["type"] for got in receiver.tried} == {"ticket.opened", "access_request.submitted", "grant.closed"}
     receiver.answer(200, "ok")
     for _ in range(24):
         deliver()
@@ -302,7 +305,9 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
     ids = [got.id for got in receiver.got]
     assert sorted(ids) == sorted(messages.id_of(entry) for entry in wanted)
     for row in rows:
-        about = [got.said["type"] for got in receiver.got if got.said["data"]["access_request"] == str(row.pk)]
+        said = [got.said for got in receiver.got if got.said["data"]["access_request"] == str(row.pk)]
+        said.sort(key=lambda each: each["data"]["log"]["index"])
+        about = [each["type"] for each in said]
         assert about == [entry.event for entry in wanted if entry.correlation_id == row.pk]
         assert len(about) == (4 if row is rows[0] else 3)
     assert fresh(issued.webhook).failures == 0
@@ -354,36 +359,156 @@ def test_jitter_only_ever_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert schedule.wait(99) >= dt.timedelta(hours=24)
 
 
-@pytest.mark.slow
-def test_a_dead_receiver_with_a_thousand_messages_costs_one_attempt_a_step(
-    cast: Cast, receiver: Receiver, travel: Any
-) -> None:
+def test_each_message_to_a_dead_receiver_has_its_own_schedule(cast: Cast, receiver: Receiver, travel: Any) -> None:
     travel.freeze()
     issued = add(cast, receiver)
     receiver.answer(503)
-    cast.ticket()
-    dispatch.work(clock.monotonic() + 10)
-    row = OutboxMessage.objects.get(lane="webhook")
-    more = [
-        OutboxMessage(
-            **operations.webhooks.outbox_row(issued.webhook, messages.Message(f"msg_{n}", "ticket.opened", "{}", n)),
-            created_at=row.created_at,
-            next_attempt_at=row.next_attempt_at,
-        )
-        for n in range(1000)
-    ]
-    OutboxMessage.objects.bulk_create(more)
-    deliver()
-    assert len(receiver.tried) == 1
-    for wait in schedule.STEPS[:3]:
-        travel.by(seconds=wait.total_seconds())
+    put(issued.webhook, 40)
+    for tried in (1, 2, 3):
         deliver()
-    assert len(receiver.tried) == 4
+        assert Counter(got.id for got in receiver.tried) == Counter({f"msg_{n}": tried for n in range(40)})
+        travel.by(seconds=schedule.STEPS[tried - 1].total_seconds())
     receiver.answer(200)
-    travel.by(seconds=schedule.STEPS[3].total_seconds())
     deliver()
     assert waiting() == 0
-    assert len(receiver.got) == 1001
+    assert len(receiver.got) == 40
+
+
+def put(webhook: Webhook, many: int, *, event: str = "ticket.opened", about: str = "") -> None:
+    """Messages as the dispatcher would write them, without entries."""
+    at = clock.now()
+    OutboxMessage.objects.bulk_create(
+        OutboxMessage(
+            **operations.webhooks.outbox_row(webhook, messages.Message(f"msg_{n}", event, "{}", n, about)),
+            created_at=at,
+            next_attempt_at=at,
+        )
+        for n in range(many)
+    )
+
+
+def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    began = travel.freeze()
+    add(cast, receiver)
+    refused, other = cast.ticket(), cast.ticket()
+    opened = messages.id_of(AuditEntry.objects.get(event="ticket.opened", subject_id=str(refused.pk)))
+    times: list[dt.timedelta] = []
+
+    def say(got: Got) -> tuple[int, str]:
+        if got.id == opened:
+            times.append(clock.now() - began)
+            return 500, ""
+        return 200, ""
+
+    receiver.say = say
+    deliver()
+    for ticket in (refused, other):
+        operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
+    grant = cast.opened(ticket=refused)
+    deliver()
+    # At the same instant: neither the other ticket nor the access request on this one waits.
+    about = Counter(got.said["data"]["subject"]["id"] for got in receiver.got)
+    assert about == Counter({str(other.pk): 2, str(grant.access_request_id): 3})
+    for _ in range(schedule.MOST_ATTEMPTS - 1):
+        travel.to(OutboxMessage.objects.get(topic="ticket.opened", state="waiting").next_attempt_at)
+        deliver()
+    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert waits == list(schedule.STEPS)
+    # Given up, it is no longer waited for; it can be sent again, under its id.
+    parked = OutboxMessage.objects.get(lane="webhook", state="parked")
+    assert (parked.topic, parked.attempts, waiting()) == ("ticket.opened", 10, 0)
+    assert receiver.got[-1].said["type"] == "ticket.assigned"
+    receiver.answer(200)
+    operations.redeliver(parked.pk, actor=cast.as_("ines"))
+    deliver()
+    assert receiver.got[-2].id == opened or receiver.got[-1].id == opened
+
+
+@pytest.mark.parametrize("ended", ["grant.revoked", "grant.released", "grant.closed"])
+def test_what_ends_access_waits_for_nothing(cast: Cast, receiver: Receiver, travel: Any, ended: str) -> None:
+    travel.freeze()
+    add(cast, receiver)
+    receiver.say = lambda got: (200 if got.said["type"].startswith("grant.") else 500, "")
+    grant = cast.opened()
+    deliver()
+    assert receiver.got == []
+    if ended == "grant.revoked":
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    elif ended == "grant.released":
+        operations.release(grant.access_request_id, actor=cast.as_("priya"))
+    else:
+        travel.to(grant.closes_at)
+        operations.sweeps.close_elapsed(actor=cast.system(), limit=10)
+    deliver()
+    assert receiver.types() == [ended]
+
+
+def test_what_ends_access_passes_messages_that_hang(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
+    issued, arrived = add(cast, receiver), threading.Event()
+    hung: list[bool] = []
+
+    def say(got: Got) -> tuple[int, str]:
+        if got.body != b"{}" and got.said["type"] == "grant.revoked":
+            arrived.set()
+            return 200, ""
+        hung.append(arrived.wait(20))
+        return 500, ""
+
+    receiver.say = say
+    Webhook.objects.update(failing_since=clock.now())
+    put(issued.webhook, 20)
+    grant = cast.opened()
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    delivery.drain()
+    assert receiver.types() == ["grant.revoked"]
+    assert all(hung)
+
+
+def test_what_ends_access_is_told_though_the_outbox_is_full(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MOST_WAITING", 3)
+    monkeypatch.setattr(dispatch, "BATCH", 2)
+    add(cast, receiver)
+    receiver.say = lambda got: (200 if got.said["type"].startswith("grant.") else 500, "")
+    for _ in range(8):
+        cast.ticket()
+    grants = [cast.opened() for _ in range(3)]
+    for grant in grants:
+        operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+        deliver()
+    assert receiver.types() == ["grant.revoked"] * 3
+    assert dispatch.has_news()
+    receiver.answer(200)
+    OutboxMessage.objects.filter(lane="webhook").update(next_attempt_at=clock.now())
+    while dispatch.has_news():
+        deliver()
+    # Told of once, though the dispatcher came by a second time.
+    assert Counter(receiver.types())["grant.revoked"] == 3
+    assert len({got.id for got in receiver.got}) == len(receiver.got)
+
+
+def test_a_receiver_is_not_switched_off_for_one_message_that_it_refuses(
+    cast: Cast, receiver: Receiver, travel: Any
+) -> None:
+    travel.freeze()
+    issued = add(cast, receiver, events=("ticket.opened",))
+    refused = str(cast.ticket().pk)
+    receiver.say = lambda got: (500 if got.said["data"]["subject"]["id"] == refused else 200, "")
+    for attempt in range(schedule.MOST_ATTEMPTS):
+        deliver()
+        if attempt == 5:
+            cast.ticket()
+        if due := OutboxMessage.objects.filter(lane="webhook", state="waiting").first():
+            travel.to(due.next_attempt_at)
+    assert OutboxMessage.objects.get(lane="webhook", state="parked").attempts == 10
+    assert fresh(issued.webhook).is_on
+    assert len(receiver.got) == 1
 
 
 @pytest.mark.slow
@@ -408,20 +533,6 @@ def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
     assert OutboxMessage.objects.get(lane="webhook", state="parked").topic == "access_request.submitted"
 
 
-def test_what_failed_together_is_one_step(cast: Cast, receiver: Receiver, travel: Any) -> None:
-    travel.freeze()
-    issued = add(cast, receiver)
-    for _ in range(20):
-        cast.ticket()
-
-    def say(_got: Got) -> tuple[int, str]:
-        return (200, "") if len(receiver.got) < 8 else (503, "")
-
-    receiver.say = say
-    deliver()
-    assert fresh(issued.webhook).failures == 1
-
-
 # --- Nobody waits for another ------------------------------------------------------------------------------
 
 
@@ -433,6 +544,7 @@ def test_one_that_hangs_delays_nobody_else(
     ended = threading.Event()
     arrived: list[Got] = []
     by_then: list[int] = []
+    held: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
         """Until all of the others have arrived, or for ever, as far as this test goes."""
@@ -443,6 +555,7 @@ def test_one_that_hangs_delays_nobody_else(
     def answer(got: Got) -> tuple[int, str]:
         arrived.append(got)
         if len(arrived) == 30:
+            held.append(len(hanging.tried))
             ended.set()
         return 200, ""
 
@@ -453,9 +566,80 @@ def test_one_that_hangs_delays_nobody_else(
         cast.ticket()
     delivery.drain()
     assert len(well.got) == 30
-    assert by_then == [30]
-    assert len(hanging.tried) == 1
-    assert WebhookAttempt.objects.get(webhook=stuck.webhook).status == 500
+    assert set(by_then) == {30}
+    # Those that hung, at once; the rest after them.
+    assert held == [delivery._Lane.FIRST.least]
+    assert set(WebhookAttempt.objects.filter(webhook=stuck.webhook).values_list("status", flat=True)) == {500}
+
+
+def test_receivers_that_hang_leave_threads_to_all_others(
+    cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
+    monkeypatch.setattr(delivery, "LONGEST_SECONDS", 120.0)
+    monkeypatch.setattr(delivery, "MOST_AT_ONCE", 8)
+    monkeypatch.setattr(delivery, "MOST_IN_DOUBT", 4)
+    ended, well = threading.Event(), receivers()
+    arrived: list[Got] = []
+
+    def answer(got: Got) -> tuple[int, str]:
+        arrived.append(got)
+        if len(arrived) == 10:
+            ended.set()
+        return 200, ""
+
+    in_time: list[bool] = []
+
+    def hang(_got: Got) -> tuple[int, str]:
+        in_time.append(ended.wait(20))
+        return 500, ""
+
+    well.say = answer
+    for _ in range(6):
+        hanging = receivers()
+        hanging.say = hang
+        issued = add(cast, hanging, events=("ticket.opened",))
+        Webhook.objects.filter(pk=issued.webhook.pk).update(failing_since=clock.now())
+    add(cast, well, events=("ticket.opened",))
+    for _ in range(10):
+        cast.ticket()
+    delivery.drain()
+    assert len(well.got) == 10
+    assert in_time
+    assert all(in_time)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.either_database
+def test_drains_side_by_side_send_each_message_once(
+    transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a worker was killed: one drain's turn has run out, and it goes on beside the next."""
+    from tests.cast import gather
+
+    monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
+    cast = gather()
+    issued = add(cast, receiver)
+    put(issued.webhook, 30)
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            delivery.drain()
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=50)
+        assert not thread.is_alive()
+    assert errors == []
+    assert Counter(got.id for got in receiver.tried) == Counter({f"msg_{n}": 1 for n in range(30)})
+    assert waiting() == 0
 
 
 def test_a_drain_that_is_at_work_is_enough(cast: Cast, receiver: Receiver) -> None:
@@ -482,11 +666,11 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
     plain = delivery._Drain._claim
     told: list[Any] = []
 
-    def claim(self: Any, pool: Any) -> None:
+    def claim(self: Any, *pools: Any) -> None:
         # While the first hangs, something happens.
         if self.sending and not told:
             told.append(operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True))
-        plain(self, pool)
+        plain(self, *pools)
         if well.got:
             ended.set()
 

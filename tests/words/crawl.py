@@ -122,7 +122,7 @@ def add_webhooks() -> None:
         )  # fmt: skip
         OutboxMessage.objects.filter(pk=message.pk).update(state="delivered" if status else "parked")
         if name == "failing":
-            Webhook.objects.filter(pk=webhook.pk).update(failures=2, failing_since=at, resume_at=at)
+            Webhook.objects.filter(pk=webhook.pk).update(failures=2, failing_since=at)
         if name == "off":
             operations.rotate_webhook_secret(webhook.pk, actor=actor)
             operations.give_up_webhook(webhook.pk, because="failing", actor=Actor.system("webhooks"))

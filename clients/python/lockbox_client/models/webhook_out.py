@@ -21,7 +21,7 @@ T = TypeVar("T", bound="WebhookOut")
 class WebhookOut:
     """`tenant` is null for one of the provider's own, `off_because` while it is on.
 
-    While it fails, `resume_at` is when it is tried next.
+    `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
 
         Attributes:
             id (UUID):
@@ -37,6 +37,7 @@ class WebhookOut:
             off_because (None | OffBecauseEnum):
             failing_since (datetime.datetime | None):
             resume_at (datetime.datetime | None):
+            parked (int):
     """
 
     id: UUID
@@ -52,6 +53,7 @@ class WebhookOut:
     off_because: None | OffBecauseEnum
     failing_since: datetime.datetime | None
     resume_at: datetime.datetime | None
+    parked: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +109,8 @@ class WebhookOut:
         else:
             resume_at = self.resume_at
 
+        parked = self.parked
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -124,6 +128,7 @@ class WebhookOut:
                 "off_because": off_because,
                 "failing_since": failing_since,
                 "resume_at": resume_at,
+                "parked": parked,
             }
         )
 
@@ -238,6 +243,8 @@ class WebhookOut:
 
         resume_at = _parse_resume_at(d.pop("resume_at"))
 
+        parked = d.pop("parked")
+
         webhook_out = cls(
             id=id,
             tenant=tenant,
@@ -252,6 +259,7 @@ class WebhookOut:
             off_because=off_because,
             failing_since=failing_since,
             resume_at=resume_at,
+            parked=parked,
         )
 
         webhook_out.additional_properties = d

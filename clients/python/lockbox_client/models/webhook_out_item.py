@@ -22,7 +22,7 @@ T = TypeVar("T", bound="WebhookOutItem")
 class WebhookOutItem:
     """`tenant` is null for one of the provider's own, `off_because` while it is on.
 
-    While it fails, `resume_at` is when it is tried next.
+    `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
 
         Attributes:
             id (UUID | Unset):
@@ -38,6 +38,7 @@ class WebhookOutItem:
             off_because (None | OffBecauseEnum | Unset):
             failing_since (datetime.datetime | None | Unset):
             resume_at (datetime.datetime | None | Unset):
+            parked (int | Unset):
     """
 
     id: UUID | Unset = UNSET
@@ -53,6 +54,7 @@ class WebhookOutItem:
     off_because: None | OffBecauseEnum | Unset = UNSET
     failing_since: datetime.datetime | None | Unset = UNSET
     resume_at: datetime.datetime | None | Unset = UNSET
+    parked: int | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,6 +128,8 @@ class WebhookOutItem:
         else:
             resume_at = self.resume_at
 
+        parked = self.parked
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -155,6 +159,8 @@ class WebhookOutItem:
             field_dict["failing_since"] = failing_since
         if resume_at is not UNSET:
             field_dict["resume_at"] = resume_at
+        if parked is not UNSET:
+            field_dict["parked"] = parked
 
         return field_dict
 
@@ -289,6 +295,8 @@ class WebhookOutItem:
 
         resume_at = _parse_resume_at(d.pop("resume_at", UNSET))
 
+        parked = d.pop("parked", UNSET)
+
         webhook_out_item = cls(
             id=id,
             tenant=tenant,
@@ -303,6 +311,7 @@ class WebhookOutItem:
             off_because=off_because,
             failing_since=failing_since,
             resume_at=resume_at,
+            parked=parked,
         )
 
         webhook_out_item.additional_properties = d

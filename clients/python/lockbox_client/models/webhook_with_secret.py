@@ -35,6 +35,7 @@ class WebhookWithSecret:
         off_because (None | OffBecauseEnum):
         failing_since (datetime.datetime | None):
         resume_at (datetime.datetime | None):
+        parked (int):
         secret (str):
     """
 
@@ -51,6 +52,7 @@ class WebhookWithSecret:
     off_because: None | OffBecauseEnum
     failing_since: datetime.datetime | None
     resume_at: datetime.datetime | None
+    parked: int
     secret: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -107,6 +109,8 @@ class WebhookWithSecret:
         else:
             resume_at = self.resume_at
 
+        parked = self.parked
+
         secret = self.secret
 
         field_dict: dict[str, Any] = {}
@@ -126,6 +130,7 @@ class WebhookWithSecret:
                 "off_because": off_because,
                 "failing_since": failing_since,
                 "resume_at": resume_at,
+                "parked": parked,
                 "secret": secret,
             }
         )
@@ -241,6 +246,8 @@ class WebhookWithSecret:
 
         resume_at = _parse_resume_at(d.pop("resume_at"))
 
+        parked = d.pop("parked")
+
         secret = d.pop("secret")
 
         webhook_with_secret = cls(
@@ -257,6 +264,7 @@ class WebhookWithSecret:
             off_because=off_because,
             failing_since=failing_since,
             resume_at=resume_at,
+            parked=parked,
             secret=secret,
         )
 
