@@ -19,7 +19,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, heads, keys, lookback, notes, own, recorder
+from audit_app import canonical, heads, keys, log_name, lookback, notes, own, recorder
 from audit_app.entries import flaws_of
 from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
 from audit_app.keys import Keys, NoKey
@@ -61,8 +61,7 @@ class Work:
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
     """The first line of this log's checkpoints, which no other log has."""
-    base = f"{settings.LOG_ORIGIN}/log/{tenant_id}"
-    return f"{base}/{shard}" if shard else base
+    return log_name.origin(log_name.of_log(tenant_id), tenant_id, shard)
 
 
 # --- One round -------------------------------------------------------------------------------------------
@@ -71,11 +70,12 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
     """Sign up to `limit` logs that grew, then date those on which nothing happened for an hour.
 
-    Raises NoKey where this machine has none: another one signs; and HeadsUnavailable where no head can be kept, which
-    is no log's fault. A log that is refused, or can't be read or written, holds up no other. Where another process of
-    this machine is at it, there is nothing to do.
+    Raises NoKey where this machine has none: another one signs; WrongName where LOG_ORIGIN contradicts what was signed;
+    and HeadsUnavailable where no head can be kept, which is no log's fault. A log that is refused, or can't be read or
+    written, holds up no other. Where another process of this machine is at it, there is nothing to do.
     """
     have = keys.load()
+    log_name.require()
     with heads.turn() as is_ours:
         if not is_ours:
             return Work()
@@ -147,6 +147,8 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
     Raises Refusal, after it has been written down as an alarm, and NoKey. A log that is well again is so from here on.
     """
     have = have or keys.load()
+    log_name.require()
+    log_name.keep(at)
     try:
         _announce(tenant_id, have, at)
         found = None
@@ -311,7 +313,7 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, kept: Kept | None, a
     was compared would otherwise be signed, and what is signed can't be taken back.
     """
     own = [notes.sign(head.text, head.origin, key) for key in have.keys]
-    clock = [notes.cosign(head.text, settings.LOG_ORIGIN, key, int(at.timestamp())) for key in have.keys]
+    clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
     note = Note.parse(str(Note(head.text, (*own, *clock, *_of_retired(head, have, kept)))))
     try:
         for public in have.publics:

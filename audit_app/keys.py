@@ -56,9 +56,11 @@ def log_key(origin: str, public: bytes) -> Verifier:
     return Verifier(origin, public)
 
 
-def clock_key(public: bytes) -> Verifier:
+def clock_key(public: bytes, *, name: str = "") -> Verifier:
     """The same key as the cosigner that dates every log's checkpoints."""
-    return Verifier(settings.LOG_ORIGIN, public, COSIGNATURE)
+    from audit_app import log_name  # which raises an error of this module
+
+    return Verifier(name or log_name.current(), public, COSIGNATURE)
 
 
 def load() -> Keys:
@@ -88,8 +90,8 @@ def trouble() -> str:
         return ""
 
 
-def create() -> Verifier:
-    """Make the first key; refuses where one is. The file appears whole, readable by its owner alone."""
+def create() -> bytes:
+    """Make the first key and return the public one; refuses where one is. The file appears whole, and private."""
     path = Path(settings.LOG_KEY_FILE)
     line, key = _new()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,16 +102,16 @@ def create() -> Verifier:
         raise NoKey("there is a log key already") from None
     finally:
         draft.unlink()
-    return clock_key(public_bytes(key))
+    return public_bytes(key)
 
 
-def rotate() -> Verifier:
-    """Put a new key in front of the present ones, which sign along from now on."""
+def rotate() -> bytes:
+    """Put a new key in front of the present ones, which sign along from now on; return the new public one."""
     path = _own_file()
     line, key = _new()
     lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
     os.replace(_draft(path, "\n".join(lines) + "\n"), path)
-    return clock_key(public_bytes(key))
+    return public_bytes(key)
 
 
 def retire() -> int:

@@ -170,6 +170,25 @@ class LogKey(models.Model):
         return bytes(self.public).hex()
 
 
+class LogOrigin(models.Model):
+    """What this installation's logs are called in their checkpoints: one row, written once. See log_name.py."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    origin = models.CharField(max_length=300)
+    # Whether some logs were signed under other names before this row was there: each goes on under its own.
+    is_mixed = models.BooleanField(default=False)
+    kept_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "log origin"
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="log_origin_once")]
+
+    def __str__(self) -> str:
+        return self.origin
+
+
 class LogAlarm(models.Model):
     """Why a tenant's log is not signed any more, for as long as that is so."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from audit_app.checkpoints import origin_of
+from django.conf import settings
+
+from audit_app import log_name
 from audit_app.models import ChainHead, ClosedShard
 
 
@@ -25,6 +27,8 @@ class Places:
 
     tenant_id: UUID
     first_seqs: tuple[int, ...] = (0,)
+    #: Read once: a place is asked for with each line that is written.
+    name: str = field(default_factory=lambda: settings.LOG_ORIGIN)
 
     @classmethod
     def of(cls, tenant_id: UUID) -> Places:
@@ -32,8 +36,9 @@ class Places:
         head = ChainHead.objects.filter(pk=tenant_id).first()
         if head is not None:
             found[head.shard] = head.first_seq
-        return cls(tenant_id, tuple(found[shard] for shard in sorted(found)) or (0,))
+        first_seqs = tuple(found[shard] for shard in sorted(found)) or (0,)
+        return cls(tenant_id, first_seqs, log_name.of_log(tenant_id))
 
     def place(self, seq: int) -> Place:
         shard = max(bisect_right(self.first_seqs, seq) - 1, 0)
-        return Place(origin_of(self.tenant_id, shard), shard, seq - self.first_seqs[shard])
+        return Place(log_name.origin(self.name, self.tenant_id, shard), shard, seq - self.first_seqs[shard])

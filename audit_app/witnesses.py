@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import OuterRef, Q, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit_app import checkpoints, keys, notes
+from audit_app import checkpoints, keys, log_name, notes
 from audit_app.keys import NoKey
 from audit_app.models import AuditEntry, ChainHead, Cosignature, LogKey, Witness
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
@@ -262,7 +261,7 @@ def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
 
 def _is_own(verifier: Verifier, tenant_id: UUID) -> bool:
     origin = checkpoints.origin_of(tenant_id, 0)
-    if verifier.name == settings.LOG_ORIGIN or f"{verifier.name}/".startswith(f"{origin}/"):
+    if verifier.name == log_name.current() or f"{verifier.name}/".startswith(f"{origin}/"):
         return True
     try:
         present = keys.load().publics

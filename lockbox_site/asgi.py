@@ -10,3 +10,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     application = get_asgi_application()
+    starting.require_log_name()

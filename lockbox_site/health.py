@@ -120,7 +120,7 @@ def _log(at: dt.datetime) -> Check:
 
     Each is read from an index that holds only what waits, or from its end.
     """
-    from audit_app import keys
+    from audit_app import keys, log_name
     from audit_app.models import ChainHead, LogAlarm, SignedHead
 
     most = settings.CHECKPOINT_MAX_AGE_SECONDS
@@ -134,7 +134,7 @@ def _log(at: dt.datetime) -> Check:
         dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
     since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
     is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
-    trouble = keys.trouble()
+    trouble = log_name.contradiction() or keys.trouble()
     return {
         "ok": not alarms and age <= most and is_dated and not trouble,
         "alarms": alarms,

@@ -126,7 +126,9 @@ if not WINDOW_CHOICES_SECONDS:
 
 # --- The log --------------------------------------------------------------------------------------
 
-# What the logs are called in their checkpoints. It must never change: under another name they are other logs.
+# What the logs are called in their checkpoints. The database keeps the name from the first signature on (log_name.py);
+# only one that is set here can contradict it.
+LOG_ORIGIN_IS_SET = bool(text("LOG_ORIGIN"))
 LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
 # The private key, from here or from the file. Only machines that sign need one.
 LOG_KEY = text("LOG_KEY")

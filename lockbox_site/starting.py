@@ -44,3 +44,20 @@ def why_database_failed(failure: Exception) -> str:
     except OperationalError as error:
         return f"The database can't be used: {' '.join(str(error).split())}"
     return ""
+
+
+def require_log_name() -> None:
+    """Refuse where LOG_ORIGIN contradicts the name under which the logs in the database were signed."""
+    from django.db import DatabaseError, connection
+
+    from audit_app import log_name
+
+    try:
+        why = log_name.contradiction()
+    except DatabaseError:
+        # The web server starts without its database too, and says so on every page.
+        why = ""
+    finally:
+        connection.close()
+    if why:
+        raise ImproperlyConfigured(f"{why}.")

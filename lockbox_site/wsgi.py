@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     application = get_wsgi_application()
+    starting.require_log_name()
 
 # After the set-up, which they need. Who serves the web has streams, and each ends with its window.
 from lockbox_site import statements

@@ -9,6 +9,7 @@ from django.conf import settings
 from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
+from audit_app.log_name import WrongName
 from requests_app import bell, clock, guesses, outbound, resealing
 from requests_app.actors import Actor
 from requests_app.operations import checks, integrations, log_care, sweeps
@@ -105,6 +106,8 @@ def checkpoint() -> int:
             # A round that was over before its first log found nothing, and there is more all the same.
             bell.ring(bell.CHECKPOINT)
         return done
+    except WrongName as why:
+        logger.error("log_name_contradicted", why=str(why))
     except BadKey as why:
         logger.error("log_key_unreadable", why=str(why))
     except NoKey:

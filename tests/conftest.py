@@ -405,10 +405,14 @@ def _a_log_key() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_heads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the heads of each test apart: the database forgets them, and the file would not."""
+    """Keep heads and log names of each test apart: the database forgets them, and file and process would not."""
+    from audit_app import log_name
+
     path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
     monkeypatch.setattr(settings, "LOG_HEADS_FILE", path)
+    log_name.forget()
     yield
+    log_name.forget()
     path.unlink(missing_ok=True)
 
 

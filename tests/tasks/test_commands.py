@@ -69,9 +69,9 @@ def test_nothing_to_run_is_said() -> None:
 
 
 def test_a_database_behind_the_code_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from requests_app.management import _migrated
+    from requests_app.management import _fitness
 
-    monkeypatch.setattr(_migrated.MigrationExecutor, "migration_plan", lambda self, targets: ["one"])
+    monkeypatch.setattr(_fitness.MigrationExecutor, "migration_plan", lambda self, targets: ["one"])
     with pytest.raises(CommandError, match=r"Run: manage\.py migrate"):
         call_command("lockbox", "--no-web")
 

@@ -229,7 +229,7 @@ def test_a_key_from_the_environment_is_shown_and_not_changed_here(
     own_key.unlink()
     public = keys.load().publics[0]
     assert said("log_key", "create", "--if-missing") == ""
-    assert said("log_key", "show") == f"{keys.clock_key(public)}  signs\n"
+    assert said("log_key", "show").splitlines()[1:] == [f"{keys.clock_key(public)}  signs"]
     with pytest.raises(CommandError, match="comes from the environment"):
         said("log_key", "rotate")
     assert not own_key.exists()
@@ -248,6 +248,7 @@ def test_only_public_keys_are_shown(own_key: Path) -> None:
     new = keys.load().publics[0]
     shown = said("log_key", "show")
     assert shown.splitlines() == [
+        "Name of the logs: localhost (written down at the first signature)",
         f"{keys.clock_key(new)}  signs",
         f"{keys.clock_key(old)}  signs along until it is retired",
     ]

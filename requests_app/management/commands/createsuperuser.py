@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.management.commands import createsuperuser
 
-from requests_app.management._migrated import require_migrated
+from requests_app.management._fitness import require_migrated
 
 
 class Command(createsuperuser.Command):

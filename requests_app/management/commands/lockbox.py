@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from requests_app import clock, schedules
-from requests_app.management._migrated import require_migrated
+from requests_app.management._fitness import require_log_name, require_migrated
 from requests_app.worker import supervisor
 
 
@@ -25,6 +25,7 @@ class Command(BaseCommand):
         if not (web or beat or clusters):
             raise CommandError(_("Nothing is left to run."))
         require_migrated()
+        require_log_name()
         try:
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)

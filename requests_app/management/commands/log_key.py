@@ -11,13 +11,13 @@ from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit_app import checkpoints, keys
+from audit_app import checkpoints, keys, log_name
 from audit_app.keys import BadKey, NoKey
 from requests_app.management._logs import log_of
 
 
 class Command(BaseCommand):
-    help = "Make, show, rotate and retire the key that signs the logs."
+    help = "Make, show, rotate and retire the key that signs the logs; show also tells what the logs are called."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|rotate|retire")
@@ -56,8 +56,8 @@ class Command(BaseCommand):
                     )
                     % {"path": settings.LOG_KEY_FILE}
                 ) from None
-            vkey = keys.create()
-            self.stdout.write(str(vkey))
+            public = keys.create()
+            self.stdout.write(str(keys.clock_key(public, name=_name()[0])))
             self.stderr.write(
                 _("The log's key was made: %(path)s. Back it up apart from the database.")
                 % {"path": settings.LOG_KEY_FILE}
@@ -77,15 +77,16 @@ class Command(BaseCommand):
                 for public in found:
                     self.stdout.write(str(keys.log_key(origin, public)))
             return
+        name, standing = _name()
+        self.stdout.write(_("Name of the logs: %(name)s (%(standing)s)") % {"name": name, "standing": standing})
         for place, public in enumerate(found):
-            self.stdout.write(f"{keys.clock_key(public)}  {_standing(place, public in have)}")
+            self.stdout.write(f"{keys.clock_key(public, name=name)}  {_standing(place, public in have)}")
         self.stderr.write(_("These date the checkpoints. The keys of one log: manage.py log_key show --tenant TENANT"))
 
     def _rotate(self, options: dict[str, Any]) -> None:
         if len(keys.load().keys) > 1:
             raise NoKey(_("a rotation is under way: first retire the old key (manage.py log_key retire)"))
-        vkey = keys.rotate()
-        self.stdout.write(str(vkey))
+        self.stdout.write(str(keys.clock_key(keys.rotate())))
         self.stderr.write(
             _(
                 "The new key signs from now on, and the old one signs along. Back the file up. When every log has been "
@@ -108,6 +109,17 @@ class Command(BaseCommand):
         gone = keys.retire()
         words = ngettext("%(n)d old key was taken out.", "%(n)d old keys were taken out.", gone)
         self.stdout.write(words % {"n": gone})
+
+
+def _name() -> tuple[str, str]:
+    """What the logs are called, and why."""
+    try:
+        if log_name.is_kept():
+            return log_name.current(), _("written down at the first signature")
+        return log_name.current(), _("from the settings, until the first signature")
+    except DatabaseError:
+        # Before the first migration nothing has been signed.
+        return settings.LOG_ORIGIN, _("from the settings, until the first signature")
 
 
 def _publics_here() -> list[bytes]:

@@ -1,0 +1,27 @@
+"""Refuses to run a command on a database that does not fit the code or the settings."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
+
+from audit_app import log_name
+
+
+def require_migrated() -> None:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError(_("The database is not up to date. Run: manage.py migrate"))
+
+
+def require_log_name() -> None:
+    """Refuse where LOG_ORIGIN contradicts the name under which the logs were signed."""
+    try:
+        why = log_name.contradiction()
+    except DatabaseError:
+        # A part may start before its database; nothing is signed under another name later either.
+        return
+    if why:
+        raise CommandError(f"{why}.")
