@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -55,16 +56,37 @@ def _migrate(url: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+#: What a migrated, empty database is made from.
+SOURCES = ("*/migrations/*.py", "*/models.py", "*/models/*.py", "*/apps.py", "lockbox_site/*.py", "requirements.txt")
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for pattern in SOURCES:
+        for path in sorted(settings.BASE_DIR.glob(pattern)):
+            digest.update(str(path).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def sqlite() -> Path:
-    """The file of a database in which nothing has happened; to be copied, and left alone."""
-    made = place() / "empty.sqlite3"
+    """The file of a database in which nothing has happened; to be copied, and left alone.
+
+    It stays for later runs in the same clone, until a migration or a model changes.
+    """
+    kept = settings.BASE_DIR / "var" / "test-ground"
+    made = kept / f"{_sources_digest()}.sqlite3"
     with one_at_a_time():
         if not made.exists():
             half = place() / "half.sqlite3"
             _migrate(f"sqlite:///{half}")
             with contextlib.closing(sqlite3.connect(half)) as plain:
                 plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            half.rename(made)
+            kept.mkdir(parents=True, exist_ok=True)
+            for outdated in set(kept.iterdir()) - {made}:
+                outdated.unlink(missing_ok=True)
+            # The copy gets its name when it is whole: another run may be looking.
+            shutil.copy(half, unfinished := made.with_suffix(f".{os.getpid()}"))
+            unfinished.rename(made)
     return made
 
 
