@@ -179,7 +179,7 @@ def mono(value: object) -> str:
 
 def preformatted(value: str) -> str:
     """Several lines as they are, with hidden characters shown."""
-    return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', _text.visible_block(value))
+    return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', _text.visible_block(value, has_links=False))
 
 
 def _plain(value: Any) -> str:

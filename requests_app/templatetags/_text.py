@@ -9,6 +9,8 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from requests_app.templatetags import _links
+
 #: Scripts whose letters look like one another; a name has no honest reason to mix them.
 LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 
@@ -38,9 +40,34 @@ def _reveal(text: str) -> str:
     return HIDDEN.sub(_chip, escape(text))
 
 
-def visible_block(text: object) -> SafeString:
-    """Escape, show hidden characters as their code, keep line breaks and the text's direction to itself."""
-    lines = "<br>".join(_reveal(line) for line in _LINE_BREAK.split(str(text or "")))
+def _link(link: _links.Link) -> str:
+    """An address as a link. Its host is set off, and said once more where the address hides it."""
+    shown = format_html(
+        '<a class="outward" href="{}" rel="noopener noreferrer nofollow">'
+        '<bdi dir="ltr">{}<strong>{}</strong>{}</bdi></a>',
+        link.address,
+        link.before,
+        link.written_host,
+        link.after,
+    )
+    if link.is_plain:
+        return shown
+    leads = _("leads to %(host)s") % {"host": link.host}
+    return format_html('{} <span class="outward-host">({})</span>', shown, leads)
+
+
+def _linked(line: str) -> str:
+    parts = _links.parts(line, ends=HIDDEN)
+    return "".join(_reveal(part) if isinstance(part, str) else _link(part) for part in parts)
+
+
+def visible_block(text: object, *, has_links: bool = True) -> SafeString:
+    """Escape, show hidden characters as their code, keep line breaks and the text's direction to itself.
+
+    Addresses become links, but where a program wrote the text, or where it is signed: that is shown as it is.
+    """
+    show = _linked if has_links else _reveal
+    lines = "<br>".join(show(line) for line in _LINE_BREAK.split(str(text or "")))
     return mark_safe(f'<span class="visible" dir="auto">{lines}</span>')  # noqa: S308  every line is escaped
 
 

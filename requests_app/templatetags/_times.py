@@ -92,17 +92,27 @@ def _one_unit(seconds: int, words: dict[str, str]) -> str:
 
 def duration_words(seconds: float) -> str:
     """Say a length of time in full: "2 hours", "1 hour 30 minutes"; in days from two days on."""
-    left = int(seconds)
-    parts: list[str] = []
+    words = {
+        "day": lambda n: ngettext("%(n)d day", "%(n)d days", n),
+        "hour": lambda n: ngettext("%(n)d hour", "%(n)d hours", n),
+        "minute": lambda n: ngettext("%(n)d minute", "%(n)d minutes", n),
+        "second": lambda n: ngettext("%(n)d second", "%(n)d seconds", n),
+    }
+    return " ".join(words[unit](n) % {"n": n} for unit, n in _units(seconds))
+
+
+def duration_number(seconds: float) -> int:
+    """The number that a verb after `duration_words` agrees with: "1 hour is", "1 hour 30 minutes are"."""
+    units = _units(seconds)
+    return units[0][1] if len(units) == 1 else sum(n for _unit, n in units)
+
+
+def _units(seconds: float) -> list[tuple[str, int]]:
+    left, found = int(seconds), []
     if left >= 2 * DAY:
         days, left = divmod(left, DAY)
-        parts.append(ngettext("%(n)d day", "%(n)d days", days) % {"n": days})
+        found.append(("day", days))
     hours, left = divmod(left, HOUR)
     minutes, left = divmod(left, MINUTE)
-    if hours:
-        parts.append(ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours})
-    if minutes:
-        parts.append(ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes})
-    if left or not parts:
-        parts.append(ngettext("%(n)d second", "%(n)d seconds", left) % {"n": left})
-    return " ".join(parts)
+    found += [(unit, n) for unit, n in (("hour", hours), ("minute", minutes)) if n]
+    return found if found and not left else [*found, ("second", left)]

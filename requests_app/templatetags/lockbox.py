@@ -63,6 +63,12 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None else _times.duration_words(seconds)
 
 
+@register.filter
+def duration_number(seconds: float) -> int:
+    """`{% blocktranslate count n=seconds|duration_number %}`: "1 hour is asked for", "2 hours are asked for"."""
+    return _times.duration_number(seconds)
+
+
 @register.simple_tag
 def relative_words() -> str:
     """Give the words of relative times to countdown.js, as JSON for an attribute."""
@@ -169,8 +175,14 @@ def size(count: int | None) -> str:
 
 @register.filter
 def visible(text: object) -> SafeString:
-    """`{{ access_request.justification|visible }}`: nothing hides in it; its lines are kept."""
+    """`{{ access_request.justification|visible }}`: nothing hides in it; its lines are kept; addresses are links."""
     return _text.visible_block(text)
+
+
+@register.filter
+def visible_verbatim(text: object) -> SafeString:
+    """`{{ entry.record|visible_verbatim }}`: as `visible`, without links: for records, excerpts, and what is signed."""
+    return _text.visible_block(text, has_links=False)
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,8 @@ from requests_app.queries import access
 from requests_app.templatetags._text import visible_single
 
 _EXCERPT = 240
+#: A list gives a reason two lines, whatever its own are; the page of the access request keeps them.
+_BREAKS = re.compile(r"[ \t\r\n]+")
 
 
 @dataclass
@@ -63,7 +66,7 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
         row=row,
         state=state,
         act=sentences.reading(row.level, [line.resource for line in row.scope.all()]),
-        reason=Truncator(row.justification).chars(_EXCERPT),
+        reason=Truncator(_BREAKS.sub(" ", row.justification)).chars(_EXCERPT),
         word=_("Waiting for you") if waits else "",
         turn=whose_turn(row, state),
         outcome=outcome(row, state, seen.get(grant.pk) if grant else None),

@@ -215,6 +215,13 @@ def test_a_name_that_is_turned_round_is_shown_as_it_is_written() -> None:
     assert "hidden characters in this name" in shown
 
 
+@pytest.mark.parametrize(
+    ("seconds", "number"), [(3600, 1), (7200, 2), (60, 1), (1800, 30), (5400, 31), (3660, 2), (0, 0), (172800, 2)]
+)
+def test_a_length_of_time_knows_its_number(seconds: int, number: int) -> None:
+    assert show("{{ seconds|duration_number }}", seconds=seconds) == str(number)
+
+
 # --- Text of strangers ----------------------------------------------------------------------------
 
 

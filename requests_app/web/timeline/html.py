@@ -44,7 +44,7 @@ def _row(line: Line) -> str:
     """One entry. Numbers, times, hexadecimal digits and markup that is safe already: to escape each of them once more
     would be half the work of a million rows."""
     kind, mark = line.mark
-    comment = f"<blockquote>{_text.visible_block(line.comment)}</blockquote>" if line.comment else ""
+    comment = f"<blockquote>{_text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
     flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Not as it was written."))}</strong> '
     return (
         f'<tr id="e{line.shard}-{line.index}"><td class="number">{line.index}</td>'

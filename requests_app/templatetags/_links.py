@@ -1,0 +1,95 @@
+"""Addresses in text that people wrote: which parts are links, and the host that each of them really leads to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import idna
+
+#: A backslash ends an address: a browser reads it as a slash, and would so find another host than Python does.
+_ADDRESS = re.compile(r"(?<![\w/.@+-])https?://[^\s<>\"\\]+", re.IGNORECASE)
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
+#: What stands behind an address in a sentence, and is no part of it.
+_TRAILING = frozenset(".,;:!?'*_~|…’‘”“»«›‹、。，；：！？）】」』》〉")
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """`written` is the address as somebody wrote it, `before` and `after` are its parts around the host.
+
+    `address` is where the link leads: to `host`, in ASCII, without a user's name or password.
+    """
+
+    address: str
+    host: str
+    before: str
+    written_host: str
+    after: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the host can be read off the address as it is written."""
+        return "@" not in self.before and self.written_host.lower() == self.host
+
+
+def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
+    """Yield the text in order: plain parts, and each address as a link. No address goes further than `ends`."""
+    at = 0
+    for match in _ADDRESS.finditer(text):
+        written = ends.split(match[0], maxsplit=1)[0]
+        link = _link(written[: _end_of(written)])
+        if link is None:
+            continue
+        yield text[at : match.start()]
+        yield link
+        at = match.start() + len(link.before + link.written_host + link.after)
+    yield text[at:]
+
+
+def _end_of(written: str) -> int:
+    """Where an address ends, without the sentence's punctuation and a bracket that was opened before it."""
+    spare = {closes: written.count(closes) - written.count(opens) for closes, opens in _BRACKETS.items()}
+    end = len(written)
+    while end:
+        last = written[end - 1]
+        if spare.get(last, 0) > 0:
+            spare[last] -= 1
+        elif last not in _TRAILING:
+            break
+        end -= 1
+    return end
+
+
+def _link(written: str) -> Link | None:
+    """Read one address; None where it is no address, or where a browser might read another host in it."""
+    try:
+        found = urlsplit(written)
+        port = found.port
+    except ValueError:
+        return None
+    user, at_sign, place = found.netloc.rpartition("@")
+    written_host = place if port is None else place[: place.rindex(":")]
+    written_host = written_host.removesuffix(":")
+    host = _ascii(written_host)
+    if host is None:
+        return None
+    before = written[: written.index("//") + 2] + user + at_sign
+    after = written[len(before) + len(written_host) :]
+    rest = after[len(place) - len(written_host) :]
+    address = f"{found.scheme}://{host}{f':{port}' if port is not None else ''}{rest}"
+    return Link(address, host, before, written_host, after)
+
+
+def _ascii(host: str) -> str | None:
+    """The host as a browser asks for it: letters of other alphabets as `xn--…`."""
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode()
+        except (idna.IDNAError, UnicodeError):
+            return None
+    host = host.lower()
+    return host if _HOST.fullmatch(host) else None

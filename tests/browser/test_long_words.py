@@ -1,0 +1,79 @@
+"""Words and addresses of four hundred characters, wherever people write: no page grows wider than the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db.models import Model
+
+from requests_app import models, operations
+from requests_app.demo.world import as_
+from requests_app.lifecycle import State
+from requests_app.models import AccessRequest, Resource
+from tests.browser.axe import WIDTHS, Shapes, faults
+from tests.browser.conftest import Visit
+from tests.words.crawl import addresses, crawl
+
+#: Between them they come to every kind of page that shows what people wrote.
+GROUPS = {"customer": ["ada.keller", "ines.vogel"], "provider": ["priya.nair", "pat.doyle"], "staff": ["stella.okafor"]}
+WORD = "Donaudampfschifffahrtsgesellschaft" * 12
+URL = f"https://support.example.com/{'a0b1c2d3e4f5' * 32}?next=(x)"
+#: What people write, and the pages show.
+WRITTEN: dict[type[Model], tuple[str, ...]] = {
+    models.Tenant: ("name",),
+    models.Person: ("name",),
+    models.Service: ("name",),
+    models.Resource: ("name",),
+    models.Ticket: ("title", "body", "external_reference"),
+    models.TicketComment: ("body",),
+    models.AccessRequest: ("justification", "tried"),
+    models.Decision: ("comment",),
+    models.ContentAccess: ("item_ref",),
+    models.Token: ("name",),
+    models.Passkey: ("name",),
+    models.Webhook: ("label", "url"),
+    models.NotificationAddress: ("label",),
+    models.Mute: ("note",),
+}
+
+
+def long_for(name: str, number: int) -> str:
+    """A word, and where there is room for both an address as well; each of them another one."""
+    return f"https://hooks.example/{number}{WORD}" if name == "url" else f"{number}{WORD} {URL}"
+
+
+def lengthen() -> None:
+    """Make all that people wrote as long as its field takes, and write the log's next entries with it."""
+    number = 0
+    for model, names in WRITTEN.items():
+        for row in model._default_manager.all():
+            number += 1
+            values: dict[str, Any] = {}
+            for name in names:
+                longest = getattr(model._meta.get_field(name), "max_length", None) or 900
+                values[name] = long_for(name, number)[:longest]
+            model._default_manager.filter(pk=row.pk).update(**values)
+    row = AccessRequest.objects.get(tenant__slug="contoso", state=State.PENDING_CUSTOMER)
+    operations.comment(row.ticket_id, actor=as_("mia.weber"), body=f"{WORD}\n{URL}")
+    library = Path(settings.CONTENT_ROOT, Resource.objects.filter(kind="library", tenant__slug="fabrikam")[0].locator)
+    for name in ("d" * 240, f"{'d' * 240}.txt"):
+        (library / name).write_text(WORD) if "." in name else (library / name).mkdir(exist_ok=True)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("group", GROUPS)
+def test_no_page_scrolls_sideways(visit: Visit, group: str) -> None:
+    lengthen()
+    shapes, found = Shapes(), []
+    for login in GROUPS[group]:
+        visitor = visit(login)
+        visitor.watch.expected |= {403, 404, 409}
+        for page in crawl(login, first=addresses(login), per_route=1):
+            if shapes.is_new((page.route, page.status), page.html):
+                visitor.goto(page.address)
+                found += faults(visitor.page, WIDTHS, read=())
+    if found:
+        raise AssertionError("\n".join(str(fault) for fault in found))
