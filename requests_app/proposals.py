@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.events import title_of
+from requests_app.templatetags import _times
 
 _WORDS: dict[str, Promise] = {
     "give_role": _("give %(name)s the role “%(role)s”"),
@@ -19,11 +20,11 @@ _WORDS: dict[str, Promise] = {
     "reset_second_factors": _("reset the second factors of %(name)s"),
     "invite_person": _("invite %(email)s to the role “%(role)s”"),
     "switch_lockbox": _("switch Lockbox %(on)s"),
-    "set_window_cap": _("set the longest window to %(minutes)s minutes"),
+    "set_window_cap": _("set the longest window to %(time)s"),
     "set_yes_rule": _("let a yes count if it is %(rule)s"),
     "set_two_person_control": _("switch two-person control %(on)s"),
     "set_log_retention": _("keep the log for %(days)s days"),
-    "set_cosigning": _("open windows only if a witness cosigned the log within %(hours)s hours"),
+    "set_cosigning": _("open windows only if a witness cosigned the log within the last %(time)s"),
     "add_witness": _("register the witness %(name)s at %(url)s"),
     "remove_witness": _("remove the witness %(name)s"),
     "set_approval_page": _("have a yes signed on your own page %(approval_origin)s, %(only)s"),
@@ -69,8 +70,8 @@ def words(act: str, said: Mapping[str, Any]) -> str:
     shown = {**said, "on": gettext("on") if said.get("on") else gettext("off"), **_listed(said)}
     shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
     shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
-    if "seconds" in said:
-        shown["minutes"] = int(said["seconds"]) // 60
+    length = int(said["seconds"]) if "seconds" in said else int(said.get("hours") or 0) * _times.HOUR
+    shown["time"] = _times.duration_words(length)
     return str(_WORDS[act]) % shown
 
 

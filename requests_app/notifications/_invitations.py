@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import link_secrets
@@ -26,13 +27,17 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
     if row.is_recovery:
         facts.append(Fact(_("Works from"), [words.when(row.valid_from, at)]))
     else:
-        facts.append(Fact(_("Invited by"), [words.line(message.payload["by"])]))
+        by = words.line(message.payload["by"])
+        if message.payload.get("by_provider"):
+            by = _("%(name)s, staff of %(provider)s") % {"name": by, "provider": words.line(settings.PROVIDER_NAME)}
+        facts.append(Fact(_("Invited by"), [by]))
     facts.append(Fact(_("Works until"), [words.when(row.expires_at, at)]))
     return {
         "path": f"/invitation/{link_secrets.MARK}/",
         "is_invited": True,
         "is_recovery": row.is_recovery,
         "by": words.line(message.payload["by"]),
+        "by_provider": message.payload.get("by_provider", False),
         "from": words.when(row.valid_from, at),
         "until": words.when(row.expires_at, at),
         "facts": facts,

@@ -82,6 +82,8 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
 
 def _why_you(message: OutboxMessage, found: Facts) -> str:
     """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
+    if found.get("by_provider"):
+        return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
     if found.get("is_invited"):
         return _("You get this mail because somebody at %(tenant)s wrote your address.") % found
     if found["is_address"]:

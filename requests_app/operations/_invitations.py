@@ -10,6 +10,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from requests_app import limits, link_secrets
+from requests_app.actors import Side
 from requests_app.errors import Unacceptable
 from requests_app.models import Invitation
 from requests_app.operations._change import Act
@@ -32,7 +33,7 @@ def send(current: Act, row: Invitation) -> None:
             about=row.pk,
             audiences=(Audience.INVITED,),
             mark=uuid4().hex,
-            extra={"by": current.actor.name},
+            extra={"by": current.actor.name, "by_provider": current.actor.side is Side.PROVIDER},
         )
     )
 

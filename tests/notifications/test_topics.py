@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.test import Client
 
 from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
 from requests_app.errors import ChangeProposed
 from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
-from requests_app.models import ContentAccess, Grant, Tenant
+from requests_app.models import ContentAccess, Grant, Invitation, Membership, Tenant
 from requests_app.operations import sweeps
 from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
@@ -554,6 +555,7 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
     found = mails.send()("new", "invitation")
     assert found.subject == "Contoso invites you to Customer Lockbox"
     says(found, "Ines Test invites you.", "It works once, for this address alone", "new@contoso.example")
+    silent(found, "Microsoft invites")
     key = operations.make_recovery_key(world.contoso.pk, actor=ines).key
     found = mails.send()("mia", "recovery_key")
     assert found.subject == "Contoso: a new recovery key"
@@ -574,6 +576,22 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
     )
     found = mails.send()("alan", "out_of_office")
     says(found, "Ada Test is out of the office from", "Alan Test gets the mails about decisions too")
+
+
+def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mails: Mails) -> None:
+    Membership.objects.filter(tenant=world.contoso, role__in=("administrator", "approver")).delete()
+    stella = world.as_("stella")
+    operations.invite_person(world.contoso.pk, email="first@contoso.example", role="administrator", actor=stella)
+    found = mails.send()("first", "invitation")
+    assert found.subject == "Microsoft invites you to Customer Lockbox, for Contoso"
+    says(
+        found,
+        "Stella Test, staff of Microsoft, invites you to Contoso.",
+        "You get this mail because the staff of Microsoft invited your address to Contoso.",
+    )
+    silent(found, "somebody at Contoso", "Contoso invites")
+    page = Client().get(f"/invitation/{world.link_of(Invitation.objects.get())}/").content.decode()
+    assert "<h1>Microsoft invites you to <bdi" in page
 
 
 def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, mails: Mails) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -50,6 +51,19 @@ def test_a_cluster_is_named_after_its_host_unless_it_has_a_name(monkeypatch: pyt
     monkeypatch.setattr(heartbeats.socket, "gethostname", lambda: "box7")
     assert heartbeats.of_cluster(heartbeats.cluster_name()) == "worker:box7"
     assert len(heartbeats.of_cluster("n" * 300)) == 120
+
+
+def test_a_line_to_copy_runs_in_a_shell_that_knows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "my data"))
+    with pytest.raises(CommandError, match="There is no demo world here") as refused:
+        said("demo_people")
+    line = str(refused.value).partition("Make it: ")[2]
+    assert line.endswith(" manage.py demo_world")
+    bare = {"PATH": "/usr/bin:/bin"}
+    checked = ["sh", "-c", line.replace("demo_world", "log_key create")]
+    done = subprocess.run(checked, cwd=settings.BASE_DIR, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my data" / "log_key").exists()
 
 
 def test_sweep_and_drain_run_without_a_worker() -> None:

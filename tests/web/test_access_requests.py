@@ -542,3 +542,12 @@ def test_the_clock_is_the_domains(cast: Cast) -> None:
     row = cast.submitted()
     response = signed_in(cast, "pat").get(page_of(row))
     assert abs((response.context["now"] - clock.now()).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    ("window_for", "words"),
+    [(3600, "1 hour is asked for;"), (7200, "2 hours are asked for;"), (1800, "30 minutes are asked for;")],
+)
+def test_the_checklist_says_how_long_was_asked_for(cast: Cast, window_for: int, words: str) -> None:
+    row = cast.submitted(window_for=window_for)
+    assert words in signed_in(cast, "pat").get(reverse("web:access_request", args=[row.pk])).content.decode()

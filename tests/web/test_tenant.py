@@ -453,3 +453,13 @@ def test_pages_cost_as_many_queries_with_many_rows_as_with_few(cast: Cast, page:
     _crowd(cast, 2, 0)
     same_queries(lambda: queries_of(client, url(cast.contoso, page)), lambda: _crowd(cast, 18, 2))
     assert queries_of(client, url(cast.contoso, page)) <= 12
+
+
+def test_a_tenant_without_an_approver_is_warned_only_while_lockbox_is_on(cast: Cast) -> None:
+    Membership.objects.filter(tenant=cast.contoso, role=Membership.Role.APPROVER).delete()
+    warning = "Nobody is an approver: every access request will expire."
+    assert warning in text(signed_in(cast, "ines").get(url(cast.contoso)))
+    Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=False)
+    page = text(signed_in(cast, "ines").get(url(cast.contoso)))
+    assert warning not in page
+    assert "While Lockbox is off, nobody is asked; choose one before you switch it on." in page

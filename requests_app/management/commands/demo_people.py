@@ -14,6 +14,7 @@ from rich.table import Table
 from requests_app import clock, totp
 from requests_app.demo import people
 from requests_app.demo.world import exists
+from requests_app.management._shell import line
 
 
 class Command(BaseCommand):
@@ -25,7 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not exists():
-            raise CommandError("There is no demo world here. Make it: python manage.py demo_world", returncode=2)
+            raise CommandError(f"There is no demo world here. Make it: {line('demo_world')}", returncode=2)
         if options["code"]:
             self.stdout.write(_code(options["code"]))
             return
@@ -42,9 +43,10 @@ class Command(BaseCommand):
         console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 150))
         console.print(table)
         console.print(
-            "\nThe last column is the secret of the person's authenticator app: type it into one, or have the code of"
-            " the moment\nprinted: python manage.py demo_people --code ada.keller",
+            "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the code"
+            f" of the moment:\n{line('demo_people --code ada.keller')}",
             highlight=False,
+            soft_wrap=True,
         )
 
 
