@@ -5,6 +5,7 @@ from typing import Any
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -31,7 +32,7 @@ class AccountAdapter(DefaultAccountAdapter):
         attempt = guesses.at_sign_in(credentials.get("email", ""), ip)
         if not attempt.count():
             security_log.warning("sign_in.limited", ip=ip)
-            raise self.validation_error("too_many_login_attempts")
+            raise forms.ValidationError(str(attempt.refusal), code="too_many_login_attempts")
         user = super().authenticate(request, **credentials)
         if user is not None:
             attempt.give_back()

@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 
 from requests_app import clock, factors, guesses, operations
 from requests_app.actors import Actor
-from requests_app.errors import TooMany
+from requests_app.errors import CodeAlreadyUsed, TooMany
+from requests_app.web._step_up import note_second_factor
 from requests_app.web.forms.security import code_field
 
 
@@ -65,16 +66,17 @@ class CodeForm(forms.Form):
                 lambda: factors.is_code(self.user, typed, at=clock.now()),
                 ip=_ip(),
             )
-        except TooMany as refusal:
+        except (TooMany, CodeAlreadyUsed) as refusal:
             raise forms.ValidationError(str(refusal.message)) from refusal
         if not is_right:
             raise forms.ValidationError(
-                _("This code is not right, or was used already. The app shows a new one every 30 seconds.")
+                _("This code is not right. The app shows a new one every 30 seconds; a recovery code works once.")
             )
         return typed
 
     def save(self) -> None:
-        """Let the library note that the second factor was given."""
+        """Let the library note that the second factor was given, and the product that it is a fresh proof."""
+        note_second_factor(context.request)
         used = Authenticator.objects.filter(user=self.user, last_used_at__isnull=False)
         latest = used.exclude(type=Authenticator.Type.WEBAUTHN).order_by("-last_used_at").first()
         post_authentication(context.request, latest)

@@ -14,7 +14,6 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from django.views.generic.base import ContextMixin
@@ -22,17 +21,18 @@ from django.views.generic.base import ContextMixin
 from lockbox_site.forms import CodeForm
 from requests_app import challenges, clock, factors, guesses, proofs, webauthn
 from requests_app.challenges import Purpose
-from requests_app.errors import PasskeyRefused, TooMany
+from requests_app.errors import PasskeyRefused, TooMany, TooManyGuesses
 from requests_app.models import Passkey, Person
-from requests_app.web._step_up import local
+from requests_app.web._step_up import local, note_second_factor
 from requests_app.web.errors import refusal as page_of
+from requests_app.web.forms.security import assertion_field
 from requests_app.web.forms.strict import StrictForm
 
 security_log = structlog.get_logger("security")
 
 
 class AnswerForm(StrictForm):
-    assertion = forms.JSONField(widget=forms.HiddenInput)
+    assertion = assertion_field()
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
 
@@ -49,7 +49,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     attempt = guesses.at_passkey(ip)
     if not attempt.count():
         security_log.warning("sign_in.limited", ip=ip)
-        return page_of(request, TooMany(_("Too many tries to sign in came from here. Wait a minute.")))
+        return page_of(request, cast(TooManyGuesses, attempt.refusal))
     form = AnswerForm(request.POST)
     form.require_known()
     onward = local(request.POST.get("next"))
@@ -72,7 +72,8 @@ def _refused(request: HttpRequest, onward: str) -> HttpResponse:
 
 
 def _note(request: HttpRequest, person: Person, **more: bool) -> None:
-    """Let the library know that the second factor was given, or that no other is needed."""
+    """Let the library know that the second factor was given, or that no other is needed; and that it is fresh."""
+    note_second_factor(request)
     record_authentication(request, person, "mfa", type="webauthn", **more)
 
 
@@ -82,9 +83,7 @@ def _note(request: HttpRequest, person: Person, **more: bool) -> None:
 class PasskeyAfterPasswordForm(forms.Form):
     """Counted as a code is: whoever comes here knows the password."""
 
-    assertion = forms.JSONField(
-        widget=forms.HiddenInput, error_messages={"invalid": PasskeyRefused.default, "required": PasskeyRefused.default}
-    )
+    assertion = assertion_field(error_messages={"invalid": PasskeyRefused.default, "required": PasskeyRefused.default})
 
     def __init__(self, *args: Any, user: Person, request: HttpRequest, **kwargs: Any) -> None:
         self.user, self.request = user, request

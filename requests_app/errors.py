@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from audit_app import canonical
 
@@ -68,6 +70,18 @@ class WrongProof(StepUpRequired):
     """What was given as the proof is not this person's. The same code: what is to be done is the same."""
 
     default = _("The password or the code is not right.")
+
+
+class CodeAlreadyUsed(StepUpRequired):
+    """The code is this person's own, and it was used before. That is a mistake and no guess."""
+
+    code = "code_already_used"
+
+    def __init__(self, wait_seconds: int) -> None:
+        words = _("This code was already used. Wait for the next one (%(seconds)d s).")
+        if not wait_seconds:
+            words = _("This code was already used. Enter the next one: your app shows it by now.")
+        super().__init__(words % {"seconds": wait_seconds}, current={"wait_seconds": wait_seconds})
 
 
 class NoPasswordCounts(WrongProof):
@@ -302,6 +316,26 @@ class Unacceptable(DomainError):
 class TooMany(DomainError):
     code, status = "too_many", 429
     default = _("Too many at once. Wait until some of them are decided.")
+
+
+class TooManyGuesses(TooMany):
+    """So much was entered wrongly that nothing more is looked at until `until`."""
+
+    code = "too_many"
+
+    def __init__(self, until: datetime, *, at: datetime) -> None:
+        minutes = max(1, math.ceil((until - at).total_seconds() / 60))
+        words = ngettext_lazy(
+            "Too many wrong passwords or codes were entered, so none is checked for the next %(minutes)d minute, not "
+            "even a right one. Nothing was done. Try again then. If it was not you who entered them, tell your "
+            "administrator.",
+            "Too many wrong passwords or codes were entered, so none is checked for the next %(minutes)d minutes, not "
+            "even a right one. Nothing was done. Try again then. If it was not you who entered them, tell your "
+            "administrator.",
+            minutes,
+        )
+        super().__init__(words % {"minutes": minutes}, current={"until_at": canonical.instant(until)})
+        self.until = until
 
 
 class Muted(TooMany):

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 
 from requests_app import totp
+from requests_app.errors import CodeAlreadyUsed
 from requests_app.models import Passkey, Person
 from requests_app.sealing import Sealer, Unreadable
 
@@ -29,7 +30,7 @@ security_log = structlog.get_logger("security")
 Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 _KEY = Authenticator.Type.WEBAUTHN
-_LAST, _PASSKEY = "last_step", "passkey"
+_LAST, _USED, _PASSKEY = "last_step", "used_steps", "passkey"
 #: Where each kind of row keeps what is encrypted: an app's secret, and the seed of recovery codes.
 _SEALED = {_APP: "secret", _RECOVERY: "seed"}
 
@@ -107,7 +108,8 @@ def drops_all(person: Person) -> None:
 def is_code(person: Person, typed: str, *, at: datetime) -> bool:
     """Whether this is a code of the person's app, or one of their recovery codes. It is used up by this.
 
-    Whoever asks has counted the guess (requests_app.guesses).
+    Raises CodeAlreadyUsed for a code of the app that this person did use. The caller has counted the guess
+    (requests_app.guesses), and has seen the password, where one is needed, before.
     """
     given = "".join(char for char in typed if char.isalnum())
     if len(given) == totp.DIGITS:
@@ -130,10 +132,17 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
         except Unreadable:
             security_log.error("second_factor.unreadable", person=str(person.pk))
             return False
-        step = totp.step_of(secret, given, at=at, after=row.data.get(_LAST, -1))
+        last = row.data.get(_LAST, -1)
+        used = {last, *row.data.get(_USED, [])}
+        step = totp.step_of(secret, given, at=at, after=last)
         if step is None:
+            # Any other code of a time before the last one is wrong: it may be one that somebody else has seen.
+            if totp.step_of(secret, given, at=at) in used:
+                raise CodeAlreadyUsed(totp.seconds_to_next(last, at=at))
             return False
         row.data[_LAST], row.last_used_at = step, at
+        # Older ones are out of the tolerance, and no code of theirs is looked at.
+        row.data[_USED] = sorted(each for each in {*used, step} if each >= totp.oldest_step(at))
         if _sealer().is_outdated(row.data["secret"]):
             row.data["secret"] = seal(secret)
         row.save(update_fields=["data", "last_used_at"])

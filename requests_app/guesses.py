@@ -13,15 +13,17 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import cast
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
-from django.utils.translation import gettext as _
 
 from requests_app import clock
-from requests_app.errors import TooMany
+from requests_app.errors import CodeAlreadyUsed, TooManyGuesses
 from requests_app.models import Person, Tries
 
 security_log = structlog.get_logger("security")
@@ -54,6 +56,10 @@ class Attempt:
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
+        #: Since when each subject's time runs, as this try was counted.
+        self.since: dict[str, datetime] = {}
+        #: Set where it may not be looked at: what to say, and until when.
+        self.refusal: TooManyGuesses | None = None
 
     def count(self) -> bool:
         """Whether it may be looked at; it counts from now on."""
@@ -69,14 +75,18 @@ class Attempt:
                 if at >= row.since + limit.within:
                     row.since, row.count = at, 0
                 if row.count >= limit.most:
+                    self.refusal = TooManyGuesses(row.since + limit.within, at=at)
                     return False
                 row.count += 1
             Tries.objects.bulk_update(rows, ["since", "count"])
+            self.since = {row.subject: row.since for row in rows}
         return True
 
     def give_back(self) -> None:
-        """It was right, and counts no more."""
-        Tries.objects.filter(subject__in=self.limits, count__gt=0).update(count=F("count") - 1)
+        """It was right, or no guess, and counts no more; but never in place of a guess of the time after this one."""
+        if self.since:
+            same = reduce(or_, (Q(subject=subject, since=since) for subject, since in self.since.items()))
+            Tries.objects.filter(same, count__gt=0).update(count=F("count") - 1)
 
 
 def at_sign_in(email: str, ip: str) -> Attempt:
@@ -106,12 +116,21 @@ def of_person(person: Person, ip: str = "") -> Attempt:
 
 
 def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
-    """Whether `look` says yes. Raises TooMany instead of looking at one wrong guess too many."""
+    """Whether `look` says yes. Raises TooManyGuesses instead of looking at one wrong guess too many.
+
+    What `look` raises as CodeAlreadyUsed is no guess, and passes through.
+    """
     attempt = of_person(person, ip)
     if not attempt.count():
         security_log.warning("step_up.too_many", person=str(person.pk))
-        raise TooMany(_("What was entered was wrong too often. Nothing was done. Try again in five minutes."))
-    if look():
+        raise cast(TooManyGuesses, attempt.refusal)
+    try:
+        is_right = look()
+    except CodeAlreadyUsed:
+        attempt.give_back()
+        security_log.info("step_up.code_already_used", person=str(person.pk))
+        raise
+    if is_right:
         attempt.give_back()
         return True
     security_log.warning("step_up.failed", person=str(person.pk))

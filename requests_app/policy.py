@@ -145,9 +145,14 @@ def require_step_up(actor: Actor, at: datetime) -> None:
     """
     if actor.machine is not None or actor.is_system:
         return
-    since = actor.stepped_up_at
-    if since is None or not since <= at < since + limits.STEP_UP_FOR:
+    if not is_fresh(actor, at):
         raise StepUpRequired
+
+
+def is_fresh(actor: Actor, at: datetime) -> bool:
+    """Whether this person proved who they are within the last five minutes. At five minutes exactly, it is over."""
+    since = actor.stepped_up_at
+    return since is not None and since <= at < since + limits.STEP_UP_FOR
 
 
 def require_role(actor: Actor, roles: frozenset[Role], *, tenant_id: UUID, service_id: UUID | None = None) -> None:

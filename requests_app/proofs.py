@@ -11,14 +11,17 @@ from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 
 
-def is_this_person(person: Person, password: str, code: str, *, ip: str = "") -> bool:
-    """Whether the password is theirs, and the code where they have a second factor. Raises TooMany.
+def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is_password_known: bool = False) -> bool:
+    """Whether the password is theirs, and the code where they have a second factor.
 
-    The code is looked at, and by that used up, only after a right password.
+    The code is looked at, and by that used up, only after a right password, so only somebody who knows it hears
+    CodeAlreadyUsed. `is_password_known` is said by a door that saw the right one a moment ago; a password that is
+    sent all the same is judged. Raises TooManyGuesses.
     """
 
     def look() -> bool:
-        if not person.check_password(password):
+        knows = is_password_known and not password and not person.signs_in_elsewhere()
+        if not knows and not person.check_password(password):
             return False
         return not person.has_second_factor or factors.is_code(person, code, at=clock.now())
 

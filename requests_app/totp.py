@@ -23,6 +23,11 @@ def step_at(at: datetime) -> int:
     return int(at.timestamp()) // STEP_SECONDS
 
 
+def oldest_step(at: datetime) -> int:
+    """The oldest step whose code counts at this instant."""
+    return step_at(at) - STEPS_EITHER_WAY
+
+
 def code(secret: str, step: int) -> str:
     """The code of one step (RFC 4226, section 5.3)."""
     digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
@@ -43,3 +48,10 @@ def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | 
         if hmac.compare_digest(code(secret, step).encode(), given.encode()) and step > after:
             found = step
     return found
+
+
+def seconds_to_next(last: int, *, at: datetime) -> int:
+    """How long until the app shows a code newer than the one of step `last`; 0 where it does by now."""
+    if step_at(at) > last:
+        return 0
+    return STEP_SECONDS - int(at.timestamp()) % STEP_SECONDS

@@ -26,6 +26,7 @@ from requests_app.errors import (
     NotFound,
     StoreUnavailable,
     TooMany,
+    TooManyGuesses,
     Unacceptable,
 )
 
@@ -150,7 +151,7 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, (StoreUnavailable, StillUnderWay)):
         found["Retry-After"] = "5"
     if isinstance(error, TooMany):
-        wait = (error.until - clock.now()).total_seconds() if isinstance(error, Muted) else 60
+        wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
         found["Retry-After"] = str(max(1, math.ceil(wait)))
     return found
 

@@ -63,9 +63,10 @@ class Me(ApiView):
 
 
 class StepUp(ApiView):
-    """A decision with a personal token needs password and code, as it does on a page: for five minutes after this.
+    """A decision with a personal token needs password and code, given with the very token: for five minutes after this.
 
-    So does a change of who decides, or of the tenant's rules.
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
     """
 
     for_approval_page = True

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from requests_app import operations
 from requests_app.actors import Actor
-from requests_app.errors import DomainError
+from requests_app.errors import CodeAlreadyUsed, DomainError
 from requests_app.models import AccessRequest
 
 
@@ -16,6 +16,9 @@ def noted(row: AccessRequest, action: str, actor: Actor) -> Iterator[None]:
     """Pass a refusal on, with its entry; for what runs inside, which is the page's own and no operation."""
     try:
         yield
+    except CodeAlreadyUsed:
+        # A mistake: the next code will do, and nothing was refused.
+        raise
     except DomainError as refusal:
         operations.note_refusal(row.pk, action=action, refusal=refusal, actor=actor)
         raise

@@ -11,16 +11,33 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from requests_app import challenges, clock, factors, limits, operations, proofs, webauthn
+from requests_app import challenges, clock, factors, operations, policy, proofs, webauthn
+from requests_app.actors import Actor
 from requests_app.challenges import Purpose
-from requests_app.errors import DomainError, PasskeyRefused, StepUpRequired, TooMany, Unacceptable, WrongProof
+from requests_app.errors import (
+    CodeAlreadyUsed,
+    DomainError,
+    PasskeyRefused,
+    StepUpRequired,
+    TooMany,
+    Unacceptable,
+    WrongProof,
+)
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
-from requests_app.web.forms.security import StepUpForm
-from requests_app.web.middleware import STEPPED_UP, actor_in
-
-#: Ways to prove it, as they stand in the session.
-PASSWORD, PASSWORD_AND_CODE, PASSKEY, SIGN_IN = "password", "password+code", "passkey", "sign-in"
+from requests_app.web import _known_password
+from requests_app.web.forms.security import ProofForm, StepUpForm
+from requests_app.web.middleware import (
+    PASSKEY,
+    PASSWORD,
+    PASSWORD_AND_CODE,
+    PASSWORD_SIGN_IN,
+    SIGN_IN,
+    SINGLE_SIGN_ON,
+    STEPPED_UP,
+    actor_in,
+    last_proof,
+)
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
@@ -28,16 +45,43 @@ def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
     request.session[STEPPED_UP] = {"at": at.isoformat(), "way": way, "person": str(request.user.pk)}
 
 
+def note_second_factor(request: HttpRequest) -> None:
+    """Note that the sign-in under way has just shown the person's second factor, for `remember_sign_in`.
+
+    It is noted on the request and not in the session: it counts for the sign-in that this very request completes.
+    """
+    request.second_factor_at = clock.now()  # type: ignore[attr-defined]  # read by remember_sign_in()
+
+
 def remember_sign_in(request: HttpRequest) -> None:
-    """Who has no second factor has just given all the proof that there is, and sets one up with it."""
-    person = cast(Person, request.user)
-    if not person.has_second_factor:
-        remember(request, at=clock.now(), way=SIGN_IN)
+    """A sign-in with a password: with the second factor, it is a proof like any other.
+
+    Without one it is good for setting up the first second factor and nothing else.
+    """
+    at = getattr(request, "second_factor_at", None)
+    if at is not None:
+        remember(request, at=at, way=SIGN_IN)
+    elif not cast(Person, request.user).has_second_factor:
+        remember(request, at=clock.now(), way=PASSWORD_SIGN_IN)
+
+
+def remember_single_sign_on(request: HttpRequest) -> None:
+    """A sign-in at an identity provider is all the proof that somebody without a second factor here can give.
+
+    What the provider says of its own second factor (`amr`) proves nothing here: docs/single-sign-on.md says why.
+    """
+    if not cast(Person, request.user).has_second_factor:
+        remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
 
 
 def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
-    since = actor_in(request).stepped_up_at
-    return since is not None and since <= at < since + limits.STEP_UP_FOR
+    return policy.is_fresh(actor_in(request), at)
+
+
+def setting_up(request: HttpRequest) -> Actor:
+    """The actor who sets up a second factor: if it is the first one, any sign-in is a proof for that."""
+    way, at = last_proof(request)
+    return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:
@@ -45,9 +89,10 @@ def to_step_up(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.get_full_path(), reverse("web:step_up"))
 
 
-def is_this_person(request: HttpRequest, password: str, code: str) -> bool:
-    """Raises TooMany."""
-    return proofs.is_this_person(cast(Person, request.user), password, code, ip=request.META.get("REMOTE_ADDR", ""))
+def is_this_person(request: HttpRequest, password: str, code: str, *, is_password_known: bool = False) -> bool:
+    """Raises TooManyGuesses or CodeAlreadyUsed."""
+    person, ip = cast(Person, request.user), request.META.get("REMOTE_ADDR", "")
+    return proofs.is_this_person(person, password, code, ip=ip, is_password_known=is_password_known)
 
 
 def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
@@ -56,8 +101,12 @@ def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> No
         operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
 
 
-def step_up_form(request: HttpRequest, data: Any = None, **kwargs: Any) -> StepUpForm:
-    return StepUpForm(data, has_code=cast(Person, request.user).has_second_factor, **kwargs)
+def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwargs: Any) -> StepUpForm:
+    """The form that asks for the proof. `act` is what it is asked for (`_known_password.act_of`)."""
+    is_known = _known_password.is_known(request, act, at=clock.now()) if data is not None else False
+    return StepUpForm(
+        data, has_code=cast(Person, request.user).has_second_factor, is_password_known=is_known, act=act, **kwargs
+    )
 
 
 def proven(request: HttpRequest, form: StepUpForm) -> int:
@@ -70,18 +119,33 @@ def proven(request: HttpRequest, form: StepUpForm) -> int:
             ip = request.META.get("REMOTE_ADDR", "")
             proofs.is_this_persons_passkey(person, given["assertion"], purpose=Purpose.STEP_UP, ip=ip)
             way = PASSKEY
-        elif is_this_person(request, given["password"], given.get("code", "")):
+        elif is_this_person(
+            request, given["password"], given.get("code", ""), is_password_known=form.is_password_known
+        ):
             way = PASSWORD_AND_CODE if person.has_second_factor else PASSWORD
         else:
             note_failure(request)
             form.add_error(None, form.wrong)
             return StepUpRequired.status
+    except CodeAlreadyUsed as mistake:
+        return next_code_is_missing(request, form, mistake, act=form.act)
     except (PasskeyRefused, TooMany) as refusal:
         note_failure(request, refusal)
         form.refuse(refusal)
         return refusal.status
+    _known_password.forget(request)
     remember(request, at=clock.now(), way=way)
     return 0
+
+
+def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
+    """Ask for the next code alone: the password was right. It is no refusal, and leaves no entry."""
+    if not form.is_password_known:
+        # Counted from the password on, and not anew with each code that was used.
+        _known_password.remember(request, act, at=clock.now())
+        form.is_password_known = True
+    form.add_error("code", str(mistake))
+    return mistake.status
 
 
 def to_confirm(request: HttpRequest) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Decide: the page that confirms, with password and code, and the receipt."""
+"""Decide: the page that confirms, with the proof that it takes, and the receipt."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -20,10 +21,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from requests_app import clock, guesses, manifest, operations, policy
+from requests_app import clock, manifest, operations, policy
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
     AlreadyDecidedByYou,
+    CodeAlreadyUsed,
     DeviceBoundRequired,
     DomainError,
     FactsChanged,
@@ -35,22 +37,23 @@ from requests_app.errors import (
     PasskeyRefused,
     SignatureRequired,
     StepUpRequired,
-    TooMany,
+    TooManyGuesses,
     Unacceptable,
     WrongState,
 )
 from requests_app.lifecycle import TRANSITIONS, Transition
 from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review, signing
+from requests_app.web import _known_password
 from requests_app.web._access import grant_of
+from requests_app.web._known_password import act_of
 from requests_app.web._refusals import noted
-from requests_app.web._step_up import PASSWORD_AND_CODE, is_this_person, remember
+from requests_app.web._step_up import is_fresh, is_this_person, next_code_is_missing, remember
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.acts import ActForm, is_offered
 from requests_app.web.context import instant
-from requests_app.web.errors import refusal
-from requests_app.web.forms.security import code_field, password_field
-from requests_app.web.middleware import actor_in
+from requests_app.web.forms.security import ProofForm, assertion_field, code_field, password_field
+from requests_app.web.middleware import PASSWORD_AND_CODE, actor_in
 
 security_log = structlog.get_logger("security")
 
@@ -74,27 +77,46 @@ _READERS = {
 }
 
 
-class DecisionForm(ActForm):
+class DecisionForm(ProofForm, ActForm):
     """`digest` and `shown` say what was on the page that is being answered.
 
     `manifest` is the text that was shown to be signed, and `assertion` what the passkey answered; where there is one,
-    nothing else is asked for.
+    nothing else is asked for. Nor is it where `is_proven`: the person gave their second factor a moment ago. A password
+    or a code that is sent all the same is judged.
     """
 
     password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
     code = code_field()
     manifest = forms.CharField(max_length=manifest.MOST, required=False, strip=False, widget=forms.HiddenInput)
-    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
+    assertion = assertion_field(required=False)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
     shown = forms.CharField(max_length=20, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, edge: Transition, side: Side, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        edge: Transition,
+        side: Side,
+        is_proven: bool = False,
+        is_password_known: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.is_password_known = is_password_known
+        is_typed = bool(self.data.get("password") or self.data.get("code"))
+        self.is_proven = is_proven and not is_typed
         self.fields["comment"].required = edge.needs_note
         self.fields["comment"].help_text = _READERS[side]
         # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
         self.is_signed = bool(self.data.get("assertion"))
-        self.fields["password"].required = self.fields["code"].required = not self.is_signed
+        self.fields["code"].required = not (self.is_signed or self.is_proven)
+        self.fields["password"].required = self.fields["code"].required and not is_password_known
+
+    @property
+    def wrong(self) -> str:
+        if self.is_password_known:
+            return gettext("The code is not right. Nothing was decided.")
+        return gettext("The password or the code is not right. Nothing was decided.")
 
     @property
     def signature(self) -> operations.Signed | None:
@@ -111,7 +133,7 @@ class DecisionForm(ActForm):
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """GET shows the act in one sentence; POST, with password and code, does it."""
+    """GET shows the act in one sentence; POST does it, with a proof that is fresh or is sent with it."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
@@ -125,12 +147,20 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
             policy.require(actor, edge, row, decided_by=row.deciders)
         return changed(request, row)
     initial = {"digest": row.content_digest, "shown": row.state}
-    return _confirm(request, row, DecisionForm(initial=initial, edge=edge, side=actor.side), edge)
+    form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=_is_proven(request, row))
+    return _confirm(request, row, form, edge)
 
 
 def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
     actor = actor_in(request)
-    form = DecisionForm(request.POST, edge=edge, side=actor.side)
+    act = act_of(request, [("digest", row.content_digest)])
+    form = DecisionForm(
+        request.POST,
+        edge=edge,
+        side=actor.side,
+        is_proven=_is_proven(request, row),
+        is_password_known=_known_password.is_known(request, act, at=clock.now()),
+    )
     form.refuse_unknown()
     is_filled = form.is_valid()
     if "digest" in form.errors or "shown" in form.errors:
@@ -147,16 +177,20 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         if signature is not None:
             _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
             return redirect("web:receipt", pk=row.pk)
-        with noted(row, edge.action, actor):
-            proven = is_this_person(request, form.cleaned_data["password"], form.cleaned_data["code"])
-        if proven:
-            # Enough for what comes next, such as to close the window again; for the next decision it is not.
+        if not form.is_proven:
+            with noted(row, edge.action, actor):
+                given = form.cleaned_data["password"], form.cleaned_data["code"]
+                is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
+            if not is_right:
+                _refused(row, edge, actor)
+                form.add_error(None, form.wrong)
+                return _confirm(request, row, form, edge, status=StepUpRequired.status)
+            _known_password.forget(request)
             remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
-        else:
-            _refused(row, edge, actor)
-            form.add_error(None, _("The password or the code is not right. Nothing was decided."))
-            return _confirm(request, row, form, edge, status=StepUpRequired.status)
-        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(clock.now()), note=note)
+            actor = actor.stepped_up(clock.now())
+        _OPERATIONS[edge.action](row.pk, actor=actor, note=note)
+    except CodeAlreadyUsed as mistake:
+        return _confirm(request, row, form, edge, status=next_code_is_missing(request, form, mistake, act=act))
     except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
@@ -168,9 +202,10 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
     except Unacceptable as error:
         form.add_error("comment", str(error))
         return _confirm(request, row, form, edge, status=error.status)
-    except TooMany as error:
-        response = refusal(request, error)
-        response["Retry-After"] = str(int(guesses.OF_ACCOUNT.within.total_seconds()))
+    except TooManyGuesses as error:
+        form.add_error(None, str(error))
+        response = _confirm(request, row, form, edge, status=error.status)
+        response["Retry-After"] = str(max(1, math.ceil((error.until - clock.now()).total_seconds())))
         return response
     return redirect("web:receipt", pk=row.pk)
 
@@ -197,6 +232,15 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
         found |= {"manifest": text, "manifest_digest": challenge.hex(), "manifest_lines": manifest.shown(text)}
         found["options"] = json.dumps(signing.options(keys, challenge))
     return found
+
+
+def _is_proven(request: HttpRequest, row: AccessRequest) -> bool:
+    """Whether nothing more is asked for: a second factor was given within the last five minutes.
+
+    The person may have given it to sign in, or for another act. Who has a passkey that can sign a decision still signs
+    this one: that takes one touch, and it is worth more to whoever reads the log.
+    """
+    return is_fresh(request, at=clock.now()) and not signing.passkeys(actor_in(request), row.tenant_id)
 
 
 def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:

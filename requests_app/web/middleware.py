@@ -21,6 +21,11 @@ from requests_app.web.errors import refusal
 
 #: Where a session keeps when, how and by whom it was last proved that it is the same person.
 STEPPED_UP = "stepped_up"
+#: Ways to prove it, as the session keeps them: on a page that asks, and by signing in.
+PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
+SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
+#: These prove one factor. They count only as long as the person has no second one that could be asked for.
+_ONE_FACTOR = frozenset({PASSWORD, PASSWORD_SIGN_IN, SINGLE_SIGN_ON})
 
 
 class ActorMiddleware:
@@ -59,10 +64,19 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def _stepped_up_at(request: HttpRequest) -> datetime | None:
+    """When this person last gave a proof that counts. To sign in with a password alone is none."""
+    way, at = last_proof(request)
+    return None if way == PASSWORD_SIGN_IN else at
+
+
+def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
+    """How and when this person last proved who they are; of one factor, nothing once they have a second one."""
     kept = request.session.get(STEPPED_UP)
     if not kept or kept["person"] != str(request.user.pk):
-        return None
-    return datetime.fromisoformat(kept["at"])
+        return "", None
+    if kept["way"] in _ONE_FACTOR and cast(Person, request.user).has_second_factor:
+        return "", None
+    return kept["way"], datetime.fromisoformat(kept["at"])
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:

@@ -15,13 +15,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import challenges, clock, factors, operations, webauthn
+from requests_app import challenges, clock, factors, operations, policy, webauthn
 from requests_app.challenges import Purpose
 from requests_app.errors import NotFound, PasskeyRefused, Unacceptable, WrongState
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.templatetags._text import visible_single
-from requests_app.web._step_up import is_fresh, local, to_step_up
+from requests_app.web._step_up import is_fresh, local, setting_up, to_step_up
 from requests_app.web.context import instant
 from requests_app.web.forms.security import PasskeyForm
 from requests_app.web.forms.strict import require_nothing
@@ -34,7 +34,7 @@ from requests_app.web.security import codes_page, own_page, unstored
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
     """GET asks for a name; the device makes the key, and POST takes it. The first second factor brings codes."""
-    if request.method != "POST" and not is_fresh(request, at=instant(request)):
+    if request.method != "POST" and not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
     form, status = PasskeyForm(initial={"next": local(request.GET.get("next"))}), 200
     if request.method == "POST":
@@ -80,7 +80,7 @@ def _added(request: HttpRequest, form: PasskeyForm) -> HttpResponse:
 
     with own_account():
         row = operations.enrol_passkey(
-            actor=actor_in(request),
+            actor=setting_up(request),
             response=answer,
             challenge=challenges.read(answer, Purpose.ENROL, person.pk, at=clock.now()),
             name=form.cleaned_data["name"],

@@ -22,7 +22,8 @@ from requests_app.errors import NotFound, Unacceptable
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
 from requests_app.sealing import Unreadable
-from requests_app.web._step_up import is_fresh, local, proven, step_up_form, to_confirm, to_step_up
+from requests_app.web._known_password import act_of
+from requests_app.web._step_up import is_fresh, local, proven, setting_up, step_up_form, to_confirm, to_step_up
 from requests_app.web.context import instant
 from requests_app.web.forms.security import SessionForm, SetUpForm
 from requests_app.web.forms.strict import require_nothing
@@ -64,7 +65,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
     person = cast(Person, request.user)
     if person.totp_set_up_at is not None:
         return redirect("web:security")
-    if not is_fresh(request, at=instant(request)):
+    if not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
     secret, status = _pending_secret(request), 200
     form = SetUpForm(initial={"next": local(request.GET.get("next"))})
@@ -98,7 +99,7 @@ def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> Http
             codes(person)
 
     with own_account():
-        operations.set_up_totp(actor=actor_in(request), keep=keep)
+        operations.set_up_totp(actor=setting_up(request), keep=keep)
     request.session.pop(_PENDING, None)
     onward = onward or ("/" if was_first else reverse("web:security"))
     if needs_codes:
@@ -197,7 +198,8 @@ def step_up(request: HttpRequest) -> HttpResponse:
     """Prove that it is still the same person, and go on to `next`."""
     form, status = step_up_form(request, initial={"next": local(request.GET.get("next"))}), 200
     if request.method == "POST":
-        form = step_up_form(request, request.POST)
+        act = act_of(request, [("next", request.POST.get("next", ""))])
+        form = step_up_form(request, request.POST, act=act)
         form.require_known()
         status = proven(request, form)
         if not status:

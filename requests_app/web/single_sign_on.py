@@ -33,7 +33,7 @@ from requests_app.queries import actor_of
 from requests_app.queries import single_sign_on as queries
 from requests_app.sso import oidc, sealing
 from requests_app.sso.oidc import Flow, Metadata, Party, SignOnFailed
-from requests_app.web._step_up import local, remember_sign_in
+from requests_app.web._step_up import local, remember_single_sign_on
 from requests_app.web.context import instant
 from requests_app.web.forms.sign_on import AddressForm
 from requests_app.web.forms.strict import require_nothing
@@ -147,7 +147,7 @@ def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: s
     )
     person = operations.sign_in(found.tenant_id, came=came, actor=actor)
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
-    remember_sign_in(request)
+    remember_single_sign_on(request)
     security_log.info("sign_in.single_sign_on", user_id=str(person.pk), place=found.name)
     # A page and no redirect: the browser comes from another site, and would leave a strict cookie out on the way.
     context = {"now": instant(request), "url": local(target) or settings.LOGIN_REDIRECT_URL}

@@ -11,6 +11,7 @@ from django.utils.cache import patch_cache_control
 
 from requests_app import clock
 from requests_app.errors import StepUpRequired
+from requests_app.web._known_password import act_of
 from requests_app.web._secrets import are_left_out, may_wait
 from requests_app.web._step_up import is_fresh, proven, step_up_form, to_confirm, to_step_up
 from requests_app.web.context import instant
@@ -52,7 +53,8 @@ class StepUpMiddleware:
         return self._judged(request, proof)
 
     def _judged(self, request: HttpRequest, proof: Any) -> HttpResponse | None:
-        form = step_up_form(request, proof, prefix=PREFIX)
+        act = act_of(request, [(name, value) for name, value in sent_with(request) if may_wait(name, value)])
+        form = step_up_form(request, proof, prefix=PREFIX, act=act)
         status = proven(request, form)
         if status:
             return ask(request, form, status=status)
@@ -67,9 +69,13 @@ class StepUpMiddleware:
         return ask(request, step_up_form(request, prefix=PREFIX))
 
 
+def sent_with(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, values in request.POST.lists() for value in values]
+
+
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
     """The page that asks, with everything that was sent, but for what is secret: that is typed again."""
-    sent = [(name, str(value)) for name, values in request.POST.lists() for value in values]
+    sent = sent_with(request)
     context = {
         "now": instant(request),
         "form": form,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
-from requests_app import operations
-from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
+from requests_app import clock, operations
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tries
 from requests_app.scopes import Scope
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
-from tests.cast import Cast
+from tests.cast import PASSWORD, Cast
+from tests.factors import a_code
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +191,24 @@ def test_passwords_are_not_guessed(cast: Cast, calling: Calling) -> None:
     assert ada.step_up().status_code == 429
     refused = AuditEntry.objects.filter(event="act.refused", text="step_up_token step_up_required")
     assert refused.count() == 5
+
+
+def test_a_used_code_is_a_mistake_and_neither_a_guess_nor_a_refusal(cast: Cast, calling: Calling, travel: Any) -> None:
+    row, ada, at = cast.confirmed(), calling("ada", fresh=False), clock.now().replace(microsecond=0)
+    travel.to(at + dt.timedelta(seconds=37 - at.second % 30))
+    proof = {"password": PASSWORD, "code": a_code(cast.ada)}
+    assert ada.post("me/step-up", proof).status_code == 200
+    other, entries = calling("ada", fresh=False), AuditEntry.objects.count()
+    for _ in range(7):
+        used = other.post("me/step-up", proof)
+    assert (used.status_code, used.json()["code"]) == (403, "code_already_used")
+    assert used.json()["title"] == "This code was already used. Wait for the next one (23 s)."
+    assert used.json()["current"] == {"wait_seconds": "23"}
+    assert AuditEntry.objects.count() == entries
+    assert not Tries.objects.filter(count__gt=0).exists()
+    assert other.decide("approve", row).json()["code"] == "step_up_required"
+    assert other.post("me/step-up", {**proof, "password": "wrong"}).json()["code"] == "step_up_required"
+    assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
 def test_a_decision_says_what_was_read(cast: Cast, calling: Calling) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ from django.db import connections
 from django.test import Client
 
 from lockbox_site.adapter import DefaultAccountAdapter
-from requests_app import guesses
+from requests_app import guesses, proofs
+from requests_app.errors import CodeAlreadyUsed, TooManyGuesses
 from requests_app.guesses import Attempt
 from requests_app.models import Tries
-from tests.cast import Cast, gather
+from tests.cast import PASSWORD, Cast, gather
+from tests.conftest import Traveller
+from tests.factors import a_code
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -82,3 +86,31 @@ def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: p
 
     assert set(at_once(attempt)) == {200}
     assert len(looked) == 5
+
+
+def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(
+    world: Cast, travel: Traveller
+) -> None:
+    """It is no guess of theirs, however many tabs there are."""
+    travel.freeze()
+    code, barrier, outcomes = a_code(world.ada), threading.Barrier(8), list[str]()
+
+    def send() -> None:
+        barrier.wait(timeout=20)
+        try:
+            outcomes.append(str(proofs.is_this_person(world.ada, PASSWORD, code)))
+        except (CodeAlreadyUsed, TooManyGuesses) as refusal:
+            outcomes.append(refusal.code)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    # More than five at one moment are not looked at; none of those that were counts on.
+    found = Counter(outcomes)
+    assert (found["True"], found["False"], sum(found.values())) == (1, 0, 8)
+    assert found["code_already_used"] >= 4
+    assert not Tries.objects.filter(count__gt=0).exists()

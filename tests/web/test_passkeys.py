@@ -266,7 +266,7 @@ def test_five_wrong_answers_after_the_password_and_the_right_one_is_not_looked_a
     for _ in range(5):
         page = client.post(code, {"assertion": '{"type": "public-key"}'})
     last = client.post(code, {"assertion": json.dumps(device.get(asked_by(page)))})
-    assert "too often" in last.content.decode()
+    assert "Too many wrong passwords or codes" in last.content.decode()
     assert who(client) == ""
 
 

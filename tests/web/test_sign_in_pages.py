@@ -49,6 +49,7 @@ def test_a_page_before_the_sign_in_has_our_layout(client: Client, name: str) -> 
 @pytest.mark.parametrize("name", ["account_change_password", "account_logout"])
 def test_a_page_behind_the_sign_in_has_our_layout(client: Client, ana: Person, name: str) -> None:
     client.post(reverse("account_login"), {"login": ana.email, "password": PASSWORD})
+    client.post(reverse("web:step_up"), {"password": PASSWORD})
     assert is_ours(client.get(reverse(name)).content.decode())
 
 

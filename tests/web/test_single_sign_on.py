@@ -33,7 +33,7 @@ from requests_app.sso import domains, sealing
 from requests_app.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
-from tests.factors import sign_in
+from tests.factors import give_app, sign_in
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = [
@@ -323,6 +323,28 @@ def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Pr
     )
     row.refresh_from_db()
     assert (decide.status_code == 200 or decide.status_code >= 400, row.state) == (True, "PENDING_CUSTOMER")
+
+
+def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, provider: Provider) -> None:
+    """Whoever runs it, or has taken it over, signs anybody in, and approves nothing."""
+    claims = {"email": world.ada.email, "email_verified": True, "amr": ["pwd", "otp", "mfa"], "acr": "phr"}
+    provider.knows("s-ada", **claims, auth_time=int(clock.now().timestamp()))
+    row, browser = world.confirmed(), comes(world, provider).browser
+    assert who(browser) == str(world.ada.pk)
+    form = {"digest": row.content_digest, "shown": row.state, "comment": ""}
+    assert browser.post(reverse("web:decide", args=[row.pk, "approve"]), form).status_code == 422
+    row.refresh_from_db()
+    assert row.state == "PENDING_CUSTOMER"
+    assert "stepped_up" not in browser.session
+
+
+def test_without_a_second_factor_here_the_sign_in_is_all_the_proof_there_is(world: Cast, provider: Provider) -> None:
+    """It ends as soon as there is one: an approver's second factor is always of this site."""
+    browser = comes(world, provider, "s-mia").browser
+    form = {"name": "laptop", "scopes": ["tickets:read"], "days": "7"}
+    assert browser.post("/tokens/", form).status_code == 200
+    give_app(world.mia)
+    assert browser.post("/tokens/", {**form, "name": "tablet"}).status_code == 403
 
 
 def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_more(

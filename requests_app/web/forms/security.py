@@ -20,19 +20,32 @@ def password_field(**more: Any) -> forms.CharField:
     )
 
 
+class CodeInput(forms.TextInput):
+    """Never shows what was typed: a code counts once, and the page that comes back asks for another one."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        return super().get_context(name, None, attrs)
+
+
 def code_field(**more: Any) -> forms.CharField:
-    return forms.CharField(
+    field = forms.CharField(
         **{
             "label": _("Code"),
             "help_text": _("The six digits that your authenticator app shows now, or one of your recovery codes."),
             **more,
         },
         max_length=32,
-        widget=forms.TextInput(
+        widget=CodeInput(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "class": "code"}
         ),
         error_messages={"required": _("Enter the code.")},
     )
+    return field
+
+
+def assertion_field(**more: Any) -> forms.JSONField:
+    """What a passkey answered."""
+    return forms.JSONField(widget=forms.HiddenInput, **more)
 
 
 class SetUpForm(StrictForm):
@@ -64,20 +77,38 @@ class SessionForm(StrictForm):
     session = forms.CharField(max_length=18)
 
 
-class StepUpForm(StrictForm):
-    """The proof that there is: a passkey’s answer; or the password, and a code where there is a second factor."""
+class ProofForm(forms.Form):
+    """What a form that asks for a proof has in common. A password that is known is not asked for again."""
+
+    is_password_known = False
+
+    @property
+    def asked(self) -> list[forms.BoundField]:
+        """The fields that are shown."""
+        return [field for field in self.visible_fields() if not (self.is_password_known and field.name == "password")]
+
+
+class StepUpForm(ProofForm, StrictForm):
+    """The proof that there is: a passkey’s answer; or the password, and a code where there is a second factor.
+
+    `act` is what the proof is asked for.
+    """
 
     password = password_field()
     code = code_field()
-    assertion = forms.JSONField(required=False, widget=forms.HiddenInput)
+    assertion = assertion_field(required=False)
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, has_code: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, has_code: bool, is_password_known: bool = False, act: str = "", **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.act, self.is_password_known = act, is_password_known
         self.wrong = _("The password or the code is not right.") if has_code else _("This is not your password.")
+        if is_password_known:
+            self.wrong = _("The code is not right.")
         # A value that is no JSON is something, too: it is refused as an answer, and no password is asked for.
         self.is_signed = bool(self.data.get(self.add_prefix("assertion")))
-        self.fields["password"].required = self.fields["code"].required = not self.is_signed
+        self.fields["password"].required = not self.is_signed and not is_password_known
+        self.fields["code"].required = not self.is_signed
         if not has_code:
             del self.fields["code"]
         if self.prefix:

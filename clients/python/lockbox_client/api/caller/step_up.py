@@ -113,10 +113,12 @@ def sync_detailed(
 ) -> Response[Problem | StepUpOut]:
     """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs password and code, as it does on a page: for five minutes
-    after this.
+     A decision with a personal token needs password and code, given with the very token: for five
+    minutes after this.
 
-    So does a change of who decides, or of the tenant's rules.
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is
+    refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
 
     Args:
         body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
@@ -148,10 +150,12 @@ def sync(
 ) -> Problem | StepUpOut | None:
     """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs password and code, as it does on a page: for five minutes
-    after this.
+     A decision with a personal token needs password and code, given with the very token: for five
+    minutes after this.
 
-    So does a change of who decides, or of the tenant's rules.
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is
+    refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
 
     Args:
         body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
@@ -178,10 +182,12 @@ async def asyncio_detailed(
 ) -> Response[Problem | StepUpOut]:
     """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs password and code, as it does on a page: for five minutes
-    after this.
+     A decision with a personal token needs password and code, given with the very token: for five
+    minutes after this.
 
-    So does a change of who decides, or of the tenant's rules.
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is
+    refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
 
     Args:
         body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by
@@ -211,10 +217,12 @@ async def asyncio(
 ) -> Problem | StepUpOut | None:
     """Confirm with password and code, so as to decide
 
-     A decision with a personal token needs password and code, as it does on a page: for five minutes
-    after this.
+     A decision with a personal token needs password and code, given with the very token: for five
+    minutes after this.
 
-    So does a change of who decides, or of the tenant's rules.
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is
+    refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
 
     Args:
         body (StepUpInRequest): `code` is of the authenticator app, or a recovery code: needed by

@@ -1,0 +1,40 @@
+"""Remembers for a minute, on the server, that the right password was entered for one form.
+
+It is used where the password was right and the code had been used before: only the next code is missing then. The
+session keeps no password, only the time, the person and a digest of the form, so it helps with nothing but that form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.http import HttpRequest
+
+KEPT_FOR = timedelta(minutes=1)
+_KEY = "known_password"
+
+
+def act_of(request: HttpRequest, fields: Iterable[tuple[str, str]]) -> str:
+    """A digest of what the form does: its address, and what it sends beside the proof."""
+    text = json.dumps([request.get_full_path(), sorted(fields)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def remember(request: HttpRequest, act: str, *, at: datetime) -> None:
+    request.session[_KEY] = {"at": at.isoformat(), "person": str(request.user.pk), "act": act}
+
+
+def is_known(request: HttpRequest, act: str, *, at: datetime) -> bool:
+    """Whether this person entered the right password for this very form within the last minute."""
+    kept = request.session.get(_KEY)
+    if not kept or (kept["person"], kept["act"]) != (str(request.user.pk), act):
+        return False
+    since = datetime.fromisoformat(kept["at"])
+    return since <= at < since + KEPT_FOR
+
+
+def forget(request: HttpRequest) -> None:
+    request.session.pop(_KEY, None)
