@@ -1,11 +1,44 @@
-"""Which of a form's fields are secret: what was typed into them is never shown again, and waits nowhere."""
+"""Which fields of a form are secret: what was typed into them is never shown again, and waits nowhere.
+
+A field is secret where its form says so: it has the widget of a password, or it is marked with `secret`. What waits is
+judged by name, before the form is built; so no form may give the name of a secret to a field that is none.
+"""
 
 from __future__ import annotations
 
-_ANYWHERE = ("password", "credential", "secret", "assertion")
-#: `manifest` is no secret, and of no use without its signature.
-_WHOLE = frozenset({"key", "code", "manifest"})
-_NEVER = frozenset({"csrfmiddlewaretoken"})
+from collections.abc import Iterator
+from typing import TypeVar
+
+from django import forms
+
+_Field = TypeVar("_Field", bound=forms.Field)
+
+#: Of no use in a form that waits, for both are made anew: the text that was to be signed is good for one time.
+_NEVER = frozenset({"csrfmiddlewaretoken", "manifest"})
+
+
+def secret(field: _Field) -> _Field:
+    """Mark a field: what is typed into it proves who somebody is, or opens something."""
+    field.is_secret = True  # type: ignore[attr-defined]  # read by is_marked()
+    return field
+
+
+def is_marked(field: forms.Field) -> bool:
+    return isinstance(field.widget, forms.PasswordInput) or getattr(field, "is_secret", False)
+
+
+def all_forms(base: type[forms.BaseForm] = forms.BaseForm) -> Iterator[type[forms.BaseForm]]:
+    """Every form that there is, the libraries' too."""
+    for form in base.__subclasses__():
+        yield form
+        yield from all_forms(form)
+
+
+def is_secret(name: str) -> bool:
+    """Whether any form has a secret field of this name. A form of a set puts its own prefix before it."""
+    name = name.rpartition("-")[2]
+    fields = (getattr(form, "base_fields", {}).get(name) for form in all_forms())
+    return any(field is not None and is_marked(field) for field in fields)
 
 
 def may_wait(name: str, value: str) -> bool:
@@ -14,11 +47,6 @@ def may_wait(name: str, value: str) -> bool:
     A secret that was left empty waits as such: what is missing altogether is known by that to have been left out.
     """
     return name not in _NEVER and not (value and is_secret(name))
-
-
-def is_secret(name: str) -> bool:
-    """Whether what is sent under this name proves who somebody is, or opens something."""
-    return name in _WHOLE or any(part in name for part in _ANYWHERE)
 
 
 def are_left_out(fields: list[tuple[str, str]]) -> bool:

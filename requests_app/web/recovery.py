@@ -46,7 +46,7 @@ def recovery_key(request: HttpRequest, tenant: UUID) -> HttpResponse:
     return render(request, "recovery/key.html", context)
 
 
-@sensitive_post_parameters("key")
+@sensitive_post_parameters("recovery_key")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def recover(request: HttpRequest) -> HttpResponse:
@@ -58,9 +58,12 @@ def recover(request: HttpRequest) -> HttpResponse:
         status = Unacceptable.status
         if form.is_valid():
             try:
-                row = operations.use_recovery_key(**form.cleaned_data, actor=stranger(request))
+                given = form.cleaned_data
+                row = operations.use_recovery_key(
+                    key=given["recovery_key"], email=given["email"], actor=stranger(request)
+                )
             except NotFound:
-                form.add_error("key", _("No recovery key reads like this. Compare it letter by letter."))
+                form.add_error("recovery_key", _("No recovery key reads like this. Compare it letter by letter."))
             except (Unacceptable, TooMany) as refusal:
                 form.refuse(refusal)
                 status = refusal.status

@@ -649,7 +649,7 @@ CASES: dict[str, Case] = {
             row.key, email="next@contoso.example", actor=Actor.stranger(door=actor.door)
         ),
         page=lambda cast, client, row: Client().post(
-            reverse("web:recover"), {"key": row.key, "email": "next@contoso.example"}
+            reverse("web:recover"), {"recovery_key": row.key, "email": "next@contoso.example"}
         ),
         status=200,
     ),

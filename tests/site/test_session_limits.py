@@ -129,7 +129,16 @@ def test_what_was_typed_before_the_end_waits_for_whoever_typed_it(
 def test_no_secret_waits_whatever_form_it_was_typed_into(approver: Person, tenant: Tenant, travel: Traveller) -> None:
     travel.freeze()
     client, words = signed_in(approver), "nobody-else-knows"
-    secrets = ("client_secret", "oldpassword", "password1", "key", "code", "assertion", "credential", "step-up-code")
+    secrets = (
+        "client_secret",
+        "oldpassword",
+        "password1",
+        "recovery_key",
+        "code",
+        "assertion",
+        "credential",
+        "step-up-code",
+    )
     pages = {
         reverse("web:sign_on", args=[tenant.pk]): {"issuer": "https://idp.example", "key_claim": "oid"},
         reverse("web:recover"): {"email": "next@contoso.example"},

@@ -30,7 +30,7 @@ def made(cast: Cast) -> str:
 
 
 def used(cast: Cast, key: str, email: str = "next@contoso.example") -> Any:
-    return Client().post(HERE, {"key": key, "email": email})
+    return Client().post(HERE, {"recovery_key": key, "email": email})
 
 
 def accepted(cast: Cast) -> Person:
@@ -131,13 +131,13 @@ def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) 
     """Who has one IPv6 address has all of its network; and nobody fills the provider's log from there."""
     key, named = made(cast), {"email": "next@contoso.example"}
     for number in range(5):
-        wrong = {"key": recovery.make(), **named}
+        wrong = {"recovery_key": recovery.make(), **named}
         assert Client(REMOTE_ADDR=f"2001:db8::{number:x}").post(HERE, wrong).status_code == 422
     for last in ("ffff", "1:2:3:4"):
         with nothing_happens():
-            assert Client(REMOTE_ADDR=f"2001:db8::{last}").post(HERE, {"key": key, **named}).status_code == 429
+            assert Client(REMOTE_ADDR=f"2001:db8::{last}").post(HERE, {"recovery_key": key, **named}).status_code == 429
     # From elsewhere it works, and what was right counts for nothing there.
-    assert Client(REMOTE_ADDR="2001:db8:0:1::1").post(HERE, {"key": key, **named}).status_code == 200
+    assert Client(REMOTE_ADDR="2001:db8:0:1::1").post(HERE, {"recovery_key": key, **named}).status_code == 200
     assert [row.count for row in Tries.objects.order_by("subject")] == [0, 5]
 
 

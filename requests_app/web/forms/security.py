@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.web._secrets import secret
 from requests_app.web.forms.strict import StrictForm
 
 
@@ -40,12 +41,12 @@ def code_field(**more: Any) -> forms.CharField:
         ),
         error_messages={"required": _("Enter the code.")},
     )
-    return field
+    return secret(field)
 
 
 def assertion_field(**more: Any) -> forms.JSONField:
     """What a passkey answered."""
-    return forms.JSONField(widget=forms.HiddenInput, **more)
+    return secret(forms.JSONField(widget=forms.HiddenInput, **more))
 
 
 class SetUpForm(StrictForm):
@@ -63,12 +64,14 @@ class PasskeyForm(StrictForm):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": _("Give the passkey a name.")},
     )
-    credential = forms.JSONField(
-        widget=forms.HiddenInput,
-        error_messages={
-            "required": _("No passkey was made. Press the button, and let your device check that it is you."),
-            "invalid": _("What your passkey answered could not be read."),
-        },
+    credential = secret(
+        forms.JSONField(
+            widget=forms.HiddenInput,
+            error_messages={
+                "required": _("No passkey was made. Press the button, and let your device check that it is you."),
+                "invalid": _("What your passkey answered could not be read."),
+            },
+        )
     )
     next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
 

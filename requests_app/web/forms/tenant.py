@@ -16,6 +16,7 @@ from requests_app import limits, sentences
 from requests_app.models import Membership, Person, Tenant
 from requests_app.templatetags._text import visible_single
 from requests_app.templatetags._times import duration_words
+from requests_app.web._secrets import secret
 from requests_app.web.forms.strict import StrictForm
 
 #: Longer than any window may be, so that every length that is configured is offered.
@@ -81,13 +82,17 @@ class InvitationActForm(StrictForm):
 
 
 class RecoveryForm(StrictForm):
-    key = forms.CharField(
-        label=gettext_lazy("Recovery key"),
-        help_text=gettext_lazy("As it was printed: seven groups of four letters and digits."),
-        max_length=60,
-        widget=forms.TextInput(
-            attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}
-        ),
+    other_names = {"key": "recovery_key"}
+
+    recovery_key = secret(
+        forms.CharField(
+            label=gettext_lazy("Recovery key"),
+            help_text=gettext_lazy("As it was printed: seven groups of four letters and digits."),
+            max_length=60,
+            widget=forms.TextInput(
+                attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}
+            ),
+        )
     )
     email = forms.EmailField(
         label=gettext_lazy("Address of the new administrator"),
