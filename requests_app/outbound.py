@@ -189,9 +189,11 @@ def post(
     return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut)
 
 
-def get(url: str, *, private: bool, seconds: float = 0, query: bool = False) -> Answer:
+def get(
+    url: str, *, private: bool, seconds: float = 0, query: bool = False, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Fetch a document, within the same limits. Raises as post() does."""
-    sent = {"Accept": "application/json, text/plain;q=0.5", "Connection": "close"}
+    sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
     return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False)
 
 

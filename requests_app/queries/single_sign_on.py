@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.conf import settings
@@ -43,7 +43,9 @@ def place(name: str) -> Place:
     row = SignOn.objects.select_related("tenant").filter(tenant=tenant_id).first()
     if row is None:
         raise NotFound
+    named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)
     party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
+    party = replace(party, claims=(*party.claims, *named))
     return Place(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
 
 

@@ -196,7 +196,9 @@ def _came(found: queries.Place, claims: dict[str, Any]) -> Came:
     row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
     key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
     key, email = claims.get(key_claim), claims.get("email")
-    is_verified = claims.get("email_verified") is True or claims.get("xms_edov") in (True, 1, "1", "true")
+    said = claims.get("email_verified")
+    # Some providers write it as a text. Nothing else is taken for true.
+    is_verified = said is True or said == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
     return Came(
         issuer=found.party.issuer,
         subject=claims["sub"],
@@ -244,7 +246,12 @@ def _back(name: str) -> str:
     return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
 
 
-_FORBIDDEN = frozenset({"state", "mixed_up", "refused", "nobody", "no_code", "nonce", "signature", "audience"})
+_FORBIDDEN = frozenset(
+    (
+        *("state", "mixed_up", "refused", "nobody", "no_code", "nonce", "signature", "audience"),
+        *("kind", "weak_key", "token_hash", "userinfo_subject"),
+    )
+)
 
 
 def _words(code: str) -> str:
@@ -268,6 +275,11 @@ def _words(code: str) -> str:
         "expired": _("The identity token has expired."),
         "time": _("The identity token is not of now: compare the clocks."),
         "nonce": _("The identity token is of another sign-in."),
+        "kind": _("The identity provider sent a token of another kind than an identity token."),
+        "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer one."),
+        "token_hash": _("The identity token does not belong to the access token that came with it."),
+        "userinfo": _("The identity provider’s UserInfo endpoint gave no answer that can be read."),
+        "userinfo_subject": _("The identity provider’s UserInfo endpoint answered about somebody else."),
         "subject": _("The identity token does not say who it is about."),
         "unreadable": _("The client’s secret can’t be read any more. Enter it again."),
         "nobody": _("You are not signed in."),

@@ -80,12 +80,13 @@ def webhook(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
     if request.method == "POST":
         return _act(request, row, found)
     _require_administrator(request, row)
-    only = {"state": _PARKED} if request.GET.get("state") == _PARKED else {}
-    deliveries = queries.deliveries(found, before=request.GET.get("before"), **only)
+    is_only = request.GET.get("state") == _PARKED
+    only = {"state": _PARKED} if is_only else {}
+    deliveries = queries.deliveries(found, state=only.get("state"), before=request.GET.get("before"))
     context = {
         **_one(request, row, found),
         "deliveries": [_delivery(message) for message in deliveries.rows],
-        "only_parked": bool(only),
+        "only_parked": is_only,
         "older_url": f"?{urlencode({**only, 'before': deliveries.older})}" if deliveries.older else "",
         "newer_url": f"{request.path}?{urlencode(only)}" if "before" in request.GET else "",
     }

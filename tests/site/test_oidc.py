@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import hmac
 import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc import jws
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
@@ -30,10 +33,11 @@ AT = dt.datetime.fromtimestamp(NOW, tz=dt.UTC)
 CLAIMS = {"iss": ISSUER, "aud": CLIENT, "sub": "s", "nonce": NONCE, "iat": NOW, "exp": NOW + 300}
 
 
-def token(key: Any = KEY, alg: str = "RS256", **claims: Any) -> str:
+def token(key: Any = KEY, alg: str = "RS256", header: dict[str, Any] | None = None, **claims: Any) -> str:
     said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
-    header = {"alg": alg, "kid": key.kid} if hasattr(key, "kid") and key.kid else {"alg": alg}
-    return jws.serialize_compact(header, json.dumps(said), key, algorithms=[alg])
+    named = {"alg": alg, "kid": key.kid} if hasattr(key, "kid") and key.kid else {"alg": alg}
+    whole = {name: value for name, value in {**named, **(header or {})}.items() if value is not None}
+    return jws.serialize_compact(whole, json.dumps(said), key, algorithms=[alg])
 
 
 def _b64(raw: bytes) -> str:
@@ -45,7 +49,7 @@ def keys(*more: Any) -> dict[str, Any]:
 
 
 def verified(given: str, **options: Any) -> dict[str, Any]:
-    return oidc.verified(given, options.pop("keys", keys()), PARTY, nonce=NONCE, at=AT)
+    return oidc.verified(given, options.pop("keys", keys()), PARTY, nonce=NONCE, at=AT, **options)
 
 
 def test_one_that_is_signed_for_us_now_is_believed() -> None:
@@ -74,6 +78,9 @@ def test_one_that_is_signed_for_us_now_is_believed() -> None:
         ("time", {"iat": NOW - 601}),
         ("time", {"iat": NOW + 61}),
         ("time", {"nbf": NOW + 61}),
+        ("time", {"nbf": "now"}),
+        ("time", {"auth_time": NOW + 61}),
+        ("time", {"auth_time": False}),
         ("nonce", {"nonce": None}),
         ("nonce", {"nonce": "x" * 43}),
         ("nonce", {"nonce": 7}),
@@ -87,6 +94,180 @@ def test_one_that_is_wrong_in_one_thing_is_refused(code: str, claims: dict[str, 
     with pytest.raises(SignOnFailed) as refused:
         verified(token(**claims))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_time_that_is_no_finite_number_is_refused(name: str, value: str) -> None:
+    said = json.dumps({**CLAIMS, name: "here"}).replace('"here"', value)
+    given = jws.serialize_compact({"alg": "RS256", "kid": "k"}, said, KEY, algorithms=["RS256"])
+    with pytest.raises(SignOnFailed) as refused:
+        verified(given)
+    assert refused.value.code == ("time" if value == "1e999" else "signature")
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "logout+jwt", "secevent+jwt", "application/at+jwt", "JWE", "", 7, ["JWT"]])
+def test_a_token_of_another_kind_is_refused(typ: Any) -> None:
+    assert verified(token(header={"typ": "JWT"}))["sub"] == "s"
+    assert verified(token(header={"typ": "jwt"}))["sub"] == "s"
+    # The library itself refuses a header that is no text.
+    head = _b64(json.dumps({"alg": "RS256", "kid": "k", "typ": typ}).encode()) + "." + token().split(".")[1]
+    signature = token_signature(head)
+    with pytest.raises(SignOnFailed) as refused:
+        verified(f"{head}.{signature}")
+    assert refused.value.code == "kind" if isinstance(typ, str) else refused.value.code in ("kind", "signature")
+
+
+def token_signature(head: str) -> str:
+    private = KEY.private_key
+    return _b64(private.sign(head.encode(), padding.PKCS1v15(), hashes.SHA256()))
+
+
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+@pytest.mark.parametrize("bits", [1024, 2047])
+def test_an_rsa_key_under_2048_bits_signs_nobody_in(bits: int) -> None:
+    weak = RSAKey.import_key(rsa.generate_private_key(65537, bits).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ), {"kid": "w"})  # fmt: skip
+    for alg in ("RS256", "PS256"):
+        with pytest.raises(SignOnFailed) as refused:
+            verified(token(weak, alg), keys=keys(weak))
+        assert refused.value.code == "weak_key"
+    # The others are taken all the same.
+    assert verified(token(), keys=keys(weak))["sub"] == "s"
+
+
+def test_a_key_that_is_not_understood_keeps_nobody_out() -> None:
+    strange = [
+        {"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA", "kid": "x"},
+        {"kty": "OKP", "crv": "X448", "x": "AA", "kid": "y"},
+        {"kty": "RSA", "kid": "z"},
+        {"kty": "RSA", "kid": "z", "n": 7, "e": "AQAB"},
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"},
+        "no key",
+    ]
+    assert verified(token(), keys={"keys": [*strange, *keys()["keys"]]})["sub"] == "s"
+
+
+def test_without_a_name_the_only_key_of_its_kind_is_taken() -> None:
+    nameless = {"kid": None}
+    assert verified(token(header=nameless))["sub"] == "s"
+    assert verified(token(CURVE, "ES256", header=nameless))["sub"] == "s"
+    for given in (token(header=nameless), token(OTHER, header=nameless)):
+        with pytest.raises(SignOnFailed) as refused:
+            verified(given, keys=keys(RSAKey.generate_key(2048, {"kid": "second"})))
+        assert refused.value.code == "signature"
+
+
+@pytest.mark.parametrize(("key", "alg", "bits"), [(KEY, "RS256", 256), (KEY, "PS384", 384), (CURVE, "ES256", 256)])
+def test_an_access_token_that_the_identity_token_does_not_know_is_refused(key: Any, alg: str, bits: int) -> None:
+    digest = hashlib.new(f"sha{bits}", b"access").digest()
+    at_hash = _b64(digest[: len(digest) // 2])
+    assert verified(token(key, alg, at_hash=at_hash), access_token="access")["sub"] == "s"
+    assert verified(token(key, alg), access_token="access")["sub"] == "s"
+    for said, given in ((at_hash, "another"), (_b64(digest), "access"), ("", "access"), (7, "access")):
+        with pytest.raises(SignOnFailed) as refused:
+            verified(token(key, alg, at_hash=said), access_token=given)
+        assert refused.value.code == "token_hash"
+
+
+# --- UserInfo -----------------------------------------------------------------------------------------------
+
+
+def complete(
+    monkeypatch: pytest.MonkeyPatch,
+    said: Any,
+    *,
+    kind: str = "application/json",
+    status: int = 200,
+    exchanged: dict[str, Any] | None = None,
+    **claims: Any,
+) -> tuple[dict[str, Any], list[str]]:
+    """The round trip with an issuer that answers so; returns the claims, and what UserInfo was asked with."""
+    flow, asked = oidc.Flow.new(), []
+    given = token(nonce=flow.nonce, **claims)
+    tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+
+    def get(url: str, **options: Any) -> Answer:
+        if url.endswith("/userinfo"):
+            asked.append(options["headers"]["Authorization"])
+            return Answer(status, kind, body)
+        document = keys() if url.endswith("/keys") else {**DOCUMENT, "userinfo_endpoint": f"{ISSUER}/userinfo"}
+        return Answer(200, "application/json", json.dumps(document).encode())
+
+    monkeypatch.setattr(oidc.outbound, "get", get)
+    monkeypatch.setattr(oidc.outbound, "post", lambda *_, **__: Answer(200, "", json.dumps(tokens).encode()))
+    return oidc.complete(PARTY, flow, {"state": flow.state, "code": "c"}, at=AT), asked
+
+
+def signed(**claims: Any) -> bytes:
+    return jws.serialize_compact({"alg": "RS256", "kid": "k"}, json.dumps(claims), KEY, algorithms=["RS256"]).encode()
+
+
+ADA: dict[str, Any] = {"sub": "s", "email": "ada@x.example", "email_verified": True}
+
+
+def test_userinfo_says_what_the_identity_token_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    claims, asked = complete(monkeypatch, {**ADA, "nonce": "other", "iss": "other", "exp": 1})
+    assert (claims["email"], claims["email_verified"], asked) == ("ada@x.example", True, ["Bearer access"])
+    assert (claims["iss"], claims["exp"]) == (ISSUER, NOW + 300)
+    # Not asked where nothing lacks, or there is nothing to ask with.
+    assert complete(monkeypatch, b"", email="a@x.example", email_verified=False)[1] == []
+    assert complete(monkeypatch, b"", exchanged={"access_token": None})[1] == []
+    assert complete(monkeypatch, b"", exchanged={"token_type": "DPoP"})[1] == []
+
+
+@pytest.mark.parametrize("kind", ["application/jwt", "application/jwt; charset=utf-8"])
+def test_userinfo_may_be_signed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    for more in ({}, {"iss": ISSUER, "aud": CLIENT}, {"aud": ["x", CLIENT]}):
+        assert complete(monkeypatch, signed(**ADA, **more), kind=kind)[0]["email"] == "ada@x.example"
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "options"),
+    [
+        ("userinfo_subject", {**ADA, "sub": "other"}, {}),
+        ("userinfo_subject", {"email": "ada@x.example"}, {}),
+        ("userinfo_subject", {**ADA, "sub": ["s"]}, {}),
+        ("userinfo", b"<html>", {}),
+        ("userinfo", b"[]", {}),
+        ("userinfo", ADA, {"status": 302}),
+        ("userinfo", ADA, {"status": 401}),
+        ("userinfo", signed(**ADA), {}),
+        ("signature", ADA, {"kind": "application/jwt"}),
+        ("signature", b"a.b.c.d.e", {"kind": "application/jwt"}),
+        ("signature", token(OTHER, **ADA).encode(), {"kind": "application/jwt"}),
+        ("userinfo_subject", signed(**{**ADA, "sub": "other"}), {"kind": "application/jwt"}),
+        ("issuer", signed(**ADA, iss="https://evil.example"), {"kind": "application/jwt"}),
+        ("audience", signed(**ADA, aud="other"), {"kind": "application/jwt"}),
+    ],
+)
+def test_userinfo_that_is_wrong_in_one_thing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, code: str, said: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(SignOnFailed) as refused:
+        complete(monkeypatch, said, **options)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("token_says", "userinfo_says", "verified_is"),
+    [
+        ({}, {"email": "a@x.example", "email_verified": True}, True),
+        ({"email": "a@x.example"}, {"email": "a@x.example", "email_verified": True}, True),
+        ({"email": "a@x.example"}, {"email": "b@x.example", "email_verified": True}, None),
+        ({"email": "a@x.example"}, {"email_verified": True}, None),
+        ({"email_verified": True}, {"email": "a@x.example"}, None),
+        ({"email_verified": True}, {"email": "a@x.example", "email_verified": False}, False),
+        ({"email": "a@x.example", "email_verified": False}, {"email_verified": True}, False),
+    ],
+)
+def test_an_address_is_verified_by_what_stands_beside_it(
+    monkeypatch: pytest.MonkeyPatch, token_says: dict[str, Any], userinfo_says: dict[str, Any], verified_is: Any
+) -> None:
+    claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
+    assert claims.get("email_verified") is verified_is
 
 
 def test_a_signature_that_is_not_the_issuers_is_none() -> None:
@@ -135,6 +316,9 @@ DOCUMENT = {
         ("endpoint", {"token_endpoint": "https://127.0.0.1/token"}),
         ("endpoint", {"jwks_uri": "https://[::ffff:10.0.0.1]/keys"}),
         ("endpoint", {"jwks_uri": "https://169.254.169.254/keys"}),
+        ("endpoint", {"userinfo_endpoint": "https://169.254.169.254/userinfo"}),
+        ("endpoint", {"userinfo_endpoint": "http://idp.example/userinfo"}),
+        ("endpoint", {"userinfo_endpoint": 7}),
         ("endpoint", {"authorization_endpoint": "javascript:alert(1)"}),
         ("pkce", {"code_challenge_methods_supported": ["plain"]}),
     ],

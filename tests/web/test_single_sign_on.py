@@ -161,7 +161,10 @@ def test_what_is_sent_carries_pkce_state_and_nonce_and_nothing_of_the_secret(wor
     ("claims", "why"),
     [
         ({"email": "ada@contoso.example"}, "not called verified"),
-        ({"email": "ada@contoso.example", "email_verified": "true"}, "verified only in words"),
+        *(
+            ({"email": "ada@contoso.example", "email_verified": odd}, f"verified is {odd!r}")
+            for odd in ("True", "TRUE", " true", "1", "yes", 1, ["true"], {"true": True})
+        ),
         ({"email": "frida@fabrikam.example", "email_verified": True}, "of another tenant"),
         ({"email": "nobody@contoso.example", "email_verified": True}, "nobody here"),
         ({"email": "priya@provider.example", "email_verified": True}, "of the provider"),
@@ -178,6 +181,47 @@ def test_whoever_is_not_surely_somebody_here_is_not_signed_in(
     assert (page.status_code, who(page.browser)) == (403, ""), why
     assert "Ask your administrator to add you" in page.content.decode()
     assert (Identity.objects.count(), Person.objects.count()) == (0, people)
+
+
+def test_an_address_whose_verification_is_written_as_a_text_counts(world: Cast, provider: Provider) -> None:
+    provider.knows("s-text", email="ada@contoso.example", email_verified="true")
+    assert who(comes(world, provider, "s-text").browser) == str(world.ada.pk)
+
+
+@pytest.fixture
+def userinfo_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider says who somebody is at its UserInfo endpoint alone, as certified ones do by default."""
+    from oidc_provider_mock import _app
+
+    monkeypatch.setattr(_app.OpenIDCode, "generate_user_info", lambda _self, user, _scope: {"sub": user.sub})
+
+
+@pytest.mark.usefixtures("userinfo_only")
+def test_what_userinfo_says_links_and_gives_roles(world: Cast, provider: Provider) -> None:
+    connect(world, provider, groups_claim="groups", role_map={"Auditors": "auditor"})
+    provider.knows("s-info", email="mia@contoso.example", email_verified=True, groups=["Auditors"])
+    assert who(comes(world, provider, "s-info").browser) == str(world.mia.pk)
+    assert Identity.objects.get(person=world.mia).subject == "s-info"
+    assert set(world.mia.memberships.values_list("role", flat=True)) >= {"auditor"}
+
+
+@pytest.mark.usefixtures("userinfo_only")
+def test_userinfo_about_somebody_else_signs_nobody_in(
+    world: Cast, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = outbound.get
+
+    def get(url: str, **said: Any) -> outbound.Answer:
+        answer = asked(url, **said)
+        if not url.endswith("/userinfo"):
+            return answer
+        return answer._replace(body=answer.body.replace(b'"s-ada"', b'"s-mia"'))
+
+    monkeypatch.setattr(outbound, "get", get)
+    page = comes(world, provider, "s-ada")
+    assert (page.status_code, who(page.browser)) == (403, "")
+    assert "about somebody else" in page.content.decode()
+    assert not Identity.objects.exists()
 
 
 def test_a_domain_that_is_not_proven_links_nobody_and_leads_nowhere(world: Cast, provider: Provider) -> None:
