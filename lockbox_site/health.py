@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from requests_app import clock
+from requests_app import clock, statics
 
 ANSWER_WITHIN = 1.5
 # The task writes this row when it has succeeded.
@@ -29,12 +29,14 @@ _busy = threading.Lock()
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Say that the process answers. It asks nobody, or a sick database would have it restarted."""
+    """Say that the process answers and can make pages. It asks nobody, or a sick database would have it restarted."""
+    if why := statics.why_not_served():
+        return _answer({"status": "unavailable", "detail": why}, 503)
     return _answer({"status": "ok"}, 200)
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether database, migrations, worker, outbox, sweep and logs are well; 503 where one is not."""
+    """Say whether files, database, migrations, worker, outbox, sweep and logs are well; 503 where one is not."""
     checks = _checks_in_time()
     fit = all(check["ok"] for check in checks.values())
     return _answer({"status": "ok" if fit else "unavailable", "checks": checks}, 200 if fit else 503)
@@ -68,8 +70,9 @@ def run_checks() -> dict[str, Check]:
         at = clock.now()
         unapplied = _unapplied_migrations()
     except Exception as failure:  # any driver's error means the same here
-        return {"database": _bad(f"The database can't be used ({type(failure).__name__}).")}
+        return {"static": _static(), "database": _bad(f"The database can't be used ({type(failure).__name__}).")}
     checks: dict[str, Check] = {
+        "static": _static(),
         "database": {"ok": True},
         "migrations": {"ok": not unapplied, "unapplied": unapplied},
     }
@@ -88,6 +91,10 @@ def _part(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
 
 def _bad(detail: str) -> Check:
     return {"ok": False, "detail": detail}
+
+
+def _static() -> Check:
+    return _bad(why) if (why := statics.why_not_served()) else {"ok": True}
 
 
 def _unapplied_migrations() -> int:

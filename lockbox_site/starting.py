@@ -46,8 +46,16 @@ def why_database_failed(failure: Exception) -> str:
     return ""
 
 
-def require_log_name() -> None:
-    """Refuse where LOG_ORIGIN contradicts the name under which the logs in the database were signed."""
+def require_fit() -> None:
+    """Refuse to serve pages that could not be made, and logs that would be signed under another name."""
+    from requests_app import statics
+
+    if why := statics.why_not_collected():
+        raise ImproperlyConfigured(why)
+    _require_log_name()
+
+
+def _require_log_name() -> None:
     from django.db import DatabaseError, connection
 
     from audit_app import log_name

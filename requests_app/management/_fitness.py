@@ -8,6 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from audit_app import log_name
+from requests_app import statics
 
 
 def require_migrated() -> None:
@@ -25,3 +26,9 @@ def require_log_name() -> None:
         return
     if why:
         raise CommandError(f"{why}.")
+
+
+def require_static_files() -> None:
+    """Refuse where no page could be made."""
+    if why := statics.why_not_collected():
+        raise CommandError(why)

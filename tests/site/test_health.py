@@ -60,7 +60,7 @@ def test_a_probe_needs_no_host_name(client: Client) -> None:
 def test_readyz_says_ok_when_all_is_well(client: Client) -> None:
     all_well()
     found = checks(client, 200)
-    assert set(found) == {"database", "migrations", "worker", "outbox", "sweep", "tasks", "log", "witnesses"}
+    assert set(found) == {"static", "database", "migrations", "worker", "outbox", "sweep", "tasks", "log", "witnesses"}
     assert all(check["ok"] for check in found.values())
 
 
@@ -197,7 +197,7 @@ def test_readyz_names_migrations_that_are_missing(client: Client, monkeypatch: p
     all_well()
     monkeypatch.setattr(health, "_unapplied_migrations", lambda: 2)
     found = checks(client, 503)
-    assert found == {"database": {"ok": True}, "migrations": {"ok": False, "unapplied": 2}}
+    assert found == {"static": {"ok": True}, "database": {"ok": True}, "migrations": {"ok": False, "unapplied": 2}}
 
 
 def test_readyz_hides_what_the_driver_says(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +206,7 @@ def test_readyz_hides_what_the_driver_says(client: Client, monkeypatch: pytest.M
 
     monkeypatch.setattr(health.clock, "now", refuse)
     found = checks(client, 503)
+    assert found.pop("static") == {"ok": True}
     assert found == {"database": {"ok": False, "detail": "The database can't be used (OperationalError)."}}
 
 

@@ -103,7 +103,9 @@ print(*before, *shown())
 
 def test_the_web_server_bounds_its_statements_and_a_command_does_not(tmp_path: Path) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    # With DEBUG no static files need be collected.
     own = {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATABASE_URL": database_url(), "DATA_DIR": str(tmp_path)}
+    own["DEBUG"] = "on"
     done = subprocess.run(
         [sys.executable, "-c", _SHOWN], cwd=project.BASE_DIR, env={**kept, **own}, capture_output=True, text=True
     )

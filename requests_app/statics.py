@@ -1,0 +1,54 @@
+"""The static files that pages are made with: whether they are collected, and whether they are still there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.utils.translation import gettext as _
+
+
+def why_not_collected() -> str:
+    """Return why no page could be made, and the command that helps; empty where all files are there.
+
+    For a process that starts: it reads the manifest as it is on the disk.
+    """
+    storage = _storage()
+    if storage is None:
+        return ""
+    named, _hash = storage.load_manifest()
+    if not named:
+        return _("The static files are not collected. Run: manage.py collectstatic --noinput")
+    if not all(storage.clean_name(name) in named for name in _in_the_code()):
+        return _("The static files are older than the code. Run: manage.py collectstatic --noinput")
+    return _missing(storage, named)
+
+
+def why_not_served() -> str:
+    """The same for a process that serves pages: whether what it has read at its start is still there."""
+    storage = _storage()
+    return "" if storage is None else _missing(storage, storage.hashed_files)
+
+
+def _storage() -> ManifestFilesMixin | None:
+    """None where no manifest is needed: with DEBUG, the files of the code itself are served."""
+    storage = staticfiles_storage
+    return storage if isinstance(storage, ManifestFilesMixin) and not settings.DEBUG else None
+
+
+def _in_the_code() -> Iterator[str]:
+    for finder in finders.get_finders():
+        for path, storage in finder.list(ignore_patterns=["CVS", ".*", "*~"]):
+            prefix = getattr(storage, "prefix", None)
+            yield f"{prefix}/{path}" if prefix else path
+
+
+def _missing(storage: ManifestFilesMixin, named: dict[str, str]) -> str:
+    for name in (storage.manifest_name, *named.values()):
+        if not os.path.exists(storage.path(name)):
+            words = _("The static file %(name)s is not there. Run: manage.py collectstatic --noinput")
+            return words % {"name": name}
+    return ""

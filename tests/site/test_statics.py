@@ -1,0 +1,101 @@
+"""Without static files no page can be made: nothing starts, and what load balancers ask says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.management import CommandError
+from django.test import Client
+
+from requests_app import statics
+from requests_app.management import _fitness
+from tests.site.test_settings import manage
+
+COMMAND = "Run: manage.py collectstatic --noinput"
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> ManifestStaticFilesStorage:
+    """A few files, collected as in production."""
+    source, settings.STATIC_ROOT = tmp_path / "source", str(tmp_path / "static")
+    (source / "css").mkdir(parents=True)
+    Path(settings.STATIC_ROOT).mkdir()
+    (source / "css" / "site.css").write_text("a { color: red }")
+    settings.STATICFILES_DIRS = [str(source)]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    made = ManifestStaticFilesStorage(location=settings.STATIC_ROOT)
+    monkeypatch.setattr(statics, "staticfiles_storage", made)
+    return made
+
+
+def collect(storage: ManifestStaticFilesStorage) -> None:
+    place = Path(storage.location) / "css"
+    place.mkdir(parents=True, exist_ok=True)
+    source = Path(settings.STATICFILES_DIRS[0]) / "css"
+    for path in source.iterdir():
+        (place / path.name).write_bytes(path.read_bytes())
+    names = {f"css/{path.name}": (storage, f"css/{path.name}") for path in source.iterdir()}
+    assert all(done for _name, _hashed, done in storage.post_process(names))
+
+
+def test_files_that_were_never_collected_are_noticed(storage: ManifestStaticFilesStorage) -> None:
+    assert statics.why_not_collected() == f"The static files are not collected. {COMMAND}"
+    with pytest.raises(CommandError, match="not collected"):
+        _fitness.require_static_files()
+
+
+def test_collected_files_are_enough(storage: ManifestStaticFilesStorage, client: Client) -> None:
+    collect(storage)
+    assert statics.why_not_collected() == statics.why_not_served() == ""
+    assert client.get("/healthz").status_code == 200
+
+
+def test_files_of_an_older_version_are_noticed(storage: ManifestStaticFilesStorage) -> None:
+    collect(storage)
+    (Path(settings.STATICFILES_DIRS[0]) / "css" / "new.css").write_text("b { color: blue }")
+    assert statics.why_not_collected() == f"The static files are older than the code. {COMMAND}"
+
+
+@pytest.mark.parametrize("name", ["staticfiles.json", "css/site.*.css"])
+def test_load_balancers_are_told_when_a_file_vanishes_and_when_it_is_back(
+    storage: ManifestStaticFilesStorage, client: Client, name: str
+) -> None:
+    collect(storage)
+    [path] = Path(storage.location).glob(name)
+    aside = path.rename(path.with_suffix(".aside"))
+    answer = client.get("/healthz")
+    shown = path.relative_to(storage.location)
+    detail = f"The static file {shown} is not there. {COMMAND}"
+    assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "detail": detail})
+    assert answer["Cache-Control"] == "no-store"
+    aside.rename(path)
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_alarms_are_told_too(storage: ManifestStaticFilesStorage, client: Client) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["static"]["ok"] is False
+
+
+def test_debug_serves_the_files_of_the_code(storage: ManifestStaticFilesStorage, settings: Any) -> None:
+    settings.DEBUG = True
+    assert statics.why_not_collected() == ""
+
+
+@pytest.mark.slow
+def test_nothing_that_serves_pages_starts_without_them(tmp_path: Path) -> None:
+    assert manage(tmp_path, "migrate").returncode == 0
+    done = manage(tmp_path, "lockbox", PORT="8951")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"CommandError: The static files are not collected. {COMMAND}\n"
+    load = ("shell", "--no-imports", "-c", "import lockbox_site.wsgi; print('started')")
+    done = manage(tmp_path, *load)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"web: The static files are not collected. {COMMAND}\n"
+    assert manage(tmp_path, "collectstatic", "--noinput").returncode == 0
+    done = manage(tmp_path, *load)
+    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
