@@ -59,6 +59,7 @@ class Transition:
     event: Event
     label: Promise
     timing: Timing = Timing.ANY
+    # Only what gives access takes fresh proof of who acts; what denies or ends it takes a session alone.
     needs_step_up: bool = False
     needs_note: bool = False
     is_decision: bool = False
@@ -69,6 +70,16 @@ class Transition:
         if len(self.targets) != 1:
             raise LookupError(self.action)
         return self.targets[0]
+
+    @property
+    def verdict(self) -> str:
+        """What a decision says: "approve" or "deny"."""
+        return self.action.partition("_as_")[0]
+
+    @property
+    def stage(self) -> str:
+        """At which stage a decision is made; empty for a move that is no decision."""
+        return self.action.partition("_as_")[2]
 
 
 def _table(*rows: Transition) -> dict[str, Transition]:
@@ -103,7 +114,6 @@ TRANSITIONS: dict[str, Transition] = _table(
         event=Event.ACCESS_REQUEST_DENIED_BY_PROVIDER,
         label=_("Deny"),
         timing=Timing.BEFORE,
-        needs_step_up=True,
         needs_note=True,
         is_decision=True,
     ),
@@ -126,7 +136,6 @@ TRANSITIONS: dict[str, Transition] = _table(
         event=Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER,
         label=_("Deny"),
         timing=Timing.BEFORE,
-        needs_step_up=True,
         is_decision=True,
     ),
     Transition(
@@ -166,7 +175,6 @@ TRANSITIONS: dict[str, Transition] = _table(
         event=Event.GRANT_REVOKED,
         label=_("Close now"),
         timing=Timing.BEFORE,
-        needs_step_up=True,
     ),
     Transition(
         action="close",

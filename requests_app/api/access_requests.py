@@ -223,7 +223,7 @@ class SignatureIn(Strict):
 
 
 class DecisionIn(CommentIn):
-    """With a `signature` nothing else is asked for; without one, a personal token needs a step-up before."""
+    """With a `signature` nothing else is asked for; a personal token without one needs a step-up to approve."""
 
     signature = SignatureIn(required=False)
 

@@ -71,6 +71,9 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     )
     found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
     found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
+    # Those who get this mail and did not ask for the access may end it; an address that only gets mail may not.
+    is_closer = message.person_id is not None and not found["is_requester"]
+    found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
     found["seen"] = _seen(row.grant)
     return found

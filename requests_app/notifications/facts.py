@@ -77,6 +77,8 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
         "is_address": reader is None,
     }
     found = {**common, **read}
+    if close_path := found.get("close_path"):
+        found["close_url"] = settings.BASE_URL + close_path
     return {**found, "url": settings.BASE_URL + found["path"], "why_you": _why_you(message, found)}
 
 

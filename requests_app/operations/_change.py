@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import bell, clock, limits, policy
+from requests_app import bell, clock, limits, policy, standing
 from requests_app.actors import Actor
 from requests_app.errors import (
     DeadlinePassed,
@@ -30,7 +30,7 @@ from requests_app.errors import (
 from requests_app.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.events import Event
 from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.outbox.topics import Note, post
 
@@ -188,6 +188,8 @@ def change(
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
         grant = Grant.objects.locked().filter(access_request=row).first()
+        if grant is not None:
+            row.grant = grant
         if len(edge.targets) > 1:
             # Which way the edge leads hangs on these two; they must not change while it is taken.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
@@ -202,7 +204,7 @@ def change(
         )
         step.correlation_id = row.pk
         policy.require(outer.actor, edge, row, decided_by=row.deciders)
-        _require_edge(step)
+        standing.require_move(row, edge, at=step.at)
         if edge.needs_step_up and not is_signed:
             policy.require_step_up(outer.actor, step.at)
         step.note = limits.require_note(note, needed=edge.needs_note)
@@ -300,39 +302,12 @@ def _not_before_the_log(tenant_id: UUID) -> datetime:
     return at if last is None else max(at, last)
 
 
-def _require_edge(step: Step) -> None:
-    row, edge = step.row, step.edge
-    if row.state not in edge.sources:
-        raise _wrong_state(row)
-    until = step.grant.closes_at if row.state == State.OPEN and step.grant else row.decide_by
-    if edge.timing is Timing.BEFORE and step.at >= until:
-        raise DeadlinePassed(_past_words(row), current={"state": str(row.state_at(step.at))})
-    if edge.timing is Timing.AFTER and step.at < until:
-        raise WrongState(_("It is not yet time."), current={"state": str(row.state)})
-
-
 def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
     if row.state not in edge.sources:
         state = TicketState(row.state).label
         raise WrongState(_("This ticket is %(state)s now.") % {"state": state}, current={"state": row.state})
     if edge.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
         raise DeadlinePassed(_("A ticket can be reopened for 7 days. Open a new one."))
-
-
-def _past_words(row: AccessRequest) -> str:
-    if row.state == State.OPEN:
-        return _("The window has closed by itself.")
-    return _("The deadline has passed: nobody's answer counts any more.")
-
-
-def _wrong_state(row: AccessRequest) -> WrongState:
-    last: Decision | None = row.decisions.select_related("decider").order_by("-at").first()
-    current = {"state": str(row.state), "decided_by": last.decider.name if last else ""}
-    state = State(row.state).label
-    if last is None:
-        return WrongState(_("This access request is %(state)s now.") % {"state": state}, current=current)
-    words = _("This access request is %(state)s now. %(name)s decided on it last.")
-    return WrongState(words % {"state": state, "name": last.decider.name}, current=current)
 
 
 def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
@@ -368,7 +343,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     if "decision_not_by_requester" in words:
         return NotAllowed(_("Whoever raised an access request decides nothing on it."))
     if getattr(error.__cause__, "sqlstate", "") == _UNIQUE_VIOLATION or words.startswith("UNIQUE constraint failed"):
-        return WrongState(_("Somebody else was faster: this is there already."))
+        return WrongState(_("This exists already."))
     raise error
 
 

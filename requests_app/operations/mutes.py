@@ -30,7 +30,8 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
     Each is denied by its own decision; what this human may not decide stays for a colleague. Until the mute ends, what
     would ask the tenant is refused when it is submitted, and what waits at the provider is not passed on. A live mute
-    of the same human ends with it.
+    of the same human ends with it. One that ends before the mute it replaces lifts that in part, and so takes the same
+    proof as lifting it.
     """
     with act("deny_all_and_mute", actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
@@ -45,13 +46,15 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
         row = Mute(tenant=tenant, engineer=engineer, set_at=current.at, set_by_id=current.actor.decider)
         row.until_at = current.at + _length(hours)
         row.note = limits.require_note(note, needed=False)
-        policy.require_step_up(current.actor, current.at)
+        same = Mute.objects.filter(tenant=tenant).live(current.at).of_same(engineer)
+        if same.filter(until_at__gt=row.until_at).exists():
+            policy.require_step_up(current.actor, current.at)
         waiting = pending.filter(state=State.PENDING_CUSTOMER).select_related("tenant", "service", "requested_by")
         if engineer is not None:
             waiting = waiting.filter(requester_human=engineer.human_id)
         denied, left = _deny(current, waiting, locked, row)
         row.denied = len(denied)
-        replaced = _end(current, Mute.objects.filter(tenant=tenant).live(current.at).of_same(engineer))
+        replaced = _end(current, same)
         row.save(force_insert=True)
         said = {"n": row.denied, "denied": denied, "left": left, "replaces": replaced, "comment": row.note}
         _witness(current, row, Event.MUTE_SET, said)

@@ -24,14 +24,18 @@ from requests_app.models import NotificationAddress, Plan, Resource, Service, Te
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._keys import is_anybody_ready
-from requests_app.operations._second import controlled, hold, tell_yes_rules
+from requests_app.operations._second import controlled, hold, require_customer, tell_yes_rules
 from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch Lockbox on or off. What is under way keeps the stage it was submitted with."""
+    """Switch Lockbox on or off. What is under way keeps the stage it was submitted with.
+
+    Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
+    the provider. Neither the provider nor a machine switches it there, in either direction.
+    """
     with act("switch_lockbox", actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if tenant.lockbox_on == on:
@@ -39,8 +43,11 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
             raise WrongState(_("Lockbox is %(state)s already.") % {"state": state})
         if on and not tenant.plan.includes_lockbox:
             raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, on=on)
+        if on:
+            require_customer(current, tenant)
+        else:
+            policy.require_step_up(current.actor, current.at)
+            hold(current, tenant, on=on)
         _switch_lockbox(current, tenant, {"on": on})
     return tenant
 

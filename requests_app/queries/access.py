@@ -8,9 +8,8 @@ from uuid import UUID
 
 from django.db.models import Aggregate, Count, Q, Sum
 
-from requests_app import policy
+from requests_app import policy, standing
 from requests_app.actors import Actor, Role
-from requests_app.errors import WrongState
 from requests_app.lifecycle import PENDING, TRANSITIONS, State, Timing, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
@@ -72,8 +71,7 @@ def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: dateti
     """Raise what the operation would, for who only asks beforehand whether they may make this move now."""
     edge = TRANSITIONS[action]
     policy.require(actor, edge, row, decided_by=row.deciders)
-    if edge not in allowed_actions(row, actor=actor, at=at):
-        raise WrongState(current={"state": str(row.state_at(at))})
+    standing.require_move(row, edge, at=at)
 
 
 def grant(grant_id: object, *, actor: Actor) -> Grant:

@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from audit_app import witnesses
-from requests_app import clock, policy, sentences
+from requests_app import clock, policy, sentences, standing
 from requests_app.actors import Actor, Role, Side
-from requests_app.errors import DeadlinePassed, DomainError, FactsChanged, Malformed, NotAllowed, WrongState
+from requests_app.errors import DomainError, Malformed, NotAllowed, WrongState
 from requests_app.lifecycle import PENDING, State, Transition
 from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.queries import access, inbox, review
@@ -200,13 +200,16 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
     return sentences.not_cosigned(row.tenant, hours, doubt) if doubt else ""
 
 
-def changed(request: HttpRequest, row: AccessRequest, error: DomainError | None = None) -> HttpResponse:
-    """409: how it stands now, and who brought it there."""
+def changed(
+    request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError | None = None
+) -> HttpResponse:
+    """409: why the move can't be made, how it stands now, and who brought it there."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
-    # The kernel's own words name the last decider, who need not be who changed it last: the log knows.
-    message = error.message if isinstance(error, (DeadlinePassed, FactsChanged)) else ""
-    context = {**facts(row, actor=actor, at=at), "message": message, "last_events": last_change(row)}
+    message = error.message if error else standing.words(row, edge, at=at)
+    is_early = row.state == State.PENDING_PROVIDER and edge.stage == Decision.Stage.CUSTOMER
+    context = {**facts(row, actor=actor, at=at), "message": message, "is_early": is_early}
+    context["last_events"] = last_change(row)
     return render(request, "access_requests/changed.html", context, status=WrongState.status)
 
 

@@ -11,18 +11,21 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path, register_converter
+from django.urls import path, register_converter, reverse
 from django.urls.converters import StringConverter
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import limits, operations, policy
+from requests_app import limits, operations, policy, sentences
 from requests_app.actors import Actor
 from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.lifecycle import TRANSITIONS, Transition
 from requests_app.models import AccessRequest
 from requests_app.queries import access
+from requests_app.templatetags._text import visible_single
 from requests_app.web._refusals import noted
+from requests_app.web._step_up import local
 from requests_app.web.access_requests import changed, facts
 from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
@@ -35,8 +38,8 @@ _OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
 _DONE = {
     "withdraw": _("The access request is withdrawn."),
     "release": _("The window is closed. Thank you for giving it back early."),
-    "revoke": _("The window is closed."),
 }
+_CLOSED = _("The window is closed. {who} can no longer {act}. {link}")
 
 
 class ActForm(forms.Form):
@@ -52,6 +55,12 @@ class ActForm(forms.Form):
         """Raise Malformed for a field that this form does not have: it is refused and not ignored."""
         if not set(self.data) <= {*self.fields, "csrfmiddlewaretoken"}:
             raise Malformed
+
+
+class EndForm(ActForm):
+    """`next` is the page on which the button was pressed: the person stays there."""
+
+    next = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
 
 
 def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: datetime) -> bool:
@@ -70,24 +79,34 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
             policy.require(actor, edge, row)
-        return changed(request, row)
-    return _ask(request, row, ActForm(), edge)
+        return changed(request, row, edge)
+    return _ask(request, row, EndForm(), edge)
 
 
 def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    form = ActForm(request.POST)
+    form = EndForm(request.POST)
     form.refuse_unknown()
     if not form.is_valid():
         return _ask(request, row, form, edge, status=Unacceptable.status)
     try:
         _OPERATIONS[edge.action](row.pk, actor=actor_in(request), note=form.cleaned_data["comment"])
     except WrongState as error:
-        return changed(request, row, error)
+        return changed(request, row, edge, error)
     except Unacceptable as error:
         form.add_error("comment", str(error))
         return _ask(request, row, form, edge, status=error.status)
-    messages.success(request, _DONE[edge.action])
-    return redirect("web:access_request", pk=row.pk)
+    messages.success(request, _done(row, edge))
+    return redirect(local(form.cleaned_data["next"]) or reverse("web:access_request", args=[row.pk]))
+
+
+def _done(row: AccessRequest, edge: Transition) -> str:
+    """What has been done; of a window that was closed also whose it was, for a page that shows several."""
+    if edge.action != "revoke":
+        return str(_DONE[edge.action])
+    act = sentences.reading(row.level, [line.resource for line in row.scope.all()])
+    link = format_html('<a href="{}">{}</a>', reverse("web:access_request", args=[row.pk]), row.reference)
+    who = visible_single(row.requested_by.name)
+    return format_html(_CLOSED, who=who, act=visible_single(act), link=link)
 
 
 def _ask(

@@ -109,8 +109,11 @@ class DecisionForm(ProofForm, ActForm):
         self.fields["comment"].help_text = _READERS[side]
         # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
         self.is_signed = bool(self.data.get("assertion"))
-        self.fields["code"].required = not (self.is_signed or self.is_proven)
-        self.fields["password"].required = self.fields["code"].required and not is_password_known
+        if edge.needs_step_up:
+            self.fields["code"].required = not (self.is_signed or self.is_proven)
+            self.fields["password"].required = self.fields["code"].required and not is_password_known
+        else:
+            del self.fields["password"], self.fields["code"]
 
     @property
     def wrong(self) -> str:
@@ -145,7 +148,7 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
             policy.require(actor, edge, row, decided_by=row.deciders)
-        return changed(request, row)
+        return changed(request, row, edge)
     initial = {"digest": row.content_digest, "shown": row.state}
     form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=_is_proven(request, row))
     return _confirm(request, row, form, edge)
@@ -166,15 +169,14 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
     if "digest" in form.errors or "shown" in form.errors:
         raise Malformed
     try:
-        if not is_offered(row, edge, actor, at=instant(request)):
-            _refused(row, edge, actor)
         with noted(row, edge.action, actor):
+            access.require_offered(row, edge.action, actor=actor, at=instant(request))
             _require_same(row, form.cleaned_data, actor)
         if not is_filled:
             operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)
         note, signature = form.cleaned_data["comment"], form.signature
-        if signature is not None:
+        if signature is not None or not edge.needs_step_up:
             _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
             return redirect("web:receipt", pk=row.pk)
         if not form.is_proven:
@@ -281,7 +283,7 @@ def _overtaken(request: HttpRequest, row: AccessRequest, edge: Transition, error
     is_own = any(d.stage == stage and actor.human_id in d.humans for d in row.decisions.all())
     if isinstance(error, AlreadyDecidedByYou) and not is_own:
         raise error
-    return changed(request, row, None if isinstance(error, AlreadyDecidedByYou) else error)
+    return changed(request, row, edge, None if isinstance(error, AlreadyDecidedByYou) else error)
 
 
 # --- Receipt -------------------------------------------------------------------------------------------------

@@ -314,11 +314,15 @@ def test_only_the_system_expires_and_closes() -> None:
         assert TRANSITIONS[action].roles == {Role.SYSTEM}
 
 
-def test_every_decision_needs_a_step_up_and_a_deadline() -> None:
+def test_only_what_gives_access_needs_fresh_proof() -> None:
+    proven = {action for action, edge in TRANSITIONS.items() if edge.needs_step_up}
+    assert proven == {"approve_as_provider", "approve_as_customer"}
+
+
+def test_every_decision_has_a_deadline() -> None:
     decisions = [edge for edge in TRANSITIONS.values() if edge.is_decision]
     assert len(decisions) == 4
     for edge in decisions:
-        assert edge.needs_step_up
         assert edge.timing is Timing.BEFORE
         assert edge.sources <= PENDING
 

@@ -41,7 +41,6 @@ def _proposal(cast: Cast) -> Any:
 
 #: Who does it, and what; each is possible but for the proof.
 ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], Any]]] = {
-    "close a window": ("ada", lambda c: c.opened().access_request_id, lambda c, a, pk: operations.revoke(pk, actor=a)),
     "invite an approver": (
         "ines",
         lambda c: None,
@@ -124,9 +123,9 @@ ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], A
         ),
         lambda c, a, pk: operations.end_out_of_office(pk, actor=a),
     ),
-    "deny all and mute": (
+    "shorten a mute": (
         "ada",
-        lambda c: c.confirmed(),
+        lambda c: operations.deny_all_and_mute(c.contoso.pk, engineer_id=None, hours=4, actor=c.as_("ada")),
         lambda c, a, _: operations.deny_all_and_mute(c.contoso.pk, engineer_id=None, hours=1, actor=a),
     ),
     "lift a mute": (

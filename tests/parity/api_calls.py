@@ -209,6 +209,7 @@ CALLS: dict[str, Call] = {
     "allow_access": lambda cast, caller, row: caller.post("/access/v1/evaluation", _access(cast)),
     "revoke_token": lambda cast, caller, row: caller.delete(f"tokens/{row.pk}"),
     "switch_lockbox": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/disable-lockbox"),
+    "switch_lockbox, on": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/enable-lockbox"),
     "set_window_cap": _cap,
     "set_out_of_office": lambda cast, caller, row: caller.post(
         f"tenants/{cast.contoso.pk}/out-of-office",
@@ -269,4 +270,5 @@ AZURE_CALLS: dict[str, Call] = {
     "approve_as_customer": _azure("Approve", "Yes."),
     "deny_as_customer": _azure("Deny", "No."),
     "switch_lockbox": lambda cast, caller, row: caller.post(f"{_AZURE}/disableLockbox?{_VERSION}"),
+    "switch_lockbox, on": lambda cast, caller, row: caller.post(f"{_AZURE}/enableLockbox?{_VERSION}"),
 }

@@ -55,13 +55,9 @@ class Case:
 
 def _decide(verdict: str, note: str) -> Callable[[Cast, Client, Any], Any]:
     def post(cast: Cast, client: Client, row: Any) -> Any:
-        form = {
-            "password": PASSWORD,
-            "code": anybodys_code(),
-            "comment": note,
-            "digest": row.content_digest,
-            "shown": row.state,
-        }
+        form = {"comment": note, "digest": row.content_digest, "shown": row.state}
+        if verdict == "approve":
+            form |= {"password": PASSWORD, "code": anybodys_code()}
         return client.post(reverse("web:decide", args=[row.pk, verdict]), form)
 
     return post
@@ -562,6 +558,12 @@ CASES: dict[str, Case] = {
         lambda cast: None,
         lambda cast, row, actor: operations.switch_lockbox(cast.contoso.pk, on=False, actor=actor),
         page=lambda cast, client, row: client.post(reverse("web:lockbox", args=[cast.contoso.pk, "off"])),
+    ),
+    "switch_lockbox, on": Case(
+        "ines",
+        lambda cast: operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.switch_lockbox(cast.contoso.pk, on=True, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:lockbox", args=[cast.contoso.pk, "on"])),
     ),
     "set_yes_rule": Case(
         "ines",

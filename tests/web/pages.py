@@ -34,11 +34,12 @@ def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str
     return reverse(f"web:{name}", args=[row.pk, *more])
 
 
-def answer(row: AccessRequest, **fields: Any) -> dict[str, Any]:
-    """The confirm form as the page sends it."""
-    shown = {"digest": row.content_digest, "shown": row.state, "comment": "", "password": PASSWORD}
-    # Made when it is sent: a code lives for half a minute, and travellers take longer.
-    shown["code"] = anybodys_code()
+def answer(row: AccessRequest, verdict: str = "approve", /, **fields: Any) -> dict[str, Any]:
+    """The confirm form as the page sends it: only an approval asks for the password and a code."""
+    shown = {"digest": row.content_digest, "shown": row.state, "comment": ""}
+    if verdict == "approve":
+        # Made when it is sent: a code lives for half a minute, and travellers take longer.
+        shown |= {"password": PASSWORD, "code": anybodys_code()}
     return {**shown, **fields}
 
 

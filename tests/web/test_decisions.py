@@ -37,7 +37,7 @@ VERDICTS = ["approve", "deny"]
 
 
 def decide(cast: Cast, name: str, row: AccessRequest, verdict: str, /, **fields: Any) -> Any:
-    return signed_in(cast, name).post(page_of(row, "decide", verdict), answer(row, **fields))
+    return signed_in(cast, name).post(page_of(row, "decide", verdict), answer(row, verdict, **fields))
 
 
 def words(response: Any) -> str:
@@ -104,7 +104,7 @@ def test_reading_decides_nothing(cast: Cast, method: str, verdict: str) -> None:
     row = cast.confirmed()
     client = signed_in(cast, "ada")
     with nothing_happens():
-        getattr(client, method)(page_of(row, "decide", verdict), answer(row))
+        getattr(client, method)(page_of(row, "decide", verdict), answer(row, verdict))
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
@@ -149,7 +149,9 @@ def test_an_outsider_finds_nothing(cast: Cast, outsider: str, verdict: str) -> N
     row = cast.confirmed()
     with nothing_happens():
         found = decide(cast, outsider, row, verdict)
-        absent = signed_in(cast, outsider).post(reverse("web:decide", args=[uuid.uuid4(), verdict]), answer(row))
+        absent = signed_in(cast, outsider).post(
+            reverse("web:decide", args=[uuid.uuid4(), verdict]), answer(row, verdict)
+        )
         read = signed_in(cast, outsider).get(page_of(row, "decide", verdict))
     assert found.status_code == absent.status_code == read.status_code == 404
 
@@ -290,7 +292,7 @@ def test_a_right_password_is_no_try(cast: Cast) -> None:
     client = signed_in(cast, "ada")
     for _ in range(7):
         row = cast.confirmed()
-        assert client.post(page_of(row, "decide", "deny"), answer(row)).status_code == 302
+        assert client.post(page_of(row, "decide", "approve"), answer(row)).status_code == 302
 
 
 def test_the_limit_is_one_persons_own_and_ends(cast: Cast, travel) -> None:

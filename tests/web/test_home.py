@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from requests_app import limits, operations
+from requests_app.models import AccessRequest
 from tests.cast import Cast
 from tests.web.pages import look, nothing_happens, page_of, queries_of, same_queries, signed_in
 
@@ -84,6 +85,29 @@ def test_an_open_window_shows_what_is_looked_at_and_closes_at_a_press(cast: Cast
     assert "&lt;1@x.example&gt;" not in page, "only the last few"
     assert page_of(grant.access_request, "access_request_act", "revoke") in page
     assert page_of(grant.access_request, "live") in page
+
+
+def test_one_press_closes_the_window_and_the_person_stays_on_the_first_page(cast: Cast) -> None:
+    row, other = cast.opened().access_request, cast.opened(by="erik").access_request
+    client = signed_in(cast, "ada", fresh=False)
+    shown = client.get("/").content.decode()
+    form = shown[shown.index(f'action="{page_of(row, "access_request_act", "revoke")}"') :].partition("</form>")[0]
+    assert '<input type="hidden" name="next" value="/">' in form
+    done = client.post(page_of(row, "access_request_act", "revoke"), {"next": "/"}, follow=True)
+    assert done.redirect_chain == [("/", 302)]
+    page = " ".join(done.content.decode().split())
+    assert "The window is closed." in page
+    assert "can no longer" in page
+    assert f'href="{page_of(row)}"' in page
+    assert "Open now (1)" in page
+    assert [AccessRequest.objects.get(pk=each.pk).state for each in (row, other)] == ["CLOSED", "OPEN"]
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x"])
+def test_the_button_leads_to_no_other_site(cast: Cast, target: str) -> None:
+    row = cast.opened().access_request
+    done = signed_in(cast, "ada").post(page_of(row, "access_request_act", "revoke"), {"next": target})
+    assert (done.status_code, done.url) == (302, page_of(row))
 
 
 def test_a_member_sees_that_a_window_is_open_and_not_what_is_read(cast: Cast) -> None:

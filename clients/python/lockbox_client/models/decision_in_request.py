@@ -16,7 +16,7 @@ T = TypeVar("T", bound="DecisionInRequest")
 
 @_attrs_define
 class DecisionInRequest:
-    """With a `signature` nothing else is asked for; without one, a personal token needs a step-up before.
+    """With a `signature` nothing else is asked for; a personal token without one needs a step-up to approve.
 
     Attributes:
         comment (str | Unset):  Default: ''.

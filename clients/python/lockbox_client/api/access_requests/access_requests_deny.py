@@ -148,8 +148,8 @@ def sync_detailed(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
-            one, a personal token needs a step-up before.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; a personal
+            token without one needs a step-up to approve.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -189,8 +189,8 @@ def sync(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
-            one, a personal token needs a step-up before.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; a personal
+            token without one needs a step-up to approve.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -225,8 +225,8 @@ async def asyncio_detailed(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
-            one, a personal token needs a step-up before.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; a personal
+            token without one needs a step-up to approve.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -264,8 +264,8 @@ async def asyncio(
         id (UUID):
         idempotency_key (str | Unset):
         if_match (str):
-        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; without
-            one, a personal token needs a step-up before.
+        body (DecisionInRequest | Unset): With a `signature` nothing else is asked for; a personal
+            token without one needs a step-up to approve.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,77 @@
+"""Judges whether a move can still be made, and says how the access request stands where it can't.
+
+The kernel asks under the lock, and a page or a route asks before it offers the move: both hear the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.errors import DeadlinePassed, WrongState
+from requests_app.lifecycle import State, Timing, Transition
+from requests_app.models import AccessRequest, Decision, Grant
+
+
+def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
+    """Raise WrongState, or DeadlinePassed, unless the table has this move for the row at this instant."""
+    if row.state not in edge.sources:
+        last: Decision | None = row.decisions.select_related("decider").order_by("-at").first()
+        current = {"state": str(row.state_at(at)), "decided_by": last.decider.name if last else ""}
+        raise WrongState(words(row, edge, at=at), current=current)
+    until = row.grant.closes_at if row.state == State.OPEN else row.decide_by
+    if edge.timing is Timing.BEFORE and at >= until:
+        raise DeadlinePassed(words(row, edge, at=at), current={"state": str(row.state_at(at))})
+    if edge.timing is Timing.AFTER and at < until:
+        raise WrongState(_("It is not yet time."), current={"state": str(row.state)})
+
+
+def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
+    """Say why the move can't be made. Only where another person made it impossible is somebody called faster."""
+    state = row.state_at(at)
+    decisions = {decision.stage: decision for decision in row.decisions.select_related("decider")}
+    if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:
+        return _faster(decision, state)
+    if state is State.CLOSED:
+        return _closed(row.grant)
+    if state is State.DENIED:
+        denied = next(each for each in decisions.values() if each.verdict == Decision.Verdict.DENY)
+        return _("%(name)s denied this access request. Nothing was opened.") % {"name": denied.decider.name}
+    values = {"provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
+    return _OF_STATE[state](values)
+
+
+def _faster(decision: Decision, state: State) -> str:
+    values = {"name": decision.decider.name}
+    if decision.verdict == Decision.Verdict.DENY:
+        return _("%(name)s was faster and denied this access request.") % values
+    if state is State.OPEN:
+        return _("%(name)s was faster and approved this access request. The window is open.") % values
+    if state is State.CLOSED:
+        return _("%(name)s was faster and approved this access request. The window is closed by now.") % values
+    return _("%(name)s was faster and approved this access request.") % values
+
+
+def _closed(grant: Grant) -> str:
+    name = grant.closed_by.name if grant.closed_by else ""
+    if grant.close_reason == Grant.CloseReason.RELEASED:
+        return _("%(name)s gave the window back. It is closed.") % {"name": name}
+    if grant.close_reason == Grant.CloseReason.REVOKED and name:
+        return _("%(name)s was faster and closed the window.") % {"name": name}
+    if grant.close_reason == Grant.CloseReason.REVOKED:
+        return _("The window is closed already.")
+    return _("The window has closed by itself.")
+
+
+_OF_STATE = {
+    State.PENDING_PROVIDER: lambda values: (
+        _("This access request still waits for %(provider)s. You can answer after %(provider)s has confirmed it.")
+        % values
+    ),
+    State.PENDING_CUSTOMER: lambda values: _("This access request waits for %(tenant)s now.") % values,
+    State.OPEN: lambda values: _("The window is open."),
+    State.EXPIRED: lambda values: _("The deadline has passed. Nobody answered in time, so nothing was opened."),
+    State.WITHDRAWN: lambda values: _("This access request was withdrawn. Nothing was opened."),
+}
