@@ -20,6 +20,7 @@ from bench.measure import Result
 from requests_app.evaluation import Question
 from requests_app.operations import allow_access
 from requests_app.queries.evaluation import evaluate
+from tests.caller import service_of
 from tests.cast import Cast
 
 CONNECTIONS, ROUNDS = 8, 3
@@ -70,19 +71,19 @@ def _compared(result: Result, first: dict[str, float]) -> Result:
 
 
 def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) -> list[Result]:
-    staff = cast.as_("stella")
+    service = service_of(cast)
     ways: list[tuple[str, Callable[[Question], Any], str]] = [
-        ("advice", lambda question: evaluate(question, actor=staff), ""),
-        ("access and its entry", lambda question: allow_access(question, actor=staff), "≥ 600/s, p99 ≤ 40 ms"),
+        ("advice", lambda question: evaluate(question, actor=service), ""),
+        ("access and its entry", lambda question: allow_access(question, actor=service), "≥ 600/s, p99 ≤ 40 ms"),
     ]
     return [_measured(f"{name}, {size}", ask, pairs, each, aim, bar) for name, ask, aim in ways]
 
 
 def _one_log(cast: Cast, pairs: list[grants.Pair], each: int, bar: Any) -> Result:
     """All at one tenant, whose log is one queue."""
-    staff = cast.as_("stella")
+    service = service_of(cast)
     return _measured(
-        "access, all to one tenant", lambda question: allow_access(question, actor=staff), pairs[:1], each, "", bar
+        "access, all to one tenant", lambda question: allow_access(question, actor=service), pairs[:1], each, "", bar
     )
 
 

@@ -104,6 +104,16 @@ class InsufficientScope(NotAllowed):
         self.scope = scope
 
 
+class ServiceClientOnly(NotAllowed):
+    """Of the decision point alone: a person's token, or a browser, never says that content is opened."""
+
+    code = "service_client_only"
+    default = _(
+        "Only a client of the API reports an access: the service that opens the content. Ask for advice, or use a "
+        "client’s token."
+    )
+
+
 class MachineMayNotDecide(NotAllowed):
     code = "machine_may_not_decide"
     default = _("A client decides only where the tenant’s administrator allowed it, for an approver of the tenant.")

@@ -18,6 +18,7 @@ from requests_app.errors import (
     NotAllowed,
     NotCovered,
     OwnAccessRequest,
+    ServiceClientOnly,
     StepUpRequired,
     WindowNotOpen,
 )
@@ -169,6 +170,15 @@ def require_asker(actor: Actor) -> None:
     """Raise NotAllowed unless the actor may ask about others: staff, and who reads a tenant's log, of that tenant."""
     if not (is_staff(actor) or tenants_read(actor)):
         raise NotAllowed
+
+
+def require_service(actor: Actor) -> None:
+    """Raise ServiceClientOnly unless a client acts, and in nobody's name.
+
+    What a service reports stands in an engineer's window as something they did: no person writes that about another.
+    """
+    if actor.machine is None or actor.person_id != actor.machine.account_id:
+        raise ServiceClientOnly
 
 
 def tenants_read(actor: Actor) -> frozenset[UUID]:

@@ -53,7 +53,7 @@ LABELS: dict[Scope, Promise] = {
     Scope.GRANTS_READ: _("Read windows and what was looked at"),
     Scope.GRANTS_CLOSE: _("Close windows, or give them back"),
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
-    Scope.EVALUATE: _("Ask whether somebody may do something now"),
+    Scope.EVALUATE: _("Ask whether somebody may do something now; a client may also report what it opens"),
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
     Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.test import Client as Browser
 
 from requests_app import clock, operations
+from requests_app.actors import Actor
 from requests_app.api import oauth
 from requests_app.models import Client, Token
+from requests_app.models.people import actor_of_token
 from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
@@ -75,6 +78,17 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
         tenant_id=tenant_id, name="Help desk", scopes=in_order(wanted), actor=cast.as_(by), **options
     )
     return made.row, made.secret
+
+
+def service_of(cast: Cast, tenant: str | None = None) -> Actor:
+    """The actor of a client that may ask, and nothing else: of a tenant, or with None of the provider."""
+    client, _secret = client_of(cast, tenant, Scope.EVALUATE)
+    operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
+    token = Token.objects.select_related("account__client").get(account=client.account)
+    # For the whole of a test, whatever its clock does.
+    token.expires_at += dt.timedelta(days=2)
+    token.save(update_fields=["expires_at"])
+    return actor_of_token(token)
 
 
 def access_token(client: Client, secret: str, scope: str = "") -> Any:

@@ -221,7 +221,8 @@ _CONTEXT = _object(
         "type": "string",
         "enum": list(Purpose),
         "default": Purpose.ADVICE,
-        "description": "`access` writes the entry into the customer's log before the yes: ask so before you open.",
+        "description": "`access` writes the entry into the customer's log before the yes: ask so before you open. "
+        "It is for clients alone; a person's token gets 403 `service_client_only`.",
     },
     tenant={**_TEXT, "description": "The tenant's id or short name; needed where a resource is not named by its id."},
     item={**_TEXT, "description": "What is opened, in your words; for the log."},

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
-from requests_app import evaluation
+from requests_app import evaluation, policy
 from requests_app.actors import Actor
 from requests_app.evaluation import Action, Facts, Question, Verdict, Window
 from requests_app.events import Event
@@ -21,10 +21,13 @@ _KINDS = {Action.LIST: ContentAccess.Kind.LIST_ALLOWED, Action.READ: ContentAcce
 def allow_access(question: Question, *, actor: Actor) -> Verdict:
     """Answer as `queries.evaluation.evaluate` does, and write it down: when this returns, the entry is committed.
 
-    A yes holds for one opening, now. A no is an entry, too, where the resource is one that the asker may know of.
+    A yes holds for one opening, now. A no is an entry, too, where the resource is one that the asker may know of. Only
+    a client asks so: the service that is about to open the content.
     """
     written: AuditEntry | None
     with act("allow_access", actor=actor, rereads=False) as current:
+        # Before anything is looked up: a person learns nothing by it, and leaves no line in an engineer's window.
+        policy.require_service(actor)
         asked = ask(question, actor=actor)
         facts, current.head = read(asked, hold=True)
         require_still(facts, actor=actor)

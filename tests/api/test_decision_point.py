@@ -16,7 +16,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.api import authzen
-from requests_app.models import Client, ContentAccess, Membership, Person, Token
+from requests_app.models import Client, ContentAccess, Membership, OutboxMessage, Person, Token
 from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast, events_of
@@ -171,7 +171,8 @@ def test_a_client_of_a_customer_asks_about_the_own_tenant(cast: Cast, calling: C
 def test_another_tenants_resource_and_none_have_the_same_answer(cast: Cast, calling: Calling, who: str) -> None:
     cast.opened()
     caller, before = calling(who), left()
-    for context in ({}, {"tenant": "contoso"}, {"tenant": str(cast.contoso.pk)}, {"purpose": "access"}):
+    purposes: list[dict[str, Any]] = [{"purpose": "access"}] if who in cast.tenants else []
+    for context in ({}, {"tenant": "contoso"}, {"tenant": str(cast.contoso.pk)}, *purposes):
         foreign = {**question(cast), "context": context}
         absent = {**foreign, "resource": {"type": "exchange-online", "id": str(uuid4())}}
         found, nothing = caller.post(ONE, foreign), caller.post(ONE, absent)
@@ -197,8 +198,25 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -
     for body in (question(cast), question(cast, purpose="access")):
         for path, asked in ((ONE, body), (MANY, {"evaluations": [body]})):
             found = caller.post(path, asked)
-            assert (found.status_code, found.json()["code"]) == (403, "not_allowed")
+            code = "service_client_only" if "context" in body else "not_allowed"
+            assert (found.status_code, found.json()["code"]) == (403, code)
     assert left() == before
+
+
+@pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", "priya", "pat", "mia", "frida"])
+def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling, who: str) -> None:
+    """Whatever its scopes are, and however the question is hidden among others; nothing is written, a no neither."""
+    grant = cast.opened()
+    caller, before = calling(who), (*left(), OutboxMessage.objects.count())
+    access = question(cast, purpose="access", item="7.mail")
+    closed = {**access, "resource": {"type": "exchange-online", "id": str(cast.resource("fabrikam").pk)}}
+    calls = [(ONE, access), (ONE, closed), (MANY, access), (MANY, {"evaluations": [access, closed]})]
+    calls += [(MANY, {**access, "evaluations": [{"context": {"item": "8.mail"}}]})]
+    for path, body in calls:
+        found = caller.post(path, body)
+        assert (found.status_code, found.json()["code"]) == (403, "service_client_only")
+    assert (*left(), OutboxMessage.objects.count()) == before
+    assert events_of(grant.access_request_id)[3:] == []
 
 
 @pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", None, "contoso"])
@@ -273,6 +291,8 @@ def test_what_is_lost_behind_the_door_is_seen(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, name: str, purpose: str
 ) -> None:
     who, lose, code = LOST[name]
+    if purpose == "access" and who in cast.people:
+        code = "service_client_only"
     cast.opened()
     caller = calling(who)
     read = authzen.evaluation_in

@@ -47,6 +47,7 @@ from requests_app.models import (
 from requests_app.operations import Came, _signing
 from requests_app.operations._humans import part
 from requests_app.queries import signing
+from tests.caller import service_of
 from tests.cast import PASSWORD, Cast, events_of, gather
 from tests.passkeys import enrolled
 
@@ -185,7 +186,7 @@ def test_revoke_against_read_leaves_no_read_after_the_revoke(world: Cast, settin
 
 def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> None:
     grant = world.opened()
-    stella, ada = world.as_("stella"), world.as_("ada")
+    service, ada = service_of(world), world.as_("ada")
     question = Question(
         subject_type="user",
         subject=str(world.priya.pk),
@@ -194,7 +195,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
         resource=str(world.resource().pk),
     )
     results = at_once(
-        *[lambda: operations.allow_access(question, actor=stella) for _ in range(12)],
+        *[lambda: operations.allow_access(question, actor=service) for _ in range(12)],
         lambda: operations.revoke(grant.access_request_id, actor=ada),
     )
     allowed = [result.entry for result in results[:12] if result.decision]
@@ -210,7 +211,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
 def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
     """Asked while somebody closes the window, it is answered from what is so when they have."""
     grant = world.opened()
-    holds, stella = threading.Event(), world.as_("stella")
+    holds, service = threading.Event(), service_of(world)
     question = Question(
         subject_type="user",
         subject=str(world.priya.pk),
@@ -228,7 +229,7 @@ def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> N
 
     def access() -> Any:
         holds.wait(10)
-        return operations.allow_access(question, actor=stella)
+        return operations.allow_access(question, actor=service)
 
     _closed, verdict = at_once(close, access)
     assert (verdict.decision, verdict.reason) == (False, "window_not_open")

@@ -18,7 +18,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import operations
 from requests_app.actors import Actor
-from requests_app.errors import DomainError, Malformed, NotAllowed, StoreUnavailable
+from requests_app.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
 from requests_app.evaluation import Question, Verdict
 from requests_app.models import (
     AccessRequest,
@@ -36,6 +36,7 @@ from requests_app.models import evaluation as reading
 from requests_app.operations import content
 from requests_app.operations._change import act
 from requests_app.queries.evaluation import evaluate
+from tests.caller import service_of
 from tests.cast import Cast, events_of
 
 pytestmark = pytest.mark.django_db
@@ -85,8 +86,9 @@ def test_advice_says_yes_and_writes_nothing(cast: Cast) -> None:
 
 def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, travel: Any) -> None:
     grant = cast.opened()
+    service = service_of(cast)
     at = travel.freeze()
-    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=cast.as_("stella", door="api"))
+    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=service)
     assert verdict == Verdict(
         decision=True, reason="window_open", at=at, grant_id=grant.pk, closes_at=grant.closes_at, entry=3 + 1
     )
@@ -102,7 +104,7 @@ def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, tra
     )
     assert events_of(grant.access_request_id) == [*OPENING, "content.access_allowed"]
     said = _last(grant.tenant_id)
-    assert (said["seq"], said["door"], said["actor"]["id"]) == (verdict.entry, "api", str(cast.stella.pk))
+    assert (said["seq"], said["door"], said["actor"]["id"]) == (verdict.entry, "api", str(service.person_id))
     assert said["subject"] == {"type": "grant", "id": str(grant.pk)}
     assert said["detail"] == {
         "access": str(row.pk),
@@ -118,7 +120,7 @@ def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, tra
 
 def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -> None:
     grant = cast.opened(level="names")
-    staff = cast.as_("stella")
+    staff = service_of(cast)
     assert both(ask(cast, action="list"), staff) == (True, "window_open")
     assert both(ask(cast), staff) == (False, "not_covered")
     assert [row.kind for row in ContentAccess.objects.all()] == ["list_allowed"]
@@ -137,28 +139,30 @@ def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -
 )
 def test_who_and_what_may_be_named_in_several_ways(cast: Cast, named: dict[str, str]) -> None:
     cast.opened()
-    assert both(ask(cast, **named), cast.as_("stella")) == (True, "window_open")
+    assert both(ask(cast, **named), service_of(cast)) == (True, "window_open")
 
 
 def test_a_tenant_is_named_by_its_id_as_well(cast: Cast) -> None:
     cast.opened()
     question = ask(cast, resource="finance@contoso.example", tenant=str(cast.contoso.pk))
-    assert both(question, cast.as_("stella")) == (True, "window_open")
+    assert both(question, service_of(cast)) == (True, "window_open")
 
 
 def test_a_customer_needs_not_name_the_own_tenant(cast: Cast) -> None:
     cast.opened()
+    question = ask(cast, resource="finance@contoso.example")
     for who in ("ada", "otto", "ines"):
-        assert both(ask(cast, resource="finance@contoso.example"), cast.as_(who)) == (True, "window_open")
+        assert evaluate(question, actor=cast.as_(who)).decision
+    assert both(question, service_of(cast, "contoso")) == (True, "window_open")
 
 
 def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> None:
     """As on the content pages: the window is the human's, and the account that is used needs the queue."""
     cast.opened()
     Person.objects.filter(pk=cast.erik.pk).update(human_id=cast.priya.human_id)
-    assert both(ask(cast, by="erik"), cast.as_("stella")) == (True, "window_open")
+    assert both(ask(cast, by="erik"), service_of(cast)) == (True, "window_open")
     QueueAssignment.objects.filter(person=cast.erik).delete()
-    assert both(ask(cast, by="erik"), cast.as_("stella")) == (False, "not_allowed")
+    assert both(ask(cast, by="erik"), service_of(cast)) == (False, "not_allowed")
 
 
 def test_of_several_windows_the_one_counts_that_covers_it_and_is_open_longest(cast: Cast) -> None:
@@ -168,7 +172,7 @@ def test_of_several_windows_the_one_counts_that_covers_it_and_is_open_longest(ca
     longest = cast.opened(ticket=ticket, window_for=7200)
     cast.opened(ticket=ticket, resource=sales, window_for=14400)
     cast.opened(ticket=ticket, level="names", window_for=14400)
-    verdict = evaluate(ask(cast), actor=cast.as_("stella"))
+    verdict = evaluate(ask(cast), actor=service_of(cast))
     assert (verdict.decision, verdict.grant_id) == (True, longest.pk)
 
 
@@ -257,7 +261,7 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
     """The pages, advice and access; on PostgreSQL, the function and the models, too."""
     grant = cast.opened()
     at = travel.freeze()
-    staff, stage, yes = cast.as_("stella"), Stage(cast, grant, at), 0
+    staff, stage, yes = service_of(cast), Stage(cast, grant, at), 0
     for values in product(*({**CONDITIONS, "window": (window,)}).values()):
         so = dict(zip(CONDITIONS, values, strict=True))
         stage.arrange(**so)
@@ -281,7 +285,7 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
 
 
 def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> None:
-    grant, staff = cast.opened(), cast.as_("stella")
+    grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at - dt.timedelta(microseconds=1))
     assert both(ask(cast), staff) == (True, "window_open")
     travel.to(grant.closes_at)
@@ -291,7 +295,7 @@ def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> 
 
 def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> None:
     """The log already has an entry from after the window: access is asked at that time, not before it."""
-    grant, staff = cast.opened(), cast.as_("stella")
+    grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at)
     cast.ticket()
     travel.to(grant.closes_at - dt.timedelta(minutes=5))
@@ -309,7 +313,7 @@ def test_without_a_ticket_a_demand_of_the_law_needs_none(cast: Cast) -> None:
         demand_reference="7",
         demand_date=grant.opens_at.date(),
     )
-    assert both(ask(cast), cast.as_("stella")) == (True, "window_open")
+    assert both(ask(cast), service_of(cast)) == (True, "window_open")
 
 
 # --- No ------------------------------------------------------------------------------------------------------
@@ -317,7 +321,7 @@ def test_without_a_ticket_a_demand_of_the_law_needs_none(cast: Cast) -> None:
 
 def test_a_refused_access_is_an_entry_of_its_own(cast: Cast) -> None:
     row = cast.confirmed()
-    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=cast.as_("stella"))
+    verdict = operations.allow_access(ask(cast, item="7.mail"), actor=service_of(cast))
     assert (verdict.decision, verdict.reason) == (False, "window_not_open")
     assert ContentAccess.objects.count() == 0
     said = _last(row.tenant_id)
@@ -352,7 +356,7 @@ UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
 @pytest.mark.parametrize("name", sorted(UNKNOWN))
 def test_what_is_not_known_has_one_answer(cast: Cast, name: str) -> None:
     cast.opened()
-    assert both(ask(cast, **UNKNOWN[name](cast)), cast.as_("stella")) == (False, "not_found")
+    assert both(ask(cast, **UNKNOWN[name](cast)), service_of(cast)) == (False, "not_found")
     assert ContentAccess.objects.count() == 0
 
 
@@ -360,20 +364,21 @@ def test_a_name_that_two_resources_have_names_none(cast: Cast) -> None:
     cast.opened()
     Resource.objects.filter(pk=cast.resource(name="sales").pk).update(name=cast.resource().name)
     question = ask(cast, resource="finance@contoso.example", tenant="contoso")
-    assert both(question, cast.as_("stella")) == (False, "not_found")
+    assert both(question, service_of(cast)) == (False, "not_found")
 
 
 def test_a_customer_asks_about_the_own_tenant_alone(cast: Cast) -> None:
     cast.opened("fabrikam")
     theirs = ask(cast, resource=str(cast.resource("fabrikam").pk))
-    assert both(theirs, cast.as_("frida")) == (True, "window_open")
+    assert both(theirs, service_of(cast, "fabrikam")) == (True, "window_open")
+    ours = service_of(cast, "contoso")
     before = _left()
     with capture_logs() as logs:
-        assert both(theirs, cast.as_("ada")) == (False, "not_found")
+        assert both(theirs, ours) == (False, "not_found")
     for tenant in ("fabrikam", str(cast.fabrikam.pk)):
         for resource in ("finance@fabrikam.example", str(cast.resource("fabrikam").pk)):
             question = ask(cast, resource=resource, tenant=tenant)
-            assert both(question, cast.as_("ada")) == (False, "not_found")
+            assert both(question, ours) == (False, "not_found")
     assert _left() == before
     assert [line["event"] for line in logs] == ["act.refused"]
 
@@ -381,22 +386,22 @@ def test_a_customer_asks_about_the_own_tenant_alone(cast: Cast) -> None:
 def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast) -> None:
     """Answer and entry are the same for an engineer without a window here and for somebody who is nobody."""
     cast.opened(by="priya")
-    ada = cast.as_("ada")
+    ours = service_of(cast, "contoso")
     entries = []
     for subject in (str(cast.samir.pk), str(uuid4()), str(cast.mia.pk)):
-        assert both(ask(cast, subject=subject), ada) == (False, "not_found")
+        assert both(ask(cast, subject=subject), ours) == (False, "not_found")
         said = _last(cast.contoso.pk)
         entries.append((said["event"], said["access_request"], {**said["detail"], "subject": ""}))
     assert entries[0] == entries[1] == entries[2]
     # Of somebody whose window they opened themselves they know.
     elsewhere = ask(cast, resource=str(cast.resource(name="sales").pk))
-    assert both(elsewhere, ada) == (False, "not_covered")
+    assert both(elsewhere, ours) == (False, "not_covered")
 
 
 def test_nothing_but_the_two_actions_is_known(cast: Cast) -> None:
     grant = cast.opened()
     for action in ("write", "READ", ""):
-        assert both(ask(cast, action=action), cast.as_("stella")) == (False, "unknown_action")
+        assert both(ask(cast, action=action), service_of(cast)) == (False, "unknown_action")
     assert events_of(grant.access_request_id) == OPENING
 
 
@@ -412,7 +417,7 @@ def test_what_no_column_could_hold_is_no_question(cast: Cast, change: dict[str, 
 @pytest.mark.parametrize("item", ['"\\\n\r\t\b\f\x01\x1f\x7f', "\u2028\u202e\ufeff", "😀é\u0301", "x" * 1024])
 def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
     grant = cast.opened()
-    assert operations.allow_access(ask(cast, item=item), actor=cast.as_("stella")).decision
+    assert operations.allow_access(ask(cast, item=item), actor=service_of(cast)).decision
     assert _last(grant.tenant_id)["detail"]["item"] == item
     assert ContentAccess.objects.get().item_ref == item
 
@@ -433,16 +438,37 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
     assert _left() == before
 
 
+@pytest.mark.parametrize("who", ["stella", "ada", "otto", "ines", "priya", "pat", "mia"])
+@pytest.mark.parametrize("door", ["pages", "api", "admin", "command"])
+def test_no_person_reports_an_access_through_any_door(cast: Cast, who: str, door: str) -> None:
+    """It would stand in an engineer's window as something that the engineer opened."""
+    grant = cast.opened()
+    before = _left()
+    for question in (ask(cast), ask(cast, action="list"), ask(cast, subject="nobody@x.example")):
+        with pytest.raises(ServiceClientOnly):
+            operations.allow_access(question, actor=cast.as_(who, door=door))
+    assert _left() == before
+    assert events_of(grant.access_request_id) == OPENING
+
+
+def test_a_client_that_acts_in_an_engineer_s_name_reports_nothing(cast: Cast) -> None:
+    cast.opened()
+    service = service_of(cast)
+    before = _left()
+    with pytest.raises(ServiceClientOnly):
+        operations.allow_access(ask(cast), actor=replace(service, person_id=cast.priya.pk))
+    assert _left() == before
+
+
 @pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False, "is_superuser": False}])
 def test_whoever_was_switched_off_since_the_door_was_opened_gets_no_answer(cast: Cast, change: dict[str, bool]) -> None:
     cast.opened()
     staff = cast.as_("stella")
     Person.objects.filter(pk=cast.stella.pk).update(**change)
     before = _left()
-    for asks in (evaluate, operations.allow_access):
-        with pytest.raises(NotAllowed):
-            asks(ask(cast), actor=staff)
-    assert (ContentAccess.objects.count(), _left()[1:]) == (0, before[1:])
+    with pytest.raises(NotAllowed):
+        evaluate(ask(cast), actor=staff)
+    assert _left() == before
 
 
 # --- What must not be half done ------------------------------------------------------------------------------
@@ -457,14 +483,14 @@ def test_without_its_entry_there_is_no_yes(cast: Cast, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(recorder, "record", fail)
     with pytest.raises(StoreUnavailable):
-        operations.allow_access(ask(cast), actor=cast.as_("stella"))
+        operations.allow_access(ask(cast), actor=service_of(cast))
     monkeypatch.undo()
     assert _left() == before
     assert events_of(grant.access_request_id) == OPENING
 
 
 def test_the_numbers_of_the_log_stay_dense(cast: Cast) -> None:
-    grant, staff = cast.opened(), cast.as_("stella")
+    grant, staff = cast.opened(), service_of(cast)
     for n in range(3):
         operations.allow_access(ask(cast, item=f"{n}"), actor=staff)
         operations.allow_access(ask(cast, subject="nobody@x.example"), actor=staff)
@@ -478,7 +504,7 @@ def test_the_numbers_of_the_log_stay_dense(cast: Cast) -> None:
 def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
     cast: Cast, django_assert_max_num_queries: Any
 ) -> None:
-    staff = cast.as_("stella")
+    staff = service_of(cast)
     grant = cast.opened()
     for _ in range(5):
         operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
@@ -492,5 +518,5 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
 def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
     """A customer's actor that claims to be staff is none."""
     cast.opened("fabrikam")
-    claimed = replace(cast.as_("ada"), is_staff=True)
+    claimed = replace(service_of(cast, "contoso"), is_staff=True)
     assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")

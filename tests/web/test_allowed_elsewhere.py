@@ -17,6 +17,7 @@ from requests_app.models import Grant
 from requests_app.queries import access
 from requests_app.queries.log import About
 from requests_app.web._log_words import sentence_of
+from tests.caller import service_of
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def allow(cast: Cast, *, action: str = "read", item: str = "<7@x.example>") -> N
         resource=str(cast.resource().pk),
         item=item,
     )
-    assert operations.allow_access(question, actor=cast.as_("stella", door="api")).decision
+    assert operations.allow_access(question, actor=service_of(cast)).decision
 
 
 def _page(cast: Cast, grant: Grant, who: str, name: str) -> str:

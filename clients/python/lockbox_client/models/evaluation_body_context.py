@@ -21,7 +21,8 @@ class EvaluationBodyContext:
 
     Attributes:
         purpose (EvaluationBodyContextPurpose | Unset): `access` writes the entry into the customer's log before the
-            yes: ask so before you open. Default: 'advice'.
+            yes: ask so before you open. It is for clients alone; a person's token gets 403 `service_client_only`. Default:
+            'advice'.
         tenant (str | Unset): The tenant's id or short name; needed where a resource is not named by its id.
         item (str | Unset): What is opened, in your words; for the log.
     """
