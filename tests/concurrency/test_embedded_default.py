@@ -1,0 +1,190 @@
+"""The embedded default, put under load: SQLite beneath several processes, as `manage.py lockbox` runs them.
+
+Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test load`, or up to four minutes: after five the callers
+would have to prove again who they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import ground
+from tests.ports import free_port
+from tests.tasks.conftest import Running, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
+#: Processes of callers, each with its threads.
+CALLERS = 2
+#: The codes of answers that say that the store is busy and nothing was done.
+REFUSED_WITH_503 = {"store_unavailable"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 3 * SECONDS)]
+
+
+@dataclass
+class Installation:
+    """An installation of its own: a data directory, a port, and the product's own settings."""
+
+    data: Path
+    port: int
+    env: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"tests.concurrency.{module}", *arguments], cwd=ROOT, env=self.env, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def world(self, *arguments: str) -> Any:
+        return said(self.begin("embedded_world", *arguments))
+
+    def acts(self, world: Any) -> list[dict[str, Any]]:
+        """What the callers did, once all of them have ended."""
+        begun = [self.begin("embedded_callers", str(number), str(SECONDS)) for number in range(CALLERS)]
+        try:
+            for each in begun:
+                assert each.stdin is not None
+                each.stdin.write(json.dumps(world))
+                each.stdin.close()
+                each.stdin = None
+            return [act for each in begun for act in said(each)]
+        finally:
+            for each in begun:
+                each.kill()
+                each.wait()
+
+
+def said(program: subprocess.Popen[str]) -> Any:
+    """What a program printed, once it has ended well."""
+    out, err = program.communicate()
+    assert program.returncode == 0, out[-2000:] + err[-4000:]
+    return json.loads(out)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    data, port = tmp_path / "data", free_port()
+    data.mkdir()
+    shutil.copy(ground.sqlite(), data / "lockbox.sqlite3")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    own = {
+        "DATA_DIR": str(data), "HOST": "127.0.0.1", "PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}",
+        "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1",
+        # Everything that works in the background comes round several times.
+        "SWEEP_SECONDS": "1", "HEARTBEAT_SECONDS": "1",
+    }  # fmt: skip
+    return Installation(data, port, kept | own)
+
+
+@contextlib.contextmanager
+def served(here: Installation, log: Path) -> Iterator[Running]:
+    running = Running(["lockbox"], here.env, log)
+    try:
+        wait_for(lambda: "Ready:" in running.log or running.process.poll() is not None, within=40)
+        assert running.process.poll() is None, running.log[-3000:]
+        yield running
+        running.process.terminate()
+        assert running.process.wait(60) == 0, running.log[-3000:]
+    finally:
+        running.clean_up()
+
+
+def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: Path) -> None:
+    here = installation
+    world = here.world("make", str(here.port))
+    with served(here, tmp_path / "log") as running:
+        acts = here.acts(world)
+    print(Counter((act["kind"], act["status"]) for act in acts))
+    whole(here.data / "lockbox.sqlite3")
+    whole(here.data / "log_heads.sqlite3")
+    assert errors_in(running.log) == []
+    assert [act for act in acts if not is_answered_well(act)] == []
+    everything_is_there_once(acts, here.world("read"))
+    for slug in world["tenants"]:
+        verified(here.data / f"{slug}.zip", here.data / f"{slug}.key")
+
+
+def whole(file: Path) -> None:
+    """SQLite's own check of a file, with nobody at it."""
+    with contextlib.closing(sqlite3.connect(file)) as plain:
+        assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def errors_in(log: str) -> list[str]:
+    """Lines in which some process says that something failed, but for a store that was busy for too long."""
+    return [
+        line
+        for line in log.splitlines()
+        if ('"level": "error"' in line and '"error": "OperationalError"' not in line)
+        or "Traceback" in line
+        or "ended with code" in line
+    ]
+
+
+def is_answered_well(act: dict[str, Any]) -> bool:
+    """An answer came: it is done, somebody else was first, it is too much at once, or the store was busy."""
+    refused = {409: act["kind"] in ("approve", "deny"), 429: True, 503: act["code"] in REFUSED_WITH_503}
+    return act["status"] in (200, 201) or refused.get(act["status"], False)
+
+
+def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
+    for kind in ("comment", "ticket", "ask"):
+        there = Counter(held[kind])
+        done = [act["key"] for act in acts if act["kind"] == kind and act["status"] == 201]
+        assert done, kind
+        assert {key: there[key] for key in done if there[key] != 1} == {}, kind
+        refused = [act["key"] for act in acts if act["kind"] == kind and act["status"] != 201]
+        assert {key: there[key] for key in refused if there[key]} == {}, kind
+    decisions_are_there_once(acts, held)
+    looks = Counter(kind for kind, _item, _ref in held["looks"])
+    opened = number_of(acts, "download") + number_of(acts, "look")
+    assert number_of(acts, "download")
+    assert looks["opened"] == opened
+    allowed = Counter(ref for kind, _item, ref in held["looks"] if kind == "read_allowed")
+    asked = [act["key"] for act in acts if act["kind"] == "evaluate" and act["status"] == 200]
+    assert asked
+    assert {key: allowed[key] for key in asked if allowed[key] != 1} == {}
+    # One entry for each, and for each file that was taken along.
+    events = Counter(held["events"])
+    assert events["ticket.opened"] == len(held["ticket"])
+    assert events["access_request.submitted"] == len(held["ask"])
+    assert events["log.exported"] == number_of(acts, "export")
+
+
+def number_of(acts: list[dict[str, Any]], kind: str) -> int:
+    return sum(act["kind"] == kind and act["status"] == 200 for act in acts)
+
+
+def decisions_are_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
+    """Of two people who answer at once one wins, and what the server said to them is what it holds."""
+    decided = Counter(
+        (act["key"], "provider" if act["who"] == "pat" else "customer", act["kind"])
+        for act in acts
+        if act["kind"] in ("approve", "deny") and act["status"] == 200
+    )
+    keys = {act["key"] for act in acts if act["kind"] == "ask"}
+    there = Counter((key, stage, verdict) for key, stage, verdict in held["decisions"] if key in keys)
+    assert there == decided
+    assert set(Counter((key, stage) for key, stage, _verdict in there).values()) == {1}
+
+
+def verified(bundle: Path, key: Path) -> None:
+    """As a customer does it: by the one file, alone."""
+    verifier = [sys.executable, "-I", str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(bundle)]
+    done = subprocess.run([*verifier, "--key", str(key)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
