@@ -32,7 +32,9 @@ time.sleep(60)
 @pytest.fixture
 def child(capfd: pytest.CaptureFixture[str]) -> Iterator[Child]:
     made = Child("stubborn", [sys.executable, "-c", STUBBORN], env=dict(os.environ), cwd=settings.BASE_DIR)
-    wait_for(lambda: len(tree(made.pid)) == 3, within=10)
+    # Not by counting: the last one counts before it has left the session.
+    wait_for(lambda: "three" in capfd.readouterr().out, within=10)
+    assert len(tree(made.pid)) == 3
     yield made
     made.kill()
 
