@@ -40,6 +40,15 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
     return found
 
 
+def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
+    """By the id as it is shown."""
+    try:
+        found = UUID(person_id)
+    except ValueError:
+        return rows.none()
+    return rows.filter(pk=found) if str(found) == person_id else rows.none()
+
+
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:
     """Without regard to case; who has no record is known by the address."""
     folded = name.casefold()

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import clock, operations
 from requests_app.actors import Actor, Role
 from requests_app.api.errors import NotTheSame
-from requests_app.api.scim import bodies
+from requests_app.api.scim import bodies, discovery, shapes
 from requests_app.api.scim.shapes import ERROR, GROUP, USER, group_id
 from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
 from requests_app.models import DirectoryRecord, Membership, OutboxMessage, Person, Token
@@ -31,6 +32,7 @@ from tests.web.pages import signed_in
 pytestmark = pytest.mark.django_db
 
 SCOPE = Scope.MEMBERS_PROVISION
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 USERS, GROUPS = "/scim/v2/Users", "/scim/v2/Groups"
 
 
@@ -258,32 +260,183 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
     assert said("person.changed")["detail"]["email_before"] == "mia@contoso.example"
 
 
-def test_somebody_is_found_by_name_key_or_address_and_by_nothing_else(cast: Cast, caller: Caller) -> None:
-    made = caller.post(USERS, whole()).json()
-    for found in (
-        'userName eq "Grace@contoso.example"',
-        'externalId eq "key-of-grace"',
-        'emails.value eq "grace@contoso.example"',
-        'emails[type eq "work"].value eq "GRACE@contoso.example"',
+def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
+    """The names of what a filter finds; of Groups the names of the roles."""
+    answer = caller.get(path, {"filter": raw})
+    assert answer.status_code == 200, (raw, answer.content.decode())
+    body = answer.json()
+    assert body["totalResults"] == len(body["Resources"]) == body["itemsPerPage"]
+    return {each.get("userName", each["displayName"]).partition("@")[0] for each in body["Resources"]}
+
+
+def test_people_are_found_by_what_a_filter_says(cast: Cast, caller: Caller) -> None:
+    """Contoso has ada, alan, ines, mia, otto, and grace from the directory."""
+    made = caller.post(USERS, whole(displayName="Grace Élodie Adeyemi")).json()
+    caller.patch(f"{USERS}/{cast.mia.pk}", ops({"op": "replace", "path": "active", "value": False}))
+    everybody = {"ada", "alan", "ines", "mia", "otto", "grace"}
+    for raw, names in (
+        ('userName eq "Grace@contoso.example"', {"grace"}),
+        ('USERNAME EQ "GRACE@CONTOSO.EXAMPLE"', {"grace"}),
+        (f'{USER}:userName eq "grace@contoso.example"', {"grace"}),
+        ('externalId eq "key-of-grace"', {"grace"}),
+        ('externalId eq "KEY-OF-GRACE"', set()),
+        ('emails eq "grace@contoso.example"', {"grace"}),
+        ('emails.value eq "grace@contoso.example"', {"grace"}),
+        ('emails[type eq "work"].value eq "GRACE@contoso.example"', {"grace"}),
+        ('emails[type eq "work" and value sw "gra"]', {"grace"}),
+        ('emails[type eq "home"]', set()),
+        (f'id eq "{made["id"]}"', {"grace"}),
+        (f'id eq "{made["id"].upper()}"', set()),
+        ('id eq "no id"', set()),
+        ("active eq true", everybody - {"mia"}),
+        ('active eq "False"', {"mia"}),
+        ("active ne true", {"mia"}),
+        ("not (active eq true)", {"mia"}),
+        ("externalId pr", {"grace"}),
+        ("not (externalId pr)", everybody - {"grace"}),
+        ("externalId eq null", everybody - {"grace"}),
+        ("name.givenName pr and active eq true", {"grace"}),
+        ('userName sw "A"', {"ada", "alan"}),
+        ('userName ew "@contoso.example"', everybody),
+        ('userName co "LA"', {"alan"}),
+        ('displayName co "élodie"', {"grace"}),
+        ('userName co "%"', set()),
+        ('userName sw "_"', set()),
+        ('userName sw "a" and not (userName co "lan")', {"ada"}),
+        ('userName eq "ada@contoso.example" or userName eq "alan@contoso.example"', {"ada", "alan"}),
+        ('userName eq "ada@contoso.example" or active eq false', {"ada", "mia"}),
+        ('userName eq "ada@contoso.example" and active eq false', set()),
+        # "and" binds before "or".
+        ('userName sw "i" or userName sw "a" and userName co "da"', {"ines", "ada"}),
+        ('(userName sw "i" or userName sw "a") and userName co "da"', {"ada"}),
+        ('roles eq "administrator"', {"ines"}),
+        ('roles[value eq "approver"]', {"ada", "alan"}),
+        ('groups.display eq "auditor"', {"otto"}),
+        (f'groups.value eq "{group_id(cast.contoso.pk, "auditor")}"', {"otto"}),
+        ('userName ge "ines" and userName lt "o"', {"ines", "mia"}),
+        ('meta.created gt "2020-01-01T00:00:00Z"', everybody),
+        ('meta.lastModified lt "2020-01-01T00:00:00Z"', set()),
+        ('meta.resourceType eq "User"', everybody),
+        ('externalId eq ""', set()),
+        ('userName eq "\\u0000"', set()),
+        ('userName eq "' + "x" * 700 + '"', set()),
+        ('userName ne "ada@contoso.example"', everybody - {"ada"}),
     ):
-        assert [each["id"] for each in caller.get(USERS, {"filter": found}).json()["Resources"]] == [made["id"]]
-    for nobody in ('userName eq "frida@fabrikam.example"', 'externalId eq ""', 'userName eq "\\u0000"'):
-        assert caller.get(USERS, {"filter": nobody}).json()["totalResults"] == 0
-    for hostile in (
-        "",
-        "userName",
-        "userName eq grace",
-        'userName ne "x"',
-        'password eq "x"',
-        'userName eq "x" or userName eq "y"',
-        'person__password eq "x"',
-        'directory.user_key eq "x"',
-        'userName eq "x"; DROP TABLE',
-        'userName eq "\\ud800"',
-        'userName eq "' + "x" * 700 + '"',
-        "(" * 300,
-    ):
+        assert found_by(caller, raw) == names, raw
+
+
+HOSTILE = (
+    "",
+    " ",
+    "userName",
+    "userName eq grace",
+    "userName eq 7",
+    "userName eq true",
+    "userName gt null",
+    'userName xx "x"',
+    'userName eq "x" or',
+    'userName eq "x" userName eq "y"',
+    "not active eq true",
+    "active gt true",
+    'active eq "perhaps"',
+    'active co "t"',
+    'meta.created eq "yesterday"',
+    'meta.created co "2026"',
+    'meta.created eq "2026-01-01T00:00:00"',
+    'password eq "x"',
+    "password pr",
+    "name pr or password pr",
+    'emails[password eq "x"]',
+    'emails.password eq "x"',
+    'name eq "x"',
+    'userName[value eq "x"]',
+    'title eq "x"',
+    'person__password eq "x"',
+    'directory.user_key eq "x"',
+    'urn:ietf:params:scim:schemas:core:2.0:Group:userName eq "x"',
+    'userName eq "x"; DROP TABLE',
+    "userName eq \"x' OR 1=1 --",
+    'userName eq "\\ud800"',
+    'userName eq "' + "x" * 1001 + '"',
+    "(" * 300,
+    "not (" * 60 + "active pr" + ")" * 60,
+    " and ".join(["active pr"] * 100),
+)
+
+
+def test_a_filter_that_cannot_be_read_is_refused(cast: Cast, caller: Caller) -> None:
+    for hostile in HOSTILE:
         assert fault(caller.get(USERS, {"filter": hostile})) == (400, "invalidFilter"), hostile
+        # Nobody is looked at before the whole of it is understood.
+        assert fault(caller.get(USERS, {"filter": f"active eq false and ({hostile})"})) == (400, "invalidFilter")
+
+
+def test_a_filter_finds_nobody_of_another_tenant(cast: Cast, caller: Caller) -> None:
+    for person in (cast.frida, cast.finn, cast.priya):
+        for raw in (
+            f'id eq "{person.pk}"',
+            f'userName eq "{person.email}"',
+            f'emails.value eq "{person.email}"',
+            f'userName eq "{person.email}" or id eq "{person.pk}"',
+            f'displayName eq "{person.name}"',
+        ):
+            assert found_by(caller, raw) == set(), raw
+        assert found_by(caller, f'members eq "{person.pk}"', GROUPS) == set()
+    ours = {"ada", "alan", "ines", "mia", "otto"}
+    assert found_by(caller, f'not (id eq "{cast.frida.pk}")') == ours
+    assert found_by(caller, "id pr") == ours
+
+
+def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_them(
+    cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    plain = shapes.user
+
+    def user(person: Person) -> dict[str, Any]:
+        looked_at.append(person.email)
+        return plain(person)
+
+    monkeypatch.setattr(shapes, "user", user)
+    for raw in (
+        'userName eq "ada@contoso.example" and active eq true',
+        f'displayName co "x" and id eq "{cast.ada.pk}"',
+        'emails[type eq "work" and value eq "ada@contoso.example"]',
+        'userName eq "ada@contoso.example" or externalId eq "none"',
+    ):
+        looked_at.clear()
+        found_by(caller, raw)
+        assert set(looked_at) == {"ada@contoso.example"}, raw
+
+    def grow() -> None:
+        for number in range(20):
+            assert caller.post(USERS, whole(f"n{number}")).status_code == 201
+
+    def ask() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            caller.get(USERS, {"filter": "active eq true"})
+        return len(asked)
+
+    ask()
+    before = ask()
+    grow()
+    assert ask() == before
+    some = caller.get(USERS, {"filter": 'userName sw "n"', "startIndex": 3, "count": 5}).json()
+    assert (some["totalResults"], some["itemsPerPage"], some["startIndex"]) == (20, 5, 3)
+
+
+def test_it_says_of_itself_what_is_so(cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = caller.get("/scim/v2/ServiceProviderConfig").json()
+    named = {name: config[name]["supported"] for name in ("patch", "bulk", "filter", "sort", "etag", "changePassword")}
+    assert named == {
+        "patch": True, "bulk": False, "filter": True, "sort": False, "etag": True, "changePassword": False
+    }  # fmt: skip
+    assert fault(caller.post("/scim/v2/Bulk"))[0] == 501
+    monkeypatch.setattr(discovery, "MOST", 3)
+    assert caller.get("/scim/v2/ServiceProviderConfig").json()["filter"]["maxResults"] == 3
+    for query in ({}, {"filter": "active pr"}):
+        listed = caller.get(USERS, {**query, "count": 9999}).json()
+        assert (listed["itemsPerPage"], listed["totalResults"]) == (3, 5)
 
 
 def test_lists_come_in_pages_and_in_parts(cast: Cast, caller: Caller) -> None:
@@ -390,8 +543,98 @@ def test_the_groups_are_the_roles_and_who_holds_them(cast: Cast, caller: Caller)
     short = caller.get(GROUPS, {"excludedAttributes": "members", "startIndex": 2, "count": 2}).json()
     assert [each.keys() for each in short["Resources"]] == [{"schemas", "id", "displayName", "meta"}] * 2
     assert (short["startIndex"], short["itemsPerPage"], short["totalResults"]) == (2, 2, 5)
-    for hostile in ("", "displayName", 'displayName co "a"', 'displayName eq "a" or id eq "b"', 'password eq "x"'):
+    for raw, names in (
+        ('displayName co "TOR"', {"auditor", "administrator"}),
+        ('displayName eq "approver" or id eq "x"', {"approver"}),
+        (f'members eq "{cast.ada.pk}"', of_ada),
+        (f'members[value eq "{cast.ada.pk}"] and not (displayName eq "member")', {"approver"}),
+        (f'members[value eq "{cast.ada.pk}" and type eq "User"]', of_ada),
+        ("not (members pr)", {"deputy"}),
+        (f'id eq "{group_id(cast.contoso.pk, "deputy")}"', {"deputy"}),
+        (f'id eq "{group_id(cast.fabrikam.pk, "deputy")}"', set()),
+    ):
+        assert found_by(caller, raw, GROUPS) == names, raw
+    for hostile in (
+        "",
+        "displayName",
+        "userName pr",
+        'password eq "x"',
+        'members.display eq "x"',
+        "members.value eq 7",
+    ):
         assert fault(caller.get(GROUPS, {"filter": hostile})) == (400, "invalidFilter"), hostile
+
+
+def test_a_change_whose_filter_matches_nothing_gives_nothing(cast: Cast, caller: Caller) -> None:
+    mia, approver = f"{USERS}/{cast.mia.pk}", group(cast, "approver")
+    held, entries = list(Membership.objects.order_by("pk").values()), AuditEntry.objects.count()
+    rows = list(Person.objects.order_by("pk").values())
+    of_mia = [{"value": str(cast.mia.pk)}]
+    for kind in ("add", "Replace", "remove"):
+        for path, operation in (
+            (mia, {"path": 'roles[value eq "nonsense"].value', "value": "approver"}),
+            (mia, {"path": 'roles[value eq "auditor"]', "value": {"value": "approver"}}),
+            (mia, {"path": 'roles[primary eq "False"].value', "value": "approver"}),
+            (mia, {"path": 'emails[type eq "home"].value', "value": "else@contoso.example"}),
+            (approver, {"path": f'members[value eq "{cast.mia.pk}"]', "value": of_mia}),
+            (approver, {"path": f'members[value eq "{cast.frida.pk}"]', "value": of_mia}),
+            (approver, {"path": 'members[value eq "nobody"].value', "value": str(cast.mia.pk)}),
+            (approver, {"path": 'members[not (type eq "User")]', "value": of_mia}),
+        ):
+            answer = caller.patch(path, ops({"op": kind, **operation}))
+            assert fault(answer) == (400, "noTarget"), (kind, operation)
+    # Nor does what stands before it in the same call.
+    both = ops({"op": "add", "path": "roles", "value": ["auditor"]}, {"op": "remove", "path": 'roles[value eq "x"]'})
+    assert fault(caller.patch(mia, both)) == (400, "noTarget")
+    for path, raw in (
+        (mia, 'roles[password eq "x"]'),
+        (mia, 'roles[value eq "x"'),
+        (mia, 'userName[value eq "x"]'),
+        (mia, "active eq true"),
+        (approver, 'members[display eq "x"]'),
+        (approver, 'members[value eq "x"].display'),
+        (approver, "members.display"),
+        (approver, 'roles[value eq "x"]'),
+    ):
+        status, word = fault(caller.patch(path, ops({"op": "remove", "path": raw})))
+        assert (status, word in ("invalidPath", "invalidFilter")) == (400, True), raw
+    assert list(Membership.objects.order_by("pk").values()) == held
+    assert list(Person.objects.order_by("pk").values()) == rows
+    assert AuditEntry.objects.exclude(event="act.refused").count() == entries
+
+
+def test_the_shapes_that_entra_and_okta_send_work(cast: Cast, caller: Caller) -> None:
+    mia, auditor = f"{USERS}/{cast.mia.pk}", group(cast, "auditor")
+    work = 'emails[type eq "work"].value'
+    for sent in (
+        # Entra ID, with a path for each; and without one, its keys being paths.
+        ops(
+            {"op": "Replace", "path": "active", "value": "False"},
+            {"op": "Replace", "path": "displayName", "value": "Mia One"},
+            {"op": "Add", "path": work, "value": "mia.one@contoso.example"},
+            {"op": "Replace", "path": 'phoneNumbers[type eq "mobile"].value', "value": "+1"},
+            {"op": "Add", "path": 'addresses[type eq "work"].country', "value": "NO"},
+            {"op": "Replace", "path": f"{ENTERPRISE}:department", "value": "x"},
+        ),
+        ops({"op": "Replace", "value": {"active": "True", "name.givenName": "Mia", work: "mia.two@contoso.example"}}),
+        # Okta.
+        {"schemas": ops()["schemas"], "Operations": [{"op": "replace", "value": {"active": False, "title": "x"}}]},
+        ops({"op": "replace", "value": {"active": True, "displayName": "Mia Two"}}),
+    ):
+        answer = caller.patch(mia, sent)
+        assert answer.status_code == 200, answer.content.decode()
+    person = Person.objects.get(pk=cast.mia.pk)
+    assert (person.is_active, person.name, person.email) == (True, "Mia Two", "mia.two@contoso.example")
+    # Members: as a list, by a filter, and as Entra ID takes one away.
+    assert str(cast.mia.pk) in members(caller.patch(auditor, ops(add(cast.mia))))
+    assert str(cast.mia.pk) not in members(caller.patch(auditor, ops(remove(cast.mia) | {"op": "Remove"})))
+    caller.patch(auditor, ops(add(cast.mia)))
+    entra = ops({"op": "Remove", "path": "members", "value": [{"$ref": None, "value": str(cast.mia.pk)}]})
+    assert str(cast.mia.pk) not in members(caller.patch(auditor, entra))
+    # One app role, which Entra ID finds by a part that is not shown.
+    role = ops({"op": "Add", "path": 'roles[primary eq "True"].value', "value": "auditor"})
+    assert caller.patch(mia, role).status_code == 200
+    assert _roles(cast.mia) == ["auditor"]
 
 
 def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_told(cast: Cast, caller: Caller) -> None:
@@ -409,7 +652,6 @@ def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_t
     pk = str(group_id(cast.contoso.pk, "approver"))
     for same in (
         ops(add(cast.otto)),
-        ops(remove(cast.ada)),
         ops({"op": "remove", "path": "members", "value": [{"value": str(cast.mia.pk)}]}),
         ops({"op": "replace", "value": {"id": pk, "displayName": "approver"}}),
         ops({"op": "add", "value": {"members": [{"value": str(cast.otto.pk), "type": "User"}], "externalId": "x"}}),

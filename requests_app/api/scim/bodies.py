@@ -7,12 +7,11 @@ what their administrators have mapped. What the standard does not know is refuse
 from __future__ import annotations
 
 import copy
-import json
-import re
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from requests_app.api.scim import filters
 from requests_app.api.scim.shapes import PATCH, USER, Fault
 from requests_app.operations import Profile
 
@@ -22,17 +21,15 @@ _BY_FOLDED = {name.lower(): name for name in _KEPT}
 _PARTS = {each.lower(): each for each in ("givenName", "familyName", "formatted", "value", "type", "primary")}
 _READ_ONLY = frozenset({"id", "meta", "groups"})
 #: RFC 7643, section 4.1: of these nothing is kept, the password least of all.
-_PASSED_OVER = frozenset(
+_PASSED_OVER: frozenset[str] = frozenset(
     {
         *("schemas", "nickname", "profileurl", "title", "usertype", "preferredlanguage", "locale", "timezone"),
         *("password", "phonenumbers", "ims", "photos", "addresses", "entitlements", "x509certificates"),
     }
 )
 _EXTENSION = "urn:ietf:params:scim:schemas:extension:"
-_PATH = re.compile(
-    rf"(?:{re.escape(USER)}:)?([A-Za-z][A-Za-z0-9]*)(?:\[ *([A-Za-z]+) +eq +([^\]]{{1,300}}?) *\])?(?:\.([A-Za-z]+))?",
-    re.IGNORECASE | re.ASCII,
-)
+#: Entra ID finds the one role that it keeps by this part, which is not shown.
+_NOT_SHOWN = {"roles": {"primary": {"name": "primary", "type": "boolean"}}}
 
 State = dict[str, Any]
 
@@ -108,21 +105,17 @@ def patched(before: State, body: Any) -> State:
 def _change(state: State, kind: str, path: str, value: Any) -> None:
     if path.lower().startswith(_EXTENSION):
         return
-    match = _PATH.fullmatch(path) if len(path) <= 400 else None
-    if match is None:
-        raise Fault("invalidPath", _("There is no such path."))
-    folded, part = match[1].lower(), match[4] and _PARTS.get(match[4].lower())
+    target = filters.target(path, USER, more=_NOT_SHOWN, unread=_PASSED_OVER)
+    folded, part = target.name, target.part and _PARTS.get(target.part)
     if folded in _READ_ONLY:
         raise Fault("mutability", _("This is only read."))
     if folded in _PASSED_OVER:
         return
     name = _BY_FOLDED.get(folded)
-    if name is None or (match[4] and part is None and name not in ("emails", "roles")):
+    if name is None or (target.part and (part is None or name not in ("emails", "roles", "name"))):
         raise Fault("invalidPath", _("There is no such path."))
     if name in ("emails", "roles"):
-        _change_values(state, kind, name, (match[2], match[3]), part, value)
-    elif match[2]:
-        raise Fault("invalidPath", _("There is no such path."))
+        _change_values(state, kind, name, target.chooses, part, value)
     elif name == "name":
         _change_name(state, kind, part, value)
     elif kind == "remove":
@@ -150,23 +143,22 @@ def _change_name(state: State, kind: str, part: str | None, value: Any) -> None:
 
 
 def _change_values(
-    state: State, kind: str, name: str, where: tuple[str | None, str | None], part: str | None, value: Any
+    state: State, kind: str, name: str, chooses: filters.Test | None, part: str | None, value: Any
 ) -> None:
-    """Of several values. What is said of another address than the one at work is passed over: one is kept."""
+    """Change several values, or those that the path's filter chooses."""
     rows = [dict(row) for row in state.get(name) or []]
     chosen = rows
-    if where[0] is not None:
-        wanted = _literal(where[1] or "")
-        chosen = [row for row in rows if _same(row.get(where[0].lower()), wanted)]
-        if name == "roles" and where[0].lower() == "primary":
-            chosen = rows[:1]
-        if name == "emails" and not chosen:
-            return
+    if chooses is not None:
+        # Of several roles the first counts as the primary one.
+        shown = [{**row, "primary": row is rows[0]} if name == "roles" else row for row in rows]
+        chosen = [row for row, seen in zip(rows, shown, strict=True) if chooses(seen)]
+        if not chosen:
+            raise filters.no_target()
     if kind == "remove":
         if name == "emails":
             raise Fault("mutability", _("This is needed."))
         # Entra ID says in the value which ones it means.
-        named = {each["value"] for each in _rows(value or [])} if where[0] is None else set()
+        named = {each["value"] for each in _rows(value or [])} if chooses is None else set()
         state[name] = [row for row in rows if row not in chosen or (named and row["value"] not in named)]
     elif part is not None:
         if part == "value" and not chosen:
@@ -250,14 +242,3 @@ def _yes(value: Any) -> bool:
 
 def _is_yes(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() == "true")
-
-
-def _literal(raw: str) -> Any:
-    try:
-        return json.loads(raw if raw.startswith('"') else raw.lower())
-    except ValueError as error:
-        raise Fault("invalidFilter", _("There is no such path.")) from error
-
-
-def _same(found: Any, wanted: Any) -> bool:
-    return str(found).lower() == str(wanted).lower()

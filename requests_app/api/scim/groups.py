@@ -5,24 +5,16 @@ What is asked for is compared with who is a member now, and only the difference 
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from requests_app.api.scim import filters
 from requests_app.api.scim.shapes import GROUP, PATCH, Fault
 
 #: A directory sends its members in portions of a few hundred.
 MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
-_PATH = re.compile(
-    rf"(?:{re.escape(GROUP)}:)?([A-Za-z]+)(?:\[ *value +eq +(\"[^\"\\\]\x00-\x1f]{{1,100}}\") *\])?(?:\.value)?",
-    re.IGNORECASE | re.ASCII,
-)
-_FILTER = re.compile(
-    r"(displayName|id|members|members\.value) +eq +(\"(?:[^\"\\\x00-\x1f]|\\.)*\")", re.IGNORECASE | re.ASCII
-)
 #: Of these nothing is kept, or they can't be other than they are.
 _PASSED_OVER = frozenset({"schemas", "externalid", "meta"})
 
@@ -64,23 +56,6 @@ def replaced(resource: dict[str, Any], body: Any) -> Members:
     return members_of(resource) if body.get("members") is None else _listed(body["members"])
 
 
-def filtered(resources: list[dict[str, Any]], raw: str) -> list[dict[str, Any]]:
-    """Raises Fault with invalidFilter for whatever is not in the list."""
-    match = _FILTER.fullmatch(raw.strip()) if len(raw) <= 600 else None
-    if match is None:
-        words = _("A filter is displayName, id or members.value, then eq, then a text in quotation marks.")
-        raise Fault("invalidFilter", words)
-    try:
-        value = str(json.loads(match[2])).lower()
-    except ValueError as error:
-        raise Fault("invalidFilter", _("This is no text.")) from error
-    name = match[1].lower()
-    if name.startswith("members"):
-        return [each for each in resources if value in {member["value"] for member in each["members"]}]
-    key = "displayName" if name == "displayname" else name
-    return [each for each in resources if each[key].lower() == value]
-
-
 def members_of(resource: dict[str, Any]) -> Members:
     return frozenset(UUID(each["value"]) for each in resource["members"])
 
@@ -89,19 +64,20 @@ def members_of(resource: dict[str, Any]) -> Members:
 
 
 def _changed(resource: dict[str, Any], members: Members, kind: str, path: str, value: Any) -> Members:
-    match = _PATH.fullmatch(path) if len(path) <= 300 else None
-    if match is None:
-        raise Fault("invalidPath", _("There is no such path."))
-    name, wanted = match[1].lower(), match[2]
+    target = filters.target(path, GROUP)
+    name = target.name
     if name in _PASSED_OVER:
         return members
     if name in ("displayname", "id"):
         _require_name(resource, value, of=name) if kind != "remove" else _refuse_name()
         return members
-    if name != "members":
+    if name != "members" or target.part not in (None, "value"):
         raise Fault("invalidPath", _("There is no such path."))
-    if wanted is not None:
-        chosen = frozenset({_key(json.loads(wanted))}) & members
+    if target.chooses is not None:
+        rows = [{"value": str(each), "type": "User"} for each in members]
+        chosen = frozenset(UUID(row["value"]) for row in rows if target.chooses(row))
+        if not chosen:
+            raise filters.no_target()
         if kind == "remove":
             return members - chosen
         # To change one into another is to take one away and add the other.

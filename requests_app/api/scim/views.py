@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.urls import path, re_path
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -17,8 +18,7 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.api.base import ApiView
 from requests_app.api.errors import NotTheSame
-from requests_app.api.scim import bodies, discovery, groups, shapes
-from requests_app.api.scim.filters import filtered
+from requests_app.api.scim import bodies, discovery, filters, groups, shapes
 from requests_app.errors import NotAllowed, NotFound
 from requests_app.models import Membership, Person, Tenant
 from requests_app.queries import directory
@@ -83,18 +83,18 @@ class ScimView(ApiView):
             return None
         return lambda: self.require_version(read())
 
-    def page_of(self, rows: Any) -> tuple[Any, int]:
-        """The rows of the page that was asked for, and where it begins (RFC 7644, section 3.4.2.4)."""
+    def window(self) -> tuple[int, int]:
+        """Where the page that was asked for begins and ends, from 0 (RFC 7644, section 3.4.2.4)."""
         query = self.request.query_params
         start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
         count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
-        return (rows[start - 1 : start - 1 + count] if count else []), start
+        return start - 1, start - 1 + count
 
-    def listed(self, resources: Iterable[dict[str, Any]], *, total: int, start: int) -> Response:
+    def listed(self, resources: Iterable[dict[str, Any]], *, total: int) -> Response:
         query = self.request.query_params
         wanted = query.get("attributes"), query.get("excludedAttributes")
         found = [shapes.selected(each, *wanted) for each in resources]
-        return Response(shapes.listed(found, total=total, start=start))
+        return Response(shapes.listed(found, total=total, start=self.window()[0] + 1))
 
 
 class Users(ScimView):
@@ -105,9 +105,22 @@ class Users(ScimView):
         directory.require_administrator(self.actor, tenant)
         rows = directory.people(tenant)
         if (raw := request.query_params.get("filter")) is not None:
-            rows = filtered(rows, raw)
-        page, start = self.page_of(rows.order_by("created_at", "pk"))
-        return self.listed([shapes.user(each) for each in page], total=rows.count(), start=start)
+            return self._filtered(rows, raw)
+        start, end = self.window()
+        page = rows.order_by("created_at", "pk")[start:end] if end > start else []
+        return self.listed([shapes.user(each) for each in page], total=rows.count())
+
+    def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
+        """Look at the rows in portions: an expression may need each of them, and no more than a page is kept."""
+        among, test = filters.people(rows, raw)
+        (start, end), page, total = self.window(), [], 0
+        for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
+            if not test(shown := shapes.user(person)):
+                continue
+            if start <= total < end:
+                page.append(shown)
+            total += 1
+        return self.listed(page, total=total)
 
     def post(self, request: Any) -> Response:
         tenant = self.tenant()
@@ -159,9 +172,10 @@ class Groups(ScimView):
         directory.require_administrator(self.actor, tenant)
         rows = [shapes.group(tenant, role, members) for role, members in directory.groups(tenant).items()]
         if (raw := request.query_params.get("filter")) is not None:
-            rows = groups.filtered(rows, raw)
-        page, start = self.page_of(rows)
-        return self.listed(page, total=len(rows), start=start)
+            test = filters.test_of(raw, shapes.GROUP)
+            rows = [each for each in rows if test(each)]
+        start, end = self.window()
+        return self.listed(rows[start:end], total=len(rows))
 
     def post(self, request: Any) -> Response:
         """A group is a role, and roles are neither made nor removed."""
