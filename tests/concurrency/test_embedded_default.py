@@ -138,7 +138,8 @@ def errors_in(log: str) -> list[str]:
 
 def is_answered_well(act: dict[str, Any]) -> bool:
     """An answer came: it is done, somebody else was first, it is too much at once, or the store was busy."""
-    refused = {409: act["kind"] in ("approve", "deny"), 429: True, 503: act["code"] in REFUSED_WITH_503}
+    was_decided = act["kind"] in ("approve", "deny")
+    refused = {409: was_decided, 412: was_decided, 429: True, 503: act["code"] in REFUSED_WITH_503}
     return act["status"] in (200, 201) or refused.get(act["status"], False)
 
 

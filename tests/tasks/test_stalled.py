@@ -84,8 +84,9 @@ def big(grant: Grant) -> str:
 
 @pytest.fixture
 def site(start: Start, tmp_path: Path) -> Iterator[Site]:
-    fill(tmp_path)
-    with (tmp_path / "contoso/docs/legal/big.bin").open("wb") as file:
+    content = tmp_path / "content"
+    fill(content)
+    with (content / "contoso/docs/legal/big.bin").open("wb") as file:
         file.truncate(SIZE)
     port = free_port()
     site = Site(port)
@@ -96,7 +97,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         "0",
         PORT=str(port),
         BASE_URL=f"http://127.0.0.1:{port}",
-        CONTENT_ROOT=str(tmp_path),
+        CONTENT_ROOT=str(content),
         WEB_WORKERS="1",
         WEB_THREADS="4",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
