@@ -121,8 +121,9 @@ PROVIDER_DECISION_SECONDS = seconds("PROVIDER_DECISION_SECONDS", default=24 * 36
 WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3600, 7200, 14400, 28800])
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
 REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
-if not WINDOW_CHOICES_SECONDS:
-    raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of a window.")
+if not WINDOW_CHOICES_SECONDS or WINDOW_CHOICES_SECONDS[0] > 4 * 3600:
+    # Four hours is the longest window of a new tenant: nobody could ask for any.
+    raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of at most 14400.")
 
 # --- The log --------------------------------------------------------------------------------------
 

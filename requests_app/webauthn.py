@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import json
 import struct
 from collections.abc import Iterable, Mapping
@@ -87,6 +88,15 @@ class Asserted:
 def own_party() -> Party:
     """This site, as it is set up."""
     return Party(rp_id=settings.PASSKEY_RP_ID, name=settings.PROVIDER_NAME, origins=frozenset(settings.PASSKEY_ORIGINS))
+
+
+def site_has_name() -> bool:
+    """Whether browsers keep passkeys for this site. A relying party's id is a domain, and no IP address."""
+    try:
+        ipaddress.ip_address(settings.PASSKEY_RP_ID.strip("[]"))
+    except ValueError:
+        return True
+    return False
 
 
 # --- What is asked -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from requests_app import clock, operations
 from requests_app.actors import Actor
+from requests_app.addresses import absolute
 from requests_app.admin.acts import Act, ActForm
 from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.columns import mono, page_of
@@ -150,7 +151,7 @@ class ClientAdmin(StaffAdmin):
             "title": _("The client’s secret"),
             "client": result.row,
             "secret": result.secret,
-            "token_url": request.build_absolute_uri(reverse("api:token")),
+            "token_url": absolute(reverse("api:token")),
             "back_url": page_of(result.row),
         }
         response = TemplateResponse(request, "admin/client_secret.html", context)

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from requests_app import clock, manifest, operations
 from requests_app.actors import Actor, Side
+from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.errors import in_words_of
 from requests_app.api.fields import InstantFilter, Several, Strict, Text, Uuid, Whole
@@ -467,5 +468,5 @@ def _ask(found: dict[str, Any]) -> operations.Ask:
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
     row = access.access_request(pk, actor=view.actor)
-    location = view.request.build_absolute_uri(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
+    location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
     return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())

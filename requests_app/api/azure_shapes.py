@@ -208,6 +208,8 @@ class AzureError(serializers.Serializer):
 class ApprovalIn(Strict):
     """Older callers send `decision` in place of `status`."""
 
+    needs_a_member = True
+
     status = serializers.ChoiceField(choices=["Approve", "Deny"], required=False)
     decision = serializers.ChoiceField(choices=["Approve", "Deny"], required=False)
     reason = Text(required=False, allow_blank=True, default="")

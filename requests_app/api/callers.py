@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import clock, operations
+from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Scopes, Strict, Text, Uuid, Whole, YesNoFilter
 from requests_app.api.shapes import PersonRef, TenantRef
@@ -56,6 +57,8 @@ class ClientIn(Strict):
 
 
 class ClientChange(Strict):
+    needs_a_member = True
+
     scopes = Scopes(required=False)
     decides_for = Uuid(required=False, allow_null=True)
 
@@ -187,7 +190,7 @@ class RotateSecret(ApiView):
 
 def _with_secret(view: ApiView, made: operations.Made, *, status: int) -> Response:
     row = callers.client(made.row.pk, actor=view.actor)
-    location = view.request.build_absolute_uri(reverse("api:client", args=[row.pk])) if status == 201 else ""
+    location = absolute(reverse("api:client", args=[row.pk])) if status == 201 else ""
     return _secret(view.shown(ClientWithSecret, row, status=status, location=location, secret=made.secret))
 
 
@@ -279,7 +282,7 @@ class Tokens(ListView):
     def post(self, request: Any) -> Response:
         made = operations.create_token(**self.body(TokenIn), actor=self.actor)
         row = callers.token(made.row.pk, actor=self.actor)
-        location = request.build_absolute_uri(reverse("api:token_of", args=[row.pk]))
+        location = absolute(reverse("api:token_of", args=[row.pk]))
         return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))
 
 
@@ -329,5 +332,5 @@ class LastingToken(ApiView):
         """For the tenant's administrator, after `me/step-up`, and a client whose only scope is `members:provision`."""
         made = operations.make_lasting_token(pk, **self.body(LastingIn), actor=self.actor)
         row = callers.token(made.row.pk, actor=self.actor)
-        location = request.build_absolute_uri(reverse("api:token_of", args=[row.pk]))
+        location = absolute(reverse("api:token_of", args=[row.pk]))
         return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))

@@ -19,6 +19,9 @@ from requests_app.scopes import Scope, in_order
 class Strict(serializers.Serializer):
     """What comes in. A field that is not there, a read-only one among them, is refused and not ignored."""
 
+    #: Whether no member is required, but at least one of them is. For the document.
+    needs_a_member = False
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             known = {name for name, field in self.fields.items() if not field.read_only}

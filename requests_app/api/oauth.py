@@ -22,6 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from requests_app import api_secrets, operations
+from requests_app.addresses import absolute
 from requests_app.api.quota import Quota
 from requests_app.errors import NotFound
 from requests_app.models import Client
@@ -38,7 +39,7 @@ class _Request(DjangoOAuth2Request):
     """That the way here is encrypted is the site's to see to (SSL_REDIRECT), and a trial has no certificate."""
 
     def __init__(self, request: HttpRequest) -> None:
-        uri = urlsplit(request.build_absolute_uri())._replace(scheme="https").geturl()
+        uri = urlsplit(absolute(request.get_full_path()))._replace(scheme="https").geturl()
         OAuth2Request.__init__(self, method=request.method, uri=uri, headers=request.headers)
         self.payload = DjangoOAuth2Payload(request)
         self._request = request

@@ -90,12 +90,19 @@ class Schema(AutoSchema):
                 headers["RateLimit-Policy"] = _header("How many calls a minute has.")
             if status in ("200", "201", "304") and self._has_etag():
                 headers["ETag"] = _header("The version of what is shown.")
+        if "requestBody" in found and self._needs_body():
+            found["requestBody"]["required"] = True
         scope = self.view.scopes.get(self.method)
         found["security"] = [{"bearer": []}]
         if scope is not None:
             found["description"] = f"{found.get('description', '')}\n\nScope: `{scope}`.".strip()
             found["x-scope"] = str(scope)
         return found
+
+    def _needs_body(self) -> bool:
+        """Whether an empty body is refused. The generator knows that only of bodies with a member that is required."""
+        wanted = self.get_request_serializer()
+        return isinstance(wanted, dict) or bool(getattr(wanted, "needs_a_member", False))
 
     def _faults(self) -> list[int]:
         found = [400, 401, 403, 404, 406, 422, 429, 503]
@@ -153,7 +160,9 @@ def _kind(filtered: Any) -> dict[str, Any]:
         InstantFilter: {"type": "string", "format": "date-time"},
         django_filters.NumberFilter: {"type": "integer"},
     }
-    return {"type": kinds.get(type(filtered), {"type": "string", "maxLength": filtered.extra.get("max_length", 200)})}
+    # An empty filter is refused: see ApiView.filtered().
+    words = {"type": "string", "minLength": 1, "maxLength": filtered.extra.get("max_length", 200), "pattern": r"\S"}
+    return {"type": kinds.get(type(filtered), words)}
 
 
 def _header(words: str) -> dict[str, Any]:

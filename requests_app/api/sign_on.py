@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.actors import Role
+from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict, Text, Uuid, YesNo
 from requests_app.api.schema import one, problems
@@ -184,7 +185,7 @@ class Domains(ListView):
         """For the tenant's administrator, after `me/step-up`. It counts once its web server shows the challenge."""
         row = tenants.tenant(tenant, actor=self.actor)
         made = operations.claim_domain(row.pk, **self.body(DomainIn), actor=self.actor)
-        location = request.build_absolute_uri(reverse("api:domain", args=[made.pk]))
+        location = absolute(reverse("api:domain", args=[made.pk]))
         return self.shown(DomainOut, made, status=201, location=location)
 
 

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import clock, operations
+from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Strict, Text, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
@@ -76,6 +77,8 @@ class AddressOut(serializers.Serializer):
 
 class TenantChange(Strict):
     """One of the two."""
+
+    needs_a_member = True
 
     longest_window_seconds = Whole(required=False)
     yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values, required=False)
@@ -232,7 +235,7 @@ class Addresses(ListView):
         """For the tenant's administrator."""
         row = queries.tenant(tenant, actor=self.actor)
         address = operations.add_address(row.pk, **self.body(AddressIn), actor=self.actor)
-        location = request.build_absolute_uri(reverse("api:address", args=[row.pk, address.pk]))
+        location = absolute(reverse("api:address", args=[row.pk, address.pk]))
         return self.shown(AddressOut, address, status=201, location=location)
 
 

@@ -113,6 +113,12 @@ class SaidIn(Strict):
     is_internal = YesNo(required=False, default=False)
 
 
+class NeededCommentIn(Strict):
+    """What the document shows for acts that the table refuses without a note."""
+
+    comment = Text()
+
+
 class AssignIn(Strict):
     """Without `assignee` the caller takes it."""
 

@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.response import Response
 
 from requests_app import clock, operations
+from requests_app.addresses import absolute
 from requests_app.api.access_requests import CommentIn
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.errors import in_words_of
@@ -19,12 +20,14 @@ from requests_app.api.ticket_shapes import (
     AssignIn,
     CommentOut,
     LinkIn,
+    NeededCommentIn,
     SaidIn,
     TicketFilter,
     TicketIn,
     TicketLine,
     TicketOut,
 )
+from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import Ticket
 from requests_app.queries import tickets as queries
 from requests_app.scopes import Scope
@@ -123,7 +126,7 @@ class Comments(ListView):
         """Where the ticket waits for the customer, what a customer says is the answer, and moves the ticket on."""
         row = operations.comment(pk, actor=self.actor, **self.body(SaidIn))
         found = queries.comments(pk, actor=self.actor).find(row.pk)
-        location = request.build_absolute_uri(reverse("api:comment", args=[pk, row.pk]))
+        location = absolute(reverse("api:comment", args=[pk, row.pk]))
         return self.shown(CommentOut, found, status=201, location=location)
 
 
@@ -196,12 +199,12 @@ class _Act(ApiView):
         return _shown(self, pk)
 
 
-def _act_schema(action: str, summary: str) -> Any:
+def _act_schema(action: str, summary: str, edge: str) -> Any:
     return extend_schema(
         operation_id=f"tickets_{action}",
         summary=summary,
         tags=_TAGS,
-        request=CommentIn,
+        request=NeededCommentIn if TICKET_TRANSITIONS[edge].needs_note else CommentIn,
         responses=one(TicketOut),
         examples=[OpenApiExample("With a comment", request_only=True, value={"comment": "It began on Monday."})],
     )
@@ -210,7 +213,7 @@ def _act_schema(action: str, summary: str) -> Any:
 class Ask(_Act):
     operation = staticmethod(operations.ask_customer)
 
-    @_act_schema("ask", "Ask the customer something, and wait for the answer")
+    @_act_schema("ask", "Ask the customer something, and wait for the answer", "ask_customer")
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which is the question."""
         return self._acted(pk)
@@ -219,7 +222,7 @@ class Ask(_Act):
 class Answer(_Act):
     operation = staticmethod(operations.answer_ticket)
 
-    @_act_schema("answer", "Answer what the customer was asked")
+    @_act_schema("answer", "Answer what the customer was asked", "answer_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which is the answer."""
         return self._acted(pk)
@@ -228,7 +231,7 @@ class Answer(_Act):
 class Resolve(_Act):
     operation = staticmethod(operations.resolve_ticket)
 
-    @_act_schema("resolve", "Say that the problem is solved")
+    @_act_schema("resolve", "Say that the problem is solved", "resolve_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
         """What access was asked for or given under the ticket ends with it."""
         return self._acted(pk)
@@ -237,7 +240,7 @@ class Resolve(_Act):
 class Close(_Act):
     operation = staticmethod(operations.close_ticket)
 
-    @_act_schema("close", "Close a ticket")
+    @_act_schema("close", "Close a ticket", "close_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
         """What access was asked for or given under the ticket ends with it."""
         return self._acted(pk)
@@ -246,7 +249,7 @@ class Close(_Act):
 class Reopen(_Act):
     operation = staticmethod(operations.reopen_ticket)
 
-    @_act_schema("reopen", "Reopen a ticket, within 7 days")
+    @_act_schema("reopen", "Reopen a ticket, within 7 days", "reopen_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which says why. Access that ended with the ticket does not come back."""
         return self._acted(pk)
@@ -254,5 +257,5 @@ class Reopen(_Act):
 
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
     row = queries.listed(view.actor).find(pk)
-    location = view.request.build_absolute_uri(reverse("api:ticket", args=[row.pk])) if status == 201 else ""
+    location = absolute(reverse("api:ticket", args=[row.pk])) if status == 201 else ""
     return view.shown(TicketOut, row, status=status, location=location, at=clock.now())

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.fields import Several, Strict, Text
 from requests_app.api.shapes import TenantRef
@@ -356,13 +357,13 @@ def _delivery(view: ApiView, message: UUID, pk: UUID, *, status: int = 200) -> R
     found = queries.delivery(queries.managed(pk, actor=view.actor), message)
     location = ""
     if status == 201:
-        location = view.request.build_absolute_uri(reverse("api:webhook_delivery", args=[pk, message]))
+        location = absolute(reverse("api:webhook_delivery", args=[pk, message]))
     return view.shown(DeliveryOut, found, status=status, location=location)
 
 
 def _issued(view: ApiView, issued: operations.Issued, *, status: int) -> Response:
     row = queries.managed(issued.webhook.pk, actor=view.actor)
-    location = view.request.build_absolute_uri(reverse("api:webhook", args=[row.pk])) if status == 201 else ""
+    location = absolute(reverse("api:webhook", args=[row.pk])) if status == 201 else ""
     response = view.shown(WebhookWithSecret, row, status=status, location=location, secret=issued.keys.whsec)
     response.is_secret = True
     return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from requests_app import operations
+from requests_app import limits, operations
 from requests_app.demo import people
 from requests_app.demo.world import as_, resource
 from requests_app.models import AccessRequest, Grant, Service, Tenant, Ticket
@@ -38,13 +38,18 @@ def _asked(
         ticket_id=ticket.pk,
         resource_ids=[resource(tenant, name).pk for name in names],
         level=level,
-        window_for=window_for,
+        window_for=_offered(window_for, cap=ticket.tenant.window_cap),
         tried=tried,
         justification=why,
     )
     if ticket.state == "NEW":
         operations.assign_ticket(ticket.pk, actor=as_(by))
     return operations.submit(ask, actor=as_(by))
+
+
+def _offered(wanted: int, *, cap: int) -> int:
+    """The length nearest to `wanted` among those that WINDOW_CHOICES_SECONDS offers."""
+    return min(limits.window_choices(cap), key=lambda choice: abs(choice - wanted))
 
 
 def _closed_after_a_look() -> None:

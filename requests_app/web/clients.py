@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations, policy
+from requests_app.addresses import absolute
 from requests_app.errors import DomainError, TooMany, Unacceptable
 from requests_app.models import Client, Tenant
 from requests_app.operations import Made
@@ -174,7 +175,7 @@ def _put_on(form: PageForm, refusal: DomainError) -> int:
 def _secret_page(request: HttpRequest, row: Tenant, made: Made) -> HttpResponse:
     """The answer to the act itself: the secret is kept as its hash alone, and can't be shown again."""
     found = callers.client_of(row, made.row.pk, actor=actor_in(request))
-    token_url = request.build_absolute_uri(reverse("api:token"))
+    token_url = absolute(reverse("api:token"))
     context = {**_one(request, row, found), "secret": made.secret, "token_url": token_url}
     response = render(request, "clients/secret.html", context)
     patch_cache_control(response, no_store=True, private=True)
@@ -182,7 +183,7 @@ def _secret_page(request: HttpRequest, row: Tenant, made: Made) -> HttpResponse:
 
 
 def _token_page(request: HttpRequest, row: Tenant, found: Client, made: Made) -> HttpResponse:
-    address = request.build_absolute_uri(reverse("api:scim_users")).removesuffix("/Users")
+    address = absolute(reverse("api:scim_users")).removesuffix("/Users")
     context = {**_one(request, row, found), "secret": made.secret, "scim_url": address, "token": made.row}
     response = render(request, "clients/token_made.html", context)
     patch_cache_control(response, no_store=True, private=True)

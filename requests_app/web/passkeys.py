@@ -46,7 +46,12 @@ def add(request: HttpRequest) -> HttpResponse:
             except (PasskeyRefused, Unacceptable, WrongState) as refusal:
                 form.refuse(refusal)
                 status = refusal.status
-    context = {"form": form, "options": json.dumps(_options(request)), "is_first": lacks_second_factor(request)}
+    context = {
+        "form": form,
+        "options": json.dumps(_options(request)),
+        "is_first": lacks_second_factor(request),
+        "site_has_name": webauthn.site_has_name(),
+    }
     return unstored(own_page(request, "security/add_passkey.html", context, status=status))
 
 

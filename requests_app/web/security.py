@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from requests_app import clock, factors, operations, policy, sessions, totp
+from requests_app import clock, factors, operations, policy, sessions, totp, webauthn
 from requests_app.errors import NotFound, Unacceptable
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
@@ -46,6 +46,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "person": person,
         "passkeys": [(row, last_used.get(str(row.pk))) for row in passkeys],
         "own_site": settings.PASSKEY_RP_ID,
+        "site_has_name": webauthn.site_has_name(),
         "needs_factor": policy.needs_second_factor(actor_in(request)),
         "app_last_used": factors.app_last_used(person),
         "codes_left": factors.codes_left(person),
@@ -84,6 +85,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         "address": address,
         "picture": factors.picture_of(address),
         "is_first": lacks_second_factor(request),
+        "site_has_name": webauthn.site_has_name(),
         "has_password": person.has_usable_password() and not person.signs_in_elsewhere(),
     }
     return unstored(own_page(request, "security/set_up.html", context, status=status))

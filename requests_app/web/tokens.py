@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.actors import Role
+from requests_app.addresses import absolute
 from requests_app.errors import TooMany, Unacceptable
 from requests_app.models import Token
 from requests_app.operations import Made
@@ -119,7 +120,7 @@ def _back(request: HttpRequest, token: Token) -> str:
 
 def _secret_page(request: HttpRequest, made: Made) -> HttpResponse:
     """The answer to the act itself: it is kept as its hash alone, and can't be shown again."""
-    address = request.build_absolute_uri(reverse("api:me"))
+    address = absolute(reverse("api:me"))
     command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {address}'
     context = {"now": instant(request), "line": _line(made.row), "secret": made.secret, "command": command}
     response = render(request, "tokens/secret.html", context)

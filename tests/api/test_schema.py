@@ -24,7 +24,7 @@ from requests_app.api.base import ApiView
 from requests_app.api.scim import views as scim
 from requests_app.scopes import Scope
 from tests.api.routes import OPEN
-from tests.caller import token_of
+from tests.caller import Caller, token_of
 from tests.cast import Cast
 from tests.conftest import sample
 
@@ -100,6 +100,18 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client: Browse
         assert f'id="problem-{each.anchor}"' in page
     for scope in Scope:
         assert f">{scope}<" in page
+
+
+def test_a_body_that_is_refused_when_empty_is_required() -> None:
+    """Every other body has no member that must be there, and the rules take it empty."""
+    taken_empty = {
+        *(f"access_requests_{act}" for act in ("approve", "deny", "release", "revoke", "withdraw")),
+        *(f"tickets_{act}" for act in ("assign", "close", "resolve")),
+        "webhooks_change",
+    }
+    bodies = {op["operationId"]: op["requestBody"] for _path, _method, op in _operations() if "requestBody" in op}
+    assert {name for name, body in bodies.items() if not body.get("required")} == taken_empty
+    assert {"evaluation", "evaluations", "tickets_ask", "tenants_change", "clients_change"} <= bodies.keys()
 
 
 # --- What it says is what is answered ------------------------------------------------------------------------
@@ -234,3 +246,32 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
             suppress_health_check=list(HealthCheck),
         )
     )
+
+
+def _may_be_empty(wanted: dict[str, Any]) -> bool:
+    is_text = wanted.get("type") == "string" and wanted.get("format") not in ("uuid", "date-time")
+    in_pattern = re.search(wanted.get("pattern", ""), "") is not None
+    return is_text and "" in wanted.get("enum", [""]) and not wanted.get("minLength") and in_pattern
+
+
+def _queries() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, method, operation in _operations():
+        for parameter in operation.get("parameters", []):
+            if method == "get" and parameter["in"] == "query":
+                yield path, parameter["name"], parameter["schema"]
+
+
+@pytest.mark.django_db
+def test_an_empty_parameter_is_answered_as_the_document_says(cast: Cast, world: dict[str, Any]) -> None:
+    callers = [Caller(token_of(cast, name)) for name in ("ines", "ada", "stella")]
+    wrong = []
+    for path, name, wanted in _queries():
+        address = re.sub(
+            r"\{(\w+)\}", lambda match, of=path: str(world[_kind(of) if match[1] == "id" else match[1]]), path
+        )
+        version = "" if "api-version" in name or "providers" not in path else "&api-version=2018-02-28-preview"
+        answers = [call.get(f"{address}?{name}={version}").status_code for call in callers]
+        status = next((each for each in answers if each not in (401, 403, 404)), answers[-1])
+        if status not in ((200,) if _may_be_empty(wanted) else (400, 422)):
+            wrong.append((path, name, answers))
+    assert wrong == []

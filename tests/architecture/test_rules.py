@@ -107,6 +107,20 @@ def offhand_states(tree: ast.Module) -> list[int]:
     return lines
 
 
+def host_readings(tree: ast.Module) -> list[int]:
+    """Lines that make an address from the Host header, which the caller writes; addresses.absolute() is for that."""
+    names = ("build_absolute_uri", "get_host", "get_current_site")
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in names
+    ]
+
+
+def test_no_address_comes_from_the_host_header() -> None:
+    assert [f"{path}:{line}" for path, tree in _sources() for line in host_readings(tree)] == []
+
+
 def test_only_the_kernel_assigns_a_state() -> None:
     broken = [
         f"{path}:{line}"
@@ -147,6 +161,8 @@ def test_only_the_recorder_writes_entries() -> None:
         (clock_readings, "timezone.now()"),
         (clock_readings, "time.time()"),
         (clock_readings, "models.DateTimeField(auto_now=True)"),
+        (host_readings, "request.build_absolute_uri('/')"),
+        (host_readings, "self.request.get_host()"),
         (entry_writings, "AuditEntry.objects.create(seq=1)"),
         (entry_writings, "models.AuditEntry(seq=1)"),
         (entry_writings, "AuditEntry.objects.bulk_create([])"),

@@ -247,6 +247,13 @@ def test_sweeps_too_rare_for_a_signature_within_a_minute_refuse_to_start(tmp_pat
     assert setting(tmp_path, "SWEEP_SECONDS", SWEEP_SECONDS="30") == 30
 
 
+@pytest.mark.parametrize("lengths", ["", "14401", "28800,86400"])
+def test_lengths_that_nobody_could_ask_for_refuse_to_start(tmp_path: Path, lengths: str) -> None:
+    said = refusal(tmp_path, WINDOW_CHOICES_SECONDS=lengths)
+    assert said == "WINDOW_CHOICES_SECONDS must name at least one length of at most 14400."
+    assert setting(tmp_path, "WINDOW_CHOICES_SECONDS", WINDOW_CHOICES_SECONDS="300,28800") == [300, 28800]
+
+
 def test_development_makes_its_own_secret_and_keeps_it(tmp_path: Path) -> None:
     first = setting(tmp_path, "SECRET_KEY")
     assert first == (tmp_path / "secret_key").read_text()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -112,3 +113,25 @@ def test_the_web_servers_options_are_ones_that_it_knows() -> None:
     options = [word for word in supervisor.web_command() if word.startswith("--")]
     assert options
     assert [option for option in options if option not in known] == []
+
+
+@pytest.mark.parametrize(("number", "is_told"), [("10.1.2.3", True), ("lockbox.example.com", False)])
+def test_the_start_says_that_passkeys_need_a_name(
+    number: str, is_told: bool, settings: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PASSKEY_RP_ID = number  # type: ignore[attr-defined]
+    monkeypatch.setattr(supervisor, "require_free_port", lambda host, port: None)
+    monkeypatch.setattr(supervisor, "Supervisor", lambda parts: SimpleNamespace(run=lambda: 0))
+    err = StringIO()
+    call_command("lockbox", "--no-beat", "--clusters", "0", stderr=err)
+    assert ("Passkeys can't be used at http://localhost:8000" in err.getvalue()) is is_told
+
+
+@pytest.mark.parametrize("choices", [[300, 600], [60], [14400, 90000]])
+def test_the_demo_world_is_made_with_whatever_lengths_are_offered(
+    choices: list[int], settings: pytest.FixtureRequest
+) -> None:
+    settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]
+    assert said("demo_world") == "The demo world is made.\n"
+    assert set(AccessRequest.objects.values_list("window_for", flat=True)) <= set(choices)
+    assert AccessRequest.objects.filter(state="OPEN").exists()

@@ -38,7 +38,7 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast)
     client = Client.objects.get()
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
-    for said in (secret, str(client.pk), "http://testserver/oauth/token"):
+    for said in (secret, str(client.pk), "http://localhost:8000/oauth/token"):
         assert f'data-copy="{said}"' in text
     assert access_token(client, secret).status_code == 200
     assert (client.scopes, client.decides_for) == (["tickets:read", "tickets:write"], None)

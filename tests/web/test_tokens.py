@@ -37,7 +37,7 @@ def test_everybody_makes_their_own_and_sees_it_once(cast: Cast, name: str) -> No
     secret = answer.context["secret"]
     assert answer.status_code == 200
     assert f'data-copy="{secret}"' in answer.content.decode()
-    assert "Bearer $LOCKBOX_TOKEN&quot; http://testserver/api/v1/me" in answer.content.decode()
+    assert "Bearer $LOCKBOX_TOKEN&quot; http://localhost:8000/api/v1/me" in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     token = Token.objects.get()
     assert (token.account_id, token.scopes) == (cast.people[name].pk, ["requests:read", "log:read"])

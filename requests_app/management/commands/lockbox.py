@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from requests_app import clock, schedules
+from requests_app import clock, schedules, webauthn
 from requests_app.management._fitness import require_log_name, require_migrated, require_static_files
 from requests_app.worker import supervisor
 
@@ -34,6 +34,12 @@ class Command(BaseCommand):
             wanted = supervisor.parts(web=web, beat=beat, clusters=clusters)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
+        if web and not webauthn.site_has_name():
+            words = _(
+                "Passkeys can't be used at %(address)s: browsers keep them for a name, not for an IP address. "
+                "Set BASE_URL or HOST to a name, for example localhost."
+            )
+            self.stderr.write(words % {"address": settings.BASE_URL})
         if beat:
             for line in schedules.sync(clock.now()):
                 self.stdout.write(line)

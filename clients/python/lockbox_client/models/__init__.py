@@ -157,6 +157,7 @@ if TYPE_CHECKING:
     from .mute_in_request import MuteInRequest
     from .mute_out import MuteOut
     from .mute_out_item import MuteOutItem
+    from .needed_comment_in_request import NeededCommentInRequest
     from .off_because_enum import OffBecauseEnum
     from .options_out import OptionsOut
     from .options_out_options import OptionsOutOptions
@@ -412,6 +413,7 @@ _WHERE = {
     "MuteInRequest": "mute_in_request",
     "MuteOut": "mute_out",
     "MuteOutItem": "mute_out_item",
+    "NeededCommentInRequest": "needed_comment_in_request",
     "OffBecauseEnum": "off_because_enum",
     "OptionsOut": "options_out",
     "OptionsOutOptions": "options_out_options",
@@ -673,6 +675,7 @@ __all__ = (
     "MuteInRequest",
     "MuteOut",
     "MuteOutItem",
+    "NeededCommentInRequest",
     "OffBecauseEnum",
     "OptionsOut",
     "OptionsOutOptions",

@@ -20,7 +20,7 @@ def _get_kwargs(
     subscription: UUID,
     id: UUID,
     *,
-    body: ApprovalInRequest | Unset = UNSET,
+    body: ApprovalInRequest,
     api_version: AzureRequestsUpdateApprovalApiVersion,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -44,8 +44,7 @@ def _get_kwargs(
         "params": params,
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -136,7 +135,7 @@ def sync_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: ApprovalInRequest | Unset = UNSET,
+    body: ApprovalInRequest,
     api_version: AzureRequestsUpdateApprovalApiVersion,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[Approval | AzureError]:
@@ -151,7 +150,7 @@ def sync_detailed(
         id (UUID):
         api_version (AzureRequestsUpdateApprovalApiVersion):
         idempotency_key (str | Unset):
-        body (ApprovalInRequest | Unset): Older callers send `decision` in place of `status`.
+        body (ApprovalInRequest): Older callers send `decision` in place of `status`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,7 +180,7 @@ def sync(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: ApprovalInRequest | Unset = UNSET,
+    body: ApprovalInRequest,
     api_version: AzureRequestsUpdateApprovalApiVersion,
     idempotency_key: str | Unset = UNSET,
 ) -> Approval | AzureError | None:
@@ -196,7 +195,7 @@ def sync(
         id (UUID):
         api_version (AzureRequestsUpdateApprovalApiVersion):
         idempotency_key (str | Unset):
-        body (ApprovalInRequest | Unset): Older callers send `decision` in place of `status`.
+        body (ApprovalInRequest): Older callers send `decision` in place of `status`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -221,7 +220,7 @@ async def asyncio_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: ApprovalInRequest | Unset = UNSET,
+    body: ApprovalInRequest,
     api_version: AzureRequestsUpdateApprovalApiVersion,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[Approval | AzureError]:
@@ -236,7 +235,7 @@ async def asyncio_detailed(
         id (UUID):
         api_version (AzureRequestsUpdateApprovalApiVersion):
         idempotency_key (str | Unset):
-        body (ApprovalInRequest | Unset): Older callers send `decision` in place of `status`.
+        body (ApprovalInRequest): Older callers send `decision` in place of `status`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -264,7 +263,7 @@ async def asyncio(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: ApprovalInRequest | Unset = UNSET,
+    body: ApprovalInRequest,
     api_version: AzureRequestsUpdateApprovalApiVersion,
     idempotency_key: str | Unset = UNSET,
 ) -> Approval | AzureError | None:
@@ -279,7 +278,7 @@ async def asyncio(
         id (UUID):
         api_version (AzureRequestsUpdateApprovalApiVersion):
         idempotency_key (str | Unset):
-        body (ApprovalInRequest | Unset): Older callers send `decision` in place of `status`.
+        body (ApprovalInRequest): Older callers send `decision` in place of `status`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

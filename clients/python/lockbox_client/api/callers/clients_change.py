@@ -10,13 +10,13 @@ from ...client import AuthenticatedClient, Client
 from ...models.client_out import ClientOut
 from ...models.patched_client_change_request import PatchedClientChangeRequest
 from ...models.problem import Problem
-from ...types import UNSET, Response, Unset
+from ...types import Response
 
 
 def _get_kwargs(
     id: UUID,
     *,
-    body: PatchedClientChangeRequest | Unset = UNSET,
+    body: PatchedClientChangeRequest,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -27,8 +27,7 @@ def _get_kwargs(
         ),
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -116,7 +115,7 @@ def sync_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedClientChangeRequest | Unset = UNSET,
+    body: PatchedClientChangeRequest,
 ) -> Response[ClientOut | Problem]:
     """Set what a client may do
 
@@ -124,8 +123,8 @@ def sync_detailed(
 
     Args:
         id (UUID):
-        body (PatchedClientChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedClientChangeRequest): What comes in. A field that is not there, a read-only
+            one among them, is refused and not ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,7 +150,7 @@ def sync(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedClientChangeRequest | Unset = UNSET,
+    body: PatchedClientChangeRequest,
 ) -> ClientOut | Problem | None:
     """Set what a client may do
 
@@ -159,8 +158,8 @@ def sync(
 
     Args:
         id (UUID):
-        body (PatchedClientChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedClientChangeRequest): What comes in. A field that is not there, a read-only
+            one among them, is refused and not ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,7 +180,7 @@ async def asyncio_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedClientChangeRequest | Unset = UNSET,
+    body: PatchedClientChangeRequest,
 ) -> Response[ClientOut | Problem]:
     """Set what a client may do
 
@@ -189,8 +188,8 @@ async def asyncio_detailed(
 
     Args:
         id (UUID):
-        body (PatchedClientChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedClientChangeRequest): What comes in. A field that is not there, a read-only
+            one among them, is refused and not ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,7 +213,7 @@ async def asyncio(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedClientChangeRequest | Unset = UNSET,
+    body: PatchedClientChangeRequest,
 ) -> ClientOut | Problem | None:
     """Set what a client may do
 
@@ -222,8 +221,8 @@ async def asyncio(
 
     Args:
         id (UUID):
-        body (PatchedClientChangeRequest | Unset): What comes in. A field that is not there, a
-            read-only one among them, is refused and not ignored.
+        body (PatchedClientChangeRequest): What comes in. A field that is not there, a read-only
+            one among them, is refused and not ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -8,12 +8,12 @@ from ...client import AuthenticatedClient, Client
 from ...models.evaluation_body import EvaluationBody
 from ...models.evaluation_out import EvaluationOut
 from ...models.problem import Problem
-from ...types import UNSET, Response, Unset
+from ...types import Response
 
 
 def _get_kwargs(
     *,
-    body: EvaluationBody | Unset = UNSET,
+    body: EvaluationBody,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -22,8 +22,7 @@ def _get_kwargs(
         "url": "/access/v1/evaluation",
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -94,7 +93,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    body: EvaluationBody | Unset = UNSET,
+    body: EvaluationBody,
 ) -> Response[EvaluationOut | Problem]:
     """Ask whether somebody may do something now
 
@@ -103,7 +102,7 @@ def sync_detailed(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationBody | Unset):
+        body (EvaluationBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -127,7 +126,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    body: EvaluationBody | Unset = UNSET,
+    body: EvaluationBody,
 ) -> EvaluationOut | Problem | None:
     """Ask whether somebody may do something now
 
@@ -136,7 +135,7 @@ def sync(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationBody | Unset):
+        body (EvaluationBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -155,7 +154,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    body: EvaluationBody | Unset = UNSET,
+    body: EvaluationBody,
 ) -> Response[EvaluationOut | Problem]:
     """Ask whether somebody may do something now
 
@@ -164,7 +163,7 @@ async def asyncio_detailed(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationBody | Unset):
+        body (EvaluationBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,7 +185,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    body: EvaluationBody | Unset = UNSET,
+    body: EvaluationBody,
 ) -> EvaluationOut | Problem | None:
     """Ask whether somebody may do something now
 
@@ -195,7 +194,7 @@ async def asyncio(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationBody | Unset):
+        body (EvaluationBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -8,12 +8,12 @@ from ...client import AuthenticatedClient, Client
 from ...models.evaluations_body import EvaluationsBody
 from ...models.evaluations_out import EvaluationsOut
 from ...models.problem import Problem
-from ...types import UNSET, Response, Unset
+from ...types import Response
 
 
 def _get_kwargs(
     *,
-    body: EvaluationsBody | Unset = UNSET,
+    body: EvaluationsBody,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -22,8 +22,7 @@ def _get_kwargs(
         "url": "/access/v1/evaluations",
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -94,7 +93,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    body: EvaluationsBody | Unset = UNSET,
+    body: EvaluationsBody,
 ) -> Response[EvaluationsOut | Problem]:
     """Ask several questions at once
 
@@ -106,7 +105,7 @@ def sync_detailed(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationsBody | Unset):
+        body (EvaluationsBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -130,7 +129,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    body: EvaluationsBody | Unset = UNSET,
+    body: EvaluationsBody,
 ) -> EvaluationsOut | Problem | None:
     """Ask several questions at once
 
@@ -142,7 +141,7 @@ def sync(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationsBody | Unset):
+        body (EvaluationsBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -161,7 +160,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    body: EvaluationsBody | Unset = UNSET,
+    body: EvaluationsBody,
 ) -> Response[EvaluationsOut | Problem]:
     """Ask several questions at once
 
@@ -173,7 +172,7 @@ async def asyncio_detailed(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationsBody | Unset):
+        body (EvaluationsBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -195,7 +194,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    body: EvaluationsBody | Unset = UNSET,
+    body: EvaluationsBody,
 ) -> EvaluationsOut | Problem | None:
     """Ask several questions at once
 
@@ -207,7 +206,7 @@ async def asyncio(
     Scope: `evaluate`.
 
     Args:
-        body (EvaluationsBody | Unset):
+        body (EvaluationsBody):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

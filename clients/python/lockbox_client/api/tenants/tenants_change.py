@@ -10,13 +10,13 @@ from ...client import AuthenticatedClient, Client
 from ...models.patched_tenant_change_request import PatchedTenantChangeRequest
 from ...models.problem import Problem
 from ...models.tenant_out import TenantOut
-from ...types import UNSET, Response, Unset
+from ...types import Response
 
 
 def _get_kwargs(
     tenant: UUID,
     *,
-    body: PatchedTenantChangeRequest | Unset = UNSET,
+    body: PatchedTenantChangeRequest,
     if_match: str,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -29,8 +29,7 @@ def _get_kwargs(
         ),
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -128,7 +127,7 @@ def sync_detailed(
     tenant: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedTenantChangeRequest | Unset = UNSET,
+    body: PatchedTenantChangeRequest,
     if_match: str,
 ) -> Response[Problem | TenantOut]:
     """Set how long a window may be, or what a yes takes
@@ -141,7 +140,7 @@ def sync_detailed(
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): One of the two.
+        body (PatchedTenantChangeRequest): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,7 +167,7 @@ def sync(
     tenant: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedTenantChangeRequest | Unset = UNSET,
+    body: PatchedTenantChangeRequest,
     if_match: str,
 ) -> Problem | TenantOut | None:
     """Set how long a window may be, or what a yes takes
@@ -181,7 +180,7 @@ def sync(
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): One of the two.
+        body (PatchedTenantChangeRequest): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,7 +202,7 @@ async def asyncio_detailed(
     tenant: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedTenantChangeRequest | Unset = UNSET,
+    body: PatchedTenantChangeRequest,
     if_match: str,
 ) -> Response[Problem | TenantOut]:
     """Set how long a window may be, or what a yes takes
@@ -216,7 +215,7 @@ async def asyncio_detailed(
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): One of the two.
+        body (PatchedTenantChangeRequest): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -241,7 +240,7 @@ async def asyncio(
     tenant: UUID,
     *,
     client: AuthenticatedClient,
-    body: PatchedTenantChangeRequest | Unset = UNSET,
+    body: PatchedTenantChangeRequest,
     if_match: str,
 ) -> Problem | TenantOut | None:
     """Set how long a window may be, or what a yes takes
@@ -254,7 +253,7 @@ async def asyncio(
     Args:
         tenant (UUID):
         if_match (str):
-        body (PatchedTenantChangeRequest | Unset): One of the two.
+        body (PatchedTenantChangeRequest): One of the two.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

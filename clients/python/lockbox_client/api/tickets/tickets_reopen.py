@@ -7,7 +7,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.comment_in_request import CommentInRequest
+from ...models.needed_comment_in_request import NeededCommentInRequest
 from ...models.problem import Problem
 from ...models.ticket_out import TicketOut
 from ...types import UNSET, Response, Unset
@@ -16,7 +16,7 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     id: UUID,
     *,
-    body: CommentInRequest | Unset = UNSET,
+    body: NeededCommentInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
@@ -30,8 +30,7 @@ def _get_kwargs(
         ),
     }
 
-    if not isinstance(body, Unset):
-        _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = body.to_dict()
 
     headers["Content-Type"] = "application/json"
 
@@ -119,7 +118,7 @@ def sync_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: NeededCommentInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | TicketOut]:
     """Reopen a ticket, within 7 days
@@ -131,8 +130,8 @@ def sync_detailed(
     Args:
         id (UUID):
         idempotency_key (str | Unset):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (NeededCommentInRequest): What the document shows for acts that the table refuses
+            without a note.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -159,7 +158,7 @@ def sync(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: NeededCommentInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> Problem | TicketOut | None:
     """Reopen a ticket, within 7 days
@@ -171,8 +170,8 @@ def sync(
     Args:
         id (UUID):
         idempotency_key (str | Unset):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (NeededCommentInRequest): What the document shows for acts that the table refuses
+            without a note.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -194,7 +193,7 @@ async def asyncio_detailed(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: NeededCommentInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> Response[Problem | TicketOut]:
     """Reopen a ticket, within 7 days
@@ -206,8 +205,8 @@ async def asyncio_detailed(
     Args:
         id (UUID):
         idempotency_key (str | Unset):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (NeededCommentInRequest): What the document shows for acts that the table refuses
+            without a note.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -232,7 +231,7 @@ async def asyncio(
     id: UUID,
     *,
     client: AuthenticatedClient,
-    body: CommentInRequest | Unset = UNSET,
+    body: NeededCommentInRequest,
     idempotency_key: str | Unset = UNSET,
 ) -> Problem | TicketOut | None:
     """Reopen a ticket, within 7 days
@@ -244,8 +243,8 @@ async def asyncio(
     Args:
         id (UUID):
         idempotency_key (str | Unset):
-        body (CommentInRequest | Unset): What comes in. A field that is not there, a read-only one
-            among them, is refused and not ignored.
+        body (NeededCommentInRequest): What the document shows for acts that the table refuses
+            without a note.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
