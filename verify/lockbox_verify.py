@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Verify what a Customer Lockbox exported of its log, and witness such logs; one file, for somebody who trusts nobody.
 
     lockbox_verify.py verify evidence.zip --key K... [--previous checkpoint.txt [--consistency proof.txt]]
