@@ -10,9 +10,33 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from requests_app.actors import Actor
 from requests_app.errors import DeadlinePassed, WrongState
 from requests_app.lifecycle import State, Timing, Transition
 from requests_app.models import AccessRequest, Decision, Grant
+
+
+def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
+    """Whether this human has made this very move before, by whichever account.
+
+    Raises WrongState for the opposite answer. Only the person who raised an access request withdraws it.
+    """
+    if edge.is_decision:
+        own = row.decision_of(actor.deciding_human, edge.stage)
+        if own is None or own.verdict == edge.verdict:
+            return own is not None
+        said = _("You have approved this access request already.")
+        if own.verdict == Decision.Verdict.DENY:
+            said = _("You have denied this access request already.")
+        raise WrongState(said, current={"state": str(row.state), "decided_by": own.decider.name})
+    if not actor.is_person or row.state not in edge.targets:
+        return False
+    if edge.action == "withdraw":
+        return True
+    grant = row.grant
+    if grant.close_reason != _CLOSES.get(edge.action) or grant.closed_by is None:
+        return False
+    return bool(grant.closed_by.human_id == actor.human_id)
 
 
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
@@ -65,6 +89,7 @@ def _closed(grant: Grant) -> str:
     return _("The window has closed by itself.")
 
 
+_CLOSES = {"release": Grant.CloseReason.RELEASED, "revoke": Grant.CloseReason.REVOKED}
 _OF_STATE = {
     State.PENDING_PROVIDER: lambda values: (
         _("This access request still waits for %(provider)s. You can answer after %(provider)s has confirmed it.")

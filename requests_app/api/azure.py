@@ -208,11 +208,13 @@ class UpdateApproval(AzureView):
         self.row(subscription, pk)
         status, reason = shapes.approval(self.body(shapes.ApprovalIn))
         try:
-            self.operations_of[self.actor.side, status](pk, actor=self.actor, note=reason)
+            row = self.operations_of[self.actor.side, status](pk, actor=self.actor, note=reason)
         except WrongState:
             self.current_status = shapes.status_of(self.row(subscription, pk), clock.now())
             raise
-        return Response({"status": status, "reason": reason})
+        # Of a repeated call the first decision is answered, with its reason.
+        decision = row.decision_of(self.actor.deciding_human, str(self.actor.side))
+        return Response({"status": status, "reason": decision.comment if decision else reason})
 
 
 class Operations(AzureView):

@@ -120,7 +120,15 @@ class AccessRequest(models.Model):
     @property
     def deciders(self) -> frozenset[UUID]:
         """The humans who have decided on it so far, by all that they were and are known as."""
-        return frozenset(human for decision in self.decisions.all() for human in decision.humans)
+        return self.deciders_before("")
+
+    def deciders_before(self, stage: str) -> frozenset[UUID]:
+        """The same without those who decided at this stage."""
+        return frozenset(human for each in self.decisions.all() if each.stage != stage for human in each.humans)
+
+    def decision_of(self, human: UUID | None, stage: str) -> Decision | None:
+        """What this human has decided at a stage, under whichever account."""
+        return next((each for each in self.decisions.all() if each.stage == stage and human in each.humans), None)
 
     @property
     def valid_for(self) -> timedelta:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 from uuid import UUID
 
 import structlog
@@ -36,12 +37,22 @@ from requests_app.outbox.topics import Note, post
 
 security_log = structlog.get_logger("security")
 
+P = ParamSpec("P")
+
 #: What a client does, as it decides, for an approver.
 _AS_APPROVER = frozenset({"deny_all_and_mute", "lift_mute"})
 #: PostgreSQL, appendix A: unique_violation.
 _UNIQUE_VIOLATION = "23505"
 #: Before the row is found and locked, an act has no instant.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
+
+
+class Repeated(Exception):
+    """Raised by `change` where this human has made this very move before. Nothing is written; `row` is as it is now."""
+
+    def __init__(self, row: AccessRequest) -> None:
+        super().__init__()
+        self.row = row
 
 
 class Held(Exception):
@@ -181,7 +192,8 @@ def change(
 ) -> Iterator[Step]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
 
-    What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses.
+    What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses. A human who
+    makes the same move again, by a second click or a call that is sent once more, is answered by the first: `Repeated`.
     """
     edge = TRANSITIONS[action]
     with act(action, actor=actor) as outer:
@@ -203,13 +215,31 @@ def change(
             outer.subject_id,
         )
         step.correlation_id = row.pk
-        policy.require(outer.actor, edge, row, decided_by=row.deciders)
-        standing.require_move(row, edge, at=step.at)
-        if edge.needs_step_up and not is_signed:
-            policy.require_step_up(outer.actor, step.at)
-        step.note = limits.require_note(note, needed=edge.needs_note)
-        yield step
-        apply(step)
+        earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
+        policy.require(outer.actor, edge, row, decided_by=earlier)
+        is_repeated = standing.is_repeated(row, edge, outer.actor)
+        if not is_repeated:
+            standing.require_move(row, edge, at=step.at)
+            if edge.needs_step_up and not is_signed:
+                policy.require_step_up(outer.actor, step.at)
+            step.note = limits.require_note(note, needed=edge.needs_note)
+            yield step
+            apply(step)
+    if is_repeated:
+        raise Repeated(row)
+
+
+def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
+    """Make an operation answer a repeated move with the row as it is now."""
+
+    @wraps(operation)
+    def answered(*args: P.args, **kwargs: P.kwargs) -> AccessRequest:
+        try:
+            return operation(*args, **kwargs)
+        except Repeated as again:
+            return again.row
+
+    return answered
 
 
 @contextmanager

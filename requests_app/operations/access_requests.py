@@ -31,7 +31,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
-from requests_app.operations._change import Act, Step, act, change
+from requests_app.operations._change import Act, Step, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.outbox.topics import Audience, Topic
@@ -94,6 +94,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     return row
 
 
+@once
 def approve_as_provider(
     access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
 ) -> AccessRequest:
@@ -117,6 +118,7 @@ def approve_as_provider(
     return step.row
 
 
+@once
 def deny_as_provider(
     access_request_id: object, *, actor: Actor, note: str, signature: Signed | None = None
 ) -> AccessRequest:
@@ -127,6 +129,7 @@ def deny_as_provider(
     return step.row
 
 
+@once
 def approve_as_customer(
     access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
 ) -> AccessRequest:
@@ -139,6 +142,7 @@ def approve_as_customer(
     return step.row
 
 
+@once
 def deny_as_customer(
     access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
 ) -> AccessRequest:
@@ -149,6 +153,7 @@ def deny_as_customer(
     return step.row
 
 
+@once
 def withdraw(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
     with change(access_request_id, "withdraw", actor=actor, note=note) as step:
         tell_ended(step)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from requests_app.actors import Actor
 from requests_app.models import AccessRequest, Grant
-from requests_app.operations._change import change
+from requests_app.operations._change import change, once
 from requests_app.operations._ending import close_grant
 
 
+@once
 def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
     """The engineer is done."""
     with change(access_request_id, "release", actor=actor, note=note) as step:
@@ -15,6 +16,7 @@ def release(access_request_id: object, *, actor: Actor, note: str = "") -> Acces
     return step.row
 
 
+@once
 def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
     """Close the window now. Giving no reason is fine: whoever may close need not argue."""
     with change(access_request_id, "revoke", actor=actor, note=note) as step:

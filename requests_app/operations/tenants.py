@@ -33,14 +33,15 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     """Switch Lockbox on or off. What is under way keeps the stage it was submitted with.
 
+    Where it is so already, nothing is done and nothing is written.
+
     Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
     the provider. Neither the provider nor a machine switches it there, in either direction.
     """
     with act("switch_lockbox", actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if tenant.lockbox_on == on:
-            state = _("on") if on else _("off")
-            raise WrongState(_("Lockbox is %(state)s already.") % {"state": state})
+            return tenant
         if on and not tenant.plan.includes_lockbox:
             raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
         if on:

@@ -7,9 +7,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import Aggregate, Count, Q, Sum
+from django.utils.translation import gettext as _
 
 from requests_app import policy, standing
 from requests_app.actors import Actor, Role
+from requests_app.errors import WrongState
 from requests_app.lifecycle import PENDING, TRANSITIONS, State, Timing, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
@@ -70,7 +72,9 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
     """Raise what the operation would, for who only asks beforehand whether they may make this move now."""
     edge = TRANSITIONS[action]
-    policy.require(actor, edge, row, decided_by=row.deciders)
+    policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
+    if standing.is_repeated(row, edge, actor):
+        raise WrongState(_("You have done this already."), current={"state": str(row.state_at(at))})
     standing.require_move(row, edge, at=at)
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from audit_app import witnesses
-from requests_app import clock, policy, sentences, standing
+from requests_app import clock, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DomainError, Malformed, NotAllowed, WrongState
 from requests_app.lifecycle import PENDING, State, Transition
@@ -206,7 +206,12 @@ def changed(
     """409: why the move can't be made, how it stands now, and who brought it there."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
-    message = error.message if error else standing.words(row, edge, at=at)
+    if error is None:
+        try:
+            access.require_offered(row, edge.action, actor=actor, at=at)
+        except DomainError as refusal:
+            error = refusal
+    message = error.message if error else ""
     is_early = row.state == State.PENDING_PROVIDER and edge.stage == Decision.Stage.CUSTOMER
     context = {**facts(row, actor=actor, at=at), "message": message, "is_early": is_early}
     context["last_events"] = last_change(row)

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import limits, operations, policy, sentences
+from requests_app import limits, operations, policy, sentences, standing
 from requests_app.actors import Actor
 from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.lifecycle import TRANSITIONS, Transition
@@ -79,6 +79,8 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
             policy.require(actor, edge, row)
+        if standing.is_repeated(row, edge, actor):
+            return redirect("web:access_request", pk=row.pk)
         return changed(request, row, edge)
     return _ask(request, row, EndForm(), edge)
 

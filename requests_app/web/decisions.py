@@ -24,10 +24,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from requests_app import clock, manifest, operations, policy
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
-    AlreadyDecidedByYou,
     CodeAlreadyUsed,
     DeviceBoundRequired,
-    DomainError,
     FactsChanged,
     LogNotCosigned,
     Malformed,
@@ -140,14 +138,15 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
-    if _own_decision(row, actor, edge):
+    own = row.decision_of(actor.human_id, edge.stage)
+    if own is not None and own.verdict == edge.verdict:
         # The second click of two: what the first one did stands, and is what this one wanted.
         return redirect("web:receipt", pk=row.pk)
     if request.method == "POST":
         return _decided(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
-            policy.require(actor, edge, row, decided_by=row.deciders)
+            policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
         return changed(request, row, edge)
     initial = {"digest": row.content_digest, "shown": row.state}
     form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=_is_proven(request, row))
@@ -199,8 +198,8 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
     except LogNotCosigned as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
-    except (WrongState, AlreadyDecidedByYou) as error:
-        return _overtaken(request, row, edge, error)
+    except WrongState as error:
+        return changed(request, row, edge, error)
     except Unacceptable as error:
         form.add_error("comment", str(error))
         return _confirm(request, row, form, edge, status=error.status)
@@ -262,28 +261,6 @@ def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> No
     if shown["digest"] != row.content_digest or shown["shown"] != row.state:
         security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
         raise FactsChanged(_("This is not what you were shown. Read it again before you decide."))
-
-
-def _own_decision(row: AccessRequest, actor: Actor, edge: Transition) -> Decision | None:
-    """This human's own decision by this very edge, if there is one."""
-    verdict, _as, stage = edge.action.partition("_as_")
-    mine = (d for d in row.decisions.all() if actor.human_id in d.humans)
-    return next((d for d in mine if (d.verdict, d.stage) == (verdict, stage)), None)
-
-
-# --- Somebody was faster -------------------------------------------------------------------------------------
-
-
-def _overtaken(request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError) -> HttpResponse:
-    actor = actor_in(request)
-    row = access.access_request(row.pk, actor=actor)
-    if _own_decision(row, actor, edge):
-        return redirect("web:receipt", pk=row.pk)
-    stage = edge.action.partition("_as_")[2]
-    is_own = any(d.stage == stage and actor.human_id in d.humans for d in row.decisions.all())
-    if isinstance(error, AlreadyDecidedByYou) and not is_own:
-        raise error
-    return changed(request, row, edge, None if isinstance(error, AlreadyDecidedByYou) else error)
 
 
 # --- Receipt -------------------------------------------------------------------------------------------------

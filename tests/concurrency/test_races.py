@@ -137,6 +137,25 @@ def test_yes_against_no_has_one_winner(world: Cast, attempt: int) -> None:
     assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
 
 
+@pytest.mark.parametrize("verdict", ["approve", "deny"])
+def test_the_same_answer_of_one_person_twice_at_once_is_one_decision_and_two_answers(world: Cast, verdict: str) -> None:
+    row, ada = world.confirmed(), world.as_("ada")
+    results = at_once(*[partial(getattr(operations, f"{verdict}_as_customer"), row.pk, actor=ada)] * 4)
+    assert outcomes(results) == {"AccessRequest": 4}
+    assert {result.state for result in results} == {"OPEN" if verdict == "approve" else "DENIED"}
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+    assert len(events_of(row)) == 3
+    assert Grant.objects.count() == int(verdict == "approve")
+
+
+def test_a_window_closed_twice_at_once_by_one_person_is_closed_once(world: Cast) -> None:
+    row, ada = world.opened().access_request, world.as_("ada")
+    results = at_once(*[partial(operations.revoke, row.pk, actor=ada)] * 4)
+    assert outcomes(results) == {"AccessRequest": 4}
+    assert Counter(events_of(row))["grant.revoked"] == 1
+    assert "act.refused" not in events_of(row)
+
+
 @pytest.mark.real_clock
 def test_yes_against_expire_is_never_both(world: Cast) -> None:
     """The deadline falls among the attempts, so that either may win; the database's clock says which.

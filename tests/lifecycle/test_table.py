@@ -25,10 +25,22 @@ from requests_app.lifecycle import (
     problems,
 )
 from requests_app.models import AccessRequest, Decision, Grant, Ticket, TicketComment
+from requests_app.operations._change import Repeated
 from requests_app.queries import tickets as ticket_queries
 from requests_app.queries.access import allowed_actions
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
+#: Who made which move on the way to a state: the same move once more is answered by the first.
+REPEATED = {
+    ("pat", "PENDING_CUSTOMER", "approve_as_provider"),
+    ("pat", "OPEN", "approve_as_provider"),
+    ("pat", "CLOSED", "approve_as_provider"),
+    ("pat", "DENIED", "deny_as_provider"),
+    ("ada", "OPEN", "approve_as_customer"),
+    ("ada", "CLOSED", "approve_as_customer"),
+    ("priya", "WITHDRAWN", "withdraw"),
+    ("priya", "CLOSED", "release"),
+}
 MOVES = [action for action in TRANSITIONS if action != "submit"]
 
 #: Everybody in the cast, by the hats they wear towards an access request that Priya raised for Contoso's mailbox.
@@ -67,11 +79,8 @@ def _past_its_instant(row: AccessRequest) -> None:
 def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[Exception] | None:
     if not edge.roles & PEOPLE[name]:
         return NotAllowed
-    # The provider's approver of the cast has said yes in these states already: one human counts once.
-    if edge.is_decision and name == "pat" and state not in (State.PENDING_PROVIDER, State.WITHDRAWN, State.EXPIRED):
-        return NotAllowed
-    if edge.is_decision and name == "ada" and state in (State.OPEN, State.CLOSED):
-        return NotAllowed
+    if (name, str(state), edge.action) in REPEATED:
+        return Repeated
     if state not in edge.sources:
         return WrongState
     if late and edge.timing is Timing.BEFORE:
@@ -111,6 +120,9 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
                     assert moved.state in edge.targets, (action, name)
                     assert events_of(row) == [*before, edge.event], (action, name)
                     assert outbox_topics(row) != told, (action, name)
+                elif wanted is Repeated:
+                    assert _call(action, row, actor).state == state, (action, name)
+                    assert (events_of(row), outbox_topics(row)) == (before, told), (action, name)
                 else:
                     with pytest.raises(wanted) as refusal:
                         _call(action, row, actor)

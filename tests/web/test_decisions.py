@@ -447,26 +447,18 @@ def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) 
     """The page was read before the first click's decision, and the operation runs after it."""
     from requests_app.web import decisions
 
-    row = cast.confirmed()
-    monkeypatch.setattr(decisions, "_own_decision", _blind_once(decisions._own_decision, row, cast))
+    row, plain = cast.confirmed(), decisions.act_of
+
+    def late(*args: Any) -> Any:
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
+        return plain(*args)
+
+    monkeypatch.setattr(decisions, "act_of", late)
     response = decide(cast, "ada", row, "approve")
     assert response.status_code == 302
     assert response.url == page_of(row, "receipt")
     assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
     assert Grant.objects.filter(access_request=row).count() == 1
-
-
-def _blind_once(plain: Any, row: AccessRequest, cast: Cast) -> Any:
-    calls: list[int] = []
-
-    def look(*args: Any) -> Any:
-        calls.append(1)
-        found = plain(*args)
-        if len(calls) == 1:
-            operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
-        return found
-
-    return look
 
 
 def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> None:
@@ -475,7 +467,67 @@ def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> Non
     with only_a_refusal():
         response = decide(cast, "ada", row, "deny")
     assert response.status_code == 409
-    assert "Ada Test" in words(response)
+    assert "You have approved this access request already." in words(response)
+    assert "faster" not in words(response)
+
+
+# --- Why it can't be done any more, or not yet -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("PENDING_PROVIDER", "This access request still waits for Microsoft. You can answer after Microsoft has"),
+        ("DENIED", "Pat Test denied this access request. Nothing was opened."),
+        ("EXPIRED", "The deadline has passed. Nobody answered in time, so nothing was opened."),
+        ("WITHDRAWN", "This access request was withdrawn. Nothing was opened."),
+        ("OPEN", "Ada Test was faster and approved this access request. The window is open."),
+        ("CLOSED", "Ada Test was faster and approved this access request. The window is closed by now."),
+    ],
+)
+def test_the_page_says_how_it_stands_and_calls_nobody_faster_who_was_not(cast: Cast, state: str, said: str) -> None:
+    row = cast.in_state(state)
+    found = words(signed_in(cast, "alan").get(page_of(row, "decide", "approve")))
+    assert said in found
+    assert ("faster" in found) == ("faster" in said)
+    title = "You can’t answer this yet" if state == "PENDING_PROVIDER" else "This has changed meanwhile"
+    assert title in found
+    with only_a_refusal():
+        assert said in words(decide(cast, "alan", row, "approve", shown="PENDING_CUSTOMER"))
+
+
+def test_what_is_denied_with_a_mute_says_who_denied_it(cast: Cast) -> None:
+    row = cast.confirmed()
+    operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
+    found = words(decide(cast, "alan", row, "approve"))
+    assert "Ada Test was faster and denied this access request." in found
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("PENDING_CUSTOMER", "waits for Contoso now"),
+        ("DENIED", "Pat Test denied this access request."),
+        ("CLOSED", "Priya Test gave the window back. It is closed."),
+    ],
+)
+def test_a_window_that_can_not_be_closed_says_why(cast: Cast, state: str, said: str) -> None:
+    row = cast.in_state(state)
+    found = words(signed_in(cast, "ada").post(page_of(row, "access_request_act", "revoke")))
+    assert said in found
+    assert "faster" not in found
+
+
+@pytest.mark.parametrize(("name", "state", "action"), [("ada", "OPEN", "revoke"), ("priya", "OPEN", "release")])
+def test_the_second_press_of_two_ends_where_the_first_did(cast: Cast, name: str, state: str, action: str) -> None:
+    row = cast.in_state(state)
+    client, page = signed_in(cast, name, fresh=False), page_of(row, "access_request_act", action)
+    first = client.post(page)
+    with nothing_happens():
+        second = client.post(page)
+        again = client.get(page)
+    assert (first.status_code, second.status_code, again.status_code) == (302, 302, 302)
+    assert first.url == second.url == again.url == page_of(row)
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)

@@ -287,6 +287,6 @@ def test_a_token_signs_without_any_other_proof(cast: Cast) -> None:
     [by_provider, by_customer] = done.json()["decisions"]
     assert (by_provider["signed"], by_provider["signed_digest"]) == (False, None)
     assert (by_customer["signed"], by_customer["signed_digest"]) == (True, given["digest"])
-    assert caller.get(f"{path}/manifest?decision=approve").status_code == 403
+    assert caller.get(f"{path}/manifest?decision=approve").status_code == 409
     assert Caller(token_of(cast, "frida")).get(f"{path}/manifest?decision=approve").status_code == 404
     assert Caller(token_of(cast, "otto")).get(f"{path}/manifest?decision=approve").status_code == 403
