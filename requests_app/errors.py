@@ -236,10 +236,10 @@ class NotCovered(NotAllowed):
 
 
 class UnknownAction(NotAllowed):
-    """Of the decision point alone: it is asked about two things that can be done with content."""
+    """Of the decision point alone: it is asked about the things that can be done with content."""
 
     code = "unknown_action"
-    default = _("Content can be listed and read, and nothing else.")
+    default = _("Content can be listed, read and downloaded, and nothing else.")
 
 
 class WrongState(DomainError):

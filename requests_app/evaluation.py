@@ -20,6 +20,7 @@ SUBJECT_TYPES = frozenset({"engineer", "user"})
 class Action(StrEnum):
     LIST = "list"
     READ = "read"
+    DOWNLOAD = "download"
 
 
 #: The reason of a yes; that of a no is the code of the refusal that it is.
@@ -158,7 +159,7 @@ def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> 
         is_active=facts.is_active,
         is_in_scope=window.is_in_scope,
         gives_read=window.level == Action.READ,
-        needs_read=question.action == Action.READ,
+        needs_read=question.action != Action.LIST,
     )
     try:
         policy.require_look(look, at=at)

@@ -26,6 +26,7 @@ class Event(StrEnum):
     CONTENT_LIST_ASKED = "content.list_asked"
     CONTENT_LISTED = "content.listed"
     CONTENT_OPENED = "content.opened"
+    CONTENT_DOWNLOADED = "content.downloaded"
     CONTENT_FAILED = "content.failed"
     CONTENT_CUT = "content.cut"
     CONTENT_ACCESS_ALLOWED = "content.access_allowed"
@@ -131,6 +132,7 @@ TITLES: dict[Event, Promise] = {
     Event.CONTENT_LIST_ASKED: _("Asked for a list of names"),
     Event.CONTENT_LISTED: _("Names listed"),
     Event.CONTENT_OPENED: _("Item opened"),
+    Event.CONTENT_DOWNLOADED: _("Item downloaded"),
     Event.CONTENT_FAILED: _("Content could not be read"),
     Event.CONTENT_CUT: _("Reading cut off"),
     Event.CONTENT_ACCESS_ALLOWED: _("Access allowed elsewhere"),

@@ -69,6 +69,13 @@ _OPENED: dict[str, _Words] = {
 }
 
 
+_DOWNLOADED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message downloaded", "%(n)d messages downloaded", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document downloaded", "%(n)d documents downloaded", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record downloaded", "%(n)d records downloaded", n),
+}
+
+
 def asks(access_request: AccessRequest) -> str:
     """Who wants what, for how long and why, in one sentence; plain text, to be shown with `visible_line`.
 
@@ -127,7 +134,9 @@ def button(access_request: AccessRequest) -> str:
 
 
 def summary(seen: Mapping[str, Any]) -> str:
-    """ "3 messages read, 25 names listed, in 1 mailbox", or "nothing was looked at": the only place that says it.
+    """ "3 messages read, 1 attachment downloaded, 25 names listed, in 1 mailbox", or "nothing was looked at".
+
+    The only place that says it.
 
     `seen` is one value of `queries.access.seen_resources`. `allowed` is how often a service elsewhere was told yes:
     what came of it is not known here, so it is said as what it is, and "nothing opened" is not said beside it.
@@ -141,16 +150,20 @@ def summary(seen: Mapping[str, Any]) -> str:
 
 def _looked(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
     """What was looked at in the resources of one kind; `is_all`: nothing can have been opened elsewhere."""
-    said = {
-        "read": _OPENED[kind](looks["opened"]) % {"n": looks["opened"]},
-        "listed": listed(looks["listed"]),
-        "where": _COUNTED[kind](looks["resources"]) % {"n": looks["resources"]},
-    }
-    if looks["opened"] and looks["listed"]:
-        return _("%(read)s, %(listed)s, in %(where)s") % said
-    if looks["opened"]:
-        return _("%(read)s, in %(where)s") % said
-    return (_("%(listed)s, nothing opened, in %(where)s") if is_all else _("%(listed)s, in %(where)s")) % said
+    words = {"opened": _OPENED[kind], "downloaded": _DOWNLOADED[kind], "attachments": _attachments}
+    parts = [words[name](n) % {"n": n} for name in words if (n := looks.get(name, 0))]
+    is_opened = bool(parts)
+    if looks["listed"] or not is_opened:
+        parts.append(listed(looks["listed"]))
+    if not is_opened and is_all:
+        parts.append(_("nothing opened"))
+    where = _COUNTED[kind](looks["resources"]) % {"n": looks["resources"]}
+    # Translators: "3 messages read, 1 attachment downloaded, 25 names listed", and where that was.
+    return _("%(looks)s, in %(where)s") % {"looks": _(", ").join(parts), "where": where}
+
+
+def _attachments(n: int) -> str:
+    return ngettext("%(n)d attachment downloaded", "%(n)d attachments downloaded", n)
 
 
 def allowed(n: int) -> str:

@@ -384,7 +384,8 @@ DECISIONS = frozenset(
 _ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
 _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
 _ALLOWED = "content.access_allowed"
-_LOOKED = frozenset({"content.list_asked", "content.listed", "content.opened", _ALLOWED})
+_OPENED, _DOWNLOADED = "content.opened", "content.downloaded"
+_LOOKED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
 #: Where a log tells of the keys that people sign with. They come with every bundle, as what it says of itself does.
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
 _OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned", ENROLLED, REMOVED})
@@ -464,7 +465,8 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _LOOKED:
         resource = detail.get("resource")
         resource = resource if isinstance(resource, str) else None
-        look = {"resource": resource, "action": "list" if detail.get("action") == "list" else ""}
+        action = detail.get("action") if detail.get("action") in ("list", "download") else ""
+        look = {"resource": resource, "action": action}
         return Fact(index, at, event, "", "", request, share(subject, subject), share(tuple(look.values()), look))
     if event in (ENROLLED, REMOVED):
         detail = {**detail, "leaf": leaf_hash(canonical(entry).encode()).hex()}
@@ -607,7 +609,7 @@ class Rules:
         self.asked: dict[str, Asked] = {}
         self.windows: dict[str, Window] = {}  # by grant
         self.known: set[bytes] = set()  # whatever was asked for or opened; nothing is twice
-        self.looks = self.opened = self.by_provider_alone = 0
+        self.looks = self.downloads = self.opened = self.by_provider_alone = 0
 
     def see(self, fact: Fact) -> None:
         """Raises Bad."""
@@ -683,8 +685,11 @@ class Rules:
     def _looked(self, fact: Fact, request: str) -> None:
         self.looks += 1
         # What another service was let do counts as if it was done.
-        is_opened = fact.event == "content.opened" or (fact.event == _ALLOWED and fact.detail.get("action") != "list")
-        what = "content opened" if is_opened else "names of content listed"
+        action = fact.detail.get("action") if fact.event == _ALLOWED else ""
+        is_download = fact.event == _DOWNLOADED or action == "download"
+        is_opened = is_download or fact.event == _OPENED or (fact.event == _ALLOWED and action != "list")
+        self.downloads += is_download
+        what = "content downloaded" if is_download else "content opened" if is_opened else "names of content listed"
         window = self.windows.get(fact.subject)
         if window is None or window.access_request != request or not window.start <= fact.at < window.end:
             raise Bad(f"{what} outside a window", index=fact.leaf_index)
@@ -1919,6 +1924,7 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     report.judge_signed(str(report.data["tenant"]["id"]))
     if rules:
         counts = {"looks": rules.looks, "windows": rules.opened, "by_provider_alone": rules.by_provider_alone}
+        counts["downloads"] = rules.downloads
         report.data["rules"] = counts
     judge_files(bundle, shards, report)
     # After a flaw some files were not read to their end; what they would add is no better than what is known.
@@ -2373,6 +2379,8 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
     if data["result"] != "bad" and (rules := data.get("rules")):
         words = f"replayed: {rules['windows']} windows, {rules['looks']} looks at content, each inside its window"
         yield line("rules", words)
+        if rules["downloads"]:
+            yield line("", f"{rules['downloads']} of these looks were downloads")
         if rules["by_provider_alone"]:
             alone = rules["by_provider_alone"]
             yield line("", f"{alone} windows opened on the provider's yes alone (Lockbox off, or service not covered)")

@@ -25,7 +25,7 @@ def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
 
 
 def line(said: Said, source: Source) -> str:
-    meaning = meaning_of(said.event)
+    meaning = meaning_of(said.event, said.told("action"))
     severity = meaning.severity if said.is_intact else Severity.HIGH
     event = said.event or "unknown"
     header = ("CEF:0", source.vendor, PRODUCT, source.version, event, title_of(event), severity.of_ten)
@@ -34,7 +34,7 @@ def line(said: Said, source: Source) -> str:
 
 
 def _extension(said: Said) -> dict[str, str]:
-    meaning, who, acted = meaning_of(said.event), said.who, said.actor
+    meaning, who, acted = meaning_of(said.event, said.told("action")), said.who, said.actor
     found = {
         "rt": str(said.at_ms),
         "cat": meaning.family.caption,

@@ -123,6 +123,7 @@ MEANINGS: dict[str, Meaning] = {
     "content.list_asked": Meaning(Family.DATASTORE, 4),
     "content.listed": Meaning(Family.DATASTORE, 8),
     "content.opened": Meaning(Family.DATASTORE, 1, severity=_LOW),
+    "content.downloaded": Meaning(Family.DATASTORE, OTHER, "Download", _LOW),
     "content.failed": Meaning(Family.DATASTORE, 1, severity=_LOW, has_failed=True),
     "content.cut": Meaning(Family.DATASTORE, OTHER, "Cut off", _MEDIUM, Action.DENIED),
     "content.access_allowed": Meaning(Family.DATASTORE, 1, severity=_LOW, action=Action.ALLOWED),
@@ -206,10 +207,18 @@ MEANINGS: dict[str, Meaning] = {
     "act.refused": Meaning(Family.API, OTHER, "Refused", _MEDIUM, Action.DENIED, has_failed=True),
 }
 
+#: What a service elsewhere was told yes to is one event; what it asked for is in the detail, as the `action`.
+_ALLOWED = {
+    "list": Meaning(Family.DATASTORE, 8, severity=_LOW, action=Action.ALLOWED),
+    "download": Meaning(Family.DATASTORE, OTHER, "Download", _LOW, Action.ALLOWED),
+}
 UNKNOWN = Meaning(Family.BASE)
 
 
-def meaning_of(event: str) -> Meaning:
+def meaning_of(event: str, action: str = "") -> Meaning:
+    """`action` is the one in the entry's detail."""
+    if event == "content.access_allowed" and action in _ALLOWED:
+        return _ALLOWED[action]
     return MEANINGS.get(event, UNKNOWN)
 
 

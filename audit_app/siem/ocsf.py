@@ -29,7 +29,7 @@ def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
 
 
 def event(said: Said, source: Source, requesters: _Requesters) -> dict[str, Any]:
-    meaning = meaning_of(said.event)
+    meaning = meaning_of(said.event, said.told("action"))
     family = meaning.family
     severity = meaning.severity if said.is_intact else Severity.HIGH
     found: dict[str, Any] = {

@@ -34,7 +34,7 @@ def record(said: Said) -> dict[str, Any]:
 
     Where a client acted in a human's name, the client stands in `ExtendedProperties`.
     """
-    meaning, who = meaning_of(said.event), said.who
+    meaning, who = meaning_of(said.event, said.told("action")), said.who
     return {
         "Id": said.guid,
         "RecordType": EXCHANGE_ADMIN if meaning.is_decision else APPLICATION_AUDIT,

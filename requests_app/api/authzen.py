@@ -241,7 +241,12 @@ def _members(*, are_required: bool) -> dict[str, Any]:
             id=_TEXT,
             properties=_PROPERTIES,
         ),
-        "action": _object("`list` or `read`.", needed("name"), name=_TEXT, properties=_PROPERTIES),
+        "action": _object(
+            "`list`, `read` (show) or `download` (give as a file).",
+            needed("name"),
+            name=_TEXT,
+            properties=_PROPERTIES,
+        ),
         "resource": _object(
             "The type is the key of the service; the id is the resource's id, or its locator or name in the tenant.",
             needed("type", "id"),

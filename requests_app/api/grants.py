@@ -56,12 +56,15 @@ class GrantLine(WindowOut):
 
 
 class SeenOut(serializers.Serializer):
-    """How much was looked at: distinct items that were opened and in how many resources, names that were listed.
+    """How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments of messages that
+    were downloaded; in how many resources; names that were listed.
 
     `allowed` is how often a service elsewhere was told yes; what came of it is not known here.
     """
 
     opened = serializers.IntegerField()
+    downloaded = serializers.IntegerField()
+    attachments = serializers.IntegerField()
     resources = serializers.IntegerField()
     listed = serializers.IntegerField()
     allowed = serializers.IntegerField()
@@ -86,7 +89,8 @@ class GrantOut(GrantLine):
 class ContentAccessOut(serializers.Serializer):
     """`item` names what was looked at and quotes nothing of it; it is empty for a list. `names` is how many a list had.
 
-    `part` is an attachment of a message. What was allowed elsewhere was asked for by a service there.
+    `opened` was shown on a page, `downloaded` left as a file. `part` is an attachment of a message. What was allowed
+    elsewhere was asked for by a service there.
     """
 
     id = serializers.UUIDField()

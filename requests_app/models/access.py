@@ -341,18 +341,21 @@ class ContentAccess(models.Model):
     class Kind(models.TextChoices):
         LIST_ASKED = "list_asked", _("asked for a list of names")
         LISTED = "listed", _("names listed")
+        # Shown on a page. Before there was a kind of its own, also what was downloaded.
         OPENED = "opened", _("opened")
+        DOWNLOADED = "downloaded", _("downloaded")
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("cut off")
         # What a service elsewhere was told to let happen; what came of it is not known here.
         LIST_ALLOWED = "list_allowed", _("list allowed elsewhere")
         READ_ALLOWED = "read_allowed", _("opening allowed elsewhere")
+        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed elsewhere")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")
     grant = models.ForeignKey(Grant, models.PROTECT, related_name="content_accesses")
     resource = models.ForeignKey("requests_app.Resource", models.PROTECT, related_name="+")
-    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     item_id = models.CharField(_("item"), max_length=1024, blank=True)
     item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)
     part = models.CharField(_("part"), max_length=64, blank=True)
@@ -380,4 +383,6 @@ class ContentAccess(models.Model):
 
 
 #: What the decision point said yes to; the others happened here.
-ALLOWED = frozenset({ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED})
+ALLOWED = frozenset(
+    {ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED, ContentAccess.Kind.DOWNLOAD_ALLOWED}
+)

@@ -47,6 +47,7 @@ _EVENTS = {
     ContentAccess.Kind.LIST_ASKED: Event.CONTENT_LIST_ASKED,
     ContentAccess.Kind.LISTED: Event.CONTENT_LISTED,
     ContentAccess.Kind.OPENED: Event.CONTENT_OPENED,
+    ContentAccess.Kind.DOWNLOADED: Event.CONTENT_DOWNLOADED,
     ContentAccess.Kind.FAILED: Event.CONTENT_FAILED,
     ContentAccess.Kind.CUT: Event.CONTENT_CUT,
 }
@@ -105,9 +106,13 @@ def open_item(
     actor: Actor,
     part: str | None = None,
     place: Place | None = None,
+    kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[Looked, Item, Stream]:
-    """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window."""
-    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place)
+    """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window.
+
+    `kind` is OPENED for what a page shows, and DOWNLOADED for what leaves as a file.
+    """
+    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place, kind=kind)
     with _failures(looked, actor, item_id=item_id):
         connector, locator = _connector(looked.resource)
         stream = connector.open(locator, item_id, part=part)
@@ -115,12 +120,23 @@ def open_item(
 
 
 def download(
-    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str | None = None
+    grant_id: object,
+    resource_id: object,
+    item_id: str,
+    *,
+    actor: Actor,
+    part: str | None = None,
+    kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
 ) -> tuple[Stream, Iterator[bytes]]:
-    """Open one item for somebody who takes it at their own pace; TooMany where too much is being taken already."""
+    """Open one item for somebody who takes it at their own pace; TooMany where too much is being taken already.
+
+    `kind` is OPENED for a picture that a page shows in place.
+    """
     place = Place()
     try:
-        looked, _item, stream = open_item(grant_id, resource_id, item_id, actor=actor, part=part, place=place)
+        looked, _item, stream = open_item(
+            grant_id, resource_id, item_id, actor=actor, part=part, place=place, kind=kind
+        )
     except BaseException:
         place.leave()
         raise
@@ -155,7 +171,14 @@ def guarded(
 
 
 def _open(
-    grant_id: object, resource_id: object, item_id: str, *, actor: Actor, part: str = "", place: Place | None = None
+    grant_id: object,
+    resource_id: object,
+    item_id: str,
+    *,
+    actor: Actor,
+    part: str = "",
+    place: Place | None = None,
+    kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[Looked, Item]:
     """Authorise, learn the item's name for the log, and record the opening.
 
@@ -173,7 +196,7 @@ def _open(
     looked = _record(
         grant_id,
         resource_id,
-        ContentAccess.Kind.OPENED,
+        kind,
         actor=actor,
         detail=detail,
         item_id=item.id,

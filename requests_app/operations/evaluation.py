@@ -15,7 +15,11 @@ from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, read, require_still
 from requests_app.operations._change import Act, act, security_log
 
-_KINDS = {Action.LIST: ContentAccess.Kind.LIST_ALLOWED, Action.READ: ContentAccess.Kind.READ_ALLOWED}
+_KINDS = {
+    Action.LIST: ContentAccess.Kind.LIST_ALLOWED,
+    Action.READ: ContentAccess.Kind.READ_ALLOWED,
+    Action.DOWNLOAD: ContentAccess.Kind.DOWNLOAD_ALLOWED,
+}
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, Q, Sum
+from django.db.models import Aggregate, Count, Q, Sum, TextField, Value
+from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
 
 from requests_app import policy, standing
@@ -95,6 +96,10 @@ def looks(grant: Grant) -> Any:
     return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
+#: What is added up over resources; see `seen_resources`.
+COUNTED = ("opened", "downloaded", "attachments", "listed")
+
+
 def counts() -> dict[str, Aggregate]:
     """How much was looked at in one resource under one grant: every number that people read is made of these.
 
@@ -103,6 +108,12 @@ def counts() -> dict[str, Aggregate]:
     kinds = ContentAccess.Kind
     return {
         "opened": Count("item_id", filter=Q(kind=kinds.OPENED), distinct=True),
+        "downloaded": Count("item_id", filter=Q(kind=kinds.DOWNLOADED, part=""), distinct=True),
+        "attachments": Count(
+            Concat("item_id", Value("\n"), "part", output_field=TextField()),
+            filter=Q(kind=kinds.DOWNLOADED) & ~Q(part=""),
+            distinct=True,
+        ),
         "listed": Sum("new_names", filter=Q(kind=kinds.LISTED), default=0),
         "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
         "allowed": Count("pk", filter=Q(kind__in=ALLOWED)),
@@ -112,13 +123,13 @@ def counts() -> dict[str, Aggregate]:
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """What was looked at under each grant, for `sentences.summary`.
 
-    {"opened": distinct items, "resources": in how many, "listed": distinct names, "allowed": how often a service
-    elsewhere was told yes, "kinds": {kind: {"opened", "listed", "resources"}}}; a kind is there if any of its
-    resources was opened or listed, though the list was empty.
+    {"opened": distinct items shown, "downloaded": distinct items, "attachments": distinct ones downloaded,
+    "resources": in how many, "listed": distinct names, "allowed": how often a service elsewhere was told yes,
+    "kinds": {kind: {each of these for the kind, but for "allowed"}}}; a kind is there if any of its resources was
+    opened or listed, though the list was empty.
     """
-    found: dict[UUID, dict[str, Any]] = {
-        pk: {"opened": 0, "resources": 0, "listed": 0, "kinds": {}, "allowed": 0} for pk in grant_ids
-    }
+    nothing = dict.fromkeys((*COUNTED, "resources"), 0)
+    found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}
     rows = (
         ContentAccess.objects.filter(grant__in=grant_ids)
         .order_by()
@@ -128,13 +139,14 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     )
     for row in rows:
         seen = found[row["grant_id"]]
-        seen["opened"] += row["opened"]
-        seen["resources"] += bool(row["opened"])
-        seen["listed"] += row["listed"]
+        is_opened = bool(row["opened"] or row["downloaded"] or row["attachments"])
+        seen["resources"] += is_opened
         seen["allowed"] += row["allowed"]
-        if row["opened"] or row["lists"]:
-            kind = seen["kinds"].setdefault(row["resource__kind"], {"opened": 0, "listed": 0, "resources": 0})
-            kind["opened"] += row["opened"]
-            kind["listed"] += row["listed"]
-            kind["resources"] += 1
+        kind = (
+            seen["kinds"].setdefault(row["resource__kind"], {**nothing}) if is_opened or row["lists"] else {**nothing}
+        )
+        kind["resources"] += 1
+        for counted in (seen, kind):
+            for name in COUNTED:
+                counted[name] += row[name]
     return found

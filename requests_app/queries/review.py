@@ -25,6 +25,7 @@ _CONTENT = (
     Event.CONTENT_LIST_ASKED,
     Event.CONTENT_LISTED,
     Event.CONTENT_OPENED,
+    Event.CONTENT_DOWNLOADED,
     Event.CONTENT_FAILED,
     Event.CONTENT_CUT,
     Event.CONTENT_ACCESS_ALLOWED,
@@ -58,12 +59,20 @@ class Looked:
 
     resource: Resource
     opened: int
+    downloaded: int
+    attachments: int
     listed: int
     lists: int
     failed: int
     allowed: int
     last_at: datetime
-    items: list[str] = field(default_factory=list)
+    #: The newest of them: reference, kind, and the part of a message that was downloaded.
+    items: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def taken(self) -> int:
+        """How many items were opened or downloaded, each way of it counted."""
+        return self.opened + self.downloaded + self.attachments
 
 
 @dataclass(frozen=True)
@@ -110,8 +119,11 @@ def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
     resources = Resource.objects.filter(pk__in=found)
     by_pk = {resource.pk: Looked(resource=resource, **found[resource.pk]) for resource in resources}
     if with_items and by_pk:
-        opened = looks.filter(kind=kinds.OPENED).order_by("-at", "-pk").values_list("resource_id", "item_ref")
-        for resource_id, item in opened[: ITEMS * len(by_pk)]:
+        opened = looks.filter(kind__in=(kinds.OPENED, kinds.DOWNLOADED)).order_by("-at", "-pk")
+        for resource_id, reference, kind, part in opened.values_list("resource_id", "item_ref", "kind", "part")[
+            : ITEMS * len(by_pk)
+        ]:
+            item = (reference, kind, part if kind == kinds.DOWNLOADED else "")
             if item not in by_pk[resource_id].items and len(by_pk[resource_id].items) < ITEMS:
                 by_pk[resource_id].items.append(item)
     return sorted(by_pk.values(), key=lambda looked: looked.last_at)

@@ -165,6 +165,16 @@ def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
     ]
 
 
+def _downloaded(look: ContentAccess) -> str:
+    if look.part:
+        return _("downloaded an attachment of the message")
+    if look.resource.kind == Resource.Kind.MAILBOX:
+        return _("downloaded the message")
+    if look.resource.kind == Resource.Kind.LIBRARY:
+        return _("downloaded the document")
+    return _("downloaded the record")
+
+
 def look_words(look: ContentAccess) -> str:
     kinds = ContentAccess.Kind
     if look.kind == kinds.LISTED:
@@ -177,6 +187,10 @@ def look_words(look: ContentAccess) -> str:
         return _("was let see names through another service")
     if look.kind == kinds.READ_ALLOWED:
         return _("was let open an item through another service")
+    if look.kind == kinds.DOWNLOAD_ALLOWED:
+        return _("was let download an item through another service")
+    if look.kind == kinds.DOWNLOADED:
+        return _downloaded(look)
     if look.part:
         return _("opened an attachment of the message")
     if look.resource.kind == Resource.Kind.MAILBOX:

@@ -16,8 +16,8 @@ from requests_app import errors, lifecycle, operations, sentences
 from requests_app.actors import Side
 from requests_app.events import Event, title_of
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, Decision, Grant
-from requests_app.queries import review
+from requests_app.models import AccessRequest, ContentAccess, Decision, Grant
+from requests_app.queries import access, review
 from requests_app.queries.proofs import RECEIPTS
 from requests_app.queries.review import ITEMS, Entry, Looked
 from requests_app.templatetags._text import visible_single
@@ -184,9 +184,16 @@ def refusal_words(code: str) -> str:
     return code
 
 
+def _item_words(reference: str, kind: str, part: str) -> str:
+    if kind != ContentAccess.Kind.DOWNLOADED:
+        return reference
+    words = _("%(name)s: an attachment was downloaded") if part else _("%(name)s: downloaded")
+    return words % {"name": reference}
+
+
 def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
-    looks = {"opened": looked.opened, "listed": looked.listed, "resources": 1}
-    kinds = {looked.resource.kind: looks} if looked.opened or looked.lists else {}
+    looks = {name: getattr(looked, name) for name in access.COUNTED} | {"resources": 1}
+    kinds = {looked.resource.kind: looks} if looked.taken or looked.lists else {}
     parts = []
     if kinds or looked.allowed or not looked.failed:
         parts.append(sentences.summary({"kinds": kinds, "allowed": looked.allowed}))
@@ -195,8 +202,8 @@ def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
             ngettext("%(n)d could not be read to its end", "%(n)d could not be read to their end", looked.failed)
             % {"n": looked.failed}
         )
-    more = looked.opened - len(looked.items)
-    shown = looked.items[:ITEMS]
+    more = looked.taken - len(looked.items)
+    shown = [_item_words(*item) for item in looked.items[:ITEMS]]
     if shown and more > 0:
         shown = [*shown, ngettext("and %(n)d more, in the log", "and %(n)d more, in the log", more) % {"n": more}]
     return {

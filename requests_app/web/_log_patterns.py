@@ -32,6 +32,7 @@ PATTERNS: dict[str, Promise] = {
     Event.CONTENT_LIST_ASKED: _("{who} asked for the names in {resource_name}"),
     Event.CONTENT_LISTED: _("{who} was shown {names} in {resource_name}"),
     Event.CONTENT_OPENED: _("{who} opened {item} in {resource_name}"),
+    Event.CONTENT_DOWNLOADED: _("{who} downloaded {item} from {resource_name}"),
     Event.CONTENT_FAILED: _("{who} tried to look at {item} in {resource_name}; it could not be read"),
     Event.CONTENT_CUT: _("{who} was reading {item} in {resource_name}; it was cut off when the window closed"),
     Event.CONTENT_ACCESS_ALLOWED: _("{who} let {engineer} open {item} in {resource_name} through another service"),
@@ -138,6 +139,10 @@ def _says(name: str) -> Callable[[Said, Said], bool]:
     return lambda detail, actor: name in detail
 
 
+def _is_download_of_an_item(detail: Said, actor: Said) -> bool:
+    return detail.get("action") == "download" and bool(detail.get("item"))
+
+
 #: Kinds of an event that have a sentence of their own, by (detail, actor); the first that applies counts.
 VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = {
     Event.ACCESS_REQUEST_SUBMITTED: (
@@ -152,9 +157,18 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     Event.ACCESS_REQUEST_WITHDRAWN: ((_has("cause"), _("{request} was withdrawn, because {cause}")),),
     Event.GRANT_REVOKED: ((_has("cause"), _("The window of {request} was closed, because {cause}")),),
     Event.CONTENT_OPENED: ((_has("part"), _("{who} opened an attachment of {item} in {resource_name}")),),
+    Event.CONTENT_DOWNLOADED: ((_has("part"), _("{who} downloaded an attachment of {item} in {resource_name}")),),
     Event.CONTENT_FAILED: ((_has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
     Event.CONTENT_ACCESS_ALLOWED: (
         (_has("action", "list"), _("{who} let {engineer} see names in {resource_name} through another service")),
+        (
+            _is_download_of_an_item,
+            _("{who} let {engineer} download {item} from {resource_name} through another service"),
+        ),
+        (
+            _has("action", "download"),
+            _("{who} let {engineer} download something from {resource_name} through another service"),
+        ),
         (_has("item", ""), _("{who} let {engineer} open something in {resource_name} through another service")),
     ),
     Event.TICKET_LINKED: (

@@ -26,7 +26,7 @@ from requests_app import clock, operations, sentences
 from requests_app.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
 from requests_app.downloads import disposition
 from requests_app.errors import ContentUnavailable, Malformed, WindowNotOpen
-from requests_app.models import Level, Resource
+from requests_app.models import ContentAccess, Level, Resource
 from requests_app.operations.content import Looked
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -143,13 +143,20 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
 
 @look
 def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
-    """The bytes of an item, or of a part of a message, for download; a picture may be shown in place."""
+    """The bytes of an item, or of a part of a message, for download; a picture may be shown in place.
+
+    The entry says which of the two it was, and it is written before anything is known of the bytes. So what was asked
+    for as a picture, and is none, is not given as a file instead.
+    """
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
-    actor = actor_in(request)
+    actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
+    kind = ContentAccess.Kind.OPENED if is_inline else ContentAccess.Kind.DOWNLOADED
     narrow(settings.PORT)
-    stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None)
+    stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None, kind=kind)
     body = Body(chunks)
-    is_inline = request.GET.get("inline") == "1" and render_hint(stream.media_type) == "image"
+    if is_inline and render_hint(stream.media_type) != "image":
+        body.close()
+        raise Malformed
     media_type = stream.media_type if is_inline else "application/octet-stream"
     response = StreamingHttpResponse(body, content_type=media_type)
     response["Content-Disposition"] = disposition(stream.filename, as_attachment=not is_inline)

@@ -66,7 +66,7 @@ def test_a_window_is_read_with_whose_it_is_and_what_it_covers(cast: Cast, callin
         "closed_at": None,
         "close_reason": None,
         "closed_by": None,
-        "seen": {"opened": 1, "resources": 1, "listed": 1, "allowed": 0},
+        "seen": {"opened": 1, "downloaded": 0, "attachments": 0, "resources": 1, "listed": 1, "allowed": 0},
         "allowed_actions": ["revoke"],
     }
 

@@ -406,6 +406,22 @@ def test_a_client_in_nobodys_name_is_an_application_itself() -> None:
     assert office365_faults(record) == ocsf_faults(event) == []
 
 
+@pytest.mark.parametrize(
+    ("event", "action", "activity", "name"),
+    [
+        ("content.opened", "", 1, "Read"),
+        ("content.downloaded", "", 99, "Download"),
+        ("content.access_allowed", "list", 8, "List"),
+        ("content.access_allowed", "read", 1, "Read"),
+        ("content.access_allowed", "download", 99, "Download"),
+        ("content.access_allowed", "of a later version", 1, "Read"),
+    ],
+)
+def test_a_download_and_a_look_have_activities_of_their_own(event: str, action: str, activity: int, name: str) -> None:
+    meaning = events.meaning_of(event, action)
+    assert (meaning.family.uid, meaning.activity, meaning.activity_name) == (6005, activity, name)
+
+
 def test_only_a_client_acts_for_somebody_else() -> None:
     """A person's entry that claims to be somebody else's was not written by this product: the person stands."""
     ada = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@contoso.example"}

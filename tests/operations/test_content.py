@@ -28,7 +28,7 @@ from requests_app.errors import (
     TooMany,
     WindowNotOpen,
 )
-from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
+from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket, Webhook
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -138,6 +138,21 @@ def test_a_name_that_is_listed_four_times_counts_once(cast: Cast) -> None:
     other = cast.opened()
     content.list_items(other.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert access.seen_resources([other.pk])[other.pk]["listed"] == 1, "the next window counts anew"
+
+
+def test_a_webhook_that_heard_of_what_is_opened_goes_on_hearing_of_downloads(cast: Cast) -> None:
+    add = import_module("requests_app.migrations.0032_webhooks_hear_of_downloads").add
+    heard = (["content.opened", "grant.revoked"], ["grant.revoked"], ["*"])
+    pks = [
+        operations.add_webhook(
+            cast.contoso.pk, url=f"https://siem.example/{n}", events=events, actor=cast.as_("ines")
+        ).webhook.pk
+        for n, events in enumerate(heard)
+    ]
+    for _again in range(2):
+        add(apps, None)
+        found = [Webhook.objects.get(pk=pk).events for pk in pks]
+        assert found == [["content.opened", "grant.revoked", "content.downloaded"], ["grant.revoked"], ["*"]]
 
 
 def test_the_names_of_earlier_lists_are_counted_from_the_log(cast: Cast) -> None:
@@ -470,13 +485,13 @@ def test_a_third_download_under_one_window_is_refused_before_anything_is_asked(
     with pytest.raises(TooMany, match="under this window"):
         _download(cast, grant)
     assert fake.asked == before
-    assert _looks(grant) == ["opened", "opened"]
-    assert _events(grant) == ["content.opened", "content.opened", "act.refused"]
+    assert _looks(grant) == ["downloaded", "downloaded"]
+    assert _events(grant) == ["content.downloaded", "content.downloaded", "act.refused"]
     assert list(first) == [b"b"]
     third = _download(cast, grant)
     for chunks in (second, third):
         list(chunks)
-    assert _looks(grant) == ["opened"] * 3
+    assert _looks(grant) == ["downloaded"] * 3
 
 
 @pytest.mark.usefixtures("_no_streams")
@@ -527,14 +542,14 @@ def test_a_stream_that_nobody_reads_is_cut_by_the_watch_and_once(cast: Cast, use
     chunks = _download(cast, grant)
     assert next(chunks) == b"a"
     assert streams.look_at_all()
-    assert _looks(grant) == ["opened"]
+    assert _looks(grant) == ["downloaded"]
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     for _ in range(2):
         assert streams.look_at_all()
-    assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
+    assert _events(grant) == ["content.downloaded", "grant.revoked", "content.cut"]
     with pytest.raises(WindowClosed):
         next(chunks)
-    assert _looks(grant) == ["opened", "cut"]
+    assert _looks(grant) == ["downloaded", "cut"]
     assert fake.source is not None
     assert fake.source.is_closed
 
@@ -546,7 +561,7 @@ def test_a_stream_that_has_ended_is_not_cut(cast: Cast, use: Callable[[Fake], Fa
     assert list(_download(cast, grant)) == [b"a"]
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
     streams.look_at_all()
-    assert _looks(grant) == ["opened"]
+    assert _looks(grant) == ["downloaded"]
 
 
 @pytest.mark.usefixtures("_no_streams")
@@ -569,6 +584,6 @@ def test_a_cut_that_cannot_be_written_gives_nothing_more_and_is_written_later(
         assert [line["event"] for line in logs] == ["cut_not_recorded"]
         with pytest.raises(StoreUnavailable):
             next(chunks)
-    assert _looks(grant) == ["opened"]
+    assert _looks(grant) == ["downloaded"]
     assert streams.look_at_all(), "what is not in the log yet is not forgotten"
-    assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
+    assert _events(grant) == ["content.downloaded", "grant.revoked", "content.cut"]

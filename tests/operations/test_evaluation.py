@@ -127,6 +127,17 @@ def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -
     assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
 
 
+def test_a_download_is_told_apart_from_a_look_and_needs_the_same_level(cast: Cast) -> None:
+    grant, service = cast.opened(level="names"), service_of(cast)
+    assert both(ask(cast, action="download"), service) == (False, "not_covered")
+    operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
+    grant = cast.opened()
+    for action, kind in (("list", "list_allowed"), ("read", "read_allowed"), ("download", "download_allowed")):
+        assert both(ask(cast, action=action, item="7.mail"), service) == (True, "window_open")
+        assert _last(grant.tenant_id)["detail"]["action"] == action
+        assert ContentAccess.objects.latest("at").kind == kind
+
+
 @pytest.mark.parametrize(
     "named",
     [

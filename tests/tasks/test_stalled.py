@@ -159,7 +159,9 @@ def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
     assert [rest_of(plain) < BOUND for plain, _ in stalled] == [True, True]
     time.sleep(3 * 0.25)
     events = events_of(grant.access_request_id)[3:]
-    assert sorted(events) == sorted(["content.opened"] * 2 + ["act.refused"] + events_of_end(end) + ["content.cut"] * 2)
+    assert sorted(events) == sorted(
+        ["content.downloaded"] * 2 + ["act.refused"] + events_of_end(end) + ["content.cut"] * 2
+    )
     assert events_of(other.access_request_id)[3:] == ["act.refused"], "nothing says that it was opened"
     for plain, _ in stalled:
         plain.close()
@@ -185,7 +187,7 @@ def test_a_reader_is_cut_within_a_second(site: Site) -> None:
                 closed = time.monotonic()
     assert time.monotonic() - closed < within
     assert SIZE // 20 < taken < SIZE
-    assert events_of(grant.access_request_id)[3:] == ["content.opened", "grant.revoked", "content.cut"]
+    assert events_of(grant.access_request_id)[3:] == ["content.downloaded", "grant.revoked", "content.cut"]
 
 
 def test_the_buffers_together_stay_within_what_is_promised() -> None:

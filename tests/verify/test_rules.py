@@ -68,7 +68,7 @@ def judged(entries: Entries, folder: Path) -> dict[str, Any]:
 def test_a_life_by_the_rules_is_good(tmp_path: Path) -> None:
     data = judged(life(), tmp_path)
     assert is_good(data)
-    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
 
 
 def test_a_window_on_the_provider_s_yes_alone_is_counted_and_not_judged(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_window_on_the_provider_s_yes_alone_is_counted_and_not_judged(tmp_path
     entries[1]["detail"] |= opened["detail"]
     data = judged(entries, tmp_path)
     assert is_good(data)
-    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 1}
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 1, "downloads": 0}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,21 @@ def test_what_another_service_was_let_do_counts_as_a_look(tmp_path: Path) -> Non
     for entries in (_allowed(life(), "read"), _allowed(life({**ASKED, "level": "names"}), "list")):
         data = judged(entries, tmp_path)
         assert is_good(data)
-        assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+        assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
+
+
+def test_a_download_is_a_look_of_its_own_kind(tmp_path: Path) -> None:
+    entries = life()
+    opened = next(index for index, each in enumerate(entries) if each["event"] == "content.opened")
+    entries[opened]["event"] = "content.downloaded"
+    data = judged(entries, tmp_path)
+    assert is_good(data)
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 1}
+    assert "1 of these looks were downloads" in "\n".join(lv.in_words(data))
+    names_only = life({**ASKED, "level": "names"})
+    names_only[opened]["event"] = "content.downloaded"
+    assert problems(judged(names_only, tmp_path)) == [(opened, "content downloaded in a window that covers names only")]
+    assert is_good(judged(_allowed(life(), "download"), tmp_path))
 
 
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +139,7 @@ def test_a_life_in_which_machines_act_for_humans_is_good(tmp_path: Path) -> None
         entries[index]["actor"] = _through_a_client(human)
     data = judged(entries, tmp_path)
     assert is_good(data)
-    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0}
+    assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
 
 
 @pytest.mark.parametrize("human", [ENGINEER, PROVIDER])

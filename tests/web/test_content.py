@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +14,16 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import operations, sentences
 from requests_app.connectors.base import ConnectorUnavailable
 from requests_app.downloads import disposition
 from requests_app.models import ContentAccess, Grant, Resource
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
+from requests_app.queries import access
 from requests_app.web.content import TEXT_BYTES
 from tests.cast import Cast
 from tests.content import CANARY, PNG, fill, mail_id
@@ -186,15 +189,50 @@ def test_a_download_says_what_a_browser_must_not_do(as_: Callable[[str], Client]
     assert response["Cache-Control"] == "no-store, private"
     assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert response["Content-Length"] == "25"
-    assert _looks(library) == ["opened"]
+    assert _looks(library) == ["downloaded"]
 
 
 @pytest.mark.parametrize("name", ["page.html", "offer “ä”.pdf", "Contracts/Lease.txt"])
 def test_only_a_picture_is_shown_in_place(as_: Callable[[str], Client], library: Grant, name: str) -> None:
+    """Its entry says that it was shown, so it is not given as a file instead."""
     response = as_("priya").get(_url("window_raw", library, id=name, inline="1"))
+    assert (response.status_code, "Content-Disposition" in response) == (400, False)
+    assert _looks(library) == ["opened"]
+
+
+def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client], cast: Cast) -> None:
+    grant = cast.opened()
+    page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
+    part = page.split("part=")[1].split('"')[0]
+    response = as_("priya").get(_url("window_raw", grant, id=mail_id(), part=part, inline="1"))
     assert _body(response)
     assert response["Content-Disposition"].startswith("attachment;")
-    assert response["Content-Type"] == "application/octet-stream"
+    assert _looks(grant)[-1] == "downloaded"
+
+
+def test_a_download_and_a_look_are_told_apart_by_all_that_speaks_of_them(
+    cast: Cast, as_: Callable[[str], Client]
+) -> None:
+    """One message is shown, then downloaded, then an attachment of it: three entries of two events, and three words."""
+    grant = cast.opened()
+    page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
+    part = page.split("part=")[1].split('"')[0]
+    for query in ({}, {"part": part}, {"part": part}):
+        assert _body(as_("priya").get(_url("window_raw", grant, id=mail_id(), **query)))
+    rows = AuditEntry.objects.filter(correlation_id=grant.access_request_id, event__startswith="content.")
+    told = [(row.event, json.loads(bytes(row.canonical))["detail"]["part"]) for row in rows.order_by("seq")]
+    down = "content.downloaded"
+    assert told == [("content.opened", ""), (down, ""), (down, part), (down, part)]
+    assert sentences.summary(access.seen_resources([grant.pk])[grant.pk]) == (
+        "1 message read, 1 message downloaded, 1 attachment downloaded, in 1 mailbox"
+    )
+    live = strip_tags(as_("ada").get(reverse("web:live", args=[grant.access_request_id])).content.decode())
+    for words in ("opened the message", "downloaded the message", "downloaded an attachment of the message"):
+        assert words in live
+    row_page = as_("ada").get(reverse("web:access_request", args=[grant.access_request_id])).content.decode()
+    assert "an attachment was downloaded" in row_page
+    log = " ".join(strip_tags(as_("ada").get(reverse("web:log", args=[grant.tenant_id])).content.decode()).split())
+    assert "downloaded an attachment of" in log
 
 
 def test_a_part_of_a_message_is_downloaded_by_itself(cast: Cast, as_: Callable[[str], Client]) -> None:
@@ -207,7 +245,7 @@ def test_a_part_of_a_message_is_downloaded_by_itself(cast: Cast, as_: Callable[[
     # By it a client tells a part that was cut from a whole one.
     assert response["Content-Length"] == str(len(body))
     assert response["Content-Disposition"] == 'attachment; filename="rows.csv"'
-    assert ContentAccess.objects.filter(part=part, kind="opened").count() == 1
+    assert ContentAccess.objects.filter(part=part, kind="downloaded").count() == 1
 
 
 @pytest.mark.parametrize(
@@ -361,7 +399,7 @@ def test_a_window_that_closes_in_mid_stream_ends_the_answer_and_adds_nothing(
         next(body)
     assert fake.source is not None
     assert fake.source.is_closed
-    assert _looks(library) == ["opened", "cut"]
+    assert _looks(library) == ["downloaded", "cut"]
 
 
 def test_a_system_that_fails_before_the_first_byte_is_answered_with_a_page(
@@ -377,7 +415,7 @@ def test_a_system_that_fails_before_the_first_byte_is_answered_with_a_page(
     assert CANARY not in response.content.decode()
     assert fake.source is not None
     assert fake.source.is_closed
-    assert _looks(library) == ["opened", "failed"]
+    assert _looks(library) == ["downloaded", "failed"]
 
 
 def test_a_text_is_not_shown_when_the_window_closes_while_it_is_read(

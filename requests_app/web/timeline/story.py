@@ -42,7 +42,8 @@ YES = frozenset({Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER, Event.ACCESS_REQUEST
 NO = frozenset({Event.ACCESS_REQUEST_DENIED_BY_PROVIDER, Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER})
 OVER = frozenset({Event.ACCESS_REQUEST_WITHDRAWN, Event.ACCESS_REQUEST_EXPIRED})
 CLOSED = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
-LOOKED = frozenset({Event.CONTENT_LISTED, Event.CONTENT_OPENED, Event.CONTENT_ACCESS_ALLOWED})
+TAKEN = frozenset({Event.CONTENT_OPENED, Event.CONTENT_DOWNLOADED})
+LOOKED = TAKEN | {Event.CONTENT_LISTED, Event.CONTENT_ACCESS_ALLOWED}
 _TURNS = frozenset({Event.ACCESS_REQUEST_SUBMITTED}) | YES | NO | OVER | CLOSED
 
 #: A shape for what an entry is, which grey print still tells apart.
@@ -213,10 +214,13 @@ class Story:
     def looked(self) -> tuple[list[tuple[str, list[str]]], bool]:
         """By resource the items that were opened, each once, and whether there are more than are listed."""
         found: dict[str, dict[str, None]] = {}
-        opened = self._entries_of(frozenset({Event.CONTENT_OPENED}), limit=ITEMS + 1)
+        opened = self._entries_of(TAKEN, limit=ITEMS + 1)
         for entry in opened[:ITEMS]:
             detail = _read(entry)["detail"]
             name = str(detail.get("reference") or detail.get("item") or "")
+            if entry.event == Event.CONTENT_DOWNLOADED:
+                how = _("%(name)s: an attachment was downloaded") if detail.get("part") else _("%(name)s: downloaded")
+                name = how % {"name": name}
             found.setdefault(str(detail.get("resource_name", "")), {})[name] = None
         return [(resource, list(items)) for resource, items in found.items()], len(opened) > ITEMS
 

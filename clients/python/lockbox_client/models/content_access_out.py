@@ -21,7 +21,8 @@ T = TypeVar("T", bound="ContentAccessOut")
 class ContentAccessOut:
     """`item` names what was looked at and quotes nothing of it; it is empty for a list. `names` is how many a list had.
 
-    `part` is an attachment of a message. What was allowed elsewhere was asked for by a service there.
+    `opened` was shown on a page, `downloaded` left as a file. `part` is an attachment of a message. What was allowed
+    elsewhere was asked for by a service there.
 
         Attributes:
             id (UUID):
@@ -29,10 +30,12 @@ class ContentAccessOut:
             kind (LookKindEnum): * `list_asked` - list_asked
                 * `listed` - listed
                 * `opened` - opened
+                * `downloaded` - downloaded
                 * `failed` - failed
                 * `cut` - cut
                 * `list_allowed` - list_allowed
                 * `read_allowed` - read_allowed
+                * `download_allowed` - download_allowed
             resource (ResourceRef):
             item (str):
             part (str):

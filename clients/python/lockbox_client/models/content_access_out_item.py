@@ -22,7 +22,8 @@ T = TypeVar("T", bound="ContentAccessOutItem")
 class ContentAccessOutItem:
     """`item` names what was looked at and quotes nothing of it; it is empty for a list. `names` is how many a list had.
 
-    `part` is an attachment of a message. What was allowed elsewhere was asked for by a service there.
+    `opened` was shown on a page, `downloaded` left as a file. `part` is an attachment of a message. What was allowed
+    elsewhere was asked for by a service there.
 
         Attributes:
             id (UUID | Unset):
@@ -30,10 +31,12 @@ class ContentAccessOutItem:
             kind (LookKindEnum | Unset): * `list_asked` - list_asked
                 * `listed` - listed
                 * `opened` - opened
+                * `downloaded` - downloaded
                 * `failed` - failed
                 * `cut` - cut
                 * `list_allowed` - list_allowed
                 * `read_allowed` - read_allowed
+                * `download_allowed` - download_allowed
             resource (ResourceRef | Unset):
             item (str | Unset):
             part (str | Unset):

@@ -23,7 +23,7 @@ class EvaluationBody:
     """
     Attributes:
         subject (EvaluationBodySubject): The engineer, by id or email; the type is engineer or user.
-        action (EvaluationBodyAction): `list` or `read`.
+        action (EvaluationBodyAction): `list`, `read` (show) or `download` (give as a file).
         resource (EvaluationBodyResource): The type is the key of the service; the id is the resource's id, or its
             locator or name in the tenant.
         context (EvaluationBodyContext | Unset): Whatever else is in it is of no weight here.

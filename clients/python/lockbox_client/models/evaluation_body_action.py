@@ -17,7 +17,7 @@ T = TypeVar("T", bound="EvaluationBodyAction")
 
 @_attrs_define
 class EvaluationBodyAction:
-    """`list` or `read`.
+    """`list`, `read` (show) or `download` (give as a file).
 
     Attributes:
         name (str):

@@ -25,7 +25,7 @@ class EvaluationsBody:
     """
     Attributes:
         subject (EvaluationsBodySubject | Unset): The engineer, by id or email; the type is engineer or user.
-        action (EvaluationsBodyAction | Unset): `list` or `read`.
+        action (EvaluationsBodyAction | Unset): `list`, `read` (show) or `download` (give as a file).
         resource (EvaluationsBodyResource | Unset): The type is the key of the service; the id is the resource's id, or
             its locator or name in the tenant.
         context (EvaluationsBodyContext | Unset): Whatever else is in it is of no weight here.

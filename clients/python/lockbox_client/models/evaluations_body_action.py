@@ -19,7 +19,7 @@ T = TypeVar("T", bound="EvaluationsBodyAction")
 
 @_attrs_define
 class EvaluationsBodyAction:
-    """`list` or `read`.
+    """`list`, `read` (show) or `download` (give as a file).
 
     Attributes:
         name (str | Unset):

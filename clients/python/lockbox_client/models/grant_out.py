@@ -48,8 +48,9 @@ class GrantOut:
             * `read` - read
         resources (list[ResourceRef]):
         closed_by (None | PersonRef):
-        seen (SeenOut): How much was looked at: distinct items that were opened and in how many resources, names that
-            were listed.
+        seen (SeenOut): How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments
+            of messages that
+            were downloaded; in how many resources; names that were listed.
 
             `allowed` is how often a service elsewhere was told yes; what came of it is not known here.
         allowed_actions (list[GrantOutAllowedActionsEnum]):

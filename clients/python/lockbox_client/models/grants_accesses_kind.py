@@ -1,9 +1,13 @@
 from typing import Literal
 
-GrantsAccessesKind = Literal["cut", "failed", "list_allowed", "list_asked", "listed", "opened", "read_allowed"]
+GrantsAccessesKind = Literal[
+    "cut", "download_allowed", "downloaded", "failed", "list_allowed", "list_asked", "listed", "opened", "read_allowed"
+]
 
 GRANTS_ACCESSES_KIND_VALUES: set[GrantsAccessesKind] = {
     "cut",
+    "download_allowed",
+    "downloaded",
     "failed",
     "list_allowed",
     "list_asked",

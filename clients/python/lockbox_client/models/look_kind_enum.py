@@ -1,9 +1,13 @@
 from typing import Literal
 
-LookKindEnum = Literal["cut", "failed", "list_allowed", "list_asked", "listed", "opened", "read_allowed"]
+LookKindEnum = Literal[
+    "cut", "download_allowed", "downloaded", "failed", "list_allowed", "list_asked", "listed", "opened", "read_allowed"
+]
 
 LOOK_KIND_ENUM_VALUES: set[LookKindEnum] = {
     "cut",
+    "download_allowed",
+    "downloaded",
     "failed",
     "list_allowed",
     "list_asked",

@@ -11,18 +11,23 @@ T = TypeVar("T", bound="SeenOut")
 
 @_attrs_define
 class SeenOut:
-    """How much was looked at: distinct items that were opened and in how many resources, names that were listed.
+    """How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments of messages that
+    were downloaded; in how many resources; names that were listed.
 
     `allowed` is how often a service elsewhere was told yes; what came of it is not known here.
 
         Attributes:
             opened (int):
+            downloaded (int):
+            attachments (int):
             resources (int):
             listed (int):
             allowed (int):
     """
 
     opened: int
+    downloaded: int
+    attachments: int
     resources: int
     listed: int
     allowed: int
@@ -30,6 +35,10 @@ class SeenOut:
 
     def to_dict(self) -> dict[str, Any]:
         opened = self.opened
+
+        downloaded = self.downloaded
+
+        attachments = self.attachments
 
         resources = self.resources
 
@@ -42,6 +51,8 @@ class SeenOut:
         field_dict.update(
             {
                 "opened": opened,
+                "downloaded": downloaded,
+                "attachments": attachments,
                 "resources": resources,
                 "listed": listed,
                 "allowed": allowed,
@@ -55,6 +66,10 @@ class SeenOut:
         d = dict(src_dict)
         opened = d.pop("opened")
 
+        downloaded = d.pop("downloaded")
+
+        attachments = d.pop("attachments")
+
         resources = d.pop("resources")
 
         listed = d.pop("listed")
@@ -63,6 +78,8 @@ class SeenOut:
 
         seen_out = cls(
             opened=opened,
+            downloaded=downloaded,
+            attachments=attachments,
             resources=resources,
             listed=listed,
             allowed=allowed,
