@@ -110,8 +110,9 @@ def drain() -> int:
 
 
 def is_waited_for() -> bool:
-    """Whether something is due and no drain is at work."""
-    return bool(cache.get(_TURN) is None and _ready(clock.now()))
+    """Whether a repeated attempt is due and no drain is at work. For a first attempt somebody rings."""
+    due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
+    return cache.get(_TURN) is None and due.exists()
 
 
 class _Drain:

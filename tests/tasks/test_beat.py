@@ -65,7 +65,9 @@ def test_a_second_attempt_at_a_webhook_is_enqueued_as_soon_as_it_is_due(travel: 
     beat.tick()
     Schedule.objects.update(next_run=clock.now() + dt.timedelta(minutes=1))
     operations.send_webhook_test(issued.webhook.pk, actor=cast.as_("ines"))
-    OutboxMessage.objects.filter(lane="webhook").update(next_attempt_at=clock.now() + dt.timedelta(seconds=5))
+    OutboxMessage.objects.filter(lane="webhook").update(
+        attempts=1, next_attempt_at=clock.now() + dt.timedelta(seconds=5)
+    )
     OrmQ.objects.all().delete()
     travel.by(seconds=4)
     beat.tick()
