@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import cast
 
 from django.conf import settings
 from django.contrib.staticfiles import finders
-from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.utils.translation import gettext as _
 
 
@@ -19,7 +20,8 @@ def why_not_collected() -> str:
     storage = _storage()
     if storage is None:
         return ""
-    named, _hash = storage.load_manifest()
+    # The library's types say less than it returns: the names, and a hash of them all.
+    named, _hash = cast("tuple[dict[str, str], str]", storage.load_manifest())
     if not named:
         return _("The static files are not collected. Run: manage.py collectstatic --noinput")
     if not all(storage.clean_name(name) in named for name in _in_the_code()):
@@ -33,10 +35,10 @@ def why_not_served() -> str:
     return "" if storage is None else _missing(storage, storage.hashed_files)
 
 
-def _storage() -> ManifestFilesMixin | None:
+def _storage() -> ManifestStaticFilesStorage | None:
     """None where no manifest is needed: with DEBUG, the files of the code itself are served."""
     storage = staticfiles_storage
-    return storage if isinstance(storage, ManifestFilesMixin) and not settings.DEBUG else None
+    return storage if isinstance(storage, ManifestStaticFilesStorage) and not settings.DEBUG else None
 
 
 def _in_the_code() -> Iterator[str]:
@@ -46,7 +48,7 @@ def _in_the_code() -> Iterator[str]:
             yield f"{prefix}/{path}" if prefix else path
 
 
-def _missing(storage: ManifestFilesMixin, named: dict[str, str]) -> str:
+def _missing(storage: ManifestStaticFilesStorage, named: dict[str, str]) -> str:
     for name in (storage.manifest_name, *named.values()):
         if not os.path.exists(storage.path(name)):
             words = _("The static file %(name)s is not there. Run: manage.py collectstatic --noinput")

@@ -25,10 +25,9 @@ from audit_app.places import Places
 from audit_app.proofs import NotProven
 from audit_app.siem import FORMATS, Source
 from requests_app import clock, operations
-from requests_app.api.base import ApiView
 from requests_app.api.fields import InstantFilter, WholeFilter
 from requests_app.api.held import Place
-from requests_app.api.log import READ, TAGS, EntryFilter
+from requests_app.api.log import TAGS, EntryFilter, OfLog
 from requests_app.api.media import Whatever
 from requests_app.api.schema import filters_of, problems
 from requests_app.downloads import disposition, in_batches, in_steps
@@ -60,8 +59,7 @@ class EvidenceFilter(django_filters.FilterSet):
         return rows
 
 
-class _File(ApiView):
-    scopes: ClassVar = READ
+class _File(OfLog):
     content_negotiation_class = Whatever
     has_no_etag = True
 
@@ -69,47 +67,70 @@ class _File(ApiView):
         """A file is an entry in the log, and its head would be one about nothing."""
         raise exceptions.MethodNotAllowed("HEAD")
 
-    def sent(self, chunks: Generator[bytes], place: Place, tenant: Tenant, *, name: str, kind: str) -> Any:
+    def sent(self, chunks: Generator[bytes], place: Place, log: UUID, *, name: str, kind: str) -> Any:
         narrow(settings.PORT)
-        steps = in_steps(chunks, tenant.pk, actor=self.actor)
+        steps = in_steps(chunks, log, actor=self.actor)
         response = StreamingHttpResponse(place.to_the_end_of(steps), content_type=kind)
         response["Content-Disposition"] = disposition(name, as_attachment=True)
         return response
 
 
-class Export(_File):
+_EXPORT: dict[Any, Any] = {
+    (200, "application/jsonl"): OpenApiTypes.STR,
+    (200, "text/plain"): OpenApiTypes.STR,
+    (200, "text/csv"): OpenApiTypes.STR,
+}
+
+
+class _Export(_File):
     parameters: ClassVar = frozenset(ExportFilter.get_filters())
 
+    def exported(self, log: queries.Log, called: str) -> Any:
+        """The file, once the log says that it left; `called` is the beginning of its name."""
+        filters = self.filtered(ExportFilter, queries.entries(log))
+        query = self.request.query_params
+        given = {name: str(query[name]) for name in ExportFilter.get_filters() if name in query}
+        kind = given.pop("format", "jsonl")
+        after = filters.form.cleaned_data["after"]
+        if after is not None and after >= queries.head(log).size:
+            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
+        with Place(self.token.account_id) as place:
+            operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
+            wanted, source = FORMATS[kind], Source(Places.of(log.pk), vendor=settings.PROVIDER_NAME)
+            # With its end fixed: a log that grows faster than it is read would never come to one.
+            entries = queries.batches(filters.qs, until=queries.head(log).size)
+            name = f"{called}-log-{_now():{_STAMP}}.{wanted.ending}"
+            chunks = in_batches(wanted.lines(entries, source))
+            return self.sent(chunks, place, log.pk, name=name, kind=wanted.content_type)
+
+
+class Export(_Export):
     @extend_schema(
         operation_id="log_export",
         summary="Take a log along, in one of the formats",
         tags=TAGS,
         parameters=filters_of(ExportFilter),
-        responses={
-            (200, "application/jsonl"): OpenApiTypes.STR,
-            (200, "text/plain"): OpenApiTypes.STR,
-            (200, "text/csv"): OpenApiTypes.STR,
-        },
+        responses=_EXPORT,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
         """As `jsonl` unless `format` says otherwise; the oldest entry first. It ends where the log ended when it was
         asked for; the number in its last line is where the next one goes on, `after` it. What breaks off ends with
         half a line."""
         row = queries.readable(tenant, actor=self.actor)
-        filters = self.filtered(ExportFilter, queries.entries(queries.Log(row.pk)))
-        given = {name: str(request.query_params[name]) for name in ExportFilter.get_filters() if name in request.GET}
-        kind = given.pop("format", "jsonl")
-        after = filters.form.cleaned_data["after"]
-        if after is not None and after >= queries.head(row).size:
-            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
-        with Place(self.token.account_id) as place:
-            operations.export_log(row.pk, actor=self.actor, kind=kind, filters=given)
-            wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
-            # With its end fixed: a log that grows faster than it is read would never come to one.
-            entries = queries.batches(filters.qs, until=queries.head(row).size)
-            name = f"{row.slug}-log-{_now():{_STAMP}}.{wanted.ending}"
-            chunks = in_batches(wanted.lines(entries, source))
-            return self.sent(chunks, place, row, name=name, kind=wanted.content_type)
+        return self.exported(queries.Log(row.pk), row.slug)
+
+
+class ProviderExport(_Export):
+    @extend_schema(
+        operation_id="provider_log_export",
+        summary="Export the provider's own log, in one of the formats",
+        tags=TAGS,
+        parameters=filters_of(ExportFilter),
+        responses=_EXPORT,
+    )
+    def get(self, request: Any) -> Any:
+        """For staff. It is written and read as the export of a tenant's log is."""
+        return self.exported(self.log(), "provider")
 
 
 _ZIP: dict[Any, Any] = {(200, "application/zip"): OpenApiTypes.BINARY} | problems(409)
@@ -138,7 +159,7 @@ class _Evidence(_File):
                 tenant.pk, actor=self.actor, access_request_id=wanted.access_request, since=since, until=until
             )
             name = f"{tenant.slug}-evidence-{about.reference if about else 'log'}-{at:{_STAMP}}.zip"
-            return self.sent(_bundle(prepared), place, tenant, name=name, kind="application/zip")
+            return self.sent(_bundle(prepared), place, tenant.pk, name=name, kind="application/zip")
 
 
 class LogEvidence(_Evidence):

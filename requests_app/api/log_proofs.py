@@ -262,3 +262,19 @@ class TenantConsistency(_Proven):
 
 def _b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
+
+
+class ProviderConsistency(_Proven):
+    """For staff."""
+
+    parameters: ClassVar = frozenset({"shard"})
+
+    @extend_schema(
+        operation_id="provider_log_consistency",
+        summary="Prove that a checkpoint of the provider's own log continues an older one",
+        tags=TAGS,
+        responses=_either(GrowthOut),
+        parameters=filters_of(ShardFilter),
+    )
+    def get(self, request: Any, old: int, new: int) -> Response:
+        return self.growth(old, new)

@@ -161,6 +161,12 @@ v1 = [
     path("log/entries/<int:seq>/proof", log_proofs.ProviderProof.as_view(), name="provider_log_proof"),
     path("log/checkpoints", log_proofs.ProviderCheckpoints.as_view(), name="provider_log_checkpoints"),
     path("log/checkpoint", log_proofs.ProviderCheckpoint.as_view(), name="provider_log_checkpoint"),
+    path(
+        "log/consistency/<int:old>/<int:new>",
+        log_proofs.ProviderConsistency.as_view(),
+        name="provider_log_consistency",
+    ),
+    path("log/export", log_files.ProviderExport.as_view(), name="provider_log_export"),
     path("access-requests", access_requests.AccessRequests.as_view(), name="access_requests"),
     path(_ONE, access_requests.OneAccessRequest.as_view(), name="access_request"),
     path(f"{_ONE}/manifest", access_requests.Manifest.as_view(), name="manifest"),

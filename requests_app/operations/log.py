@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
+from audit_app.models import ChainHead
 from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, WrongState
@@ -20,14 +22,22 @@ from requests_app.outbox.topics import MAIL
 LOG_READERS = policy.LOG_READERS
 
 
-def export_log(tenant_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> Tenant:
-    """Record that the log leaves the house; the caller streams it once this has returned."""
+def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> UUID:
+    """Record that a log leaves the house: a tenant's, or for staff the provider's own. Return the log's id.
+
+    The caller streams it once this has returned.
+    """
     with act("export_log", actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
+        if str(log_id) == str(PROVIDER_LOG):
+            pk, readers = PROVIDER_LOG, frozenset({Role.STAFF, Role.SYSTEM})
+            current.concerns("log", ChainHead(pk=pk), pk)
+        else:
+            tenant = Tenant.objects.visible_to(current.actor).find(log_id)
+            pk, readers = tenant.pk, LOG_READERS | {Role.STAFF, Role.SYSTEM}
+            current.concerns("tenant", tenant, pk)
+        policy.require_role(current.actor, readers, tenant_id=pk)
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
-    return tenant
+    return pk
 
 
 def take_evidence(

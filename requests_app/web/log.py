@@ -105,10 +105,11 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     named the `download` hears how far it is (evidence_progress).
     """
     actor = actor_in(request)
-    form = LogExport(request.POST, tenant=tenants.tenant(tenant, actor=actor))
+    row = tenants.tenant(tenant, actor=actor)
+    form = LogExport(request.POST, tenant=row)
     form.require_known()
     form.require_valid()
-    row = operations.export_log(tenant, actor=actor, kind=kind, filters=form.as_asked())
+    operations.export_log(row.pk, actor=actor, kind=kind, filters=form.as_asked())
     search = form.search()
     # With its end fixed: a log that grows faster than it is read would never come to one.
     until, after = queries.head(row).size, form.cleaned_data["after"]

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from audit_app import canonical, checkpoints, keys
+from audit_app import canonical, checkpoints, keys, tree
 from audit_app.models import AuditEntry, ChainHead, Checkpoint
 from audit_app.notes import Head, Note
 from requests_app import clock, operations
@@ -29,8 +29,10 @@ pytestmark = pytest.mark.django_db
 Calling = Callable[..., Caller]
 
 
-def signed(log_id: Any) -> None:
-    assert checkpoints.sign(log_id, at=clock.now()) is not None
+def signed(log_id: Any) -> Checkpoint:
+    made = checkpoints.sign(log_id, at=clock.now())
+    assert made is not None
+    return made
 
 
 def path(cast: Cast, rest: str = "") -> str:
@@ -316,9 +318,31 @@ def test_staff_and_the_providers_clients_read_the_providers_log(cast: Cast, call
     assert caller.get("log/entries/0").json()["seq"] == 0
 
 
+@pytest.mark.parametrize("name", ["stella", None])
+def test_they_have_proof_that_it_grew_and_export_it_too(cast: Cast, calling: Calling, name: str | None) -> None:
+    operations.create_client(tenant_id=None, name="Gate", scopes=["evaluate"], actor=cast.as_("stella"))
+    caller = calling(name, Scope.LOG_READ)
+    old = signed(PROVIDER_LOG)
+    operations.create_client(tenant_id=None, name="Desk", scopes=["evaluate"], actor=cast.as_("stella"))
+    new = signed(PROVIDER_LOG)
+    grown = caller.get(f"log/consistency/{old.size}/{new.size}").json()
+    path = [base64.b64decode(each) for each in grown["path"]]
+    tree.check_consistency(old.size, new.size, bytes(old.root), bytes(new.root), path)
+    response = caller.get("log/export", {"after": str(old.size - 1)})
+    lines = [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
+    assert 'attachment; filename="provider-log-' in response["Content-Disposition"]
+    assert [each["entry"]["event"] for each in lines] == ["client.created", "log.exported"]
+    told = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG).latest("seq")
+    assert (told.event, told.door, told.subject_type) == ("log.exported", "api", "log")
+    detail = json.loads(bytes(told.canonical))["detail"]
+    assert detail == {"format": "jsonl", "filters": {"after": str(old.size - 1)}}
+
+
 @pytest.mark.parametrize("name", ["priya", "pat", "ada", "ines", "contoso"])
 def test_nobody_else_reads_it(cast: Cast, calling: Calling, name: str) -> None:
     caller = calling(name)
-    for rest in ("", "/entries", "/entries/0", "/entries/0/proof", "/checkpoint", "/checkpoints"):
+    read = ("", "/entries", "/entries/0", "/entries/0/proof", "/checkpoint", "/checkpoints")
+    for rest in (*read, "/consistency/1/2", "/export"):
         found = caller.get(f"log{rest}")
         assert (found.status_code, found.json()["code"]) == (403, "not_allowed"), rest
+    assert not AuditEntry.objects.filter(event="log.exported").exists()

@@ -148,6 +148,7 @@ OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 NEITHER = {"nothing", "openapi", "token", "metadata", "step_up", "provider_clients", "provider_webhooks", "reader"}
 NEITHER |= {"service"}
 NEITHER |= {f"provider_log{rest}" for rest in ("", "_entries", "_entry", "_proof", "_checkpoints", "_checkpoint")}
+NEITHER |= {"provider_log_consistency", "provider_log_export"}
 NEITHER |= {f"scim_{name}" for name in ("config", "resource_types", "resource_type", "schemas", "schema")}
 NEITHER |= {"scim_not_offered", "scim_nothing"}
 NEITHER |= {"azure_nothing", "azure_operations", "azure_enable", "azure_disable"}

@@ -202,6 +202,8 @@ if TYPE_CHECKING:
     from .provider_log_checkpoints_order import ProviderLogCheckpointsOrder
     from .provider_log_entries_event import ProviderLogEntriesEvent
     from .provider_log_entries_order import ProviderLogEntriesOrder
+    from .provider_log_export_event import ProviderLogExportEvent
+    from .provider_log_export_format import ProviderLogExportFormat
     from .reason_enum import ReasonEnum
     from .resource_kind_enum import ResourceKindEnum
     from .resource_out import ResourceOut
@@ -458,6 +460,8 @@ _WHERE = {
     "ProviderLogCheckpointsOrder": "provider_log_checkpoints_order",
     "ProviderLogEntriesEvent": "provider_log_entries_event",
     "ProviderLogEntriesOrder": "provider_log_entries_order",
+    "ProviderLogExportEvent": "provider_log_export_event",
+    "ProviderLogExportFormat": "provider_log_export_format",
     "ReasonEnum": "reason_enum",
     "ResourceKindEnum": "resource_kind_enum",
     "ResourceOut": "resource_out",
@@ -720,6 +724,8 @@ __all__ = (
     "ProviderLogCheckpointsOrder",
     "ProviderLogEntriesEvent",
     "ProviderLogEntriesOrder",
+    "ProviderLogExportEvent",
+    "ProviderLogExportFormat",
     "ReasonEnum",
     "ResourceKindEnum",
     "ResourceOut",
