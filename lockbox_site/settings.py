@@ -312,6 +312,9 @@ MFA_WEBAUTHN_USER_VERIFICATION = "required"
 MFA_RECOVERY_CODE_COUNT = 10
 MFA_RECOVERY_CODE_DIGITS = 10
 
+# Whether engineers, who alone open content, must have a second factor, as everybody who decides must.
+ENGINEER_SECOND_FACTOR = switch("ENGINEER_SECOND_FACTOR", default=True)
+
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
 SESSION_COOKIE_AGE = SESSION_SECONDS

@@ -61,6 +61,13 @@ class SecondPersonNeeded(NotAllowed):
     default = _("Somebody else has to confirm what you proposed: another person, not another account of yours.")
 
 
+class SecondFactorRequired(NotAllowed):
+    """The person's role needs one, and there is none: the pages lead to the set-up."""
+
+    code = "second_factor_required"
+    default = _("Your role needs a second factor, and you have none. Sign in on the pages to set one up.")
+
+
 class StepUpRequired(NotAllowed):
     code = "step_up_required"
     default = _("Confirm that it is you.")

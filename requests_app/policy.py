@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app import limits
@@ -18,6 +19,7 @@ from requests_app.errors import (
     NotAllowed,
     NotCovered,
     OwnAccessRequest,
+    SecondFactorRequired,
     ServiceClientOnly,
     StepUpRequired,
     WindowNotOpen,
@@ -39,11 +41,13 @@ class Look:
     """What the rule about looking at content reads: of the engineer, the grant, its ticket and the resource.
 
     `closes_at` is the end of a grant that nobody has closed; one that was closed gives no look at all. `ticket_state`
-    is None where there is no ticket, as with a law-enforcement demand.
+    is None where there is no ticket, as with a law-enforcement demand. `lacks_second_factor` is of those who look here:
+    where another service asks the decision point, that service has signed the engineer in.
     """
 
     is_engineer: bool
     is_own: bool
+    lacks_second_factor: bool = False
     is_closed: bool = False
     opens_at: datetime
     closes_at: datetime
@@ -64,6 +68,8 @@ def require_look(look: Look, *, at: datetime) -> None:
         raise NotAllowed
     if not look.is_own:
         raise NotAllowed(_("This window is somebody else's."))
+    if look.lacks_second_factor:
+        raise SecondFactorRequired
     if look.is_closed or not limits.is_within(at, look.opens_at, look.closes_at):
         raise WindowNotOpen
     if look.ticket_state is not None and look.ticket_state not in TICKET_LIVE:
@@ -189,8 +195,13 @@ def tenants_read(actor: Actor) -> frozenset[UUID]:
 
 
 def needs_second_factor(actor: Actor) -> bool:
-    """Whether a password alone is not enough: for whoever decides or manages, and for staff."""
-    return bool(actor.roles & DECIDING_OR_MANAGING)
+    """Whether a password alone is not enough: for people who decide or manage, for staff, and for engineers.
+
+    Engineers are those who open content; the operator may leave their second factor to somebody else.
+    """
+    return bool(actor.roles & DECIDING_OR_MANAGING) or (
+        settings.ENGINEER_SECOND_FACTOR and Role.ENGINEER in actor.roles
+    )
 
 
 def is_staff(actor: Actor) -> bool:

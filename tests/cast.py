@@ -257,18 +257,14 @@ def _people(at: dt.datetime) -> dict[str, Person]:
 
 
 def _with_two_factors() -> list[str]:
-    """Those who decide or manage, and staff: nobody of them gets anywhere without a second factor."""
+    """Those who decide or manage, all of the provider's: nobody of them gets anywhere without a second factor."""
     customers = [
         name
         for members in CUSTOMERS.values()
         for name, roles in members.items()
         if {"approver", "administrator"} & set(roles)
     ]
-    return [
-        *customers,
-        *(name for name, queues in QUEUES.items() if "provider_approver" in {role for _service, role in queues}),
-        "stella",
-    ]
+    return [*customers, *QUEUES, "stella"]
 
 
 def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:

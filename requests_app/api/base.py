@@ -22,6 +22,7 @@ from requests_app.api import cors, idempotency, quota
 from requests_app.api.authentication import BearerAuthentication
 from requests_app.api.errors import NotTheSame, PreconditionRequired
 from requests_app.api.pages import PARAMETERS, Pages, require_known, wanted_fields
+from requests_app.errors import SecondFactorRequired
 from requests_app.models import Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
@@ -97,11 +98,18 @@ class ApiView(APIView):
         self.token = cast(Token, request.auth)
         self.actor = self.actor_of(request, self.token)
         self.take(1)
+        self._require_second_factor()
         if not hasattr(self, str(request.method).lower()):
             raise exceptions.MethodNotAllowed(str(request.method))
         if (scope := self.scopes.get(self._method(request))) is not None:
             policy.require_scope(self.actor, scope)
         require_known(request.query_params, self.known_parameters())
+
+    def _require_second_factor(self) -> None:
+        """As on the pages: people whose role needs a second factor get no further before they have one."""
+        is_person = self.actor.machine is None
+        if is_person and policy.needs_second_factor(self.actor) and not self.token.account.has_second_factor:
+            raise SecondFactorRequired
 
     def actor_of(self, request: Any, token: Token, *, in_name_of: Person | None = None) -> Actor:
         return actor_of_token(

@@ -15,6 +15,7 @@ from requests_app import totp
 
 EXCHANGE, SHAREPOINT = "exchange-online", "sharepoint-online"
 PROVIDER_DOMAIN = "provider.example"
+_APPS = "demo_apps.json"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,11 @@ class Character:
 
     @property
     def needs_app(self) -> bool:
-        """Whether a password alone lets them in nowhere."""
-        return bool({"approver", "administrator", "provider_approver", "staff"} & set(self.role_names))
+        """Whether a password alone lets them in nowhere, by the settings of this installation."""
+        needing = {"approver", "administrator", "provider_approver", "staff"}
+        if settings.ENGINEER_SECOND_FACTOR:
+            needing |= {"engineer"}
+        return bool(needing & set(self.role_names))
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,17 @@ def passwords() -> dict[str, str]:
 
 
 def app_secrets() -> dict[str, str]:
-    """The secrets of the authenticator apps of those who need one, made in the same way."""
-    return _kept(
-        "demo_apps.json", lambda: {person.email: totp.new_secret() for person in everybody() if person.needs_app}
-    )
+    """The secrets of the authenticator apps of those who needed one when their world was made."""
+    return _kept(_APPS, dict)
+
+
+def give_app(email: str) -> str:
+    """The secret of this person's app, made in the same way as the passwords."""
+    known = app_secrets()
+    if email not in known:
+        known[email] = totp.new_secret()
+        _keep(_APPS, known)
+    return known[email]
 
 
 def _kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -150,11 +161,16 @@ def _kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     if path.exists():
         return dict(json.loads(path.read_text()))
     made = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(made, file, indent=1)
+    _keep(name, made)
     return made
+
+
+def _keep(name: str, what: dict[str, str]) -> None:
+    path = Path(settings.DATA_DIR) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(what, file, indent=1)
 
 
 def _password() -> str:

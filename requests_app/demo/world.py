@@ -94,7 +94,7 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
 def _set_up_app(character: people.Character) -> None:
     """Who needs a second factor sets one up at the first sign-in."""
     if character.needs_app:
-        keep = factors.keeps_totp(people.app_secrets()[character.email])
+        keep = factors.keeps_totp(people.give_app(character.email))
         operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
 
 

@@ -35,7 +35,7 @@ from requests_app.errors import (
     Unacceptable,
 )
 from requests_app.events import Event
-from requests_app.models import ContentAccess, Grant, Level, Resource
+from requests_app.models import ContentAccess, Grant, Level, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Act, act
 from requests_app.operations.streams import Place, WindowClosed, watched
@@ -244,6 +244,7 @@ def _authorised(current: Act, grant_id: object, resource_id: object, *, level: L
     look = Look(
         is_engineer=Role.ENGINEER in roles,
         is_own=access_request.requester_human == actor.human_id,
+        lacks_second_factor=policy.needs_second_factor(actor) and not _has_second_factor(actor),
         is_closed=grant.closed_at is not None,
         opens_at=grant.opens_at,
         closes_at=grant.closes_at,
@@ -256,6 +257,11 @@ def _authorised(current: Act, grant_id: object, resource_id: object, *, level: L
     )
     policy.require_look(look, at=current.at)
     return Looked(grant, resource, current.at)
+
+
+def _has_second_factor(actor: Actor) -> bool:
+    """As it is now, and not when the session or the token began."""
+    return Person.objects.get_queryset().get(pk=actor.person).has_second_factor
 
 
 def _append(

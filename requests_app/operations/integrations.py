@@ -17,6 +17,7 @@ from requests_app.errors import (
     InsufficientScope,
     NoPasswordCounts,
     NotAllowed,
+    SecondFactorRequired,
     TooMany,
     Unacceptable,
     WrongProof,
@@ -326,7 +327,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
         if not is_right:
             raise NoPasswordCounts if person.signs_in_elsewhere() else WrongProof
         if policy.needs_second_factor(current.actor) and not person.has_second_factor:
-            raise NotAllowed(_("Your role needs a second factor. Set one up on the pages first."))
+            raise SecondFactorRequired
         Token.objects.filter(pk=token.pk).update(stepped_up_at=current.at)
     return current.at + limits.STEP_UP_FOR
 

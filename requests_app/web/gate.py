@@ -1,4 +1,4 @@
-"""Who decides, manages, or is staff gets no further than the set-up until there is a second factor."""
+"""Leads people whose role needs a second factor to the set-up, until they have one."""
 
 from __future__ import annotations
 

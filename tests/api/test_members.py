@@ -16,6 +16,7 @@ from requests_app.models import Membership, Person
 from requests_app.scopes import Scope
 from tests.caller import Caller, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.factors import give_app
 
 pytestmark = pytest.mark.django_db
 
@@ -252,6 +253,7 @@ def test_a_client_of_the_tenant_is_nobody_of_its_people(cast: Cast, calling: Cal
 
 def test_a_role_that_was_taken_counts_no_more_for_tokens_that_are_out(cast: Cast, calling: Calling) -> None:
     operations.give_role(cast.contoso.pk, cast.mia.pk, role="administrator", actor=cast.as_("ines"))
+    give_app(cast.mia)
     mia = Caller(token_of(cast, "mia"))
     assert mia.post(of(cast, "otto", "give-role"), {"role": "member"}).status_code == 200
     assert calling("ines").post(of(cast, "mia", "take-role"), {"role": "administrator"}).status_code == 200

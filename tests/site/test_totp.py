@@ -70,3 +70,15 @@ def test_the_demos_app_gives_two_codes_in_a_row_that_still_count_when_they_arriv
         assert now == last
         assert now is not None
         after = now
+
+
+def test_the_next_code_comes_at_the_next_half_minute() -> None:
+    at = dt.datetime(2026, 3, 1, 12, 0, 30, tzinfo=dt.UTC)
+    step = totp.step_at(at)
+    waits = [(0, 30), (0.001, 30), (1, 29), (29, 1), (29.999, 1), (30, 0)]
+    assert [totp.seconds_to_next(step, at=at + dt.timedelta(seconds=later)) for later, _wait in waits] == [
+        wait for _later, wait in waits
+    ]
+    # Of a telephone that is fast, the code of the next half minute may have been used.
+    assert totp.seconds_to_next(step + 1, at=at) == 30
+    assert totp.seconds_to_next(step - 1, at=at) == 0

@@ -14,6 +14,7 @@ from requests_app.queries import callers
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast, events_in
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
+from tests.web.test_security import without_factor
 
 pytestmark = pytest.mark.django_db
 
@@ -204,8 +205,10 @@ def test_who_is_switched_off_makes_none(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["otto", "priya"])
-def test_a_session_alone_makes_none(cast: Cast, name: str) -> None:
+def test_a_session_alone_makes_none(cast: Cast, name: str, settings: Any) -> None:
     """A session that was stolen ends within the day; it must not live on in a token."""
+    settings.ENGINEER_SECOND_FACTOR = False
+    without_factor(cast, name)
     client = signed_in(cast, name, fresh=False)
     with nothing_happens():
         asked = client.post(HERE, FORM)

@@ -48,6 +48,12 @@ class Command(BaseCommand):
             highlight=False,
             soft_wrap=True,
         )
+        if any("engineer" in row["roles"] and not row["app"] for row in rows):
+            console.print(
+                "\nThe engineers of this demo world have no second factor: it is switched off for them"
+                " (ENGINEER_SECOND_FACTOR=off).\nIn a real installation they must have one.",
+                highlight=False,
+            )
 
 
 def _code(login: str) -> str:
