@@ -101,8 +101,8 @@ class DecisionForm(ProofForm, ActForm):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.is_password_known = is_password_known
-        is_typed = bool(self.data.get("password") or self.data.get("code"))
-        self.is_proven = is_proven and not is_typed
+        self.is_proof_typed = bool(self.data.get("password") or self.data.get("code"))
+        self.is_proven = is_proven and not self.is_proof_typed
         self.fields["comment"].required = edge.needs_note
         self.fields["comment"].help_text = _READERS[side]
         # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
@@ -118,6 +118,11 @@ class DecisionForm(ProofForm, ActForm):
         if self.is_password_known:
             return gettext("The code is not right. Nothing was decided.")
         return gettext("The password or the code is not right. Nothing was decided.")
+
+    @property
+    def lacks_only_the_proof(self) -> bool:
+        """Whether the press came too late: the page asked for no proof, or for nothing that was typed."""
+        return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
 
     @property
     def signature(self) -> operations.Signed | None:
@@ -171,6 +176,12 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
         with noted(row, edge.action, actor):
             access.require_offered(row, edge.action, actor=actor, at=instant(request))
             _require_same(row, form.cleaned_data, actor)
+        if not is_filled and form.lacks_only_the_proof:
+            # The page that was pressed may have asked for nothing, five minutes ago.
+            form.add_error(
+                None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
+            )
+            return _confirm(request, row, form, edge, status=Unacceptable.status)
         if not is_filled:
             operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)

@@ -85,9 +85,10 @@ def test_after_a_sign_in_with_a_code_an_approval_takes_one_press(
     assert is_open(second)
     travel.by(seconds=1)
     assert asks_for(client.get(page_of(third, "decide", "approve"))) == ["password", "code"]
-    with nothing_is_decided():
+    with nothing_happens():
         late = confirm(client, third)
     assert (late.status_code, asks_for(late)) == (422, ["password", "code"])
+    assert "not older than five minutes" in late.content.decode()
     assert "Please be quick." in late.content.decode()
 
 
