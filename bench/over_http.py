@@ -32,7 +32,7 @@ _PLENTY = "100000000"
 def measure(cast: Cast, pairs: Sequence[grants.Pair], *, each: int, callers: int, bar: Any) -> list[Result]:
     """Advice and access over HTTP, with so many callers at once."""
     scopes = frozenset({Scope.EVALUATE})
-    made = operations.create_client(name="Gateway", scopes=sorted(scopes), actor=cast.as_("stella"))
+    made = cast.own_client("Gateway", sorted(scopes))
     secret = operations.issue_access_token(made.row, scopes=scopes).secret
     results = []
     with _server(callers) as port:

@@ -117,6 +117,10 @@ PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
 # Between the use of a tenant's recovery key and the moment at which its new administrator gets in.
 RECOVERY_DELAY_SECONDS = seconds("RECOVERY_DELAY_SECONDS", default=72 * 3600)
+# Between the confirmation of a change by staff that weakens customers and the moment at which it takes effect.
+STAFF_CHANGE_WAIT_SECONDS = whole_number(
+    "STAFF_CHANGE_WAIT_SECONDS", default=72 * 3600, least=24 * 3600 if PRODUCTION else 1
+)
 PROVIDER_DECISION_SECONDS = seconds("PROVIDER_DECISION_SECONDS", default=24 * 3600)
 WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3600, 7200, 14400, 28800])
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)

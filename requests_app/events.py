@@ -75,6 +75,8 @@ class Event(StrEnum):
     PROPOSAL_MADE = "proposal.made"
     PROPOSAL_CONFIRMED = "proposal.confirmed"
     PROPOSAL_WITHDRAWN = "proposal.withdrawn"
+    PROPOSAL_APPLIED = "proposal.applied"
+    PROPOSAL_LAPSED = "proposal.lapsed"
     ACCOUNTS_LINKED = "accounts.linked"
     ACCOUNTS_UNLINKED = "accounts.unlinked"
     IDENTITY_LINKED = "identity.linked"
@@ -181,6 +183,8 @@ TITLES: dict[Event, Promise] = {
     Event.PROPOSAL_MADE: _("Change proposed"),
     Event.PROPOSAL_CONFIRMED: _("Change confirmed"),
     Event.PROPOSAL_WITHDRAWN: _("Proposed change withdrawn"),
+    Event.PROPOSAL_APPLIED: _("Announced change took effect"),
+    Event.PROPOSAL_LAPSED: _("Announced change lapsed"),
     Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
     Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
     Event.IDENTITY_LINKED: _("Linked to single sign-on"),

@@ -34,6 +34,11 @@ def provider_deadline(at: datetime) -> datetime:
     return at + timedelta(seconds=settings.PROVIDER_DECISION_SECONDS)
 
 
+def staff_change_wait() -> timedelta:
+    """How long a change by staff that weakens customers waits after it was confirmed."""
+    return timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
+
+
 def customer_deadline(at: datetime) -> datetime:
     return at + timedelta(seconds=settings.CUSTOMER_DECISION_SECONDS)
 

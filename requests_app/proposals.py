@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.events import title_of
+from requests_app.scopes import LABELS, known
 from requests_app.templatetags import _times
 
 _WORDS: dict[str, Promise] = {
@@ -38,7 +39,28 @@ _WORDS: dict[str, Promise] = {
         "groups that give roles: %(groups)s; who gets in without it: %(break_glass)s"
     ),
     "claim_domain": _("claim the domain %(domain)s, whose people then sign in with single sign-on"),
+    # The staff's. They are read by customers.
+    "change_plan": _("change the plan %(name)s: %(changes)s"),
+    "move_tenant": _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
+    "add_service": _("add the service %(name)s, which Lockbox does not cover"),
+    "change_service": _("change the service %(name)s: %(changes)s"),
+    "rename_resource": _("give the resource “%(was)s” the name “%(name)s”"),
+    "give_queue_role": _("give %(name)s the role “%(role)s” for %(service_name)s"),
+    "make_staff": _("make %(name)s a member of the staff"),
+    "switch_on_provider": _("switch on the account of %(name)s again, with the roles that it has"),
+    "link_accounts": _("count the accounts of %(name)s and %(other_name)s as one human"),
+    "unlink_accounts": _("count the account of %(name)s as a human of its own"),
+    "let_client_ask": _("allow the client %(name)s, for every tenant: %(gained)s"),
 }
+#: What an announced change does to a field, after its name in the proposal.
+_CHANGES: dict[str, Promise] = {
+    "is_covered": _("Lockbox no longer covers it, and your approval is no longer asked for"),
+    "includes_lockbox": _("it no longer includes Lockbox"),
+    "key": _("its key “%(was)s” becomes “%(now)s”"),
+    "name": _("its name “%(was)s” becomes “%(now)s”"),
+    "connector": _("its connector “%(was)s” becomes “%(now)s”"),
+}
+_COVERED = _("Lockbox covers it")
 _WITHOUT: dict[str, Promise] = {
     "set_log_retention": _("keep the log for good"),
     "set_cosigning": _("open windows whether or not a witness cosigned the log"),
@@ -56,7 +78,22 @@ _ROLES: dict[str, Promise] = {
     "auditor": _("Auditor"),
     "administrator": _("Administrator"),
     "deputy": _("Deputy"),
+    "engineer": _("Engineer"),
+    "provider_approver": _("Provider approver"),
 }
+
+
+#: Why an announced change came to nothing, by the reason that the entry names.
+_LAPSES: dict[str, Promise] = {
+    "unanswered": _("Nobody confirmed it within 7 days"),
+    "no_longer_staff": _("One of the two who agreed on it is no longer staff"),
+    "one_human": _("The two who agreed on it count as one human now"),
+    "no_longer_fits": _("What it would change is not as it was when it was proposed"),
+}
+
+
+def lapse_words(reason: str) -> str:
+    return str(_LAPSES.get(reason, reason))
 
 
 def words(act: str, said: Mapping[str, Any]) -> str:
@@ -81,9 +118,17 @@ def _listed(said: Mapping[str, Any]) -> dict[str, str]:
     groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
     sign_on = gettext("on") if said.get("is_on") else gettext("off")
     return {
+        "changes": "; ".join(_changed(name, now, said) for name, now in (said.get("set") or {}).items()),
+        "gained": "; ".join(str(LABELS[scope]) for scope in known(said.get("gained") or [])),
         "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
         "groups": ", ".join(groups) or gettext("none"),
         "sign_on": gettext("the only way in") if said.get("is_only") else sign_on,
         "break_glass": said.get("break_glass") or gettext("nobody"),
         "only": gettext("and nowhere else") if said.get("own_keys_only") else gettext("or here"),
     }
+
+
+def _changed(name: str, now: object, said: Mapping[str, Any]) -> str:
+    if name == "is_covered" and now:
+        return str(_COVERED)
+    return str(_CHANGES[name]) % {"now": now, "was": said["was"].get(name)} if name in _CHANGES else name

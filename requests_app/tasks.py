@@ -12,7 +12,7 @@ from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
 from requests_app import bell, clock, guesses, outbound, resealing
 from requests_app.actors import Actor
-from requests_app.operations import checks, integrations, log_care, sweeps
+from requests_app.operations import checks, integrations, log_care, proposals, sweeps
 from requests_app.outbox import delivery
 from requests_app.webhooks import delivery as webhooks
 from requests_app.webhooks import dispatch, tidying
@@ -27,7 +27,7 @@ LONGEST_SECONDS = 20.0
 
 @guarded
 def sweep() -> int:
-    """Write down what has expired and what has elapsed, for the log and for the people concerned.
+    """Write down what has expired and what has elapsed, and do what staff announced and is due.
 
     Neither half keeps the other from its work: one that fails is left, and its failure is the task's at the end.
     """
@@ -46,6 +46,11 @@ def sweep() -> int:
         return done + len(passed_over) - before
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)
+    try:
+        # Once: what waits for something under way stays due.
+        done += proposals.apply_due(actor=actor, limit=BATCH)
+    except Exception as failure:
+        failures.append(failure)
     if failures:
         raise failures[0]
     return done

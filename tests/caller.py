@@ -74,9 +74,12 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
     tenant_id = cast.tenants[tenant].pk if tenant else None
     wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
     by = {None: "stella", "contoso": "ines", "fabrikam": "finn", "northwind": "noah"}[tenant]
-    made = operations.create_client(
-        tenant_id=tenant_id, name="Help desk", scopes=in_order(wanted), actor=cast.as_(by), **options
-    )
+    if tenant_id is None:
+        made = cast.own_client("Help desk", in_order(wanted))
+    else:
+        made = operations.create_client(
+            tenant_id=tenant_id, name="Help desk", scopes=in_order(wanted), actor=cast.as_(by), **options
+        )
     return made.row, made.secret
 
 

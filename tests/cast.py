@@ -7,6 +7,7 @@ made by operations.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from django.contrib.auth.hashers import make_password
 from audit_app.models import AuditEntry
 from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
+from requests_app.errors import ChangeProposed
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -27,9 +29,11 @@ from requests_app.models import (
     OutboxMessage,
     Person,
     Plan,
+    Proposal,
     QueueAssignment,
     Resource,
     Service,
+    StaffTerm,
     Tenant,
     Ticket,
 )
@@ -121,6 +125,44 @@ class Cast:
         """The secret in the link that was sent last."""
         row.refresh_from_db()
         return link_secrets.of(row.pk, row.sends)
+
+    def colleague(self, name: str = "sten", *, hours: float = 1000) -> Person:
+        """A second member of the staff, who has been so for this long."""
+        at = clock.now()
+        person = Person(email=f"{name}@provider.example", name=f"{name.title()} Test", side="provider", is_staff=True)
+        person.created_at = person.email_verified_at = person.totp_set_up_at = at
+        person.password = _password(settings.PASSWORD_HASHERS[0])
+        person.save(force_insert=True)
+        Authenticator.objects.bulk_create(factors.rows_for([person]))
+        StaffTerm.objects.create(person=person, human_id=person.human_id, from_at=at - dt.timedelta(hours=hours))
+        self.people[name] = person
+        return person
+
+    def own_client(self, name: str, scopes: list[str]) -> operations.Made:
+        """A client of the provider's that has all these scopes, as if they had been announced and agreed on."""
+        made = operations.create_client(name=name, scopes=["grants:read"], actor=self.as_("stella"))
+        made.row.scopes = scopes
+        made.row.save(update_fields=["scopes"])
+        return made
+
+    def agreed(self, call: Callable[[], Any]) -> Proposal:
+        """What the call proposes for the staff, done as if the waiting time were over."""
+        row: Proposal = operations.apply_proposal(self.made_due(call), actor=self.system("sweep"))
+        assert row.outcome == "applied", row.outcome
+        return row
+
+    @staticmethod
+    def made_due(call: Callable[[], Any]) -> UUID:
+        """The id of what the call proposes for the staff, with the waiting time over as far as its row says."""
+        try:
+            call()
+        except ChangeProposed as held:
+            row: Proposal = Proposal.objects.get(pk=held.current["proposal"])
+        else:
+            row = Proposal.objects.of_staff().get(ended_at=None)
+        past = clock.now() - dt.timedelta(days=4)
+        Proposal.objects.filter(pk=row.pk).update(proposed_at=past, effective_at=past + dt.timedelta(hours=72))
+        return row.pk
 
     def ask(self, ticket: Ticket, **fields: Any) -> operations.Ask:
         resource = (
@@ -253,6 +295,9 @@ def _people(at: dt.datetime) -> dict[str, Person]:
     )
     people = dict(zip(sides, rows, strict=True))
     Authenticator.objects.bulk_create(factors.rows_for(people[name] for name in two))
+    StaffTerm.objects.create(
+        person=people["stella"], human_id=people["stella"].human_id, from_at=at - dt.timedelta(days=30)
+    )
     return people
 
 

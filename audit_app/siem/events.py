@@ -165,6 +165,8 @@ MEANINGS: dict[str, Meaning] = {
     "proposal.made": Meaning(Family.ENTITY, 1, severity=_MEDIUM),
     "proposal.confirmed": Meaning(Family.ENTITY, OTHER, "Confirm", _MEDIUM),
     "proposal.withdrawn": Meaning(Family.ENTITY, 4, severity=_LOW),
+    "proposal.applied": Meaning(Family.ENTITY, 3, severity=_HIGH),
+    "proposal.lapsed": Meaning(Family.ENTITY, OTHER, "Lapse", _LOW),
     "accounts.linked": Meaning(Family.ACCOUNT, OTHER, "Link", _MEDIUM),
     "accounts.unlinked": Meaning(Family.ACCOUNT, OTHER, "Unlink", _MEDIUM),
     "identity.linked": Meaning(Family.ACCOUNT, OTHER, "Linked", _MEDIUM),

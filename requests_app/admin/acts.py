@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import limits
 from requests_app.actors import Actor
-from requests_app.errors import DomainError, Malformed, StepUpRequired, Unacceptable
+from requests_app.errors import ChangeProposed, DomainError, Malformed, StepUpRequired, Unacceptable
 from requests_app.models import Person, Tenant
 
 security_log = structlog.get_logger("security")
@@ -95,7 +95,7 @@ def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
             return None, 200
         return act.run(form.row, actor_in(request), form.cleaned_data), 0
     except DomainError as refusal:
-        if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
+        if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired | ChangeProposed):
             raise
         field = refusal.field if isinstance(refusal, Unacceptable) and refusal.field in form.fields else None
         form.is_valid()
@@ -109,12 +109,14 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: C
     if len(chosen) > BULK_MAX:
         messages.error(request, _("Choose at most %(most)d at once. Nothing was done.") % {"most": BULK_MAX})
         return
-    done = 0
+    done = proposed = 0
     refusals: list[str] = []
     for row in chosen:
         try:
             act.run(row, actor_in(request), {})
             done += 1
+        except ChangeProposed:
+            proposed += 1
         except DomainError as refusal:
             if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
                 raise
@@ -122,6 +124,9 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: C
     if done:
         words = ngettext("%(label)s: done for %(n)d.", "%(label)s: done for %(n)d.", done)
         messages.success(request, words % {"label": act.bulk, "n": done})
+    if proposed:
+        words = ngettext("%(label)s: proposed for %(n)d.", "%(label)s: proposed for %(n)d.", proposed)
+        messages.success(request, words % {"label": act.bulk, "n": proposed})
     for line in refusals[:REFUSALS_SHOWN]:
         messages.error(request, line)
     left = len(refusals) - REFUSALS_SHOWN

@@ -27,7 +27,8 @@ from requests_app.admin import acts, listing
 from requests_app.admin.acts import Act
 from requests_app.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.admin.searching import Search
-from requests_app.errors import NotFound
+from requests_app.errors import ChangeProposed, NotFound
+from requests_app.models import Proposal
 
 security_log = structlog.get_logger("security")
 
@@ -170,7 +171,12 @@ class StaffAdmin(SealedAdmin):
         status = 200
         if request.method == "POST":
             form = act.form(request.POST, row=row)
-            result, status = acts.perform(act, form, request)
+            try:
+                result, status = acts.perform(act, form, request)
+            except ChangeProposed as held:
+                # Done, as far as one person can do it: the next page says what it waits for.
+                messages.success(request, str(held.message))
+                return HttpResponseRedirect(page_of(Proposal.objects.get(pk=held.current["proposal"])))
             if not status:
                 return self.done(request, act, row, result)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -146,6 +146,11 @@ class ClientAdmin(StaffAdmin):
         """A new secret is the answer to the act itself: it is kept as its hash alone."""
         if not isinstance(result, Made):
             return super().done(request, act, row, result)
+        if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
+            words = _(
+                "Part of what the client may do was proposed: customers are told first. You find it under Proposals."
+            )
+            messages.info(request, words)
         context = {
             **self._context(request, result.row),
             "title": _("The client’s secret"),

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.models import AuditEntry
-from requests_app import factors, operations
+from requests_app import factors, operations, proposals
 from requests_app.actors import Actor
 from requests_app.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
 from requests_app.admin.base import Related, StaffAdmin
@@ -72,6 +74,10 @@ def give_role(row: Person, actor: Actor, data: dict[str, Any]) -> Membership:
 
 def give_queue_role(row: Person, actor: Actor, data: dict[str, Any]) -> QueueAssignment:
     return operations.give_queue_role(data["service"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def make_staff(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.make_staff(row.pk, actor=actor)
 
 
 def take_queue_role(row: QueueAssignment, actor: Actor, data: dict[str, Any]) -> None:
@@ -187,6 +193,17 @@ class PersonAdmin(StaffAdmin):
             run=give_queue_role,
             done=_("The role was given."),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active,
+        ),
+        Act(
+            name="make-staff",
+            label=_("Make staff"),
+            run=make_staff,
+            done=_("The person is a member of the staff."),
+            explains=_(
+                "They may then use this portal. Once a customer has had Lockbox on, a second member of the staff "
+                "confirms it, customers are told, and it takes effect after the waiting time."
+            ),
+            offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
         ),
         Act(
             name="give-role",
@@ -331,17 +348,86 @@ def _said(row: Proposal) -> dict[str, Any]:
     return row.shown
 
 
+@admin.display(description=_("change"))
+def _words(row: Proposal) -> str:
+    return proposals.words(row.act, row.said)
+
+
+@admin.display(description=_("state"))
+def _state(row: Proposal) -> str:
+    """What it waits for, or how it ended, at the instant at which the row was read."""
+    at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    if row.ended_at is not None:
+        return row.get_outcome_display() if row.outcome else gettext("ended")
+    if row.effective_at is None:
+        return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
+    if row.effective_at <= at:
+        return gettext("due: it takes effect once nothing is under way that it would touch")
+    if row.is_alone:
+        return gettext("announced; nobody else was staff who could confirm it")
+    return gettext("announced")
+
+
+@admin.display(description=_("announced to"))
+def _touched(row: Proposal) -> str:
+    return ", ".join(row.touched.order_by("name").values_list("name", flat=True))
+
+
+def confirm_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
+    return operations.confirm_proposal(row.pk, actor=actor)
+
+
+def withdraw_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
+    return operations.withdraw_proposal(row.pk, actor=actor)
+
+
+def is_unconfirmed(row: Proposal) -> bool:
+    return is_ahead(row) and row.effective_at is None
+
+
+def is_ahead(row: Proposal) -> bool:
+    """One of the staff's that has not come to its end. A tenant's own is for its people."""
+    return row.tenant_id is None and row.ended_at is None
+
+
 class ProposalAdmin(StaffAdmin):
-    list_display = ("act", "tenant", "proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")
+    list_display = (_words, _state, "tenant", "proposed_by", "proposed_at", "effective_at", "ended_at", "confirmed_by")
     reads: ClassVar = ("tenant", "proposed_by", "confirmed_by")
     ordering = ("-proposed_at",)
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
     list_filter = (by_tenant(),)
-    lead = _("Made and confirmed by each tenant's own people: it is shown, not done.")
+    lead = _(
+        "A change by staff that weakens customers is confirmed here by a second member of the staff. It is announced, "
+        "and takes effect after the waiting time. A tenant's own proposals are for its people: they are only shown."
+    )
     facts: ClassVar = [
-        ("", ("act", "tenant", _said)),
-        (_("Times"), ("proposed_by", "proposed_at", "expires_at", "ended_at", "confirmed_by")),
+        ("", (_words, _state, "tenant", _touched, "act", _said)),
+        (_("Times"), ("proposed_by", "proposed_at", "expires_at")),
+        (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
+    acts: ClassVar = [
+        Act(
+            name="confirm",
+            label=_("Confirm the change"),
+            run=confirm_proposal,
+            done=_("The change is confirmed. The customers are told from when it takes effect."),
+            explains=_(
+                "For a second person who has been staff for at least the waiting time. It takes effect that time after "
+                "your confirmation, and until then anybody of the staff can withdraw it."
+            ),
+            offered=is_unconfirmed,
+        ),
+        Act(
+            name="withdraw",
+            label=_("Withdraw the change"),
+            run=withdraw_proposal,
+            done=_("The change is withdrawn, and nothing was changed. The customers are told."),
+            offered=is_ahead,
+        ),
+    ]
+
+    def name_of(self, row: Proposal) -> str:
+        return capfirst(proposals.words(row.act, row.said))
 
 
 class QueueAssignmentAdmin(StaffAdmin):

@@ -27,7 +27,10 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is what would be done, `words` the same in words that follow "proposes to"."""
+    """`act` is what would be done, `words` the same in words that follow "proposes to".
+
+    `effective_at` is null but for a change by the provider's staff that was confirmed: it takes effect then.
+    """
 
     id = serializers.UUIDField()
     act = serializers.CharField()
@@ -35,7 +38,27 @@ class ProposalOut(serializers.Serializer):
     proposed_by = PersonRef()
     proposed_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
+    effective_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.CharField())
+    def get_words(self, row: Proposal) -> str:
+        return proposals.words(row.act, row.said)
+
+
+class AnnouncedOut(serializers.Serializer):
+    """A change by the provider's staff. `effective_at` is null until a second person confirmed it; `confirmed_by` is
+    null where nobody else was staff who could have confirmed it."""
+
+    id = serializers.UUIDField()
+    act = serializers.CharField()
+    words = serializers.SerializerMethodField()
+    proposed_by = PersonRef()
+    proposed_at = serializers.DateTimeField()
+    confirmed_by = PersonRef(allow_null=True)
+    confirmed_at = serializers.DateTimeField(allow_null=True)
+    effective_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField()
 
     @extend_schema_field(serializers.CharField())
     def get_words(self, row: Proposal) -> str:
@@ -65,6 +88,25 @@ class Proposals(ListView):
     )
     def get(self, request: Any, tenant: UUID) -> Response:
         return self.listed(queries.proposals(queries.tenant(tenant, actor=self.actor), at=clock.now()))
+
+
+class Announced(ListView):
+    """What the provider's staff plan to change that touches the tenant."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    serializer_class = AnnouncedOut
+    orders = ("proposed_at",)
+
+    @extend_schema(
+        operation_id="announced_changes_list",
+        summary="List what the provider's staff announced",
+        tags=["tenants"],
+        responses=AnnouncedOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """Each takes effect at its `effective_at`, unless it is withdrawn before."""
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.listed(queries.announced([row.pk]))
 
 
 class Control(ApiView):

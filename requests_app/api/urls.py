@@ -100,6 +100,7 @@ v1 = [
     path(f"{_TENANT}/resources/<uuid:resource>", resources.OneResource.as_view(), name="resource"),
     path(f"{_TENANT}/members", members.Members.as_view(), name="members"),
     path(f"{_TENANT}/proposals", proposals.Proposals.as_view(), name="proposals"),
+    path(f"{_TENANT}/announced-changes", proposals.Announced.as_view(), name="announced_changes"),
     path(f"{_TENANT}/two-person-control", proposals.Control.as_view(), name="two_person_control"),
     path("proposals/<uuid:pk>/confirm", proposals.Confirm.as_view(), name="proposal_confirm"),
     path("proposals/<uuid:pk>/withdraw", proposals.Withdraw.as_view(), name="proposal_withdraw"),

@@ -18,7 +18,7 @@ from requests_app.models.invitations import Invitation
 from requests_app.models.keys import Passkey
 from requests_app.models.mutes import Mute
 from requests_app.models.outbox import OutboxMessage
-from requests_app.models.people import Membership, Person, QueueAssignment
+from requests_app.models.people import Membership, Person, QueueAssignment, StaffTerm
 from requests_app.models.proposals import Proposal
 from requests_app.models.recovery import RecoveryKey
 from requests_app.models.services import Resource, Service
@@ -58,6 +58,7 @@ __all__ = [
     "Service",
     "SignOn",
     "SignedDecision",
+    "StaffTerm",
     "TaskAttempt",
     "Tenant",
     "Ticket",

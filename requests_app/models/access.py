@@ -39,6 +39,11 @@ class AccessRequestQuerySet(ScopedQuerySet):
     def waiting(self, at: datetime) -> Self:
         return self.pending().filter(decide_by__gt=at)
 
+    def under_way(self, at: datetime) -> Self:
+        """Those that wait for somebody, or whose window is open, by the clock and not by what was written down."""
+        waits = Q(state__in=PENDING, decide_by__gt=at)
+        return self.filter(waits | Q(state=State.OPEN, grant__closed_at=None, grant__closes_at__gt=at))
+
 
 class AccessRequest(models.Model):
     """What was submitted never changes; only `state`, `decide_by` and `state_changed_at` move."""

@@ -11,19 +11,22 @@ from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from audit_app import recorder
 from requests_app import clock
 from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
+from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.integrations import Client, Token
 from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.single_sign_on import SignOn
+from requests_app.models.tenants import Tenant
 from requests_app.scopes import known
 
 
@@ -69,14 +72,24 @@ class PersonManager(BaseUserManager["Person"]):
         fields.setdefault("email_verified_at", fields["created_at"])
         person = self.model(email=email.lower(), **fields)
         person.set_password(password)
-        person.save(using=self._db)
+        with transaction.atomic(using=self._db):
+            person.save(using=self._db)
+            if person.is_staff:
+                StaffTerm.begin(person, at=clock.now())
         return person
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """Used by `manage.py createsuperuser`: the first of the staff, on the provider's side."""
+        """Used by `manage.py createsuperuser`: the first of the staff, on the provider's side.
+
+        The operator of the machine needs no second person. It is in the provider's log and in that of each tenant that
+        ever had Lockbox on, and the new member confirms nothing before the waiting time is over.
+        """
         fields.setdefault("name", email.partition("@")[0])
         fields.update(side=Person.Side.PROVIDER, is_staff=True, is_superuser=True)
-        return self.create_user(email, password, **fields)
+        with transaction.atomic(using=self._db):
+            person = self.create_user(email, password, **fields)
+            _witness_made_staff(person)
+        return person
 
 
 class Person(AbstractBaseUser, PermissionsMixin):
@@ -176,6 +189,49 @@ class Person(AbstractBaseUser, PermissionsMixin):
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
 
+class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
+    def since(self, at: datetime) -> Self:
+        """Those that lasted at this instant or began later."""
+        return self.filter(Q(until_at=None) | Q(until_at__gt=at))
+
+
+class StaffTerm(models.Model):
+    """One time during which somebody was staff: a fact that stays when the account is switched off.
+
+    A term begins anew when the account is switched on again, or its second factors are reset: somebody else may be
+    behind it now.
+    """
+
+    person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
+    # The human of that day: linking accounts later makes nobody alone who was not.
+    human_id = models.UUIDField()
+    from_at = models.DateTimeField(_("from"))
+    until_at = models.DateTimeField(_("until"), null=True, blank=True)
+
+    objects = StaffTermQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("time as staff")
+        verbose_name_plural = _("times as staff")
+        ordering = ["from_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["person"], condition=Q(until_at=None), name="staff_term_open_once"),
+        ]
+        indexes = [models.Index(fields=["until_at"], name="staff_term_by_end")]
+
+    def __str__(self) -> str:
+        return f"{self.person} · {self.from_at:%Y-%m-%d}"
+
+    @classmethod
+    def begin(cls, person: Person, *, at: datetime) -> None:
+        cls.end(person, at=at)
+        cls.objects.create(person=person, human_id=person.human_id, from_at=at)
+
+    @classmethod
+    def end(cls, person: Person, *, at: datetime) -> None:
+        cls.objects.filter(person=person, until_at=None).update(until_at=at)
+
+
 class Membership(models.Model):
     """One role of one person in one tenant."""
 
@@ -226,6 +282,22 @@ class QueueAssignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person} · {self.get_role_display()} · {self.service}"
+
+
+def _witness_made_staff(person: Person) -> None:
+    """Write that the machine's operator made somebody staff, in every log that this concerns."""
+    detail = {"person": str(person.pk), "name": person.name, "email": person.email, "role": str(Role.STAFF)}
+    said: dict[str, Any] = {
+        "event": Event.ROLE_GIVEN,
+        "door": "command",
+        "actor": {"kind": "system", "id": None, "name": "createsuperuser", "side": "system", "email": ""},
+        "subject_type": "person",
+        "subject_id": str(person.pk),
+        "detail": detail,
+        "text": person.name,
+    }
+    logs = [PROVIDER_LOG, *Tenant.objects.ever_on().values_list("pk", flat=True)]
+    recorder.record([recorder.Witnessed(tenant_id=log, **said) for log in logs], at=clock.now())
 
 
 def actor_of(

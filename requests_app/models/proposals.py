@@ -1,10 +1,12 @@
-"""What one person proposed and another has yet to confirm, in a tenant under two-person control."""
+"""What one person proposed and another has yet to confirm: in a tenant under two-person control, or among the staff."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -15,14 +17,42 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class ProposalQuerySet(ScopedQuerySet):
     def pending(self, at: datetime) -> Self:
-        return self.filter(ended_at=None, expires_at__gt=at)
+        return self.filter(ended_at=None).filter(models.Q(expires_at__gt=at) | models.Q(effective_at__isnull=False))
+
+    def of_staff(self) -> Self:
+        return self.filter(tenant=None)
+
+    def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
+        """The staff's changes that touch these tenants, each once."""
+        links = Proposal.touched.through.objects.filter(tenant_id__in=list(tenant_ids))
+        return self.of_staff().filter(pk__in=links.values("proposal_id"))
+
+    def due(self, at: datetime) -> Self:
+        return self.of_staff().filter(ended_at=None, effective_at__lte=at)
+
+    def unanswered(self, at: datetime) -> Self:
+        """Those of the staff that nobody confirmed in time."""
+        return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__lte=at)
 
 
 class Proposal(models.Model):
-    """An act by its name, and what was said with it; the act itself runs when it is confirmed, and judges anew."""
+    """An act by its name, and what was said with it; the act itself runs later, and judges anew.
+
+    With a `tenant` it is that tenant's own, and runs when it is confirmed. Without one it is the staff's: it is
+    announced to the tenants that it touches, and takes effect at `effective_at`, the waiting time after it was
+    confirmed. That instant is a fact of the row: no worker can bring it forward.
+    """
+
+    class Outcome(models.TextChoices):
+        APPLIED = "applied", _("took effect")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        LAPSED = "lapsed", _("lapsed")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="proposals")
+    tenant = models.ForeignKey(
+        "requests_app.Tenant", models.PROTECT, related_name="proposals", null=True, blank=True, verbose_name=_("tenant")
+    )
+    touched = models.ManyToManyField("requests_app.Tenant", related_name="+", editable=False)
     act = models.CharField(_("act"), max_length=40)
     said = models.JSONField(_("what"), default=dict)
     proposed_by = models.ForeignKey(
@@ -41,6 +71,13 @@ class Proposal(models.Model):
         related_name="+",
         verbose_name=_("confirmed by"),
     )
+    # These four are of the staff's alone. Without `confirmed_by` nobody else was staff who could have confirmed it.
+    confirmed_human = models.UUIDField(null=True, blank=True)
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    effective_at = models.DateTimeField(_("takes effect"), null=True, blank=True)
+    outcome = models.CharField(
+        _("outcome"), max_length=12, choices=Outcome.choices, blank=True, default="", db_default=""
+    )
 
     objects = ProposalQuerySet.as_manager()
 
@@ -53,11 +90,30 @@ class Proposal(models.Model):
                 condition=models.Q(confirmed_by=None) | ~models.Q(confirmed_by=models.F("proposed_by")),
                 name="proposal_confirmed_by_another",
             ),
+            models.CheckConstraint(
+                condition=models.Q(confirmed_human=None) | ~models.Q(confirmed_human=models.F("proposed_human")),
+                name="proposal_confirmed_by_another_human",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(outcome="applied")
+                | models.Q(effective_at__isnull=False, ended_at__gte=models.F("effective_at")),
+                name="proposal_applied_when_due",
+            ),
         ]
-        indexes = [models.Index(fields=["tenant", "-proposed_at"], name="proposal_by_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "-proposed_at"], name="proposal_by_tenant"),
+            models.Index(
+                fields=["effective_at"], condition=models.Q(tenant=None, ended_at=None), name="proposal_of_staff_due"
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.act} · {self.tenant}"
+        return f"{self.act} · {self.tenant}" if self.tenant_id else self.act
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the waiting time alone stands in for a second person."""
+        return self.effective_at is not None and self.confirmed_by_id is None
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
+from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
@@ -34,6 +37,15 @@ class TenantQuerySet(ScopedQuerySet):
         # The provider's people choose a tenant when they record a ticket for a customer who called.
         return models.Q()
 
+    def ever_on(self) -> Self:
+        """Those that have had Lockbox on at some time: what weakens one of them is announced to it first."""
+        return self.filter(models.Q(lockbox_on=True) | models.Q(lockbox_first_on_at__isnull=False))
+
+    def first_on_at(self) -> datetime | None:
+        """When the first of all tenants switched Lockbox on."""
+        first = self.ever_on().aggregate(at=models.Min(Coalesce("lockbox_first_on_at", "created_at")))
+        return first["at"]
+
 
 class Tenant(models.Model):
     class YesRule(models.TextChoices):
@@ -48,6 +60,8 @@ class Tenant(models.Model):
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="tenants", verbose_name=_("plan"))
     lockbox_on = models.BooleanField(_("Lockbox on"), default=False)
+    # Never taken back: from then on the provider's staff weaken nothing here alone, and nothing unannounced.
+    lockbox_first_on_at = models.DateTimeField(_("Lockbox first on"), null=True, blank=True, editable=False)
     window_cap = models.PositiveIntegerField(
         _("longest window (seconds)"),
         default=FOUR_HOURS,

@@ -140,6 +140,34 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+def staff_change(message: OutboxMessage, at: datetime) -> Facts:
+    """The provider's staff proposed, confirmed, withdrew or made a change that touches the tenant; or it lapsed."""
+    row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
+    what = message.payload["what"]
+    effective = words.when(row.effective_at, at) if row.effective_at else ""
+    second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet")
+    if row.is_alone:
+        second = _("nobody: there was nobody else on the staff")
+    return {
+        "path": f"/tenant/{message.tenant_id}/",
+        "what": what,
+        "is_ahead": what in ("made", "confirmed"),
+        "is_alone": row.is_alone,
+        "change": words.line(proposals.words(row.act, row.said)),
+        "proposer": words.name(row.proposed_by),
+        "by": words.line(message.payload["by"]),
+        "until": words.when(row.expires_at, at),
+        "wait": words.duration(settings.STAFF_CHANGE_WAIT_SECONDS),
+        "effective": effective,
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Proposed by"), [words.name(row.proposed_by), words.when(row.proposed_at, at)]),
+            Fact(_("Confirmed by"), [second]),
+            Fact(_("Takes effect"), [effective or _("not before it is confirmed")]),
+        ],
+    }
+
+
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
     """Where the tenant's people sign in was changed."""
     row = SignOn.objects.get(tenant=message.tenant_id)

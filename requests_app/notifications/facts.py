@@ -41,6 +41,7 @@ _READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
     Topic.OUT_OF_OFFICE: _tenants.out_of_office,
     Topic.MUTE: _tenants.mute,
     Topic.PROPOSAL: _tenants.proposal,
+    Topic.STAFF_CHANGE: _tenants.staff_change,
     Topic.INVITATION: _invitations.invited,
     Topic.CLIENT_DECIDES: _tenants.client,
     Topic.PASSWORD_CHANGED: _accounts.password,

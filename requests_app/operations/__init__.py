@@ -58,6 +58,7 @@ from requests_app.operations.members import (
     add_person,
     give_queue_role,
     give_role,
+    make_staff,
     set_password,
     set_preferences,
     switch_off_person,
@@ -67,7 +68,13 @@ from requests_app.operations.members import (
 )
 from requests_app.operations.mutes import deny_all_and_mute, lift_mute
 from requests_app.operations.passkeys import enrol_passkey, remove_passkey
-from requests_app.operations.proposals import confirm_proposal, set_two_person_control, withdraw_proposal
+from requests_app.operations.proposals import (
+    apply_due,
+    apply_proposal,
+    confirm_proposal,
+    set_two_person_control,
+    withdraw_proposal,
+)
 from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
 from requests_app.operations.refusals import note_failed_proof, note_refusal
 from requests_app.operations.resets import reset_second_factors
@@ -141,6 +148,8 @@ __all__ = [
     "adopt_log_head",
     "allow_access",
     "answer_ticket",
+    "apply_due",
+    "apply_proposal",
     "approve_as_customer",
     "approve_as_provider",
     "ask_customer",
@@ -186,6 +195,7 @@ __all__ = [
     "make_lasting_token",
     "make_recovery_codes",
     "make_recovery_key",
+    "make_staff",
     "note_bypass",
     "note_failed_proof",
     "note_refusal",

@@ -14,7 +14,7 @@ from requests_app import limits, policy
 from requests_app.actors import Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, Tenant, Token
+from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -122,6 +122,7 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
     # Sessions of this person end with this, and stay ended on the day when the account is switched on again.
     person.session_epoch += 1
     person.save(update_fields=["is_active", "session_epoch"])
+    StaffTerm.end(person, at=current.at)
     # For good: whoever has taken one must not wait for the day when the account is switched on again.
     Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
     current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
@@ -137,6 +138,8 @@ def switch_on(current: Act, person: Person, memberships: list[Membership]) -> No
             require_two(current, membership.tenant)
     person.is_active = True
     person.save(update_fields=["is_active"])
+    if person.is_staff:
+        StaffTerm.begin(person, at=current.at)
     current.witness(Event.PERSON_SWITCHED_ON, detail=described(person), text=person.name)
     for membership in memberships:
         tell_approvers(current, membership.tenant, membership.role, person, given=True)

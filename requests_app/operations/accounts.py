@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.models import Person
+from requests_app.models import AccessRequest, Membership, Person, Tenant
+from requests_app.operations._announced import Said, announce, announced, everybody
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
 from requests_app.operations._people import key
@@ -16,6 +21,8 @@ from requests_app.operations._people import key
 
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
     """Staff say that two accounts are one human's; everything that compares people takes them for one from then on.
+
+    Where a tenant has had Lockbox on, this is announced first, and so is unlinking.
 
     An access request under way on which they stood as two ends: asked for by one and decided by the other, or decided
     by both.
@@ -31,12 +38,67 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
             words = _("%(name)s and %(other)s count as one already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
         policy.require_step_up(current.actor, current.at)
-        logs = logs_of(person.human_id, other.human_id)
-        said = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
-        said |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
-        witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=f"{person.name} {other.name}")
-        merge(current, person.human_id, other.human_id)
+        announce(current, "link_accounts", _link_said(person, other))
+        _link(current, person, other)
     return _account(person_id)
+
+
+def _link(current: Act, person: Person, other: Person) -> None:
+    logs = logs_of(person.human_id, other.human_id)
+    said = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
+    said |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
+    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=f"{person.name} {other.name}")
+    merge(current, person.human_id, other.human_id)
+
+
+def _accounts_of(*humans: str) -> QuerySet[Person]:
+    return Person.objects.get_queryset().humans().filter(human_id__in=humans)
+
+
+def _are_providers(human: str) -> bool:
+    return _accounts_of(human).filter(side=Person.Side.PROVIDER).exists()
+
+
+def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
+    held = Membership.objects.filter(person__in=people).values("tenant")
+    return list(Tenant.objects.ever_on().filter(pk__in=held).order_by("pk").values_list("pk", flat=True))
+
+
+def _link_said(person: Person, other: Person) -> Said:
+    """Two accounts to be named, one of each human: the provider's where every tenant is told of it.
+
+    A tenant is not told the name of another tenant's people.
+    """
+    pair = [person, other]
+    if all(_are_providers(str(one.human_id)) for one in pair):
+        provider = Person.Side.PROVIDER
+        pair = [
+            one if one.side == provider else _accounts_of(str(one.human_id)).filter(side=provider)[0] for one in pair
+        ]
+    first, second = pair
+    said = {"person": str(first.pk), "name": first.name, "human": str(first.human_id)}
+    return {**said, "other": str(second.pk), "other_name": second.name, "other_human": str(second.human_id)}
+
+
+def _touched_by_linking(said: Said) -> list[UUID]:
+    """Every tenant where both are the provider's people, else the tenants of the customers' accounts among them."""
+    people = Person.objects.get_queryset().filter(pk__in=[said["person"], said["other"]])
+    if all(person.side == Person.Side.PROVIDER for person in people):
+        return everybody()
+    return _tenants_of(_accounts_of(said["human"], said["other_human"]))
+
+
+def _lock(said: Said) -> None:
+    lock_humans(*(UUID(said[name]) for name in ("human", "other_human") if name in said))
+
+
+@announced("link_accounts", touches=_touched_by_linking, lock=_lock)
+def _link_agreed(current: Act, said: Said) -> None:
+    person, other = _account(said["person"]), _account(said["other"])
+    if (str(person.human_id), str(other.human_id)) != (said["human"], said["other_human"]):
+        raise WrongState(_("It was changed since."))
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    _link(current, person, other)
 
 
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
@@ -54,10 +116,36 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
         if not Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists():
             raise WrongState(_("%(name)s is linked to no other account.") % {"name": person.name})
         policy.require_step_up(current.actor, current.at)
-        before, logs = person.human_id, logs_of(person.human_id)
-        said = {**_described(person), "human_before": str(before), "human": str(part(person))}
-        witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=said, text=person.name)
+        said = {"person": str(person.pk), "name": person.name, "human": str(person.human_id)}
+        announce(current, "unlink_accounts", said)
+        _unlink(current, person)
     return person
+
+
+def _unlink(current: Act, person: Person) -> None:
+    before, logs = person.human_id, logs_of(person.human_id)
+    said = {**_described(person), "human_before": str(before), "human": str(part(person))}
+    witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=said, text=person.name)
+
+
+def _touched_by_parting(said: Said) -> list[UUID]:
+    """Every tenant where the account is the provider's, else the account's own."""
+    people = Person.objects.get_queryset().filter(pk=said["person"])
+    return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
+
+
+def _has_asked(said: Said, at: datetime) -> bool:
+    """Whether something that this account asked for is under way: until then nobody else counts as who asked."""
+    return AccessRequest.objects.under_way(at).filter(requested_by=said["person"]).exists()
+
+
+@announced("unlink_accounts", touches=_touched_by_parting, lock=_lock, waits=_has_asked)
+def _unlink_agreed(current: Act, said: Said) -> None:
+    person = _account(said["person"])
+    if str(person.human_id) != said["human"]:
+        raise WrongState(_("It was changed since."))
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    _unlink(current, person)
 
 
 def _account(person_id: object) -> Person:

@@ -25,6 +25,7 @@ from requests_app.errors import (
 )
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
+from requests_app.operations._announced import Said, announce, announced, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -33,6 +34,8 @@ from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 security_log = structlog.get_logger("security")
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+#: What a client of the provider's is given only after it was announced to customers.
+_ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT})
 #: Days. A token that decides is a key to the content, and is made anew more often.
 LIFETIMES = (1, 7, 30, 90, 365)
 LONGEST_THAT_DECIDES = 30
@@ -60,7 +63,8 @@ def create_client(
 ) -> Made:
     """A customer's administrator makes a client of the tenant; staff, without `tenant_id`, one of the provider's.
 
-    Under two-person control it is made without a decider: whoever sees its secret is one person.
+    Under two-person control it is made without a decider: whoever sees its secret is one person. One of the provider's
+    is made without what is announced to customers first: that it may ask about every tenant, or ask for access.
     """
     with act("create_client", actor=actor) as current:
         _require_human(current.actor)
@@ -84,8 +88,13 @@ def create_client(
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
+        said = _to_announce(client, [])
+        if said is not None:
+            client.scopes = [scope for scope in client.scopes if scope not in said["gained"]]
         client.save(force_insert=True)
         current.witness(Event.CLIENT_CREATED, detail=_described(client), text=str(client))
+        if said is not None:
+            propose(current, "let_client_ask", said)
         _tell_of_decider(current, client)
     return Made(client, secret)
 
@@ -115,6 +124,11 @@ def change_client(
         is_given_to_decide = after["decides_for_id"] not in (None, before["decides_for_id"])
         if gained or is_given_to_decide:
             policy.require_step_up(current.actor, current.at)
+        if (said := _to_announce(client, before["scopes"])) is not None:
+            if set(client.scopes) - set(said["gained"]) != set(before["scopes"]):
+                words = _("This is announced to customers first: %(scopes)s. Choose it by itself.")
+                raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
+            announce(current, "let_client_ask", said)
         if is_given_to_decide and client.tenant is not None:
             client.tenant.refresh_from_db(fields=["needs_two"])
             hold(current, client.tenant, **after)
@@ -122,9 +136,27 @@ def change_client(
     return client
 
 
+def _to_announce(client: Client, before: Iterable[str]) -> Said | None:
+    """What a client of the provider's would gain that is announced to customers first; None where that is nothing."""
+    gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
+    said = {"client": str(client.pk), "name": client.account.name, "gained": gained}
+    return said if client.tenant_id is None and gained and is_announced("let_client_ask", said) else None
+
+
 def _lock_client(said: dict[str, Any]) -> None:
     """As `_managed` locks it, before the turn at the log is taken."""
     list(Client.objects.filter(pk=said["client"]).locked())
+
+
+@announced("let_client_ask", lock=_lock_client)
+def _ask_agreed(current: Act, said: Said) -> None:
+    client = Client.objects.filter(pk=said["client"]).live().select_related("account", "tenant", "decides_for").first()
+    if client is None:
+        raise WrongState(_("This client was removed."))
+    before = _described(client)
+    client.scopes = in_order(known([*client.scopes, *said["gained"]]))
+    current.subject_type, current.subject_id = "client", str(client.pk)
+    _change_client(current, client, before)
 
 
 @controlled("change_client", lock=_lock_client)

@@ -9,10 +9,20 @@ from zoneinfo import available_timezones
 from django.utils.translation import gettext as _
 
 from requests_app import policy
-from requests_app.actors import Actor
+from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import AccessRequest, Membership, Person, QueueAssignment, Service, Tenant, Token
+from requests_app.models import (
+    AccessRequest,
+    Membership,
+    Person,
+    QueueAssignment,
+    Service,
+    StaffTerm,
+    Tenant,
+    Token,
+)
+from requests_app.operations._announced import Said, announce, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
@@ -58,10 +68,64 @@ def add_person(
         current.concerns("person", person, PROVIDER_LOG)
         if is_staff:
             policy.require_step_up(current.actor, current.at)
+            if is_announced("make_staff", _named(person)):
+                words = _(
+                    "Add the account first. Then choose “Make staff” on its page: that is announced to customers."
+                )
+                raise Unacceptable(words, field="is_staff")
         person.is_staff, person.created_at = is_staff, current.at
         person.save(force_insert=True)
+        if is_staff:
+            StaffTerm.begin(person, at=current.at)
         current.witness(Event.PERSON_CREATED, detail=described(person), text=person.name)
     return person
+
+
+def make_staff(person_id: object, *, actor: Actor) -> Person:
+    """Make one of the provider's people staff. Once a customer has had Lockbox on, this is announced first."""
+    with act("make_staff", actor=actor) as current:
+        policy.require_staff(current.actor)
+        person = _of_provider(person_id)
+        current.concerns("person", person, PROVIDER_LOG)
+        if person.is_staff:
+            raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
+        policy.require_step_up(current.actor, current.at)
+        announce(current, "make_staff", _named(person))
+        _make_staff(current, person)
+    return person
+
+
+def _make_staff(current: Act, person: Person) -> None:
+    person.is_staff = True
+    person.save(update_fields=["is_staff"])
+    StaffTerm.begin(person, at=current.at)
+    current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
+
+
+def _of_provider(person_id: object) -> Person:
+    """One of the provider's people who is switched on, locked."""
+    people = Person.objects.active().humans().select_for_update(no_key=True)
+    person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
+    if person is None:
+        raise NotFound
+    return person
+
+
+def _named(person: Person) -> Said:
+    return {"person": str(person.pk), "name": person.name}
+
+
+def _lock_named(said: Said) -> None:
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=said["person"]))
+
+
+@announced("make_staff", lock=_lock_named)
+def _make_staff_agreed(current: Act, said: Said) -> None:
+    person = _of_provider(said["person"])
+    if person.is_staff:
+        raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    _make_staff(current, person)
 
 
 def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> Membership:
@@ -127,25 +191,41 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
-    """Staff put one of the provider's people into a service's queue."""
+    """Staff put one of the provider's people into a service's queue. Once a customer has had Lockbox on, this is
+    announced first."""
     with act("give_queue_role", actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
-        people = Person.objects.active().humans()
-        person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
-        if person is None:
-            raise NotFound
+        person = _of_provider(person_id)
         current.concerns("person", person, PROVIDER_LOG)
         if role not in QueueAssignment.Role.values:
             raise Unacceptable(_("There is no such role."), field="role")
-        if QueueAssignment.objects.filter(service=service, person=person, role=role).exists():
-            raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+        _require_not_in_queue(service, person, role)
         if role == QueueAssignment.Role.PROVIDER_APPROVER:
             policy.require_step_up(current.actor, current.at)
-        row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
-        detail = {**described(person), "role": role, "service": service.key}
-        current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
+        said = {**_named(person), "role": role, "service": str(service.pk), "service_name": service.name}
+        announce(current, "give_queue_role", said)
+        return _give_queue_role(current, service, person, role)
+
+
+def _require_not_in_queue(service: Service, person: Person, role: str) -> None:
+    if QueueAssignment.objects.filter(service=service, person=person, role=role).exists():
+        raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+
+
+def _give_queue_role(current: Act, service: Service, person: Person, role: str) -> QueueAssignment:
+    row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
+    detail = {**described(person), "role": role, "service": service.key}
+    current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
     return row
+
+
+@announced("give_queue_role", lock=_lock_named)
+def _give_queue_role_agreed(current: Act, said: Said) -> None:
+    service, person = Service.objects.get(pk=said["service"]), _of_provider(said["person"])
+    _require_not_in_queue(service, person, said["role"])
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    _give_queue_role(current, service, person, said["role"])
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
@@ -222,7 +302,10 @@ def _hold_if_deciding(current: Act, person: Person, held: list[Membership]) -> N
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account on again. Staff cannot: that would make an approver of somebody the customer let go."""
+    """Switch an account on again. Staff cannot where that would make an approver of somebody the customer let go.
+
+    One of the provider's people who would be staff, an engineer or an approver again is announced first.
+    """
     with act("switch_on_person", actor=actor) as current:
         person = _managed(person_id, current)
         if person.is_active:
@@ -231,8 +314,19 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
             raise NotAllowed(_("Only the customer's own administrator can do this."))
         held = memberships_of(person)
         _hold_if_deciding(current, person, held)
+        if person.is_staff or person.queue_assignments.exists():
+            announce(current, "switch_on_provider", _named(person))
         switch_on(current, person, held)
     return person
+
+
+@announced("switch_on_provider", lock=_lock_named)
+def _on_agreed(current: Act, said: Said) -> None:
+    person = Person.objects.get_queryset().humans().get(pk=said["person"])
+    if person.is_active:
+        raise WrongState(_("This was done already."))
+    current.subject_type, current.subject_id = "person", str(person.pk)
+    switch_on(current, person, memberships_of(person))
 
 
 def set_password(*, actor: Actor, password: str, how: str) -> Person:

@@ -1,17 +1,21 @@
-"""Two-person control of a tenant: switched, and what was proposed under it confirmed or withdrawn."""
+"""What one person proposed: confirmed by another, withdrawn, or, among the staff, applied when it is due."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app import policy
+from audit_app import recorder
+from requests_app import clock, limits, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import DeadlinePassed, NotAllowed, SecondPersonNeeded, WrongState
-from requests_app.events import Event
-from requests_app.models import Membership, Proposal, Tenant
+from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import Membership, Person, Proposal, Tenant
+from requests_app.operations import _announced
+from requests_app.operations._announced import ANNOUNCED, require_established
 from requests_app.operations._change import Act, act
 from requests_app.operations._people import administered
 from requests_app.operations._second import CONTROLLED, controlled, hold, require_two_left, tell, told
@@ -46,12 +50,15 @@ def _switch(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
 
 
 def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
-    """Confirm what another human proposed: it is done now, and judged as it is now.
+    """Confirm what another human proposed. A tenant's own change is done now, and judged as it is now.
 
     Whoever proposed it must still administer the tenant. `keep` is for an act that takes one (reset_second_factors).
+    A change of the staff's takes effect after the waiting time, which begins now.
     """
     with act("confirm_proposal", actor=actor) as current:
         row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
+        if row.tenant_id is None:
+            return _confirmed_by_staff(row, current)
         change = CONTROLLED[row.act]
         if change.lock is not None:
             change.lock(row.said)
@@ -75,9 +82,16 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 
 
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Take a proposal back, or turn it down: whoever administers or decides may, the proposer among them."""
+    """Take a proposal back, or turn it down: whoever administers or decides may, the proposer among them.
+
+    One of the staff's is withdrawn by anybody of the staff, until it takes effect.
+    """
     with act("withdraw_proposal", actor=actor) as current:
         row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
+        if row.tenant_id is None:
+            row = _of_staff(row, current)
+            _end(row, current, Proposal.Outcome.WITHDRAWN, Event.PROPOSAL_WITHDRAWN, "withdrawn")
+            return row
         row, _tenant = _taken(row, current)
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
@@ -99,3 +113,130 @@ def _taken(row: Proposal, current: Act) -> tuple[Proposal, Tenant]:
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
     return row, tenant
+
+
+# --- Of the staff --------------------------------------------------------------------------------------------
+
+
+def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
+    """Do what the staff agreed on, now that it is due: judged again, as everything is now.
+
+    The system's alone. Raises WrongState before the instant that the row names, and while something that is under way
+    would be touched. What no longer fits lapses, and nothing of it is done.
+    """
+    with act("apply_proposal", actor=actor) as current:
+        if not current.actor.is_system:
+            raise NotAllowed
+        row: Proposal = Proposal.objects.of_staff().find(proposal_id)
+        change = ANNOUNCED[row.act]
+        if change.lock is not None:
+            change.lock(row.said)
+        row = _locked(row, current)
+        if row.effective_at is None and row.expires_at <= current.at:
+            _lapse(row, current, "unanswered")
+            return row
+        if row.effective_at is None or current.at < row.effective_at:
+            raise WrongState(_("It is not yet time."))
+        for log in sorted({*row.touched.values_list("pk", flat=True), *change.touches(row.said)}):
+            # As who submits there does: nothing comes under way between this look and the change.
+            recorder.lock(log)
+        if change.waits is not None and change.waits(row.said, current.at):
+            raise WrongState(_("Something that is under way would be touched: this takes effect after it."))
+        if why := _doubt(row):
+            _lapse(row, current, why)
+            return row
+        before = len(current.notes)
+        try:
+            with transaction.atomic():
+                current.confirmed, current.proposer = row.pk, row.proposed_by_id
+                change.run(current, row.said)
+        except (DomainError, IntegrityError):
+            del current.notes[before:]
+            _lapse(row, current, "no_longer_fits")
+            return row
+        _end(row, current, Proposal.Outcome.APPLIED, Event.PROPOSAL_APPLIED, "applied")
+    return row
+
+
+def apply_due(*, actor: Actor, limit: int) -> int:
+    """Apply what is due, and write down what nobody confirmed in time; return how many have come to their end.
+
+    One that fails does not keep the others from their work; the first failure is raised at the end.
+    """
+    at, done = clock.now(), 0
+    failures: list[Exception] = []
+    ripe = Proposal.objects.of_staff().filter(ended_at=None).order_by("effective_at", "expires_at")
+    for pk in [*ripe.due(at).values_list("pk", flat=True), *ripe.unanswered(at).values_list("pk", flat=True)][:limit]:
+        try:
+            done += apply_proposal(pk, actor=actor).ended_at is not None
+        except WrongState:
+            # It waits for what is under way, or another worker was faster.
+            continue
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return done
+
+
+def _confirmed_by_staff(row: Proposal, current: Act) -> Proposal:
+    row = _of_staff(row, current)
+    if row.effective_at is not None:
+        raise WrongState(_("This was confirmed already, or needs nobody to confirm it."))
+    if row.expires_at <= current.at:
+        raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
+    second, by = Person.objects.get(pk=current.actor.person), row.proposed_by
+    if current.actor.human in (row.proposed_human, by.human_id):
+        raise SecondPersonNeeded
+    if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
+        # Otherwise one of the staff could help to make two of himself.
+        raise NotAllowed(_("This is your own account. Somebody else of the staff has to confirm it."))
+    for person in (by, second):
+        require_established(person, current.at)
+    policy.require_step_up(current.actor, current.at)
+    row.confirmed_by, row.confirmed_human = second, second.human_id
+    row.confirmed_at, row.effective_at = current.at, current.at + limits.staff_change_wait()
+    row.save(update_fields=["confirmed_by", "confirmed_human", "confirmed_at", "effective_at"])
+    _announced.witness(current, row, Event.PROPOSAL_CONFIRMED, by=by.name)
+    _announced.tell(current, row, "confirmed")
+    return row
+
+
+def _of_staff(row: Proposal, current: Act) -> Proposal:
+    """The proposal, locked, for one of the staff."""
+    row = _locked(row, current)
+    policy.require_staff(current.actor)
+    if current.actor.machine is not None:
+        raise NotAllowed
+    return row
+
+
+def _locked(row: Proposal, current: Act) -> Proposal:
+    row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
+    current.concerns("proposal", row, PROVIDER_LOG)
+    if row.ended_at is not None:
+        raise WrongState(_("This came to its end already: it %(how)s.") % {"how": row.get_outcome_display()})
+    return row
+
+
+def _doubt(row: Proposal) -> str:
+    """Why the two who agreed on it no longer count as two of the staff; nothing where they do."""
+    for person in filter(None, (row.proposed_by, row.confirmed_by)):
+        if not (person.is_active and person.is_staff):
+            return "no_longer_staff"
+    second = row.confirmed_by
+    if second is not None and second.human_id in (row.proposed_human, row.proposed_by.human_id):
+        return "one_human"
+    return ""
+
+
+def _lapse(row: Proposal, current: Act, why: str) -> None:
+    _end(row, current, Proposal.Outcome.LAPSED, Event.PROPOSAL_LAPSED, "lapsed", reason=why)
+
+
+def _end(row: Proposal, current: Act, outcome: str, event: Event, what: str, **more: str) -> None:
+    row.ended_at, row.outcome = current.at, outcome
+    row.save(update_fields=["ended_at", "outcome"])
+    confirmed_by = row.confirmed_by.name if row.confirmed_by else ""
+    _announced.witness(current, row, event, by=row.proposed_by.name, confirmed_by=confirmed_by, **more)
+    _announced.tell(current, row, what)

@@ -14,7 +14,7 @@ from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import Event
-from requests_app.models import Passkey, Person, Tenant, Token
+from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._keys import described as key_described
 from requests_app.operations._keys import logs_of, logs_with
@@ -113,6 +113,9 @@ def _reset(current: Act, person: Person, keys: list[Passkey]) -> None:
     # Whoever found the device may be signed in on it.
     person.session_epoch += 1
     person.save(update_fields=["totp_set_up_at", "session_epoch"])
+    if person.is_staff and person.is_active:
+        # Somebody else may be behind the account now: it counts as a newcomer's among the staff.
+        StaffTerm.begin(person, at=current.at)
     live = Token.objects.filter(account=person).personal().live(current.at)
     live.update(revoked_at=current.at, revoked_by=current.actor.person)
     for row in keys:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
@@ -20,8 +21,17 @@ from requests_app.actors import Actor, Role
 from requests_app.connectors.registry import KINDS
 from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.models import NotificationAddress, Plan, Resource, Service, Tenant
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    NotificationAddress,
+    Plan,
+    Resource,
+    Service,
+    Tenant,
+)
 from requests_app.models.services import is_own_place
+from requests_app.operations._announced import Said, announce, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._second import controlled, hold, require_customer, tell_yes_rules
@@ -59,7 +69,9 @@ def _switch_lockbox(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("This is no longer to be done."))
     tenant.lockbox_on = on
-    tenant.save(update_fields=["lockbox_on"])
+    # One that was on before this was written down has been so since it is known to be.
+    tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
+    tenant.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
     current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
     current.tell(
         Note(
@@ -177,6 +189,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     """Staff change a tenant's name, plan or time zone; never whether its Lockbox is on, nor how long a window may be.
 
     A plan that does not include Lockbox leaves a Lockbox that is on as it is: nobody loses protection by a contract.
+    To put a tenant on such a plan is announced to it, for it could not switch Lockbox on again.
     """
     with act("change_tenant", actor=actor) as current:
         policy.require_staff(current.actor)
@@ -189,6 +202,10 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         if wanted.pop("slug", tenant.slug) != tenant.slug:
             # The root of the tenant's content carries this name; another tenant could then be given the old one.
             raise Unacceptable(_("A tenant keeps its short name."), field="slug")
+        plan = wanted.get("plan", tenant.plan)
+        if tenant.plan.includes_lockbox and not plan.includes_lockbox:
+            said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
+            announce(current, "move_tenant", {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
         _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
     return tenant
 
@@ -199,6 +216,8 @@ def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockb
         plan = _plan(plan_id) if plan_id else Plan()
         current.concerns("plan", plan, PROVIDER_LOG)
         wanted = {"name": name, "includes_lockbox": includes_lockbox}
+        if plan_id and plan.includes_lockbox and not includes_lockbox:
+            announce(current, "change_plan", _differing(plan, wanted))
         _change_row(current, plan, wanted, allowed=set(wanted), event=Event.PLAN_CHANGED)
     return plan
 
@@ -206,7 +225,10 @@ def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockb
 def save_service(
     *, actor: Actor, service_id: object = None, key: str, name: str, connector: str, is_covered: bool = True
 ) -> Service:
-    """Add or change a service. One that is not covered behaves as if the tenant had no Lockbox."""
+    """Add or change a service. One that is not covered behaves as if the tenant had no Lockbox.
+
+    To cover one is done at once. What else is changed, and a new one that is not covered, is announced.
+    """
     with act("save_service", actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).locked().find(service_id) if service_id else Service()
@@ -217,9 +239,13 @@ def save_service(
         if was_covered not in (None, is_covered):
             policy.require_step_up(current.actor, current.at)
         wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
-        _change_row(current, service, wanted, allowed=set(wanted), event=Event.SERVICE_CHANGED)
-        if was_covered is not None and was_covered != is_covered:
-            _witness_coverage(current, service)
+        if was_covered is None and not is_covered:
+            _validated(Service(**wanted))
+            announce(current, "add_service", wanted)
+        elif was_covered is not None and (said := _differing(service, wanted))["set"] not in ({}, {"is_covered": True}):
+            _validated(_copy_with(service, wanted))
+            announce(current, "change_service", said)
+        _save_service(current, service, wanted)
     return service
 
 
@@ -238,8 +264,132 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
             _require_place(resource, wanted.get("locator"))
         current.concerns("resource", resource, resource.tenant_id)
+        if resource_id and wanted.get("name", resource.name) != resource.name:
+            said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
+            _validated(_copy_with(resource, {"name": wanted["name"]}))
+            is_both = wanted.get("is_active", resource.is_active) != resource.is_active
+            if is_both and is_announced("rename_resource", said):
+                words = _("A new name is announced to the customer. Change whether it is active first, by itself.")
+                raise Unacceptable(words, field="is_active")
+            announce(current, "rename_resource", said)
         _change_row(current, resource, wanted, allowed=allowed, event=event)
     return resource
+
+
+# --- What is announced before it takes effect ----------------------------------------------------------------
+
+
+def _tenants_of_plan(said: Said) -> list[UUID]:
+    return list(Tenant.objects.ever_on().filter(plan=said["row"]).values_list("pk", flat=True))
+
+
+def _lock_plan(said: Said) -> None:
+    list(Plan.objects.select_for_update(no_key=True).filter(pk=said["row"]))
+
+
+@announced("change_plan", touches=_tenants_of_plan, lock=_lock_plan)
+def _change_plan_agreed(current: Act, said: Said) -> None:
+    plan = Plan.objects.get(pk=said["row"])
+    _require_unchanged(plan, said)
+    current.subject_type, current.subject_id = "plan", str(plan.pk)
+    _change_row(current, plan, said["set"], allowed=set(said["set"]), event=Event.PLAN_CHANGED)
+
+
+def _tenant_said(said: Said) -> list[UUID]:
+    return list(Tenant.objects.ever_on().filter(pk=said["tenant"]).values_list("pk", flat=True))
+
+
+def _lock_tenant(said: Said) -> None:
+    list(Tenant.objects.filter(pk=said["tenant"]).locked())
+
+
+@announced("move_tenant", touches=_tenant_said, lock=_lock_tenant)
+def _move_tenant_agreed(current: Act, said: Said) -> None:
+    tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
+    if str(tenant.plan_id) != said["was"]:
+        raise WrongState(_("It was changed since."))
+    current.subject_type, current.subject_id = "tenant", str(tenant.pk)
+    wanted = {"plan": _plan(said["plan"])}
+    _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
+
+
+@announced("add_service")
+def _add_service_agreed(current: Act, said: Said) -> None:
+    service = Service()
+    current.subject_type, current.subject_id = "service", str(service.pk)
+    _save_service(current, service, said)
+
+
+def _lock_service(said: Said) -> None:
+    list(Service.objects.filter(pk=said["row"]).locked())
+
+
+def _service_in_use(said: Said, at: datetime) -> bool:
+    """Whether somebody has asked, or looks, by the name, key or connector that would change."""
+    if set(said["set"]) <= {"is_covered"}:
+        # What was submitted keeps its need for the customer's approval.
+        return False
+    return AccessRequest.objects.under_way(at).filter(service=said["row"]).exists()
+
+
+@announced("change_service", lock=_lock_service, waits=_service_in_use)
+def _change_service_agreed(current: Act, said: Said) -> None:
+    service = Service.objects.get(pk=said["row"])
+    _require_unchanged(service, said)
+    current.subject_type, current.subject_id = "service", str(service.pk)
+    _save_service(current, service, said["set"])
+
+
+def _save_service(current: Act, service: Service, wanted: Said) -> None:
+    was_covered = None if service._state.adding else service.is_covered
+    if wanted.get("connector", service.connector) not in KINDS:
+        raise Unacceptable(_("There is no such connector."), field="connector")
+    _change_row(current, service, wanted, allowed=set(wanted), event=Event.SERVICE_CHANGED)
+    if was_covered is not None and was_covered != service.is_covered:
+        _witness_coverage(current, service)
+
+
+def _tenant_of_resource(said: Said) -> list[UUID]:
+    """Its tenant, if the resource was ever asked for: before, nobody has read its name to say yes to it."""
+    resource = Resource.objects.filter(pk=said["resource"])
+    if not AccessRequestResource.objects.filter(resource=said["resource"]).exists():
+        return []
+    return list(Tenant.objects.ever_on().filter(pk__in=resource.values("tenant")).values_list("pk", flat=True))
+
+
+def _lock_resource(said: Said) -> None:
+    list(Resource.objects.filter(pk=said["resource"]).locked())
+
+
+def _resource_in_use(said: Said, at: datetime) -> bool:
+    return AccessRequest.objects.under_way(at).filter(scope__resource=said["resource"]).exists()
+
+
+@announced("rename_resource", touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
+def _rename_resource_agreed(current: Act, said: Said) -> None:
+    resource = Resource.objects.get(pk=said["resource"])
+    if resource.name != said["was"]:
+        raise WrongState(_("It was changed since."))
+    current.subject_type, current.subject_id = "resource", str(resource.pk)
+    _change_row(current, resource, {"name": said["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
+
+
+def _differing(row: Any, wanted: Said) -> Said:
+    """What would be set, and what it is now."""
+    changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    return {"row": str(row.pk), "name": str(row), "set": changed, "was": {name: getattr(row, name) for name in changed}}
+
+
+def _require_unchanged(row: Any, said: Said) -> None:
+    if any(getattr(row, name) != value for name, value in said["was"].items()):
+        raise WrongState(_("It was changed since."))
+
+
+def _copy_with(row: Any, wanted: Said) -> Any:
+    other = copy(row)
+    for name, value in wanted.items():
+        setattr(other, name, value)
+    return other
 
 
 def _witness_coverage(current: Act, service: Service) -> None:

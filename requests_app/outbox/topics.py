@@ -31,6 +31,7 @@ class Topic(StrEnum):
     OUT_OF_OFFICE = "notify.out_of_office"
     MUTE = "notify.mute"
     PROPOSAL = "notify.proposal"
+    STAFF_CHANGE = "notify.staff_change"
     RECOVERY_KEY = "notify.recovery_key"
     INVITATION = "notify.invitation"
     CLIENT_DECIDES = "notify.client_decides"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from requests_app import clock, link_secrets, policy
@@ -211,6 +212,16 @@ def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
 
 def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
     return cast(Proposal, Proposal.objects.filter(tenant=tenant).find(proposal_id))
+
+
+def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
+    """What the provider's staff proposed and these tenants are told of, as long as it may still take effect.
+
+    The soonest to take effect comes first, then what nobody has confirmed yet.
+    """
+    rows = Proposal.objects.announced_to(tenant_ids).pending(clock.now())
+    soonest = F("effective_at").asc(nulls_last=True)
+    return cast(QuerySet[Proposal], rows.select_related("proposed_by", "confirmed_by").order_by(soonest, "expires_at"))
 
 
 # --- Invitations ---------------------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ PATTERNS: dict[str, Promise] = {
     Event.PROPOSAL_MADE: _("{who} proposed to {proposed}"),
     Event.PROPOSAL_CONFIRMED: _("{who} confirmed what {proposed_by} had proposed: to {proposed}"),
     Event.PROPOSAL_WITHDRAWN: _("{who} withdrew what {proposed_by} had proposed: to {proposed}"),
+    Event.PROPOSAL_APPLIED: _("What {proposed_by} had proposed took effect: to {proposed} ({confirmed})"),
+    Event.PROPOSAL_LAPSED: _("What {proposed_by} had proposed lapsed, nothing was changed: to {proposed}. {lapsed}"),
     Event.ACCOUNTS_LINKED: _("{who} linked the accounts of {name} and {other_name}: they count as one human"),
     Event.ACCOUNTS_UNLINKED: _("{who} unlinked the account of {name}: it counts as a human of its own"),
     Event.ADDRESS_ADDED: _("{who} added {email} to the addresses that only get mail"),
@@ -190,6 +192,18 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     Event.INVITATION_ACCEPTED: (
         (_has("invited_by", ""), _("{who} accepted the invitation that the recovery key had sent to {email}")),
     ),
+    Event.PROPOSAL_MADE: (
+        (
+            _has("effective_at"),
+            _("{who} proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+        ),
+    ),
+    Event.PROPOSAL_CONFIRMED: (
+        (
+            _has("effective_at"),
+            _("{who} confirmed what {proposed_by} had proposed: to {proposed}. It takes effect {effective_at}"),
+        ),
+    ),
     Event.ACCOUNTS_LINKED: (
         (
             _has("because", "same_identity"),
@@ -281,6 +295,7 @@ ACTS: dict[str, Promise] = {
     "set_two_person_control": _("switch two-person control"),
     "confirm_proposal": _("confirm a proposed change"),
     "withdraw_proposal": _("withdraw a proposed change"),
+    "make_staff": _("make somebody staff"),
     "provision_member": _("add somebody from the directory"),
     "change_provisioned": _("change somebody as the directory has them"),
     "provision_role": _("give or take a role as the directory has it"),

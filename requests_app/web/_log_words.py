@@ -247,6 +247,20 @@ class _Words:
         return _text.visible_single(proposals.words(_str(self.detail, "act"), _dict(self.detail, "said")))
 
     @property
+    def confirmed(self) -> SafeString:
+        """Of a change by staff: who confirmed it, or that nobody else could."""
+        by = self._plain("confirmed_by")
+        return format_html(_("confirmed by {name}"), name=by) if by else escape(_("with nobody else to confirm it"))
+
+    @property
+    def lapsed(self) -> str:
+        return proposals.lapse_words(_str(self.detail, "reason"))
+
+    @property
+    def effective_at(self) -> str:
+        return self._instant("effective_at")
+
+    @property
     def from_at(self) -> str:
         return self._instant("from_at")
 

@@ -19,7 +19,7 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
     person = getattr(request, "user", None)
     security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))
-    if isinstance(error, ChangeProposed):
+    if isinstance(error, ChangeProposed) and "tenant" in error.current:
         # Done, as far as one person can do it: the page lists what waits for somebody else.
         messages.success(request, str(error.message))
         return redirect("web:proposals", error.current["tenant"])

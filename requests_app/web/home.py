@@ -24,6 +24,7 @@ from requests_app.queries import inbox, menu
 from requests_app.web._access import Line, Window, lines, window
 from requests_app.web.context import counted, instant, waiting_count
 from requests_app.web.middleware import actor_in
+from requests_app.web.tenant import announcements
 
 WAITING, WINDOWS, LATELY, TICKETS, OWN = 10, 5, 8, 8, 20
 #: How many of its looks each open window shows; each renews itself with a poll of its own.
@@ -87,6 +88,7 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     who = queries.who_can_answer(tenants)
     return {
         "is_customer": True,
+        "announced": announcements(tenant.pk for tenant in tenants),
         "mutes": _mutes(shown["waiting"]),
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from django.urls.converters import StringConverter
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from requests_app import operations, policy
+from requests_app import operations, policy, proposals
 from requests_app.actors import Actor, Role
 from requests_app.errors import Malformed, Unacceptable, WrongState
 from requests_app.models import Tenant
@@ -79,8 +80,15 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
         "approvers": list(queries.approvers(row)),
         "under_way": queries.under_way(row, at=at),
         "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
+        "announced": announcements([row.pk]),
+        "wait_seconds": settings.STAFF_CHANGE_WAIT_SECONDS,
     }
     return render(request, "tenant/tenant.html", context, status=status)
+
+
+def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    """What the provider's staff announced to these tenants, each with its words."""
+    return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
 
 
 @login_required

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from base64 import b64encode
+from functools import partial
 from typing import Any
 
 import pytest
@@ -233,7 +234,9 @@ def populate(cast: Cast, rounds: int) -> None:
         service = operations.save_service(
             actor=cast.as_("stella"), key=f"service-{base}", name=f"Service {base}", connector="folder"
         )
-        operations.give_queue_role(service.pk, cast.erik.pk, role="engineer", actor=cast.as_("stella"))
+        stella = cast.as_("stella")
+        put = partial(operations.give_queue_role, service.pk, cast.erik.pk, role="engineer", actor=stella)
+        cast.agreed(put)
         add_tenant(cast, base)
         add_witness(cast, base)
         add_webhook(cast, base)

@@ -91,9 +91,12 @@ def test_a_service_and_a_resource_are_added_and_changed(cast: Cast, staff: Clien
     add(staff, Service, key="teams", name="Teams", connector="folder", is_covered="on")
     service = Service.objects.get(key="teams")
     assert newest() == by_stella(PROVIDER_LOG, "service.changed")
-    staff.post(act_address(service, "change"), {"key": "teams", "name": "Teams", "connector": "folder"})
+    Service.objects.filter(pk=service.pk).update(is_covered=False)
+    staff.post(
+        act_address(service, "change"), {"key": "teams", "name": "Teams", "connector": "folder", "is_covered": "on"}
+    )
     service.refresh_from_db()
-    assert not service.is_covered
+    assert service.is_covered
 
     body = {"kind": "library", "name": "Plans", "locator": "contoso/docs/plans"}
     add(staff, Resource, tenant="contoso", service=str(service.pk), **body)
@@ -129,8 +132,8 @@ def test_a_password_is_not_sent_back_with_a_refusal(cast: Cast, staff: Client) -
 def test_a_place_in_a_queue_is_given_and_taken(cast: Cast, staff: Client) -> None:
     grant = cast.opened(by="erik")
     body = {"service": str(cast.sharepoint.pk), "role": "engineer"}
-    assert staff.post(act_address(cast.erik, "queue"), body).status_code == 302
-    assert newest() == by_stella(PROVIDER_LOG, "role.given")
+    cast.agreed(lambda: staff.post(act_address(cast.erik, "queue"), body))
+    assert QueueAssignment.objects.filter(person=cast.erik, service=cast.sharepoint).exists()
     row = QueueAssignment.objects.get(person=cast.erik, service=cast.exchange)
     answer = staff.post(act_address(row, "take"), {})
     assert answer.headers["Location"] == address(QueueAssignment)
@@ -184,10 +187,9 @@ def test_a_person_is_switched_off_and_on(cast: Cast, staff: Client) -> None:
     cast.priya.refresh_from_db()
     assert (cast.priya.is_active, grant.close_reason) == (False, "revoked")
     assert AuditEntry.objects.filter(event="person.switched_off", door="admin").count() == 1
-    staff.post(act_address(cast.priya, "switch-on"), {})
+    cast.agreed(lambda: staff.post(act_address(cast.priya, "switch-on"), {}))
     cast.priya.refresh_from_db()
     assert cast.priya.is_active
-    assert newest() == by_stella(PROVIDER_LOG, "person.switched_on")
 
 
 def test_a_ticket_is_recorded_and_worked(cast: Cast, staff: Client) -> None:
@@ -390,4 +392,4 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
             seen += 1
         if model_admin.adding:  # type: ignore[attr-defined]
             assert staff.get(address(model, "add")).status_code == 200
-    assert seen == 39
+    assert seen == 42

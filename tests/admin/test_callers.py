@@ -24,12 +24,12 @@ def newest() -> tuple[str, str]:
 
 
 def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast, staff: Browser) -> None:
-    answer: Any = staff.post(address(Client, "add"), {"name": "Gateway", "scopes": ["evaluate"]})
+    answer: Any = staff.post(address(Client, "add"), {"name": "Gateway", "scopes": ["grants:read"]})
     secret, client = answer.context["secret"], Client.objects.get()
     assert answer.status_code == 200
     assert f'data-copy="{secret}"' in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
-    assert (client.tenant, client.scopes, newest()) == (None, ["evaluate"], ("client.created", "admin"))
+    assert (client.tenant, client.scopes, newest()) == (None, ["grants:read"], ("client.created", "admin"))
     assert access_token(client, secret).status_code == 200
     for where in (address(Client), address(Client, "change", client.pk), act_address(client, "rotate")):
         assert secret not in staff.get(where).content.decode()

@@ -68,10 +68,11 @@ def test_what_becomes_another_humans_while_all_of_one_is_denied_is_denied_with_i
     for _ in range(4):
         rows = [world.confirmed(by="erik") for _ in range(2)]
         deny = partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=world.erik.pk, hours=1, actor=ada)
-        link = partial(operations.link_accounts, world.priya.pk, world.erik.pk, actor=stella)
+        due = world.made_due(lambda: operations.link_accounts(world.priya.pk, world.erik.pk, actor=stella))
+        link = partial(operations.apply_proposal, due, actor=world.system("sweep"))
         mute, linked = at_once(deny, link)
         assert isinstance(mute, Mute)
         assert [AccessRequest.objects.get(pk=row.pk).state for row in rows] == ["DENIED"] * 2
         operations.lift_mute(mute.pk, actor=ada)
         if not isinstance(linked, Exception):
-            operations.unlink_accounts(world.erik.pk, actor=stella)
+            world.agreed(lambda: operations.unlink_accounts(world.erik.pk, actor=stella))

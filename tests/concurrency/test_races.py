@@ -41,6 +41,8 @@ from requests_app.models import (
     Passkey,
     Person,
     Proposal,
+    Resource,
+    Service,
     SignOn,
     Tenant,
 )
@@ -48,7 +50,7 @@ from requests_app.operations import Came, _signing
 from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.caller import service_of
-from tests.cast import PASSWORD, Cast, events_of, gather
+from tests.cast import PASSWORD, Cast, events_in, events_of, gather
 from tests.passkeys import enrolled
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -477,14 +479,15 @@ def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast)
     stella = world.as_("stella")
     for _ in range(4):
         row = world.submitted(by="priya")
+        due = world.made_due(lambda: operations.link_accounts(world.priya.pk, world.pat.pk, actor=stella))
         link, _yes = at_once(
-            partial(operations.link_accounts, world.priya.pk, world.pat.pk, actor=stella),
+            partial(operations.apply_proposal, due, actor=world.system("sweep")),
             partial(operations.approve_as_provider, row.pk, actor=world.as_("pat")),
         )
-        assert isinstance(link, Person), link
+        assert isinstance(link, Proposal), link
         row.refresh_from_db()
         assert row.state == ("WITHDRAWN" if row.decisions.exists() else "PENDING_PROVIDER")
-        operations.unlink_accounts(world.pat.pk, actor=stella)
+        world.agreed(lambda: operations.unlink_accounts(world.pat.pk, actor=stella))
 
 
 def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_meanwhile(world: Cast) -> None:
@@ -494,7 +497,7 @@ def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_mean
     SignOn.objects.create(**tenant, client_id="lockbox", sealed="x", is_on=True, changed_at=at)
     Domain.objects.create(tenant=world.contoso, name="contoso.example", challenge="x", claimed_at=at, verified_at=at)
     Identity.objects.create(tenant=None, issuer=issuer, subject="s-1", person=world.pat, linked_at=at)
-    operations.link_accounts(world.erik.pk, world.pat.pk, actor=world.as_("stella"))
+    world.agreed(lambda: operations.link_accounts(world.erik.pk, world.pat.pk, actor=world.as_("stella")))
     came = Came(issuer=issuer, subject="s-1", email="ada@contoso.example", email_is_verified=True)
     comes = partial(operations.sign_in, world.contoso.pk, came=came, actor=Actor.system("single sign-on"))
     written = AuditEntry.objects.count()
@@ -531,6 +534,89 @@ def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) 
         assert all(isinstance(result, DomainError) for result in results if isinstance(result, Exception)), results
         left = Membership.objects.filter(tenant=world.contoso, role="administrator", person__is_active=True)
         assert left.exists()
+
+
+def _uncover(world: Cast) -> Proposal:
+    """What Stella proposes: that Lockbox no longer covers a service."""
+    row = world.exchange
+    said = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.save_service(service_id=row.pk, **said, actor=world.as_("stella"))
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def _steps(world: Cast) -> list[str]:
+    return [event for event in events_in(world.contoso) if event.startswith("proposal.")]
+
+
+def test_a_change_of_the_staffs_that_two_confirm_at_once_is_confirmed_once(world: Cast) -> None:
+    world.colleague("sten")
+    world.colleague("sara")
+    for number in range(1, 4):
+        row = _uncover(world)
+        results = at_once(
+            *(partial(operations.confirm_proposal, row.pk, actor=world.as_(name)) for name in ("sten", "sara"))
+        )
+        assert sorted(type(result).__name__ for result in results) == ["Proposal", "WrongState"]
+        assert _steps(world).count("proposal.confirmed") == number
+        operations.withdraw_proposal(row.pk, actor=world.as_("stella"))
+
+
+def test_a_change_of_the_staffs_has_one_end_whoever_comes_at_once(world: Cast) -> None:
+    """Confirmed against withdrawn, applied twice, applied against withdrawn: one outcome, one entry of it."""
+    world.colleague("sten")
+    system = Actor.system("sweep")
+    for _ in range(3):
+        row, steps = _uncover(world), len(_steps(world))
+        at_once(
+            partial(operations.confirm_proposal, row.pk, actor=world.as_("sten")),
+            partial(operations.withdraw_proposal, row.pk, actor=world.as_("stella")),
+        )
+        row.refresh_from_db()
+        assert row.outcome == "withdrawn"
+        assert _steps(world)[steps:] in (
+            ["proposal.withdrawn"],
+            ["proposal.confirmed", "proposal.withdrawn"],
+        )
+        row, steps = _uncover(world), len(_steps(world))
+        past = clock.now() - dt.timedelta(days=4)
+        Proposal.objects.filter(pk=row.pk).update(
+            proposed_at=past, confirmed_by=world.people["sten"], effective_at=past + dt.timedelta(hours=72)
+        )
+        results = at_once(
+            partial(operations.apply_proposal, row.pk, actor=system),
+            partial(operations.apply_proposal, row.pk, actor=system),
+            partial(operations.withdraw_proposal, row.pk, actor=world.as_("stella")),
+        )
+        assert sum(not isinstance(result, Exception) for result in results) == 1, results
+        row.refresh_from_db()
+        assert _steps(world)[steps:] == [f"proposal.{row.outcome}"]
+        assert Service.objects.get(pk=world.exchange.pk).is_covered == (row.outcome == "withdrawn")
+        Service.objects.update(is_covered=True)
+
+
+def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(world: Cast) -> None:
+    """A window is asked for by the name that stays, or the change waits for it."""
+    operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
+    for number in range(3):
+        name = f"Menus {number}"
+        rename = partial(
+            operations.save_resource, resource_id=world.resource().pk, name=name, actor=world.as_("stella")
+        )
+        resource = world.resource()
+        due, ticket = world.made_due(rename), world.ticket()
+        asked, applied = at_once(
+            partial(operations.submit, world.ask(ticket, resource=resource), actor=world.as_("erik")),
+            partial(operations.apply_proposal, due, actor=Actor.system("sweep")),
+        )
+        assert isinstance(asked, AccessRequest), asked
+        entry = AuditEntry.objects.get(correlation_id=asked.pk, event="access_request.submitted")
+        resource.refresh_from_db()
+        assert resource.name in bytes(entry.canonical).decode()
+        operations.withdraw(asked.pk, actor=world.as_("erik"))
+        if isinstance(applied, WrongState):
+            operations.apply_proposal(due, actor=Actor.system("sweep"))
+        Resource.objects.filter(pk=resource.pk).update(name=f"finance@{number}")
 
 
 def test_a_proposal_confirmed_by_two_at_once_is_done_once(world: Cast) -> None:

@@ -103,6 +103,7 @@ OBJECTS: dict[str, tuple[Callable[[ApiWorld], Ids], tuple[str, ...]]] = {
     "absences": (_tenant, ("get", "post")),
     "mutes": (_tenant, ("get", "post")),
     "proposals": (_tenant, ("get",)),
+    "announced_changes": (_tenant, ("get",)),
     "two_person_control": (_tenant, ("post",)),
     **dict.fromkeys(("proposal_confirm", "proposal_withdraw"), (lambda w: {"pk": w.proposal.pk}, ("post",))),
     "absence_end": (lambda w: {"pk": w.absence.pk}, ("post",)),

@@ -87,6 +87,16 @@ class World:
             proposed_at=at,
             expires_at=at + dt.timedelta(days=7),
         )
+        self.announced = Proposal.objects.create(
+            tenant=None,
+            act="rename_resource",
+            said={"resource": str(cast.resource().pk), "was": self.CANARY, "name": "Finance"},
+            proposed_by=cast.stella,
+            proposed_human=cast.stella.human_id,
+            proposed_at=at,
+            expires_at=at + dt.timedelta(days=7),
+        )
+        self.announced.touched.add(cast.contoso)
         self.passkey = enrolled(cast, "ada", called=self.CANARY)[0]
         self.invitation = cast.invited("zanzibar@contoso.example")
         self.domain = operations.claim_domain(cast.contoso.pk, name="zanzibar.example", actor=ines)

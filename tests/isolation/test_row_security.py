@@ -12,8 +12,19 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.downloads import in_steps
-from requests_app.models import AccessRequest, Membership, NotificationAddress, Passkey, Resource, Tenant, Ticket
+from requests_app.errors import ChangeProposed
+from requests_app.models import (
+    AccessRequest,
+    Membership,
+    NotificationAddress,
+    Passkey,
+    Proposal,
+    Resource,
+    Tenant,
+    Ticket,
+)
 from requests_app.models.row_security import only_tenants, own_account
+from requests_app.queries import tenant as queries
 from tests.cast import Cast
 from tests.passkeys import enrolled
 from tests.web.pages import signed_in
@@ -113,3 +124,23 @@ def test_every_table_with_a_tenant_has_a_policy() -> None:
             "AND table_schema = 'public' EXCEPT SELECT tablename FROM pg_policies WHERE policyname = 'own_tenants'"
         )
         assert cursor.fetchall() == []
+
+
+def test_a_connection_that_serves_one_tenant_sees_what_staff_announced_to_it_and_changes_none(cast: Cast) -> None:
+    cast.colleague()
+    operations.withdraw(cast.submitted("fabrikam").pk, actor=cast.as_("priya"))
+    foreign = cast.resource("fabrikam")
+    stella = cast.as_("stella")
+    with pytest.raises(ChangeProposed):
+        operations.save_resource(resource_id=foreign.pk, name="Menus", actor=stella)
+    with pytest.raises(ChangeProposed):
+        operations.make_staff(cast.erik.pk, actor=stella)
+    with as_ordinary_role():
+        with only_tenants([cast.contoso.pk]):
+            [row] = queries.announced([cast.contoso.pk, cast.fabrikam.pk])
+            assert (row.act, list(row.touched.all())) == ("make_staff", [cast.contoso])
+            assert [each.act for each in Proposal.objects.all()] == ["make_staff"]
+            assert Proposal.objects.update(outcome="withdrawn") == 0
+        with only_tenants([cast.northwind.pk]):
+            assert not Proposal.objects.exists()
+    assert set(Proposal.objects.values_list("outcome", flat=True)) == {""}

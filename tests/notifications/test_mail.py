@@ -109,6 +109,8 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
     operations.set_two_person_control(world.contoso.pk, on=True, actor=world.as_("ines"))
     with pytest.raises(ChangeProposed):
+        operations.make_staff(world.erik.pk, actor=world.as_("stella"))
+    with pytest.raises(ChangeProposed):
         operations.set_window_cap(world.contoso.pk, seconds=3600, actor=world.as_("ines"))
     now = clock.now()
     operations.set_out_of_office(
@@ -370,7 +372,7 @@ def test_every_word_of_every_mail_is_translated(
     Person.objects.get_queryset().update(language=pseudolocale.LANGUAGE)
     settings.LANGUAGE_CODE = pseudolocale.LANGUAGE
     data = {"Contoso", "Microsoft", "Exchange", "Online", "Priya", "Ines", "Mia", "Test", "Invoices", "are", "missing"}
-    data |= {"Ada", "Alan", "Help", "desk", "Phone"}
+    data |= {"Ada", "Alan", "Help", "desk", "Phone", "Stella", "Fabrikam"}
     data |= {"UTC", "CET", "EST", "IST", "hooks", "contoso", "example", "idp"}
     for found in request.getfixturevalue("one_of_each_anew"):
         raw = re.sub(r"https?://\S+|\S+@\S+|\b(AR|T)-\S+|(?m:^>.*$|^  .*$)", "", found.subject + "\n" + found.body)

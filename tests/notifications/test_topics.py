@@ -639,6 +639,29 @@ def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, 
     says(found, "Ada Test confirmed what Ines Test had proposed", "It is done.")
 
 
+def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what_and_when(
+    world: Cast, mails: Mails, travel: Any
+) -> None:
+    world.colleague()
+    row = world.exchange
+    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.save_service(service_id=row.pk, **wanted, actor=world.as_("stella"))
+    mails.send()
+    assert mails.to("staff_change") == ["ada", "alan", "finn", "frida", "ines", "soc"]
+    found = mails("ada", "staff_change")
+    assert found.subject == "Contoso: Microsoft plans a change that concerns you"
+    says(found, "Stella Test at Microsoft plans a change", "Lockbox no longer covers it", "takes effect 3 days later")
+    travel.by(seconds=1)
+    operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("sten"))
+    found = mails.send()("frida", "staff_change")
+    says(found, "Sten Test at Microsoft confirmed what Stella Test had proposed", "It takes effect from")
+    travel.by(hours=72)
+    operations.apply_due(actor=world.system("sweep"), limit=10)
+    found = mails.send()("ines", "staff_change")
+    assert found.subject == "Contoso: an announced change by Microsoft took effect"
+
+
 def test_every_topic_is_proved_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
     assert [topic for topic in Topic if f'"{topic.purpose}")' not in source] == []

@@ -89,7 +89,7 @@ def test_it_is_worth_what_the_approver_is_worth(cast: Cast) -> None:
         elif undone == "off":
             operations.switch_off_person(cast.ada.pk, actor=cast.as_("ines"))
         elif undone == "human":
-            operations.link_accounts(cast.ada.pk, cast.otto.pk, actor=cast.as_("stella"))
+            cast.agreed(lambda: operations.link_accounts(cast.ada.pk, cast.otto.pk, actor=cast.as_("stella")))
         elif undone == "deputy":
             operations.take_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
         else:
@@ -100,7 +100,7 @@ def test_it_is_worth_what_the_approver_is_worth(cast: Cast) -> None:
         elif undone == "off":
             operations.switch_on_person(cast.ada.pk, actor=cast.as_("ines"))
         elif undone == "human":
-            operations.unlink_accounts(cast.otto.pk, actor=cast.as_("stella"))
+            cast.agreed(lambda: operations.unlink_accounts(cast.otto.pk, actor=cast.as_("stella")))
         elif undone == "deputy":
             allowed(cast)
         if undone != "ended":

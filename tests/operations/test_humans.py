@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db
 
 
 def _linked(cast: Cast, name: str, other: str) -> Person:
-    return operations.link_accounts(cast.people[name].pk, cast.people[other].pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.people[name].pk, cast.people[other].pk, actor=cast.as_("stella")))
+    return Person.objects.get(pk=cast.people[name].pk)
 
 
 def _logged(event: str) -> set[Any]:
@@ -49,7 +50,7 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     assert not Grant.objects.exists()
     # Unlinked, the decision that was taken stays one of the human that they were then.
-    operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella")))
     with pytest.raises(AlreadyDecidedByYou):
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     assert operations.approve_as_customer(row.pk, actor=cast.as_("alan")).state == "OPEN"
@@ -73,7 +74,7 @@ def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> Non
     assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
     _linked(cast, "ada", "pat")
     is_told()
-    operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella")))
     assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
     _linked(cast, "pat", "ada")
     is_told()
@@ -108,15 +109,19 @@ def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -
     assert Decision.objects.count() == 4
 
 
-def test_a_window_is_looked_through_by_either_account_and_after_unlinking_by_its_own(cast: Cast) -> None:
+def test_a_window_is_looked_through_by_either_account_until_it_closes_and_then_they_part(
+    cast: Cast, travel: Any
+) -> None:
     grant = cast.opened(by="erik")
     _linked(cast, "priya", "erik")
+    due = cast.made_due(lambda: operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella")))
+    with pytest.raises(WrongState):
+        operations.apply_proposal(due, actor=cast.system("sweep"))
     for name in ("erik", "priya"):
         assert content.window(grant.pk, actor=cast.as_(name), at=grant.opens_at).grant == grant
-    operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella"))
-    assert content.window(grant.pk, actor=cast.as_("erik"), at=grant.opens_at).grant == grant
-    with pytest.raises(NotAllowed):
-        content.window(grant.pk, actor=cast.as_("priya"), at=grant.opens_at)
+    travel.to(grant.closes_at)
+    assert operations.apply_proposal(due, actor=cast.system("sweep")).outcome == "applied"
+    assert cast.as_("erik").human_id != cast.as_("priya").human_id
 
 
 def test_two_accounts_do_not_ask_twice_as_often(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +136,7 @@ def test_linking_is_in_the_providers_log_and_in_that_of_each_tenant_concerned(ca
     cast.submitted("fabrikam", by="erik")
     _linked(cast, "ada", "erik")
     assert _logged("accounts.linked") == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
-    operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.unlink_accounts(cast.ada.pk, actor=cast.as_("stella")))
     assert _logged("accounts.unlinked") == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
     assert events_in(cast.northwind) == []
 

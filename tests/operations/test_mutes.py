@@ -107,7 +107,7 @@ def test_another_account_of_the_same_human_is_muted_too_and_another_human_is_not
     mute(cast)
     assert states([others]) == ["PENDING_CUSTOMER"]
     assert cast.submitted(by="erik").state == "PENDING_PROVIDER"
-    operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella")))
     with pytest.raises(Muted):
         cast.submitted(by="erik")
 
@@ -252,7 +252,7 @@ def test_of_a_client_that_decides_for_somebody_each_entry_says_for_whom(cast: Ca
 def test_what_one_may_not_decide_stays_for_a_colleague_and_the_rest_is_denied(cast: Cast) -> None:
     of_pat = cast.confirmed()
     of_paula = operations.approve_as_provider(cast.submitted().pk, actor=cast.as_("paula"), note="No other way.")
-    operations.link_accounts(cast.ada.pk, cast.pat.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.ada.pk, cast.pat.pk, actor=cast.as_("stella")))
     row = mute(cast)
     assert (states([of_pat, of_paula]), row.denied) == (["PENDING_CUSTOMER", "DENIED"], 1)
     detail = json.loads(bytes(AuditEntry.objects.get(event="mute.set").canonical))["detail"]
@@ -269,7 +269,7 @@ def test_whoever_may_not_is_refused_before_anybody_is_looked_up_and_the_log_says
 def test_a_new_mute_of_the_same_human_takes_the_place_of_the_old(cast: Cast) -> None:
     cast.confirmed()
     cast.confirmed(by="erik")
-    operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella")))
     mute(cast, "priya", hours=24)
     live = mute(cast, "erik", hours=1)
     assert Mute.objects.get(lifted_at=None).pk == live.pk

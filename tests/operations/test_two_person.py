@@ -257,7 +257,7 @@ def test_one_person_sees_a_secret_and_alone_gives_it_no_power(two: Cast) -> None
 
 def test_a_second_account_is_no_second_person(two: Cast) -> None:
     row = proposed(acts(two, two.as_("ines"))["give_role"])
-    operations.link_accounts(two.ines.pk, two.alan.pk, actor=two.as_("stella"))
+    two.agreed(lambda: operations.link_accounts(two.ines.pk, two.alan.pk, actor=two.as_("stella")))
     with pytest.raises(SecondPersonNeeded):
         operations.confirm_proposal(row.pk, actor=two.as_("alan"))
     assert not Membership.objects.filter(person=two.mia, role="approver").exists()
@@ -343,7 +343,7 @@ def test_two_who_could_confirm_are_always_left(two: Cast) -> None:
 
 
 def test_it_is_switched_on_only_where_two_humans_can_answer(cast: Cast) -> None:
-    operations.link_accounts(cast.finn.pk, cast.frida.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.finn.pk, cast.frida.pk, actor=cast.as_("stella")))
     with pytest.raises(WrongState):
         operations.set_two_person_control(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))
     assert not Tenant.objects.get(pk=cast.fabrikam.pk).needs_two

@@ -226,6 +226,8 @@ CALLS: dict[str, Call] = {
         f"tenants/{cast.contoso.pk}/two-person-control", {"on": True}
     ),
     "confirm_proposal": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/confirm"),
+    "confirm_proposal by staff": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/confirm"),
+    "withdraw_proposal by staff": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/withdraw"),
     "withdraw_proposal": lambda cast, caller, row: caller.post(f"proposals/{row.pk}/withdraw"),
     "end_out_of_office": lambda cast, caller, row: caller.post(f"out-of-office/{row.pk}/end"),
     "invite_person": lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/invitations", INVITED),

@@ -96,9 +96,9 @@ def test_whoever_asked_or_decided_before_decides_nothing_by_whatever_account(cas
     """Cases 1 and 2: Bea holds both roles; Pat's account turns out to be Priya's human; Alan's one of Paula's."""
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
-    operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella)
+    cast.agreed(lambda: operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella))
     doors.all_refuse("pat", cast.submitted(by="priya").pk, 403)
-    operations.link_accounts(cast.bea.pk, cast.alan.pk, actor=stella)
+    cast.agreed(lambda: operations.link_accounts(cast.bea.pk, cast.alan.pk, actor=stella))
     row = operations.approve_as_provider(cast.submitted(by="erik").pk, actor=cast.as_("bea"))
     doors.all_refuse("alan", row.pk, 403)
     # Staff find no such act among theirs.

@@ -138,6 +138,14 @@ def test_production_refuses_an_address_without_tls(tmp_path: Path) -> None:
     assert said == "BASE_URL must begin with https:// with PRODUCTION=on, not 'http://lockbox.example.com'."
 
 
+def test_production_announces_changes_by_staff_a_day_before_at_least(tmp_path: Path) -> None:
+    name = "STAFF_CHANGE_WAIT_SECONDS"
+    assert refusal(tmp_path, **{**PRODUCTION, name: "86399"}) == f"{name} must be at least 86400, not 86399."
+    assert setting(tmp_path, name, **{**PRODUCTION, name: "86400"}) == 86400
+    assert setting(tmp_path, name) == 72 * 3600
+    assert setting(tmp_path, name, **{name: "60"}) == 60
+
+
 def test_production_says_everything_at_once(tmp_path: Path) -> None:
     unsafe = {"SECRET_KEY": "short", "ALLOWED_HOSTS": "*", "BASE_URL": "http://lockbox.example.com"}
     lines = refusal(tmp_path, **{**PRODUCTION, **unsafe}).splitlines()

@@ -106,7 +106,7 @@ def test_hidden_characters_of_a_name_show_among_the_choices(cast: Cast, client: 
 def test_the_page_counts_what_it_denies_by_human(cast: Cast, client: Client) -> None:
     cast.confirmed()
     cast.confirmed(by="erik")
-    operations.link_accounts(cast.priya.pk, cast.erik.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.priya.pk, cast.erik.pk, actor=cast.as_("stella")))
     text = signed_in(client, cast, "ada").get(page_of(cast)).content.decode()
     assert "Priya Test</bdi>: 2 wait" in text
     assert "Erik Test</bdi>: 2 wait" in text

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .address_out_item import AddressOutItem
     from .addresses_list_order import AddressesListOrder
     from .allowed_actions_enum import AllowedActionsEnum
+    from .announced_out import AnnouncedOut
+    from .announced_out_item import AnnouncedOutItem
     from .approval import Approval
     from .approval_in_request import ApprovalInRequest
     from .asserted_in_request import AssertedInRequest
@@ -165,6 +167,7 @@ if TYPE_CHECKING:
     from .paginated_absence_out_list import PaginatedAbsenceOutList
     from .paginated_access_request_line_list import PaginatedAccessRequestLineList
     from .paginated_address_out_list import PaginatedAddressOutList
+    from .paginated_announced_out_list import PaginatedAnnouncedOutList
     from .paginated_checkpoint_line_list import PaginatedCheckpointLineList
     from .paginated_client_out_list import PaginatedClientOutList
     from .paginated_comment_out_list import PaginatedCommentOutList
@@ -286,6 +289,8 @@ _WHERE = {
     "AddressOutItem": "address_out_item",
     "AddressesListOrder": "addresses_list_order",
     "AllowedActionsEnum": "allowed_actions_enum",
+    "AnnouncedOut": "announced_out",
+    "AnnouncedOutItem": "announced_out_item",
     "Approval": "approval",
     "ApprovalInRequest": "approval_in_request",
     "AssertedInRequest": "asserted_in_request",
@@ -423,6 +428,7 @@ _WHERE = {
     "PaginatedAbsenceOutList": "paginated_absence_out_list",
     "PaginatedAccessRequestLineList": "paginated_access_request_line_list",
     "PaginatedAddressOutList": "paginated_address_out_list",
+    "PaginatedAnnouncedOutList": "paginated_announced_out_list",
     "PaginatedCheckpointLineList": "paginated_checkpoint_line_list",
     "PaginatedClientOutList": "paginated_client_out_list",
     "PaginatedCommentOutList": "paginated_comment_out_list",
@@ -550,6 +556,8 @@ __all__ = (
     "AddressOut",
     "AddressOutItem",
     "AllowedActionsEnum",
+    "AnnouncedOut",
+    "AnnouncedOutItem",
     "Approval",
     "ApprovalInRequest",
     "AssertedInRequest",
@@ -687,6 +695,7 @@ __all__ = (
     "PaginatedAbsenceOutList",
     "PaginatedAccessRequestLineList",
     "PaginatedAddressOutList",
+    "PaginatedAnnouncedOutList",
     "PaginatedCheckpointLineList",
     "PaginatedClientOutList",
     "PaginatedCommentOutList",

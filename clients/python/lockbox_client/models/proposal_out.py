@@ -19,14 +19,17 @@ T = TypeVar("T", bound="ProposalOut")
 class ProposalOut:
     """`act` is what would be done, `words` the same in words that follow "proposes to".
 
-    Attributes:
-        id (UUID):
-        act (str):
-        words (str):
-        proposed_by (PersonRef):
-        proposed_at (datetime.datetime):
-        expires_at (datetime.datetime):
-        ended_at (datetime.datetime | None):
+    `effective_at` is null but for a change by the provider's staff that was confirmed: it takes effect then.
+
+        Attributes:
+            id (UUID):
+            act (str):
+            words (str):
+            proposed_by (PersonRef):
+            proposed_at (datetime.datetime):
+            expires_at (datetime.datetime):
+            effective_at (datetime.datetime | None):
+            ended_at (datetime.datetime | None):
     """
 
     id: UUID
@@ -35,6 +38,7 @@ class ProposalOut:
     proposed_by: PersonRef
     proposed_at: datetime.datetime
     expires_at: datetime.datetime
+    effective_at: datetime.datetime | None
     ended_at: datetime.datetime | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -50,6 +54,12 @@ class ProposalOut:
         proposed_at = self.proposed_at.isoformat()
 
         expires_at = self.expires_at.isoformat()
+
+        effective_at: None | str
+        if isinstance(self.effective_at, datetime.datetime):
+            effective_at = self.effective_at.isoformat()
+        else:
+            effective_at = self.effective_at
 
         ended_at: None | str
         if isinstance(self.ended_at, datetime.datetime):
@@ -67,6 +77,7 @@ class ProposalOut:
                 "proposed_by": proposed_by,
                 "proposed_at": proposed_at,
                 "expires_at": expires_at,
+                "effective_at": effective_at,
                 "ended_at": ended_at,
             }
         )
@@ -90,6 +101,21 @@ class ProposalOut:
 
         expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
 
+        def _parse_effective_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                effective_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return effective_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        effective_at = _parse_effective_at(d.pop("effective_at"))
+
         def _parse_ended_at(data: object) -> datetime.datetime | None:
             if data is None:
                 return data
@@ -112,6 +138,7 @@ class ProposalOut:
             proposed_by=proposed_by,
             proposed_at=proposed_at,
             expires_at=expires_at,
+            effective_at=effective_at,
             ended_at=ended_at,
         )
 

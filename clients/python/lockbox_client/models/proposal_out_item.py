@@ -21,14 +21,17 @@ T = TypeVar("T", bound="ProposalOutItem")
 class ProposalOutItem:
     """`act` is what would be done, `words` the same in words that follow "proposes to".
 
-    Attributes:
-        id (UUID | Unset):
-        act (str | Unset):
-        words (str | Unset):
-        proposed_by (PersonRef | Unset):
-        proposed_at (datetime.datetime | Unset):
-        expires_at (datetime.datetime | Unset):
-        ended_at (datetime.datetime | None | Unset):
+    `effective_at` is null but for a change by the provider's staff that was confirmed: it takes effect then.
+
+        Attributes:
+            id (UUID | Unset):
+            act (str | Unset):
+            words (str | Unset):
+            proposed_by (PersonRef | Unset):
+            proposed_at (datetime.datetime | Unset):
+            expires_at (datetime.datetime | Unset):
+            effective_at (datetime.datetime | None | Unset):
+            ended_at (datetime.datetime | None | Unset):
     """
 
     id: UUID | Unset = UNSET
@@ -37,6 +40,7 @@ class ProposalOutItem:
     proposed_by: PersonRef | Unset = UNSET
     proposed_at: datetime.datetime | Unset = UNSET
     expires_at: datetime.datetime | Unset = UNSET
+    effective_at: datetime.datetime | None | Unset = UNSET
     ended_at: datetime.datetime | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -61,6 +65,14 @@ class ProposalOutItem:
         if not isinstance(self.expires_at, Unset):
             expires_at = self.expires_at.isoformat()
 
+        effective_at: None | str | Unset
+        if isinstance(self.effective_at, Unset):
+            effective_at = UNSET
+        elif isinstance(self.effective_at, datetime.datetime):
+            effective_at = self.effective_at.isoformat()
+        else:
+            effective_at = self.effective_at
+
         ended_at: None | str | Unset
         if isinstance(self.ended_at, Unset):
             ended_at = UNSET
@@ -84,6 +96,8 @@ class ProposalOutItem:
             field_dict["proposed_at"] = proposed_at
         if expires_at is not UNSET:
             field_dict["expires_at"] = expires_at
+        if effective_at is not UNSET:
+            field_dict["effective_at"] = effective_at
         if ended_at is not UNSET:
             field_dict["ended_at"] = ended_at
 
@@ -126,6 +140,23 @@ class ProposalOutItem:
         else:
             expires_at = datetime.datetime.fromisoformat(_expires_at)
 
+        def _parse_effective_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                effective_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return effective_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        effective_at = _parse_effective_at(d.pop("effective_at", UNSET))
+
         def _parse_ended_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
                 return data
@@ -150,6 +181,7 @@ class ProposalOutItem:
             proposed_by=proposed_by,
             proposed_at=proposed_at,
             expires_at=expires_at,
+            effective_at=effective_at,
             ended_at=ended_at,
         )
 

@@ -1,0 +1,162 @@
+"""Changes by staff that weaken a customer: holds each until a second human confirmed it and the waiting time is over.
+
+An operation says so with `announce`, after it has judged who acts and before it writes. What it would then have done is
+registered by `announced`, under the name of the proposal, for `apply_proposal` to run when it is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils.translation import gettext as _
+
+from audit_app import canonical, recorder
+from requests_app import limits, policy
+from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
+from requests_app.events import PROVIDER_LOG, Event
+from requests_app.models import Person, Proposal, StaffTerm, Tenant
+from requests_app.operations._change import Act, Held
+from requests_app.outbox.topics import Audience, Note, Topic
+
+Said = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Announced:
+    """`touches` says whom it weakens, as of now. `lock` takes the rows that `run` changes, before the proposal.
+
+    `waits` says whether something under way would be touched: then it takes effect later.
+    """
+
+    run: Callable[[Act, Said], None]
+    touches: Callable[[Said], Iterable[UUID]]
+    lock: Callable[[Said], None] | None = None
+    waits: Callable[[Said, datetime], bool] | None = None
+
+
+ANNOUNCED: dict[str, Announced] = {}
+
+
+def everybody(said: Said | None = None) -> list[UUID]:
+    """Every tenant that has ever had Lockbox on."""
+    return list(Tenant.objects.ever_on().order_by("pk").values_list("pk", flat=True))
+
+
+def announced(
+    name: str,
+    *,
+    touches: Callable[[Said], Iterable[UUID]] = everybody,
+    lock: Callable[[Said], None] | None = None,
+    waits: Callable[[Said, datetime], bool] | None = None,
+) -> Callable[[Callable[[Act, Said], None]], Callable[[Act, Said], None]]:
+    def register(body: Callable[[Act, Said], None]) -> Callable[[Act, Said], None]:
+        ANNOUNCED[name] = Announced(body, touches, lock, waits)
+        return body
+
+    return register
+
+
+def announce(current: Act, name: str, said: Said) -> None:
+    """Go no further where this weakens a tenant that has ever had Lockbox on: the act ends as a proposal.
+
+    What is said is kept as it is, and shown: ids as text, and the names that people read.
+    """
+    if is_announced(name, said):
+        policy.require_step_up(current.actor, current.at)
+        raise Held(lambda: _outcome(propose(current, name, said)))
+
+
+def is_announced(name: str, said: Said) -> bool:
+    return bool(list(ANNOUNCED[name].touches(said)))
+
+
+def propose(current: Act, name: str, said: Said) -> Proposal:
+    """Write the proposal, its entries and its mails.
+
+    Where nobody else could confirm it, the waiting time begins now.
+    """
+    actor = current.actor
+    policy.require_staff(actor)
+    if actor.machine is not None or not actor.is_person:
+        raise NotAllowed
+    policy.require_step_up(actor, current.at)
+    if Proposal.objects.of_staff().pending(current.at).filter(act=name, said=said).exists():
+        raise WrongState(_("This is proposed already."))
+    row = Proposal.objects.create(
+        tenant=None,
+        act=name,
+        said=said,
+        proposed_by_id=actor.person,
+        proposed_human=actor.human,
+        proposed_at=current.at,
+        expires_at=current.at + limits.PROPOSAL_FOR,
+        effective_at=None if has_second(actor.human, current.at) else current.at + limits.staff_change_wait(),
+    )
+    witness(current, row, Event.PROPOSAL_MADE, by=actor.name)
+    tell(current, row, "made")
+    return row
+
+
+def has_second(human: UUID, at: datetime) -> bool:
+    """Whether anybody else was staff at any time during the last waiting time, even if they are switched off now."""
+    terms = StaffTerm.objects.since(at - limits.staff_change_wait())
+    others = Person.objects.get_queryset().humans().filter(is_staff=True, is_active=True).exclude(human_id=human)
+    return terms.exclude(human_id=human, person__human_id=human).exists() or others.exists()
+
+
+def require_established(person: Person, at: datetime) -> None:
+    """Raise NotAllowed for a newcomer: both who propose and who confirm were staff for long enough.
+
+    Otherwise one of the staff could make, or take over, the account that confirms, or propose with it.
+    """
+    term = StaffTerm.objects.filter(person=person, until_at=None).first()
+    first = Tenant.objects.all().first_on_at()
+    since = term.from_at if term is not None and person.is_active and person.is_staff else None
+    if since is not None and (since <= at - limits.staff_change_wait() or first is None or since < first):
+        return
+    words = _(
+        "%(name)s has not been staff for long enough: two members of the staff who have been so for %(hours)d hours "
+        "have to agree on this."
+    )
+    raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
+
+
+def witness(current: Act, row: Proposal, event: Event, *, by: str, **more: Any) -> None:
+    """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these."""
+    tenants = sorted({*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)})
+    row.touched.set(Tenant.objects.filter(pk__in=tenants))
+    said = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": by, **more}
+    if row.effective_at is not None:
+        said["effective_at"] = canonical.instant(row.effective_at)
+    entry = replace(current.entry(event, detail=said), subject_type="proposal", subject_id=str(row.pk))
+    logs = [PROVIDER_LOG, *tenants]
+    recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
+
+
+def tell(current: Act, row: Proposal, what: str) -> None:
+    """Mail who decides or administers in each tenant that it touches; read when the mail leaves."""
+    mark = uuid4().hex
+    extra = {"what": what, "by": current.actor.name}
+    deciders = (Audience.CUSTOMER, Audience.ADMINISTRATORS)
+    for number, tenant in enumerate(row.touched.order_by("pk").values_list("pk", flat=True)):
+        note = Note(topic=Topic.STAFF_CHANGE, tenant_id=tenant, about=row.pk, audiences=deciders, extra=extra)
+        current.tell(replace(note, mark=f"{mark}-{number}"))
+
+
+def _outcome(row: Proposal) -> DomainError:
+    hours = int(limits.staff_change_wait().total_seconds() // 3600)
+    if row.is_alone:
+        words = _(
+            "This is proposed, and the customers whom it touches are told now. Nobody else has been staff during the "
+            "last %(hours)d hours, so no second person has to confirm it: it takes effect in %(hours)d hours."
+        )
+    else:
+        words = _(
+            "This is proposed, and the customers whom it touches are told now. Another member of the staff has to "
+            "confirm it within 7 days; %(hours)d hours after that it takes effect."
+        )
+    return ChangeProposed(words % {"hours": hours}, current={"proposal": str(row.pk)})

@@ -1,0 +1,82 @@
+"""A change that weakens customers, in the administration: proposed by one, confirmed or withdrawn by another."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from requests_app import clock
+from requests_app.models import Person, Proposal, Service
+from tests.admin.conftest import act_address, address, signed_in
+from tests.cast import Cast, events_in
+
+pytestmark = pytest.mark.django_db
+
+
+def uncovered(client: Client, cast: Cast) -> Any:
+    row = cast.exchange
+    return client.post(act_address(row, "change"), {"key": row.key, "name": row.name, "connector": row.connector})
+
+
+def said(answer: Any) -> str:
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cast: Cast, staff: Client) -> None:
+    cast.colleague()
+    answer = uncovered(staff, cast)
+    row = Proposal.objects.get()
+    assert (answer.status_code, answer.headers["Location"]) == (302, address(Proposal, "change", row.pk))
+    assert "Another member of the staff has to confirm it within 7 days" in said(answer)
+    assert Service.objects.get(pk=cast.exchange.pk).is_covered
+    page = staff.get(answer.headers["Location"]).content.decode()
+    assert "waits for a second person" in page
+    assert "Contoso, Fabrikam" in page
+    assert staff.post(act_address(row, "confirm"), {}).status_code == 403
+    sten = signed_in(cast, "sten")
+    assert sten.post(act_address(row, "confirm"), {}).status_code == 302
+    row.refresh_from_db()
+    assert (row.confirmed_by, row.effective_at) == (cast.people["sten"], row.confirmed_at + dt.timedelta(hours=72))
+    assert Service.objects.get(pk=cast.exchange.pk).is_covered
+    assert act_address(row, "confirm") not in sten.get(address(Proposal, "change", row.pk)).content.decode()
+    assert staff.post(act_address(row, "withdraw"), {}).status_code == 302
+    assert events_in(cast.contoso)[-3:] == ["proposal.made", "proposal.confirmed", "proposal.withdrawn"]
+
+
+def test_the_page_says_where_the_waiting_time_alone_stands_in(cast: Cast, staff: Client) -> None:
+    answer = uncovered(staff, cast)
+    assert "no second person has to confirm it" in said(answer)
+    page = staff.get(answer.headers["Location"]).content.decode()
+    assert "announced; nobody else was staff who could confirm it" in page
+
+
+def test_a_tenants_own_proposals_are_shown_and_not_done(cast: Cast, staff: Client) -> None:
+    at = clock.now()
+    own = Proposal.objects.create(
+        tenant=cast.contoso,
+        act="switch_lockbox",
+        said={"on": False},
+        proposed_by=cast.ines,
+        proposed_human=cast.ines.human_id,
+        proposed_at=at,
+        expires_at=at + dt.timedelta(days=7),
+    )
+    page = staff.get(address(Proposal, "change", own.pk)).content.decode()
+    assert act_address(own, "confirm") not in page
+    for act in ("confirm", "withdraw"):
+        assert staff.post(act_address(own, act), {}).status_code == 403
+    own.refresh_from_db()
+    assert own.ended_at is None
+
+
+def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
+    Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk]).update(is_active=False)
+    body = {"action": "switch-on", "_selected_action": [str(cast.pat.pk), str(cast.paula.pk)], "index": "0"}
+    answer = staff.post(address(Person), body)
+    assert "proposed for 2" in said(answer)
+    assert not Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk], is_active=True).exists()
+    assert Proposal.objects.filter(act="switch_on_provider").count() == 2

@@ -1,0 +1,553 @@
+"""What staff could do to weaken a customer takes two humans, notice and a waiting time; what strengthens takes none."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from audit_app.models import AuditEntry
+from requests_app import clock, operations, proposals
+from requests_app.errors import (
+    ChangeProposed,
+    DeadlinePassed,
+    NotAllowed,
+    NotFound,
+    SecondPersonNeeded,
+    StepUpRequired,
+    Unacceptable,
+    WrongState,
+)
+from requests_app.events import PROVIDER_LOG
+from requests_app.factors import drops_all
+from requests_app.models import (
+    AccessRequest,
+    Client,
+    OutboxMessage,
+    Person,
+    Plan,
+    Proposal,
+    QueueAssignment,
+    Resource,
+    Service,
+    StaffTerm,
+    Tenant,
+)
+from requests_app.models.people import actor_of_token
+from requests_app.queries import tenant as queries
+from requests_app.scopes import Scope
+from tests.cast import Cast, events_in, outbox_topics
+
+pytestmark = pytest.mark.django_db
+
+WAIT = dt.timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
+
+
+@pytest.fixture
+def two(cast: Cast) -> Cast:
+    """Contoso and Fabrikam have Lockbox on; two members of the staff have been so for long."""
+    cast.colleague()
+    return cast
+
+
+def proposed(call: Callable[[], Any]) -> Proposal:
+    with pytest.raises(ChangeProposed) as outcome:
+        call()
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def uncovered(cast: Cast, by: str = "stella", **more: Any) -> Service:
+    row = Service.objects.get(pk=cast.exchange.pk)
+    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False, **more}
+    return operations.save_service(service_id=row.pk, actor=cast.as_(by), **wanted)
+
+
+def renamed(cast: Cast, name: str = "Canteen menus") -> Resource:
+    return operations.save_resource(resource_id=cast.resource().pk, name=name, actor=cast.as_("stella"))
+
+
+def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
+    """Go to the instant at which it takes effect, and sweep."""
+    row.refresh_from_db()
+    assert row.effective_at is not None
+    travel.to(row.effective_at)
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    row.refresh_from_db()
+    return row
+
+
+def facts() -> dict[str, Any]:
+    """Everything that these acts change."""
+    people = Person.objects.get_queryset().order_by("pk")
+    return {
+        "services": list(Service.objects.order_by("pk").values_list("key", "name", "connector", "is_covered")),
+        "plans": list(Plan.objects.order_by("pk").values_list("name", "includes_lockbox")),
+        "tenants": list(Tenant.objects.order_by("pk").values_list("plan", "lockbox_on")),
+        "resources": list(Resource.objects.order_by("pk").values_list("name", "locator", "is_active")),
+        "queues": sorted(QueueAssignment.objects.values_list("person__name", "role", "service__key")),
+        "people": list(people.exclude(kind="client").values_list("human_id", "is_staff", "is_active")),
+        "clients": [row.scopes for row in Client.objects.order_by("pk")],
+    }
+
+
+def _off(cast: Cast) -> None:
+    """Pat, an approver of the provider's, was switched off."""
+    Person.objects.filter(pk=cast.pat.pk).update(is_active=False)
+
+
+def _linked(cast: Cast) -> None:
+    Person.objects.filter(pk=cast.paula.pk).update(human_id=cast.priya.human_id)
+
+
+def _asked(cast: Cast) -> None:
+    operations.withdraw(cast.submitted(resource=cast.resource()).pk, actor=cast.as_("priya"))
+
+
+def _client(cast: Cast) -> None:
+    operations.create_client(name="Gateway", scopes=["grants:read"], actor=cast.as_("stella"))
+
+
+Act = Callable[[Cast, Any], Any]
+#: Each act: what has to be there, the act, and whether Northwind, which never had Lockbox on, is told of it. No.
+ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
+    "coverage": (None, lambda c, a: uncovered(c)),
+    "a new service that is not covered": (
+        None,
+        lambda c, a: operations.save_service(key="lab", name="Lab", connector="folder", is_covered=False, actor=a),
+    ),
+    "connector": (None, lambda c, a: uncovered(c, is_covered=True, connector="folder")),
+    "key": (None, lambda c, a: uncovered(c, is_covered=True, key="exchange")),
+    "name of a service": (None, lambda c, a: uncovered(c, is_covered=True, name="SharePoint")),
+    "name of a resource": (_asked, lambda c, a: renamed(c)),
+    "plan": (
+        None,
+        lambda c, a: operations.save_plan(plan_id=c.contoso.plan_id, name="E5", includes_lockbox=False, actor=a),
+    ),
+    "another plan": (
+        None,
+        lambda c, a: operations.change_tenant(c.contoso.pk, plan_id=Plan.objects.get(name="Basic").pk, actor=a),
+    ),
+    "link": (None, lambda c, a: operations.link_accounts(c.priya.pk, c.erik.pk, actor=a)),
+    "unlink": (_linked, lambda c, a: operations.unlink_accounts(c.paula.pk, actor=a)),
+    "staff": (None, lambda c, a: operations.make_staff(c.erik.pk, actor=a)),
+    "engineer": (
+        None,
+        lambda c, a: operations.give_queue_role(c.exchange.pk, c.samir.pk, role="engineer", actor=a),
+    ),
+    "approver": (
+        None,
+        lambda c, a: operations.give_queue_role(c.exchange.pk, c.samir.pk, role="provider_approver", actor=a),
+    ),
+    "switched on": (_off, lambda c, a: operations.switch_on_person(c.pat.pk, actor=a)),
+    "client": (
+        _client,
+        lambda c, a: operations.change_client(
+            Client.objects.get().pk, scopes=["grants:read", "evaluate", "requests:submit"], actor=a
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_time(
+    two: Cast, travel: Any, name: str
+) -> None:
+    prepare, act = ACTS[name]
+    if prepare is not None:
+        prepare(two)
+    before, log = facts(), events_in(two.contoso)
+    OutboxMessage.objects.all().delete()
+    row = proposed(lambda: act(two, two.as_("stella")))
+    # Nothing is done, everybody whom it touches is told, and their logs say so.
+    assert facts() == before
+    touched = {two.contoso.pk} if name in ("name of a resource", "another plan") else {two.contoso.pk, two.fabrikam.pk}
+    assert set(row.touched.values_list("pk", flat=True)) == touched
+    assert events_in(two.contoso) == [*log, "proposal.made"]
+    assert outbox_topics() == ["notify.staff_change"] * len(touched)
+    told = OutboxMessage.objects.filter(lane="fanout").first()
+    assert told is not None
+    assert set(told.payload["audiences"]) == {"customer", "administrators"}
+    assert "%(" not in proposals.words(row.act, row.said)
+    assert proposals.words(row.act, row.said) != row.act
+    # No time alone does it.
+    travel.by(days=6)
+    operations.apply_due(actor=two.system("sweep"), limit=10)
+    assert facts() == before
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    row.refresh_from_db()
+    assert row.effective_at == clock.now() + WAIT
+    assert facts() == before
+    assert outbox_topics() == ["notify.staff_change"] * 2 * len(touched)
+    # Not a moment before, whoever asks.
+    assert row.effective_at is not None
+    travel.to(row.effective_at - dt.timedelta(microseconds=1))
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
+    with pytest.raises(WrongState):
+        operations.apply_proposal(row.pk, actor=two.system("sweep"))
+    assert facts() == before
+    row = due(two, travel, row)
+    assert (row.outcome, facts() == before) == ("applied", False)
+    assert [e for e in events_in(two.contoso) if e.startswith("proposal.")] == [
+        *("proposal.made", "proposal.confirmed", "proposal.applied")
+    ]
+    applied = facts()
+    with pytest.raises(WrongState):
+        operations.apply_proposal(row.pk, actor=two.system("sweep"))
+    assert facts() == applied
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_until_a_tenant_has_lockbox_on_for_the_first_time_nothing_waits(cast: Cast, name: str) -> None:
+    Tenant.objects.update(lockbox_on=False)
+    prepare, act = ACTS[name]
+    if prepare is not None:
+        prepare(cast)
+    before = facts()
+    act(cast, cast.as_("stella"))
+    assert facts() != before
+    assert not Proposal.objects.exists()
+
+
+def test_a_tenant_that_switched_lockbox_off_again_is_still_told(cast: Cast) -> None:
+    Tenant.objects.update(lockbox_on=False)
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    first = Tenant.objects.get(pk=cast.contoso.pk).lockbox_first_on_at
+    assert first is not None
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    assert Tenant.objects.get(pk=cast.contoso.pk).lockbox_first_on_at == first
+    row = proposed(lambda: uncovered(cast))
+    assert list(row.touched.all()) == [cast.contoso]
+
+
+# --- Who may be the second -----------------------------------------------------------------------------------
+
+
+def test_only_another_human_of_the_staff_confirms(two: Cast) -> None:
+    two.colleague("stella.too")
+    Person.objects.filter(pk=two.people["stella.too"].pk).update(human_id=two.stella.human_id)
+    row, before = proposed(lambda: uncovered(two)), facts()
+    refusals = {
+        **dict.fromkeys(("stella", "stella.too"), SecondPersonNeeded),
+        **dict.fromkeys(("pat", "priya", "ines", "ada", "frida"), NotFound),
+    }
+    for name, refusal in refusals.items():
+        for act in (operations.confirm_proposal, operations.withdraw_proposal):
+            if refusal is SecondPersonNeeded and act is operations.withdraw_proposal:
+                continue
+            with pytest.raises(refusal):
+                act(row.pk, actor=two.as_(name))
+    with pytest.raises(StepUpRequired):
+        operations.confirm_proposal(row.pk, actor=two.as_("sten", fresh=False))
+    row.refresh_from_db()
+    assert (row.effective_at, facts() == before) == (None, True)
+    assert events_in(two.contoso)[-1] == "proposal.made"
+    # The two accounts are no longer linked: they were one human when it was proposed.
+    Person.objects.filter(pk=two.stella.pk).update(human_id=two.pat.human_id)
+    with pytest.raises(SecondPersonNeeded):
+        operations.confirm_proposal(row.pk, actor=two.as_("stella.too"))
+
+
+def test_to_propose_takes_fresh_proof(two: Cast) -> None:
+    stale = two.as_("stella", fresh=False)
+    with pytest.raises(StepUpRequired):
+        operations.give_queue_role(two.exchange.pk, two.samir.pk, role="engineer", actor=stale)
+    assert not Proposal.objects.exists()
+
+
+@pytest.mark.parametrize("newcomer", ["proposer", "confirmer"])
+def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -> None:
+    """Made by the machine's operator, say: neither confirms what an old hand proposed, nor proposes for one."""
+    travel.by(hours=1)
+    Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses", name="New Test")
+    cast.people["new"] = Person.objects.get(email="new@provider.example")
+    StaffTerm.objects.filter(person=cast.stella).update(from_at=clock.now() - dt.timedelta(days=30))
+    proposer, confirmer = ("new", "stella") if newcomer == "proposer" else ("stella", "new")
+    row = proposed(lambda: uncovered(cast, by=proposer))
+    assert row.effective_at is None
+    travel.by(hours=71)
+    with pytest.raises(NotAllowed, match="New Test has not been staff for long enough"):
+        operations.confirm_proposal(row.pk, actor=cast.as_(confirmer))
+    row.refresh_from_db()
+    assert row.effective_at is None
+    travel.by(hours=1)
+    operations.confirm_proposal(row.pk, actor=cast.as_(confirmer))
+
+
+def test_somebody_who_was_staff_before_lockbox_was_first_on_confirms_at_once(cast: Cast, travel: Any) -> None:
+    Tenant.objects.update(lockbox_on=False)
+    operations.make_staff(cast.erik.pk, actor=cast.as_("stella"))
+    travel.by(minutes=1)
+    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
+    row = proposed(lambda: uncovered(cast))
+    operations.confirm_proposal(row.pk, actor=cast.as_("erik"))
+    row.refresh_from_db()
+    assert row.effective_at == clock.now() + WAIT
+
+
+def test_whoever_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
+    """One of the staff could otherwise take over the account that confirms."""
+    operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
+    travel.by(hours=1)
+    row = proposed(lambda: uncovered(two))
+    with pytest.raises(NotAllowed, match="long enough"):
+        operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    operations.switch_off_person(two.people["sten"].pk, actor=two.as_("stella"))
+    assert StaffTerm.objects.filter(person=two.people["sten"], until_at=None).count() == 0
+    two.agreed(lambda: operations.switch_on_person(two.people["sten"].pk, actor=two.as_("stella")))
+    with pytest.raises(NotAllowed, match="long enough"):
+        operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+
+
+def test_nobody_confirms_what_is_said_of_their_own_accounts(two: Cast) -> None:
+    Person.objects.filter(pk=two.paula.pk).update(human_id=two.people["sten"].human_id)
+    row = proposed(lambda: operations.unlink_accounts(two.paula.pk, actor=two.as_("stella")))
+    with pytest.raises(NotAllowed, match="your own account"):
+        operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+
+
+def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
+    row = proposed(lambda: uncovered(two))
+    client = operations.create_client(name="Desk", scopes=["grants:read"], actor=two.as_("stella")).row
+    actor = actor_of_token(operations.issue_access_token(client, scopes=[Scope.GRANTS_READ]).row)
+    for call in (
+        lambda: operations.confirm_proposal(row.pk, actor=actor),
+        lambda: operations.withdraw_proposal(row.pk, actor=actor),
+        lambda: operations.make_staff(two.erik.pk, actor=actor),
+    ):
+        with pytest.raises(NotAllowed):
+            call()
+    row.refresh_from_db()
+    assert (row.effective_at, row.ended_at) == (None, None)
+
+
+# --- Nobody else ---------------------------------------------------------------------------------------------
+
+
+def test_where_nobody_else_was_staff_the_waiting_time_alone_stands_in(cast: Cast, travel: Any) -> None:
+    row = proposed(lambda: uncovered(cast))
+    assert (row.is_alone, row.effective_at) == (True, row.proposed_at + WAIT)
+    assert due(cast, travel, row).outcome == "applied"
+    assert not Service.objects.get(pk=cast.exchange.pk).is_covered
+
+
+def test_switching_the_others_off_gains_nothing(two: Cast, travel: Any) -> None:
+    operations.switch_off_person(two.people["sten"].pk, actor=two.as_("stella"))
+    row = proposed(lambda: uncovered(two))
+    assert (row.is_alone, row.effective_at) == (False, None)
+    travel.by(seconds=WAIT.total_seconds() - 1)
+    operations.withdraw_proposal(row.pk, actor=two.as_("stella"))
+    assert not proposed(lambda: uncovered(two)).is_alone
+    Proposal.objects.all().delete()
+    travel.by(seconds=2)
+    assert proposed(lambda: uncovered(two)).is_alone
+
+
+def test_linking_the_others_to_oneself_gains_nothing(two: Cast) -> None:
+    Person.objects.filter(pk=two.people["sten"].pk).update(human_id=two.stella.human_id)
+    assert not proposed(lambda: uncovered(two)).is_alone
+
+
+# --- Withdrawn, lapsed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_anybody_of_the_staff_withdraws_it_until_it_takes_effect(two: Cast, travel: Any, confirmed: bool) -> None:
+    before, row = facts(), proposed(lambda: uncovered(two))
+    if confirmed:
+        operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    travel.by(hours=71)
+    # Ending is easy: a session is enough.
+    operations.withdraw_proposal(row.pk, actor=two.as_("sten", fresh=False))
+    assert events_in(two.contoso)[-1] == "proposal.withdrawn"
+    travel.by(days=9)
+    operations.apply_due(actor=two.system("sweep"), limit=10)
+    row.refresh_from_db()
+    assert (row.outcome, facts()) == ("withdrawn", before)
+    for call in (operations.confirm_proposal, operations.withdraw_proposal):
+        with pytest.raises(WrongState):
+            call(row.pk, actor=two.as_("sten"))
+
+
+def test_what_nobody_confirms_within_seven_days_lapses(two: Cast, travel: Any) -> None:
+    before, row = facts(), proposed(lambda: uncovered(two))
+    travel.to(row.expires_at)
+    with pytest.raises(DeadlinePassed):
+        operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 1
+    row.refresh_from_db()
+    assert (row.outcome, facts()) == ("lapsed", before)
+    assert events_in(two.contoso)[-1] == "proposal.lapsed"
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
+
+
+@pytest.mark.parametrize("name", ["stella", "sten"])
+def test_it_lapses_where_one_of_the_two_is_no_longer_staff(two: Cast, travel: Any, name: str) -> None:
+    two.colleague("sara")
+    before, row = facts()["services"], proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    operations.switch_off_person(two.people[name].pk, actor=two.as_("sara"))
+    assert due(two, travel, row).outcome == "lapsed"
+    assert facts()["services"] == before
+
+
+def test_it_lapses_where_the_two_turn_out_to_be_one_human(two: Cast, travel: Any) -> None:
+    before, row = facts()["services"], proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    Person.objects.filter(pk=two.stella.pk).update(human_id=two.people["sten"].human_id)
+    assert due(two, travel, row).outcome == "lapsed"
+    assert facts()["services"] == before
+
+
+def test_what_no_longer_fits_lapses_with_an_entry(two: Cast, travel: Any) -> None:
+    row = proposed(lambda: uncovered(two, is_covered=True, name="Exchange"))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    Service.objects.filter(pk=two.exchange.pk).update(name="Exchange Server")
+    assert due(two, travel, row).outcome == "lapsed"
+    assert Service.objects.get(pk=two.exchange.pk).name == "Exchange Server"
+    assert events_in(two.contoso)[-1] == "proposal.lapsed"
+    assert "service.changed" not in events_in(two.contoso)
+
+
+def test_the_database_takes_no_change_that_was_applied_early(two: Cast) -> None:
+    row = proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    with pytest.raises(IntegrityError, match="proposal_applied_when_due"), transaction.atomic():
+        Proposal.objects.filter(pk=row.pk).update(ended_at=clock.now(), outcome="applied")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Proposal.objects.filter(pk=row.pk).update(confirmed_human=row.proposed_human)
+
+
+def test_nobody_but_the_system_applies_it(two: Cast, travel: Any) -> None:
+    row = proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    travel.by(hours=73)
+    for name in ("stella", "sten", "ines", "pat"):
+        with pytest.raises(NotAllowed):
+            operations.apply_proposal(row.pk, actor=two.as_(name))
+    assert Service.objects.get(pk=two.exchange.pk).is_covered
+
+
+# --- What is under way ---------------------------------------------------------------------------------------
+
+
+def test_an_access_request_keeps_the_need_for_the_customers_approval(two: Cast, travel: Any) -> None:
+    row = proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    travel.by(seconds=WAIT.total_seconds() - 60)
+    asked = two.submitted()
+    assert due(two, travel, row).outcome == "applied"
+    operations.approve_as_provider(asked.pk, actor=two.as_("pat"))
+    assert AccessRequest.objects.get(pk=asked.pk).state == "PENDING_CUSTOMER"
+    assert AccessRequest.objects.get(pk=two.confirmed().pk).state == "OPEN"
+
+
+@pytest.mark.parametrize("what", ["resource", "connector", "unlink"])
+def test_it_waits_for_what_is_under_way(two: Cast, travel: Any, what: str) -> None:
+    _asked(two)
+    if what == "unlink":
+        _linked(two)
+    acts = {
+        "resource": lambda: renamed(two),
+        "connector": lambda: uncovered(two, is_covered=True, connector="folder"),
+        "unlink": lambda: operations.unlink_accounts(two.priya.pk, actor=two.as_("stella")),
+    }
+    row = proposed(acts[what])
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    before = facts()
+    travel.by(seconds=WAIT.total_seconds() - 60)
+    grant = two.opened(resource=two.resource())
+    assert due(two, travel, row).outcome == ""
+    assert facts() == before
+    assert "proposal.lapsed" not in events_in(two.contoso)
+    travel.to(grant.closes_at)
+    operations.apply_due(actor=two.system("sweep"), limit=10)
+    row.refresh_from_db()
+    assert (row.outcome, facts() == before) == ("applied", False)
+
+
+def test_a_resource_that_nobody_ever_asked_for_is_corrected_at_once(two: Cast) -> None:
+    assert renamed(two, "Finance").name == "Finance"
+    assert not Proposal.objects.exists()
+
+
+def test_what_strengthens_a_customer_is_done_at_once(two: Cast) -> None:
+    stella = two.as_("stella")
+    Service.objects.filter(pk=two.exchange.pk).update(is_covered=False)
+    row = Service.objects.get(pk=two.exchange.pk)
+    same = {"key": row.key, "name": row.name, "connector": row.connector}
+    assert operations.save_service(service_id=row.pk, is_covered=True, actor=stella, **same).is_covered
+    operations.save_plan(plan_id=two.northwind.plan_id, name="Basic", includes_lockbox=True, actor=stella)
+    operations.take_queue_role(two.exchange.pk, two.pat.pk, role="provider_approver", actor=stella)
+    operations.save_service(key="teams", name="Teams", connector="folder", actor=stella)
+    operations.change_tenant(two.northwind.pk, plan_id=two.contoso.plan_id, actor=stella)
+    operations.add_person(email="n@provider.example", name="N", password="a third battery of 8 horses", actor=stella)
+    assert not Proposal.objects.exists()
+
+
+def test_covering_and_renaming_at_once_is_announced_as_a_whole(two: Cast) -> None:
+    Service.objects.filter(pk=two.exchange.pk).update(is_covered=False)
+    before = facts()
+    proposed(lambda: uncovered(two, is_covered=True, name="Everything"))
+    assert facts() == before
+
+
+def test_an_account_that_is_added_as_staff_is_refused_with_the_way_to_go(two: Cast) -> None:
+    said = {"email": "n@provider.example", "name": "N", "password": "a third battery of 8 horses"}
+    with pytest.raises(Unacceptable) as refusal:
+        operations.add_person(**said, is_staff=True, actor=two.as_("stella"))
+    assert refusal.value.field == "is_staff"
+    assert not Person.objects.filter(email="n@provider.example").exists()
+
+
+def test_a_new_client_is_made_without_what_is_announced(two: Cast, travel: Any) -> None:
+    scopes = ["evaluate", "grants:read"]
+    made = operations.create_client(name="Gateway", scopes=scopes, actor=two.as_("stella"))
+    assert Client.objects.get(pk=made.row.pk).scopes == ["grants:read"]
+    row = Proposal.objects.get()
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    assert due(two, travel, row).outcome == "applied"
+    assert set(Client.objects.get(pk=made.row.pk).scopes) == set(scopes)
+
+
+def test_the_same_is_not_proposed_twice(two: Cast) -> None:
+    proposed(lambda: uncovered(two))
+    with pytest.raises(WrongState):
+        uncovered(two)
+    assert Proposal.objects.count() == 1
+
+
+# --- Who is told ---------------------------------------------------------------------------------------------
+
+
+def test_a_tenant_is_told_of_no_other_tenants_people(two: Cast) -> None:
+    linked = proposed(lambda: operations.link_accounts(two.ada.pk, two.pat.pk, actor=two.as_("stella")))
+    assert list(linked.touched.all()) == [two.contoso]
+    Person.objects.filter(pk=two.ada.pk).update(human_id=two.pat.human_id)
+    parted = proposed(lambda: operations.unlink_accounts(two.ada.pk, actor=two.as_("stella")))
+    assert list(parted.touched.all()) == [two.contoso]
+    assert "proposal.made" not in events_in(two.fabrikam)
+    # Two who hold the provider's roles are named by the provider's accounts.
+    both = proposed(lambda: operations.link_accounts(two.ada.pk, two.erik.pk, actor=two.as_("stella")))
+    assert both.touched.count() == 2
+    assert "Ada" not in str(both.said)
+
+
+def test_the_customer_sees_what_is_announced_and_nobody_elses(two: Cast) -> None:
+    _asked(two)
+    row = proposed(lambda: renamed(two))
+    assert list(queries.announced([two.contoso.pk])) == [row]
+    assert list(queries.announced([two.fabrikam.pk])) == []
+    operations.withdraw_proposal(row.pk, actor=two.as_("stella"))
+    assert list(queries.announced([two.contoso.pk])) == []
+
+
+def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) -> None:
+    Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses")
+    found = AuditEntry.objects.filter(event="role.given", door="command")
+    assert set(found.values_list("tenant_id", flat=True)) == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}

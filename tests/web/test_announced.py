@@ -1,0 +1,69 @@
+"""What the provider's staff announced is on the customer's home and Lockbox pages, and over the API, until it ends."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.errors import ChangeProposed
+from requests_app.models import Proposal
+from requests_app.scopes import Scope
+from tests.caller import Caller, caller_for
+from tests.cast import Cast
+from tests.web.pages import signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def uncovered(cast: Cast) -> Proposal:
+    row = cast.exchange
+    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    with pytest.raises(ChangeProposed) as outcome:
+        operations.save_service(service_id=row.pk, **wanted, actor=cast.as_("stella"))
+    return Proposal.objects.get(pk=outcome.value.current["proposal"])
+
+
+def pages(cast: Cast, name: str = "ada", tenant: str = "contoso") -> list[str]:
+    browser = signed_in(cast, name)
+    addresses = [reverse("web:home"), reverse("web:tenant", args=[cast.tenants[tenant].pk])]
+    return [browser.get(address).content.decode() for address in addresses]
+
+
+def test_it_is_shown_with_who_what_and_from_when_until_it_is_withdrawn(cast: Cast) -> None:
+    cast.colleague()
+    row = uncovered(cast)
+    for page in pages(cast):
+        assert "change the service Exchange Online: Lockbox no longer covers it" in page
+        assert "waits for a second member of the staff" in page
+        assert "Stella Test" in page
+    operations.confirm_proposal(row.pk, actor=cast.as_("sten"))
+    for page in pages(cast):
+        assert "It takes effect from" in page
+        assert "Sten Test" in page
+    assert "announced" not in pages(cast, "nils", "northwind")[0]
+    operations.withdraw_proposal(row.pk, actor=cast.as_("stella"))
+    home, tenant = pages(cast)
+    assert "Exchange Online" not in home
+    assert "Nothing is announced now" in tenant
+
+
+def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
+    uncovered(cast)
+    for page in pages(cast):
+        assert "the waiting time alone stands in for the second person" in page
+
+
+def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
+    assert "takes effect 3 days after it was confirmed" in pages(cast, "nils", "northwind")[1]
+
+
+@pytest.mark.parametrize("name", ["ines", "stella"])
+def test_the_customer_and_staff_read_it_over_the_api(cast: Cast, name: str) -> None:
+    row = uncovered(cast)
+    caller: Caller = caller_for(cast, name, Scope.TENANT_READ)
+    [found] = caller.get(f"tenants/{cast.contoso.pk}/announced-changes").json()["items"]
+    assert (found["id"], found["act"], found["confirmed_by"]) == (str(row.pk), "change_service", None)
+    assert found["proposed_by"]["name"] == "Stella Test"
+    assert found["effective_at"] is not None
+    assert caller.get(f"tenants/{cast.northwind.pk}/announced-changes").json().get("items", []) == []
