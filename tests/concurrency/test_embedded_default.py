@@ -153,9 +153,8 @@ def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -
         assert {key: there[key] for key in refused if there[key]} == {}, kind
     decisions_are_there_once(acts, held)
     looks = Counter(kind for kind, _item, _ref in held["looks"])
-    opened = number_of(acts, "download") + number_of(acts, "look")
     assert number_of(acts, "download")
-    assert looks["opened"] == opened
+    assert (looks["downloaded"], looks["opened"]) == (number_of(acts, "download"), number_of(acts, "look"))
     allowed = Counter(ref for kind, _item, ref in held["looks"] if kind == "read_allowed")
     asked = [act["key"] for act in acts if act["kind"] == "evaluate" and act["status"] == 200]
     assert asked
