@@ -24,6 +24,9 @@ class DomainError(Exception):
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
     default: ClassVar[Words] = _("This was refused.")
+    #: Whether somebody tried what they may not, or may not now: that is evidence, and an entry. A mistake in a form,
+    #: or a store that fails, says nothing about the person.
+    is_evidence: ClassVar[bool] = True
 
     def __init__(self, message: Words | None = None, *, current: dict[str, Any] | None = None) -> None:
         self.message: Words = message if message is not None else self.default
@@ -315,14 +318,14 @@ class LogDamaged(WrongState):
 
 
 class Malformed(DomainError):
-    code, status = "malformed", 400
+    code, status, is_evidence = "malformed", 400, False
     default = _("This could not be read.")
 
 
 class Unacceptable(DomainError):
     """Well-formed, but outside what is allowed. `field` names the input."""
 
-    code, status = "unacceptable", 422
+    code, status, is_evidence = "unacceptable", 422, False
     default = _("This value is not allowed.")
 
     def __init__(self, message: Words | None = None, *, field: str = "") -> None:
@@ -373,12 +376,12 @@ class ChangeProposed(DomainError):
 
 
 class StoreUnavailable(DomainError):
-    code, status = "store_unavailable", 503
+    code, status, is_evidence = "store_unavailable", 503, False
     default = _("The store does not answer. Nothing was changed. Try again in a moment.")
 
 
 class ContentUnavailable(DomainError):
     """The system that holds the content failed; the log says so."""
 
-    code, status = "content_unavailable", 503
+    code, status, is_evidence = "content_unavailable", 503, False
     default = _("The system that holds this content does not answer. Nothing was shown.")

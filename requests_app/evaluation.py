@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -107,10 +107,22 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A closed window that covered what is asked: when it ended, how, and by whom."""
+
+    grant_id: UUID
+    access_request_id: UUID
+    closed_at: datetime
+    close_reason: str
+    closed_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Yes or no, and why. A yes names its window and the end of it: it holds no longer than that.
 
-    `entry` is the number of the entry in the tenant's log, where the answer is in there.
+    `entry` is the number of the entry in the tenant's log, where the answer is in there. `ended` comes with a no: the
+    last window that covered what is asked.
     """
 
     decision: bool
@@ -119,6 +131,7 @@ class Verdict:
     grant_id: UUID | None = None
     closes_at: datetime | None = None
     entry: int | None = None
+    ended: Ended | None = None
 
 
 def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) -> tuple[Verdict, Window | None]:
@@ -145,6 +158,16 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
             return yes, window
     nearest = ordered[0]
     return Verdict(decision=False, reason=str(codes[0]), at=at), nearest if nearest.is_in_scope else None
+
+
+def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
+    """Whether a no speaks of no window for the resource, so that one that was closed is what there is to say."""
+    return window is None and not verdict.decision and verdict.reason in (NotCovered.code, WindowNotOpen.code)
+
+
+def after(verdict: Verdict, ended: Ended | None) -> Verdict:
+    """Say that the window for the resource was closed, and not that another window never covered it."""
+    return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
 
 
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:

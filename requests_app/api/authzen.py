@@ -18,6 +18,7 @@ from requests_app import evaluation
 from requests_app.api import errors
 from requests_app.api.schema import Schema
 from requests_app.errors import DomainError, Malformed
+from requests_app.models import Grant
 
 #: Questions of one call.
 MOST = 100
@@ -152,9 +153,19 @@ class EvaluationFault(serializers.Serializer):
     message = serializers.CharField()
 
 
+class EvaluationEnded(serializers.Serializer):
+    """The last window that covered what is asked. `closed_by` is a name; empty where it closed by itself."""
+
+    grant = serializers.UUIDField()
+    closed_at = serializers.DateTimeField()
+    close_reason = serializers.ChoiceField(choices=Grant.CloseReason.values)
+    closed_by = serializers.CharField()
+
+
 class EvaluationContext(serializers.Serializer):
     """`reason` never changes its meaning. `grant` and `closes_at` come with a yes: it holds no longer than that.
 
+    `ended` comes with a no, where a window for this resource was closed.
     `entry` is the number of the entry in the tenant's log, where access was asked for. `error` stands alone: this one
     question of several could not be read.
     """
@@ -163,6 +174,7 @@ class EvaluationContext(serializers.Serializer):
     at = serializers.DateTimeField(required=False)
     grant = serializers.UUIDField(required=False)
     closes_at = serializers.DateTimeField(required=False)
+    ended = EvaluationEnded(required=False)
     entry = serializers.IntegerField(required=False)
     error = EvaluationFault(required=False)
 
@@ -184,6 +196,13 @@ def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
     context: dict[str, Any] = {"reason": verdict.reason, "at": verdict.at}
     if verdict.decision:
         context |= {"grant": verdict.grant_id, "closes_at": verdict.closes_at}
+    if (ended := verdict.ended) is not None:
+        context["ended"] = {
+            "grant": ended.grant_id,
+            "closed_at": ended.closed_at,
+            "close_reason": ended.close_reason,
+            "closed_by": ended.closed_by,
+        }
     if verdict.entry is not None:
         context["entry"] = verdict.entry
     return {"decision": verdict.decision, "context": context}

@@ -16,7 +16,7 @@ from audit_app.models import ChainHead
 from requests_app import clock, policy
 from requests_app.actors import CLIENT_ROLES, Actor
 from requests_app.errors import InsufficientScope, NotAllowed
-from requests_app.evaluation import Facts, Question, Window
+from requests_app.evaluation import Action, Ended, Facts, Question, Window
 from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Membership, Person, QueueAssignment
@@ -87,6 +87,27 @@ def require_still(facts: Facts, *, actor: Actor) -> None:
         raise InsufficientScope(Scope.EVALUATE)
     if facts.tenant_id is not None and not policy.is_staff(actor) and not facts.asker_roles & policy.LOG_READERS:
         raise NotAllowed
+
+
+def last_ended(question: Question, facts: Facts) -> Ended | None:
+    """The window that covered what is asked, and was closed last. Asked for only where the answer is no."""
+    if facts.human_id is None:
+        return None
+    grants = Grant.objects.filter(
+        tenant=facts.tenant_id, engineer__human_id=facts.human_id, access_request__scope__resource=facts.resource_id
+    ).exclude(closed_at=None)
+    if question.action == Action.READ:
+        grants = grants.filter(level=Action.READ)
+    grant = grants.select_related("closed_by").order_by("-closed_at").first()
+    if grant is None or grant.closed_at is None:
+        return None
+    return Ended(
+        grant_id=grant.pk,
+        access_request_id=grant.access_request_id,
+        closed_at=grant.closed_at,
+        close_reason=grant.close_reason,
+        closed_by=grant.closed_by.name if grant.closed_by else "",
+    )
 
 
 _ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone

@@ -37,7 +37,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
         "is_invited": True,
         "is_recovery": row.is_recovery,
         "by": words.line(message.payload["by"]),
-        "by_provider": message.payload.get("by_provider", False),
+        "by_provider": message.payload.get("by_provider", ""),
         "from": words.when(row.valid_from, at),
         "until": words.when(row.expires_at, at),
         "facts": facts,

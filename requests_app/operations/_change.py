@@ -382,6 +382,9 @@ def _refused(current: Act, refusal: DomainError) -> None:
     actor = current.actor
     if not actor.is_person:
         return
+    if not refusal.is_evidence:
+        security_log.info("act.failed", action=current.action, code=refusal.code, person=str(actor.person_id))
+        return
     if type(refusal) is StepUpRequired and not current.is_decision:
         # They may do it, and are asked for the proof first: what comes of that is in the log.
         security_log.info("step_up.asked", action=current.action, person=str(actor.person_id))

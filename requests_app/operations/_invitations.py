@@ -33,7 +33,7 @@ def send(current: Act, row: Invitation) -> None:
             about=row.pk,
             audiences=(Audience.INVITED,),
             mark=uuid4().hex,
-            extra={"by": current.actor.name, "by_provider": current.actor.side is Side.PROVIDER},
+            extra={"by": current.actor.name, "by_provider": "yes" if current.actor.side is Side.PROVIDER else ""},
         )
     )
 

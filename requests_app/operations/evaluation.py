@@ -12,7 +12,7 @@ from requests_app.actors import Actor
 from requests_app.evaluation import Action, Facts, Question, Verdict, Window
 from requests_app.events import Event
 from requests_app.models import ContentAccess
-from requests_app.models.evaluation import ask, read, require_still
+from requests_app.models.evaluation import ask, last_ended, read, require_still
 from requests_app.operations._change import Act, act, security_log
 
 _KINDS = {
@@ -37,8 +37,11 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
         require_still(facts, actor=actor)
         current.at, current.tenant_id = facts.at, facts.tenant_id
         verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
-        if window is not None:
-            current.correlation_id = window.access_request_id
+        if evaluation.may_have_ended(verdict, window):
+            verdict = evaluation.after(verdict, last_ended(question, facts))
+        speaks_of = window or verdict.ended
+        if speaks_of is not None:
+            current.correlation_id = speaks_of.access_request_id
         if window is not None and verdict.decision:
             written = _allowed(current, question, facts, window)
         else:
@@ -76,7 +79,15 @@ def _refused(current: Act, question: Question, facts: Facts, verdict: Verdict) -
         return None
     current.subject_type, current.subject_id = "resource", str(facts.resource_id)
     # As it was asked: a name from the database would tell a customer who is among the provider's people.
-    said = {"action": current.action, "code": verdict.reason, "subject": question.subject}
+    said: dict[str, object] = {"action": current.action, "code": verdict.reason, "subject": question.subject}
+    if verdict.ended is not None:
+        ended = verdict.ended
+        said["ended"] = {
+            "grant": str(ended.grant_id),
+            "closed_at": canonical.instant(ended.closed_at),
+            "close_reason": ended.close_reason,
+            "closed_by": ended.closed_by,
+        }
     asked = {"asked": question.action, "resource": str(facts.resource_id), "resource_name": facts.resource_name}
     return current.witness(
         Event.ACT_REFUSED,

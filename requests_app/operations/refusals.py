@@ -20,6 +20,8 @@ LOOKED_AT = 20
 
 def note_refusal(access_request_id: object, *, action: str, refusal: DomainError, actor: Actor) -> None:
     """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else."""
+    if not refusal.is_evidence:
+        return
     with act(action, actor=actor) as current:
         row = AccessRequest.objects.visible_to(current.actor).find(access_request_id)
         current.correlation_id = row.pk

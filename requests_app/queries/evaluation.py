@@ -5,7 +5,7 @@ from __future__ import annotations
 from requests_app import evaluation
 from requests_app.actors import Actor
 from requests_app.evaluation import Question, Verdict
-from requests_app.models.evaluation import ask, read, require_still
+from requests_app.models.evaluation import ask, last_ended, read, require_still
 
 
 def evaluate(question: Question, *, actor: Actor) -> Verdict:
@@ -13,5 +13,7 @@ def evaluate(question: Question, *, actor: Actor) -> Verdict:
     asked = ask(question, actor=actor)
     facts, _head = read(asked, hold=False)
     require_still(facts, actor=actor)
-    verdict, _window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
+    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
+    if evaluation.may_have_ended(verdict, window):
+        return evaluation.after(verdict, last_ended(question, facts))
     return verdict

@@ -21,6 +21,7 @@ from requests_app.queries import access, review
 from requests_app.queries.proofs import RECEIPTS
 from requests_app.queries.review import ITEMS, Entry, Looked
 from requests_app.templatetags._text import visible_single
+from requests_app.templatetags._times import when_words
 from requests_app.web._access import grant_of
 
 # --- Steps ---------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def _words(entry: Entry) -> str:
     if entry.row.event == Event.ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
         act = str(edge.label) if edge else _("an act")
-        why = refusal_words(entry.detail.get("code", ""))
+        why = why_refused(entry.detail, at=entry.row.at)
         return _("tried “%(act)s” and was refused: %(why)s") % {"act": act, "why": why}
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
@@ -189,6 +190,31 @@ def _item_words(reference: str, kind: str, part: str) -> str:
         return reference
     words = _("%(name)s: an attachment was downloaded") if part else _("%(name)s: downloaded")
     return words % {"name": reference}
+
+
+def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
+    """Why an act was refused, and where a window for it had been closed, how that came."""
+    why, ended = refusal_words(str(detail.get("code", ""))), detail.get("ended")
+    how = (
+        str(ended.get("close_reason"))
+        if isinstance(ended, dict) and ended.get("closed_by")
+        else Grant.CloseReason.ELAPSED
+    )
+    words = _ENDED.get(how) if isinstance(ended, dict) else None
+    if not isinstance(ended, dict) or words is None:
+        return why
+    try:
+        closed = when_words(datetime.fromisoformat(str(ended.get("closed_at"))), at)
+    except ValueError:
+        return why
+    return f"{why} {words % {'name': ended.get('closed_by'), 'at': closed}}"
+
+
+_ENDED: dict[str, Any] = {
+    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for it on %(at)s."),
+    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s gave the window for it back on %(at)s."),
+    Grant.CloseReason.ELAPSED: gettext_lazy("The window for it ended on %(at)s."),
+}
 
 
 def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:

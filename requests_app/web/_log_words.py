@@ -28,7 +28,7 @@ from requests_app.events import door_title, title_of
 from requests_app.models import Resource, Tenant
 from requests_app.queries.log import About
 from requests_app.templatetags import _text, _times
-from requests_app.web._history import refusal_words
+from requests_app.web._history import why_refused
 from requests_app.web._log_patterns import ACTS, CAUSES, pattern_for
 from requests_app.web.context import ROLE_WORDS
 
@@ -335,8 +335,8 @@ class _Words:
         return _text.visible_single(capfirst(words))
 
     @property
-    def why(self) -> str:
-        return refusal_words(_str(self.detail, "code"))
+    def why(self) -> SafeString:
+        return _text.visible_single(why_refused(self.detail, at=self.at))
 
     @property
     def format(self) -> str:

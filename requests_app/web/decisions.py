@@ -183,7 +183,6 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
             )
             return _confirm(request, row, form, edge, status=Unacceptable.status)
         if not is_filled:
-            operations.note_refusal(row.pk, action=edge.action, refusal=Unacceptable(), actor=actor)
             return _confirm(request, row, form, edge, status=Unacceptable.status)
         note, signature = form.cleaned_data["comment"], form.signature
         if signature is not None or not edge.needs_step_up:

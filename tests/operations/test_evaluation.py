@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import operations
+from requests_app import clock, operations
 from requests_app.actors import Actor
 from requests_app.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
-from requests_app.evaluation import Question, Verdict
+from requests_app.evaluation import Ended, Question, Verdict
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -531,3 +531,50 @@ def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
     cast.opened("fabrikam")
     claimed = replace(service_of(cast, "contoso"), is_staff=True)
     assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")
+
+
+# --- A window that was closed ----------------------------------------------------------------------------------
+
+
+def test_a_no_says_what_became_of_the_window_that_covered_the_resource(cast: Cast) -> None:
+    closed, other = cast.opened(), cast.opened(resource=cast.resource(name="sales"))
+    operations.revoke(closed.access_request_id, actor=cast.as_("ada"))
+    closed.refresh_from_db()
+    assert closed.closed_at is not None
+    service = service_of(cast)
+    assert both(ask(cast), service) == (False, "window_not_open")
+    ended = evaluate(ask(cast), actor=service).ended
+    assert ended == Ended(
+        grant_id=closed.pk,
+        access_request_id=closed.access_request_id,
+        closed_at=closed.closed_at,
+        close_reason="revoked",
+        closed_by="Ada Test",
+    )
+    said = _last(closed.tenant_id)
+    assert said["access_request"] == str(closed.access_request_id)
+    assert said["detail"]["ended"] == {
+        "grant": str(closed.pk),
+        "closed_at": closed.closed_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "close_reason": "revoked",
+        "closed_by": "Ada Test",
+    }
+    assert both(ask(cast, resource=str(cast.resource(name="sales").pk)), service) == (True, "window_open")
+    assert other.is_live(clock.now())
+
+
+def test_a_window_for_names_never_covered_reading(cast: Cast) -> None:
+    names = cast.opened(level="names")
+    cast.opened(resource=cast.resource(name="sales"))
+    operations.revoke(names.access_request_id, actor=cast.as_("ada"))
+    service = service_of(cast)
+    assert both(ask(cast), service) == (False, "not_covered")
+    assert both(ask(cast, action="list"), service) == (False, "window_not_open")
+
+
+def test_a_newer_window_speaks_before_one_that_was_closed(cast: Cast) -> None:
+    closed = cast.opened()
+    operations.revoke(closed.access_request_id, actor=cast.as_("ada"))
+    again = cast.opened()
+    verdict = evaluate(ask(cast), actor=service_of(cast))
+    assert (verdict.decision, verdict.grant_id, verdict.ended) == (True, again.pk, None)

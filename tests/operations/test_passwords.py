@@ -153,7 +153,7 @@ def test_a_weak_password_and_somebody_who_is_switched_off_are_refused(cast: Cast
     Person.objects.get_queryset().filter(pk=cast.alan.pk).update(is_active=False)
     with pytest.raises(NotAllowed):
         operations.set_password(actor=cast.as_("alan"), password=NEW, how="change")
-    assert events_in(cast.contoso) == ["act.refused", "act.refused"]
+    assert events_in(cast.contoso) == ["act.refused"], "nobody is accused of a weak password"
     assert has(cast, "ada", PASSWORD)
     assert has(cast, "alan", PASSWORD)
     assert outbox_topics() == []

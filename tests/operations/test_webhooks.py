@@ -193,7 +193,7 @@ def test_an_address_that_leads_inside_is_refused_when_it_is_saved(
         assert isinstance(refusal, Unacceptable)
         assert refusal.field == "url"
         assert words in str(refusal)
-        assert events_in(cast.contoso)[-1] == "act.refused"
+        assert set(events_in(cast.contoso)) == {"webhook.added"}
 
 
 @pytest.mark.parametrize("events", [[], ["no.such"], ["grant.closed", "_connector"], ["webhook.test"]])

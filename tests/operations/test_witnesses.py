@@ -187,7 +187,7 @@ def test_the_rule_needs_a_witness_and_a_sensible_number(cast: Cast) -> None:
             operations.set_cosigning(cast.contoso.pk, hours=hours, actor=cast.as_("ines"))
         assert refusal.value.field == "hours"
         assert Tenant.objects.get(pk=cast.contoso.pk).cosigned_within is None
-        assert events_in(cast.contoso)[-1] == "act.refused"
+        assert set(events_in(cast.contoso)) <= {"witness.added"}
         return str(refusal.value)
 
     assert "Register a witness first" in refused(6)

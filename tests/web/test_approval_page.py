@@ -89,7 +89,7 @@ def test_nobody_else_sets_it(cast: Cast, name: str) -> None:
     ],
 )
 def test_what_is_wrong_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
-    with only_a_refusal():
+    with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"rp_id": "", **wrong})
     assert (answer.status_code, list(answer.context["form"].errors)) == (422, [field])
 

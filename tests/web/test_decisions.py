@@ -254,7 +254,7 @@ def test_a_wrong_password_decides_nothing_and_keeps_the_comment(cast: Cast) -> N
 
 def test_a_missing_password_is_asked_for(cast: Cast) -> None:
     row = cast.confirmed()
-    with only_a_refusal():
+    with nothing_happens():
         response = decide(cast, "ada", row, "approve", password="", comment="Please be quick.")
     assert response.status_code == 422
     assert "Enter your password." in words(response)
@@ -388,7 +388,7 @@ def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, 
 def test_a_no_of_the_provider_needs_a_reason(cast: Cast) -> None:
     row = cast.submitted()
     for comment in ("", "   \n"):
-        with nothing_happens() if comment else only_a_refusal():
+        with nothing_happens():
             response = decide(cast, "pat", row, "deny", comment=comment)
         assert response.status_code == 422
         assert "A no needs a reason" in words(response)
@@ -400,7 +400,7 @@ def test_a_no_of_the_customer_needs_none(cast: Cast) -> None:
 
 def test_a_comment_has_its_bound(cast: Cast) -> None:
     row = cast.confirmed()
-    with only_a_refusal():
+    with nothing_happens():
         assert decide(cast, "ada", row, "approve", comment="x" * 2001).status_code == 422
     assert decide(cast, "ada", row, "approve", comment="x" * 2000).status_code == 302
 

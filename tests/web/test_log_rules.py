@@ -220,7 +220,7 @@ def test_the_rule_is_offered_only_with_a_witness(cast: Cast) -> None:
     register(cast, SmallWitness())
     assert "Save this rule" in text(client.get(page(cast)))
     Witness.objects.all().delete()
-    with refused():
+    with nothing_happens():
         response = client.post(page(cast), {"hours": "8"})
     assert response.status_code == 422
 

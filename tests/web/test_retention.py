@@ -13,7 +13,7 @@ from audit_app.models import ChainHead
 from requests_app import clock, operations
 from requests_app.models import Tenant
 from tests.cast import Cast, events_in
-from tests.web.pages import nothing_happens, only_a_refusal, signed_in
+from tests.web.pages import nothing_happens, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def test_only_what_is_offered_is_taken(cast: Cast, days: str) -> None:
 
 def test_the_rule_that_holds_is_said_beside_the_field(cast: Cast) -> None:
     operations.set_log_retention(cast.contoso.pk, days=91, actor=cast.as_("ines"))
-    with only_a_refusal():
+    with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"days": "91", "understood": "on"})
     assert answer.status_code == 422
     assert "This is the rule already." in text(answer)

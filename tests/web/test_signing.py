@@ -26,7 +26,7 @@ from tests.audit import cef_reader
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import PASSWORD, Cast, events_of
 from tests.passkeys import enrolled
-from tests.web.pages import answer, only_a_refusal, page_of, signed_in
+from tests.web.pages import answer, nothing_happens, only_a_refusal, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -194,7 +194,7 @@ def test_what_is_wrong_with_a_signature_stands_on_the_page_and_decides_nothing(c
             answered = client.post(path, form)
         assert answered.status_code == wrong.status
         assert html.escape(str(wrong.default)) in answered.content.decode()
-    with only_a_refusal():
+    with nothing_happens():
         assert client.post(path, answer(row, assertion="no JSON", password=PASSWORD)).status_code == 422
     assert "data-sign=" in client.get(path).content.decode()
 

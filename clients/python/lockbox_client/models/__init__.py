@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from .evaluation_body_subject import EvaluationBodySubject
     from .evaluation_body_subject_properties import EvaluationBodySubjectProperties
     from .evaluation_context import EvaluationContext
+    from .evaluation_ended import EvaluationEnded
     from .evaluation_fault import EvaluationFault
     from .evaluation_out import EvaluationOut
     from .evaluation_reason_enum import EvaluationReasonEnum
@@ -356,6 +357,7 @@ _WHERE = {
     "EvaluationBodySubject": "evaluation_body_subject",
     "EvaluationBodySubjectProperties": "evaluation_body_subject_properties",
     "EvaluationContext": "evaluation_context",
+    "EvaluationEnded": "evaluation_ended",
     "EvaluationFault": "evaluation_fault",
     "EvaluationOut": "evaluation_out",
     "EvaluationReasonEnum": "evaluation_reason_enum",
@@ -623,6 +625,7 @@ __all__ = (
     "EvaluationBodySubject",
     "EvaluationBodySubjectProperties",
     "EvaluationContext",
+    "EvaluationEnded",
     "EvaluationFault",
     "EvaluationOut",
     "EvaluationReasonEnum",

@@ -15,6 +15,7 @@ from ..models.evaluation_reason_enum import (
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.evaluation_ended import EvaluationEnded
     from ..models.evaluation_fault import EvaluationFault
 
 
@@ -25,6 +26,7 @@ T = TypeVar("T", bound="EvaluationContext")
 class EvaluationContext:
     """`reason` never changes its meaning. `grant` and `closes_at` come with a yes: it holds no longer than that.
 
+    `ended` comes with a no, where a window for this resource was closed.
     `entry` is the number of the entry in the tenant's log, where access was asked for. `error` stands alone: this one
     question of several could not be read.
 
@@ -38,6 +40,8 @@ class EvaluationContext:
             at (datetime.datetime | Unset):
             grant (UUID | Unset):
             closes_at (datetime.datetime | Unset):
+            ended (EvaluationEnded | Unset): The last window that covered what is asked. `closed_by` is a name; empty where
+                it closed by itself.
             entry (int | Unset):
             error (EvaluationFault | Unset):
     """
@@ -46,6 +50,7 @@ class EvaluationContext:
     at: datetime.datetime | Unset = UNSET
     grant: UUID | Unset = UNSET
     closes_at: datetime.datetime | Unset = UNSET
+    ended: EvaluationEnded | Unset = UNSET
     entry: int | Unset = UNSET
     error: EvaluationFault | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -67,6 +72,10 @@ class EvaluationContext:
         if not isinstance(self.closes_at, Unset):
             closes_at = self.closes_at.isoformat()
 
+        ended: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.ended, Unset):
+            ended = self.ended.to_dict()
+
         entry = self.entry
 
         error: dict[str, Any] | Unset = UNSET
@@ -84,6 +93,8 @@ class EvaluationContext:
             field_dict["grant"] = grant
         if closes_at is not UNSET:
             field_dict["closes_at"] = closes_at
+        if ended is not UNSET:
+            field_dict["ended"] = ended
         if entry is not UNSET:
             field_dict["entry"] = entry
         if error is not UNSET:
@@ -93,6 +104,7 @@ class EvaluationContext:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.evaluation_ended import EvaluationEnded
         from ..models.evaluation_fault import EvaluationFault
 
         d = dict(src_dict)
@@ -124,6 +136,13 @@ class EvaluationContext:
         else:
             closes_at = datetime.datetime.fromisoformat(_closes_at)
 
+        _ended = d.pop("ended", UNSET)
+        ended: EvaluationEnded | Unset
+        if isinstance(_ended, Unset):
+            ended = UNSET
+        else:
+            ended = EvaluationEnded.from_dict(_ended)
+
         entry = d.pop("entry", UNSET)
 
         _error = d.pop("error", UNSET)
@@ -138,6 +157,7 @@ class EvaluationContext:
             at=at,
             grant=grant,
             closes_at=closes_at,
+            ended=ended,
             entry=entry,
             error=error,
         )

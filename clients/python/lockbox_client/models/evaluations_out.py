@@ -26,6 +26,7 @@ class EvaluationsOut:
         context (EvaluationContext | Unset): `reason` never changes its meaning. `grant` and `closes_at` come with a
             yes: it holds no longer than that.
 
+            `ended` comes with a no, where a window for this resource was closed.
             `entry` is the number of the entry in the tenant's log, where access was asked for. `error` stands alone: this
             one
             question of several could not be read.
