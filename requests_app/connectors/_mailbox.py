@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from requests_app.connectors import _paths
+from requests_app.connectors import _paths, _stored
 from requests_app.connectors.base import ConnectorError, ItemNotFound, Malformed
 
 Entry = tuple[int, str, str, str]  # delivered at (seconds), unique name, "cur" or "new", file name
-Opened = tuple[io.FileIO, os.stat_result]
+Opened = tuple[io.FileIO, os.stat_result, str]  # the last is the name of the file
 
 _ATTEMPTS = 5
 _DELIVERED = re.compile(r"(\d{9,11})\.")
@@ -109,7 +109,7 @@ def is_unique_name(name: str) -> bool:
     return _paths.is_safe_name(name) and not name.startswith(".") and ":" not in name
 
 
-def delivered_at(unique: str, facts: os.stat_result) -> datetime:
+def delivered_at(unique: str, facts: _stored.Facts) -> datetime:
     """Return when the message came: the unique name begins with it, else the file's time must do."""
     return datetime.fromtimestamp(_stamp(unique) or seconds(facts), UTC)
 
@@ -119,7 +119,7 @@ def _stamp(unique: str) -> int:
     return int(match[1]) if match else 0
 
 
-def seconds(facts: os.stat_result) -> int:
+def seconds(facts: os.stat_result | _stored.Facts) -> int:
     """Return a file's time within what a date can hold."""
     return min(max(int(facts.st_mtime), 0), 99_999_999_999)
 
@@ -131,7 +131,7 @@ def find(box: int, unique: str) -> Opened:
         if found:
             try:
                 with _paths.subdirectory(box, [found[1]]) as messages:
-                    return _paths.open_file(messages, found[0], is_from_listing=True)
+                    return *_paths.open_file(messages, found[0], is_from_listing=True), found[0]
             except ItemNotFound:
                 continue
     raise ItemNotFound("No message has exactly this id.")

@@ -19,6 +19,7 @@ from requests_app.connectors.base import (
     ConnectorError,
     ConnectorUnavailable,
     ItemNotFound,
+    LinkRefused,
     OutsideResource,
     ResourceNotFound,
 )
@@ -127,7 +128,7 @@ def facts_of(parent: int, name: str) -> os.stat_result:
     with translated():
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if stat.S_ISLNK(facts.st_mode):
-        raise OutsideResource("This is a link.")
+        raise LinkRefused("This is a link.")
     return facts
 
 
@@ -156,7 +157,7 @@ def translated() -> Iterator[None]:
         if error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.ENXIO):
             raise ItemNotFound("Nothing has exactly this name.") from error
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OutsideResource("A link stands where a file or folder was expected.") from error
+            raise LinkRefused("A link stands where a file or folder was expected.") from error
         raise ConnectorUnavailable("The store refused.") from error
 
 

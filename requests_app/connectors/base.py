@@ -54,6 +54,18 @@ class OutsideResource(ConnectorError):
     code = "outside_resource"
 
 
+class LinkRefused(OutsideResource):
+    """A link of the file system: where it leads is not this product's to follow."""
+
+    code = "link_refused"
+
+
+class ItemUnreadable(ConnectorError):
+    """The item is there, in a form that can't be read here."""
+
+    code = "item_unreadable"
+
+
 class ItemTooLarge(ConnectorError):
     """The item is larger than the limit for opening."""
 

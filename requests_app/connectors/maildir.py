@@ -2,13 +2,12 @@
 
 import base64
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from requests_app.connectors import _headers, _mailbox, _mime, _paths
+from requests_app.connectors import _headers, _mailbox, _mime, _paths, _stored
 from requests_app.connectors._mail import read_message
 from requests_app.connectors._text import one_line, safe_filename
 from requests_app.connectors.base import (
@@ -78,7 +77,7 @@ class Maildir(Connector):
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
         folder, unique = _split_id(item_id)
         with self._box(locator, folder) as box:
-            file, facts = _mailbox.find(box, unique)
+            file, facts = self._plain(_mailbox.find(box, unique), whole=True)
         try:
             self._refuse_large(facts)
             return _part_stream(file, facts, part, self.limits) if part is not None else _whole(file, facts, unique)
@@ -88,11 +87,19 @@ class Maildir(Connector):
 
     def message(self, locator: str, item_id: str) -> Message:
         folder, unique = _split_id(item_id)
-        with self._opened(locator, folder, unique) as (file, facts):
+        with self._opened(locator, folder, unique, whole=True) as (file, facts):
             self._refuse_large(facts)
             return read_message(self._item(folder, unique, file, facts), file, facts.st_size, self.limits)
 
-    def _refuse_large(self, facts: os.stat_result) -> None:
+    def _plain(self, opened: _mailbox.Opened, *, whole: bool) -> tuple[io.FileIO, _stored.Facts]:
+        file, facts, name = opened
+        try:
+            return _stored.plain(file, facts, name, self.limits, whole=whole)
+        except BaseException:
+            file.close()
+            raise
+
+    def _refuse_large(self, facts: _stored.Facts) -> None:
         if facts.st_size > self.limits.item_bytes:
             raise ItemTooLarge("The message is larger than the limit.")
 
@@ -111,9 +118,11 @@ class Maildir(Connector):
                 yield inner
 
     @contextmanager
-    def _opened(self, locator: str, folder: str, unique: str) -> Iterator[_mailbox.Opened]:
+    def _opened(
+        self, locator: str, folder: str, unique: str, *, whole: bool = False
+    ) -> Iterator[tuple[io.FileIO, _stored.Facts]]:
         with self._box(locator, folder) as box:
-            file, facts = _mailbox.find(box, unique)
+            file, facts = self._plain(_mailbox.find(box, unique), whole=whole)
         with file:
             yield file, facts
 
@@ -122,17 +131,18 @@ class Maildir(Connector):
         _stamp, unique, place, name = entry
         try:
             with _paths.subdirectory(box, [place]) as messages, suppress(ItemNotFound):
-                file, facts = _paths.open_file(messages, name, is_from_listing=True)
+                opened = (*_paths.open_file(messages, name, is_from_listing=True), name)
+                file, facts = self._plain(opened, whole=False)
                 with file:
                     return self._item(folder, unique, file, facts)
             # Somebody read it meanwhile, which renames it.
-            file, facts = _mailbox.find(box, unique)
+            file, facts = self._plain(_mailbox.find(box, unique), whole=False)
             with file:
                 return self._item(folder, unique, file, facts)
         except ConnectorError:
             return None
 
-    def _item(self, folder: str, unique: str, file: io.FileIO, facts: os.stat_result) -> Item:
+    def _item(self, folder: str, unique: str, file: io.FileIO, facts: _stored.Facts) -> Item:
         headers = _mime.read_headers(file, facts.st_size, self.limits)
         sent_at = _headers.sent_at(headers)
         item_id = f"{folder}/{unique}" if folder else unique
@@ -180,7 +190,7 @@ def _split_id(item_id: str) -> tuple[str, str]:
     return folder, unique
 
 
-def _whole(file: io.FileIO, facts: os.stat_result, unique: str) -> Stream:
+def _whole(file: io.FileIO, facts: _stored.Facts, unique: str) -> Stream:
     return Stream(
         filename=safe_filename(f"{unique}.eml", "message.eml"),
         media_type=MESSAGE_MEDIA_TYPE,
@@ -189,7 +199,7 @@ def _whole(file: io.FileIO, facts: os.stat_result, unique: str) -> Stream:
     )
 
 
-def _part_stream(file: io.FileIO, facts: os.stat_result, name: str, limits: Limits) -> Stream:
+def _part_stream(file: io.FileIO, facts: _stored.Facts, name: str, limits: Limits) -> Stream:
     structure = _mime.scan(file, facts.st_size, limits)
     part = next((part for part in structure.parts if part.name == name), None)
     if part is None:

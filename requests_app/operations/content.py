@@ -23,6 +23,8 @@ from requests_app.connectors.base import (
     Stream,
 )
 from requests_app.connectors.base import ItemNotFound as NoSuchItem
+from requests_app.connectors.base import ItemUnreadable as Unreadable
+from requests_app.connectors.base import LinkRefused as Link
 from requests_app.connectors.base import Malformed as BadQuestion
 from requests_app.connectors.base import OutsideResource as Outside
 from requests_app.connectors.registry import connector_for
@@ -308,9 +310,14 @@ def _failures(looked: Looked, actor: Actor, *, item_id: str) -> Iterator[None]:
 
 def _raise_as_refusal(error: ConnectorError) -> NoReturn:
     refusals: list[tuple[type[ConnectorError], DomainError]] = [
+        (
+            Link,
+            NotCovered(_("This is a link of the file system. Links are never followed: put the item itself there.")),
+        ),
         (Outside, NotCovered(_("This name leads out of the resource."))),
         (NoSuchItem, NotFound()),
         (ItemTooLarge, Unacceptable(_("This item is too large to be opened here."))),
+        (Unreadable, Unacceptable(_("This item is stored in a form that can’t be read here."))),
         (BadQuestion, Malformed()),
     ]
     for kind, refusal in refusals:

@@ -1,19 +1,49 @@
 """Maildir: flags, folders, order, big mailboxes, and names that a sender or a thief chose."""
 
+import email.message
+import email.policy
+import gzip
 import io
 import os
+import shutil
+import subprocess
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from requests_app.connectors import _mailbox, _mime, _paths
-from requests_app.connectors.base import ItemNotFound, OutsideResource, ResourceNotFound
+from requests_app.connectors import _mime, _paths
+from requests_app.connectors.base import (
+    ItemNotFound,
+    ItemTooLarge,
+    ItemUnreadable,
+    Limits,
+    LinkRefused,
+    OutsideResource,
+    ResourceNotFound,
+)
 from requests_app.connectors.maildir import Maildir
 from tests.connectors.cases import mail, make_maildir
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
 LOCATOR = "contoso/mail/finance"
+#: Hardly compressible, and larger than the headers may be.
+ROWS = bytes((n * n // 7) % 251 for n in range(200_000))
+
+
+def letter() -> bytes:
+    made = email.message.EmailMessage(policy=email.policy.SMTP)
+    made["From"], made["Subject"] = "alex@contoso.example", "Letter"
+    made["Message-ID"] = "<letter@contoso.example>"
+    made.set_content("Hello")
+    made.add_attachment(ROWS, maintype="text", subtype="csv", filename="rows.csv")
+    return made.as_bytes()
+
+
+LETTER = letter()
 
 
 @pytest.fixture
@@ -81,7 +111,7 @@ def test_a_message_that_is_read_while_it_is_looked_for_is_found(
     plain = _paths.open_file
     moves = iter([("new/1762000000.M1.host", "cur/1762000000.M1.host:2,")] * 2)
 
-    def moved(parent: int, name: str, *, is_from_listing: bool = False) -> _mailbox.Opened:
+    def moved(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
         for source, target in moves:
             if (box / source).exists():
                 (box / source).rename(box / target)
@@ -230,7 +260,7 @@ def test_a_page_of_a_big_mailbox_opens_only_what_it_shows(
     opened: list[str] = []
     plain = _paths.open_file
 
-    def counted(parent: int, name: str, *, is_from_listing: bool = False) -> _mailbox.Opened:
+    def counted(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
         opened.append(name)
         return plain(parent, name, is_from_listing=is_from_listing)
 
@@ -260,3 +290,102 @@ def test_a_listing_reads_no_more_of_a_message_than_headers_may_take(
     assert item.title == "seen"
     assert item.details["from"] == ""
     assert sum(read) <= maildir.limits.header_bytes
+
+
+# --- Compressed mail -------------------------------------------------------------------------------------------
+
+
+def by_gzip(data: bytes) -> bytes:
+    """As the program writes it, name and time included."""
+    program = shutil.which("gzip")
+    assert program is not None
+    return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout  # noqa: S603  gzip
+
+
+COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": by_gzip,
+    "gzip of two parts": lambda data: gzip.compress(data[:90]) + gzip.compress(data[90:]),
+    "zlib": zlib.compress,
+    "zlib, hardly": lambda data: zlib.compress(data, 1),
+    "zlib, at its best": lambda data: zlib.compress(data, 9),
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_compressed_mail_is_listed_opened_and_downloaded_as_it_came(maildir: Maildir, box: Path, kind: str) -> None:
+    data = LETTER
+    put(box, f"1762000000.M1.host,S={len(data)}:2,S", COMPRESSED[kind](data))
+    (item,) = maildir.list(LOCATOR).items
+    assert (item.id, item.title, item.size) == (f"1762000000.M1.host,S={len(data)}", "Letter", len(data))
+    assert item.details["from"] == "alex@contoso.example"
+    message = maildir.message(LOCATOR, item.id)
+    assert message.text.strip() == "Hello"
+    assert [(each.filename, each.size) for each in message.attachments] == [("rows.csv", 200_000)]
+    with maildir.open(LOCATOR, item.id) as whole:
+        assert whole.size == len(data)
+        assert b"".join(whole.chunks) == data
+    with maildir.open(LOCATOR, item.id, part=message.attachments[0].part) as rows:
+        assert b"".join(rows.chunks) == ROWS
+
+
+def test_a_list_states_a_size_without_decompressing_all_of_it(maildir: Maildir, box: Path) -> None:
+    put(box, "1762000001.M1.host:2,", by_gzip(LETTER))
+    put(box, f"1762000000.M1.host,S={len(LETTER)},W=9:2,", zlib.compress(LETTER))
+    assert [item.size for item in maildir.list(LOCATOR).items] == [len(LETTER), len(LETTER)]
+
+
+@pytest.mark.parametrize("pack", [by_gzip, zlib.compress])
+def test_a_few_bytes_that_stand_for_many_stop_at_the_limit(
+    tmp_path: Path, box: Path, pack: Callable[..., bytes]
+) -> None:
+    maildir = Maildir(tmp_path, Limits(item_bytes=300_000))
+    put(box, "1762000000.M1.host:2,", pack(mail() + b"x" * 60_000_000))
+    tracemalloc.start()
+    try:
+        (item,) = maildir.list(LOCATOR).items
+        assert item.title == "Payment run"
+        for read in (maildir.message, maildir.open):
+            with pytest.raises(ItemTooLarge):
+                read(LOCATOR, item.id)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\xfd7zXZ\x00", b"BZh91AY&SY"])
+def test_mail_that_can_not_be_decompressed_is_counted_and_said_to_be_so(
+    maildir: Maildir, box: Path, magic: bytes
+) -> None:
+    put(box, "1762000000.M1.host:2,", magic + bytes(200))
+    put(box, "1762000001.M1.host:2,")
+    listing = maildir.list(LOCATOR)
+    assert ([item.id for item in listing.items], listing.unlisted) == (["1762000001.M1.host"], 1)
+    for read in (maildir.message, maildir.open, maildir.stat):
+        with pytest.raises(ItemUnreadable):
+            read(LOCATOR, "1762000000.M1.host")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-100], lambda data: data[:200] + b"?" * 50 + data[250:]])
+def test_damaged_mail_is_never_taken_for_a_whole_one(
+    maildir: Maildir, box: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    put(box, "1762000000.M1.host:2,", spoil(by_gzip(LETTER)))
+    for read in (maildir.message, maildir.open):
+        with pytest.raises(ItemUnreadable):
+            read(LOCATOR, "1762000000.M1.host")
+
+
+def test_a_mail_that_begins_as_zlib_does_is_read_as_it_is(maildir: Maildir, box: Path) -> None:
+    put(box, "1762000000.M1.host:2,", b"x^y: 1\r\n" + mail())
+    (item,) = maildir.list(LOCATOR).items
+    assert item.title == "Payment run"
+
+
+def test_a_refusal_of_a_link_says_that_it_is_one(tmp_path: Path, box: Path) -> None:
+    (tmp_path / "contoso/mail/linked").symlink_to(box)
+    for read in (
+        lambda: Maildir(tmp_path).check("contoso/mail/linked"),
+        lambda: Maildir(tmp_path).list("contoso/mail/linked"),
+    ):
+        with pytest.raises(LinkRefused):
+            read()

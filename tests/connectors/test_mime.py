@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from requests_app.connectors import _headers, _mime
-from requests_app.connectors.base import Limits, Message
+from requests_app.connectors.base import ItemUnreadable, Limits, Message
 from requests_app.connectors.maildir import Maildir
 from tests.connectors.cases import make_maildir
 
@@ -415,7 +415,12 @@ tokens = st.sampled_from([*STRUCTURE, *CONTENT, b"=", b"%", b";", b'"', b"\\"])
 @given(st.lists(tokens | st.binary(max_size=6), max_size=40).map(b"".join))
 def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:
     maildir = box.put(data)
-    message = maildir.message(LOCATOR, NAME)
+    try:
+        message = maildir.message(LOCATOR, NAME)
+    except ItemUnreadable:
+        # It begins as a compressed one does.
+        assert maildir.list(LOCATOR).unlisted <= 1
+        return
     assert maildir.list(LOCATOR).items == (message.item,)
     for attachment in message.attachments:
         with maildir.open(LOCATOR, NAME, part=attachment.part) as stream:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,6 +28,7 @@ from requests_app.errors import (
     NotFound,
     StoreUnavailable,
     TooMany,
+    Unacceptable,
     WindowNotOpen,
 )
 from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket, Webhook
@@ -587,3 +590,32 @@ def test_a_cut_that_cannot_be_written_gives_nothing_more_and_is_written_later(
     assert _looks(grant) == ["downloaded"]
     assert streams.look_at_all(), "what is not in the log yet is not forgotten"
     assert _events(grant) == ["content.downloaded", "grant.revoked", "content.cut"]
+
+
+# --- What lies in the store in another way ---------------------------------------------------------------------
+
+
+def test_compressed_mail_is_read_like_any_other(cast: Cast, settings: Any) -> None:
+    [file] = (Path(settings.CONTENT_ROOT) / "contoso/mail/finance/cur").iterdir()
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    grant = cast.opened()
+    _looked, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    assert [item.title for item in listing.items] == [f"{CANARY} invoice"]
+    _looked, message = _read(cast, grant)
+    assert f"The invoice of {CANARY}" in message.text or CANARY in message.html
+    assert _events(grant) == ["content.list_asked", "content.listed", "content.opened"]
+
+
+def test_a_link_and_what_can_not_be_read_are_refused_with_their_reason(cast: Cast, settings: Any) -> None:
+    root, grant = Path(settings.CONTENT_ROOT) / "contoso/mail", cast.opened()
+    [file] = (root / "finance/cur").iterdir()
+    file.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(64))
+    with pytest.raises(Unacceptable, match="stored in a form that can’t be read here"):
+        _read(cast, grant)
+    (root / "finance").rename(root / "elsewhere")
+    (root / "finance").symlink_to(root / "elsewhere")
+    with pytest.raises(NotCovered, match="a link of the file system"):
+        content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    failed = AuditEntry.objects.filter(event="content.failed").order_by("seq")
+    codes = [json.loads(bytes(entry.canonical))["detail"]["code"] for entry in failed]
+    assert codes == ["item_unreadable", "link_refused"]
