@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
 from requests_app.models import Person
+from requests_app.web.middleware import STEPPED_UP
 from tests.factors import a_code
 
 FLAGS = [
@@ -113,6 +116,13 @@ class Visitor:
             page.get_by_label("Code").fill(self.code())
         page.get_by_role("button", name="Confirm").click()
         expect(page).to_have_url(f"{self.base}/")
+
+    def forget_proof(self) -> None:
+        """As if five minutes had passed since they proved who they are."""
+        key = next(c["value"] for c in self.page.context.cookies() if c["name"] == settings.SESSION_COOKIE_NAME)
+        session = SessionStore(session_key=key)
+        session.pop(STEPPED_UP, None)
+        session.save()
 
     def code(self) -> str:
         """What the app shows; it counts though it was used within this half minute."""
