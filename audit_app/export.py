@@ -32,6 +32,7 @@ COLUMNS = (
     "signed",
     "signed_by",
     "device_bound",
+    "deputy_for",
 )
 #: A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -90,6 +91,7 @@ def _cells(entry: AuditEntry, places: Places) -> list[Any]:
         said.leaf_hash,
         said.place.origin,
         *_signed(said),
+        said.deputy_for,
     ]
 
 

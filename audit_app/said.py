@@ -64,6 +64,11 @@ class Said:
         return self.actor if self.whose else {}
 
     @property
+    def deputy_for(self) -> str:
+        """Of a decision by a deputy: the names of the approvers who were away."""
+        return self.told("deputy_for")
+
+    @property
     def signature(self) -> signed.Signature | None:
         """Of a decision: whether it is signed, and by which key."""
         return signed.of(self.detail)

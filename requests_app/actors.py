@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from requests_app.errors import NotAllowed
@@ -54,6 +55,14 @@ CLIENT_ROLES: dict[Scope, Role] = {
 }
 
 
+class Away(NamedTuple):
+    """An approver who is out of office, as they are called now."""
+
+    id: UUID
+    name: str
+    email: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """A client of the API that acts, and for whom it does where it acts in somebody's name.
@@ -88,8 +97,8 @@ class Actor:
     is_staff: bool = False
     tenant_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     queue_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
-    #: The tenants in which the role of an approver is held as a deputy alone, with the name of who is away.
-    stands_in_for: dict[UUID, str] = field(default_factory=dict)
+    #: The tenants in which the role of an approver is held as a deputy alone, with everybody who is away.
+    stands_in_for: dict[UUID, tuple[Away, ...]] = field(default_factory=dict)
     stepped_up_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
     token_id: UUID | None = None

@@ -28,7 +28,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
         said = _("You have approved this access request already.")
         if own.verdict == Decision.Verdict.DENY:
             said = _("You have denied this access request already.")
-        raise WrongState(said, current={"state": str(row.state), "decided_by": own.decider.name})
+        raise WrongState(said, current={"state": str(row.state), "decided_by": own.who})
     if not actor.is_person or row.state not in edge.targets:
         return False
     if edge.action == "withdraw":
@@ -42,8 +42,8 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
     """Raise WrongState, or DeadlinePassed, unless the table has this move for the row at this instant."""
     if row.state not in edge.sources:
-        last: Decision | None = row.decisions.select_related("decider").order_by("-at").first()
-        current = {"state": str(row.state_at(at)), "decided_by": last.decider.name if last else ""}
+        last: Decision | None = row.decisions.select_related("decider", "client__account").order_by("-at").first()
+        current = {"state": str(row.state_at(at)), "decided_by": last.who if last else ""}
         raise WrongState(words(row, edge, at=at), current=current)
     until = row.grant.closes_at if row.state == State.OPEN else row.decide_by
     if edge.timing is Timing.BEFORE and at >= until:
@@ -55,20 +55,20 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
     """Say why the move can't be made. Only where another person made it impossible is somebody called faster."""
     state = row.state_at(at)
-    decisions = {decision.stage: decision for decision in row.decisions.select_related("decider")}
+    decisions = {decision.stage: decision for decision in row.decisions.select_related("decider", "client__account")}
     if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:
         return _faster(decision, state)
     if state is State.CLOSED:
         return _closed(row.grant)
     if state is State.DENIED:
         denied = next(each for each in decisions.values() if each.verdict == Decision.Verdict.DENY)
-        return _("%(name)s denied this access request. Nothing was opened.") % {"name": denied.decider.name}
+        return _("%(name)s denied this access request. Nothing was opened.") % {"name": denied.who}
     values = {"provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     return _OF_STATE[state](values)
 
 
 def _faster(decision: Decision, state: State) -> str:
-    values = {"name": decision.decider.name}
+    values = {"name": decision.who}
     if decision.verdict == Decision.Verdict.DENY:
         return _("%(name)s was faster and denied this access request.") % values
     if state is State.OPEN:

@@ -489,7 +489,10 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     elif event in DECISIONS and "signature" in detail:
         kept["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
-        actor = actor["for"]  # a client, in somebody's name: it is that human who counts
+        # A client, in somebody's name: it is that human who counts.
+        kept["client"], actor = str(actor.get("name")), actor["for"]
+    if event in DECISIONS and detail.get("deputy_for"):
+        kept["deputy_for"] = str(detail["deputy_for"])
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
     return Fact(index, at, event, share(who, who), share(name, name), request, subject, kept)
 
@@ -497,6 +500,17 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
     """What is allowed to whom, in 16 bytes, to compare what was signed with what was asked for."""
     return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
+
+
+def how_decided(fact: Fact) -> dict[str, Any]:
+    """The client that acted in the human's name, and those whose deputy the human was, as the log says."""
+    return {name: fact.detail.get(name) for name in ("client", "deputy_for")}
+
+
+def by_whom(told: dict[str, Any]) -> str:
+    who = str(told["who"])
+    who += f", deputy for {quoted(told['deputy_for'])}" if told.get("deputy_for") else ""
+    return f"the client {quoted(told['client'])} for {who}" if told.get("client") else who
 
 
 _TOO_DEEP = "lists and objects lie too deep in each other"
@@ -1731,7 +1745,7 @@ class Report:
     @staticmethod
     def _named(shard: Shard, fact: Fact) -> dict[str, Any]:
         who = {"event": fact.event, "who": fact.name, "at": fact.at, "reference": fact.detail.get("reference")}
-        return {"log": shard.number, "index": fact.leaf_index, **who}
+        return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
         """A passkey was added, or removed. Of what is told twice of one the first time counts."""
@@ -2302,7 +2316,8 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
     if entry["tenant"] != matched[3] or shard.first_seq < 0 or (number == 0 and shard.first_seq):
         raise Bad("the entry is not of this log, or not of this index", index=index)
     fact = _fact(index, entry, dict[Any, Any]().setdefault)
-    report.data["entry"] = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
+    told = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
+    report.data["entry"] = {**told, **how_decided(fact)}
     if fact.event in DECISIONS:
         report.decided(shard, fact)
         report.judge_signed(str(matched[3]), is_receipt=True)
@@ -2367,7 +2382,7 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
         yield line("", f"not proven, compared with nothing that was signed: {', '.join(files[:10])}{more}")
     if entry := data.get("entry"):
-        yield line("entry", f"index {entry['index']}: {entry['event']} by {entry['who']} at {entry['at']}")
+        yield line("entry", f"index {entry['index']}: {entry['event']} by {by_whom(entry)} at {entry['at']}")
     for key in data["keys"]:
         yield line("key", f"{key['why']}; fingerprint {key['fingerprint']}")
         yield from (f"            {shown(vkey)}" for vkey in key["vkeys"])
@@ -2451,6 +2466,8 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         bound = "device-bound" if each["device_bound"] else "can be copied"
         key = f"passkey {each['passkey']} of {each['site']} ({bound}), added at {each['enrolled']}"
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
+        if each["client"] or each["deputy_for"]:
+            yield line("", f"  by {by_whom(each)}")
         yield line("", f"  signed by {each['who']}'s {key}")
         yield line("", f"  digest {each['digest']}")
         if not each["is_compared"]:
@@ -2473,7 +2490,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         return
     yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")
     for each in decisions["listed"][:10]:
-        yield line("", f"index {each['index']}: {each['event']} by {each['who']} at {each['at']}")
+        yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
             yield line("", f"  {each['why']}")
     if decisions["unproven"] > 10:

@@ -54,13 +54,15 @@ def _extension(said: Said) -> dict[str, str]:
         **_labelled("cs1", "leafHash", said.leaf_hash),
         **_labelled("cs2", "logOrigin", said.place.origin),
         **_labelled("cs3", "accessRequest", said.access_request),
-        **_labelled("cs4", "actor", _words(acted, said.whose)),
+        **_labelled("cs4", "actor", _words(acted, said.whose, said.deputy_for)),
         **_labelled("cs5", "tenant", str(said.tenant)),
         **_labelled("cs6", "subject", f"{said.subject_type} {said.subject_id}"),
     }
     cut = {key: text[: LIMITS.get(key, _LIMIT)] for key, text in found.items()}
     detail = json.dumps(said.detail, ensure_ascii=True, separators=(",", ":"))
-    return cut | {DETAIL: detail, **_signed(said), "CustomerLockboxIntact": "" if said.is_intact else "false"}
+    intact = "" if said.is_intact else "false"
+    own = {DETAIL: detail, "CustomerLockboxDeputyFor": said.deputy_for, "CustomerLockboxIntact": intact}
+    return cut | own | _signed(said)
 
 
 def _signed(said: Said) -> dict[str, str]:
@@ -79,8 +81,9 @@ def _yes(value: bool | None) -> str:
     return "" if value is None else str(value).lower()
 
 
-def _words(acted: dict[str, str], whose: dict[str, str]) -> str:
-    parts = (acted["side"], acted["kind"], acted["name"], "for" if whose else "", whose.get("name", ""))
+def _words(acted: dict[str, str], whose: dict[str, str], deputy_for: str) -> str:
+    parts = [acted["side"], acted["kind"], acted["name"], "for" if whose else "", whose.get("name", "")]
+    parts += ["deputy for" if deputy_for else "", deputy_for]
     return " ".join(part for part in parts if part)
 
 

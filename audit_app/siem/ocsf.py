@@ -95,6 +95,7 @@ def _unmapped(said: Said) -> dict[str, Any]:
         "actor": said.actor | ({"for": said.whose} if said.whose else {}),
         "detail": said.detail,
         **({"signature": said.signature.told} if said.signature else {}),
+        **({"deputy_for": said.deputy_for} if said.deputy_for else {}),
     }
 
 

@@ -77,11 +77,13 @@ def _user_type(who: dict[str, str]) -> int:
 
 
 def _client(said: Said) -> dict[str, Any]:
-    """That a machine acted for the human of `UserId`, and which (ExtendedProperties of the Exchange Admin schema)."""
+    """Which machine acted for the human of `UserId`, or whose deputy they were (ExtendedProperties, Exchange Admin)."""
     client = said.through
-    if not client:
+    given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]} if client else {}
+    if said.deputy_for:
+        given |= {"ActedAs": "deputy", "DeputyFor": said.deputy_for}
+    if not given:
         return {}
-    given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]}
     return {"ExtendedProperties": [{"Name": name, "Value": value} for name, value in given.items()]}
 
 

@@ -75,6 +75,11 @@ def verdict(row: Decision) -> str:
     return tags.badge(kind, subject="kind", word=row.get_verdict_display())
 
 
+@admin.display(description=_("decided by"), ordering="decider__name")
+def decided_by(row: Decision) -> str:
+    return row.who
+
+
 @admin.display(description=_("signed"))
 def signed(row: Decision) -> str:
     words = sentences.signed_with(is_signed=row.is_signed, name=row.key_name, is_device_bound=row.is_device_bound)
@@ -201,8 +206,8 @@ class ScopeAdmin(StaffAdmin):
 
 
 class DecisionAdmin(StaffAdmin):
-    list_display = ("at", "access_request", "stage", verdict, signed, "decider", door, "tenant")
-    reads: ClassVar = ("tenant", "access_request", "decider")
+    list_display = ("at", "access_request", "stage", verdict, signed, decided_by, door, "tenant")
+    reads: ClassVar = ("tenant", "access_request", "decider", "client__account")
     ordering = ("-at",)
     date_hierarchy = "at"
     lead = SEALED
@@ -220,7 +225,7 @@ class DecisionAdmin(StaffAdmin):
         by_row("access_request", _("access request"), AccessRequest),
     )
     facts: ClassVar = [
-        ("", ("access_request", "tenant", "stage", verdict, "decider", "at", door, "comment")),
+        ("", ("access_request", "tenant", "stage", verdict, decided_by, "decider", "client", "at", door, "comment")),
         (_("Signature"), (signed, signed_by, signed_digest)),
         (_("Identity"), ("decider_human", "requester_human")),
     ]

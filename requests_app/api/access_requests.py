@@ -55,7 +55,8 @@ class KeyOut(serializers.Serializer):
 
 
 class DecisionOut(serializers.Serializer):
-    """`through` names the client that decided for `decider`; null where the human did.
+    """`through` names the client that decided for `decider`; null where the human did. `deputy_for` names the
+    approvers who were away, where the decider was their deputy; else it is empty.
 
     `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
     was; both are null where nothing was signed.
@@ -65,11 +66,16 @@ class DecisionOut(serializers.Serializer):
     verdict = serializers.ChoiceField(choices=Decision.Verdict.values)
     decider = PersonRef()
     through = serializers.CharField(source="client", allow_null=True)
+    deputy_for = serializers.SerializerMethodField()
     comment = serializers.CharField()
     signed = serializers.BooleanField(source="is_signed")
     signed_digest = serializers.SerializerMethodField()
     signed_by = KeyOut(source="signed_with", allow_null=True)
     at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_deputy_for(self, row: Decision) -> list[str]:
+        return list(row.deputy_for or [])
 
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_signed_digest(self, row: Decision) -> str | None:

@@ -12,6 +12,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils.text import get_text_list
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import limits
@@ -181,6 +183,8 @@ class Decision(models.Model):
     client = models.ForeignKey(
         "requests_app.Client", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("through")
     )
+    # The names of the approvers who were away, where a deputy decided: of the log's entry, which says more.
+    deputy_for = models.JSONField(_("deputy for"), null=True, blank=True, editable=False)
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
     # Of what was signed, in hexadecimal: SHA-256, see `requests_app.manifest`. Empty where nothing was.
@@ -212,6 +216,17 @@ class Decision(models.Model):
     def humans(self) -> frozenset[UUID]:
         """Who decided, as they were known then and as they are known now: their accounts may have been linked since."""
         return frozenset((self.decider_human, self.decider.human_id))
+
+    @property
+    def who(self) -> str:
+        """Who decided, with the client that acted for them or those whose deputy they were: never the human alone."""
+        name = self.decider.name
+        if self.deputy_for:
+            away = get_text_list(self.deputy_for, gettext("and"))
+            name = gettext("%(name)s, deputy for %(away)s") % {"name": name, "away": away}
+        if self.client is None:
+            return name
+        return gettext("the client %(client)s for %(name)s") % {"client": self.client, "name": name}
 
     @property
     def is_signed(self) -> bool:

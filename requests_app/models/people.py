@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app import recorder
 from requests_app import clock
-from requests_app.actors import CLIENT_ROLES, Actor, Machine, Role, Side
+from requests_app.actors import CLIENT_ROLES, Actor, Away, Machine, Role, Side
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
@@ -332,16 +332,21 @@ def actor_of(
     )
 
 
-def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, str]:
-    """Give a deputy the role of an approver as long as somebody for whom they stand in is away at this very moment."""
+def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, tuple[Away, ...]]:
+    """Give a deputy the role of an approver as long as somebody for whom they stand in is away at this very moment.
+
+    Returns all of those: nothing says for whom of several a deputy acts.
+    """
     asked = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
     if not asked:
         return {}
     live = OutOfOffice.objects.filter(tenant__in=asked, deputy=person).live(clock.now())
-    found = dict(live.order_by("-from_at").values_list("tenant_id", "approver__name"))
-    for tenant_id in found:
+    found: dict[UUID, dict[Away, None]] = {}
+    columns = ("tenant_id", "approver_id", "approver__name", "approver__email")
+    for tenant_id, *away in live.order_by("from_at", "pk").values_list(*columns):
+        found.setdefault(tenant_id, {})[Away(*away)] = None
         tenant_roles[tenant_id].add(Role.APPROVER)
-    return found
+    return {tenant_id: tuple(away) for tenant_id, away in found.items()}
 
 
 def actor_of_token(

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import formats
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from audit_app.models import AuditEntry
@@ -168,7 +169,14 @@ def _yes(row: AccessRequest) -> list[Decision]:
 
 
 def _decider(decision: Decision, row: AccessRequest) -> str:
-    return words.who(decision.decider, row.tenant.name)
+    """The human, with their place; and the client that acted for them, or those whose deputy they were."""
+    who = words.who(decision.decider, row.tenant.name)
+    if decision.deputy_for:
+        away = words.line(get_text_list(decision.deputy_for, _("and")))
+        who = _("%(name)s, deputy for %(away)s") % {"name": who, "away": away}
+    if decision.client is None:
+        return who
+    return _("the client %(client)s for %(name)s") % {"client": words.line(decision.client), "name": who}
 
 
 def _approvals(row: AccessRequest, label: str) -> list[Fact]:

@@ -15,6 +15,7 @@ def decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signatu
     proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
     if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
         signing.require_rule(step, proof)
+    away = actor.stands_in_for.get(row.tenant_id, ()) if stage == Decision.Stage.CUSTOMER else ()
     decision = Decision.objects.create(
         tenant=row.tenant,
         access_request=row,
@@ -23,6 +24,7 @@ def decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signatu
         decider_id=actor.decider,
         decider_human=actor.deciding_human,
         client_id=actor.machine.client_id if actor.machine else None,
+        deputy_for=[each.name for each in away] or None,
         requester_human=row.requester_human,
         comment=step.note,
         door=actor.door,
@@ -32,5 +34,8 @@ def decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signatu
     )
     said = signing.kept(decision, proof) if proof is not None else {"signed": False}
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **said}
-    if stage == Decision.Stage.CUSTOMER and row.tenant_id in actor.stands_in_for:
-        step.detail["deputy_for"] = actor.stands_in_for[row.tenant_id]
+    if away:
+        # The text is what entries have always had; of several, nothing says for which of them the deputy acts.
+        step.detail["deputy_for"] = ", ".join(each.name for each in away)
+        people = [{"id": str(each.id), "name": each.name, "email": each.email} for each in away]
+        step.detail["deputy_for_people"] = people

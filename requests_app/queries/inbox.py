@@ -210,5 +210,6 @@ def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending:
 def whole(pks: list[UUID]) -> list[AccessRequest]:
     """The rows with what their lines show, in this order."""
     found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
-    by_pk = {row.pk: row for row in found.prefetch_related("scope__resource", "decisions__decider")}
+    found = found.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account")
+    by_pk = {row.pk: row for row in found}
     return [by_pk[pk] for pk in pks if pk in by_pk]

@@ -102,7 +102,7 @@ def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> st
         return capfirst(sentences.summary(seen))
     if state == State.DENIED:
         denied = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
-        return _("Denied by %(name)s") % {"name": denied.decider.name} if denied else _("Denied")
+        return _("Denied by %(name)s") % {"name": denied.who} if denied else _("Denied")
     if state == State.EXPIRED:
         return _("Nobody answered; nothing was opened")
     if state == State.WITHDRAWN:

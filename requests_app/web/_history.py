@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -61,7 +62,7 @@ def _stage_step(
         yes = decision.verdict == Decision.Verdict.APPROVE
         label = _("%(side)s said yes") if yes else _("%(side)s said no")
         status = "done" if yes else "stopped"
-        return {"label": label % {"side": side}, "status": status, "at": decision.at, "note": decision.decider.name}
+        return {"label": label % {"side": side}, "status": status, "at": decision.at, "note": decision.who}
     if state == State.EXPIRED:
         return {"label": _("%(side)s did not answer") % {"side": side}, "status": "stopped", "at": row.decide_by}
     if state == State.WITHDRAWN:
@@ -133,9 +134,25 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
         "icon": icon,
         "person": entry.row.actor_name if is_person else "",
         "organisation": _organisation(row, entry.side) if is_person else "",
-        "words": _words(entry),
+        "words": _by_whom(entry),
         "comment": entry.detail.get("comment", ""),
     }
+
+
+def _by_whom(entry: Entry) -> str | SafeString:
+    """What was done, after the client that did it and in whose name, or after those whose deputy did it."""
+    words, actor = _words(entry), entry.said["actor"]
+    if actor.get("kind") == "client":
+        whose = actor.get("for")
+        did = _DID.get(entry.row.event, words)
+        client = visible_single(str(actor.get("name", "")))
+        if isinstance(whose, dict):
+            name = visible_single(str(whose.get("name", "")))
+            return format_html(_("the client {client} for {name}: {did}"), client=client, name=name, did=did)
+        return format_html(_("the client {client}: {did}"), client=client, did=did)
+    if away := entry.detail.get("deputy_for"):
+        return format_html(_("{did}, as deputy for {away}"), did=words, away=visible_single(str(away)))
+    return words
 
 
 def _receipt_url(row: AccessRequest, entry: Entry) -> str:

@@ -185,6 +185,9 @@ class _Words:
         side = self.actor.get("side")
         organisation = self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
         shown = _person(name, organisation, get_language())
+        if away := _str(self.detail, "deputy_for"):
+            words = _("{name}, deputy for {away},")
+            shown = format_html(words, name=shown, away=_text.visible_single(away))
         if self.actor["kind"] != "client":
             return shown
         whose = _str(_dict(self.actor, "for"), "name")

@@ -23,6 +23,7 @@ TEST = "webhook.test"
 #: These are about an access request, and their entries name it.
 _OF_ACCESS = ("access_request.", "grant.")
 _OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
+_DECISIONS = frozenset(str(edge.event) for edge in TRANSITIONS.values() if edge.is_decision)
 #: What ends access. These wait for no other message.
 ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.targets)
 #: Where an access request or a ticket stands after an event, if there is only one such state.
@@ -92,6 +93,8 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
         "ticket": ticket,
         "log": {"origin": place.origin, "index": place.index, "leaf_hash": bytes(entry.leaf_hash).hex()},
     }
+    if entry.event in _DECISIONS:
+        data["decided"] = _decided(entry, said)
     if entry.event.startswith(_OF_ACCESS):
         data["reference"] = said.get("reference")
         data["state"] = said.get("state", _STATES.get(entry.event))
@@ -107,6 +110,16 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
         seq=entry.seq,
         about=str(entry.correlation_id or (entry.subject_id if entry.subject_type == "ticket" else "")),
     )
+
+
+def _decided(entry: AuditEntry, said: dict[str, Any]) -> dict[str, Any]:
+    """How: by the human alone, by a client in a human's name, or by a deputy of others. Ids, as everywhere here."""
+    whose = _read(entry, "actor").get("for")
+    people = said.get("deputy_for_people")
+    away = [str(each.get("id")) for each in people if isinstance(each, dict)] if isinstance(people, list) else []
+    how = "client" if entry.actor_kind == "client" else "deputy" if said.get("deputy_for") else "person"
+    in_name_of = str(whose.get("id")) if isinstance(whose, dict) else None
+    return {"by": how, "in_name_of": in_name_of, "deputy_for": away}
 
 
 def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime) -> Message:
@@ -132,10 +145,10 @@ def _tenant(log_id: UUID) -> str | None:
     return None if log_id == PROVIDER_LOG else str(log_id)
 
 
-def _read(entry: AuditEntry) -> dict[str, Any]:
-    """The entry's detail; nothing where its bytes cannot be read, which is for others to notice."""
+def _read(entry: AuditEntry, part: str = "detail") -> dict[str, Any]:
+    """The entry's detail, or another part; nothing where its bytes cannot be read, which is for others to notice."""
     try:
-        detail = json.loads(bytes(entry.canonical)).get("detail")
+        found = json.loads(bytes(entry.canonical)).get(part)
     except (ValueError, AttributeError):
         return {}
-    return detail if isinstance(detail, dict) else {}
+    return found if isinstance(found, dict) else {}

@@ -14,7 +14,7 @@ from requests_app.errors import StepUpRequired
 from requests_app.lifecycle import TRANSITIONS
 from requests_app.models import Decision, Grant, Proposal, Token
 from requests_app.scopes import Scope
-from tests.caller import Caller, token_of
+from tests.caller import Caller, service_of, token_of
 from tests.cast import Cast, events_in, events_of
 from tests.parity.api_calls import AZURE_CALLS, CALLS
 from tests.parity.test_doors import CASES
@@ -175,7 +175,7 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
     travel.freeze()
     case = CASES[name]
     row = case.prepare(cast)
-    stale = cast.as_(case.who, door="command", fresh=False)
+    stale = cast.as_(case.who, door="command", fresh=False) if case.who else service_of(cast)
     before = AuditEntry.objects.count()
     if name not in NEEDS_PROOF:
         case.operation(cast, row, stale)
@@ -192,6 +192,7 @@ def test_what_ends_access_takes_a_session_or_a_token_alone_by_every_door(cast: C
     """The page, the administration, the API and Azure's contract: none asks for proof, the scopes stay."""
     travel.freeze()
     case = CASES[name]
+    assert case.who is not None
     doors: list[Any] = [call for call in (case.page, case.admin) if call is not None]
     calls = [calls[name] for calls in (CALLS, AZURE_CALLS) if name in calls]
     assert doors or calls

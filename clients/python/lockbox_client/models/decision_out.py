@@ -20,7 +20,8 @@ T = TypeVar("T", bound="DecisionOut")
 
 @_attrs_define
 class DecisionOut:
-    """`through` names the client that decided for `decider`; null where the human did.
+    """`through` names the client that decided for `decider`; null where the human did. `deputy_for` names the
+    approvers who were away, where the decider was their deputy; else it is empty.
 
     `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
     was; both are null where nothing was signed.
@@ -32,6 +33,7 @@ class DecisionOut:
                 * `deny` - deny
             decider (PersonRef):
             through (None | str):
+            deputy_for (list[str]):
             comment (str):
             signed (bool):
             signed_digest (None | str):
@@ -43,6 +45,7 @@ class DecisionOut:
     verdict: VerdictEnum
     decider: PersonRef
     through: None | str
+    deputy_for: list[str]
     comment: str
     signed: bool
     signed_digest: None | str
@@ -61,6 +64,8 @@ class DecisionOut:
 
         through: None | str
         through = self.through
+
+        deputy_for = self.deputy_for
 
         comment = self.comment
 
@@ -85,6 +90,7 @@ class DecisionOut:
                 "verdict": verdict,
                 "decider": decider,
                 "through": through,
+                "deputy_for": deputy_for,
                 "comment": comment,
                 "signed": signed,
                 "signed_digest": signed_digest,
@@ -113,6 +119,8 @@ class DecisionOut:
             return cast(None | str, data)
 
         through = _parse_through(d.pop("through"))
+
+        deputy_for = cast(list[str], d.pop("deputy_for"))
 
         comment = d.pop("comment")
 
@@ -147,6 +155,7 @@ class DecisionOut:
             verdict=verdict,
             decider=decider,
             through=through,
+            deputy_for=deputy_for,
             comment=comment,
             signed=signed,
             signed_digest=signed_digest,
