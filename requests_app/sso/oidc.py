@@ -41,6 +41,9 @@ _OF_THE_TOKEN = frozenset(
     ("iss", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash")
 )
 
+#: What says that the address beside it is verified; the second one is Entra ID's.
+_VERIFIES = ("email_verified", "xms_edov")
+
 
 class SignOnFailed(Exception):
     """Why a round trip came to nothing. `args[0]` is a stable code, `args[1]` what is added to it in words, or ""."""
@@ -308,15 +311,19 @@ def _userinfo(
 
 
 def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """The claims of the ID token, and what UserInfo adds to them. `email_verified` is of the address beside it."""
+    """The claims of the ID token, and what UserInfo adds to them.
+
+    What says that an address is verified is of the address beside it, and never of one from elsewhere.
+    """
     added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
     found = {**added, **claims}
     first, second = (claims, more) if "email" in claims else (more, claims)
-    found.pop("email_verified", None)
-    for each in (first, second):
-        if "email_verified" in each and each.get("email") == first.get("email"):
-            found["email_verified"] = each["email_verified"]
-            break
+    for name in _VERIFIES:
+        found.pop(name, None)
+        for each in (first, second):
+            if name in each and each.get("email") == first.get("email"):
+                found[name] = each[name]
+                break
     return found
 
 

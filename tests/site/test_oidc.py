@@ -268,6 +268,13 @@ def test_an_address_is_verified_by_what_stands_beside_it(
 ) -> None:
     claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
     assert claims.get("email_verified") is verified_is
+    # And so for the claim that Entra ID has for it.
+    token_says, userinfo_says = (
+        {name.replace("email_verified", "xms_edov"): value for name, value in said.items()}
+        for said in (token_says, userinfo_says)
+    )
+    claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
+    assert claims.get("xms_edov") is verified_is
 
 
 def test_a_signature_that_is_not_the_issuers_is_none() -> None:
