@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import Malformed
 from requests_app.lifecycle import State
-from requests_app.models import AccessRequest, Decision, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
 
 #: What one line of a list shows of an access request.
@@ -58,6 +58,10 @@ def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 # --- The list ------------------------------------------------------------------------------------------------
 
 
+#: So many resources of a name are taken into account; a name that fits more is too short to help.
+NAMESAKES = 50
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """What the list shows: `group` is a key of GROUPS; `tenants` is None where it does not matter."""
@@ -66,6 +70,8 @@ class Search:
     service_id: UUID | None = None
     tenant_ids: tuple[UUID, ...] | None = None
     reference: str = ""
+    #: The name or address of a resource, or part of it, or the address of the engineer who asked.
+    named: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,8 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
     """One page, newest first. A row whose time ran out is found under what it is, though no sweep has run."""
     if search.reference:
         return Page(whole(_by_reference(actor, search)))
+    if search.named:
+        return Page(whole(_by_name(actor, search)))
     streams, column = _streams(actor, search, at)
     forward = cursor is None or cursor.is_older
     if cursor is not None:
@@ -178,6 +186,22 @@ def _queues(actor: Actor, search: Search) -> list[UUID]:
     if search.service_id:
         return [search.service_id]
     return [service.pk for service in services(actor)]
+
+
+def _by_name(actor: Actor, search: Search) -> list[UUID]:
+    """The newest access requests on resources of this name, or of the engineer with this address."""
+    resources = Resource.objects.visible_to(actor).filter(name__icontains=search.named).order_by("pk")
+    ids = list(resources.values_list("pk", flat=True)[:NAMESAKES])
+    rows = AccessRequest.objects.visible_to(actor)
+    if search.service_id:
+        rows = rows.filter(service=search.service_id)
+    if search.tenant_ids is not None:
+        rows = rows.filter(tenant__in=search.tenant_ids)
+    rows = rows.filter(
+        Q(pk__in=AccessRequestResource.objects.filter(resource__in=ids).values("access_request"))
+        | Q(requested_by__email=search.named.lower())
+    )
+    return list(rows.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:PAGE])
 
 
 def _by_reference(actor: Actor, search: Search) -> list[UUID]:

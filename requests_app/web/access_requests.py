@@ -53,6 +53,9 @@ GROUP_WORDS = {
     "withdrawn": gettext_lazy("Withdrawn"),
 }
 _ALLOWED = frozenset({"state", "service", "tenant", "q", "before", "after"})
+_REFERENCE_HINT = gettext_lazy("A reference looks like AR-7K2M-Q4XD, or T-7K2M-Q4XD for a ticket.")
+#: Less than this is part of too many names.
+SHORTEST_NAME = 3
 _REFERENCE = re.compile(r"(?:(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
 
 
@@ -66,6 +69,10 @@ def access_requests(request: HttpRequest) -> HttpResponse:
     asked = _asked(request)
     search, problem = _search(actor, asked)
     found = inbox.Page([]) if problem else inbox.page(actor, search, at=at, cursor=_cursor(request))
+    if search.named and not found.rows:
+        problem = _("No access request is about a resource of this name, or comes from this address. %(hint)s") % {
+            "hint": _REFERENCE_HINT
+        }
     context = {
         "now": at,
         "asked": asked,
@@ -86,14 +93,16 @@ def _asked(request: HttpRequest) -> dict[str, str]:
     """The filters as they were asked for. A name that is none of them is refused and not ignored."""
     if not set(request.GET) <= _ALLOWED:
         raise Malformed
-    return {name: request.GET.get(name, "").strip()[:120] for name in ("state", "service", "tenant", "q")}
+    return {
+        name: request.GET.get(name, "").replace("\0", "").strip()[:200] for name in ("state", "service", "tenant", "q")
+    }
 
 
 def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
     """The filters as the query takes them, and what is wrong with them where they cannot find anything."""
     if asked["state"] and asked["state"] not in inbox.GROUPS:
         raise Malformed
-    service_id, tenant_ids, reference = None, None, ""
+    service_id, tenant_ids, reference, named = None, None, "", ""
     if asked["service"]:
         service_id = next((s.pk for s in inbox.services(actor) if s.key == asked["service"]), None)
         if service_id is None:
@@ -104,11 +113,15 @@ def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
             return inbox.Search(), _("No tenant has a name that begins like this.")
     if asked["q"]:
         match = _REFERENCE.fullmatch(asked["q"].upper())
-        if match is None:
-            return inbox.Search(), _("A reference looks like AR-7K2M-Q4XD, or T-7K2M-Q4XD for a ticket.")
-        reference = f"{match[1] or 'AR'}-{match[2]}-{match[3]}"
-    found = inbox.Search(group=asked["state"], service_id=service_id, tenant_ids=tenant_ids, reference=reference)
-    return found, ""
+        if match is not None:
+            reference = f"{match[1] or 'AR'}-{match[2]}-{match[3]}"
+        elif len(asked["q"]) < SHORTEST_NAME:
+            return inbox.Search(), str(_REFERENCE_HINT)
+        else:
+            named = asked["q"]
+    return inbox.Search(
+        group=asked["state"], service_id=service_id, tenant_ids=tenant_ids, reference=reference, named=named
+    ), ""
 
 
 def _cursor(request: HttpRequest) -> inbox.Cursor | None:

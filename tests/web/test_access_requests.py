@@ -351,6 +351,18 @@ def test_a_tickets_reference_finds_what_was_asked_under_it(cast: Cast) -> None:
     assert references(cast, "frida", f"?q={ticket.reference}") == []
 
 
+def test_an_address_that_the_page_shows_is_found(cast: Cast) -> None:
+    finance = cast.submitted(resource=cast.resource())
+    sales = cast.submitted(resource=cast.resource(name="sales"))
+    cast.submitted("fabrikam")
+    assert references(cast, "ada", "?q=FINANCE@contoso.example") == [finance.reference]
+    assert references(cast, "ada", "?q=sales") == [sales.reference]
+    assert references(cast, "pat", "?q=priya@provider.example&tenant=Contoso") == [sales.reference, finance.reference]
+    # Of another tenant there is nothing to find.
+    assert references(cast, "frida", "?q=finance@contoso.example") == []
+    assert len(references(cast, "pat", "?q=finance@")) == 2
+
+
 def test_what_is_no_reference_is_explained(cast: Cast) -> None:
     response = signed_in(cast, "ada").get(LIST, {"q": "invoices"})
     assert response.status_code == 200
