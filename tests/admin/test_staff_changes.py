@@ -40,6 +40,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
     sten = signed_in(cast, "sten")
     assert sten.post(act_address(row, "confirm"), {}).status_code == 302
     row.refresh_from_db()
+    assert row.confirmed_at is not None
     assert (row.confirmed_by, row.effective_at) == (cast.people["sten"], row.confirmed_at + dt.timedelta(hours=72))
     assert Service.objects.get(pk=cast.exchange.pk).is_covered
     assert act_address(row, "confirm") not in sten.get(address(Proposal, "change", row.pk)).content.decode()

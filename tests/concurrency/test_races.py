@@ -539,7 +539,7 @@ def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) 
 def _uncover(world: Cast) -> Proposal:
     """What Stella proposes: that Lockbox no longer covers a service."""
     row = world.exchange
-    said = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
         operations.save_service(service_id=row.pk, **said, actor=world.as_("stella"))
     return Proposal.objects.get(pk=outcome.value.current["proposal"])

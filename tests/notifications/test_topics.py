@@ -644,7 +644,7 @@ def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what
 ) -> None:
     world.colleague()
     row = world.exchange
-    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    wanted: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
         operations.save_service(service_id=row.pk, **wanted, actor=world.as_("stella"))
     mails.send()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from requests_app import operations
@@ -83,7 +85,12 @@ def test_a_tenant_keeps_the_name_of_its_root(cast: Cast) -> None:
 
 
 def test_a_service_that_is_no_longer_covered_is_in_the_log_of_each_tenant_it_concerns(cast: Cast) -> None:
-    said = {"key": "exchange-online", "name": "Exchange Online", "connector": "maildir", "is_covered": False}
+    said: dict[str, Any] = {
+        "key": "exchange-online",
+        "name": "Exchange Online",
+        "connector": "maildir",
+        "is_covered": False,
+    }
     stella = cast.as_("stella")
     cast.agreed(lambda: operations.save_service(actor=stella, service_id=cast.exchange.pk, **said))
     assert events_in(cast.contoso) == events_in(cast.fabrikam)

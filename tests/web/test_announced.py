@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 def uncovered(cast: Cast) -> Proposal:
     row = cast.exchange
-    wanted = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    wanted: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
         operations.save_service(service_id=row.pk, **wanted, actor=cast.as_("stella"))
     return Proposal.objects.get(pk=outcome.value.current["proposal"])
