@@ -323,7 +323,7 @@ def test_they_have_proof_that_it_grew_and_export_it_too(cast: Cast, calling: Cal
     operations.create_client(tenant_id=None, name="Gate", scopes=["evaluate"], actor=cast.as_("stella"))
     caller = calling(name, Scope.LOG_READ)
     old = signed(PROVIDER_LOG)
-    operations.create_client(tenant_id=None, name="Desk", scopes=["evaluate"], actor=cast.as_("stella"))
+    operations.create_client(tenant_id=None, name="Desk", scopes=["log:read"], actor=cast.as_("stella"))
     new = signed(PROVIDER_LOG)
     grown = caller.get(f"log/consistency/{old.size}/{new.size}").json()
     path = [base64.b64decode(each) for each in grown["path"]]
