@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from requests_app import challenges, clock, factors, operations, policy, proofs, webauthn
 from requests_app.actors import Actor
@@ -25,6 +27,7 @@ from requests_app.errors import (
 )
 from requests_app.models import Passkey, Person
 from requests_app.models.row_security import own_account
+from requests_app.queries import signing
 from requests_app.web import _known_password
 from requests_app.web.forms.security import ProofForm, StepUpForm
 from requests_app.web.middleware import (
@@ -38,6 +41,18 @@ from requests_app.web.middleware import (
     actor_in,
     last_proof,
 )
+
+
+def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> str:
+    """What the page that confirms will ask of this very person, by what they have set up and have just shown."""
+    actor = actor_in(request)
+    if signing.passkeys(actor, tenant_id):
+        return _("The next page asks for your comment, and to approve for your passkey.")
+    if is_fresh(request, at=at):
+        return _("The next page asks for your comment, and for nothing else: you have just proved who you are.")
+    if factors.has_code(cast(Person, request.user)):
+        return _("The next page asks for your comment, and to approve for your password and a code of your app.")
+    return _("The next page asks for your comment, and an approval also takes proof that it is you.")
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:

@@ -38,6 +38,7 @@ from requests_app.web._access import (
 )
 from requests_app.web._history import how_closed, last_change, needs_customer, steps, timeline
 from requests_app.web._refusals import noted
+from requests_app.web._step_up import approval_words
 from requests_app.web.context import instant
 from requests_app.web.middleware import actor_in
 
@@ -152,6 +153,8 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
     grant, with_items = context["grant"], context["sees_looks"]
     looked = review.looked_at(grant, with_items=with_items) if grant else []
     before = review.earlier(row, actor=actor)
+    if context["may_decide"]:
+        context["approval_words"] = approval_words(request, tenant_id=row.tenant_id, at=at)
     context |= {
         "steps": steps(row, at=at),
         "timeline": timeline(row, review.history(row), looked),

@@ -19,7 +19,7 @@ from requests_app.models import AccessRequest, Person, Tenant, Tries
 from tests.cast import PASSWORD, Cast, events_of
 from tests.conftest import Traveller
 from tests.factors import SECRET, a_code, set_up_app, sign_in
-from tests.passkeys import Authenticator
+from tests.passkeys import Authenticator, enrolled
 from tests.web.pages import nothing_happens, only_a_refusal, page_of, signed_in, snapshot
 from tests.web.test_passkeys import ORIGIN, added, holder, signs_in
 from tests.web.test_security import at_the_door
@@ -355,3 +355,14 @@ def test_a_right_answer_gives_back_no_guess_of_a_later_time(cast: Cast, travel: 
     assert guesses.of_person(cast.ada).count()
     slow.give_back()
     assert guesses_of(cast.ada) == 1
+
+
+def test_the_page_says_beforehand_what_an_approval_will_ask_of_this_person(cast: Cast) -> None:
+    row = cast.confirmed()
+    page = page_of(row)
+    old, fresh = signed_in(cast, "ada", fresh=False), signed_in(cast, "ada")
+    assert "to approve for your password and a code of your app." in old.get(page).content.decode()
+    assert "and for nothing else: you have just proved who you are." in fresh.get(page).content.decode()
+    enrolled(cast, "ada")
+    for client in (old, fresh):
+        assert "to approve for your passkey." in client.get(page).content.decode()
