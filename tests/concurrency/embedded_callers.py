@@ -185,9 +185,10 @@ class Callers:
         ]
 
     def _until(self, until: float, acts: list[tuple[Callable[[str], None], str]]) -> None:
-        for act, who in itertools.cycle(acts):
+        """Do each of them at least once, however slow the machine is."""
+        for number, (act, who) in enumerate(itertools.cycle(acts), 1):
             act(who)
-            if time.monotonic() > until:
+            if number >= len(acts) and time.monotonic() > until:
                 break
 
 
