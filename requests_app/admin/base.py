@@ -28,6 +28,7 @@ from requests_app.admin.acts import Act
 from requests_app.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.admin.searching import Search
 from requests_app.errors import ChangeProposed, NotFound
+from requests_app.ids import as_id
 from requests_app.models import Proposal
 
 security_log = structlog.get_logger("security")
@@ -205,7 +206,9 @@ class StaffAdmin(SealedAdmin):
         return (title, lines) if any(value != NOTHING for _label, value in lines) else None
 
     def _find(self, request: HttpRequest, object_id: str) -> Any:
-        row = self.get_object(request, unquote(object_id))
+        key = unquote(object_id)
+        by_id = isinstance(self.model._meta.pk, models.UUIDField)
+        row = self.get_object(request, key) if not by_id or as_id(key) else None
         if row is None:
             raise NotFound
         return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -13,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.ids import as_id
 from requests_app.models import Tenant
 
 #: With more tenants than this the list offers none: a tenant's own page leads to what belongs to it.
@@ -117,7 +117,4 @@ def _named(model: type[models.Model] | None, value: str) -> str:
 
 
 def _is_uuid(value: str) -> bool:
-    try:
-        return str(UUID(value)) == value
-    except ValueError:
-        return False
+    return as_id(value) is not None

@@ -22,6 +22,7 @@ from requests_app.admin.columns import NOTHING, door, link_to, list_of, mono, pr
 from requests_app.admin.filters import Choices, Filter, by_choice, by_row
 from requests_app.admin.searching import Search
 from requests_app.events import TITLES, title_of
+from requests_app.ids import as_id
 from requests_app.models import (
     AccessRequest,
     Grant,
@@ -314,8 +315,4 @@ def log_name(tenant_id: UUID, name: str | None) -> str:
 
 
 def _is_uuid(typed: str) -> bool:
-    try:
-        UUID(typed.strip())
-    except ValueError:
-        return False
-    return True
+    return as_id(typed.strip()) is not None

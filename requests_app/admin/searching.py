@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from requests_app.ids import as_id
 from requests_app.models import Person, Tenant
 
 _REFERENCE = re.compile(r"(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
@@ -51,7 +52,7 @@ class Search:
         return _("Search by: %(ways)s.") % {"ways": ", ".join(words for columns, words in parts if columns)}
 
     def _wanted(self, typed: str) -> Q:
-        if key := _uuid(typed):
+        if key := as_id(typed):
             return _any(self.ids, key)
         if found := _REFERENCE.fullmatch(typed.upper()):
             return _any(self.references, "-".join(found.groups()))
@@ -77,10 +78,3 @@ def _any(columns: tuple[str, ...], value: Any) -> Q:
     for column in columns:
         either |= Q(**{column: value})
     return either
-
-
-def _uuid(typed: str) -> UUID | None:
-    try:
-        return UUID(typed)
-    except ValueError:
-        return None

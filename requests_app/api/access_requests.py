@@ -18,7 +18,7 @@ from requests_app.actors import Actor, Side
 from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
 from requests_app.api.errors import in_words_of
-from requests_app.api.fields import InstantFilter, Several, Strict, Text, Uuid, Whole
+from requests_app.api.fields import IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.errors import Unacceptable
@@ -255,10 +255,10 @@ class ManifestOut(serializers.Serializer):
 
 class AccessRequestFilter(django_filters.FilterSet):
     state = django_filters.ChoiceFilter(choices=State.choices, method="in_state")
-    tenant = django_filters.UUIDFilter(field_name="tenant_id")
-    service = django_filters.UUIDFilter(field_name="service_id")
-    ticket = django_filters.UUIDFilter(field_name="ticket_id")
-    engineer = django_filters.UUIDFilter(field_name="requested_by_id")
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="service_id")
+    ticket = IdFilter(field_name="ticket_id")
+    engineer = IdFilter(field_name="requested_by_id")
     reference = django_filters.CharFilter(field_name="reference", max_length=16)
     submitted_since = InstantFilter(field_name="submitted_at", lookup_expr="gte")
     submitted_before = InstantFilter(field_name="submitted_at", lookup_expr="lt")

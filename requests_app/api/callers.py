@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from requests_app import clock, operations
 from requests_app.addresses import absolute
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import Scopes, Strict, Text, Uuid, Whole, YesNoFilter
+from requests_app.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
 from requests_app.api.shapes import PersonRef, TenantRef
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
@@ -240,7 +240,7 @@ class TokenIn(Strict):
 
 
 class TokenFilter(django_filters.FilterSet):
-    owner = django_filters.UUIDFilter(field_name="account_id")
+    owner = IdFilter(field_name="account_id")
     is_live = YesNoFilter(method="live")
 
     def live(self, rows: Any, _name: str, value: bool) -> Any:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
 from rest_framework import serializers
 
+from requests_app.ids import IdField, as_id
 from requests_app.scopes import Scope, in_order
 
 
@@ -114,7 +115,13 @@ class Uuid(serializers.UUIDField):
     """The usual spelling with hyphens alone: one row, one name."""
 
     def to_internal_value(self, data: Any) -> Any:
-        found = super().to_internal_value(data)
-        if str(found) != str(data).lower():
+        found = as_id(data)
+        if found is None:
             self.fail("invalid", value=data)
         return found
+
+
+class IdFilter(django_filters.UUIDFilter):
+    """The same in the query."""
+
+    field_class = IdField

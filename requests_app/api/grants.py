@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from requests_app import clock, policy
 from requests_app.api.access_requests import WindowOut
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import InstantFilter
+from requests_app.api.fields import IdFilter, InstantFilter
 from requests_app.api.schema import one
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.errors import NotAllowed
@@ -107,10 +107,10 @@ class ContentAccessOut(serializers.Serializer):
 
 class GrantFilter(django_filters.FilterSet):
     state = django_filters.ChoiceFilter(choices=[(state, state) for state in STATES], method="in_state")
-    tenant = django_filters.UUIDFilter(field_name="tenant_id")
-    service = django_filters.UUIDFilter(field_name="access_request__service_id")
-    engineer = django_filters.UUIDFilter(field_name="engineer_id")
-    access_request = django_filters.UUIDFilter(field_name="access_request_id")
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="access_request__service_id")
+    engineer = IdFilter(field_name="engineer_id")
+    access_request = IdFilter(field_name="access_request_id")
     opened_since = InstantFilter(field_name="opens_at", lookup_expr="gte")
     opened_before = InstantFilter(field_name="opens_at", lookup_expr="lt")
     closes_since = InstantFilter(field_name="closes_at", lookup_expr="gte")
@@ -122,7 +122,7 @@ class GrantFilter(django_filters.FilterSet):
 
 class ContentAccessFilter(django_filters.FilterSet):
     kind = django_filters.ChoiceFilter(choices=ContentAccess.Kind.choices)
-    resource = django_filters.UUIDFilter(field_name="resource_id")
+    resource = IdFilter(field_name="resource_id")
     since = InstantFilter(field_name="at", lookup_expr="gte")
     before = InstantFilter(field_name="at", lookup_expr="lt")
 

@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry, LogKey
 from audit_app.places import Places
 from audit_app.said import Said, read
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import InstantFilter, WholeFilter
+from requests_app.api.fields import IdFilter, InstantFilter, WholeFilter
 from requests_app.errors import NotFound
 from requests_app.events import Event
 from requests_app.queries import log as queries
@@ -132,9 +132,9 @@ class LogOut(serializers.Serializer):
 
 class EntryFilter(django_filters.FilterSet):
     event = django_filters.ChoiceFilter(choices=[(str(event), str(event)) for event in Event])
-    actor = django_filters.UUIDFilter(field_name="actor_id")
-    access_request = django_filters.UUIDFilter(field_name="correlation_id")
-    ticket = django_filters.UUIDFilter(method="on_ticket")
+    actor = IdFilter(field_name="actor_id")
+    access_request = IdFilter(field_name="correlation_id")
+    ticket = IdFilter(method="on_ticket")
     since = InstantFilter(field_name="at", lookup_expr="gte")
     until = InstantFilter(field_name="at", lookup_expr="lt")
     after = WholeFilter(field_name="seq", lookup_expr="gt")

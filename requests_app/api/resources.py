@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app.api.base import ApiView, ListView
-from requests_app.api.fields import YesNoFilter
+from requests_app.api.fields import IdFilter, YesNoFilter
 from requests_app.api.schema import one
 from requests_app.api.shapes import ServiceRef
 from requests_app.models import Resource
@@ -75,7 +75,7 @@ class ResourceOut(serializers.Serializer):
 
 
 class ResourceFilter(django_filters.FilterSet):
-    service = django_filters.UUIDFilter(field_name="service_id")
+    service = IdFilter(field_name="service_id")
     kind = django_filters.ChoiceFilter(choices=Resource.Kind.choices)
     name = django_filters.CharFilter(lookup_expr="icontains", max_length=200)
     locator = django_filters.CharFilter(max_length=400)

@@ -12,7 +12,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from requests_app.api.errors import MEDIA_TYPE
-from requests_app.api.fields import InstantFilter, WholeFilter, YesNoFilter
+from requests_app.api.fields import IdFilter, InstantFilter, WholeFilter, YesNoFilter
 from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
@@ -156,7 +156,7 @@ def _kind(filtered: Any) -> dict[str, Any]:
     if isinstance(filtered, django_filters.ChoiceFilter):
         return {"type": str, "enum": [str(value) for value, _label in filtered.extra["choices"]]}
     kinds: dict[type[Any], Any] = {
-        django_filters.UUIDFilter: {"type": "string", "format": "uuid"},
+        IdFilter: {"type": "string", "format": "uuid"},
         InstantFilter: {"type": "string", "format": "date-time"},
         django_filters.NumberFilter: {"type": "integer"},
     }

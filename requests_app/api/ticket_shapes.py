@@ -8,7 +8,7 @@ import django_filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from requests_app.api.fields import InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
+from requests_app.api.fields import IdFilter, InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
 from requests_app.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.lifecycle import TICKET_LIVE, TicketState
 from requests_app.models import Ticket
@@ -129,13 +129,13 @@ class AssignIn(Strict):
 
 
 class TicketFilter(django_filters.FilterSet):
-    tenant = django_filters.UUIDFilter(field_name="tenant_id")
-    service = django_filters.UUIDFilter(field_name="service_id")
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="service_id")
     state = django_filters.ChoiceFilter(choices=TicketState.choices)
     is_live = YesNoFilter(method="live")
     origin = django_filters.ChoiceFilter(choices=Ticket.Origin.choices)
     priority = django_filters.ChoiceFilter(choices=Ticket.Priority.choices)
-    assignee = django_filters.UUIDFilter(field_name="assignee_id")
+    assignee = IdFilter(field_name="assignee_id")
     is_assigned = YesNoFilter(method="assigned")
     reference = django_filters.CharFilter(field_name="reference", max_length=16)
     external_reference = django_filters.CharFilter(

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from requests_app.actors import Actor
+from requests_app.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import PROVIDER_LOG
 
@@ -26,10 +27,9 @@ def log_of(wanted: str) -> Log:
     """The log of a tenant, by its short name or id; of the provider by "provider." or its id."""
     if wanted in (PROVIDER, str(PROVIDER_LOG)):
         return Log(PROVIDER_LOG, str(_("The provider's own log")))
-    try:
-        found = Tenant.objects.filter(pk=UUID(wanted)).first()
-    except ValueError:
-        found = Tenant.objects.filter(slug=wanted).first()
+    tenant_id = as_id(wanted)
+    named = {"slug": wanted} if tenant_id is None else {"pk": tenant_id}
+    found = Tenant.objects.filter(**named).first()
     if found is None:
         raise CommandError(_("There is no tenant %(name)s.") % {"name": wanted}, returncode=2)
     return Log(found.pk, found.name)

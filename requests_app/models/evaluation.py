@@ -17,6 +17,7 @@ from requests_app import clock, policy
 from requests_app.actors import CLIENT_ROLES, Actor
 from requests_app.errors import InsufficientScope, NotAllowed
 from requests_app.evaluation import Action, Ended, Facts, Question, Window
+from requests_app.ids import as_id
 from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Membership, Person, QueueAssignment
@@ -59,15 +60,6 @@ def ask(question: Question, *, actor: Actor) -> Asked:
     policy.require_asker(actor)
     within = None if policy.is_staff(actor) else policy.tenants_read(actor)
     return Asked(question, actor.person, within, actor.token_id)
-
-
-def as_id(text: str) -> UUID | None:
-    """The id that a text is in its usual form; None for any other text, which may be a name."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text.lower() else None
 
 
 def read(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from typing import Any, Self
-from uuid import UUID
 
 from django.db import connections, models
 from django.db.models import Q
 
 from requests_app.actors import Actor, Side
 from requests_app.errors import NotFound
+from requests_app.ids import as_id
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
@@ -45,11 +45,8 @@ class ScopedQuerySet(models.QuerySet[Any]):
 
     def find(self, pk: object) -> Any:
         """Return the row, or raise NotFound; an id that is no id is absent, too."""
-        try:
-            key = pk if isinstance(pk, UUID) else UUID(str(pk))
-        except ValueError:
-            raise NotFound from None
-        row = self.filter(pk=key).first()
+        key = as_id(pk)
+        row = self.filter(pk=key).first() if key is not None else None
         if row is None:
             raise NotFound
         return row

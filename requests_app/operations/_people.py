@@ -14,6 +14,7 @@ from requests_app import limits, policy
 from requests_app.actors import Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
+from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
 from requests_app.operations._change import Act
 from requests_app.operations._ending import end_access
@@ -226,7 +227,7 @@ def described(person: Person) -> dict[str, str]:
 
 
 def key(value: object) -> UUID:
-    try:
-        return value if isinstance(value, UUID) else UUID(str(value))
-    except ValueError:
-        raise NotFound from None
+    found = as_id(value)
+    if found is None:
+        raise NotFound
+    return found

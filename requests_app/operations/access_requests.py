@@ -13,6 +13,7 @@ from audit_app import canonical, witnesses
 from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
+from requests_app.ids import as_id
 from requests_app.lifecycle import TRANSITIONS, State
 from requests_app.manifest import Signed
 from requests_app.models import (
@@ -247,10 +248,10 @@ def _resources(ask: Ask, row: AccessRequest, actor: Actor) -> list[Resource]:
 
 
 def _as_uuid(value: object) -> UUID:
-    try:
-        return value if isinstance(value, UUID) else UUID(str(value))
-    except ValueError:
-        raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids") from None
+    found = as_id(value)
+    if found is None:
+        raise Unacceptable(_("Choose resources of this tenant and this service."), field="resource_ids")
+    return found
 
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:

@@ -17,6 +17,7 @@ from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotFound, Unacceptable, WrongState
 from requests_app.events import Event
+from requests_app.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import Act, act
 from requests_app.operations._second import controlled, hold
@@ -154,10 +155,10 @@ def _url(url: str) -> str:
 
 
 def _id(value: object) -> UUID:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        raise NotFound from None
+    found = as_id(value)
+    if found is None:
+        raise NotFound
+    return found
 
 
 def _described(witness: Witness) -> dict[str, Any]:

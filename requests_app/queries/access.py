@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from requests_app import policy, standing
 from requests_app.actors import Actor, Role
 from requests_app.errors import WrongState
+from requests_app.ids import as_id
 from requests_app.lifecycle import PENDING, TRANSITIONS, State, Timing, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
@@ -52,10 +53,7 @@ def engineer_named(who: str) -> Person | None:
     people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
         return people.filter(email=who.strip().lower()).distinct().first()
-    try:
-        return people.filter(pk=UUID(who)).distinct().first()
-    except ValueError:
-        return None
+    return people.filter(pk=as_id(who)).distinct().first()
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:

@@ -9,6 +9,7 @@ from django.db.models import Prefetch, Q, QuerySet
 from requests_app import policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotAllowed, NotFound
+from requests_app.ids import as_id
 from requests_app.models import Membership, Person, Tenant
 
 
@@ -42,11 +43,7 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
     """By the id as it is shown."""
-    try:
-        found = UUID(person_id)
-    except ValueError:
-        return rows.none()
-    return rows.filter(pk=found) if str(found) == person_id else rows.none()
+    return rows.filter(pk=as_id(person_id))
 
 
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:

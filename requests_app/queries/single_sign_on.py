@@ -11,6 +11,7 @@ from django.urls import reverse
 from requests_app import policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotFound
+from requests_app.ids import as_id
 from requests_app.models import Domain, Identity, Person, SignOn, Tenant
 from requests_app.sso import domains, sealing
 from requests_app.sso.oidc import Party
@@ -36,11 +37,7 @@ def place(name: str) -> Place:
             raise NotFound
         party = _party(name, settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET, _SCOPES)
         return Place(name, None, settings.PROVIDER_NAME, party, is_on=True)
-    try:
-        tenant_id = UUID(name)
-    except ValueError:
-        raise NotFound from None
-    row = SignOn.objects.select_related("tenant").filter(tenant=tenant_id).first()
+    row = SignOn.objects.select_related("tenant").filter(tenant=as_id(name)).first()
     if row is None:
         raise NotFound
     named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound, Unacceptable
+from requests_app.ids import as_id
 from requests_app.lifecycle import (
     PENDING,
     TICKET_LIVE,
@@ -169,10 +170,7 @@ def person_named(tenant: Tenant, who: str) -> Person | None:
     """One of them, by id or by the whole address."""
     if "@" in who:
         return people_of(tenant).filter(email=who.strip().lower()).first()
-    try:
-        return people_of(tenant).filter(pk=UUID(who)).first()
-    except ValueError:
-        return None
+    return people_of(tenant).filter(pk=as_id(who)).first()
 
 
 def service_named(which: str, *, actor: Actor) -> Service:

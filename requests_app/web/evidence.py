@@ -26,6 +26,7 @@ from requests_app import operations, policy
 from requests_app.actors import Actor, Role
 from requests_app.downloads import disposition, in_steps
 from requests_app.errors import Malformed, Unacceptable, WrongState
+from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
@@ -133,7 +134,7 @@ def _page(
         "newest": prepared.parts[-1].checkpoint if prepared else None,
         "problem": problem,
         "alarm": checkpoints.state(tenant.pk).alarm,
-        "progress_url": reverse("web:evidence_progress", args=[tenant.pk, download]) if _is_uuid(download) else "",
+        "progress_url": reverse("web:evidence_progress", args=[tenant.pk, download]) if as_id(download) else "",
     }
     return render(request, "evidence/evidence.html", context, status=status)
 
@@ -141,14 +142,6 @@ def _page(
 def _refused(form: DownloadForm) -> int:
     """A checkpoint that nobody knows is understood, and can't be had."""
     return Unacceptable.status if "kept" in form.errors else Malformed.status
-
-
-def _is_uuid(value: object) -> bool:
-    try:
-        UUID(str(value))
-    except ValueError:
-        return False
-    return True
 
 
 # --- Downloads -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.api.scim import filters
 from requests_app.api.scim.shapes import GROUP, PATCH, Fault
+from requests_app.ids import as_id
 
 #: A directory sends its members in portions of a few hundred.
 MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
@@ -114,10 +115,10 @@ def _listed(value: Any) -> Members:
 
 
 def _key(value: Any) -> UUID:
-    try:
-        return UUID(value)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Fault("invalidValue", _("A member is named by the id of a User.")) from error
+    found = as_id(value)
+    if found is None:
+        raise Fault("invalidValue", _("A member is named by the id of a User."))
+    return found
 
 
 def _folded(body: Any) -> dict[str, Any]:

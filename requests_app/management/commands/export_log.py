@@ -11,7 +11,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -23,6 +22,7 @@ from rich.progress import Progress
 from audit_app.siem import FORMATS
 from requests_app import operations
 from requests_app.actors import Actor
+from requests_app.ids import as_id
 from requests_app.management._pull import Cursor, CursorInUse, Lines, Pull, ReaderGone
 from requests_app.models import Tenant
 from requests_app.queries import log as queries
@@ -92,10 +92,9 @@ class Command(BaseCommand):
 
 
 def _tenant(wanted: str) -> Tenant:
-    try:
-        found = Tenant.objects.filter(pk=UUID(wanted)).first()
-    except ValueError:
-        found = Tenant.objects.filter(slug=wanted).first()
+    tenant_id = as_id(wanted)
+    named = {"slug": wanted} if tenant_id is None else {"pk": tenant_id}
+    found = Tenant.objects.filter(**named).first()
     if found is None:
         raise CommandError(_("There is no tenant %(name)s.") % {"name": wanted}, returncode=2)
     return found

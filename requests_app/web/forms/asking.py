@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from requests_app import limits, operations, sentences
 from requests_app.actors import Actor
 from requests_app.errors import Malformed
+from requests_app.ids import IdField
 from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
 from requests_app.queries import tickets as queries
 from requests_app.templatetags._times import duration_words
@@ -201,7 +202,7 @@ class DemandForm(AskForm):
 
 def _uuids(values: set[str]) -> list[Any]:
     """Those of the values that can be ids; the field itself refuses the others."""
-    field = forms.UUIDField(required=False)
+    field = IdField(required=False)
     found = []
     for value in values:
         try:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import older
+from requests_app.ids import IdField
 from requests_app.models import Tenant
 from requests_app.web.forms.log import LAST, day_widget, start_of, usable
 from requests_app.web.forms.strict import StrictForm
@@ -19,7 +20,7 @@ class DownloadForm(StrictForm):
     """The button, and what the reader has from earlier; `download` is the name under which the page asks how far it
     is."""
 
-    download = forms.UUIDField(widget=forms.HiddenInput)
+    download = IdField(widget=forms.HiddenInput)
     kept = forms.IntegerField(
         label=gettext_lazy("Number of entries in the checkpoint you kept"),
         help_text=gettext_lazy(

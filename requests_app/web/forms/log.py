@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from audit_app.queries import Filter
 from requests_app.events import TITLES, Event
+from requests_app.ids import IdField
 from requests_app.models import Tenant
 from requests_app.queries import log as queries
 from requests_app.web.forms.strict import StrictForm
@@ -136,7 +137,7 @@ class LogExport(LogFilter):
     after = forms.IntegerField(
         label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=LAST
     )
-    download = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    download = IdField(required=False, widget=forms.HiddenInput)
 
     def as_asked(self) -> dict[str, str]:
         after = self.cleaned_data.get("after")

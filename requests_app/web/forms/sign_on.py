@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from requests_app.ids import IdField
 from requests_app.models import Membership, Person, SignOn
 from requests_app.web.forms.strict import StrictForm
 
@@ -119,8 +120,8 @@ class DomainForm(StrictForm):
 class DomainActForm(StrictForm):
     """The two buttons beside a domain."""
 
-    check_domain = forms.UUIDField(required=False)
-    remove_domain = forms.UUIDField(required=False)
+    check_domain = IdField(required=False)
+    remove_domain = IdField(required=False)
 
 
 def _initial(row: SignOn | None) -> dict[str, Any]:

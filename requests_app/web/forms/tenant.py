@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import limits, sentences
+from requests_app.ids import IdField
 from requests_app.models import Membership, Person, Tenant
 from requests_app.templatetags._text import visible_single
 from requests_app.templatetags._times import duration_words
@@ -78,7 +79,7 @@ class InvitationActForm(StrictForm):
     """The buttons beside an invitation."""
 
     act = forms.ChoiceField(choices=[(act, act) for act in ("send_again", "withdraw")])
-    invitation = forms.UUIDField()
+    invitation = IdField()
 
 
 class RecoveryForm(StrictForm):
@@ -105,7 +106,7 @@ class ProposalForm(StrictForm):
     """The buttons beside a proposal."""
 
     act = forms.ChoiceField(choices=[(act, act) for act in ("confirm", "withdraw")])
-    proposal = forms.UUIDField()
+    proposal = IdField()
 
 
 class ControlForm(StrictForm):
@@ -158,7 +159,7 @@ class OutOfOfficeForm(StrictForm):
 class EndForm(StrictForm):
     """The button beside an absence."""
 
-    end = forms.UUIDField()
+    end = IdField()
 
 
 class MuteForm(StrictForm):
@@ -204,7 +205,7 @@ def _asker(one: Any) -> str:
 class LiftForm(StrictForm):
     """The button beside a mute."""
 
-    lift = forms.UUIDField()
+    lift = IdField()
 
 
 class AddressForm(StrictForm):
@@ -223,7 +224,7 @@ class AddressForm(StrictForm):
 class RemovalForm(StrictForm):
     """The button beside an address."""
 
-    remove = forms.UUIDField()
+    remove = IdField()
 
 
 class RoleForm(StrictForm):
@@ -233,7 +234,7 @@ class RoleForm(StrictForm):
         choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
     )
     role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
-    identity = forms.UUIDField(required=False)
+    identity = IdField(required=False)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

@@ -1,0 +1,41 @@
+"""Reads an id from text, for every door: the usual form with hyphens, in upper or lower case, and no other form.
+
+Azure's tools write GUIDs in upper case. Python also reads braces, "urn:uuid:" and a row of digits; these would give one
+row several names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.urls.converters import UUIDConverter
+
+
+def as_id(text: object) -> UUID | None:
+    """The id that a text is in its usual form; None for any other text, which may be a name."""
+    if isinstance(text, UUID):
+        return text
+    try:
+        found = UUID(str(text))
+    except ValueError:
+        return None
+    return found if str(found) == str(text).lower() else None
+
+
+class IdField(forms.UUIDField):
+    """An id in a form or in a filter."""
+
+    def to_python(self, value: Any) -> UUID | None:
+        if value in self.empty_values:
+            return None
+        found = as_id(value)
+        if found is None:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return found
+
+
+# Django's own converter takes lower case only. Its pattern is the one place that every `<uuid:…>` of a route goes by;
+# another converter of the same name is deprecated, and one of another name would be forgotten in some route.
+UUIDConverter.regex = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"

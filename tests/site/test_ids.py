@@ -1,0 +1,114 @@
+"""An id is read in its usual form, in upper or lower case, and in no other: one rule for every door."""
+
+from __future__ import annotations
+
+import ast
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from django.urls.converters import UUIDConverter
+
+from requests_app.ids import as_id
+from tests.caller import Caller, caller_for, token_of
+from tests.cast import Cast
+from tests.web.pages import page_of, signed_in
+
+ONE = uuid.UUID("0193c2a4-7f1e-7c3b-9d55-2f6f0d1c8eab")
+OTHERS = ["{%s}", "urn:uuid:%s", "%s ", "x%s"]
+
+
+def _routes(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for each in patterns:
+        if isinstance(each, URLResolver):
+            yield from _routes(each.url_patterns, before + str(each.pattern))
+        else:
+            yield before + str(each.pattern), each
+
+
+def test_every_route_with_an_id_takes_it_in_upper_case_and_in_no_other_form() -> None:
+    """The routes' own pattern: what is found there is for each view to say."""
+    routes = [
+        (path, pattern)
+        for path, pattern in _routes(get_resolver().url_patterns)
+        if any(isinstance(each, UUIDConverter) for each in pattern.pattern.converters.values())
+    ]
+    assert len(routes) > 80
+    for path, pattern in routes:
+        assert all(
+            each.regex == UUIDConverter.regex
+            for each in pattern.pattern.converters.values()
+            if isinstance(each, UUIDConverter)
+        ), path
+    found = resolve(f"/access-requests/{str(ONE).upper()}/")
+    assert found.kwargs == {"pk": ONE}
+
+
+@pytest.mark.parametrize("other", [*OTHERS, ONE.hex, "", "٠193c2a4-7f1e-7c3b-9d55-2f6f0d1c8eab"])
+def test_no_other_form_is_an_id(other: str) -> None:
+    text = other % ONE if "%s" in other else other
+    assert as_id(text) is None
+    assert as_id(str(ONE).upper()) == as_id(str(ONE)) == as_id(ONE) == ONE
+
+
+@pytest.mark.django_db
+def test_a_row_is_found_by_its_id_in_upper_case_by_every_door(cast: Cast) -> None:
+    row = cast.confirmed()
+    upper, tenant = str(row.pk).upper(), str(row.tenant_id).upper()
+    ada, version = Caller(token_of(cast, "ada")), "api-version=2018-02-28-preview"
+    azure = f"/subscriptions/{tenant}/providers/Microsoft.CustomerLockbox/requests"
+    assert signed_in(cast, "ada").get(page_of(row).replace(str(row.pk), upper)).status_code == 200
+    assert ada.get(f"access-requests/{upper}").json()["id"] == str(row.pk)
+    assert [each["id"] for each in ada.get(f"access-requests?tenant={tenant}").json()["items"]] == [str(row.pk)]
+    assert ada.get(f"{azure}/{upper}?{version}").json()["properties"]["requestId"] == str(row.pk)
+    assert ada.get(azure).json()["value"][0]["name"] == f"LockboxRequest_{row.pk}"
+    found = signed_in(cast, "stella").get(f"/admin/requests_app/accessrequest/{upper}/change/")
+    assert (found.status_code, row.reference in found.content.decode()) == (200, True)
+    directory = caller_for(cast, "contoso")
+    person = str(cast.mia.pk).upper()
+    assert directory.get(f"/scim/v2/Users/{person}").status_code == 200
+    # RFC 7643, section 3.1: as an attribute that is compared, the id is case exact.
+    assert directory.get(f'/scim/v2/Users?filter=id eq "{person.lower()}"').json()["totalResults"] == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_form_is_absent_by_every_door(cast: Cast, other: str) -> None:
+    row = cast.confirmed()
+    text, ada = other % row.pk, Caller(token_of(cast, "ada"))
+    azure = f"/subscriptions/{row.tenant_id}/providers/Microsoft.CustomerLockbox/requests"
+    assert signed_in(cast, "ada").get(f"/access-requests/{text}/").status_code == 404
+    assert signed_in(cast, "stella").get(f"/admin/requests_app/accessrequest/{text}/change/").status_code == 404
+    assert ada.get(f"access-requests/{text}").status_code == 404
+    assert ada.get(f"{azure}/{text}?api-version=2018-02-28-preview").status_code == 404
+    assert ada.get(f"access-requests?engineer={text}").status_code in (400, 422)
+
+
+def test_text_is_made_an_id_in_one_place() -> None:
+    """`UUID(…)` of what somebody sent would take the other forms again."""
+    ours = {
+        "ids.py": "the place",
+        "queries/inbox.py": "its own cursor",
+        "queries/log.py": "a column of the log",
+        "webhooks/messages.py": "a column of the log",
+        "operations/_keys.py": "a column",
+        "operations/single_sign_on.py": "columns, and what was kept of a proposal",
+        "api/passkeys.py": "the caller's own",
+        "api/scim/groups.py": "members as they were shown a moment ago",
+        "events.py": "a constant",
+        "models/row_security.py": "a constant",
+    }
+    root: Path = settings.BASE_DIR / "requests_app"
+    found = set()
+    for path in root.rglob("*.py"):
+        name = str(path.relative_to(root))
+        if name.startswith(("migrations/", "demo/")):
+            continue
+        calls = [each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)]
+        if any(getattr(each.func, "id", "") == "UUID" for each in calls):
+            found.add(name)
+    assert found == ours.keys()
