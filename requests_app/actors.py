@@ -63,6 +63,26 @@ class Away(NamedTuple):
     email: str
 
 
+_OF_TENANTS = CUSTOMER_ROLES
+_DECIDING = frozenset({Role.APPROVER, Role.DEPUTY, Role.PROVIDER_APPROVER})
+_ADMINISTERING = frozenset({Role.ADMINISTRATOR, Role.STAFF})
+#: Which roles can use a scope of a personal token at all. A scope that is not here is of use to everybody.
+SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
+    Scope.TENANT_MANAGE: frozenset({Role.ADMINISTRATOR}),
+    Scope.SIGN_ON_MANAGE: _ADMINISTERING,
+    Scope.MEMBERS_READ: _OF_TENANTS | {Role.STAFF},
+    Scope.MEMBERS_MANAGE: _ADMINISTERING | {Role.APPROVER},
+    Scope.MEMBERS_PROVISION: frozenset({Role.ADMINISTRATOR}),
+    Scope.TICKETS_WRITE: frozenset({Role.MEMBER, Role.APPROVER, Role.ENGINEER}) | _ADMINISTERING,
+    Scope.REQUESTS_SUBMIT: frozenset({Role.ENGINEER}),
+    Scope.DECISIONS_WRITE: _DECIDING,
+    Scope.GRANTS_CLOSE: _DECIDING | {Role.ENGINEER, Role.STAFF},
+    Scope.LOG_READ: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR}) | _ADMINISTERING,
+    Scope.EVALUATE: frozenset({Role.APPROVER, Role.DEPUTY, Role.AUDITOR, Role.ENGINEER}) | _ADMINISTERING,
+    Scope.WEBHOOKS_MANAGE: _ADMINISTERING,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """A client of the API that acts, and for whom it does where it acts in somebody's name.
@@ -165,6 +185,11 @@ class Actor:
         """Every role held anywhere: for menus, never for a decision about a row."""
         held = frozenset().union(*self.tenant_roles.values(), *self.queue_roles.values())
         return held | {Role.STAFF} if self.is_staff else held
+
+    @property
+    def usable_scopes(self) -> frozenset[Scope]:
+        """The scopes that are of any use to this person: what a page offers, and never a permission."""
+        return frozenset(scope for scope in Scope if scope not in SCOPE_ROLES or self.roles & SCOPE_ROLES[scope])
 
     def roles_on(self, *, tenant_id: UUID, service_id: UUID | None) -> frozenset[Role]:
         """The roles that count for one row of this tenant and this service."""

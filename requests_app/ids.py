@@ -27,7 +27,7 @@ def as_id(text: object) -> UUID | None:
 class IdField(forms.UUIDField):
     """An id in a form or in a filter."""
 
-    def to_python(self, value: Any) -> UUID | None:
+    def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
             return None
         found = as_id(value)

@@ -137,15 +137,21 @@ def token(request: HttpRequest) -> HttpResponse:
         found: HttpResponse = JsonResponse({"error": "temporarily_unavailable"}, status=429)
         found["Retry-After"] = str(standing.reset)
         return found
-    if request.GET:
+    if request.GET or _is_ambiguous(request):
         # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
-        return JsonResponse({"error": "invalid_request"}, status=400)
+        return JsonResponse({"error": "invalid_request"}, status=400, headers={"Cache-Control": "no-store"})
     if _is_readable(request):
         found = _server.create_token_response(request)
     else:
         found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
     found["Cache-Control"] = "no-store"
     return found
+
+
+def _is_ambiguous(request: HttpRequest) -> bool:
+    """Whether a parameter is sent twice, or the client proves itself in two ways (RFC 6749, sections 2.3 and 3.2)."""
+    is_repeated = any(len(values) > 1 for _name, values in request.POST.lists())
+    return is_repeated or bool(request.POST.get("client_secret") and "Authorization" in request.headers)
 
 
 def _is_readable(request: HttpRequest) -> bool:

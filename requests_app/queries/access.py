@@ -53,7 +53,8 @@ def engineer_named(who: str) -> Person | None:
     people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
         return people.filter(email=who.strip().lower()).distinct().first()
-    return people.filter(pk=as_id(who)).distinct().first()
+    found = as_id(who)
+    return people.filter(pk=found).distinct().first() if found is not None else None
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:

@@ -43,7 +43,8 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
     """By the id as it is shown."""
-    return rows.filter(pk=as_id(person_id))
+    found = as_id(person_id)
+    return rows.none() if found is None else rows.filter(pk=found)
 
 
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:

@@ -170,7 +170,8 @@ def person_named(tenant: Tenant, who: str) -> Person | None:
     """One of them, by id or by the whole address."""
     if "@" in who:
         return people_of(tenant).filter(email=who.strip().lower()).first()
-    return people_of(tenant).filter(pk=as_id(who)).first()
+    found = as_id(who)
+    return people_of(tenant).filter(pk=found).first() if found is not None else None
 
 
 def service_named(which: str, *, actor: Actor) -> Service:

@@ -108,7 +108,7 @@ def _done(row: AccessRequest, edge: Transition) -> str:
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])
     link = format_html('<a href="{}">{}</a>', reverse("web:access_request", args=[row.pk]), row.reference)
     who = visible_single(row.requested_by.name)
-    return format_html(_CLOSED, who=who, act=visible_single(act), link=link)
+    return format_html(str(_CLOSED), who=who, act=visible_single(act), link=link)
 
 
 def _ask(

@@ -91,12 +91,24 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "announced": announcements(tenant.pk for tenant in tenants),
         "mutes": _mutes(shown["waiting"]),
         "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
+        "away": _where(actor, tenants, Role.APPROVER),
+        "switch_on": _switchable(actor, tenants),
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
         "pending": shown["pending"],
         "lately": sorted(shown["lately"], key=lambda line: line.row.submitted_at, reverse=True),
         "tickets": queries.customers_tickets(actor, limit=TICKETS),
         "may_open_tickets": bool(actor.roles & {Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR}),
     }
+
+
+def _switchable(actor: Actor, tenants: list[Tenant]) -> list[Tenant]:
+    """Those in which this person can switch Lockbox on."""
+    administered = _where(actor, tenants, Role.ADMINISTRATOR)
+    return [tenant for tenant in administered if not tenant.lockbox_on and tenant.plan.includes_lockbox]
+
+
+def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:
+    return menu.tenants_where(actor, tenants, frozenset({role}))
 
 
 def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from django.urls import path, register_converter, reverse
 from django.urls.converters import StringConverter
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from audit_app.models import AuditEntry
 from audit_app.places import Places
@@ -61,11 +61,16 @@ def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Ask for a check of the whole log. It is worked off elsewhere; the page shows how far it is."""
+    """Ask for a check of the whole log. It is worked off elsewhere; the page shows how far it is.
+
+    GET asks for nothing. It leads to the button, for somebody who had to sign in first.
+    """
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
+    if request.method != "POST":
+        return redirect(reverse("web:log", args=[row.pk]) + "#log-check")
     require_nothing(request.POST)
     check, is_new = operations.ask_for_check(row.pk, actor=actor)
     if not is_new and check.ended_at is not None:

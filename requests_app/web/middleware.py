@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import cast
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
@@ -38,6 +39,8 @@ class ActorMiddleware:
         request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
         with timezone.override(_zone_of(request)), _own_rows(request):
             response = self.get_response(request)
+            if isinstance(response, HttpResponseNotAllowed) and request.user.is_authenticated:
+                response = _not_allowed(request, response)
         if request.user.is_authenticated and not response.has_header("Cache-Control"):
             # What somebody saw must not come back from the browser's store after they have signed out.
             response["Cache-Control"] = "private, no-store"
@@ -45,6 +48,13 @@ class ActorMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return refusal(request, exception) if isinstance(exception, DomainError) else None
+
+
+def _not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -> HttpResponse:
+    """A page instead of Django's empty answer, for example after a sign-in that a button's press had asked for."""
+    page = render(request, "405.html", status=response.status_code)
+    page["Allow"] = response["Allow"]
+    return page
 
 
 def actor_in(request: HttpRequest) -> Actor:

@@ -39,9 +39,10 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 def tokens(request: HttpRequest) -> HttpResponse:
     """One's own, and the form for another one; whoever makes one is shown it, once."""
     actor = actor_in(request)
-    form, status = TokenForm(), 200
+    offered = actor.usable_scopes
+    form, status = TokenForm(offered=offered), 200
     if request.method == "POST":
-        form, status = TokenForm(request.POST), Unacceptable.status
+        form, status = TokenForm(request.POST, offered=offered), Unacceptable.status
         form.require_known()
         if form.is_valid():
             try:

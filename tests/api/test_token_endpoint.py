@@ -34,6 +34,26 @@ def test_a_client_gets_a_token_for_an_hour(cast: Cast, travel: Any) -> None:
     assert (Token.objects.get().expires_at - at).total_seconds() == 3600
 
 
+def test_two_ways_to_prove_oneself_and_a_repeated_parameter_are_an_invalid_request(cast: Cast) -> None:
+    """RFC 6749, sections 2.3, 3.2 and 5.2; whatever the secrets are."""
+    client, secret = client_of(cast, "contoso", Scope.LOG_READ)
+    in_body, header = {"client_id": str(client.pk), "client_secret": secret}, basic(str(client.pk), secret)
+    two_ways = Browser().post("/oauth/token", {**GRANT, **in_body}, headers=header)
+    bearer = Browser().post("/oauth/token", {**GRANT, **in_body}, headers={"Authorization": "Bearer x"})
+    repeated = [
+        Browser().post("/oauth/token", {**GRANT, name: [value, value]}, headers=header)
+        for name, value in (("grant_type", "client_credentials"), ("scope", "log:read"), ("anything", "x"))
+    ]
+    repeated.append(Browser().post("/oauth/token", {**GRANT, **in_body, "client_secret": [secret, "wrong"]}))
+    for response in (two_ways, bearer, *repeated):
+        assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
+        assert response["Cache-Control"] == "no-store"
+    assert not Token.objects.exists()
+    # The id beside the header names the client and proves nothing, and an empty secret is none.
+    named = {**GRANT, "client_id": str(client.pk), "client_secret": ""}
+    assert Browser().post("/oauth/token", named, headers=header).status_code == 200
+
+
 def test_it_may_ask_for_less(cast: Cast) -> None:
     client, secret = client_of(cast, "contoso", Scope.LOG_READ, Scope.GRANTS_READ)
     assert access_token(client, secret, "log:read").json()["scope"] == "log:read"

@@ -184,7 +184,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         plain, html = parts(found)
         links = {attrs["href"] for tag, attrs in Tags(html).found if tag == "a"}
         assert links == set(re.findall(r"https?://\S+", plain))
-        link = min(links, key=len)
+        link = min((str(each) for each in links), key=len)
         # Who may close a window gets the page for it, too; to open that closes nothing.
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})

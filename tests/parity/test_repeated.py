@@ -56,7 +56,7 @@ def test_another_account_of_the_same_human_is_answered_by_the_first_and_another_
     first = operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     with pytest.raises(WrongState, match="Ada Test was faster"):
         operations.approve_as_customer(row.pk, actor=cast.as_("alan"))
-    operations.link_accounts(cast.alan.pk, cast.ada.pk, actor=cast.as_("stella"))
+    cast.agreed(lambda: operations.link_accounts(cast.alan.pk, cast.ada.pk, actor=cast.as_("stella")))
     with nothing_happens():
         assert operations.approve_as_customer(row.pk, actor=cast.as_("alan")).state == first.state
     assert Decision.objects.get(stage="customer").decider == cast.ada

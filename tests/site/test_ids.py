@@ -96,6 +96,7 @@ def test_text_is_made_an_id_in_one_place() -> None:
         "queries/log.py": "a column of the log",
         "webhooks/messages.py": "a column of the log",
         "operations/_keys.py": "a column",
+        "operations/accounts.py": "what was kept of a proposal",
         "operations/single_sign_on.py": "columns, and what was kept of a proposal",
         "api/passkeys.py": "the caller's own",
         "api/scim/groups.py": "members as they were shown a moment ago",

@@ -252,6 +252,18 @@ def test_a_wrong_password_decides_nothing_and_keeps_the_comment(cast: Cast) -> N
     assert AuditEntry.objects.order_by("-pk")[0].text == "approve_as_customer step_up_required"
 
 
+def test_a_refused_confirmation_says_so_in_the_title_and_takes_the_focus(cast: Cast) -> None:
+    row = cast.confirmed()
+    client = signed_in(cast, "ada", fresh=False)
+    before = words(client.get(page_of(row, "decide", "approve")))
+    assert "<title>Confirm your" in before
+    assert "autofocus" not in before
+    refused = words(client.post(page_of(row, "decide", "approve"), answer(row, password="wrong")))
+    assert "<title>Error: Confirm your" in refused
+    assert refused.count(" autofocus>") == 1
+    assert 'role="alert" tabindex="-1" autofocus>' in refused
+
+
 def test_a_missing_password_is_asked_for(cast: Cast) -> None:
     row = cast.confirmed()
     with nothing_happens():

@@ -371,3 +371,23 @@ def _no_scan_in(queries: list[dict[str, str]], name: str) -> None:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plan = [line[3] for line in cursor.fetchall()]
         assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in big], (name, query["sql"])
+
+
+# --- One press away ----------------------------------------------------------------------------------------------
+
+
+def test_out_of_office_is_one_press_from_an_approvers_home(cast: Cast) -> None:
+    link = f'href="{reverse("web:out_of_office", args=[cast.contoso.pk])}"'
+    assert link in home(cast, "ada")
+    for name in ("mia", "otto", "pat"):
+        assert link not in home(cast, name)
+
+
+def test_an_administrator_sees_on_the_first_page_where_lockbox_is_switched_on(cast: Cast) -> None:
+    link = f'href="{reverse("web:lockbox", args=[cast.contoso.pk, "on"])}"'
+    assert link not in home(cast, "ines")
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    assert link in home(cast, "ines")
+    assert link not in home(cast, "ada")
+    # A plan without Lockbox offers nothing.
+    assert 'lockbox/on/"' not in home(cast, "noah")

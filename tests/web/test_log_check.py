@@ -117,6 +117,19 @@ def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
     assert (response.status_code, response["Location"]) == (302, f"{url(cast.contoso)}#log-check")
 
 
+def test_a_look_at_the_buttons_address_leads_to_the_button_and_asks_for_nothing(cast: Cast) -> None:
+    """So it is for somebody who pressed it, and had to sign in first."""
+    client = signed_in(cast, "otto")
+    with nothing_happens():
+        found = client.get(url(cast.contoso, "log_verify"))
+    assert (found.status_code, found.url) == (302, url(cast.contoso, "log") + "#log-check")
+    assert signed_in(cast, "mia").get(url(cast.contoso, "log_verify")).status_code == 403
+    # Any other button's address says so on a page.
+    other = client.get(url(cast.contoso, "log_export", "csv"))
+    assert (other.status_code, other["Allow"]) == (405, "POST")
+    assert "This address belongs to a button of another page." in other.content.decode()
+
+
 def test_a_second_click_shows_the_check_that_runs(cast: Cast) -> None:
     filled(cast, 3)
     ask(signed_in(cast, "otto"), cast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,15 +12,17 @@ from requests_app import operations
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.queries import callers
+from requests_app.scopes import ACTS
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast, events_in
+from tests.parity.test_doors import CASES
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 from tests.web.test_security import without_factor
 
 pytestmark = pytest.mark.django_db
 
 HERE = "/tokens/"
-FORM: dict[str, Any] = {"name": "laptop", "scopes": ["requests:read", "log:read"], "days": "7"}
+FORM: dict[str, Any] = {"name": "laptop", "scopes": ["requests:read", "grants:read"], "days": "7"}
 
 
 def make(cast: Cast, by: str = "otto", **fields: Any) -> Made:
@@ -41,12 +44,47 @@ def test_everybody_makes_their_own_and_sees_it_once(cast: Cast, name: str) -> No
     assert "Bearer $LOCKBOX_TOKEN&quot; http://localhost:8000/api/v1/me" in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     token = Token.objects.get()
-    assert (token.account_id, token.scopes) == (cast.people[name].pk, ["requests:read", "log:read"])
-    assert Caller(secret).get("me").json()["scopes"] == ["requests:read", "log:read"]
+    assert (token.account_id, token.scopes) == (cast.people[name].pk, ["requests:read", "grants:read"])
+    assert Caller(secret).get("me").json()["scopes"] == ["requests:read", "grants:read"]
     for where in (HERE, reverse("web:token_revoke", args=[token.pk])):
         text = client.get(where).content.decode()
         assert secret not in text
         assert token.hint in text
+
+
+@pytest.mark.parametrize(
+    ("name", "offered", "withheld"),
+    [
+        (
+            "mia",
+            {"tickets:write", "requests:read"},
+            {"decisions:write", "log:read", "tenant:manage", "requests:submit"},
+        ),
+        ("ada", {"decisions:write", "grants:close", "log:read"}, {"tenant:manage", "requests:submit"}),
+        ("otto", {"log:read", "evaluate"}, {"decisions:write", "tickets:write", "grants:close"}),
+        ("ines", {"tenant:manage", "webhooks:manage"}, {"decisions:write", "requests:submit"}),
+        ("priya", {"requests:submit", "grants:close"}, {"decisions:write", "tenant:manage", "log:read"}),
+        ("pat", {"decisions:write", "grants:close"}, {"requests:submit", "tenant:manage"}),
+        ("stella", {"members:manage", "webhooks:manage"}, {"decisions:write", "tenant:manage", "requests:submit"}),
+    ],
+)
+def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered: set[str], withheld: set[str]) -> None:
+    client = signed_in(cast, name)
+    page = client.get(HERE).content.decode()
+    assert {scope for scope in offered | withheld if f'value="{scope}"' in page} == offered
+    for scope in withheld:
+        with nothing_happens():
+            assert client.post(HERE, {**FORM, "scopes": [scope]}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
+def test_whatever_act_a_person_may_do_over_the_api_has_its_scope_offered(cast: Cast, name: str) -> None:
+    """The other way round: every case of an act that this person does is possible with a token made here."""
+    actor = cast.as_(name)
+    for case, calls in CASES.items():
+        act = re.split(r" by |, ", case)[0]
+        if calls.who == name and act in ACTS:
+            assert ACTS[act] in actor.usable_scopes, case
 
 
 def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> None:
@@ -179,7 +217,7 @@ def test_a_person_who_is_switched_off_has_no_token_any_more_nor_after_being_swit
 
 
 def test_a_role_that_is_taken_away_on_its_page_is_gone_from_the_token_at_once(cast: Cast) -> None:
-    made = make(cast, "ada", scopes=["requests:read", "log:read"])
+    made = make(cast, "ada", scopes=["requests:read", "grants:read"])
     caller = Caller(made.secret)
     assert caller.get("me").json()["roles"] == ["approver", "member"]
     where = reverse("web:person", args=[cast.contoso.pk, cast.ada.pk])

@@ -37,9 +37,9 @@ class TokenForm(StrictForm):
     scopes = _scopes(gettext_lazy("What it may be used for"))
     days = forms.TypedChoiceField(label=gettext_lazy("How long it lives"), coerce=int, initial=_USUAL_DAYS)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, offered: frozenset[Scope], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offer("scopes", _scopes_shown.choices(Scope))
+        self.offer("scopes", _scopes_shown.choices(offered))
         lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LIFETIMES]
         self.offer("days", lifetimes)
         words = _("One that may decide lives %(days)d days at most.")
