@@ -9,7 +9,7 @@ import pytest
 from django import forms
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from requests_app.models import Service
+from requests_app.models import Service, Tenant
 from requests_app.web._secrets import all_forms, is_marked, is_secret, may_wait
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
@@ -72,6 +72,8 @@ def test_the_sign_in_librarys_passwords_are_secrets() -> None:
 
 @pytest.mark.django_db
 def test_the_key_of_a_new_service_waits_for_the_proof_and_is_kept(cast: Cast) -> None:
+    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    Tenant.objects.update(lockbox_on=False)
     client, page = signed_in(cast, "stella", fresh=False), reverse("admin:requests_app_service_add")
     form = {"key": "teams", "name": "Teams", "connector": "folder"}
     with only_a_refusal():

@@ -14,7 +14,7 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.events import PROVIDER_LOG
-from requests_app.models import Mute, Person, QueueAssignment, SignOn, Tries
+from requests_app.models import Mute, Person, QueueAssignment, SignOn, Tenant, Tries
 from requests_app.sso import sealing
 from tests.cast import PASSWORD, Cast, events_in
 from tests.conftest import Traveller
@@ -124,6 +124,8 @@ def test_the_proof_is_checked_like_every_other_post(cast: Cast) -> None:
 
 
 def test_staff_are_asked_too(cast: Cast) -> None:
+    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    Tenant.objects.update(lockbox_on=False)
     client = signed_in(cast, "stella", fresh=False)
     page = reverse("admin:requests_app_person_act", args=[cast.erik.pk, "queue"])
     form = {"service": str(cast.exchange.pk), "role": "provider_approver"}
@@ -144,6 +146,8 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
 
 def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
     """The forms that have one ask first. When that was too long ago, it is typed again, and nothing else is."""
+    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    Tenant.objects.update(lockbox_on=False)
     secret = "nobody-else-knows"
     connection = {
         "issuer": "https://idp.example",
