@@ -48,6 +48,7 @@ NEEDS_PROOF = {
     "change_webhook by staff",
     "claim_domain",
     "confirm_proposal",
+    "confirm_proposal by staff",
     "create_client",
     "create_client by staff",
     "create_token",
@@ -56,6 +57,7 @@ NEEDS_PROOF = {
     "enable_webhook",
     "enable_webhook by staff",
     "end_out_of_office",
+    "give_queue_role",
     "give_role",
     "give_role by staff",
     "invite_person by staff",
@@ -64,6 +66,7 @@ NEEDS_PROOF = {
     "make_lasting_token",
     "make_recovery_codes",
     "make_recovery_key",
+    "make_staff",
     "provision_role",
     "remove_domain",
     "remove_totp",
@@ -118,7 +121,6 @@ NEEDS_NONE = {
     "comment, which is the answer",
     "confirm_address",
     "create_tenant",
-    "give_queue_role",
     "internal note",
     "internal note by staff",
     "invite_person",
@@ -161,6 +163,7 @@ NEEDS_NONE = {
     "withdraw_invitation",
     "withdraw_invitation by staff",
     "withdraw_proposal",
+    "withdraw_proposal by staff",
 }
 
 
