@@ -321,6 +321,7 @@ ENGINEER_SECOND_FACTOR = switch("ENGINEER_SECOND_FACTOR", default=True)
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
 DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
+SESSION_ENGINE = "lockbox_site.sessions"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
 # Left out by browsers whenever another site leads here; a link from a mail steps inside first (crossing.py).

@@ -1,6 +1,7 @@
 """A database that is away gives a 503 that says so, on a page and to a program, from a view and below it."""
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -58,3 +59,18 @@ def test_a_middleware_without_its_database(approver: Person, monkeypatch: pytest
     assert answer.status_code == 503
     assert "hunter2" not in answer.content.decode()
     assert answer["X-Request-ID"] in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy database did not delete the session, which would be answered with 400."""
+    client = signed_in(approver)
+    client.raise_request_exception = False
+
+    def refuse(session: Session, **_: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(Session, "save", refuse)
+    # The first page of a session notes in it when it began.
+    answer = client.get("/", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
