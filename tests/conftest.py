@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import hypothesis
 import pytest
 import time_machine
 from django.conf import settings
@@ -149,8 +150,13 @@ def _some(there: list[pytest.Item], one_of: int, seed: str) -> list[pytest.Item]
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C end the programs that tests start, even where it is not to end this run; and give the run a name.
 
+    A busy machine fails no test of made-up cases: how long one takes says nothing about the product.
+
     What a shell starts in the background ignores it, and so would every program below. A handler is not handed down.
     """
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("any_speed", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("any_speed")
     if config.getoption("testrunuid", None) is None:
         config.option.testrunuid = uuid.uuid4().hex
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

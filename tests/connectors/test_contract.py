@@ -207,7 +207,9 @@ def _pieces(case: Case) -> st.SearchStrategy[str]:
     return st.lists(st.sampled_from([*known, *odd]) | st.text(max_size=4), max_size=8).map("/".join)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_id_at_all_gives_anything_but_the_items_of_the_resource(case: Case, data: st.DataObject) -> None:
     item_id = data.draw(_pieces(case))
@@ -218,7 +220,9 @@ def test_no_id_at_all_gives_anything_but_the_items_of_the_resource(case: Case, d
     assert given_bytes == case.contents[item_id]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_locator_at_all_gives_the_other_resource(case: Case, data: st.DataObject) -> None:
     locator = data.draw(_pieces(case))

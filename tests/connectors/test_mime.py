@@ -372,7 +372,9 @@ names = st.from_regex(r"[a-zäöü€ ]{1,30}\.(pdf|bin)", fullmatch=True).filte
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     subject=texts,
     body=texts,
@@ -411,7 +413,9 @@ tokens = st.sampled_from([*STRUCTURE, *CONTENT, b"=", b"%", b";", b'"', b"\\"])
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(tokens | st.binary(max_size=6), max_size=40).map(b"".join))
 def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:
     maildir = box.put(data)
