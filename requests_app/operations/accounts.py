@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.models import AccessRequest, Membership, Person, Tenant
+from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
 from requests_app.operations._announced import Said, announce, announced, everybody
 from requests_app.operations._change import Act, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
@@ -134,12 +134,19 @@ def _touched_by_parting(said: Said) -> list[UUID]:
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
 
 
-def _has_asked(said: Said, at: datetime) -> bool:
-    """Whether something that this account asked for is under way: until then nobody else counts as who asked."""
-    return AccessRequest.objects.under_way(at).filter(requested_by=said["person"]).exists()
+def _stands_in(said: Said, at: datetime) -> bool:
+    """Whether the human asked for something that is under way, or decided on it by another account.
+
+    Until then they count as one there: else one account could decide on what the other one asked for or decided. What
+    this account decided itself stays with both.
+    """
+    human = Q(decider_human=said["human"]) | Q(decider__human_id=said["human"])
+    others = Decision.objects.filter(human).exclude(decider=said["person"])
+    is_theirs = Q(requester_human=said["human"]) | Q(pk__in=others.values("access_request"))
+    return AccessRequest.objects.under_way(at).filter(is_theirs).exists()
 
 
-@announced("unlink_accounts", touches=_touched_by_parting, lock=_lock, waits=_has_asked)
+@announced("unlink_accounts", touches=_touched_by_parting, lock=_lock, waits=_stands_in)
 def _unlink_agreed(current: Act, said: Said) -> None:
     person = _account(said["person"])
     if str(person.human_id) != said["human"]:

@@ -15,10 +15,12 @@ from django.db import IntegrityError, transaction
 from audit_app.models import AuditEntry
 from requests_app import clock, operations, proposals
 from requests_app.errors import (
+    AlreadyDecidedByYou,
     ChangeProposed,
     DeadlinePassed,
     NotAllowed,
     NotFound,
+    OwnAccessRequest,
     SecondPersonNeeded,
     StepUpRequired,
     Unacceptable,
@@ -471,6 +473,28 @@ def test_it_waits_for_what_is_under_way(two: Cast, travel: Any, what: str) -> No
     operations.apply_due(actor=two.system("sweep"), limit=10)
     row.refresh_from_db()
     assert (row.outcome, facts() == before) == ("applied", False)
+
+
+@pytest.mark.parametrize(("other", "parted"), [("priya", "pat"), ("pat", "ada")])
+def test_an_account_is_parted_only_after_what_its_other_account_did(
+    two: Cast, travel: Any, other: str, parted: str
+) -> None:
+    """Else it could decide on what the other one asked for, or had decided at the other stage."""
+    row = two.confirmed() if other == "pat" else two.submitted()
+    Person.objects.filter(pk=two.people[parted].pk).update(human_id=two.people[other].human_id)
+    change = proposed(lambda: operations.unlink_accounts(two.people[parted].pk, actor=two.as_("stella")))
+    operations.withdraw(row.pk, actor=two.as_("priya"))
+    operations.confirm_proposal(change.pk, actor=two.as_("sten"))
+    travel.by(seconds=WAIT.total_seconds() - 60)
+    row = two.confirmed() if other == "pat" else two.submitted()
+    assert due(two, travel, change).outcome == ""
+    decide = operations.approve_as_customer if other == "pat" else operations.approve_as_provider
+    with pytest.raises((AlreadyDecidedByYou, OwnAccessRequest)):
+        decide(row.pk, actor=two.as_(parted))
+    operations.withdraw(row.pk, actor=two.as_("priya"))
+    operations.apply_due(actor=two.system("sweep"), limit=10)
+    change.refresh_from_db()
+    assert change.outcome == "applied"
 
 
 def test_a_resource_that_nobody_ever_asked_for_is_corrected_at_once(two: Cast) -> None:
