@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from requests_app import clock, operations
 from requests_app.models import AccessRequest, ContentAccess, Resource
 from requests_app.scopes import Scope
 from tests.caller import client_of
@@ -148,6 +150,18 @@ def test_a_client_that_may_decides_without_a_question(cast: Cast, shell: Shells)
     ended = machine("requests", "deny", row.reference, "--yes", "--json")
     assert ended.status == 0, ended.err
     assert (ended.json["state"], ended.json["decisions"][-1]["through"]) == ("DENIED", "Help desk")
+    assert "denied by the client Help desk for Ada Test" in shell("ada")("requests", "show", row.reference).out
+
+
+def test_a_deputys_decision_is_shown_as_one(cast: Cast, shell: Shells) -> None:
+    at = clock.now()
+    operations.give_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
+    operations.set_out_of_office(
+        cast.contoso.pk, deputy_id=cast.otto.pk, from_at=at, until_at=at + timedelta(hours=9), actor=cast.as_("ada")
+    )
+    row = cast.confirmed()
+    operations.deny_as_customer(row.pk, actor=cast.as_("otto"), note="No.")
+    assert "denied by Otto Test, deputy for Ada Test" in shell("ada")("requests", "show", row.reference).out
 
 
 def test_what_changed_since_it_was_read_is_not_decided(cast: Cast, shell: Shells) -> None:
@@ -189,8 +203,14 @@ def test_what_was_looked_at_is_shown(cast: Cast, shell: Shells) -> None:
     ContentAccess.objects.create(**facts, kind="opened", item_ref="1763 \x9b2J", item_id="1")
     ended = ada("windows", reference)
     assert ended.out.splitlines()[-1].split("\t")[1:] == ["opened", "finance@contoso.example", "1763 \\x9b2J"]
+    assert "Downloaded items\t0" in ended.out
+    ContentAccess.objects.create(**facts, kind="downloaded", item_ref="1764", item_id="2")
+    ContentAccess.objects.create(**facts, kind="downloaded", item_ref="1764", item_id="2", part="3")
+    ended = ada("windows", reference)
+    assert "Downloaded items\t1\nDownloaded attachments\t1\n" in ended.out
     whole = ada("windows", reference, "--json").json
-    assert (whole["seen"]["opened"], [each["kind"] for each in whole["accesses"]]) == (1, ["opened"])
+    kinds = sorted(each["kind"] for each in whole["accesses"])
+    assert (whole["seen"]["opened"], kinds) == (1, ["downloaded", "downloaded", "opened"])
     waits = cast.confirmed()
     assert ada("windows", waits.reference).status == 1
 

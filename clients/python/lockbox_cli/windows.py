@@ -19,10 +19,12 @@ _LOOKED = {
     "list_asked": "asked for names",
     "listed": "names listed",
     "opened": "opened",
+    "downloaded": "downloaded",
     "failed": "could not be read",
     "cut": "cut off",
     "list_allowed": "list allowed elsewhere",
     "read_allowed": "opening allowed elsewhere",
+    "download_allowed": "download allowed elsewhere",
 }
 
 
@@ -62,6 +64,8 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
             *window(row, out.now),
             ("Closed by", row["closed_by"]["name"] if row["closed_by"] else ""),
             ("Opened items", str(seen["opened"])),
+            ("Downloaded items", str(seen["downloaded"])),
+            ("Downloaded attachments", str(seen["attachments"] or "")),
             ("Names listed", str(seen["listed"])),
             ("Allowed elsewhere", str(seen["allowed"] or "")),
             ("You may", ", ".join(row["allowed_actions"])),
