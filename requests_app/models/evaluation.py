@@ -88,7 +88,7 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
     grants = Grant.objects.filter(
         tenant=facts.tenant_id, engineer__human_id=facts.human_id, access_request__scope__resource=facts.resource_id
     ).exclude(closed_at=None)
-    if question.action == Action.READ:
+    if question.action != Action.LIST:
         grants = grants.filter(level=Action.READ)
     grant = grants.select_related("closed_by").order_by("-closed_at").first()
     if grant is None or grant.closed_at is None:

@@ -568,7 +568,8 @@ def test_a_window_for_names_never_covered_reading(cast: Cast) -> None:
     cast.opened(resource=cast.resource(name="sales"))
     operations.revoke(names.access_request_id, actor=cast.as_("ada"))
     service = service_of(cast)
-    assert both(ask(cast), service) == (False, "not_covered")
+    for action in ("read", "download"):
+        assert both(ask(cast, action=action), service) == (False, "not_covered")
     assert both(ask(cast, action="list"), service) == (False, "window_not_open")
 
 
