@@ -26,6 +26,7 @@ from requests_app.models import (
     AccessRequestResource,
     NotificationAddress,
     Plan,
+    Proposal,
     Resource,
     Service,
     Tenant,
@@ -206,6 +207,8 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         if tenant.plan.includes_lockbox and not plan.includes_lockbox:
             said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
             announce(current, "move_tenant", {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
+        if plan.pk != tenant.plan_id and _tenant_said({"tenant": str(tenant.pk)}):
+            _require_kept(plan, current.at)
         _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
     return tenant
 
@@ -277,6 +280,16 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
 
 
 # --- What is announced before it takes effect ----------------------------------------------------------------
+
+
+def _require_kept(plan: Plan, at: datetime) -> None:
+    """Raise WrongState where the plan is announced to lose Lockbox: the tenant was not told, and had no time."""
+    pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
+    if any(row.said["set"].get("includes_lockbox") is False for row in pending):
+        words = _(
+            "It is announced that the plan %(plan)s will not include Lockbox. Withdraw that first, or wait for it."
+        )
+        raise WrongState(words % {"plan": plan.name})
 
 
 def _tenants_of_plan(said: Said) -> list[UUID]:

@@ -497,6 +497,20 @@ def test_an_account_is_parted_only_after_what_its_other_account_did(
     assert change.outcome == "applied"
 
 
+def test_no_tenant_is_moved_to_a_plan_that_is_about_to_lose_lockbox(two: Cast, travel: Any) -> None:
+    """It would lose it without having been told, or had time."""
+    stella, plan = two.as_("stella"), two.contoso.plan
+    other = operations.save_plan(name="Pro", includes_lockbox=True, actor=stella)
+    operations.change_tenant(two.fabrikam.pk, plan_id=other.pk, actor=stella)
+    row = proposed(lambda: operations.save_plan(plan_id=plan.pk, name="E5", includes_lockbox=False, actor=stella))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    with pytest.raises(WrongState, match="announced"):
+        operations.change_tenant(two.fabrikam.pk, plan_id=plan.pk, actor=stella)
+    assert Tenant.objects.get(pk=two.fabrikam.pk).plan_id == other.pk
+    assert due(two, travel, row).outcome == "applied"
+    assert list(row.touched.all()) == [two.contoso]
+
+
 def test_a_resource_that_nobody_ever_asked_for_is_corrected_at_once(two: Cast) -> None:
     assert renamed(two, "Finance").name == "Finance"
     assert not Proposal.objects.exists()
