@@ -195,9 +195,9 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     with act("change_tenant", actor=actor) as current:
         policy.require_staff(current.actor)
         tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
         if "plan_id" in wanted:
-            wanted["plan"] = _plan(wanted.pop("plan_id"))
+            wanted["plan"] = _plan(wanted.pop("plan_id"), is_locked=True)
+        current.concerns("tenant", tenant, tenant.pk)
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
@@ -216,7 +216,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
     with act("save_plan", actor=actor) as current:
         policy.require_staff(current.actor)
-        plan = _plan(plan_id) if plan_id else Plan()
+        plan = _plan(plan_id, is_locked=True) if plan_id else Plan()
         current.concerns("plan", plan, PROVIDER_LOG)
         wanted = {"name": name, "includes_lockbox": includes_lockbox}
         if plan_id and plan.includes_lockbox and not includes_lockbox:
@@ -463,9 +463,11 @@ def _validated(row: Any) -> Any:
     return row
 
 
-def _plan(plan_id: Any) -> Plan:
+def _plan(plan_id: Any, *, is_locked: bool = False) -> Plan:
+    """Locked where its terms matter: no tenant comes to a plan while the plan loses Lockbox."""
+    plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
-        return Plan.objects.get(pk=plan_id)
+        return plans.get(pk=plan_id)
     except (Plan.DoesNotExist, ValidationError, ValueError, TypeError):
         raise Unacceptable(_("There is no such plan."), field="plan") from None
 

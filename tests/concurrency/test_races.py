@@ -40,6 +40,7 @@ from requests_app.models import (
     OutboxMessage,
     Passkey,
     Person,
+    Plan,
     Proposal,
     Resource,
     Service,
@@ -595,6 +596,19 @@ def test_a_change_of_the_staffs_has_one_end_whoever_comes_at_once(world: Cast) -
         assert _steps(world)[steps:] == [f"proposal.{row.outcome}"]
         assert Service.objects.get(pk=world.exchange.pk).is_covered == (row.outcome == "withdrawn")
         Service.objects.update(is_covered=True)
+
+
+def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> None:
+    """One of the two is announced: whichever is second."""
+    stella = world.as_("stella")
+    for number in range(6):
+        plan = Plan.objects.create(name=f"Plan {number}", includes_lockbox=True)
+        moved, changed = at_once(
+            partial(operations.change_tenant, world.contoso.pk, plan_id=plan.pk, actor=stella),
+            partial(operations.save_plan, plan_id=plan.pk, name=plan.name, includes_lockbox=False, actor=stella),
+        )
+        assert sum(isinstance(result, ChangeProposed) for result in (moved, changed)) == 1, (moved, changed)
+        assert Tenant.objects.get(pk=world.contoso.pk).plan.includes_lockbox
 
 
 def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(world: Cast) -> None:
