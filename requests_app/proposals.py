@@ -44,6 +44,9 @@ _WORDS: dict[str, Promise] = {
     "move_tenant": _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
     "add_service": _("add the service %(name)s, which Lockbox does not cover"),
     "change_service": _("change the service %(name)s: %(changes)s"),
+    "add_resource": _(
+        "add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"
+    ),
     "rename_resource": _("give the resource “%(was)s” the name “%(name)s”"),
     "give_queue_role": _("give %(name)s the role “%(role)s” for %(service_name)s"),
     "make_staff": _("make %(name)s a member of the staff"),

@@ -253,7 +253,10 @@ def save_service(
 
 
 def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) -> Resource:
-    """Add a resource, or change its name, locator or whether it is active."""
+    """Add a resource, or change its name or whether it is active.
+
+    At a service that is not covered nobody asks the customer: there a new one is announced, as the service itself was.
+    """
     with act("save_resource", actor=actor) as current:
         policy.require_staff(current.actor)
         if resource_id:
@@ -267,6 +270,11 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
             _require_place(resource, wanted.get("locator"))
         current.concerns("resource", resource, resource.tenant_id)
+        if not resource_id and not resource.service.is_covered:
+            _validated(_copy_with(resource, wanted))
+            of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
+            of |= {"service": str(resource.service_id), "service_name": resource.service.name}
+            announce(current, "add_resource", {**of, "name": wanted.get("name", ""), "wanted": wanted})
         if resource_id and wanted.get("name", resource.name) != resource.name:
             said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
             _validated(_copy_with(resource, {"name": wanted["name"]}))
@@ -321,7 +329,7 @@ def _move_tenant_agreed(current: Act, said: Said) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
     if str(tenant.plan_id) != said["was"]:
         raise WrongState(_("It was changed since."))
-    current.subject_type, current.subject_id = "tenant", str(tenant.pk)
+    current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
     wanted = {"plan": _plan(said["plan"])}
     _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
 
@@ -362,6 +370,15 @@ def _save_service(current: Act, service: Service, wanted: Said) -> None:
         _witness_coverage(current, service)
 
 
+@announced("add_resource", touches=_tenant_said)
+def _add_resource_agreed(current: Act, said: Said) -> None:
+    resource = Resource(tenant=Tenant.objects.get(pk=said["tenant"]), service=Service.objects.get(pk=said["service"]))
+    _require_place(resource, said["wanted"].get("locator"))
+    current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
+    allowed = {"name", "kind", "locator", "is_active"}
+    _change_row(current, resource, said["wanted"], allowed=allowed, event=Event.RESOURCE_ADDED)
+
+
 def _tenant_of_resource(said: Said) -> list[UUID]:
     """Its tenant, if the resource was ever asked for: before, nobody has read its name to say yes to it."""
     resource = Resource.objects.filter(pk=said["resource"])
@@ -383,7 +400,7 @@ def _rename_resource_agreed(current: Act, said: Said) -> None:
     resource = Resource.objects.get(pk=said["resource"])
     if resource.name != said["was"]:
         raise WrongState(_("It was changed since."))
-    current.subject_type, current.subject_id = "resource", str(resource.pk)
+    current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _change_row(current, resource, {"name": said["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
 
 

@@ -111,6 +111,10 @@ def _asked(cast: Cast) -> None:
     operations.withdraw(cast.submitted(resource=cast.resource()).pk, actor=cast.as_("priya"))
 
 
+def _uncovered_service(cast: Cast) -> None:
+    Service.objects.create(key="lab", name="Lab", connector="maildir", is_covered=False)
+
+
 def _client(cast: Cast) -> None:
     operations.create_client(name="Gateway", scopes=["grants:read"], actor=cast.as_("stella"))
 
@@ -126,6 +130,17 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
     "connector": (None, lambda c, a: uncovered(c, is_covered=True, connector="folder")),
     "key": (None, lambda c, a: uncovered(c, is_covered=True, key="exchange")),
     "name of a service": (None, lambda c, a: uncovered(c, is_covered=True, name="SharePoint")),
+    "a new resource where the customer is not asked": (
+        _uncovered_service,
+        lambda c, a: operations.save_resource(
+            tenant_id=c.contoso.pk,
+            service_id=Service.objects.get(key="lab").pk,
+            name="The chief's mailbox",
+            kind="mailbox",
+            locator="contoso/chief",
+            actor=a,
+        ),
+    ),
     "name of a resource": (_asked, lambda c, a: renamed(c)),
     "plan": (
         None,
@@ -156,6 +171,14 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
 }
 
 
+#: These touch one tenant alone, and its own log says what became of it.
+OF_CONTOSO = {
+    "a new resource where the customer is not asked": "resource.added",
+    "name of a resource": "resource.changed",
+    "another plan": "tenant.changed",
+}
+
+
 @pytest.mark.parametrize("name", ACTS)
 def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_time(
     two: Cast, travel: Any, name: str
@@ -168,7 +191,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     row = proposed(lambda: act(two, two.as_("stella")))
     # Nothing is done, everybody whom it touches is told, and their logs say so.
     assert facts() == before
-    touched = {two.contoso.pk} if name in ("name of a resource", "another plan") else {two.contoso.pk, two.fabrikam.pk}
+    touched = {two.contoso.pk} if name in OF_CONTOSO else {two.contoso.pk, two.fabrikam.pk}
     assert set(row.touched.values_list("pk", flat=True)) == touched
     assert events_in(two.contoso) == [*log, "proposal.made"]
     assert outbox_topics() == ["notify.staff_change"] * len(touched)
@@ -198,6 +221,8 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     assert [e for e in events_in(two.contoso) if e.startswith("proposal.")] == [
         *("proposal.made", "proposal.confirmed", "proposal.applied")
     ]
+    if name in OF_CONTOSO:
+        assert events_in(two.contoso)[-2:] == [OF_CONTOSO[name], "proposal.applied"]
     applied = facts()
     with pytest.raises(WrongState):
         operations.apply_proposal(row.pk, actor=two.system("sweep"))
