@@ -250,7 +250,7 @@ def test_each_chosen_window_is_closed_and_each_refusal_is_said_and_logged(cast: 
     answer = choose(staff, Grant, "revoke", *open_ones, closed)
     words = said(answer)
     assert "Close these windows now: done for 2." in words
-    assert [line for line in words if closed.access_request.reference in line and "Closed now" in line]
+    assert [line for line in words if closed.access_request.reference in line and "gave the window back" in line]
     assert not Grant.objects.filter(closed_at=None).exists()
     closed.refresh_from_db()
     assert closed.close_reason == "released"
@@ -302,7 +302,7 @@ def test_a_window_that_is_closed_already_says_so(cast: Cast, staff: Client) -> N
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     answer = staff.post(act_address(grant, "revoke"), {})
     assert answer.status_code == 409
-    assert "Closed now" in answer.content.decode()
+    assert "Priya Test gave the window back. It is closed." in answer.content.decode()
     assert newest() == by_stella(cast.contoso.pk, "act.refused")
     grant.refresh_from_db()
     assert grant.close_reason == "released"
