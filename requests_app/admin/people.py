@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from requests_app import factors, operations, proposals
 from requests_app.actors import Actor
 from requests_app.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
 from requests_app.admin.base import Related, StaffAdmin
+from requests_app.admin.columns import preformatted
 from requests_app.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.admin.searching import Search
 from requests_app.models import (
@@ -344,8 +346,8 @@ class MuteAdmin(StaffAdmin):
 
 
 @admin.display(description=_("what"))
-def _said(row: Proposal) -> dict[str, Any]:
-    return row.shown
+def _said(row: Proposal) -> str:
+    return preformatted(json.dumps(row.shown, indent=2, ensure_ascii=False))
 
 
 @admin.display(description=_("change"))

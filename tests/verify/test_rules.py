@@ -28,6 +28,8 @@ from verify import lockbox_verify as lv
 
 AR, GRANT, MAILBOX, OTHER, CLIENT = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4, 5))
 HOUR = 3_600_000_000
+#: What the verifier says of a decision that no client made and no deputy.
+BY_ONESELF = {"client": None, "deputy_for": None}
 ASKED = {
     "level": "read", "resources": [{"id": MAILBOX, "kind": "mailbox", "name": "finance@contoso.example"}],
     "window_for": 3600, "justification": "The index skips messages.", "reference": "AR-1",
@@ -340,9 +342,9 @@ def test_decisions_without_a_signature_are_called_unproven(tmp_path: Path) -> No
         "by_event": {"access_request.approved_by_customer": 1, "access_request.approved_by_provider": 1},
         "listed": [
             {"log": 0, "index": 1, "event": "access_request.approved_by_provider", "reference": "AR-1",
-             "who": "Pat Doyle <pat.doyle@provider.example>", "at": instant(60_000_000)},
+             "who": "Pat Doyle <pat.doyle@provider.example>", "at": instant(60_000_000), **BY_ONESELF},
             {"log": 0, "index": 2, "event": "access_request.approved_by_customer", "reference": "AR-1",
-             "who": "Ada Keller <ada.keller@contoso.example>", "at": instant(120_000_000)},
+             "who": "Ada Keller <ada.keller@contoso.example>", "at": instant(120_000_000), **BY_ONESELF},
         ],
     }  # fmt: skip
 
