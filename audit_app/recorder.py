@@ -129,13 +129,14 @@ def _values(row: AuditEntry) -> list[Any]:
     return [getattr(row, column) for column in _COLUMNS]
 
 
-def lock(tenant_id: UUID) -> datetime | None:
-    """Take the tenant's turn at its log until the caller commits, and return the time of the newest entry.
+def lock(*tenant_ids: UUID) -> datetime | None:
+    """Take the turn at these logs until the caller commits, and return the time of the newest entry in them.
 
     Whoever asks the clock after this asks it after every wait: nobody can hold up the entry of an act until past the
     deadline that it was judged by.
     """
-    return _locked_heads({tenant_id})[tenant_id].last_at
+    heads = _locked_heads(set(tenant_ids)).values()
+    return max((head.last_at for head in heads if head.last_at is not None), default=None)
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:

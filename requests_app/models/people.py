@@ -198,8 +198,8 @@ class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
 class StaffTerm(models.Model):
     """One time during which somebody was staff: a fact that stays when the account is switched off.
 
-    A term begins anew when the account is switched on again, or its second factors are reset: somebody else may be
-    behind it now.
+    A term begins anew when the account is switched on again, its second factors are reset, or its identity at an
+    identity provider is unlinked: somebody else may be behind it now.
     """
 
     person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")

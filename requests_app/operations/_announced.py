@@ -125,10 +125,35 @@ def require_established(person: Person, at: datetime) -> None:
     raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
 
 
-def witness(current: Act, row: Proposal, event: Event, *, by: str, **more: Any) -> None:
-    """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these."""
-    tenants = sorted({*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)})
-    row.touched.set(Tenant.objects.filter(pk__in=tenants))
+def not_told(row: Proposal) -> set[UUID]:
+    """The tenants that the change touches by now, and that nobody has told of it."""
+    return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
+
+
+def tell_late(current: Act, row: Proposal, tenants: set[UUID]) -> None:
+    """Tell tenants that the change did not touch when it was announced, and give them the whole waiting time.
+
+    A tenant had Lockbox switched on for the first time meanwhile, for example.
+    """
+    if row.effective_at is not None:
+        row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
+        row.save(update_fields=["effective_at"])
+    event = Event.PROPOSAL_MADE if row.confirmed_by is None else Event.PROPOSAL_CONFIRMED
+    witness(current, row, event, by=row.proposed_by.name, only=tenants, told_late=True)
+    by = row.confirmed_by or row.proposed_by
+    tell(current, row, "made" if row.confirmed_by is None else "confirmed", by=by.name, only=tenants)
+
+
+def witness(
+    current: Act, row: Proposal, event: Event, *, by: str, only: Iterable[UUID] | None = None, **more: Any
+) -> None:
+    """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these.
+
+    With `only`, write it in the provider's log and in the logs of these tenants.
+    """
+    touched = [*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)]
+    tenants = sorted(set(touched if only is None else only))
+    row.touched.add(*Tenant.objects.filter(pk__in=tenants))
     said = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": by, **more}
     if row.effective_at is not None:
         said["effective_at"] = canonical.instant(row.effective_at)
@@ -137,12 +162,12 @@ def witness(current: Act, row: Proposal, event: Event, *, by: str, **more: Any) 
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
-def tell(current: Act, row: Proposal, what: str) -> None:
-    """Mail who decides or administers in each tenant that it touches; read when the mail leaves."""
+def tell(current: Act, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
+    """Mail who decides or administers in each tenant that it touches, or in `only` these; read when the mail leaves."""
     mark = uuid4().hex
-    extra = {"what": what, "by": current.actor.name}
+    extra = {"what": what, "by": by or current.actor.name}
     deciders = (Audience.CUSTOMER, Audience.ADMINISTRATORS)
-    for number, tenant in enumerate(row.touched.order_by("pk").values_list("pk", flat=True)):
+    for number, tenant in enumerate(sorted(row.touched.values_list("pk", flat=True) if only is None else only)):
         note = Note(topic=Topic.STAFF_CHANGE, tenant_id=tenant, about=row.pk, audiences=deciders, extra=extra)
         current.tell(replace(note, mark=f"{mark}-{number}"))
 

@@ -6,7 +6,7 @@ from requests_app import policy
 from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.models import Identity, Person, Tenant
+from requests_app.models import Identity, Person, StaffTerm, Tenant
 from requests_app.operations._change import act
 from requests_app.operations._people import ADMINISTRATOR, described
 
@@ -36,6 +36,9 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
             raise NotFound
         person.session_epoch += 1
         person.save(update_fields=["session_epoch"])
+        if person.is_staff and person.is_active:
+            # Somebody else may be behind the account now, as after a reset of its second factors.
+            StaffTerm.begin(person, at=current.at)
         detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
         current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)
     return person

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from audit_app import recorder
 from requests_app import api_secrets, clock, limits, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import (
@@ -25,7 +27,7 @@ from requests_app.errors import (
 )
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
-from requests_app.operations._announced import Said, announce, announced, is_announced, propose
+from requests_app.operations._announced import Said, announce, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -199,7 +201,11 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.save(update_fields=["secret_hash", "secret_at"])
         _revoke_all(client.account, current)
-        current.witness(Event.CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
+        entry = current.entry(Event.CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
+        # One person sees the secret of a client that may ask about every tenant: each of them finds it in its log.
+        asks_everywhere = client.tenant_id is None and known(client.scopes) & _ANNOUNCED_SCOPES
+        logs = [entry.tenant_id, *(everybody() if asks_everywhere else [])]
+        recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
     return Made(client, secret)
 
 

@@ -123,6 +123,9 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
     The system's alone. Raises WrongState before the instant that the row names, and while something that is under way
     would be touched. What no longer fits lapses, and nothing of it is done.
+
+    A tenant that it touches by now, and that was not told, is told first: the change then waits for the whole waiting
+    time from here on.
     """
     with act("apply_proposal", actor=actor) as current:
         if not current.actor.is_system:
@@ -135,11 +138,15 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         if row.effective_at is None and row.expires_at <= current.at:
             _lapse(row, current, "unanswered")
             return row
+        # As those who submit there, or switch Lockbox on, do: nothing comes under way, and the change touches nobody
+        # else, between this look and the change. Any tenant may be the next to switch it on.
+        last = recorder.lock(*Tenant.objects.values_list("pk", flat=True))
+        current.at = max(current.at, last or current.at)
+        if late := _announced.not_told(row):
+            _announced.tell_late(current, row, late)
+            return row
         if row.effective_at is None or current.at < row.effective_at:
             raise WrongState(_("It is not yet time."))
-        for log in sorted({*row.touched.values_list("pk", flat=True), *change.touches(row.said)}):
-            # As who submits there does: nothing comes under way between this look and the change.
-            recorder.lock(log)
         if change.waits is not None and change.waits(row.said, current.at):
             raise WrongState(_("Something that is under way would be touched: this takes effect after it."))
         if why := _doubt(row):
@@ -161,14 +168,18 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 def apply_due(*, actor: Actor, limit: int) -> int:
     """Apply what is due, and write down what nobody confirmed in time; return how many have come to their end.
 
+    Of what is not due yet, tell the tenants that it touches by now and that were not told.
+
     One that fails does not keep the others from their work; the first failure is raised at the end.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []
     ripe = Proposal.objects.of_staff().filter(ended_at=None).order_by("effective_at", "expires_at")
-    for pk in [*ripe.due(at).values_list("pk", flat=True), *ripe.unanswered(at).values_list("pk", flat=True)][:limit]:
+    over, early = [*ripe.due(at), *ripe.unanswered(at)][:limit], [*ripe.pending(at).exclude(effective_at__lte=at)]
+    for row in [*over, *early]:
         try:
-            done += apply_proposal(pk, actor=actor).ended_at is not None
+            if row in over or _announced.not_told(row):
+                done += apply_proposal(row.pk, actor=actor).ended_at is not None
         except WrongState:
             # It waits for what is under way, or another worker was faster.
             continue
@@ -234,7 +245,7 @@ def _lapse(row: Proposal, current: Act, why: str) -> None:
     _end(row, current, Proposal.Outcome.LAPSED, Event.PROPOSAL_LAPSED, "lapsed", reason=why)
 
 
-def _end(row: Proposal, current: Act, outcome: str, event: Event, what: str, **more: str) -> None:
+def _end(row: Proposal, current: Act, outcome: str, event: Event, what: str, **more: Any) -> None:
     row.ended_at, row.outcome = current.at, outcome
     row.save(update_fields=["ended_at", "outcome"])
     confirmed_by = row.confirmed_by.name if row.confirmed_by else ""

@@ -206,6 +206,10 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         plan = wanted.get("plan", tenant.plan)
         if tenant.plan.includes_lockbox and not plan.includes_lockbox:
             said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
+            others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
+            if others and is_announced("move_tenant", said):
+                words = _("A plan without Lockbox is announced to the customer. Change the name or time zone first.")
+                raise Unacceptable(words, field=others[0])
             announce(current, "move_tenant", {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
         if plan.pk != tenant.plan_id and _tenant_said({"tenant": str(tenant.pk)}):
             _require_kept(plan, current.at)

@@ -194,11 +194,20 @@ VARIANTS: dict[str, tuple[tuple[Callable[[Said, Said], bool], Promise], ...]] = 
     ),
     Event.PROPOSAL_MADE: (
         (
+            lambda detail, actor: bool(detail.get("told_late") and detail.get("effective_at")),
+            _("{proposed_by} had proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+        ),
+        (_has("told_late"), _("{proposed_by} had proposed to {proposed}")),
+        (
             _has("effective_at"),
             _("{who} proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
         ),
     ),
     Event.PROPOSAL_CONFIRMED: (
+        (
+            _has("told_late"),
+            _("{proposed_by} had proposed to {proposed}, and it was confirmed. It takes effect {effective_at}"),
+        ),
         (
             _has("effective_at"),
             _("{who} confirmed what {proposed_by} had proposed: to {proposed}. It takes effect {effective_at}"),

@@ -10,7 +10,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from requests_app import clock
-from requests_app.models import Person, Proposal, Service
+from requests_app.models import Person, Plan, Proposal, Service, Tenant
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast, events_in
 
@@ -53,6 +53,19 @@ def test_the_page_says_where_the_waiting_time_alone_stands_in(cast: Cast, staff:
     assert "no second person has to confirm it" in said(answer)
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "announced; nobody else was staff who could confirm it" in page
+
+
+def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: Cast, staff: Client) -> None:
+    row, basic = cast.contoso, Plan.objects.get(name="Basic")
+    body = {"name": "Contoso Ltd", "slug": row.slug, "plan": str(basic.pk), "time_zone": row.time_zone}
+    answer = staff.post(act_address(row, "change"), body)
+    assert "Change the name or time zone first" in answer.content.decode()
+    assert not Proposal.objects.exists()
+    # First the one, then the other.
+    assert staff.post(act_address(row, "change"), {**body, "plan": str(row.plan_id)}).status_code == 302
+    assert staff.post(act_address(row, "change"), body).status_code == 302
+    assert Proposal.objects.get().act == "move_tenant"
+    assert Tenant.objects.get(pk=row.pk).name == "Contoso Ltd"
 
 
 def test_a_tenants_own_proposals_are_shown_and_not_done(cast: Cast, staff: Client) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from audit_app import checkpoints, heads, proofs
+from audit_app import checkpoints, heads, proofs, recorder
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
 from requests_app import clock, factors, manifest, operations
@@ -609,6 +609,53 @@ def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> 
         )
         assert sum(isinstance(result, ChangeProposed) for result in (moved, changed)) == 1, (moved, changed)
         assert Tenant.objects.get(pk=world.contoso.pk).plan.includes_lockbox
+
+
+def test_a_tenant_that_switches_lockbox_on_while_a_change_takes_effect_is_told_or_comes_after_it(world: Cast) -> None:
+    """The change never takes effect after the first switch without notice and the whole waiting time."""
+    row = world.exchange
+    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    seen = set()
+    for _ in range(6):
+        Service.objects.update(is_covered=True)
+        Proposal.objects.all().delete()
+        Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
+        due = world.made_due(partial(operations.save_service, service_id=row.pk, **said, actor=world.as_("stella")))
+        switched, applied = at_once(
+            partial(operations.switch_lockbox, world.fabrikam.pk, on=True, actor=world.as_("finn")),
+            partial(operations.apply_proposal, due, actor=Actor.system("sweep")),
+        )
+        assert isinstance(switched, Tenant), switched
+        assert isinstance(applied, Proposal), applied
+        steps = [event for event in events_in(world.fabrikam) if event.startswith(("proposal.", "lockbox."))]
+        change = Proposal.objects.get(pk=due)
+        seen.add(change.outcome)
+        if change.outcome == "applied":
+            assert steps[-1] == "lockbox.switched_on"
+        else:
+            assert steps[-2:] == ["lockbox.switched_on", "proposal.made"]
+            assert change.effective_at is not None
+            assert change.effective_at > clock.now() + dt.timedelta(hours=71)
+            assert Service.objects.get(pk=row.pk).is_covered
+
+
+def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_off(world: Cast) -> None:
+    """The change looks at whom it touches only when it holds every tenant's log."""
+    row = world.exchange
+    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
+    due = world.made_due(partial(operations.save_service, service_id=row.pk, **said, actor=world.as_("stella")))
+    with transaction.atomic():
+        recorder.lock(world.fabrikam.pk)
+        thread, outcome = in_background(partial(operations.apply_proposal, due, actor=Actor.system("sweep")))
+        wait_for_somebody_who_waits()
+        Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=True, lockbox_first_on_at=clock.now())
+    thread.join(timeout=20)
+    assert isinstance(outcome[0], Proposal), outcome
+    change = Proposal.objects.get(pk=due)
+    assert change.outcome == ""
+    assert world.fabrikam in change.touched.all()
+    assert Service.objects.get(pk=row.pk).is_covered
 
 
 def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(world: Cast) -> None:

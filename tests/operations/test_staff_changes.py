@@ -12,6 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import clock, operations, proposals
 from requests_app.errors import (
@@ -31,6 +32,7 @@ from requests_app.factors import drops_all
 from requests_app.models import (
     AccessRequest,
     Client,
+    Identity,
     OutboxMessage,
     Person,
     Plan,
@@ -333,6 +335,23 @@ def test_whoever_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel:
         operations.confirm_proposal(row.pk, actor=two.as_("sten"))
 
 
+def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Cast, travel: Any) -> None:
+    """The next to come with the account's address could be somebody else."""
+    sten, at = two.people["sten"], clock.now()
+    row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="s", person=sten, linked_at=at)
+    operations.unlink_identity(row.pk, actor=two.as_("stella"))
+    travel.by(hours=1)
+    change = proposed(lambda: uncovered(two))
+    with pytest.raises(NotAllowed, match="long enough"):
+        operations.confirm_proposal(change.pk, actor=two.as_("sten"))
+    change.refresh_from_db()
+    assert change.effective_at is None
+    # Of an account that is not staff's nothing begins.
+    row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="p", person=two.pat, linked_at=at)
+    operations.unlink_identity(row.pk, actor=two.as_("stella"))
+    assert not StaffTerm.objects.filter(person=two.pat).exists()
+
+
 def test_nobody_confirms_what_is_said_of_their_own_accounts(two: Cast) -> None:
     Person.objects.filter(pk=two.paula.pk).update(human_id=two.people["sten"].human_id)
     row = proposed(lambda: operations.unlink_accounts(two.paula.pk, actor=two.as_("stella")))
@@ -353,6 +372,70 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
             call()
     row.refresh_from_db()
     assert (row.effective_at, row.ended_at) == (None, None)
+
+
+# --- Whom it touches only later ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
+    two: Cast, travel: Any, swept: bool
+) -> None:
+    """Also where no sweep ran until the change was due."""
+    Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
+    before, row = facts()["services"], proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    row.refresh_from_db()
+    first = row.effective_at
+    assert first is not None
+    assert list(row.touched.all()) == [two.contoso]
+    travel.to(first - dt.timedelta(hours=1))
+    operations.switch_lockbox(two.fabrikam.pk, on=True, actor=two.as_("finn"))
+    assert list(queries.announced([two.fabrikam.pk])) == []
+    OutboxMessage.objects.all().delete()
+    contoso = events_in(two.contoso)
+    at = clock.now() if swept else travel.to(first)
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
+    row.refresh_from_db()
+    assert row.effective_at is not None
+    assert (row.effective_at, row.outcome) == (at + WAIT, "")
+    assert list(queries.announced([two.fabrikam.pk])) == [row]
+    assert events_in(two.fabrikam)[-1] == "proposal.confirmed"
+    entry = AuditEntry.objects.get(tenant_id=two.fabrikam.pk, event="proposal.confirmed")
+    assert canonical.instant(row.effective_at) in bytes(entry.canonical).decode()
+    told = OutboxMessage.objects.get(lane="fanout")
+    assert (told.tenant_id, told.payload["what"], told.payload["by"]) == (two.fabrikam.pk, "confirmed", "Sten Test")
+    # Told once; and not a moment before, by the database neither.
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
+    travel.to(row.effective_at - dt.timedelta(microseconds=1))
+    assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
+    with pytest.raises(WrongState):
+        operations.apply_proposal(row.pk, actor=two.system("sweep"))
+    with pytest.raises(IntegrityError, match="proposal_applied_when_due"), transaction.atomic():
+        Proposal.objects.filter(pk=row.pk).update(ended_at=clock.now(), outcome="applied")
+    assert (facts()["services"], events_in(two.contoso)) == (before, contoso)
+    assert events_in(two.fabrikam)[-2:] == ["lockbox.switched_on", "proposal.confirmed"]
+    assert due(two, travel, row).outcome == "applied"
+    assert facts()["services"] != before
+    assert events_in(two.fabrikam)[-1] == "proposal.applied"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_it_is_told_as_made_where_nobody_has_confirmed_it(cast: Cast, travel: Any, alone: bool) -> None:
+    Tenant.objects.filter(pk=cast.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
+    if not alone:
+        cast.colleague()
+    row = proposed(lambda: uncovered(cast))
+    at = travel.by(hours=10)
+    operations.switch_lockbox(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))
+    OutboxMessage.objects.all().delete()
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    row.refresh_from_db()
+    assert row.effective_at == (at + WAIT if alone else None)
+    assert list(queries.announced([cast.fabrikam.pk])) == [row]
+    assert events_in(cast.fabrikam)[-1] == "proposal.made"
+    assert OutboxMessage.objects.get(lane="fanout").payload["what"] == "made"
+    assert events_in(cast.contoso).count("proposal.made") == 1
 
 
 # --- Nobody else ---------------------------------------------------------------------------------------------
@@ -536,6 +619,20 @@ def test_no_tenant_is_moved_to_a_plan_that_is_about_to_lose_lockbox(two: Cast, t
     assert list(row.touched.all()) == [two.contoso]
 
 
+def test_a_tenants_name_is_not_lost_when_its_plan_is_announced(two: Cast) -> None:
+    before, log, basic = facts(), events_in(two.contoso), Plan.objects.get(name="Basic")
+    for field, value in {"name": "Contoso Ltd", "time_zone": "Europe/Berlin"}.items():
+        with pytest.raises(Unacceptable, match="first") as refusal:
+            operations.change_tenant(two.contoso.pk, plan_id=basic.pk, **{field: value}, actor=two.as_("stella"))
+        assert refusal.value.field == field
+    assert not Proposal.objects.exists()
+    assert (facts(), events_in(two.contoso), outbox_topics()) == (before, log, [])
+    # With the fields as they are, as the form sends them, it is announced.
+    row = Tenant.objects.get(pk=two.contoso.pk)
+    same = {"name": row.name, "slug": row.slug, "time_zone": row.time_zone}
+    assert proposed(lambda: operations.change_tenant(row.pk, plan_id=basic.pk, **same, actor=two.as_("stella")))
+
+
 def test_a_resource_that_nobody_ever_asked_for_is_corrected_at_once(two: Cast) -> None:
     assert renamed(two, "Finance").name == "Finance"
     assert not Proposal.objects.exists()
@@ -578,6 +675,18 @@ def test_a_new_client_is_made_without_what_is_announced(two: Cast, travel: Any) 
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     assert due(two, travel, row).outcome == "applied"
     assert set(Client.objects.get(pk=made.row.pk).scopes) == set(scopes)
+
+
+def test_every_tenant_finds_in_its_log_who_took_the_secret_of_a_client_that_asks_everywhere(two: Cast) -> None:
+    asks = two.own_client("Gateway", ["evaluate", "grants:read"]).row
+    reads = two.own_client("Reader", ["grants:read"]).row
+    for client in (reads, asks):
+        operations.rotate_client_secret(client.pk, actor=two.as_("stella"))
+    found = AuditEntry.objects.filter(event="client.secret_rotated")
+    assert set(found.filter(subject_id=str(asks.pk)).values_list("tenant_id", flat=True)) == {
+        *(PROVIDER_LOG, two.contoso.pk, two.fabrikam.pk)
+    }
+    assert [entry.tenant_id for entry in found.filter(subject_id=str(reads.pk))] == [PROVIDER_LOG]
 
 
 def test_the_same_is_not_proposed_twice(two: Cast) -> None:

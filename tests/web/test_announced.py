@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from requests_app import operations
 from requests_app.errors import ChangeProposed
-from requests_app.models import Proposal
+from requests_app.models import Proposal, Tenant
 from requests_app.scopes import Scope
 from tests.caller import Caller, caller_for
 from tests.cast import Cast
@@ -58,6 +58,26 @@ def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
 
 def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
     assert "takes effect 3 days after it was confirmed" in pages(cast, "nils", "northwind")[1]
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_customer_that_is_told_later_reads_on_its_pages_and_in_its_log_who_proposed_it(
+    cast: Cast, confirmed: bool
+) -> None:
+    Tenant.objects.filter(pk=cast.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
+    if confirmed:
+        cast.colleague()
+    row = uncovered(cast)
+    if confirmed:
+        operations.confirm_proposal(row.pk, actor=cast.as_("sten"))
+    operations.switch_lockbox(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))
+    operations.apply_due(actor=cast.system("sweep"), limit=10)
+    for page in pages(cast, "frida", "fabrikam"):
+        assert "Lockbox no longer covers it" in page
+        assert "It takes effect from" in page
+    log = signed_in(cast, "fatima").get(reverse("web:log", args=[cast.fabrikam.pk])).content.decode()
+    assert "Stella Test</bdi> had proposed to <bdi" in log
+    assert ("and it was confirmed" in log) == confirmed
 
 
 @pytest.mark.parametrize("name", ["ines", "stella"])
