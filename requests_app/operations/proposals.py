@@ -226,7 +226,7 @@ def _locked(row: Proposal, current: Act) -> Proposal:
     row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
     current.concerns("proposal", row, PROVIDER_LOG)
     if row.ended_at is not None:
-        raise WrongState(_("This came to its end already: it %(how)s.") % {"how": row.get_outcome_display()})
+        raise WrongState(_("This has ended already: %(how)s.") % {"how": row.get_outcome_display()})
     return row
 
 
