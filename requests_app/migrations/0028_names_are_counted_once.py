@@ -12,11 +12,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="contentaccess",
             name="listed_ids",
-            field=models.BinaryField(default=b"", editable=False),
+            field=models.BinaryField(db_default=b"", default=b"", editable=False),
         ),
         migrations.AddField(
             model_name="contentaccess",
             name="new_names",
-            field=models.PositiveIntegerField(default=0, verbose_name="names listed for the first time"),
+            field=models.PositiveIntegerField(db_default=0, default=0, verbose_name="names listed for the first time"),
         ),
     ]

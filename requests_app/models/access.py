@@ -381,9 +381,9 @@ class ContentAccess(models.Model):
     part = models.CharField(_("part"), max_length=64, blank=True)
     count = models.PositiveIntegerField(_("names"), default=0)
     #: Of these names, those that no earlier list of this window held: their sum counts each name once.
-    new_names = models.PositiveIntegerField(_("names listed for the first time"), default=0)
+    new_names = models.PositiveIntegerField(_("names listed for the first time"), default=0, db_default=0)
     #: LISTED_ID bytes for each name; which name it is, the log says.
-    listed_ids = models.BinaryField(default=b"", editable=False)
+    listed_ids = models.BinaryField(default=b"", db_default=b"", editable=False)
     at = models.DateTimeField(_("at"))
 
     objects = ContentAccessQuerySet.as_manager()

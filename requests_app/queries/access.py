@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, Q, Sum, TextField, Value
+from django.db.models import Aggregate, Case, Count, Q, Sum, TextField, Value, When
 from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
 
@@ -113,7 +113,10 @@ def counts() -> dict[str, Aggregate]:
             filter=Q(kind=kinds.DOWNLOADED) & ~Q(part=""),
             distinct=True,
         ),
-        "listed": Sum("new_names", filter=Q(kind=kinds.LISTED), default=0),
+        # Of a list whose names were not kept, as the version before this one writes them, every name counts.
+        "listed": Sum(
+            Case(When(listed_ids=b"", then="count"), default="new_names"), filter=Q(kind=kinds.LISTED), default=0
+        ),
         "lists": Count("pk", filter=Q(kind=kinds.LISTED)),
         "allowed": Count("pk", filter=Q(kind__in=ALLOWED)),
     }

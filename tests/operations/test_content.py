@@ -10,10 +10,11 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from structlog.testing import capture_logs
 
 from audit_app import recorder
@@ -177,6 +178,22 @@ def test_the_names_of_earlier_lists_are_counted_from_the_log(cast: Cast) -> None
     rows = ContentAccess.objects.exclude(count=7).order_by("at")
     assert list(rows.values_list("new_names", "listed_ids")) == whole
     assert ContentAccess.objects.get(count=7).new_names == 7, "its entry is not in the log any more"
+
+
+def test_the_code_of_before_can_still_note_what_is_looked_at_during_an_upgrade(cast: Cast) -> None:
+    grant = cast.opened()
+    content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    table, added = ContentAccess._meta.db_table, {"new_names", "listed_ids", "id"}
+    columns = ", ".join(field.column for field in ContentAccess._meta.concrete_fields if field.column not in added)
+    with connection.cursor() as cursor:
+        # It does not know the columns that were added.
+        cursor.execute(
+            f"INSERT INTO {table} (id, {columns}) SELECT %s, {columns} FROM {table} WHERE kind = 'listed'",  # noqa: S608
+            [ContentAccess._meta.pk.get_db_prep_value(uuid4(), connection)],
+        )
+    rows = ContentAccess.objects.filter(kind="listed").order_by("new_names")
+    assert [(row.new_names, len(row.listed_ids)) for row in rows] == [(0, 0), (1, 16)]
+    assert access.seen_resources([grant.pk])[grant.pk]["listed"] == 2, "better a name too many than one that is missing"
 
 
 def test_an_opened_message_is_named_by_its_message_id(cast: Cast) -> None:
