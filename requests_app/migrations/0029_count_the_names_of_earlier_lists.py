@@ -3,9 +3,11 @@
 import json
 from hashlib import sha256
 
-from django.db import migrations
+from django.db import migrations, transaction
 
 LISTED_ID = 16
+#: Windows that are counted in one transaction.
+GRANTS = 100
 
 
 def names_of(entries, row):
@@ -23,10 +25,20 @@ def names_of(entries, row):
 
 
 def count(apps, schema_editor):
+    """A hundred windows at a time: one transaction over all of them would keep every writer out of SQLite."""
     entries = apps.get_model("audit_app", "AuditEntry").objects
-    rows = apps.get_model("requests_app", "ContentAccess").objects.filter(kind="listed").select_related("grant")
+    rows = apps.get_model("requests_app", "ContentAccess").objects.filter(kind="listed")
+    grants = rows.order_by("grant_id").values_list("grant_id", flat=True).distinct()
+    batch = list(grants[:GRANTS])
+    while batch:
+        with transaction.atomic():
+            _count(entries, rows.filter(grant_id__in=batch))
+        batch = list(grants.filter(grant_id__gt=batch[-1])[:GRANTS])
+
+
+def _count(entries, rows):
     place, known = None, set()
-    for row in rows.order_by("grant_id", "resource_id", "at", "pk").iterator():
+    for row in rows.select_related("grant").order_by("grant_id", "resource_id", "at", "pk").iterator():
         if place != (row.grant_id, row.resource_id):
             place, known = (row.grant_id, row.resource_id), set()
         ids = names_of(entries, row)
@@ -37,6 +49,9 @@ def count(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+    # It can be broken off: it counts anew what it has counted.
+    atomic = False
+
     dependencies = [
         ("requests_app", "0028_names_are_counted_once"),
         ("audit_app", "0007_lock_head"),
