@@ -44,9 +44,9 @@ LONGEST_SECONDS = 40.0
 LOOK_SECONDS = 0.25
 #: How long a message is in its drain's hands. Longer than an attempt can take.
 LEASE = timedelta(minutes=1)
-#: One drain claims at a time, so that receivers that hang never hold all workers. It is renewed at each look; a drain
-#: that was killed loses it.
-_TURN, _TURN_SECONDS = "webhooks:turn", 15
+#: One drain claims at a time, so that receivers that hang never hold all workers. It is renewed while the drain works;
+#: a drain that was killed loses it. Each renewal is a write to the database, where the cache is: not one at each look.
+_TURN, _TURN_SECONDS, _RENEW_SECONDS = "webhooks:turn", 15, 3.0
 GONE = 410
 ANSWER_KEPT = 200
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
@@ -123,7 +123,7 @@ class _Drain:
         self.sending: dict[Future[Outcome], _Sending] = {}
         self.until = clock.monotonic() + LONGEST_SECONDS
         self.token, self.has_turn = token, True
-        self.looked = 0.0
+        self.looked, self.renewed = 0.0, clock.monotonic()
         self.done = 0
 
     def run(self) -> int:
@@ -143,7 +143,9 @@ class _Drain:
         """Take what is due, while this drain has its turn; return whether anything is on its way."""
         if self.has_turn and clock.monotonic() < self.until:
             if clock.monotonic() - self.looked >= LOOK_SECONDS:
-                cache.touch(_TURN, _TURN_SECONDS)
+                if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
+                    cache.touch(_TURN, _TURN_SECONDS)
+                    self.renewed = clock.monotonic()
                 dispatch.work(self.until)
                 self.looked = clock.monotonic()
             self._claim(pool, endings)

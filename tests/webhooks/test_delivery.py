@@ -642,6 +642,19 @@ def test_drains_side_by_side_send_each_message_once(
     assert waiting() == 0
 
 
+def test_a_drain_renews_its_turn_well_before_it_ends_and_not_at_each_look(
+    cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[float] = []
+    monkeypatch.setattr(delivery.cache, "touch", lambda *_args, **_options: renewed.append(clock.monotonic()))
+    monkeypatch.setattr(delivery, "_RENEW_SECONDS", 0.9)
+    receiver.say = lambda _got: (threading.Event().wait(1.4) or 200, "")
+    add(cast, receiver, events=("ticket.opened",))
+    cast.ticket()
+    delivery.drain()
+    assert len(renewed) == 1
+
+
 def test_a_drain_that_is_at_work_is_enough(cast: Cast, receiver: Receiver) -> None:
     from django.core.cache import cache
 
