@@ -65,7 +65,7 @@ class SecondPersonNeeded(NotAllowed):
 
 
 class SecondFactorRequired(NotAllowed):
-    """The person's role needs one, and there is none: the pages lead to the set-up."""
+    """The person's role needs a second factor that is not set up yet: the pages lead to the set-up."""
 
     code = "second_factor_required"
     default = _("Your role needs a second factor, and you have none. Sign in on the pages to set one up.")

@@ -47,7 +47,7 @@ def _descriptors() -> list[int]:
 
 @contextmanager
 def _borrowed(number: int) -> Iterator[socket.socket]:
-    """Give the socket of a descriptor that somebody else owns, and never close it; raises OSError if it is none."""
+    """Give the socket of a descriptor that somebody else owns; never close it. Raises OSError if it is no socket."""
     connection = socket.socket(fileno=number)
     try:
         yield connection

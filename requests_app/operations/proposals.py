@@ -82,7 +82,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 
 
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Take a proposal back, or turn it down: whoever administers or decides may, the proposer among them.
+    """Take a proposal back, or turn it down: anybody who administers or decides may, also the proposer.
 
     One of the staff's is withdrawn by anybody of the staff, until it takes effect.
     """

@@ -63,7 +63,7 @@ class Party:
     scopes: str
     redirect_uri: str
     private: bool = False
-    #: What is wanted of whoever comes. UserInfo is asked where the ID token lacks one of these.
+    #: The claims that a sign-in needs. UserInfo is asked where the ID token lacks one of these.
     claims: tuple[str, ...] = ("email", "email_verified")
 
 
@@ -245,7 +245,7 @@ def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_time(value: Any) -> bool:
-    """A number of seconds. An infinite one, or one that is none (NaN), would never be over."""
+    """A number of seconds. Infinity and NaN are refused: such a time would never be over."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return not isinstance(value, float) or math.isfinite(value)

@@ -1,7 +1,7 @@
 """Which fields of a form are secret: what was typed into them is never shown again, and waits nowhere.
 
 A field is secret where its form says so: it has the widget of a password, or it is marked with `secret`. What waits is
-judged by name, before the form is built; so no form may give the name of a secret to a field that is none.
+judged by name, before the form is built; so no form may give the name of a secret to a field that is not secret.
 """
 
 from __future__ import annotations

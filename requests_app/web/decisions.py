@@ -249,7 +249,7 @@ def _is_proven(request: HttpRequest, row: AccessRequest) -> bool:
     """Whether nothing more is asked for: a second factor was given within the last five minutes.
 
     The person may have given it to sign in, or for another act. Who has a passkey that can sign a decision still signs
-    this one: that takes one touch, and it is worth more to whoever reads the log.
+    this one: that takes one touch, and it is worth more to the readers of the log.
     """
     return is_fresh(request, at=clock.now()) and not signing.passkeys(actor_in(request), row.tenant_id)
 

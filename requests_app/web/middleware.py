@@ -74,7 +74,7 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def _stepped_up_at(request: HttpRequest) -> datetime | None:
-    """When this person last gave a proof that counts. To sign in with a password alone is none."""
+    """When this person last gave a proof that counts. A sign-in with a password alone does not count."""
     way, at = last_proof(request)
     return None if way == PASSWORD_SIGN_IN else at
 
