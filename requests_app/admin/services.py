@@ -16,6 +16,12 @@ from requests_app.admin.searching import Search
 from requests_app.connectors.registry import KINDS
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
 
+#: What the operations do with a change that weakens customers.
+_ANNOUNCED = _(
+    "Once a customer has had Lockbox on, a change that weakens its protection is announced: its people get a mail at "
+    "once, a second member of the staff confirms it, and it takes effect after the waiting time."
+)
+
 
 class ServiceForm(ActForm):
     key = forms.SlugField(label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens; in the log."))
@@ -81,7 +87,12 @@ class ServiceAdmin(StaffAdmin):
         Related(model=Resource, by=lambda service: {"service": service}),
     ]
     adding: ClassVar = Act(
-        name="add", label=_("Add a service"), form=ServiceForm, run=save_service, done=_("The service was added.")
+        name="add",
+        label=_("Add a service"),
+        form=ServiceForm,
+        run=save_service,
+        done=_("The service was added."),
+        explains=_ANNOUNCED,
     )
     acts: ClassVar = [
         Act(
@@ -90,6 +101,7 @@ class ServiceAdmin(StaffAdmin):
             form=ServiceForm,
             run=save_service,
             done=_("The service was changed."),
+            explains=_ANNOUNCED,
         )
     ]
 
@@ -117,6 +129,7 @@ class ResourceAdmin(StaffAdmin):
         form=NewResourceForm,
         run=add_resource,
         done=_("The resource was added."),
+        explains=_ANNOUNCED,
     )
     acts: ClassVar = [
         Act(
@@ -125,5 +138,6 @@ class ResourceAdmin(StaffAdmin):
             form=ResourceForm,
             run=change_resource,
             done=_("The resource was changed."),
+            explains=_ANNOUNCED,
         )
     ]

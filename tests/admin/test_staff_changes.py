@@ -94,3 +94,8 @@ def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
     assert "proposed for 2" in said(answer)
     assert not Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk], is_active=True).exists()
     assert Proposal.objects.filter(act="switch_on_provider").count() == 2
+
+
+def test_the_form_says_beforehand_that_a_change_is_announced(cast: Cast, staff: Client) -> None:
+    for row in (cast.exchange, cast.resource()):
+        assert "its people get a mail at once" in staff.get(act_address(row, "change")).content.decode()
