@@ -89,3 +89,11 @@ def test_the_customer_and_staff_read_it_over_the_api(cast: Cast, name: str) -> N
     assert found["proposed_by"]["name"] == "Stella Test"
     assert found["effective_at"] is not None
     assert caller.get(f"tenants/{cast.northwind.pk}/announced-changes").json().get("items", []) == []
+
+
+def test_what_waits_and_what_is_open_stand_above_what_is_announced(cast: Cast) -> None:
+    cast.opened()
+    cast.confirmed(by="erik")
+    uncovered(cast)
+    home = pages(cast)[0]
+    assert -1 < home.index('id="waiting"') < home.index('id="windows"') < home.index('id="announced"')
