@@ -57,7 +57,7 @@ _WORDS: dict[str, Promise] = {
 }
 #: What an announced change does to a field, after its name in the proposal.
 _CHANGES: dict[str, Promise] = {
-    "is_covered": _("Lockbox no longer covers it, and your approval is no longer asked for"),
+    "is_covered": _("Lockbox no longer covers it, and customers are no longer asked for approval"),
     "includes_lockbox": _("it no longer includes Lockbox"),
     "key": _("its key “%(was)s” becomes “%(now)s”"),
     "name": _("its name “%(was)s” becomes “%(now)s”"),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -153,7 +154,7 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
         "what": what,
         "is_ahead": what in ("made", "confirmed"),
         "is_alone": row.is_alone,
-        "change": words.line(proposals.words(row.act, row.said)),
+        "change": capfirst(words.line(proposals.words(row.act, row.said))),
         "proposer": words.name(row.proposed_by),
         "by": words.line(message.payload["by"]),
         "until": words.when(row.expires_at, at),

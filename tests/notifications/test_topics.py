@@ -652,6 +652,7 @@ def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what
     found = mails("ada", "staff_change")
     assert found.subject == "Contoso: Microsoft plans a change that concerns you"
     says(found, "Stella Test at Microsoft plans a change", "Lockbox no longer covers it", "takes effect 3 days later")
+    says(found, "Change the service Exchange Online", f"/tenant/{world.contoso.pk}/")
     travel.by(seconds=1)
     operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("sten"))
     found = mails.send()("frida", "staff_change")
