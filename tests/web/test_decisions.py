@@ -480,6 +480,7 @@ def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> Non
         response = decide(cast, "ada", row, "deny")
     assert response.status_code == 409
     assert "You have approved this access request already." in words(response)
+    assert "Close now" in words(response)
     assert "faster" not in words(response)
 
 
