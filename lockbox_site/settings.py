@@ -90,7 +90,7 @@ _url_host = f"[{_public_host}]" if ":" in _public_host else _public_host
 BASE_URL = http_address("BASE_URL", default=f"http://{_url_host}:{PORT}")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _url_host}))
 if PRODUCTION:
-    # What is derived from SECRET_KEY is as strong as that is.
+    # A key derived from SECRET_KEY is only as strong as SECRET_KEY.
     _keys = {
         "SECRET_KEY": [SECRET_KEY],
         "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,

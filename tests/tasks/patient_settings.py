@@ -1,6 +1,6 @@
 """The same for tests that count runs: the queue delivers again only what a slow machine can't have in its hands."""
 
-from tests.tasks.process_settings import *  # noqa: F403
+from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER
 
 Q_CLUSTER |= {"timeout": 15, "retry": 20}

@@ -1,6 +1,6 @@
 """The site's settings for the processes that a test starts: on the test's own database, with short patience."""
 
-from lockbox_site.settings import *  # noqa: F403
+from lockbox_site.settings import *  # noqa: F403 - settings build on settings
 from lockbox_site.settings import DATABASES, Q_CLUSTER, STORAGES
 
 # What a killed worker held comes back after `retry`.

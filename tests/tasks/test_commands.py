@@ -93,7 +93,7 @@ def test_a_database_behind_the_code_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("host", ["not..a..name", "192.0.2.7"])
 def test_an_address_that_is_not_ours_is_one_line(host: str, settings: pytest.FixtureRequest) -> None:
-    settings.HOST = host  # type: ignore[attr-defined]
+    settings.HOST = host  # type: ignore[attr-defined]  # the settings fixture takes any name
     with pytest.raises(CommandError, match="HOST"):
         call_command("lockbox", "--clusters", "0", "--no-beat")
 
@@ -119,7 +119,7 @@ def test_the_web_servers_options_are_ones_that_it_knows() -> None:
 def test_the_start_says_that_passkeys_need_a_name(
     number: str, is_told: bool, settings: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.PASSKEY_RP_ID = number  # type: ignore[attr-defined]
+    settings.PASSKEY_RP_ID = number  # type: ignore[attr-defined]  # the settings fixture takes any name
     monkeypatch.setattr(supervisor, "require_free_port", lambda host, port: None)
     monkeypatch.setattr(supervisor, "Supervisor", lambda parts: SimpleNamespace(run=lambda: 0))
     err = StringIO()
@@ -131,7 +131,7 @@ def test_the_start_says_that_passkeys_need_a_name(
 def test_the_demo_world_is_made_with_whatever_lengths_are_offered(
     choices: list[int], settings: pytest.FixtureRequest
 ) -> None:
-    settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]
+    settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]  # the settings fixture takes any name
     assert said("demo_world") == "The demo world is made.\n"
     assert set(AccessRequest.objects.values_list("window_for", flat=True)) <= set(choices)
     assert AccessRequest.objects.filter(state="OPEN").exists()

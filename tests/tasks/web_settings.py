@@ -1,6 +1,6 @@
 """The same for a web server that people of the cast sign in to."""
 
-from tests.tasks.patient_settings import *  # noqa: F403
+from tests.tasks.patient_settings import *  # noqa: F403 - settings build on settings
 
 # The cast's passwords are hashed in the tests' quick way.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
