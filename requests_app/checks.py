@@ -7,7 +7,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
 
 from requests_app import lifecycle, schedules
 
@@ -81,4 +82,22 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
         )
         for name, file in files.items()
         if root in Path(file).resolve().parents
+    ]
+
+
+@register(Tags.database)
+def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a role that PostgreSQL lets past row-level security. `migrate` and `check --database default` ask."""
+    if "default" not in (databases or ()) or connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() == (False,):
+            return []
+    return [
+        Warning(
+            "The role of DATABASE_URL passes by row-level security.",
+            hint="Use a role with NOSUPERUSER and NOBYPASSRLS, as docs/operators.md says.",
+            id="requests_app.W032",
+        )
     ]

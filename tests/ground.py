@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from django.conf import settings
 from django.db import connection
 
@@ -106,7 +107,16 @@ def lay() -> None:
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
 
 
+def _require_the_documented_role() -> None:
+    """Refuse a role that row-level security does not hold back: what fails in production would pass here."""
+    with _creation()._nodb_cursor() as cursor:
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() != (False,):
+            pytest.exit("DATABASE_URL must name a role with NOSUPERUSER NOBYPASSRLS CREATEDB (docs/operators.md).", 2)
+
+
 def _copy_on_the_server(name: str) -> None:
+    _require_the_documented_role()
     template = f"lockbox_ground_{_run()[:16]}"
     with one_at_a_time(), _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])

@@ -89,6 +89,37 @@ def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("count", [19, 20, 600])
+def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> None:
+    """By the documented role on PostgreSQL, too: COPY is refused where row-level security holds a role back."""
+    tenants, odd = [uuid4() for _ in range(3)], 'a "quoted", {braced} \\ text\twith\nlines, \u20ac and NULL'
+    person = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@example.com"}
+    entries = [
+        an_entry(tenants[index % 3], **({"actor": person, "correlation_id": uuid4(), "text": odd} if index % 2 else {}))
+        for index in range(count)
+    ]
+    rows = recorder.record(entries, at=AT)
+    fields = [field.attname for field in AuditEntry._meta.concrete_fields if field.name != "id"]
+    stored = {(row.tenant_id, row.seq): row for row in AuditEntry.objects.all()}
+    assert len(stored) == count
+    for row in rows:
+        kept = stored[row.tenant_id, row.seq]
+        assert [getattr(kept, name) for name in fields] == [getattr(row, name) for name in fields]
+    assert all(verify(tenant).is_good for tenant in tenants)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: int) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite knows no lengths")
+    tenant = uuid4()
+    with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
+        recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
 def test_time_never_goes_back_in_a_log() -> None:
     tenant = uuid4()
     recorder.record([an_entry(tenant)], at=AT)

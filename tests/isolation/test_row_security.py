@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -32,25 +31,10 @@ from tests.web.pages import signed_in
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 
 
-@contextmanager
-def as_ordinary_role() -> Iterator[None]:
-    """The tests' own role is a superuser, whom PostgreSQL lets past every policy."""
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE ROLE lockbox_ordinary NOLOGIN")
-        cursor.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO lockbox_ordinary")
-        cursor.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO lockbox_ordinary")
-        cursor.execute("SET ROLE lockbox_ordinary")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET ROLE")
-
-
 def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
     cast.submitted("contoso")
     cast.submitted("fabrikam")
-    with as_ordinary_role(), only_tenants([cast.contoso.pk]):
+    with only_tenants([cast.contoso.pk]):
         assert {row.tenant_id for row in AccessRequest.objects.all()} == {cast.contoso.pk}
         assert {row.tenant_id for row in Ticket.objects.all()} == {cast.contoso.pk}
         assert {row.tenant_id for row in Resource.objects.all()} == {cast.contoso.pk}
@@ -60,7 +44,7 @@ def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
 
 
 def test_it_cannot_write_for_another_tenant_either(cast: Cast) -> None:
-    with as_ordinary_role(), only_tenants([cast.contoso.pk]):
+    with only_tenants([cast.contoso.pk]):
         with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
             NotificationAddress.objects.create(
                 tenant_id=cast.fabrikam.pk, email="a@b.example", created_at=cast.fabrikam.created_at
@@ -72,7 +56,7 @@ def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_agai
     """The entry is in the provider's log, which no customer's request may see."""
     cast.otto.memberships.all().delete()
     actor = cast.as_("otto")
-    with as_ordinary_role(), only_tenants([]):
+    with only_tenants([]):
         with own_account():
             operations.set_password(actor=actor, password="another battery of 7 horses", how="change")
         assert not AuditEntry.objects.exists()
@@ -86,22 +70,20 @@ def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None
     enrolled(cast, "newcomer")
     cast.contoso.memberships.create(person=cast.newcomer, role="member", given_at=cast.contoso.created_at)
     page = reverse("web:person", args=[cast.contoso.pk, cast.newcomer.pk])
-    with as_ordinary_role():
-        assert signed_in(cast, "ines").post(page, {"act": "reset"}).status_code == 302
+    assert signed_in(cast, "ines").post(page, {"act": "reset"}).status_code == 302
     assert not Passkey.objects.live().exists()
     assert AuditEntry.objects.filter(event="passkey.removed").count() == 1
 
 
 def test_a_customer_without_any_role_sees_no_tenant(cast: Cast) -> None:
-    with as_ordinary_role(), only_tenants([]):
+    with only_tenants([]):
         assert not Tenant.objects.exists()
 
 
 def test_the_setting_ends_with_the_request(cast: Cast) -> None:
-    with as_ordinary_role():
-        with only_tenants([cast.contoso.pk]):
-            pass
-        assert Tenant.objects.count() == 3
+    with only_tenants([cast.contoso.pk]):
+        pass
+    assert Tenant.objects.count() == 3
 
 
 def test_a_stream_is_made_behind_the_wall_and_leaves_nothing_set_between_its_chunks(cast: Cast) -> None:
@@ -111,10 +93,9 @@ def test_a_stream_is_made_behind_the_wall_and_leaves_nothing_set_between_its_chu
         for _ in range(2):
             yield b",".join(sorted(row.slug.encode() for row in Tenant.objects.all()))
 
-    with as_ordinary_role():
-        for chunk in in_steps(chunks(), cast.contoso.pk, actor=cast.as_("otto")):
-            assert chunk == b"contoso"
-            assert Tenant.objects.count() == 3
+    for chunk in in_steps(chunks(), cast.contoso.pk, actor=cast.as_("otto")):
+        assert chunk == b"contoso"
+        assert Tenant.objects.count() == 3
 
 
 def test_every_table_with_a_tenant_has_a_policy() -> None:
@@ -135,12 +116,11 @@ def test_a_connection_that_serves_one_tenant_sees_what_staff_announced_to_it_and
         operations.save_resource(resource_id=foreign.pk, name="Menus", actor=stella)
     with pytest.raises(ChangeProposed):
         operations.make_staff(cast.erik.pk, actor=stella)
-    with as_ordinary_role():
-        with only_tenants([cast.contoso.pk]):
-            [row] = queries.announced([cast.contoso.pk, cast.fabrikam.pk])
-            assert (row.act, list(row.touched.all())) == ("make_staff", [cast.contoso])
-            assert [each.act for each in Proposal.objects.all()] == ["make_staff"]
-            assert Proposal.objects.update(outcome="withdrawn") == 0
-        with only_tenants([cast.northwind.pk]):
-            assert not Proposal.objects.exists()
+    with only_tenants([cast.contoso.pk]):
+        [row] = queries.announced([cast.contoso.pk, cast.fabrikam.pk])
+        assert (row.act, list(row.touched.all())) == ("make_staff", [cast.contoso])
+        assert [each.act for each in Proposal.objects.all()] == ["make_staff"]
+        assert Proposal.objects.update(outcome="withdrawn") == 0
+    with only_tenants([cast.northwind.pk]):
+        assert not Proposal.objects.exists()
     assert set(Proposal.objects.values_list("outcome", flat=True)) == {""}
