@@ -434,6 +434,9 @@ EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
     # One file per mail, that a mail program opens, in place of a log of several.
     EMAIL_BACKEND = "requests_app.notifications.files.EmailBackend"
+elif EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+    # With a bound on each dialogue's time and on each answer's length.
+    EMAIL_BACKEND = "requests_app.notifications.smtp.EmailBackend"
 # The library drops the slash that makes the path absolute; mails would land wherever a process was started.
 EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
@@ -442,6 +445,7 @@ EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""
 EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
+# For connecting, TLS and the login together. One mail has twice as long.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text(
     "DEFAULT_FROM_EMAIL",

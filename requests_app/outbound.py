@@ -29,6 +29,8 @@ CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 4
 #: Bytes of an answer's body, and of its headers.
 MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
+#: Sent at once; as much as fits into one record of TLS, which has a time-out of its own.
+_PIECE = 16 * 1024
 PUBLIC_PORTS = frozenset({443, 8443})
 MOST_URL, MOST_URL_WITH_QUERY = 300, 1000
 
@@ -244,13 +246,13 @@ class _Connection(http.client.HTTPConnection):
         self._plain: socket.socket | None = None
 
     def connect(self) -> None:
-        addresses = _resolve(self._target.host, self._until)
+        addresses = resolved(self._target.host, self._until)
         if not all(_is_allowed(each, private=self._private) for each in addresses):
             # One public address beside a private one is no mistake to be lenient about.
             raise Unreachable("address")
-        self._plain = _first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
+        self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
         if self._target.is_tls:
-            self._plain.settimeout(_left(self._until))
+            self._plain.settimeout(left(self._until))
             self._plain = _tls().wrap_socket(self._plain, server_hostname=self._target.host)
         self.sock: Any = _Bounded(self._plain, self._until)
 
@@ -268,13 +270,13 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def _first(addresses: list[Address], port: int, until: float) -> socket.socket:
+def first(addresses: list[Address], port: int, until: float) -> socket.socket:
     """A connection to the first of these that takes one."""
     last: OSError = Unreachable("no_such_host")
     for address in addresses:
         plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            plain.settimeout(min(CONNECT_SECONDS, _left(until)))
+            plain.settimeout(min(CONNECT_SECONDS, left(until)))
             plain.connect((str(address), port))
         except OSError as error:
             plain.close()
@@ -287,7 +289,7 @@ def _first(addresses: list[Address], port: int, until: float) -> socket.socket:
     raise last
 
 
-def _resolve(host: str, until: float) -> list[Address]:
+def resolved(host: str, until: float) -> list[Address]:
     """All addresses of a name, each once. The resolver can't be interrupted, so it is left behind where it hangs."""
     try:
         return [ipaddress.ip_address(host)]
@@ -296,7 +298,7 @@ def _resolve(host: str, until: float) -> list[Address]:
     found: queue.SimpleQueue[Callable[[], list[Address]]] = queue.SimpleQueue()
     threading.Thread(target=lambda: found.put(_looked_up(host)), name="resolve", daemon=True).start()
     try:
-        return found.get(timeout=_left(until))()
+        return found.get(timeout=left(until))()
     except queue.Empty:
         raise Unreachable("timeout") from None
 
@@ -316,11 +318,18 @@ def _no_such_host() -> list[Address]:
     raise Unreachable("no_such_host")
 
 
-def _left(until: float) -> float:
+def left(until: float) -> float:
     left = until - clock.monotonic()
     if left <= 0:
         raise Unreachable("timeout")
     return left
+
+
+def send(plain: socket.socket, data: bytes, until: float) -> None:
+    """Send all before `until`. A peer that takes a piece every few seconds never runs into a socket's time-out."""
+    for start in range(0, len(data), _PIECE):
+        plain.settimeout(left(until))
+        plain.sendall(data[start : start + _PIECE])
 
 
 class _Bounded:
@@ -333,29 +342,30 @@ class _Bounded:
         self._plain, self._until = plain, until
 
     def sendall(self, data: Any) -> None:
-        self._plain.settimeout(_left(self._until))
-        self._plain.sendall(data)
+        send(self._plain, data, self._until)
 
     def makefile(self, mode: str, *_args: Any, **_options: Any) -> io.BufferedReader:
         if mode != "rb":
             raise ValueError("an answer is only read")
-        return io.BufferedReader(_Incoming(self._plain, self._until))
+        return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
 
     def close(self) -> None:
         """The connection sees to it, once the body is read."""
 
 
-class _Incoming(io.RawIOBase):
-    def __init__(self, plain: socket.socket, until: float) -> None:
-        self._plain, self._until, self._room = plain, until, MOST_BODY + MOST_HEADERS
+class Incoming(io.RawIOBase):
+    """What a peer sends, up to `room` bytes and up to the moment `until`; past either it raises Unreachable."""
+
+    def __init__(self, plain: socket.socket, until: float, room: int) -> None:
+        self._plain, self.until, self.room = plain, until, room
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self._room <= 0:
+        if self.room <= 0:
             raise Unreachable("too_long")
-        self._plain.settimeout(_left(self._until))
-        got = self._plain.recv_into(memoryview(buffer)[: self._room])
-        self._room -= got
+        self._plain.settimeout(left(self.until))
+        got = self._plain.recv_into(memoryview(buffer)[: self.room])
+        self.room -= got
         return got

@@ -11,6 +11,10 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.translation import gettext as _
 
+from requests_app import clock
+
+#: A server that had dropped the connection before says so at once.
+_DROPPED_SECONDS = 1.0
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
@@ -67,14 +71,15 @@ class Postman:
         self._broken.clear()
 
     def _send(self, mail: EmailMultiAlternatives) -> None:
-        is_reused = self._connection is not None
+        is_reused, began = self._connection is not None, clock.monotonic()
         mail.connection = self._connected()
         try:
             mail.send()
         except smtplib.SMTPServerDisconnected:
-            if not is_reused:
+            if not is_reused or clock.monotonic() - began > _DROPPED_SECONDS:
                 raise
-            # Servers drop a connection that was idle, or has carried enough: that says nothing about this mail.
+            # Servers drop a connection that was idle, or has carried enough: that says nothing about this mail. One
+            # that breaks off only after a while would hold the worker for a second dialogue.
             self._hang_up()
             mail.connection = self._connected()
             mail.send()
