@@ -273,6 +273,7 @@ class AccessRequestFilter(django_filters.FilterSet):
 class AccessRequests(ListView):
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
+    shows = "access_request"
     serializer_class = AccessRequestLine
     filterset_class = AccessRequestFilter
     orders = ("-submitted_at", "submitted_at", "decide_by")
@@ -339,6 +340,7 @@ class OneAccessRequest(ApiView):
 class _Act(ApiView):
     """One act on an access request. Decisions ask for `If-Match`: what is decided on is what was read."""
 
+    shows = "access_request"
     by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]] = {}
     operation: ClassVar[Callable[..., AccessRequest] | None] = None
 

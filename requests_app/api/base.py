@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import resolve, reverse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -22,7 +23,7 @@ from requests_app.api import cors, idempotency, quota
 from requests_app.api.authentication import BearerAuthentication
 from requests_app.api.errors import NotTheSame, PreconditionRequired
 from requests_app.api.pages import PARAMETERS, Pages, require_known, wanted_fields
-from requests_app.errors import SecondFactorRequired
+from requests_app.errors import NotFound, SecondFactorRequired
 from requests_app.models import Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
@@ -46,6 +47,8 @@ class ApiView(APIView):
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, and may carry an Idempotency-Key.
     changes: ClassVar[bool] = True
+    #: The name of the route that reads what a POST changes, where the POST answers as that route does.
+    shows: ClassVar[str] = ""
     quota_name: ClassVar[str] = "calls"
     #: Whether a customer's own approval page may call it from a browser.
     for_approval_page: ClassVar[bool] = False
@@ -71,19 +74,16 @@ class ApiView(APIView):
                 if isinstance(claim, HttpResponse):
                     return self._finished(claim)
                 if isinstance(claim, idempotency.DoneBefore):
-                    raise idempotency.gone(claim.row)
-                if claim is not None:
-                    claimed = claim
-                    self.actor = replace(self.actor, once=claim.row.claim)
-                handler = getattr(self, (wrapped.method or "").lower(), None) or self.http_method_not_allowed
-                response = handler(wrapped, *args, **kwargs)
+                    response = self._as_it_is_now(claim)
+                else:
+                    if claim is not None:
+                        claimed = claim
+                        stack.callback(idempotency.release, claim.row)
+                        self.actor = replace(self.actor, once=claim.row.claim)
+                    handler = getattr(self, (wrapped.method or "").lower(), None) or self.http_method_not_allowed
+                    response = handler(wrapped, *args, **kwargs)
             except Exception as error:
-                try:
-                    response = self.handle_exception(error)
-                except Exception:
-                    if claimed is not None:
-                        idempotency.release(claimed.row)
-                    raise
+                response = self.handle_exception(error)
             self.response = self.finalize_response(wrapped, response, *args, **kwargs)
             if isinstance(self.response, Response):
                 self.response.render()
@@ -184,6 +184,21 @@ class ApiView(APIView):
         plain = request._request
         asked = idempotency.digest(request.method, plain.get_full_path(), plain.body, actor=self.actor)
         return idempotency.claim(self.token.account, key, asked)
+
+    def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
+        """Answer a call that was done, and whose answer was not kept, with what it was done to. Raises AnswerGone."""
+        if not self.shows:
+            raise idempotency.gone(done.row)
+        # What a list's POST has made is what it was done to; elsewhere the address names the thing.
+        match = resolve(reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.row.subject_id}))
+        reading = match.func.view_class()  # type: ignore[attr-defined]  # of a route of the API
+        reading.request, reading.actor, reading.token = self.request, self.actor, self.token
+        try:
+            response = cast(Response, reading.get(self.request, **match.kwargs))
+        except NotFound as error:
+            raise idempotency.gone(done.row) from error
+        response["Idempotency-Replayed"] = "true"
+        return response
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
         response["Cache-Control"] = "no-store"

@@ -70,7 +70,7 @@ class StillUnderWay(DomainError):
 
 
 class AnswerGone(DomainError):
-    """Done before, and the answer can't be given again: it held a secret, or whoever did it died before it was kept."""
+    """Done before, and the answer can't be given again: it held a secret, or it was not kept."""
 
     code, status = "idempotency_answer_gone", 409
     default = _("This was done before, and its answer was lost.")
@@ -149,7 +149,7 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
         scope = f', scope="{error.scope}"' if error.scope else ""
         found["WWW-Authenticate"] = f'{REALM}, error="insufficient_scope"{scope}'
     if isinstance(error, (StoreUnavailable, StillUnderWay)):
-        found["Retry-After"] = "5"
+        found["Retry-After"] = "5" if isinstance(error, StoreUnavailable) else "2"
     if isinstance(error, TooMany):
         wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
         found["Retry-After"] = str(max(1, math.ceil(wait)))

@@ -2,37 +2,55 @@
 
 The key's row is claimed before the act begins. The act itself notes there, in its own transaction, that it was done;
 so a call that is repeated because nobody heard the answer, even one whose process was killed in between, is done once.
+A claim is taken over at once from a holder that is known to be gone. Otherwise the same call waits for a moment.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpResponse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from requests_app import clock, operations
+from requests_app import clock, holders, operations
 from requests_app.actors import Actor
 from requests_app.api.errors import AnswerGone, KeyReused, StillUnderWay
-from requests_app.errors import Malformed
+from requests_app.errors import Malformed, StoreUnavailable
 from requests_app.models import IdempotencyKey, Person
 
 #: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
 _KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
 #: Of what is kept about a call, so much says what was asked; the rest says how the caller stood.
 CALL = 32
-#: Whoever holds the key longer than this is taken for dead.
+#: A claim that is older is taken over, although nobody knows that its holder is gone: behind a pooler, nobody can.
 CLAIM = timedelta(seconds=60)
-#: How long the same call waits for the first one, and how often it looks.
-WAIT_SECONDS, LOOK_SECONDS = 10.0, 0.05
+#: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
+WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
+#: For the answer of a call that is done and is just being kept.
+ANSWER_SECONDS = 0.5
+#: How long this process goes on trying to give a claim back.
+RELEASE_SECONDS = 60.0
 #: What of an answer is kept beside its body.
 _HEADERS = ("Content-Type", "ETag", "Location", "WWW-Authenticate")
+
+
+log = structlog.get_logger(__name__)
+
+_lock = threading.Lock()
+_waiting = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class DoneBefore:
-    """It was done, and the answer was not kept: the caller's process died. `subject_id` is what it was done to."""
+    """It was done, and its answer was not kept: something failed. `subject_id` is what it was done to."""
 
     row: IdempotencyKey
 
@@ -78,39 +96,104 @@ def _standing(actor: Actor) -> str:
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
     """Take the key, or return the answer that it got before. Raises KeyReused, StillUnderWay, AnswerGone."""
+    mine = uuid4()
+    holders.began(mine)
+    try:
+        with _patience() as patience:
+            found = _claimed(account, key, asked, mine, patience)
+    except (DatabaseError, InterfaceError) as error:
+        # The act has not begun, whatever became of the claim.
+        _give_back(mine)
+        raise StoreUnavailable from error
+    except BaseException:
+        holders.ended(mine)
+        raise
+    if not isinstance(found, Claimed):
+        holders.ended(mine)
+    return found
+
+
+def _claimed(
+    account: Person, key: str, asked: str, mine: UUID, patience: Iterator[None]
+) -> Claimed | DoneBefore | HttpResponse:
     until = clock.monotonic() + WAIT_SECONDS
+    claiming = {"key": key, "asked": asked, "claim": mine, "claim_for": CLAIM}
+    answer_until: float | None = None
     while True:
-        row = operations.claim_key(account, key=key, asked=asked, call=asked[:CALL], claim_for=CLAIM)
-        if row is not None:
+        row = IdempotencyKey.objects.filter(account=account, key=key).first()
+        if row is None:
+            operations.claim_key(account, holder=holders.current(), **claiming)
+            continue
+        if row.claim == mine:
             return Claimed(row)
-        found = IdempotencyKey.objects.filter(account=account, key=key).first()
-        if found is None:
-            continue  # let go meanwhile
-        if found.asked[:CALL] != asked[:CALL]:
+        if row.asked[:CALL] != asked[:CALL]:
             raise KeyReused(field="Idempotency-Key")
-        is_done = found.status is not None or found.done_at is not None
-        if found.asked != asked and is_done:
+        is_done = row.status is not None or row.done_at is not None
+        if row.asked != asked and is_done:
             # What was answered then may be more than this caller may know now.
             raise AnswerGone(_("This was done before, when you held other roles."))
-        if found.status is not None:
-            return _kept(found)
-        if found.done_at is not None and found.claimed_until <= clock.now():
-            return DoneBefore(found)
+        if row.status is not None:
+            return _kept(row)
+        is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
+        if is_done:
+            answer_until = answer_until or clock.monotonic() + ANSWER_SECONDS
+            if is_left or clock.monotonic() >= answer_until:
+                return DoneBefore(row)
+        elif is_left:
+            operations.claim_key(account, holder=holders.current(), left=row, **claiming)
+            continue
         if clock.monotonic() >= until:
             raise StillUnderWay
-        time.sleep(LOOK_SECONDS)
+        next(patience)
+
+
+@contextmanager
+def _patience() -> Iterator[Iterator[None]]:
+    """Give pauses to wait in. At most a quarter of the threads wait, so that other calls are never held up by these."""
+    pauses = _pauses()
+    try:
+        yield pauses
+    finally:
+        pauses.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _pauses() -> Iterator[None]:
+    global _waiting
+    with _lock:
+        if _waiting >= max(1, settings.WEB_THREADS // 4):
+            raise StillUnderWay
+        _waiting += 1
+    try:
+        pause = FIRST_PAUSE
+        while True:
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            yield
+    finally:
+        with _lock:
+            _waiting -= 1
 
 
 def keep(row: IdempotencyKey, response: Any) -> None:
-    """Keep the answer. A failure is nobody's answer, and lets the key go for the next try; so does a wait."""
+    """Keep the answer. A failure is nobody's answer, and lets the key go for the next try; so does a wait.
+
+    Where the answer can't be kept the caller still hears it: what it says is true. A repeated call is told how the
+    thing is by then.
+    """
     if response.status_code >= 500 or response.status_code == 429:
-        operations.release_key(row)
+        release(row)
         return
     is_secret = getattr(response, "is_secret", False)
     headers = {name: response[name] for name in _HEADERS if response.has_header(name)}
-    operations.keep_answer(
-        row, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
-    )
+    try:
+        operations.keep_answer(
+            row, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
+        )
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("idempotency.answer_not_kept", error=type(error).__name__)
+        release(row)
+    else:
+        holders.ended(row.claim)
 
 
 def _kept(row: IdempotencyKey) -> HttpResponse:
@@ -130,4 +213,32 @@ def gone(row: IdempotencyKey) -> AnswerGone:
 
 
 def release(row: IdempotencyKey) -> None:
-    operations.release_key(row)
+    """Give the key back for the next try; what was done with it stays. Does nothing once the answer was kept."""
+    _give_back(row.claim)
+
+
+def _give_back(claim: UUID) -> None:
+    if not holders.ended(claim):
+        return
+    try:
+        operations.release_key(claim)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("idempotency.release_failed", error=type(error).__name__)
+        threading.Thread(target=_give_back_later, args=[claim], name="release", daemon=True).start()
+
+
+def _give_back_later(claim: UUID) -> None:
+    """Try again while the database is away: other processes can't know that nothing is done with this key here."""
+    until, pause = clock.monotonic() + RELEASE_SECONDS, 0.1
+    try:
+        while clock.monotonic() < until:
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+            try:
+                operations.release_key(claim)
+            except (DatabaseError, InterfaceError):
+                connection.close()
+            else:
+                return
+    finally:
+        connection.close()

@@ -40,6 +40,7 @@ _FIELDS = {"note": "comment", "assignee_id": "assignee", "on_behalf_of_id": "on_
 
 class Tickets(ListView):
     scopes: ClassVar = {**_READ, **_WRITE}
+    shows = "ticket"
     serializer_class = TicketLine
     filterset_class = TicketFilter
     orders = ("-opened_at", "opened_at", "-changed_at", "changed_at")
@@ -171,6 +172,7 @@ class Link(ApiView):
 
 class Assign(ApiView):
     scopes: ClassVar = _WRITE
+    shows = "ticket"
 
     @extend_schema(
         operation_id="tickets_assign",
@@ -190,6 +192,7 @@ class Assign(ApiView):
 
 class _Act(ApiView):
     scopes: ClassVar = _WRITE
+    shows = "ticket"
     operation: ClassVar[Callable[..., Ticket]]
 
     def _acted(self, pk: UUID) -> Response:

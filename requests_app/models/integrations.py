@@ -136,7 +136,8 @@ class IdempotencyKey(models.Model):
 
     `done_at` is written by the act itself, in its transaction; the answer follows. Whoever dies between the two has
     done it once all the same, and `subject_id` says to what. `claim` is new for each who takes the key over, so that
-    one who was taken for dead, and is not, commits nothing any more.
+    one who was taken for dead, and is not, commits nothing any more. `holder` names the one who holds it
+    (`requests_app.holders`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -146,6 +147,7 @@ class IdempotencyKey(models.Model):
     claim = models.UUIDField(default=uuid.uuid4, unique=True)
     begun_at = models.DateTimeField()
     claimed_until = models.DateTimeField()
+    holder = models.CharField(max_length=255, default="", db_default="")
     done_at = models.DateTimeField(null=True)
     subject_type = models.CharField(max_length=40, blank=True)
     subject_id = models.CharField(max_length=64, blank=True)

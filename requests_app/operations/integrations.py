@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -375,24 +375,29 @@ def note_use(token: Token, *, at: datetime) -> None:
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
-def claim_key(account: Person, *, key: str, asked: str, claim_for: timedelta, call: str = "") -> IdempotencyKey | None:
-    """Take a key for one call, also from one that held it for too long and did nothing; None where it is taken.
+def claim_key(
+    account: Person,
+    *,
+    key: str,
+    asked: str,
+    claim: UUID,
+    holder: str,
+    claim_for: timedelta,
+    left: IdempotencyKey | None = None,
+) -> None:
+    """Take a key for one call, or with `left` from a call that left it and did nothing.
 
-    `call` is the beginning of `asked` that says what is called, where the rest says something else.
+    Nothing is raised where somebody else was faster: whose the key is now is read from its row.
     """
     at = clock.now()
-    try:
-        with transaction.atomic():
-            return IdempotencyKey.objects.create(
-                account=account, key=key, asked=asked, begun_at=at, claimed_until=at + claim_for
-            )
-    except IntegrityError:
-        claim = uuid4()
-        left = IdempotencyKey.objects.filter(
-            account=account, key=key, asked__startswith=call or asked, status=None, done_at=None, claimed_until__lte=at
-        )
-        left.update(claim=claim, asked=asked, claimed_until=at + claim_for)
-        return IdempotencyKey.objects.filter(claim=claim).first()
+    mine = {"claim": claim, "holder": holder, "asked": asked, "claimed_until": at + claim_for}
+    if left is not None:
+        # One that is still at work waits here for the other, and is then found to have done it.
+        IdempotencyKey.objects.filter(claim=left.claim, status=None, done_at=None).update(**mine)
+        return
+    row = IdempotencyKey(account=account, key=key, begun_at=at, **mine)
+    # No error where the row exists: hundreds of equal calls would fill the database's own log.
+    IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def keep_answer(row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
@@ -400,9 +405,9 @@ def keep_answer(row: IdempotencyKey, *, status: int, headers: dict[str, str], bo
     mine.update(status=status, headers=headers, body=body)
 
 
-def release_key(row: IdempotencyKey) -> None:
+def release_key(claim: UUID) -> None:
     """Let a key go that nothing was done with; one whose act has committed stays."""
-    IdempotencyKey.objects.filter(claim=row.claim, done_at=None).delete()
+    IdempotencyKey.objects.filter(claim=claim, done_at=None).delete()
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:

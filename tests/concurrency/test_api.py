@@ -1,21 +1,26 @@
-"""Real threads against the API on PostgreSQL: repeated calls, and acts that end a caller in mid-call."""
+"""Real threads against the API: repeated calls, a database that fails between, and acts that end a caller."""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import DatabaseError, OperationalError, connection
 
 from audit_app.models import AuditEntry
-from requests_app import operations
+from requests_app import holders, operations
+from requests_app.api import idempotency
 from requests_app.models import AccessRequest, Decision, IdempotencyKey
 from tests.api.test_idempotency import asking
 from tests.caller import Caller, token_of
 from tests.cast import Cast, gather
 from tests.concurrency.test_races import at_once
 
-pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
@@ -23,11 +28,16 @@ def world(transactional_db: None) -> Cast:
     return gather()
 
 
-def test_fifty_equal_calls_with_one_key_are_one_act_and_fifty_equal_answers(world: Cast) -> None:
+def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
+    """Those that may wait get the answer of the first; the others are told at once to ask again, and get it then."""
     priya, body = Caller(token_of(world, "priya")), asking(world)
     call = partial(priya.post, "access-requests", body, Idempotency_Key="one")
     answers: list[Any] = at_once(*[call] * 50)
-    assert {each.status_code for each in answers} == {201}
+    told_to_wait = [each for each in answers if each.status_code == 409]
+    assert {(each.json()["code"], each["Retry-After"]) for each in told_to_wait} <= {("idempotency_in_progress", "2")}
+    answers = [each for each in answers if each.status_code != 409] + [call() for _each in told_to_wait]
+    # Where the first answer waits to be written, others are told how the thing is.
+    assert {each.status_code for each in answers} <= {200, 201}
     assert len({each.content for each in answers}) == 1
     assert sum(each.has_header("Idempotency-Replayed") for each in answers) == 49
     assert AccessRequest.objects.count() == 1
@@ -35,6 +45,58 @@ def test_fifty_equal_calls_with_one_key_are_one_act_and_fifty_equal_answers(worl
     assert IdempotencyKey.objects.count() == 1
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("place", ["claim", "act", "answer"])
+def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
+    world: Cast, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the call had got to: the same call again is answered within a moment, and done once."""
+    priya, body = Caller(token_of(world, "priya")), asking(world)
+    name = {"claim": "claim_key", "act": "submit", "answer": "keep_answer"}[place]
+    plain = getattr(operations, name)
+
+    def ended(*args: Any, **options: Any) -> Any:
+        found = plain(*args, **options) if place == "claim" else None
+        with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return found if place == "claim" else plain(*args, **options)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(operations, name, ended)
+        [first] = at_once(partial(priya.post, "access-requests", body, Idempotency_Key="one"))
+    assert first.status_code == (201 if place == "answer" else 503)
+    began = time.monotonic()
+    [again] = at_once(partial(priya.post, "access-requests", body, Idempotency_Key="one"))
+    assert time.monotonic() - began < 1
+    assert again.status_code == (200 if place == "answer" else 201)
+    assert AccessRequest.objects.count() == 1
+    assert AuditEntry.objects.filter(event="access_request.submitted").count() == 1
+
+
+def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, tries = uuid4(), []
+    operations.claim_key(
+        world.priya, key="one", asked="x", claim=claim, holder=holders.current(), claim_for=idempotency.CLAIM
+    )
+    plain = operations.release_key
+
+    def fails_at_first(which: Any) -> None:
+        tries.append(which)
+        if len(tries) < 3:
+            raise OperationalError("gone")
+        plain(which)
+
+    monkeypatch.setattr(operations, "release_key", fails_at_first)
+    holders.began(claim)
+    idempotency.release(IdempotencyKey.objects.get())
+    until = time.monotonic() + 10
+    while IdempotencyKey.objects.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert tries == [claim] * 3
+    assert not IdempotencyKey.objects.exists()
+
+
+@pytest.mark.postgres
 def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> None:
     for _ in range(5):
         row = world.confirmed()
@@ -52,6 +114,7 @@ def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> No
         assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
 
 
+@pytest.mark.postgres
 def test_a_token_that_is_revoked_while_its_call_waits_does_nothing_after_that(world: Cast) -> None:
     """Whichever took its turn at the log first: no decision stands behind the revocation."""
     for _ in range(8):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -367,7 +368,8 @@ def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
 def test_what_ended_long_ago_is_forgotten_by_the_hour(cast: Cast, travel: Any) -> None:
     client, token = add(cast).row, make(cast).row
     operations.issue_access_token(client, scopes=[Scope.LOG_READ])
-    operations.claim_key(cast.otto, key="k", asked="x", claim_for=timedelta(minutes=1))
+    held = {"claim": uuid4(), "holder": "", "claim_for": timedelta(minutes=1)}
+    operations.claim_key(cast.otto, key="k", asked="x", **held)
     travel.by(seconds=1)
     assert tasks.forget_calls() == 0
     travel.by(days=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, NOT_KNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 
 class Failure(Exception):
@@ -50,3 +50,17 @@ class NotReachable(Failure):
     """Nobody answered, or what answered is not this API."""
 
     status, code = NOT_REACHABLE, "not_reachable"
+
+
+class NotKnown(Failure):
+    """The change was sent, and nobody can say whether it was saved."""
+
+    status, code = NOT_KNOWN, "outcome_unknown"
+
+    def __init__(self, problem: dict[str, Any] | None = None) -> None:
+        super().__init__("We don't know whether this was saved. Look before you try again.")
+        self._problem = problem
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        return self._problem or super().problem

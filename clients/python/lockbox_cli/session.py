@@ -14,13 +14,17 @@ import httpx
 
 from lockbox_cli import account as accounts
 from lockbox_cli.account import Account
-from lockbox_cli.errors import Failure, NotReachable, NotSignedIn, Refused, Usage
+from lockbox_cli.errors import Failure, NotKnown, NotReachable, NotSignedIn, Refused, Usage
 from lockbox_client import AuthenticatedClient
 from lockbox_client.api.caller import me
 
 TIMEOUT = httpx.Timeout(30, connect=10)
 #: Pauses before the same call is made again where the connection broke; each call is safe to make again.
 PAUSES = (0.5, 2)
+#: The server may ask for a longer pause; this is the longest that is taken.
+LONGEST_PAUSE = 10.0
+#: What the server says where the first call with a key is not answered yet, and where a failure changed nothing.
+UNDER_WAY, NOTHING_DONE = "idempotency_in_progress", "store_unavailable"
 PAGE = 200
 
 
@@ -54,7 +58,10 @@ class Session:
         return _body(answer)
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """A call with a key of its own: if the connection breaks it is made again, and done once."""
+        """A call with a key of its own: if the connection breaks or the server fails, it is made again, and done once.
+
+        Raises NotKnown where it may have been saved and no further call says so.
+        """
         return self.call(operation, *args, **named, idempotency_key=str(uuid.uuid4()))
 
     def rows(self, operation: Callable[..., Any], *args: Any, limit: int, **named: Any) -> Iterator[dict[str, Any]]:
@@ -73,25 +80,42 @@ class Session:
     def _answer(self, operation: Callable[..., Any], *args: Any, **named: Any) -> httpx.Response:
         if self.account.client_id and self.account.token_until <= time.time():
             self._renew()
-        pauses = iter(PAUSES)
+        pauses, has_key, may_be_saved = iter(PAUSES), "idempotency_key" in named, False
         while True:
-            self._last = None
-            try:
-                operation(*args, client=self._connected(), **named)
-            except httpx.TransportError as error:
-                pause = None if isinstance(error, httpx.ConnectError) else next(pauses, None)
-                if pause is None:
-                    raise NotReachable(f"{self.account.url} does not answer: {_why(error)}") from error
-                time.sleep(pause)
-                continue
-            except Failure:
+            answer, failure = self._sent(operation, *args, **named)
+            code = _problem(answer).get("code") if answer is not None else None
+            if answer is not None and not (has_key and (answer.status_code >= 500 or code == UNDER_WAY)):
+                return answer
+            is_broken = failure is not None and not isinstance(failure, httpx.ConnectError)
+            may_be_saved = may_be_saved or (has_key and (is_broken or (answer is not None and code != NOTHING_DONE)))
+            pause = next(pauses, None) if answer is not None or is_broken or may_be_saved else None
+            if pause is not None:
+                time.sleep(max(pause, min(_wait(answer), LONGEST_PAUSE)))
+            elif may_be_saved:
+                raise NotKnown(_problem(answer) if code == NotKnown.code else {}) from failure
+            elif answer is not None:
+                return answer
+            else:
+                assert failure is not None
+                raise NotReachable(f"{self.account.url} does not answer: {_why(failure)}") from failure
+
+    def _sent(
+        self, operation: Callable[..., Any], *args: Any, **named: Any
+    ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
+        """The answer, or why there is none."""
+        self._last = None
+        try:
+            operation(*args, client=self._connected(), **named)
+        except httpx.TransportError as error:
+            return None, error
+        except Failure:
+            raise
+        except Exception:
+            # The client could not read it; what it is, the caller looks at.
+            if self._last is None:
                 raise
-            except Exception:
-                # The client could not read it; what it is, is looked at below.
-                if self._last is None:
-                    raise
-            assert self._last is not None
-            return self._last
+        assert self._last is not None
+        return self._last, None
 
     def _connected(self) -> AuthenticatedClient:
         if self._client is None:
@@ -141,10 +165,7 @@ def _body(answer: httpx.Response) -> Any:
     status = answer.status_code
     if status == 204:
         return None
-    try:
-        found = json.loads(answer.content)
-    except (ValueError, RecursionError):
-        found = None
+    found = _read(answer)
     if 200 <= status < 300 and found is not None:
         return found
     if status == 401:
@@ -155,6 +176,26 @@ def _body(answer: httpx.Response) -> Any:
         raise NotReachable("The address leads elsewhere. Sign in with the one that it leads to: lockbox login")
     title = found.get("title") if isinstance(found, dict) else None
     raise NotReachable(f"The server answered {status}: {title or 'this is not the answer of a Lockbox'}")
+
+
+def _read(answer: httpx.Response) -> Any:
+    try:
+        return json.loads(answer.content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _problem(answer: httpx.Response | None) -> dict[str, Any]:
+    found = _read(answer) if answer is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+def _wait(answer: httpx.Response | None) -> float:
+    """The seconds that the server asks for; a date is taken for none."""
+    try:
+        return float(answer.headers.get("Retry-After", "0")) if answer is not None else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _why(error: httpx.TransportError) -> str:

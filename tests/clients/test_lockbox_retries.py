@@ -1,0 +1,105 @@
+"""Sends a change again with its key when its answer is lost, late or a failure, and never calls undone what may be."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
+
+import pytest
+
+from lockbox_cli import session as sessions
+from lockbox_cli.account import Account
+from lockbox_cli.errors import Failure, NotKnown, NotReachable
+from lockbox_cli.session import Session
+from lockbox_client.api.access_requests import access_requests_withdraw
+from lockbox_client.models import CommentInRequest
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers as it is told, one after another; None breaks the connection off. It keeps the keys that it is sent."""
+
+    answers: ClassVar[list[tuple[int, dict[str, Any]] | None]] = []
+    keys: ClassVar[list[str | None]] = []
+
+    def do_POST(self) -> None:
+        self.keys.append(self.headers.get("Idempotency-Key"))
+        answer = self.answers.pop(0)
+        if answer is None:
+            self.close_connection = True
+            return
+        status, found = answer
+        body = json.dumps(found).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Retry-After", "7")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """Nothing."""
+
+
+Change = Callable[..., Any]
+DONE, BUSY = (200, {"id": "1"}), (409, {"code": "idempotency_in_progress", "title": "Not answered yet."})
+UNKNOWN, DOWN = (503, {"code": "outcome_unknown", "title": "x"}), (503, {"code": "store_unavailable", "title": "x"})
+
+
+@pytest.fixture
+def change(monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
+    pauses: list[float] = []
+    monkeypatch.setattr(sessions.time, "sleep", pauses.append)
+    monkeypatch.setattr(Server, "keys", [])
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+
+        def changed(*answers: tuple[int, dict[str, Any]] | None) -> Any:
+            monkeypatch.setattr(Server, "answers", list(answers))
+            pauses.clear()
+            account = Account(url=f"http://127.0.0.1:{server.server_port}", token="x")
+            with Session(account) as session:
+                found = session.change(
+                    access_requests_withdraw.sync_detailed, uuid.uuid4(), body=CommentInRequest(comment="")
+                )
+            return found, list(pauses)
+
+        yield changed
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("first", [BUSY, UNKNOWN, DOWN, (502, {})])
+def test_a_change_is_made_again_with_its_key_after_the_pause_that_was_asked_for(change: Change, first: Any) -> None:
+    assert change(first, DONE) == ({"id": "1"}, [7.0])
+    assert len(set(Server.keys)) == 1
+    assert len(Server.keys) == 2
+
+
+def test_a_broken_connection_is_made_again_with_the_same_key(change: Change) -> None:
+    assert change(None, DONE) == ({"id": "1"}, [0.5])
+    assert len(set(Server.keys)) == 1
+
+
+@pytest.mark.parametrize("answers", [[UNKNOWN] * 3, [BUSY] * 3, [None] * 3, [None, DOWN, DOWN], [UNKNOWN, DOWN, DOWN]])
+def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[Any]) -> None:
+    with pytest.raises(NotKnown) as failure:
+        change(*answers)
+    assert (failure.value.status, failure.value.problem["code"]) == (5, "outcome_unknown")
+    assert str(failure.value) == "We don't know whether this was saved. Look before you try again."
+
+
+def test_what_was_surely_not_saved_has_a_status_of_its_own(change: Change) -> None:
+    with pytest.raises(NotReachable) as failure:
+        change(DOWN, DOWN, DOWN)
+    assert failure.value.status == 4
+
+
+def test_a_refusal_is_not_tried_again(change: Change) -> None:
+    with pytest.raises(Failure) as failure:
+        change((409, {"code": "wrong_state", "title": "Too late."}))
+    assert (failure.value.code, len(Server.keys)) == ("wrong_state", 1)
