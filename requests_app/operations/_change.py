@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import bell, clock, limits, policy, standing
-from requests_app.actors import Actor
+from requests_app.actors import Actor, Side
 from requests_app.errors import (
     DeadlinePassed,
     DomainError,
@@ -33,6 +33,7 @@ from requests_app.events import Event
 from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
 from requests_app.models import AccessRequest, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
+from requests_app.models.row_security import own_account
 from requests_app.outbox.topics import Note, post
 
 security_log = structlog.get_logger("security")
@@ -97,7 +98,13 @@ class Act:
 
     def take_turn(self, log_id: UUID) -> None:
         """Take the turn at a log and read the clock, for an act that is about no row."""
-        self.at = _not_before_the_log(log_id)
+        with self.reaching(log_id):
+            self.at = _not_before_the_log(log_id)
+
+    def reaching(self, log_id: UUID) -> AbstractContextManager[None]:
+        """Let a customer's request write to the provider's log, which PostgreSQL hides from it."""
+        is_hidden = log_id == PROVIDER_LOG and self.actor.side == Side.CUSTOMER
+        return own_account() if is_hidden else nullcontext()
 
     @property
     def is_decision(self) -> bool:
@@ -116,7 +123,8 @@ class Act:
     ) -> AuditEntry:
         """Write the act's entry: in the caller's transaction, as everything else of it."""
         entry = self.entry(event, detail=detail, text=text)
-        [written] = recorder.record([entry], at=self.at, held=self.head, beside=beside)
+        with self.reaching(entry.tenant_id):
+            [written] = recorder.record([entry], at=self.at, held=self.head, beside=beside)
         return written
 
     def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:

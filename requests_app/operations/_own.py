@@ -30,7 +30,8 @@ class Own:
         """Write one entry in each log, in the recorder's order: the others' turns are taken now."""
         entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)
-        recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
+        with self.act.reaching(logs[0]):
+            recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
 
     def tell_holder(self, topic: Topic, **extra: str) -> None:
         """In case it was somebody else."""

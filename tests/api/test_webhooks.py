@@ -29,7 +29,13 @@ def tried(webhook_id: str) -> OutboxMessage:
     message = OutboxMessage.objects.get(webhook=webhook_id)
     OutboxMessage.objects.update(state="parked")
     WebhookAttempt.objects.create(
-        webhook_id=webhook_id, message=message, at=message.created_at, status=503, milliseconds=7, answer="No"
+        webhook_id=webhook_id,
+        message=message,
+        tenant_id=message.tenant_id,
+        at=message.created_at,
+        status=503,
+        milliseconds=7,
+        answer="No",
     )
     return message
 

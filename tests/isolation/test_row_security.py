@@ -11,7 +11,8 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.downloads import in_steps
-from requests_app.errors import ChangeProposed
+from requests_app.errors import ChangeProposed, NotAllowed
+from requests_app.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
     Membership,
@@ -73,6 +74,25 @@ def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None
     assert signed_in(cast, "ines").post(page, {"act": "reset"}).status_code == 302
     assert not Passkey.objects.live().exists()
     assert AuditEntry.objects.filter(event="passkey.removed").count() == 1
+
+
+def test_a_refusal_that_belongs_into_the_providers_log_is_written_there(cast: Cast) -> None:
+    """A customer's administrator asks for a client of the provider's: refused as on SQLite, and no trouble of ours."""
+    with only_tenants([cast.contoso.pk]):
+        with pytest.raises(NotAllowed):
+            operations.create_client(name="Ours", scopes=["evaluate"], actor=cast.as_("ines"))
+        assert not AuditEntry.objects.exists()
+    [entry] = AuditEntry.objects.all()
+    assert (entry.tenant_id, entry.event, entry.actor_id) == (PROVIDER_LOG, "act.refused", cast.ines.pk)
+
+
+def test_a_customer_without_any_role_makes_a_token(cast: Cast) -> None:
+    cast.otto.memberships.all().delete()
+    actor = cast.as_("otto")
+    with only_tenants([]):
+        operations.create_token(name="Mine", scopes=["requests:read"], days=7, actor=actor)
+        assert not AuditEntry.objects.exists()
+    assert AuditEntry.objects.get().tenant_id == PROVIDER_LOG
 
 
 def test_a_customer_without_any_role_sees_no_tenant(cast: Cast) -> None:
