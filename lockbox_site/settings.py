@@ -243,6 +243,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": url_of("DATABASE_URL", env.db_url, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["ENGINE"] = "requests_app.database.sqlite"
     directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
         # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
@@ -255,6 +256,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 elif _database["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
 else:
+    _database["ENGINE"] = "requests_app.database.postgresql"
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
     # No "pool": its threads do not survive the fork of django-q2's workers.

@@ -71,7 +71,7 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
     """
     database = settings.DATABASES["default"]
     files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
-    if database["ENGINE"] == "django.db.backends.sqlite3":
+    if database["ENGINE"] == "requests_app.database.sqlite":
         files["The database"] = database["NAME"]
     root = Path(settings.CONTENT_ROOT).resolve()
     return [

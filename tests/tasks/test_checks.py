@@ -66,7 +66,7 @@ def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPat
 def test_a_database_among_the_content_is_refused(place: str, tmp_path: Path) -> None:
     """To read it as content would drop SQLite's locks, and show it to engineers."""
     (tmp_path / "link").symlink_to(tmp_path / "content", target_is_directory=True)
-    sqlite = {**settings.DATABASES["default"], "ENGINE": "django.db.backends.sqlite3"}
+    sqlite = {**settings.DATABASES["default"], "ENGINE": "requests_app.database.sqlite"}
     for root in ("content", "link"):
         here = {"CONTENT_ROOT": tmp_path / root, "LOG_HEADS_FILE": tmp_path / "log_heads.sqlite3"}
         inside = {"default": {**sqlite, "NAME": str(tmp_path / "content" / place)}}

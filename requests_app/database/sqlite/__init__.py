@@ -1,0 +1,1 @@
+"""The backend for SQLite; Django finds it in `base`."""

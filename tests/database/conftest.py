@@ -1,0 +1,89 @@
+"""A PostgreSQL server that a test may stop, ruin and reconfigure: nobody else uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from tests.wire import Wire, through
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """Its address, and its processes."""
+
+    address: str
+    postmaster: int
+
+    def run(self, *statements: str) -> None:
+        with psycopg.connect(self.address, autocommit=True) as other:
+            for statement in statements:
+                other.execute(statement)
+
+    def processes(self) -> list[int]:
+        """The postmaster first, then its children, so that it starts no other meanwhile."""
+        children = Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children").read_text().split()
+        return [self.postmaster, *map(int, children)]
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop all of its processes, as `kill -STOP` does. Its kernel still accepts connections and data."""
+        os.kill(self.postmaster, signal.SIGSTOP)
+        pids = self.processes()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Have Django's connection lead here."""
+        parts = urlsplit(self.address)
+        own = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "NAME": parts.path[1:]}
+        kept = {name: connection.settings_dict[name] for name in own}
+        connection.close()
+        connection.settings_dict.update(own)
+        try:
+            yield
+        finally:
+            connection.close()
+            connection.settings_dict.update(kept)
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[OwnServer]:
+    place = importlib.util.spec_from_file_location("with_postgres", settings.BASE_DIR / "bin" / "_with_postgres.py")
+    assert place is not None
+    assert place.loader is not None
+    module: Any = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    with module.server() as address:
+        with psycopg.connect(address) as other:
+            row = other.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'").fetchone()
+        assert row is not None
+        pid = int((Path(row[0]) / "postmaster.pid").read_text().splitlines()[0])
+        yield OwnServer(address, pid)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """Between Django's connection and the server."""
+    parts = connection.settings_dict
+    with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
+        yield made

@@ -1,0 +1,224 @@
+"""A wire to PostgreSQL that fails when a test says so: it loses answers, goes silent, or breaks at COMMIT.
+
+    with Wire(host, port) as wire:
+        connect to 127.0.0.1, wire.port
+        wire.next_commit = AtCommit.LOSE_ANSWER
+
+It reads as much of the protocol (PostgreSQL, chapter 55) as it needs to see a COMMIT go by, so it knows no TLS: it
+refuses it, as a server without a certificate does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import Any, Self
+
+_READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"
+#: The codes of an SSLRequest and a GSSENCRequest, which come before anything else.
+_ENCRYPTION = frozenset({80877103, 80877104})
+
+
+class AtCommit(Enum):
+    """What becomes of the next COMMIT."""
+
+    #: It never arrives, and the connection breaks: nothing is saved.
+    LOSE_REQUEST = auto()
+    #: It is done, and the connection breaks before the answer: everything is saved.
+    LOSE_ANSWER = auto()
+    #: It is done, and the answer never comes; the connection stays open.
+    WITHHOLD_ANSWER = auto()
+    #: It never arrives, and no answer comes; the connection stays open.
+    WITHHOLD_REQUEST = auto()
+
+
+class Wire:
+    """Listens on a port of its own and passes on what it hears, in both directions."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.server = (host, port)
+        self.next_commit: AtCommit | None = None
+        #: Of those COMMITs, the ones to let pass first.
+        self.commits_before = 0
+        self.commits = 0
+        self.connections = 0
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._live: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._is_open.set()
+        self.refuse()
+        self.cut()
+
+    def freeze(self) -> None:
+        """Let nothing pass in either direction from now on. Connections stay open, and new ones are accepted."""
+        self._is_open.clear()
+
+    def thaw(self) -> None:
+        """Pass on what has waited."""
+        self._is_open.set()
+
+    def refuse(self) -> None:
+        """Accept no further connection."""
+        with contextlib.suppress(OSError):
+            # Closing alone does not wake who accepts.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def cut(self) -> None:
+        """Break every connection."""
+        with self._lock:
+            for end in self._live:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        self.connections += 1
+        self._is_open.wait()
+        try:
+            server = socket.create_connection(self.server)
+        except OSError:
+            client.close()
+            return
+        with self._lock:
+            self._live |= {client, server}
+        line = _Line(self, client, server)
+        back = threading.Thread(target=line.pass_back, daemon=True)
+        back.start()
+        line.pass_on()
+        back.join(timeout=60)
+        with self._lock:
+            self._live -= {client, server}
+        client.close()
+        server.close()
+
+    def fate(self) -> AtCommit | None:
+        """What becomes of the COMMIT that has come now."""
+        with self._lock:
+            self.commits += 1
+            if self.next_commit is None:
+                return None
+            if self.commits_before:
+                self.commits_before -= 1
+                return None
+            fate, self.next_commit = self.next_commit, None
+            return fate
+
+    def wait_open(self) -> None:
+        self._is_open.wait()
+
+
+class _Line:
+    """One connection through the wire."""
+
+    def __init__(self, wire: Wire, client: socket.socket, server: socket.socket) -> None:
+        self.wire, self.client, self.server = wire, client, server
+        self.fate: AtCommit | None = None
+
+    def pass_on(self) -> None:
+        """From the client to the server, message by message."""
+        with contextlib.suppress(OSError):
+            for message in self._messages():
+                self.wire.wait_open()
+                if _is_commit(message):
+                    self.fate = self.wire.fate()
+                    if self.fate is AtCommit.LOSE_REQUEST:
+                        return self._break()
+                    if self.fate is AtCommit.WITHHOLD_REQUEST:
+                        continue
+                self.server.sendall(message)
+        self._break()
+        return None
+
+    def pass_back(self) -> None:
+        """From the server to the client, as it comes."""
+        with contextlib.suppress(OSError):
+            answer = b""
+            while data := self.server.recv(65536):
+                self.wire.wait_open()
+                if self.fate in (AtCommit.LOSE_ANSWER, AtCommit.WITHHOLD_ANSWER):
+                    answer += data
+                    if self.fate is AtCommit.LOSE_ANSWER and _READY_FOR_QUERY in answer:
+                        return self._break()
+                    continue
+                self.client.sendall(data)
+        self._break()
+        return None
+
+    def _break(self) -> None:
+        for end in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _messages(self) -> Iterator[bytes]:
+        """A start-up message has no type, and comes after the questions about encryption."""
+        while True:
+            length = self._exactly(4)
+            if length is None:
+                return
+            rest = self._exactly(struct.unpack("!I", length)[0] - 4)
+            if rest is None:
+                return
+            if struct.unpack("!I", rest[:4])[0] in _ENCRYPTION:
+                self.client.sendall(b"N")
+                continue
+            yield length + rest
+            break
+        while kind := self._exactly(1):
+            length = self._exactly(4)
+            if length is None:
+                return
+            rest = self._exactly(struct.unpack("!I", length)[0] - 4)
+            if rest is None:
+                return
+            yield kind + length + rest
+
+    def _exactly(self, size: int) -> bytes | None:
+        data = b""
+        while len(data) < size:
+            piece = self.client.recv(size - len(data))
+            if not piece:
+                return None
+            data += piece
+        return data
+
+
+def _is_commit(message: bytes) -> bool:
+    """A simple query (Q), or one that is parsed first (P, whose name comes before its text)."""
+    text = message[5:] if message[:1] == b"Q" else message[5:].split(b"\0", 1)[-1] if message[:1] == b"P" else b""
+    return text.lstrip().upper().startswith(b"COMMIT")
+
+
+@contextlib.contextmanager
+def through(wire: Wire, connection: Any) -> Iterator[None]:
+    """Have one of Django's connections lead through the wire, in this thread and in those that connect meanwhile."""
+    kept = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
+    connection.close()
+    connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": wire.port})
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict.update(kept)
