@@ -20,6 +20,7 @@ from requests_app.admin.filters import by_choice, by_row, by_tenant
 from requests_app.admin.searching import Search
 from requests_app.errors import NotFound
 from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket, Webhook
+from requests_app.notifications import email
 from requests_app.outbox.topics import FANOUT, MAIL, WEBHOOK, Topic
 
 STATE = state("message", _("state"))
@@ -54,6 +55,12 @@ def part(name: str, description: Any) -> Any:
         return preformatted(rendered[name]) if "\n" in rendered[name] else mono(rendered[name])
 
     return column
+
+
+@admin.display(description=_("Message-ID"))
+def sent_id(row: OutboxMessage) -> str:
+    rendered = row.rendered or {}
+    return mono(email.sent_id(rendered)) if rendered.get("message_id") else NOTHING
 
 
 @admin.display(description=_("body"))
@@ -98,7 +105,7 @@ class OutboxMessageAdmin(StaffAdmin):
         (_("Delivery"), ("attempts", "created_at", "next_attempt_at", "claimed_until", "delivered_at", "last_error")),
         (
             _("The mail as it was sent"),
-            (part("subject", _("subject")), part("message_id", _("Message-ID")), part("text", _("text")), html_part),
+            (part("subject", _("subject")), sent_id, part("text", _("text")), html_part),
         ),
         (_("The message as it is posted"), ("webhook", part("id", _("id of the message")), posted)),
         (_("Identity"), ("id", "key")),

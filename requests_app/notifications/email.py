@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,6 +22,8 @@ from requests_app.notifications.receipts import CLOSING, Receipt
 from requests_app.outbox.topics import Topic
 
 SUBJECT_MAX = 140
+#: Characters of the hash in a Message-ID; it tells apart the mails of one row.
+_DIGEST = 16
 #: The folder of the mail that tells of several access requests, whichever answer they wait for.
 _SEVERAL = "several"
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
@@ -58,17 +61,50 @@ def render_preview(message: OutboxMessage) -> dict[str, Any]:
     return message.rendered or render(message, clock.now())
 
 
-def built(rendered: dict[str, Any], *, secret: str = "") -> EmailMultiAlternatives:
+class Mail(EmailMultiAlternatives):
+    """A mail whose bytes follow from what it says: the library draws a new boundary at each sending."""
+
+    #: Names the boundaries. A text that holds it cannot be written: it follows from a hash of the text.
+    seed = ""
+
+    def message(self, *args: Any, **more: Any) -> Any:
+        found = super().message(*args, **more)
+        for number, part in enumerate(each for each in found.walk() if each.is_multipart()):
+            part.set_boundary(f"=_{self.seed}.{number}")
+        return found
+
+
+def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
     """The mail itself; `secret` takes the place of its mark here, and nowhere before.
 
-    Django refuses a line break in any header, so none can be smuggled in here.
+    Its Message-ID holds a hash of all its bytes. A mail that is sent again is the same to the letter, or another mail
+    with another id. Django refuses a line break in any header, so none can be smuggled in here.
     """
-    mail = EmailMultiAlternatives(
+    mail = _drafted(rendered, secret)
+    digest = hashlib.sha256(mail.message().as_bytes()).hexdigest()[:_DIGEST]
+    mail.seed, mail.extra_headers["Message-ID"] = digest, _with(digest, rendered["message_id"])
+    return mail
+
+
+def sent_id(rendered: dict[str, Any]) -> str:
+    """The Message-ID under which this left; without its digest where a secret is put into the mail only then."""
+    has_secret = link_secrets.MARK in rendered["text"]
+    return str(rendered["message_id"] if has_secret else built(rendered).extra_headers["Message-ID"])
+
+
+def _with(digest: str, name: str) -> str:
+    local, _at, domain = name.strip("<>").partition("@")
+    return f"<{local}.{digest}@{domain}>"
+
+
+def _drafted(rendered: dict[str, Any], secret: str) -> Mail:
+    mail = Mail(
         subject=rendered["subject"],
         body=rendered["text"].replace(link_secrets.MARK, secret or link_secrets.MARK),
         from_email=rendered["from"],
         to=[rendered["to"]],
-        headers={"Message-ID": rendered["message_id"], **rendered["headers"]},
+        # In an order of their own: PostgreSQL keeps the members of an object in another one than they were given in.
+        headers={"Message-ID": rendered["message_id"], **dict(sorted(rendered["headers"].items()))},
     )
     mail.attach_alternative(rendered["html"].replace(link_secrets.MARK, secret or link_secrets.MARK), "text/html")
     for file in rendered.get("attachments", ()):
@@ -78,7 +114,7 @@ def built(rendered: dict[str, Any], *, secret: str = "") -> EmailMultiAlternativ
 
 
 def message_id(name: object) -> str:
-    """A Message-ID that follows from a row's id alone, at the sender's own domain."""
+    """An id at the sender's own domain that follows from a row's id alone."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     return f"<{name}@{domain or 'localhost'}>"
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 
-from django.contrib.auth.tokens import default_token_generator
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.utils.translation import gettext as _
 
 from requests_app import clock, link_secrets
-from requests_app.models import Invitation, OutboxMessage
+from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.notifications import email, receipts
 from requests_app.notifications.postman import Postman
 from requests_app.outbox import audiences, grouping, moot
 from requests_app.outbox.topics import MAIL, Topic
+
+#: How long a link for a new password stays the one that was sent first.
+_TOKEN_FOR = timedelta(hours=1)
 
 
 def fan_out(message: OutboxMessage, at: datetime) -> str:
@@ -46,7 +50,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
     grouping.take_apart(message, at)
     note = moot.why(message, at) or _render(message, at)
     if not note and message.rendered is not None:
-        postman.send(email.built(message.rendered, secret=_secret(message)))
+        postman.send(email.built(message.rendered, secret=_secret(message, at)))
     return note
 
 
@@ -55,12 +59,36 @@ def _render(message: OutboxMessage, at: datetime) -> str:
     if message.rendered is None and message.topic in grouping.TOPICS:
         return grouping.render(message, at)
     if message.rendered is None:
-        message.rendered = email.render(message, at, receipts=receipts.of(message, at))
-        message.save(update_fields=["rendered"])
+        rendered = email.render(message, at, receipts=receipts.of(message, at))
+        # The first one counts. A drain that was held up for longer than its lease may find that another one rendered
+        # and sent this meanwhile, with other times in it.
+        row = OutboxMessage.objects.filter(pk=message.pk)
+        if not row.filter(rendered__isnull=True).update(rendered=rendered):
+            rendered = row.values_list("rendered", flat=True).get()
+        message.rendered = rendered
     return ""
 
 
-def _secret(message: OutboxMessage) -> str:
+class _TokenOf(PasswordResetTokenGenerator):
+    """Makes the token of an instant, where the framework's own is of the moment at which it is made."""
+
+    def __init__(self, instant: datetime) -> None:
+        super().__init__()
+        self.instant = instant
+
+    def _now(self) -> datetime:
+        # As the framework has it: the time of this machine, without its zone.
+        return self.instant.astimezone().replace(tzinfo=None)
+
+
+def _token(message: OutboxMessage, person: Person, at: datetime) -> str:
+    """The same for an hour, so that a mail that is sent again within it is the same; of an age that leaves most of its
+    time, however late the mail leaves."""
+    begun = parsedate_to_datetime(message.rendered["headers"]["Date"])  # type: ignore[index]  # it is rendered by now
+    return _TokenOf(begun + max(at - begun, timedelta()) // _TOKEN_FOR * _TOKEN_FOR).make_token(person)
+
+
+def _secret(message: OutboxMessage, at: datetime) -> str:
     """What is put into the link at the moment of sending alone."""
     if message.topic == Topic.INVITATION:
         row = Invitation.objects.get(pk=message.about)
@@ -69,5 +97,5 @@ def _secret(message: OutboxMessage) -> str:
         return link_secrets.of(message.about, 1)
     if message.topic == Topic.PASSWORD_RESET and message.person is not None:
         # As the page behind it takes it apart.
-        return f"{message.person.pk.hex}-{default_token_generator.make_token(message.person)}"
+        return f"{message.person.pk.hex}-{_token(message, message.person, at)}"
     return ""

@@ -16,6 +16,7 @@ from audit_app.models import AuditEntry
 from requests_app import clock, operations
 from requests_app.errors import WrongState
 from requests_app.models import AccessRequest, OutboxMessage, QueueAssignment
+from requests_app.notifications import email
 from requests_app.operations import sweeps
 from requests_app.outbox import delivery, grouping, handlers
 from requests_app.outbox.topics import FANOUT, MAIL, Topic
@@ -248,7 +249,7 @@ def test_killed_before_the_sending_the_very_same_mail_leaves_later(
     travel.by(minutes=2)
     drain()
     assert told("ada")[3:] == [waiting], "one of them still waits for an answer"
-    assert [m.message()["Message-ID"] for m in mail.outbox if m.body == kept["text"]] == [kept["message_id"]]
+    assert [m.message()["Message-ID"] for m in mail.outbox if m.body == kept["text"]] == [email.sent_id(kept)]
     leader.refresh_from_db()
     assert (leader.state, leader.rendered) == ("delivered", kept)
 

@@ -13,6 +13,7 @@ from django.db import connections
 from requests_app import clock
 from requests_app.limits import MAILS_AT_ONCE
 from requests_app.models import AccessRequest, OutboxMessage
+from requests_app.notifications import email
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import MAIL, Topic
 from tests.cast import gather
@@ -56,7 +57,7 @@ def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox
     assert rows.count() == 16 * 3 + 3 * 3
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
     received = Counter(message["Message-ID"] for _, message in postbox.received)
-    assert received == Counter({f"<{row.pk}@localhost>": 1 for row in rows})
+    assert received == Counter({email.sent_id(row.rendered): 1 for row in rows})
 
 
 @pytest.mark.django_db(transaction=True)

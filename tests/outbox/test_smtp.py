@@ -14,6 +14,7 @@ from django.db import connection
 from audit_app.models import AuditEntry
 from requests_app import clock
 from requests_app.models import OutboxMessage
+from requests_app.notifications import email
 from requests_app.notifications.postman import Postman
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import MAIL, Topic
@@ -41,7 +42,7 @@ def test_mails_arrive_whole_over_one_connection(cast: Cast, postbox: Postbox) ->
     assert postbox.addresses == PROVIDERS
     assert len(postbox.connections) == 1
     address, received = postbox.received[0]
-    assert received["Message-ID"] == f"<{row_of(address).pk}@localhost>"
+    assert received["Message-ID"] == email.sent_id(row_of(address).rendered)
     assert received["To"] == address
     assert received["From"] == "Microsoft Customer Lockbox <lockbox@localhost>"
     assert received["Auto-Submitted"] == "auto-generated"
