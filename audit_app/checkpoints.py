@@ -158,10 +158,10 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
                 return None
     except (MissingTile, HeadsUnavailable) as error:
         refusal = Refusal("tile" if isinstance(error, MissingTile) else "outside_unreadable", why=str(error))
-        _alarm(tenant_id, refusal, at)
+        alarm(tenant_id, refusal, at)
         raise refusal from error
     except Refusal as refusal:
-        _alarm(tenant_id, refusal, at)
+        alarm(tenant_id, refusal, at)
         raise
     except HeadConflict:
         return None
@@ -244,6 +244,11 @@ def _read(tenant_id: UUID) -> _Reading | None:
         raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
     if kept is not None and kept.head.size > size:
         raise Refusal("shorter", signed=kept.head.size, found=size, checkpoint=kept.note)
+    if (later := heads.get(origin_of(tenant_id, head.shard + 1))) is not None:
+        # The database was set back to before a tombstone.
+        found = heads.get_many([origin_of(tenant_id, shard) for shard in range(head.shard + 2)])
+        end = sum(each.head.size for each in found.values())
+        raise Refusal("shorter", signed=later.head.size, found=0, checkpoint=later.note, end=end)
     if kept is None and head.shard:
         _require_tombstone(head)
     return _Reading(tenant_id, head.shard, head.first_seq, size, kept, signed, latest, head.pruned_to)
@@ -397,7 +402,8 @@ def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
         recorder.record([entry], at=at)
 
 
-def _alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
+def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
+    """Write down why this log is not signed."""
     row, is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
     if is_new or row.code != refusal.code:
         logger.error("log_signing_refused", tenant=str(tenant_id), code=refusal.code)

@@ -59,6 +59,12 @@ def get_many(origins: Sequence[str]) -> dict[str, Kept]:
     return found
 
 
+def every() -> list[Kept]:
+    """All that is kept. Raises HeadsUnavailable where one is damaged."""
+    with _opened() as file:
+        return [_kept(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
+
+
 def _kept(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> Kept:
     hashes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
     try:

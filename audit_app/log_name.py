@@ -84,6 +84,15 @@ def name_in(note: str) -> str:
     return note.partition("\n")[0].rpartition("/log/")[0]
 
 
+def log_in(origin: str) -> tuple[UUID, int] | None:
+    """The tenant and the shard in a log's origin line; None where it has none."""
+    tenant_id, _slash, shard = origin.rpartition("/log/")[2].partition("/")
+    try:
+        return UUID(tenant_id), int(shard or 0)
+    except ValueError:
+        return None
+
+
 def forget() -> None:
     """Forget what this process has read, for tests, whose databases come and go."""
     _kept.clear()

@@ -1,31 +1,98 @@
-"""Tells operators and load balancers whether this process lives, and whether the whole is fit for work."""
+"""Tells operators and load balancers whether this process lives, and whether a part of the whole is fit for work.
 
-import datetime as dt
+No answer waits longer than `ANSWER_WITHIN`. The database is asked in three threads, however often somebody calls: one
+looks whether it can be read, one whether it can be written, one what the other parts have left in it.
+"""
+
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from lockbox_site import readiness
+from lockbox_site.readiness import ALL, PARTS, STATES, Check, bad
 from requests_app import clock, statics
 
 ANSWER_WITHIN = 1.5
-# The task writes this row when it has succeeded.
-SWEEP = "sweep"
-# Counted no further: the answer is the same, and a count over every tenant takes its time.
-MOST_COUNTED = 1000
+#: A write is tried no more often than this.
+WRITE_EVERY = 10.0
+#: An older result of a write says nothing. In between it stands while the next one is under way, which on SQLite may
+#: wait for its turn.
+WRITE_COUNTS_FOR = 12.0
+#: Waited so long for the next result where there is one that still counts.
+SHORTLY = 0.08
 
-Check = dict[str, Any]
+_Checks = dict[str, Check]
 
-# One thread, so that a database that hangs holds one connection, however often somebody asks.
-_prober = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
-_busy = threading.Lock()
+
+class Prober:
+    """Runs one set of checks in a thread of its own, never twice at a time, and keeps what it found.
+
+    A driver that hangs can't be interrupted. It holds this thread and its connection, and nobody waits for it.
+    """
+
+    def __init__(self, name: str, check: Callable[[], _Checks], *, every: float = 0, counts_for: float = 0) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"probe-{name}")
+        self._check, self._every, self._counts_for = check, every, counts_for
+        self._lock = threading.Lock()
+        self._running: Future[_Checks] | None = None
+        self._began = 0.0
+        self._found: tuple[float, _Checks] | None = None
+
+    def ask(self, until: float) -> _Checks:
+        """Return what was found lately, or is found by `until`; else say that the database did not answer."""
+        now = clock.monotonic()
+        with self._lock:
+            kept, age = self._kept(now)
+            if kept is not None and age < self._every:
+                return kept
+            is_new = self._running is None
+            if is_new:
+                self._began, self._running = now, self._pool.submit(self._run, now)
+            running, began = self._running, self._began
+        assert running is not None
+        patience = SHORTLY if kept is not None else min(until, began + ANSWER_WITHIN) - now
+        try:
+            return running.result(timeout=max(0.0, patience))
+        except TimeoutError:
+            if kept is not None:
+                return kept
+            late = (
+                "The database did not answer in time." if is_new else "An earlier check still waits for the database."
+            )
+            return {"database": bad(late)}
+
+    def settle(self) -> None:
+        """Wait until nothing runs and forget what was found, for tests, whose databases come and go."""
+        while (running := self._running) is not None:
+            running.exception()
+        self._found = None
+
+    def _kept(self, now: float) -> tuple[_Checks | None, float]:
+        if self._found is None or now - self._found[0] > self._counts_for:
+            return None, 0.0
+        return self._found[1], now - self._found[0]
+
+    def _run(self, began: float) -> _Checks:
+        try:
+            found = self._check()
+            self._found = (began, found)
+            return found
+        finally:
+            connection.close()
+            with self._lock:
+                self._running = None
+
+
+_base = Prober("read", lambda: readiness.base())
+_write = Prober("write", lambda: {"write": readiness.write()}, every=WRITE_EVERY, counts_for=WRITE_COUNTS_FOR)
+_states = Prober("parts", lambda: readiness.states(STATES))
+PROBERS = (_base, _write, _states)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -36,9 +103,14 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether files, database, migrations, worker, outbox, sweep and logs are well; 503 where one is not."""
-    checks = _checks_in_time()
-    fit = all(check["ok"] for check in checks.values())
+    """Say whether a part is fit for work, or without `?part=` whether all are well; 503 where one check fails."""
+    part = request.GET.get("part")
+    if part is not None and part not in PARTS:
+        return _answer(
+            {"status": "unknown", "detail": f"There is no such part. The parts are {', '.join(PARTS)}."}, 400
+        )
+    checks = _checks_in_time(ALL if part is None else PARTS[part])
+    fit = readiness.is_fit(checks)
     return _answer({"status": "ok" if fit else "unavailable", "checks": checks}, 200 if fit else 503)
 
 
@@ -46,138 +118,19 @@ def _answer(body: dict[str, Any], status: int) -> HttpResponse:
     return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
 
 
-def _checks_in_time() -> dict[str, Check]:
-    """Run the checks in a thread that may be left behind: a driver that hangs can't be interrupted."""
-    if not _busy.acquire(blocking=False):
-        return {"database": _bad("An earlier check still waits for the database.")}
-    try:
-        return _prober.submit(_in_own_connection).result(timeout=ANSWER_WITHIN)
-    except TookTooLong:
-        return {"database": _bad("The database did not answer in time.")}
+def _checks_in_time(names: tuple[str, ...]) -> _Checks:
+    until = clock.monotonic() + ANSWER_WITHIN
+    found = {"static": readiness.static()} if "static" in names else {}
+    base = _base.ask(until)
+    found |= base
+    if readiness.is_fit(base):
+        if "write" in names:
+            found |= _write_or_not(until)
+        if STATES.keys() & set(names):
+            found |= _states.ask(until)
+    return {name: check for name, check in found.items() if name in names}
 
 
-def _in_own_connection() -> dict[str, Check]:
-    try:
-        return run_checks()
-    finally:
-        connection.close()
-        _busy.release()
-
-
-def run_checks() -> dict[str, Check]:
-    """Return the state of each part. A failure's text is never shown: it may hold addresses or passwords."""
-    try:
-        at = clock.now()
-        unapplied = _unapplied_migrations()
-    except Exception as failure:  # any driver's error means the same here
-        return {"static": _static(), "database": _bad(f"The database can't be used ({type(failure).__name__}).")}
-    checks: dict[str, Check] = {
-        "static": _static(),
-        "database": {"ok": True},
-        "migrations": {"ok": not unapplied, "unapplied": unapplied},
-    }
-    if not unapplied:
-        checks |= {"worker": _part(_worker, at), "outbox": _part(_outbox, at), "sweep": _part(_sweep, at)}
-        checks |= {"tasks": _part(_tasks, at), "log": _part(_log, at), "witnesses": _part(_witnesses, at)}
-    return checks
-
-
-def _part(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
-    try:
-        return check(at)
-    except Exception as failure:  # one part that can't be read must not hide the others
-        return _bad(f"This part can't be read ({type(failure).__name__}).")
-
-
-def _bad(detail: str) -> Check:
-    return {"ok": False, "detail": detail}
-
-
-def _static() -> Check:
-    return _bad(why) if (why := statics.why_not_served()) else {"ok": True}
-
-
-def _unapplied_migrations() -> int:
-    executor = MigrationExecutor(connection)
-    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-
-
-def _worker(at: dt.datetime) -> Check:
-    """Report the freshest worker: rows of clusters that were taken away stay behind and mean nothing."""
-    from requests_app.models import Heartbeat
-
-    return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
-
-
-def _tasks(at: dt.datetime) -> Check:
-    """Report the tasks that were given up. A person has to look; taking web servers out of service would not help."""
-    from requests_app.models import TaskAttempt
-
-    return {"ok": True, "parked": TaskAttempt.objects.parked().count()}
-
-
-def _sweep(at: dt.datetime) -> Check:
-    from requests_app.models import Heartbeat
-
-    return _age(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS)
-
-
-def _log(at: dt.datetime) -> Check:
-    """Report logs that are refused, entries that nobody signs, heartbeats that do not come, and a key that is open.
-
-    Each is read from an index that holds only what waits, or from its end.
-    """
-    from audit_app import keys, log_name
-    from audit_app.models import ChainHead, LogAlarm, SignedHead
-
-    most = settings.CHECKPOINT_MAX_AGE_SECONDS
-    waiting = ChainHead.objects.filter(unsigned_since__isnull=False)
-    age = _seconds_since(waiting.aggregate(oldest=Min("unsigned_since"))["oldest"], at)
-    late = waiting.filter(unsigned_since__lt=at - dt.timedelta(seconds=most))[:MOST_COUNTED].count()
-    alarms = LogAlarm.objects.all()[:MOST_COUNTED].count()
-    # A log that is refused is not dated either, and is counted already.
-    dated = SignedHead.objects.filter(dated_at__isnull=False)
-    if alarms:
-        dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
-    since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
-    is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
-    trouble = log_name.contradiction() or keys.trouble()
-    return {
-        "ok": not alarms and age <= most and is_dated and not trouble,
-        "alarms": alarms,
-        "late": late,
-        "age_seconds": age,
-        "limit_seconds": most,
-        "heartbeat_age_seconds": since_dated,
-        "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
-        **({"detail": f"{trouble[0].upper()}{trouble[1:]}."} if trouble else {}),
-    }
-
-
-def _witnesses(at: dt.datetime) -> Check:
-    """Report how many customers' witnesses fail. They are the customers' own: nobody here need wake up for them."""
-    from audit_app import witnesses
-
-    return {"ok": True, "failing": witnesses.failing()}
-
-
-def _seconds_since(when: dt.datetime | None, at: dt.datetime) -> int:
-    return 0 if when is None else max(0, int((at - when).total_seconds()))
-
-
-def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:
-    last = beats.aggregate(last=Max("at"))["last"]
-    age = None if last is None else max(0, int((at - last).total_seconds()))
-    return {"ok": age is not None and age <= most, "age_seconds": age, "limit_seconds": most}
-
-
-def _outbox(at: dt.datetime) -> Check:
-    """Report how long the oldest message has been due; one that waits for its next attempt is not late."""
-    from requests_app.models import OutboxMessage
-
-    # A receiver of webhooks that is away is its owner's trouble.
-    waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
-    oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
-    age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
-    most = settings.OUTBOX_MAX_AGE_SECONDS
-    return {"ok": age <= most, "age_seconds": age, "limit_seconds": most}
+def _write_or_not(until: float) -> _Checks:
+    found = _write.ask(until)
+    return found if "write" in found else {"write": bad(found["database"]["detail"])}

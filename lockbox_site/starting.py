@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,6 +54,7 @@ def require_fit() -> None:
     if why := statics.why_not_collected():
         raise ImproperlyConfigured(why)
     _require_log_name()
+    compare_heads()
 
 
 def _require_log_name() -> None:
@@ -69,3 +71,33 @@ def _require_log_name() -> None:
         connection.close()
     if why:
         raise ImproperlyConfigured(f"{why}.")
+
+
+def compare_heads() -> None:
+    """Compare the logs with what was signed of them, before anything is added to them. What differs is an alarm.
+
+    Without its database a web server adds nothing; it compares as soon as there is one.
+    """
+    if not _has_compared():
+        threading.Thread(target=_compare_when_possible, name="heads", daemon=True).start()
+
+
+def _compare_when_possible() -> None:
+    pause = threading.Event()
+    while not _has_compared():
+        pause.wait(1)
+
+
+def _has_compared() -> bool:
+    from django.db import DatabaseError, connection
+
+    from audit_app import setback
+    from requests_app import clock
+
+    try:
+        setback.compare_once(clock.now())
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
+    return True

@@ -7,8 +7,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
-from audit_app import log_name
-from requests_app import statics
+from audit_app import log_name, setback
+from requests_app import clock, statics
 
 
 def require_migrated() -> None:
@@ -26,6 +26,25 @@ def require_log_name() -> None:
         return
     if why:
         raise CommandError(f"{why}.")
+
+
+def compare_heads() -> list[str]:
+    """Compare the logs with what was signed of them; return a line for the operator if some were set back.
+
+    The parts start all the same: an alarm stands, and the signer refuses these logs.
+    """
+    try:
+        setback.compare_once(clock.now())
+        count = setback.alarms()
+    except DatabaseError:
+        # A part may start before its database. The signer compares each log before it signs.
+        return []
+    if not count:
+        return []
+    line = _(
+        "The database was set back: %(count)d logs are not what was signed. See docs/operators.md, After a restore."
+    )
+    return [line % {"count": count}]
 
 
 def require_static_files() -> None:

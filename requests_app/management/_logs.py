@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
+from audit_app.models import LogAlarm
 from requests_app.actors import Actor
 from requests_app.ids import as_id
 from requests_app.models import Tenant
@@ -24,12 +25,17 @@ class Log:
 
 
 def log_of(wanted: str) -> Log:
-    """The log of a tenant, by its short name or id; of the provider by "provider." or its id."""
+    """The log of a tenant, by its short name or id; of the provider by "provider." or its id.
+
+    A log that is refused is found by the id of its tenant, though a restore has taken the tenant away.
+    """
     if wanted in (PROVIDER, str(PROVIDER_LOG)):
         return Log(PROVIDER_LOG, str(_("The provider's own log")))
     tenant_id = as_id(wanted)
     named = {"slug": wanted} if tenant_id is None else {"pk": tenant_id}
     found = Tenant.objects.filter(**named).first()
+    if found is None and tenant_id is not None and LogAlarm.objects.filter(pk=tenant_id).exists():
+        return Log(tenant_id, str(tenant_id))
     if found is None:
         raise CommandError(_("There is no tenant %(name)s.") % {"name": wanted}, returncode=2)
     return Log(found.pk, found.name)

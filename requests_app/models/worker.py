@@ -11,17 +11,23 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         """Signs of life of the clusters; one row each."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
+    def of_places(self) -> "HeartbeatQuerySet":
+        """Signs of life of clusters and hosts, which stay behind when these are taken away."""
+        return self.workers() | self.filter(name__startswith=Heartbeat.HOST)
+
 
 class Heartbeat(models.Model):
     """The last sign of life of a background part.
 
     `worker:<cluster>` is written when that cluster has brought a task to its end, `<task>` when that task last
-    succeeded, `beat` by the beat, and `pulse:<task>` when the beat last enqueued it out of turn.
+    succeeded, `beat` by the beat, and `pulse:<task>` when the beat last enqueued it out of turn. `host:<name>` is
+    written by a web server's probe, to see that it can write.
     """
 
     WORKER = "worker:"
     BEAT = "beat"
     PULSE = "pulse:"
+    HOST = "host:"
 
     name = models.CharField(_("name"), max_length=120, primary_key=True)
     at = models.DateTimeField(_("last seen"), db_index=True)

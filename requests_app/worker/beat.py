@@ -29,7 +29,7 @@ MOST_WAITING = 100
 #: Enqueued between the minutes, too. Nobody rings when a deadline passes, a reminder falls due, or a failed mail may
 #: be tried again; nothing hangs on being fast, but people like to hear soon.
 OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC if not periodic.in_turn)
-FORGET_CLUSTER_AFTER = dt.timedelta(days=7)
+FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
@@ -77,7 +77,7 @@ def tick() -> None:
     # Claimed, so that it is written every few seconds and not at every tick.
     heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
-        Heartbeat.objects.workers().filter(at__lt=at - FORGET_CLUSTER_AFTER).delete()
+        Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()
 
 
 def _enqueue_what_is_due() -> None:

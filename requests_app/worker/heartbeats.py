@@ -9,9 +9,13 @@ from django.db.models import Q
 from requests_app.models import Heartbeat
 
 
+def host_name() -> str:
+    return socket.gethostname()
+
+
 def cluster_name() -> str:
     """Return the name under which this cluster's workers are watched: `CLUSTER_NAME`, else the host's."""
-    return os.environ.get("CLUSTER_NAME") or socket.gethostname()
+    return os.environ.get("CLUSTER_NAME") or host_name()
 
 
 def of_cluster(cluster: str) -> str:

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from audit_app import checkpoints, heads, keys, log_name
 from audit_app.models import Checkpoint, LogAlarm, LogOrigin
 from audit_app.notes import Note
-from lockbox_site import health
+from lockbox_site import readiness
 from requests_app import tasks
 from tests.audit.test_checkpoints import AT, TENANT, append
 from tests.site.test_settings import manage
@@ -97,7 +97,7 @@ def test_a_contradiction_is_told_to_whoever_watches_and_stops_what_signs(setting
     with structlog.testing.capture_logs() as logged:
         assert tasks.checkpoint() == 0
     assert [entry["event"] for entry in logged] == ["log_name_contradicted"]
-    told = health.run_checks()["log"]
+    told = readiness.run_checks(["log"])["log"]
     assert (told["ok"], told["alarms"]) == (False, 0)
     for command in (["lockbox", "--no-web"], ["cluster"], ["checkpoint"]):
         with pytest.raises(CommandError) as refused:

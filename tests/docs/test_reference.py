@@ -12,7 +12,7 @@ from django.core.management import get_commands, load_command_class
 
 from audit_app import export, queries
 from audit_app.places import Places
-from lockbox_site import health
+from lockbox_site import readiness
 from requests_app.actors import Role
 from requests_app.lifecycle import State
 from tests.cast import Cast
@@ -83,7 +83,7 @@ def test_every_command_of_ours_is_in_the_operators_table() -> None:
 @pytest.mark.django_db
 def test_every_check_of_readyz_is_told() -> None:
     told = [names(cells[0])[0] for cells in rows(OPERATORS, "Health")]
-    assert told == list(health.run_checks())
+    assert told == list(readiness.run_checks())
 
 
 _LOGGERS = frozenset({"log", "logger", "security_log"})

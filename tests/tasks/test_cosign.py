@@ -11,7 +11,7 @@ import pytest
 
 from audit_app import proofs
 from audit_app.models import Checkpoint, Cosignature, Witness
-from lockbox_site import health
+from lockbox_site import readiness
 from requests_app import clock, operations, schedules, tasks
 from tests.cast import Cast
 from tests.witness import SmallWitness, said, sign
@@ -101,7 +101,7 @@ def test_one_in_a_private_network_is_asked_no_more_once_that_is_closed(
 
 def test_how_many_fail_is_shown_and_takes_nothing_out_of_service(cast: Cast, listening: Listening) -> None:
     register(cast, listening)
-    assert health._witnesses(clock.now()) == {"ok": True, "failing": 0}
+    assert readiness.STATES["witnesses"](clock.now()) == {"ok": True, "failing": 0}
     listening.small.misbehave = lambda _answer: said(500)
     tasks.cosign()
-    assert health._witnesses(clock.now()) == {"ok": True, "failing": 1}
+    assert readiness.STATES["witnesses"](clock.now()) == {"ok": True, "failing": 1}

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connections
 from django_q.management.commands import qcluster
 
-from requests_app.management._fitness import require_log_name
+from requests_app.management._fitness import compare_heads, require_log_name
 
 
 class Command(qcluster.Command):
@@ -13,6 +13,8 @@ class Command(qcluster.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_log_name()
+        for line in compare_heads():
+            self.stderr.write(line)
         # A connection that was opened so far must not be shared with the processes that are forked.
         connections.close_all()
         super().handle(*args, **options)

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from requests_app import clock, schedules, webauthn
-from requests_app.management._fitness import require_log_name, require_migrated, require_static_files
+from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
 from requests_app.worker import supervisor
 
 
@@ -26,6 +26,8 @@ class Command(BaseCommand):
             raise CommandError(_("Nothing is left to run."))
         require_migrated()
         require_log_name()
+        for line in compare_heads():
+            self.stderr.write(line)
         if web:
             require_static_files()
         try:

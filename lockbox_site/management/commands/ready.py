@@ -1,0 +1,30 @@
+"""`manage.py ready [--part web|worker|beat|signer]`: what /readyz says, for machines that serve no pages."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from lockbox_site.readiness import ALL, PARTS, is_fit, run_checks
+
+
+class Command(BaseCommand):
+    help = (
+        "Say whether a part is fit for work, or all of them; exit 0 if so, else 1. For probes where no page is served."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--part", choices=sorted(PARTS), help="only what this part needs (default: all)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        part = options["part"]
+        checks = run_checks(ALL if part is None else PARTS[part])
+        for name, check in checks.items():
+            numbers = ", ".join(f"{key} {value}" for key, value in check.items() if key not in ("ok", "detail"))
+            words = " ".join(filter(None, [str(check.get("detail", "")), f"({numbers})" if numbers else ""]))
+            self.stdout.write(f"{name:<10} {'ok' if check['ok'] else 'NOT OK':<6} {words}".rstrip())
+        if not is_fit(checks):
+            sys.exit(1)

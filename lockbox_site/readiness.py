@@ -1,0 +1,242 @@
+"""What is looked at to say whether a part of the installation is fit for work, and by which part's probe."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Max, Min, QuerySet
+
+from requests_app import clock, statics
+
+# The task writes this row when it has succeeded.
+SWEEP = "sweep"
+# Counted no further: the answer is the same, and a count over every tenant takes its time.
+MOST_COUNTED = 1000
+
+Check = dict[str, Any]
+
+#: What each part needs to do its work. A part whose own probe fails can be taken out of service or restarted; the whole
+#: is for alarms.
+PARTS = {
+    "web": ("static", "database", "migrations", "write"),
+    "worker": ("database", "migrations", "worker", "outbox", "sweep", "tasks"),
+    "beat": ("database", "migrations", "beat"),
+    "signer": ("database", "migrations", "log", "heads", "witnesses"),
+}
+ALL = (
+    "static", "database", "migrations", "write",
+    "worker", "beat", "outbox", "sweep", "tasks", "log", "heads", "witnesses",
+)  # fmt: skip
+
+
+def is_fit(checks: dict[str, Check]) -> bool:
+    return all(check["ok"] for check in checks.values())
+
+
+def bad(detail: str) -> Check:
+    return {"ok": False, "detail": detail}
+
+
+def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
+    """Run these checks here and now, for a command and for tests; a web server asks health.py, which does not wait."""
+    wanted = tuple(names)
+    checks = {"static": static(), **base()}
+    if is_fit(checks):
+        checks |= {"write": write()} if "write" in wanted else {}
+        checks |= states(name for name in wanted if name in STATES)
+    return {name: check for name, check in checks.items() if name in wanted}
+
+
+# --- What everything stands on ---------------------------------------------------------------------------
+
+
+def static() -> Check:
+    return bad(why) if (why := statics.why_not_served()) else {"ok": True}
+
+
+def base() -> dict[str, Check]:
+    """Return the state of the database. A failure's text is never shown: it may hold addresses or passwords."""
+    try:
+        clock.now()
+        unapplied = _unapplied_migrations()
+    except Exception as failure:  # any driver's error means the same here
+        return {"database": bad(f"The database can't be used ({type(failure).__name__}).")}
+    return {"database": {"ok": True}, "migrations": {"ok": not unapplied, "unapplied": unapplied}}
+
+
+def _unapplied_migrations() -> int:
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+# --- Whether an act can be written -----------------------------------------------------------------------
+
+#: As long as an entry with a long justification. On SQLite it never reaches the disk, and fits on no single page.
+_TEXT = {"postgresql": "." * 1500, "sqlite": "." * 65536}
+
+
+def write() -> Check:
+    """Say whether an act can be written: commit this host's sign of life, and take an audit entry back."""
+    try:
+        try_to_write()
+    except Exception as failure:  # whatever the driver says, it would say to an act as well
+        return bad(f"No act can be written ({_kind_of(failure)}).")
+    return {"ok": True}
+
+
+def try_to_write() -> None:
+    """Write as an act does, in one transaction, and leave only the host's own row behind.
+
+    The entry goes the recorder's way, into a log that nobody else has: it waits for no tenant's log, and two probes at
+    once do not wait for each other.
+    """
+    from audit_app import recorder
+    from requests_app.models import Heartbeat
+    from requests_app.worker import heartbeats
+
+    at = clock.now()
+    entry = recorder.Witnessed(
+        tenant_id=uuid4(),
+        event="probe.written",
+        door="probe",
+        actor={"kind": "system", "id": None, "name": "probe", "side": "system", "email": ""},
+        subject_type="probe",
+        subject_id=str(os.getpid()),
+        text=_TEXT[connection.vendor],
+    )
+    with transaction.atomic(durable=True):
+        with transaction.atomic():
+            recorder.record([entry], at=at)
+            transaction.set_rollback(True)
+        heartbeats.touch(f"{Heartbeat.HOST}{heartbeats.host_name()}"[:120], at=at)
+
+
+def _kind_of(failure: Exception) -> str:
+    """The driver's own name for what happened, which holds no address: InsufficientPrivilege, SQLITE_FULL."""
+    cause = failure.__cause__ or failure
+    return getattr(cause, "sqlite_errorname", type(cause).__name__)
+
+
+# --- The other parts -------------------------------------------------------------------------------------
+
+
+def states(names: Iterable[str]) -> dict[str, Check]:
+    """Read the state of parts that leave their traces in the database."""
+    at = clock.now()
+    return {name: _state(STATES[name], at) for name in names}
+
+
+def _state(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
+    try:
+        return check(at)
+    except Exception as failure:  # one part that can't be read must not hide the others
+        return bad(f"This part can't be read ({type(failure).__name__}).")
+
+
+def _worker(at: dt.datetime) -> Check:
+    """Report the freshest worker: rows of clusters that were taken away stay behind and mean nothing."""
+    from requests_app.models import Heartbeat
+
+    return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+
+def _beat(at: dt.datetime) -> Check:
+    from requests_app.models import Heartbeat
+
+    return _age(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+
+def _tasks(at: dt.datetime) -> Check:
+    """Report the tasks that were given up. A person has to look; taking web servers out of service would not help."""
+    from requests_app.models import TaskAttempt
+
+    return {"ok": True, "parked": TaskAttempt.objects.parked().count()}
+
+
+def _sweep(at: dt.datetime) -> Check:
+    from requests_app.models import Heartbeat
+
+    return _age(Heartbeat.objects.filter(name=SWEEP), at, settings.SWEEP_MAX_AGE_SECONDS)
+
+
+def _log(at: dt.datetime) -> Check:
+    """Report logs that are refused, entries that nobody signs, heartbeats that do not come, and a key that is open.
+
+    Each is read from an index that holds only what waits, or from its end.
+    """
+    from audit_app import keys, log_name
+    from audit_app.models import ChainHead, LogAlarm, SignedHead
+
+    most = settings.CHECKPOINT_MAX_AGE_SECONDS
+    waiting = ChainHead.objects.filter(unsigned_since__isnull=False)
+    age = _seconds_since(waiting.aggregate(oldest=Min("unsigned_since"))["oldest"], at)
+    late = waiting.filter(unsigned_since__lt=at - dt.timedelta(seconds=most))[:MOST_COUNTED].count()
+    alarms = LogAlarm.objects.all()[:MOST_COUNTED].count()
+    # A log that is refused is not dated either, and is counted already.
+    dated = SignedHead.objects.filter(dated_at__isnull=False)
+    if alarms:
+        dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
+    since_dated = _seconds_since(dated.order_by("dated_at").values_list("dated_at", flat=True).first(), at)
+    is_dated = since_dated <= settings.LOG_HEARTBEAT_SECONDS + most
+    trouble = log_name.contradiction() or keys.trouble()
+    return {
+        "ok": not alarms and age <= most and is_dated and not trouble,
+        "alarms": alarms,
+        "late": late,
+        "age_seconds": age,
+        "limit_seconds": most,
+        "heartbeat_age_seconds": since_dated,
+        "heartbeat_limit_seconds": settings.LOG_HEARTBEAT_SECONDS + most,
+        **({"detail": f"{trouble[0].upper()}{trouble[1:]}."} if trouble else {}),
+    }
+
+
+def _heads(at: dt.datetime) -> Check:
+    """Report logs that a restore has set back. This process compares at its start, or here if it could not."""
+    from audit_app import setback
+
+    problem, set_back = setback.compare_once(at).problem, setback.alarms()
+    detail = {"detail": "The heads that are kept outside the database can't be read."} if problem else {}
+    return {"ok": not problem and not set_back, "set_back": set_back, **detail}
+
+
+def _witnesses(at: dt.datetime) -> Check:
+    """Report how many customers' witnesses fail. They are the customers' own: nobody here need wake up for them."""
+    from audit_app import witnesses
+
+    return {"ok": True, "failing": witnesses.failing()}
+
+
+def _outbox(at: dt.datetime) -> Check:
+    """Report how long the oldest message has been due; one that waits for its next attempt is not late."""
+    from requests_app.models import OutboxMessage
+
+    # A receiver of webhooks that is away is its owner's trouble.
+    waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
+    oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))
+    most = settings.OUTBOX_MAX_AGE_SECONDS
+    return {"ok": age <= most, "age_seconds": age, "limit_seconds": most}
+
+
+def _seconds_since(when: dt.datetime | None, at: dt.datetime) -> int:
+    return 0 if when is None else max(0, int((at - when).total_seconds()))
+
+
+def _age(beats: QuerySet, at: dt.datetime, most: int) -> Check:
+    last = beats.aggregate(last=Max("at"))["last"]
+    age = None if last is None else max(0, int((at - last).total_seconds()))
+    return {"ok": age is not None and age <= most, "age_seconds": age, "limit_seconds": most}
+
+
+STATES: dict[str, Callable[[dt.datetime], Check]] = {
+    "worker": _worker, "beat": _beat, "outbox": _outbox, "sweep": _sweep, "tasks": _tasks,
+    "log": _log, "heads": _heads, "witnesses": _witnesses,
+}  # fmt: skip

@@ -1,0 +1,166 @@
+"""A database that a restore has set back is alarmed at the next start, before anything is added to its logs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, OperationalError
+
+from audit_app import checkpoints, heads, setback
+from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
+from lockbox_site import readiness
+from requests_app import clock
+from tests.audit import care
+from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, meddle, uuid_sql
+
+pytestmark = pytest.mark.django_db
+
+OTHER = UUID(int=5)
+
+
+@pytest.fixture(autouse=True)
+def _not_yet_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setback, "made", setback.Comparison())
+
+
+def signed(*counts: int, tenant: UUID = TENANT) -> None:
+    for count in counts:
+        append(count, tenant=tenant)
+        checkpoints.sign(tenant, at=AT)
+
+
+def alarm() -> tuple[str, int]:
+    row = LogAlarm.objects.get()
+    assert row.pk == TENANT
+    return row.code, row.detail["signed"]
+
+
+def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
+    signed(10, 300)
+    signed(3, tenant=OTHER)
+    append(4)
+    assert setback.compare(AT) == []
+    assert not LogAlarm.objects.exists()
+
+
+@pytest.mark.parametrize("rest", [0, 5])
+def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
+    """Also where nothing was signed between the backup and the last head that both know."""
+    signed(10)
+    append(rest)
+    signed(300 - rest)
+    signed(3, tenant=OTHER)
+    cut_to(10)
+    entries = AuditEntry.objects.count()
+    assert setback.compare(AT) == [TENANT]
+    assert alarm() == ("shorter", 310)
+    assert AuditEntry.objects.count() == entries
+    assert readiness.STATES["heads"](AT)["set_back"] == 1
+
+
+def test_a_log_that_grew_again_after_a_restore_is_another_one() -> None:
+    signed(10, 20)
+    cut_to(10)
+    append(40, what="y")
+    assert setback.compare(AT) == [TENANT]
+    assert alarm() == ("different", 30)
+
+
+def test_a_head_that_was_kept_before_a_crash_took_its_checkpoint_is_no_alarm() -> None:
+    signed(10, 300)
+    meddle("DELETE FROM audit_app_checkpoint WHERE size = 310")
+    assert setback.compare(AT) == []
+    SignedHead.objects.update(size=10)
+    assert setback.compare(AT) == [], "nor where the tiles end earlier: the entries tell"
+    meddle("DELETE FROM audit_app_tile")
+    assert setback.compare(AT) == [TENANT]
+    assert LogAlarm.objects.get().code == "tile"
+
+
+def test_a_restore_from_before_a_tombstone_is_seen_and_not_signed() -> None:
+    signed(10)
+    care.tombstone(TENANT, at=AT)
+    signed(5)
+    tenant = uuid_sql(TENANT)
+    meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= 10", tenant)
+    meddle("UPDATE audit_app_chainhead SET size = 10, shard = 0, first_seq = 0 WHERE tenant_id = %s", tenant)
+    meddle("UPDATE audit_app_signedhead SET size = 10, shard = 0 WHERE tenant_id = %s", tenant)
+    meddle("DELETE FROM audit_app_checkpoint WHERE shard = 1")
+    meddle("DELETE FROM audit_app_tile WHERE shard = 1")
+    meddle("DELETE FROM audit_app_closedshard")
+    assert setback.compare(AT) == [TENANT]
+    assert alarm() == ("shorter", 6)
+    with pytest.raises(checkpoints.Refusal):
+        checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    assert ChainHead.objects.get().first_seq == 16, "no number stands for two entries"
+
+
+def test_a_shard_that_a_tombstone_closed_is_no_alarm() -> None:
+    signed(10)
+    cut_to(4)
+    with pytest.raises(checkpoints.Refusal):
+        checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    assert setback.compare(AT) == []
+
+
+def test_a_log_that_the_backup_does_not_know_is_alarmed_and_can_be_closed() -> None:
+    signed(10)
+    tenant = uuid_sql(TENANT)
+    for table in ("auditentry", "chainhead", "signedhead", "checkpoint", "tile"):
+        meddle(f"DELETE FROM audit_app_{table} WHERE tenant_id = %s", tenant)
+    assert setback.compare(AT) == [TENANT]
+    assert alarm() == ("shorter", 10)
+    call_command("tombstone", str(TENANT), "--because", "Restored the backup of Monday.")
+    assert not LogAlarm.objects.exists()
+    assert setback.compare(clock.now()) == []
+    assert AuditEntry.objects.get(tenant_id=TENANT).seq == 10
+
+
+def test_heads_of_another_installation_say_nothing_of_this_ones_logs() -> None:
+    signed(10)
+    kept = heads.every()[0]
+    other = checkpoints.Head(f"other.example/log/{OTHER}", kept.head.size, kept.head.root)
+    heads.put(other, kept.frontier, kept.note, after=None)
+    assert setback.compare(AT) == []
+
+
+def test_a_damaged_file_is_said_and_stops_no_start() -> None:
+    signed(10)
+    Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
+    assert setback.compare_once(AT).problem
+    found = readiness.STATES["heads"](AT)
+    assert (found["ok"], found["set_back"]) == (False, 0)
+    assert str(settings.LOG_HEADS_FILE) not in found["detail"]
+
+
+def test_a_process_compares_once_and_again_only_where_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[dt.datetime] = []
+    monkeypatch.setattr(setback, "compare", ran.append)
+    setback.compare_once(AT)
+    setback.compare_once(AT)
+    assert len(ran) == 1
+
+    def away(at: dt.datetime) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(setback, "made", setback.Comparison())
+    with monkeypatch.context() as patch:
+        patch.setattr(setback, "compare", away)
+        with pytest.raises(DatabaseError):
+            setback.compare_once(AT)
+    setback.compare_once(AT)
+    assert len(ran) == 2
+
+
+def test_many_logs_take_few_statements(django_assert_max_num_queries) -> None:
+    for number in range(1, 40):
+        signed(2, tenant=UUID(int=number))
+    with django_assert_max_num_queries(5):
+        assert setback.compare(AT) == []

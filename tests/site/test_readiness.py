@@ -1,0 +1,356 @@
+"""What each part's probe knows: a web server's whether acts can be written, the signer's whether a log was set back."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.test import Client
+
+from audit_app import recorder
+from audit_app.models import AuditEntry, ChainHead
+from lockbox_site import health, readiness
+from requests_app import clock
+from requests_app.models import Heartbeat, OutboxMessage
+from requests_app.worker import heartbeats
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TENANT = UUID(int=77)
+WEB = "/readyz?part=web"
+
+
+@pytest.fixture(autouse=True)
+def _probes_are_over() -> Iterator[None]:
+    settle()
+    yield
+    settle()
+
+
+def settle() -> None:
+    for prober in health.PROBERS:
+        prober.settle()
+
+
+def web(client: Client, status: int) -> dict[str, Any]:
+    answer = client.get(WEB)
+    assert answer.status_code == status, answer.content
+    return answer.json()["checks"]
+
+
+@contextmanager
+def in_each_connection(statement: str) -> Iterator[None]:
+    """Run a statement in every connection that is opened meanwhile: each probe opens one."""
+
+    def run(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    connection_created.connect(run, dispatch_uid="test", weak=False)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(dispatch_uid="test")
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@contextmanager
+def entries_are_refused() -> Iterator[None]:
+    """A trigger that fails, as a damaged database or a right that was taken away would have it."""
+    if connection.vendor == "postgresql":
+        execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'secret words'; END $$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON audit_app_auditentry FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+    else:
+        execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON audit_app_auditentry BEGIN SELECT RAISE(ABORT, 'secret words'); END"
+        )
+    try:
+        yield
+    finally:
+        if connection.vendor == "postgresql":
+            execute("DROP FUNCTION refuse CASCADE")
+        else:
+            execute("DROP TRIGGER refuse")
+
+
+@contextmanager
+def database_is_read_only() -> Iterator[None]:
+    statement = "SET default_transaction_read_only = on" if connection.vendor == "postgresql" else "PRAGMA query_only=1"
+    with in_each_connection(statement):
+        yield
+
+
+@contextmanager
+def disk_is_full() -> Iterator[None]:
+    """On SQLite. What PostgreSQL says of a full disk is simulated: it takes a disk of its own."""
+    if connection.vendor == "postgresql":
+        execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$",
+            "CREATE TRIGGER refuse BEFORE INSERT ON audit_app_auditentry FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        try:
+            yield
+        finally:
+            execute("DROP FUNCTION refuse CASCADE")
+    else:
+        # Pages that are free in the file would be used first.
+        execute("VACUUM")
+        # Fewer than the file has, which SQLite takes as the number that it has.
+        with in_each_connection("PRAGMA max_page_count=1"):
+            yield
+
+
+FAULTS: dict[str, Callable[[], Any]] = {
+    "refused": entries_are_refused, "read-only": database_is_read_only, "full": disk_is_full,
+}  # fmt: skip
+KINDS = {
+    "postgresql": {"refused": "InsufficientPrivilege", "read-only": "ReadOnlySqlTransaction", "full": "DiskFull"},
+    "sqlite": {"refused": "SQLITE_CONSTRAINT_TRIGGER", "read-only": "SQLITE_READONLY", "full": "SQLITE_FULL"},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_web_server_is_not_ready_while_no_act_can_be_written(client: Client, fault: str) -> None:
+    connection.close()
+    assert web(client, 200)["write"] == {"ok": True}
+    settle()
+    with FAULTS[fault]():
+        found = web(client, 503)
+        kind = KINDS[connection.vendor][fault]
+        assert found["write"] == {"ok": False, "detail": f"No act can be written ({kind})."}
+        assert [name for name, check in found.items() if not check["ok"]] == ["write"]
+    settle()
+    assert web(client, 200)["write"] == {"ok": True}
+
+
+def test_the_write_leaves_the_hosts_row_and_nothing_else(client: Client) -> None:
+    web(client, 200)
+    assert [row.name for row in Heartbeat.objects.all()] == [f"host:{heartbeats.host_name()}"]
+    assert not AuditEntry.objects.exists()
+    assert not ChainHead.objects.exists()
+    assert not OutboxMessage.objects.exists()
+
+
+def test_the_entry_goes_the_recorders_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that triggers, constraints and rights count as they do for an act."""
+    recorded: list[recorder.Witnessed] = []
+    genuine = recorder.record
+
+    def record(entries: Any, **rest: Any) -> Any:
+        recorded.extend(entries)
+        return genuine(entries, **rest)
+
+    monkeypatch.setattr(recorder, "record", record)
+    web(client, 200)
+    assert len(recorded) == 1
+
+
+def test_it_is_tried_once_in_ten_seconds_however_often_somebody_asks(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written, genuine = [1000.0], [], readiness.write
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+
+    def write() -> readiness.Check:
+        written.append(1)
+        return genuine()
+
+    monkeypatch.setattr(readiness, "write", write)
+    for _ in range(20):
+        web(client, 200)
+    assert len(written) == 1
+    now[0] += 9.9
+    web(client, 200)
+    assert len(written) == 1
+    now[0] += 0.1
+    web(client, 200)
+    assert len(written) == 2
+
+
+@contextmanager
+def nobody_can_write() -> Iterator[None]:
+    """Somebody holds what every act needs, in a connection of their own, and does not let go."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                if connection.vendor == "postgresql":
+                    execute("LOCK TABLE audit_app_auditentry IN ACCESS EXCLUSIVE MODE")
+                held.set()
+                release.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    try:
+        yield
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_a_kept_ok_does_not_outlive_a_write_that_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, skipped = time.monotonic, [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + skipped[0])
+    web(client, 200)
+    with nobody_can_write():
+        skipped[0] += health.WRITE_EVERY + 0.5
+        began = real()
+        assert web(client, 200)["write"]["ok"], (
+            "a moment's wait, as for its turn on SQLite, takes nothing out of service"
+        )
+        assert real() - began < 1
+        skipped[0] += health.WRITE_COUNTS_FOR - health.WRITE_EVERY
+        began = real()
+        assert (
+            "did not answer" in web(client, 503)["write"]["detail"] or "earlier" in web(client, 503)["write"]["detail"]
+        )
+        assert real() - began < 2.5
+    settle()
+    assert web(client, 200)["write"]["ok"]
+
+
+def test_somebody_who_asks_while_a_check_runs_hears_what_it_finds(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two load balancers that ask at once are both told the truth."""
+    genuine, runs = readiness.base, []
+
+    def slowly() -> Any:
+        runs.append(1)
+        time.sleep(0.3)
+        return genuine()
+
+    monkeypatch.setattr(readiness, "base", slowly)
+    answers: list[int] = []
+
+    def ask() -> None:
+        answers.append(Client().get("/readyz?part=beat").status_code)
+        connections.close_all()
+
+    Heartbeat.objects.create(name="beat", at=clock.now(), pid=1)
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 8
+    assert len(runs) < 8
+
+
+@pytest.mark.postgres
+def test_a_tenants_locked_log_holds_no_probe_up(client: Client) -> None:
+    with transaction.atomic():
+        ChainHead.objects.create(tenant_id=TENANT)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                recorder.lock(TENANT)
+                held.set()
+                release.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    try:
+        began = time.monotonic()
+        assert web(client, 200)["write"] == {"ok": True}
+        assert time.monotonic() - began < 1
+    finally:
+        release.set()
+        thread.join()
+
+
+def test_with_all_workers_dead_a_web_server_stays_ready(client: Client) -> None:
+    assert set(web(client, 200)) == {"static", "database", "migrations", "write"}
+    whole = client.get("/readyz")
+    assert whole.status_code == 503
+    assert [name for name, check in whole.json()["checks"].items() if not check["ok"]] == ["worker", "beat", "sweep"]
+
+
+@pytest.mark.parametrize("part", readiness.PARTS)
+def test_each_part_has_a_probe_of_its_own(client: Client, part: str) -> None:
+    at = clock.now()
+    for name in ("worker:here-1", "beat", "sweep"):
+        Heartbeat.objects.create(name=name, at=at, pid=1)
+    answer = client.get("/readyz", {"part": part})
+    assert (answer.status_code, tuple(answer.json()["checks"])) == (200, readiness.PARTS[part])
+    Heartbeat.objects.all().delete()
+    assert client.get("/readyz", {"part": part}).status_code == (503 if part in ("worker", "beat") else 200)
+
+
+@pytest.mark.parametrize("part", ["webb", "", "web,worker"])
+def test_a_part_that_does_not_exist_is_said_so(client: Client, part: str) -> None:
+    answer = client.get("/readyz", {"part": part})
+    assert answer.status_code == 400
+    assert "web, worker, beat, signer" in answer.json()["detail"]
+
+
+def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("ready", "--part", "web")
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        [name, "ok"] for name in readiness.PARTS["web"]
+    ]
+    with pytest.raises(SystemExit) as end:
+        call_command("ready", "--part", "worker")
+    assert end.value.code == 1
+    assert "worker     NOT OK (age_seconds None, limit_seconds 60)" in capsys.readouterr().out
+
+
+def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None:
+    for _ in range(30):
+        client.get("/readyz")
+        web(client, 200)
+    settle()
+    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("probe-")]
+    assert sorted(names) == ["probe-parts_0", "probe-read_0", "probe-write_0"]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            assert cursor.fetchone() == (1,)
+
+
+def test_a_host_that_was_taken_away_is_forgotten_after_a_week() -> None:
+    from requests_app.worker import beat
+
+    at = clock.now()
+    old = at - beat.FORGET_AFTER - dt.timedelta(seconds=1)
+    for name in ("host:old", "worker:old", "sweep"):
+        Heartbeat.objects.create(name=name, at=old, pid=1)
+    Heartbeat.objects.create(name="host:new", at=at, pid=1)
+    beat.tick()
+    left = set(Heartbeat.objects.values_list("name", flat=True))
+    assert {"host:new", "sweep"} <= left
+    assert not {"host:old", "worker:old"} & left
+
+
+def test_a_machine_without_kept_heads_makes_no_file_of_them(client: Client) -> None:
+    path = Path(settings.LOG_HEADS_FILE)
+    path.unlink(missing_ok=True)
+    assert client.get("/readyz?part=signer").status_code == 200
+    assert not path.exists()
