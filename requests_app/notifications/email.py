@@ -87,9 +87,10 @@ def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
 
 
 def sent_id(rendered: dict[str, Any]) -> str:
-    """The Message-ID under which this left; without its digest where a secret is put into the mail only then."""
-    has_secret = link_secrets.MARK in rendered["text"]
-    return str(rendered["message_id"] if has_secret else built(rendered).extra_headers["Message-ID"])
+    """The Message-ID under which this left; without its hash where a secret is put into the mail only then."""
+    if link_secrets.MARK in rendered["text"]:
+        return str(rendered["message_id"])
+    return str(built(rendered).extra_headers["Message-ID"])
 
 
 def _with(digest: str, name: str) -> str:

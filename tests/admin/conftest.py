@@ -85,7 +85,8 @@ def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@cont
     first, at = OutboxMessage.objects.first(), clock.now()
     about = first.about if first else cast.contoso.pk
     number = OutboxMessage.objects.count()
-    rendered = {"subject": "Contoso: read this", "text": "Who asks, and why.", "message_id": f"<{number}@x>"}
+    said = {"subject": "Contoso: read this", "text": "Who asks, and why.", "html": "<p>Who asks, and why.</p>"}
+    rendered = {**said, "message_id": f"<{number}@x>", "from": "lockbox@x", "to": recipient, "headers": {}}
     return OutboxMessage.objects.create(
         tenant=cast.contoso,
         topic="notify.window_opened",
