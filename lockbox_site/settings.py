@@ -215,8 +215,6 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "lockbox_site.urls"
-WSGI_APPLICATION = "lockbox_site.wsgi.application"
-ASGI_APPLICATION = "lockbox_site.asgi.application"
 
 TEMPLATES = [
     {
@@ -491,8 +489,10 @@ SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 
 CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
 WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
-# A slow download holds its thread to the end, so downloads get at most half of them.
 WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
+# Downloads, streams of events and calls that wait, in each web process. They hold memory and a connection with their
+# client, and no thread. Downloads of content get at most half of them, and so do the API's.
+WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
 # What has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 

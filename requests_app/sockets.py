@@ -1,30 +1,36 @@
-"""Limits how much of a download the kernel holds, and how long it waits for a client that reads nothing.
+"""Limits how much of an answer the kernel holds, how long it waits for a client, and tells what a client has taken.
 
 Data that the server has handed to the kernel can't be called back. Linux lets that grow to megabytes for each
 connection, and a client that stopped reading would still get them after its window was closed.
+
+It opens, copies and closes no descriptor of this process. By POSIX, closing any descriptor of a file drops every
+`fcntl` lock that the process holds on that file, also when the descriptor was only a copy. SQLite's locks are of
+that kind, and without them two processes write to the database at once.
 """
 
 from __future__ import annotations
 
+import fcntl
+import ipaddress
 import os
 import socket
+import struct
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 #: What the kernel may hold of one connection, in bytes; Linux doubles the number, for its own book-keeping.
 SEND_BUFFER = 64 * 1024
-#: A client that reads nothing for this long has its connection ended, because it holds a thread.
+#: A client that reads nothing for this long has its connection ended.
 STALLED_SECONDS = 60
+#: Where `struct tcp_info` of Linux (4.1 and later) holds `tcpi_bytes_acked`, and its length up to there.
+_ACKED_AT, _INFO_LENGTH = 120, 128
 
 
 def narrow(port: int) -> None:
-    """Hold this process's connections on this port to the limits. Does nothing where a system doesn't list them.
+    """Hold this process's sockets on this port to the limits. Does nothing where a system doesn't list them.
 
-    The web server names neither its sockets nor the client's port, so this takes all of them; once is enough for each.
-
-    It opens, copies and closes no descriptor of this process. By POSIX, closing any descriptor of a file drops every
-    `fcntl` lock that the process holds on that file, also when the descriptor was only a copy. SQLite's locks are of
-    that kind, and without them two processes write to the database at once.
+    A connection has the limits of the listening socket that accepted it, so once is enough, before the first.
     """
     for number in _descriptors():
         # Another thread may close the number at any time, and SQLite may get it. Then these calls fail and change
@@ -36,6 +42,76 @@ def narrow(port: int) -> None:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 if hasattr(socket, "TCP_USER_TIMEOUT"):
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
+
+
+class Gone(OSError):
+    """The client is not connected any more."""
+
+
+class Line:
+    """One connection of this process with a client, for asking the kernel how much the client has taken.
+
+    `client` is the client's address and port, as the web server names them. The server owns the descriptor: it may be
+    closed and belong to something else at any time, so each call checks whose it is.
+    """
+
+    def __init__(self, number: int, peer: tuple[str, int]) -> None:
+        self._number, self._peer = number, peer
+
+    @classmethod
+    def of(cls, client: str) -> Line | None:
+        """Find the connection with this client; None where the system tells neither it nor what was taken."""
+        if not hasattr(socket, "TCP_INFO") or not (peer := _address(client)):
+            return None
+        for number in _descriptors():
+            with suppress(OSError), _borrowed(number) as connection:
+                if connection.type == socket.SOCK_STREAM and _peer_of(connection) == peer:
+                    connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
+                    return cls(number, peer)
+        return None
+
+    def acknowledged(self) -> int:
+        """Return how many bytes the client's side has taken since the connection began. Raises Gone."""
+        with self._own() as connection:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
+        if len(info) < _INFO_LENGTH:
+            raise Gone
+        return int(struct.unpack_from("Q", info, _ACKED_AT)[0])
+
+    def waiting(self) -> int:
+        """Return how many bytes the kernel holds that the client's side has not taken yet. Raises Gone."""
+        with self._own() as connection:
+            return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
+
+    def hang_up(self) -> None:
+        """End the connection at once, whatever still waits to be sent; harmless when it has ended."""
+        with suppress(OSError), self._own() as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def _own(self) -> Iterator[socket.socket]:
+        try:
+            with _borrowed(self._number) as connection:
+                if _peer_of(connection) != self._peer:
+                    raise Gone
+                yield connection
+        except OSError as error:
+            raise Gone from error
+
+
+def _address(client: str) -> tuple[str, int] | None:
+    host, _colon, port = client.rpartition(":")
+    try:
+        return str(ipaddress.ip_address(host.strip("[]").partition("%")[0])), int(port)
+    except ValueError:
+        return None
+
+
+def _peer_of(connection: socket.socket) -> tuple[str, int] | None:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    host, port = connection.getpeername()[:2]
+    return str(ipaddress.ip_address(host.partition("%")[0])), int(port)
 
 
 def _descriptors() -> list[int]:

@@ -1,6 +1,7 @@
 """A tenant's events as they happen: asked for and waited for (long polling), or sent as they come (Server-Sent Events).
 
-Both say of an event what a webhook says. Whoever waits asks the database a few times a second, for one number.
+Both say of an event what a webhook says. All that wait for the same log in one process look twice a second for one
+number, together, and hold neither a thread nor a connection with the database in between.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.conf import settings
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
@@ -22,6 +22,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from requests_app import clock, waiting
 from requests_app.actors import Actor
 from requests_app.api.base import ApiView
 from requests_app.api.held import Place, held
@@ -33,13 +34,14 @@ from requests_app.models.row_security import only_tenants
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
 from requests_app.scopes import Scope
-from requests_app.sockets import narrow
+from requests_app.waiting import LOOK_EVERY
 from requests_app.webhooks import messages
 
 #: The longest that a call waits for an event, and the longest life of a stream, in seconds.
 LONGEST_WAIT, LONGEST_STREAM = 30, 300
-#: Between two looks at the log, and at who reads it, in seconds.
-LOOK_EVERY = 0.5
+#: How long a silent stream may last on the roles that its reader last had, in seconds. Before anything is told, they
+#: are read anew in any case.
+REREAD_SECONDS = 2.0
 #: So many looks at a silent log, and a stream shows that it is alive.
 BEAT_AFTER = 20
 #: Events of one answer, or of one piece of a stream.
@@ -120,24 +122,45 @@ class Events(ApiView):
         if isinstance(request.accepted_renderer, EventStream):
             return self._stream(log, after)
         found = happened(log, after)
-        if not found and wait:
-            with held(self.token.account_id):
-                found = self._waited(log, after, wait)
-        cursor = found[-1].cursor if found else after
-        return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
+        if found or not wait:
+            return _answer(found, after)
+        look = Look(log, actor=self.actor, is_shared=self._is_outside)
+        if self._is_outside:
+            return self._answered_later(look, after, wait)
+        with held(self.token.account_id):
+            for _look in range(round(wait / LOOK_EVERY)):
+                pause(LOOK_EVERY)
+                if found := look.at_news(after):
+                    break
+        return _answer(found, after)
 
-    def _waited(self, log: Log, after: int, wait: int) -> list[Happened]:
-        for _look in range(round(wait / LOOK_EVERY)):
-            pause(LOOK_EVERY)
-            require_reader(reread(self.actor), log.pk)
-            if found := happened(log, after):
-                return found
-        return []
+    @property
+    def _is_outside(self) -> bool:
+        """Whether the web server waits in the place of a thread."""
+        return waiting.is_outside(self.request.META)
+
+    def _answered_later(self, look: Look, after: int, wait: int) -> waiting.Waiting:
+        ends = clock.monotonic() + wait
+
+        def answer() -> HttpResponseBase | None:
+            try:
+                found = look.at_news(after)
+                if not found and clock.monotonic() < ends:
+                    return None
+                response = _answer(found, after)
+            except DomainError as refusal:
+                response = self.handle_exception(refusal)
+            return self.finalize_response(self.request, response).render()
+
+        with Place(self.token.account_id) as place:
+            response = waiting.Waiting(self.request._request, answer)
+            response.at_its_end(place.leave)
+            return response
 
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
         with Place(self.token.account_id) as place:
-            narrow(settings.PORT)
-            chunks = place.to_the_end_of(told(log, after, actor=self.actor))
+            look = Look(log, actor=self.actor, is_shared=self._is_outside)
+            chunks = place.to_the_end_of(told(look, after, wait=no_pause if self._is_outside else pause))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
             # Some proxies would collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
@@ -173,18 +196,55 @@ def happened(log: Log, after: int) -> list[Happened]:
     return [Happened(row.seq + 1, message) for row, message in zip(rows, told, strict=True)]
 
 
-def told(log: Log, after: int, *, actor: Actor) -> Iterator[bytes]:
-    """The stream. The database shows this connection nothing of other tenants, and only while it is asked: between
-    two looks the thread may be anybody's."""
+class Look:
+    """How one reader looks at one log. `is_shared`: what another reader saw just now counts for this one as well."""
+
+    def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
+        self._log, self._actor, self._is_shared = log, actor, is_shared
+        self._reread_at = clock.monotonic()
+
+    def at_news(self, after: int) -> list[Happened]:
+        """Return what has happened since. Raises NotAllowed, or one of its kinds, where the reader may not any more."""
+        present = clock.monotonic()
+        is_news = not self._is_shared or _size_just_now(self._log) > after
+        if not is_news and present - self._reread_at < REREAD_SECONDS:
+            return []
+        # The database shows this connection nothing of other tenants, and only while it is asked.
+        with only_tenants([self._log.pk]):
+            require_reader(reread(self._actor), self._log.pk)
+            self._reread_at = present
+            return happened(self._log, after) if is_news else []
+
+
+#: The length of each log that somebody waits for, and when that was seen.
+_sizes: dict[UUID, tuple[float, int]] = {}
+
+
+def _size_just_now(log: Log) -> int:
+    """The length of the log, asked once for all that look within the same half of a pause."""
+    present = clock.monotonic()
+    seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
+    if present - seen_at > LOOK_EVERY / 2:
+        size = queries.head(log).size
+        _sizes[log.pk] = (present, size)
+    return size
+
+
+def _answer(found: list[Happened], after: int) -> Response:
+    cursor = found[-1].cursor if found else after
+    return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
+
+
+def told(look: Look, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
+    """Generate the stream. It is empty for a moment where nothing has happened; each piece may be made in another
+    thread."""
     yield b"retry: 2000\n\n"
-    silent = 0
+    ends, silent = clock.monotonic() + LONGEST_STREAM, 0
     for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
         try:
-            with only_tenants([log.pk]):
-                require_reader(reread(actor), log.pk)
-                found = happened(log, after)
+            found = look.at_news(after)
         except DomainError as refusal:
-            # Whoever connects again hears why, with its status.
+            # A client that connects again hears why, with its status.
             yield f": {refusal.code}\n\n".encode()
             return
         if found:
@@ -194,8 +254,15 @@ def told(log: Log, after: int, *, actor: Actor) -> Iterator[bytes]:
         silent += 1
         if silent % BEAT_AFTER == 0:
             yield b": still here\n\n"
-        pause(LOOK_EVERY)
+        yield b""
+        wait(LOOK_EVERY)
+        if clock.monotonic() >= ends:
+            return
 
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def no_pause(_seconds: float) -> None:
+    """The web server pauses wherever a chunk is empty."""

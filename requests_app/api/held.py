@@ -1,7 +1,7 @@
-"""What holds a thread of this process for long: calls that wait for news, and files that are read slowly.
+"""Counts the calls of programs that last: those that wait for news, and files that are read slowly.
 
-A caller may hold a few, and all of them together a quarter of the threads: whoever wants to close a window, or look at
-a page, must never wait for a machine that waits.
+They hold no thread, but memory and a connection. A caller may have a few in one process, and all callers together half
+of what the process can carry, so that people's own downloads have room.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _places: Counter[UUID] = Counter()
 
 
 class Place:
-    """One thread, held by one caller. Raises TooMany where there is none to be had."""
+    """One call that lasts, of one caller. Raises TooMany where there is none to be had."""
 
     _account_id: UUID | None = None
 
@@ -34,7 +34,7 @@ class Place:
         with _lock:
             if _places[account_id] >= MOST_PER_CALLER:
                 raise TooMany(_("You have as many calls under way that wait or take long as you may."))
-            if _places.total() >= max(1, settings.WEB_THREADS // 4):
+            if _places.total() >= settings.WEB_STREAMS // 2:
                 raise TooMany(_("Too many calls wait here at the moment. Try again when some of them have ended."))
             _places[account_id] += 1
         self._account_id = account_id

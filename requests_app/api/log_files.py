@@ -35,7 +35,6 @@ from requests_app.errors import LogDamaged, NotFound, NotYetSigned, Unacceptable
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import log as queries
-from requests_app.sockets import narrow
 
 #: When a file was made, in its name.
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -68,7 +67,6 @@ class _File(OfLog):
         raise exceptions.MethodNotAllowed("HEAD")
 
     def sent(self, chunks: Generator[bytes], place: Place, log: UUID, *, name: str, kind: str) -> Any:
-        narrow(settings.PORT)
         steps = in_steps(chunks, log, actor=self.actor)
         response = StreamingHttpResponse(place.to_the_end_of(steps), content_type=kind)
         response["Content-Disposition"] = disposition(name, as_attachment=True)

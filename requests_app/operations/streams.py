@@ -41,7 +41,7 @@ class WindowClosed(Exception):
 
 
 class Place:
-    """What a download must hold: each holds a thread of this process for as long as its reader likes."""
+    """What a download must hold: each holds memory and a connection for as long as its reader likes."""
 
     def __init__(self) -> None:
         self._grant_id: UUID | None = None
@@ -51,8 +51,7 @@ class Place:
         with _lock:
             if _places[grant_id] >= MOST_PER_GRANT:
                 raise TooMany(_("Two downloads run under this window already. Wait until one of them has ended."))
-            # Half of the threads are left to everybody else: closing a window must never wait for a reader.
-            if _places.total() >= max(1, settings.WEB_THREADS // 2):
+            if _places.total() >= settings.WEB_STREAMS // 2:
                 raise TooMany(_("Too many downloads run here at the moment. Try again when some of them have ended."))
             _places[grant_id] += 1
             self._grant_id = grant_id

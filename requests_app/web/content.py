@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
@@ -31,7 +30,6 @@ from requests_app.operations.content import Looked
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
-from requests_app.sockets import narrow
 from requests_app.web._streams import Body, GuardedSource
 from requests_app.web.middleware import actor_in
 
@@ -151,7 +149,6 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
     kind = ContentAccess.Kind.OPENED if is_inline else ContentAccess.Kind.DOWNLOADED
-    narrow(settings.PORT)
     stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None, kind=kind)
     body = Body(chunks)
     if is_inline and render_hint(stream.media_type) != "image":

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -30,7 +29,6 @@ from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import tenant as tenants
-from requests_app.sockets import narrow
 from requests_app.web import _progress
 from requests_app.web._access import takes_evidence
 from requests_app.web._progress import Progress
@@ -168,7 +166,6 @@ def _taken(
         is_ready=prepared is not None,
     )
     assert prepared is not None  # the operation takes nothing else
-    narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
     chunks = _told(prepared, Subject(tenant, about), actor, progress)
     response = StreamingHttpResponse(in_steps(chunks, tenant.pk, actor=actor), content_type="application/zip")

@@ -33,7 +33,6 @@ from requests_app.models import Tenant
 from requests_app.operations.checks import rests_until
 from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
-from requests_app.sockets import narrow
 from requests_app.templatetags._times import when_words
 from requests_app.web import _progress
 from requests_app.web._log_state import checked, places, standing
@@ -120,7 +119,6 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
-    narrow(settings.PORT)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
     chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
     steps = in_steps(chunks, row.pk, actor=actor)

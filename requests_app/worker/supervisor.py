@@ -28,6 +28,8 @@ STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
 #: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
 HTTP_BUFFER = 64 * 1024
+#: What one web process lets in at once, and how long it waits for the headers of a request.
+MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
 
 
 class CannotStart(Exception):
@@ -71,20 +73,21 @@ def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
 def web_command() -> list[str]:
     """Return the web server's command line.
 
-    A client that reads slowly holds a thread for the whole download. Threads are therefore many and processes
-    few; an idle thread costs next to nothing. Its `--backpressure` stays high: it counts connections, idle ones
-    too, and browsers keep theirs open. Without `--workers-kill-timeout` a client that has stopped reading would
-    hold up the end for as long as it likes. What lies in the server's own buffers when a window closes still
-    reaches the client: HTTP/2 would have one of hundreds of kilobytes for each stream.
+    Clients that are slow or wait hold no thread (lockbox_site/serving), and thousands of them must not keep others from
+    being let in: `--backpressure` counts connections, idle ones too, as browsers keep them open. A request whose
+    headers are not whole in time ends, and so does a connection without one. Without `--workers-kill-timeout` a client
+    that has stopped reading would hold up the end for as long as it likes. What lies in the server's own buffers when a
+    window closes still reaches the client: HTTP/2 would have one of hundreds of kilobytes for each stream.
     """
     options = {
-        "--interface": "wsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
-        "--workers": settings.WEB_WORKERS, "--blocking-threads": settings.WEB_THREADS,
-        "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--workers-kill-timeout": 5, "--log-level": "error",
+        "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
+        "--workers": settings.WEB_WORKERS, "--backlog": 4096, "--backpressure": MOST_CONNECTIONS,
+        "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--http1-header-read-timeout": HEADER_SECONDS * 1000,
+        "--loop": "asyncio", "--workers-kill-timeout": 5, "--log-level": "error",
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]
-    return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.wsgi:application"]
+    return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.rsgi:application"]
 
 
 def address_of(host: str, port: int) -> str:

@@ -264,8 +264,8 @@ def test_a_caller_has_two_streams_and_no_third(cast: Cast, calling: Calling) -> 
     assert otto.get(path(cast), {"wait": "1"}).status_code == 200
 
 
-def test_all_of_them_hold_a_quarter_of_the_threads(cast: Cast, calling: Calling, settings: Any) -> None:
-    settings.WEB_THREADS = 8
+def test_all_callers_together_have_half_of_the_streams(cast: Cast, calling: Calling, settings: Any) -> None:
+    settings.WEB_STREAMS = 4
     cast.opened()
     running = [calling(name).get(path(cast), **STREAM) for name in ("otto", "ada")]
     refused = calling("ines").get(path(cast), **STREAM)

@@ -34,7 +34,7 @@ OUTSIDE |= {route.name for route in scim.urlpatterns}
 _IN_PATH = re.compile(r"<(?:\w+:)?(\w+)>")
 
 document = reader.document()
-# Not lockbox_site.wsgi: it begins the watch of the streams, whose thread would cut those of all other tests.
+# Not lockbox_site.rsgi: it begins the watch of the streams, whose thread would cut those of all other tests.
 schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", WSGIHandler())
 
 

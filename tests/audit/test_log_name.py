@@ -201,7 +201,7 @@ def test_the_web_server_does_not_start_under_another_name(tmp_path: Any) -> None
     assert manage(tmp_path, "migrate").returncode == 0
     done = manage(tmp_path, "shell", "--no-imports", "-c", SIGN)
     assert done.stdout == f"localhost/log/{UUID(int=7)}\n", done.stderr
-    script = "import lockbox_site.wsgi"
+    script = "import lockbox_site.rsgi"
     done = manage(tmp_path, "shell", "--no-imports", "-c", script, LOG_ORIGIN="other.example", DEBUG="on")
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1

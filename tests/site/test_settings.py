@@ -156,8 +156,7 @@ def test_production_says_everything_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        ("web", "-c", "import lockbox_site.wsgi"),
-        ("web", "-c", "import lockbox_site.asgi"),
+        ("web", "-c", "import lockbox_site.rsgi"),
         *(("manage.py", "manage.py", command) for command in ("lockbox", "cluster", "beat", "migrate", "runserver")),
     ],
     ids=" ".join,

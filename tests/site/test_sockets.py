@@ -12,16 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from django.conf import settings
-from django.urls import reverse
 
-from audit_app import checkpoints
-from requests_app import clock, sockets
-from tests.cast import Cast
-from tests.web.pages import signed_in
+from requests_app import sockets
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks for Linux's numbers")
 
@@ -116,19 +110,58 @@ def test_a_failure_in_between_closes_nothing(monkeypatch: pytest.MonkeyPatch) ->
         os.fstat(listener.fileno())
 
 
-@pytest.mark.django_db
-def test_every_long_download_is_held_to_them(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evidence and exports as content: whoever takes nothing of them holds a thread as well."""
-    cast.opened()
-    checkpoints.sign(cast.contoso.pk, at=clock.now())
-    otto = signed_in(cast, "otto")
-    held: list[int] = []
-    for door in ("log", "evidence"):
-        monkeypatch.setattr(f"requests_app.web.{door}.narrow", held.append)
-    export = reverse("web:log_export", args=[cast.contoso.pk, "jsonl"])
-    evidence = reverse("web:log_evidence", args=[cast.contoso.pk])
-    for address, form in ((export, {}), (evidence, {"download": str(uuid4())})):
-        response = otto.post(address, form)
-        assert response.status_code == 200
-        assert b"".join(response.streaming_content)
-    assert held == [settings.PORT, settings.PORT]
+def test_an_accepted_connection_has_the_limits_of_the_listening_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        sockets.narrow(port)
+        with socket.create_connection(("127.0.0.1", port)):
+            served, _ = listener.accept()
+            with served:
+                assert limits(served) == (2 * sockets.SEND_BUFFER, sockets.STALLED_SECONDS * 1000)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_what_a_client_has_taken_is_known(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        with socket.create_connection(listener.getsockname()[:2]) as client:
+            served, _ = listener.accept()
+            with served:
+                name = f"[{host}]" if ":" in host else host
+                line = sockets.Line.of(f"{name}:{client.getsockname()[1]}")
+                assert line is not None
+                before = line.acknowledged()
+                served.sendall(b"x" * 5000)
+                assert client.recv(5000, socket.MSG_WAITALL) == b"x" * 5000
+                assert (line.acknowledged() - before, line.waiting()) == (5000, 0)
+                line.hang_up()
+                assert client.recv(1) == b""
+                os.fstat(served.fileno())
+            with pytest.raises(sockets.Gone):
+                line.acknowledged()
+        assert sockets.Line.of(f"{name}:{client_port(listener)}") is None
+
+
+def client_port(listener: socket.socket) -> int:
+    """A port from which nobody has connected."""
+    return int(listener.getsockname()[1])
+
+
+def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str, int]) -> None:
+    """The client has gone, and the kernel has given the number to something else."""
+    closed = os.open(os.devnull, os.O_RDONLY)
+    os.close(closed)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stranger = socket.create_connection(listener.getsockname())
+        with stranger, listener.accept()[0] as served:
+            for number in (*others.values(), closed, listener.fileno(), served.fileno()):
+                line = sockets.Line(number, ("127.0.0.1", 9))
+                line.hang_up()
+                for ask in (line.acknowledged, line.waiting):
+                    with pytest.raises(sockets.Gone):
+                        ask()
+            stranger.sendall(b"still open")
+            assert served.recv(100) == b"still open"
+    gc.collect()
+    for number in others.values():
+        os.fstat(number)

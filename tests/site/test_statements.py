@@ -96,7 +96,7 @@ def shown():
         cursor.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
         return cursor.fetchone()
 before = shown()
-import lockbox_site.wsgi
+import lockbox_site.rsgi
 print(*before, *shown())
 """
 

@@ -92,7 +92,7 @@ def test_nothing_that_serves_pages_starts_without_them(tmp_path: Path) -> None:
     done = manage(tmp_path, "lockbox", PORT="8951")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"CommandError: The static files are not collected. {COMMAND}\n"
-    load = ("shell", "--no-imports", "-c", "import lockbox_site.wsgi; print('started')")
+    load = ("shell", "--no-imports", "-c", "import lockbox_site.rsgi; print('started')")
     done = manage(tmp_path, *load)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"web: The static files are not collected. {COMMAND}\n"

@@ -103,7 +103,7 @@ def test_the_web_server_gets_a_number_for_its_address() -> None:
     assert supervisor.address_of("localhost", 8000) == "127.0.0.1"
     command = supervisor.web_command()
     assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert command[command.index("--blocking-threads") + 1] == str(settings.WEB_THREADS)
+    assert command[command.index("--interface") + 1] == "rsgi"
 
 
 def test_the_web_servers_options_are_ones_that_it_knows() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from requests_app import clock, sockets
+from lockbox_site.serving import outlet
+from requests_app import clock
 from requests_app.demo.browser import Browser
 from requests_app.models import ContentAccess, Grant
-from requests_app.worker import supervisor
 from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill
 from tests.factors import a_code
@@ -33,14 +33,14 @@ pytestmark = [
 
 SIZE = 40 * 1024 * 1024
 #: What a client may still get after the cut, as docs/operators-worker.md says.
-BOUND = 512 * 1024
+BOUND = 256 * 1024
 #: A second is promised, and asked for four times in it; a machine that has other things to do gets as much as four
 #: plain pages take on it. What is not cut waits for a minute.
 PROMISED, PAGES = 1.5, 4
 
 
 class Site:
-    """A web server with one process of four threads, and who is signed in to it."""
+    """A web server with one process, in which two downloads run at once, and who is signed in to it."""
 
     def __init__(self, port: int) -> None:
         self.port, self.cast = port, gather()
@@ -100,6 +100,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         CONTENT_ROOT=str(content),
         WEB_WORKERS="1",
         WEB_THREADS="4",
+        WEB_STREAMS="4",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
     wait_for(lambda: "Ready:" in running.log, within=40)
@@ -191,5 +192,4 @@ def test_a_reader_is_cut_within_a_second(site: Site) -> None:
 
 
 def test_the_buffers_together_stay_within_what_is_promised() -> None:
-    # Linux doubles what is asked for.
-    assert 2 * sockets.SEND_BUFFER + supervisor.HTTP_BUFFER < BOUND
+    assert outlet.WINDOW + outlet.PIECE < BOUND

@@ -1,0 +1,47 @@
+"""The web server's entry point."""
+
+import os
+import resource
+
+import django
+from django.core.wsgi import get_wsgi_application
+
+from lockbox_site import starting
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
+
+with starting.settings_or_exit("web"):
+    django.setup()
+    starting.require_fit()
+    handler = get_wsgi_application()
+
+# After the set-up, which they need. Who serves the web has streams, and each ends with its window.
+from django.conf import settings
+
+from lockbox_site import statements
+from lockbox_site.serving.bridge import Bridge
+from requests_app import sockets
+from requests_app.operations import streams
+
+#: Each client holds a descriptor, the slow ones for long.
+DESCRIPTORS = 65_536
+
+
+def _allow_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+_allow_descriptors()
+statements.bound()
+streams.keep_watch()
+# The listening socket is here already; what it accepts is limited as it is.
+sockets.narrow(settings.PORT)
+application = Bridge(
+    handler,
+    threads=settings.WEB_THREADS,
+    streams=settings.WEB_STREAMS,
+    longest_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+)

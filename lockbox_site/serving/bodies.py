@@ -1,0 +1,138 @@
+"""Takes in a request's body on the event loop, within bounds of length, time and memory, before a thread is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+#: A body is whole within this time, in seconds; a longer one has more time, and keeps up this rate, in bytes a second.
+SECONDS, LEAST_RATE = 10.0, 16 * 1024
+#: Bodies that one process takes in at once, and the bytes that are promised of them. Where there are more, the one
+#: that has taken longest ends: whoever sends as others do is done before it is the oldest.
+MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
+#: What is read of a body that is too long, so that its client reads the answer before its connection ends.
+MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
+
+
+class TooSlow(Exception):
+    """The body was not whole in time."""
+
+
+class Broken(Exception):
+    """The body ended too early: its client has gone."""
+
+
+class Bodies:
+    """The bodies that are under way in this process. Used from the event loop alone."""
+
+    def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
+        self._longest, self._seconds = longest, seconds
+        self._under_way: OrderedDict[object, tuple[int, asyncio.Timeout]] = OrderedDict()
+        self._bytes = 0
+
+    async def body_of(self, scope: Any, proto: Any) -> tuple[bytes | None, int | None]:
+        """Return the body and its length; None in place of a body that is too long.
+
+        Raises TooSlow or Broken. A method that takes no body is given none, whatever was sent.
+        """
+        headers = scope.headers
+        if scope.method in ("GET", "HEAD", "OPTIONS"):
+            return b"", None
+        if "transfer-encoding" in headers:
+            return await self._pieces(proto)
+        length = _length(headers.get("content-length"))
+        if length > self._longest:
+            return None, length
+        return (await self._whole(proto, length), length) if length else (b"", None)
+
+    async def discard(self, proto: Any) -> None:
+        """Read on for a moment what nobody wants."""
+        taken = 0
+        try:
+            async with asyncio.timeout(DISCARD_SECONDS):
+                async for piece in proto:
+                    taken += len(piece)
+                    if not piece or taken > MOST_DISCARDED:
+                        return
+        except Exception:
+            # It was read in part before, or the client has gone.
+            return
+
+    async def _whole(self, proto: Any, length: int) -> bytes:
+        taken = bytearray()
+        async with self._bounded(length) as bound:
+            async for piece in proto:
+                taken += piece
+                bound.advance(len(taken))
+                if len(taken) >= length or not piece:
+                    break
+        if len(taken) != length:
+            raise Broken
+        return bytes(taken)
+
+    async def _pieces(self, proto: Any) -> tuple[bytes | None, int]:
+        """A chunked body. The server gives an empty piece at its end, and one more where it ended too early."""
+        taken, ends = bytearray(), 0
+        async with self._bounded(self._longest) as bound:
+            async for piece in proto:
+                taken += piece
+                ends += not piece
+                if len(taken) > self._longest:
+                    return None, len(taken)
+                bound.advance(len(taken))
+        if ends > 1:
+            raise Broken
+        return bytes(taken), len(taken)
+
+    def _bounded(self, promised: int) -> Bound:
+        return Bound(self, promised, self._seconds)
+
+    def begin(self, key: object, promised: int, timeout: asyncio.Timeout) -> None:
+        while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
+            oldest = next(iter(self._under_way))
+            _promised, slow = self._under_way[oldest]
+            self.end(oldest)
+            slow.reschedule(asyncio.get_running_loop().time())
+        self._under_way[key] = (promised, timeout)
+        self._bytes += promised
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._under_way
+
+    def end(self, key: object) -> None:
+        if found := self._under_way.pop(key, None):
+            self._bytes -= found[0]
+
+
+class Bound:
+    """The time of one body."""
+
+    def __init__(self, bodies: Bodies, promised: int, seconds: float) -> None:
+        self._bodies, self._promised, self._seconds = bodies, promised, seconds
+
+    async def __aenter__(self) -> Bound:
+        self._ends = asyncio.get_running_loop().time() + self._seconds
+        self._timeout = asyncio.timeout_at(self._ends)
+        await self._timeout.__aenter__()
+        self._bodies.begin(self, self._promised, self._timeout)
+        return self
+
+    async def __aexit__(self, *failure: Any) -> None:
+        self._bodies.end(self)
+        try:
+            await self._timeout.__aexit__(*failure)
+        except TimeoutError:
+            raise TooSlow from None
+
+    def advance(self, taken: int) -> None:
+        """Give more time for what has come so far, except for one that has to end."""
+        if taken > LEAST_RATE and not self._timeout.expired() and self in self._bodies:
+            self._timeout.reschedule(self._ends + taken / LEAST_RATE)
+
+
+def _length(said: str | None) -> int:
+    try:
+        return max(0, int(said or 0))
+    except ValueError:
+        return 0

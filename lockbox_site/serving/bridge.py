@@ -1,0 +1,302 @@
+"""Runs Django behind an event loop: the loop waits for clients, and threads work.
+
+A request gets a thread when its body is whole, and an answer that is made piece by piece gets one for each piece. So a
+client that sends or reads slowly, or waits for news, holds no thread and no connection with the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import close_old_connections
+from django.http import FileResponse, HttpResponseBase
+
+from lockbox_site import views
+from lockbox_site.serving import bodies, environ, outlet
+from lockbox_site.serving.pool import Full, Job, Pool
+from requests_app import waiting
+from requests_app.sockets import Line
+
+#: An answer up to this length is handed over at once, because the kernel takes all of it.
+AT_ONCE = 64 * 1024
+#: A piece of a stream is at least so long, unless the stream pauses.
+LEAST_PIECE = 16 * 1024
+#: Each thread may have so many requests waiting for it. One more is told to come again.
+WAITING_PER_THREAD = 16
+#: Addresses that have threads of their own, so that they are answered while all others work, or hang.
+PROBES = ("/healthz", "/readyz")
+PROBE_THREADS, PROBES_WAITING = 2, 64
+
+Headers = list[tuple[str, str]]
+log = structlog.get_logger(__name__)
+
+
+class Bridge:
+    """The application that the web server calls (RSGI). One for each process."""
+
+    def __init__(self, handler: WSGIHandler, *, threads: int, streams: int, longest_body: int) -> None:
+        self._handler = handler
+        self._bodies = bodies.Bodies(longest=longest_body)
+        self._most_streams, self._streams = streams, 0
+        self._threads = threads
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin. Threads do not survive a fork, so they are made where the requests are served."""
+        self._loop = loop
+        self._pool = Pool("web", threads=self._threads, most_waiting=WAITING_PER_THREAD * self._threads)
+        # Pieces have threads of their own: hundreds of readers must not queue before a page.
+        self._steps = Pool("stream", threads=max(2, self._threads // 4))
+        self._probes = {
+            path: Pool(f"probe{path.replace('/', '-')}", threads=PROBE_THREADS, most_waiting=PROBES_WAITING)
+            for path in PROBES
+        }
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End. A request that has begun may still run to its end."""
+        self._pool.wait_until_idle(seconds=3)
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        try:
+            body, length = await self._bodies.body_of(scope, proto)
+        except bodies.TooSlow:
+            _refuse(proto, 408, "request_timeout", "The request took too long to arrive.")
+            return
+        except bodies.Broken:
+            # Nobody is there to hear it.
+            proto.response_empty(400, [("connection", "close")])
+            return
+        call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length))
+        pool = self._probes.get(scope.path, self._pool)
+        try:
+            job = pool.submit(call.answer, self._loop)
+        except Full:
+            log.warning("server_busy", path=scope.path)
+            _refuse(proto, 503, "busy", "The service is busy. Try again in a moment.")
+            return
+        if pool.is_busy and not await self._has_begun(job, proto):
+            return
+        rest = await job.future
+        if rest is not None:
+            await self._finish(rest, proto)
+        elif body is None:
+            await self._bodies.discard(proto)
+
+    async def _has_begun(self, job: Job, proto: Any) -> bool:
+        """Wait for the answer; False where the client has gone before anybody began to make it."""
+        async with _gone(proto) as gone:
+            await asyncio.wait({job.future, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return job.future.done() or not job.take_back()
+
+    async def _finish(self, rest: Stream | Poll, proto: Any) -> None:
+        if self._streams >= self._most_streams:
+            await self._step(rest.close)
+            log.warning("streams_full")
+            _refuse(proto, 503, "busy", "Too many downloads and calls that wait run here. Try again in a moment.")
+            return
+        self._streams += 1
+        try:
+            async with _gone(proto) as gone:
+                await (self._wait(rest, gone) if isinstance(rest, Poll) else self._send(rest, gone))
+        except Exception as why:
+            # It ends with half an answer. What failed within it, the log of its request tells.
+            log.info("stream_ended", why=type(why).__name__)
+        finally:
+            self._streams -= 1
+            await self._step(rest.close)
+
+    async def _wait(self, poll: Poll, gone: asyncio.Future[Any]) -> None:
+        """Look now and then, until there is an answer or the client has gone."""
+        while not await self._pause(gone):
+            rest = await self._step(poll.look)
+            if rest is poll:
+                continue
+            if rest is not None:
+                try:
+                    await self._send(rest, gone)
+                finally:
+                    await self._step(rest.close)
+            return
+
+    async def _send(self, stream: Stream, gone: asyncio.Future[Any]) -> None:
+        out = outlet.Outlet(stream.begin(), stream.line, is_framed=stream.is_framed)
+        piece: bytes | None = stream.first
+        try:
+            while piece is not None:
+                if piece:
+                    await out.send(piece)
+                elif await self._pause(gone):
+                    return
+                # Before the next piece is made: nothing that was made must lie here until its window is closed.
+                await out.room()
+                if gone.done():
+                    return
+                piece = await self._step(stream.next_piece)
+        finally:
+            out.end()
+
+    async def _pause(self, gone: asyncio.Future[Any]) -> bool:
+        """Wait; whether the client has gone meanwhile."""
+        await asyncio.wait({gone}, timeout=waiting.LOOK_EVERY)
+        return gone.done()
+
+    async def _step(self, work: Callable[[], Any]) -> Any:
+        return await self._steps.submit(work, self._loop).future
+
+
+class _gone:
+    """The future that is done when the client has gone; it is given up when the block ends."""
+
+    def __init__(self, proto: Any) -> None:
+        self._future = asyncio.ensure_future(proto.client_disconnect())
+
+    async def __aenter__(self) -> asyncio.Future[Any]:
+        return self._future
+
+    async def __aexit__(self, *_: object) -> None:
+        self._future.cancel()
+
+
+class Call:
+    """One request on its way through Django. Its steps run in one context, one after the other, in any threads."""
+
+    def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any]) -> None:
+        self.scope, self.proto = scope, proto
+        self._handler, self._environ = handler, environ
+        self._context = contextvars.Context()
+
+    def answer(self) -> Stream | Poll | None:
+        """Have the answer made, and send it unless it is a stream or has to wait. Runs in a thread."""
+        return self._context.run(self._answer)
+
+    def _answer(self) -> Stream | Poll | None:
+        response: HttpResponseBase = self._handler(self._environ, _nowhere)
+        try:
+            if isinstance(response, waiting.Waiting):
+                rest: Stream | Poll | None = Poll(self, response)
+                close_old_connections()
+                return rest
+            return self.sent(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def sent(self, response: HttpResponseBase) -> Stream | None:
+        """Send the answer, or return what remains to be sent of it."""
+        headers = headers_of(response)
+        if self.scope.method == "HEAD":
+            self.proto.response_empty(response.status_code, headers)
+            response.close()
+            return None
+        if isinstance(response, FileResponse):
+            # The framework reads files by 4 KiB.
+            response.block_size = AT_ONCE
+        stream = Stream(self, response, headers)
+        if not stream.is_whole:
+            close_old_connections()
+            return stream
+        self.proto.response_bytes(response.status_code, headers, stream.first)
+        response.close()
+        return None
+
+    def run(self, work: Callable[[], Any]) -> Any:
+        """Run a later step. What it has used of the database is given back, as after a request."""
+        try:
+            return self._context.run(work)
+        finally:
+            close_old_connections()
+
+
+class Stream:
+    """An answer that does not go out at once."""
+
+    def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
+        self._call, self._response, self._headers = call, response, headers
+        self._pieces: Iterator[bytes] = iter(response)
+        self._has_ended = False
+        self.first = self._gathered()
+        is_known = not response.streaming or isinstance(response, FileResponse)
+        if is_known and response.get("Content-Length") == str(len(self.first)):
+            self._has_ended = True
+        self.is_whole = self._has_ended and len(self.first) <= AT_ONCE
+        self.is_framed = not response.has_header("Content-Length") and call.scope.http_version == "1.1"
+        self.line = None if self.is_whole else Line.of(call.scope.client)
+
+    def begin(self) -> Any:
+        return self._call.proto.response_stream(self._response.status_code, self._headers)
+
+    def next_piece(self) -> bytes | None:
+        """Make the next piece; empty where there is nothing yet, None where there is no more."""
+        return None if self._has_ended else self._call.run(self._gathered) or (None if self._has_ended else b"")
+
+    def close(self) -> None:
+        self._call.run(self._response.close)
+
+    def _gathered(self) -> bytes:
+        """Put small chunks together, until the stream pauses."""
+        found, length = [], 0
+        while length < LEAST_PIECE:
+            chunk = next(self._pieces, None)
+            if chunk is None:
+                self._has_ended = True
+            if not chunk:
+                break
+            found.append(chunk)
+            length += len(chunk)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+
+class Poll:
+    """A request whose answer waits for something to happen."""
+
+    def __init__(self, call: Call, response: waiting.Waiting) -> None:
+        self._call, self._response = call, response
+
+    def look(self) -> Stream | Poll | None:
+        """Look whether there is an answer by now, and send it; itself where there is none."""
+        return self._call.run(self._look)
+
+    def _look(self) -> Stream | Poll | None:
+        try:
+            found = self._response.look()
+        except Exception:
+            # As for any request: 503 where the database is away.
+            log.exception("look_failed")
+            found = views.server_error(self._response.request)
+        return self if found is None else self._call.sent(self._response.answered(found))
+
+    def close(self) -> None:
+        self._call.run(self._response.close)
+
+
+def headers_of(response: HttpResponseBase) -> Headers:
+    cookies = [("Set-Cookie", cookie.output(header="").strip()) for cookie in response.cookies.values()]
+    return [(name, _as_ascii(value)) for name, value in [*response.items(), *cookies]]
+
+
+def _as_ascii(value: str) -> str:
+    # The server takes nothing else; Django lets Latin-1 through.
+    return value if value.isascii() else value.encode("ascii", "replace").decode()
+
+
+def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:
+    """WSGI's start_response: the answer itself says all."""
+    return bytes
+
+
+def _refuse(proto: Any, status: int, code: str, title: str) -> None:
+    """Answer without a thread."""
+    headers = [
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("connection", "close"),
+    ]
+    if status == 503:
+        headers.append(("retry-after", "2"))
+    body = f'{{"type": "about:blank", "title": "{title}", "status": {status}, "code": "{code}"}}'
+    proto.response_bytes(status, headers, body.encode())

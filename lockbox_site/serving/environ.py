@@ -1,0 +1,65 @@
+"""What Django's handler for WSGI is told of a request (PEP 3333), made from what the web server's RSGI says."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+
+from requests_app import waiting
+
+_PROTOCOLS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
+_FIXED: dict[str, Any] = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+    waiting.KEY: True,
+}
+
+
+class TooLong(io.RawIOBase):
+    """In the place of a body that is longer than any request of ours: it was not read, and never will be."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise RequestDataTooBig("The body is longer than what is taken here.")
+
+
+def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, Any]:
+    """`body` is None where it is too long; `length` is what is said of it, None where nothing is."""
+    server, _colon, port = scope.server.rpartition(":")
+    environ: dict[str, Any] = {
+        **_FIXED,
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": _as_latin(scope.path),
+        "QUERY_STRING": _as_latin(scope.query_string),
+        "SERVER_PROTOCOL": _PROTOCOLS.get(scope.http_version, "HTTP/1.1"),
+        "SERVER_NAME": server.strip("[]"),
+        "SERVER_PORT": port,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(body) if body is not None else io.BufferedReader(TooLong()),
+    }
+    headers = scope.headers
+    for name in headers.keys():  # noqa: SIM118 - not a dict
+        if "_" in name:
+            # It would pose as the header with hyphens, which a proxy may have set.
+            continue
+        # What is no ASCII is left out, as it always was.
+        value = (";" if name == "cookie" else ",").join(headers.get_all(name))
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    if length is not None:
+        environ["CONTENT_LENGTH"] = str(length)
+    return environ
+
+
+def _as_latin(text: str) -> str:
+    return text if text.isascii() else text.encode().decode("latin-1")

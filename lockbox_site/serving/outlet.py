@@ -1,0 +1,67 @@
+"""Sends an answer no faster than its client takes it, so that little of it lies between the two.
+
+The web server takes whatever it is given and keeps it until the client reads. How much the client's side has
+acknowledged is asked of the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from requests_app.sockets import STALLED_SECONDS, Line
+
+#: What may be on its way to one client, in bytes, and what is given to the server at once.
+WINDOW, PIECE = 128 * 1024, 16 * 1024
+#: A client that takes less than this in the mean of STALLED_SECONDS is cut off, in bytes a second.
+LEAST_RATE = 4 * 1024
+#: Between two questions to the kernel, in seconds: soon for a quick reader, seldom for a slow one.
+SOON, SELDOM = 0.001, 0.2
+
+
+class TooSlow(Exception):
+    """The client reads nothing, or next to nothing."""
+
+
+class Outlet:
+    """The way out of one answer. `is_framed`: the server puts a length before each piece."""
+
+    def __init__(self, transport: Any, line: Line | None, *, is_framed: bool) -> None:
+        self._transport, self._line, self._is_framed = transport, line, is_framed
+        self._sent = 0
+        self._before = line.acknowledged() + line.waiting() if line else 0
+        self._since, self._taken_then = asyncio.get_running_loop().time(), 0
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it, as the client takes it. Raises TooSlow, Gone, or what the server raises for Gone."""
+        view = memoryview(data)
+        for start in range(0, len(view), PIECE):
+            if start:
+                await self.room()
+            piece = bytes(view[start : start + PIECE])
+            await self._transport.send_bytes(piece)
+            self._sent += len(piece) + (len(f"{len(piece):x}") + 4 if self._is_framed else 0)
+
+    def end(self) -> None:
+        """Tell the server that no more comes. It knows this by the transport's being forgotten."""
+        self._transport = None
+
+    async def room(self) -> None:
+        """Wait until one more piece fits."""
+        if self._line is None:
+            return
+        loop, pause = asyncio.get_running_loop(), SOON
+        taken = self._line.acknowledged() - self._before
+        if self._sent - taken + PIECE <= WINDOW:
+            self._since, self._taken_then = loop.time(), taken
+            return
+        while self._sent - taken + PIECE > WINDOW:
+            if loop.time() - self._since >= STALLED_SECONDS:
+                if taken - self._taken_then < LEAST_RATE * STALLED_SECONDS:
+                    self._line.hang_up()
+                    raise TooSlow
+                self._since, self._taken_then = loop.time(), taken
+            await asyncio.sleep(pause)
+            now = self._line.acknowledged() - self._before
+            pause = SOON if now > taken else min(2 * pause, SELDOM)
+            taken = now

@@ -1,0 +1,99 @@
+"""Threads that run requests, and that take the next one only when they are free."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Full(Exception):
+    """As many wait for a thread as may."""
+
+
+class Job:
+    """Something to run, which can be taken back for as long as it has not begun. `future` gets its result."""
+
+    __slots__ = ("_begun", "_lock", "_loop", "future", "work")
+
+    def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work, self._loop = work, loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self._begun, self._lock = False, threading.Lock()
+
+    def take_back(self) -> bool:
+        """Whether it will not be run. What has begun runs to its end."""
+        with self._lock:
+            is_mine, self._begun = not self._begun, True
+        return is_mine
+
+    def run(self) -> None:
+        if not self.take_back():
+            return
+        try:
+            result, failure = self.work(), None
+        except BaseException as error:
+            result, failure = None, error
+        self._loop.call_soon_threadsafe(_settle, self.future, result, failure)
+
+
+def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
+
+
+class Pool:
+    """A fixed number of threads and a queue in front of them. Each thread keeps its database connection."""
+
+    def __init__(self, name: str, *, threads: int, most_waiting: int | None = None) -> None:
+        self.threads, self._most = threads, most_waiting
+        self._queue: SimpleQueue[Job] = SimpleQueue()
+        self._lock, self._under_way = threading.Lock(), 0
+        for number in range(threads):
+            # As daemons: a thread that hangs in a driver must not hold up the end of the process.
+            threading.Thread(target=self._work, name=f"{name}-{number + 1}", daemon=True).start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next job has to wait."""
+        return self._under_way >= self.threads
+
+    def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Job:
+        """Queue the work. Raises Full where too many wait already."""
+        with self._lock:
+            if self._most is not None and self._under_way >= self.threads + self._most:
+                raise Full
+            self._under_way += 1
+        job = Job(work, loop)
+        self._queue.put(job)
+        return job
+
+    def wait_until_idle(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            try:
+                job.run()
+            except Exception:
+                # As a loop that was closed meanwhile; without this the thread would be lost.
+                log.exception("thread_failed")
+            finally:
+                with self._lock:
+                    self._under_way -= 1
+            # Else the last request would be held until the next one comes.
+            del job

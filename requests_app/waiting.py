@@ -1,0 +1,45 @@
+"""How a view waits for something without holding a thread.
+
+The web server (lockbox_site/serving) gives each request this key. Where it is missing, as in tests that call a view
+themselves, the view waits in its own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+KEY = "lockbox.waits"
+#: Between two looks, in seconds. A stream that gives an empty chunk is asked again after this time.
+LOOK_EVERY = 0.5
+
+
+class Waiting(HttpResponse):
+    """No answer yet. The server calls `look` every LOOK_EVERY seconds, in any thread, until that returns the answer.
+
+    It is closed when it was answered or its client has gone. The answer gets the headers that this one has.
+    """
+
+    def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
+        super().__init__()
+        self.request, self.look = request, look
+
+    def at_its_end(self, act: Callable[[], None]) -> None:
+        self._resource_closers.append(act)  # type: ignore[attr-defined]  # unknown to the stubs
+
+    def answered(self, response: HttpResponseBase) -> HttpResponseBase:
+        """Return the response with the headers that the middlewares gave to this one."""
+        for name, value in self.items():
+            # What says something of a body is said of an empty one.
+            if name not in ("Content-Length", "Content-Type", "ETag"):
+                response.setdefault(name, value)
+        for name, cookie in self.cookies.items():
+            response.cookies.setdefault(name, cookie)
+        return response
+
+
+def is_outside(environ: Mapping[str, Any]) -> bool:
+    """Whether the web server waits in the view's place."""
+    return bool(environ.get(KEY))

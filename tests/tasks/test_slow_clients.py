@@ -1,0 +1,202 @@
+"""A real web server with more slow clients than threads: everybody else is answered as if they were not there."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from audit_app.models import ChainHead
+from requests_app import operations
+from requests_app.demo.browser import Browser
+from requests_app.models import ContentAccess, Grant, Token
+from requests_app.operations.streams import MOST_PER_GRANT
+from requests_app.scopes import Scope
+from tests.cast import PASSWORD, gather
+from tests.content import fill
+from tests.factors import a_code
+from tests.ports import free_port
+from tests.tasks.conftest import Start, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.either_database,
+    pytest.mark.real_clock,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what a client has taken"),
+]
+
+THREADS = 4
+#: Three times as many as there are threads, of requests and of streams.
+SLOW = 24
+#: Nobody waits for a slow client, which would take ten seconds at least. A machine with much to do takes its time.
+AT_ONCE = 8.0
+SIZE = 8 * 1024 * 1024
+
+
+class Site:
+    def __init__(self, port: int) -> None:
+        self.port, self.cast = port, gather()
+        self._open: list[socket.socket] = []
+
+    def send(self, text: str, *, takes: int = 65536) -> socket.socket:
+        """Send this from a connection of its own, which stays open."""
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        plain.settimeout(30)
+        plain.connect(("127.0.0.1", self.port))
+        plain.sendall(text.replace("\n", "\r\n").encode())
+        self._open.append(plain)
+        return plain
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=AT_ONCE)
+        with contextlib.closing(line):
+            line.request("GET", path, headers=headers)
+            answer = line.getresponse()
+            return answer.status, answer.read()
+
+    def sign_in(self, name: str) -> Browser:
+        person = self.cast.people[name]
+        browser = Browser(f"http://127.0.0.1:{self.port}", person.email, PASSWORD, lambda: a_code(person))
+        browser.sign_in()
+        return browser
+
+    def answers(self) -> None:
+        """Somebody signs in and looks at a page, and the probe is answered, each at once."""
+        began = time.monotonic()
+        assert self.get("/healthz")[0] == 200
+        assert time.monotonic() - began < AT_ONCE
+        browser = self.sign_in("ada")
+        began = time.monotonic()
+        assert browser.get("/").status == 200
+        assert time.monotonic() - began < AT_ONCE
+
+    def window(self) -> Grant:
+        return self.cast.opened(ticket=self.cast.ticket(service_id=self.cast.sharepoint.pk))
+
+    def token(self, number: int) -> str:
+        scopes = [Scope.LOG_READ]
+        made = operations.create_client(
+            tenant_id=self.cast.contoso.pk, name=f"SIEM {number}", scopes=scopes, actor=self.cast.as_("ines")
+        )
+        return operations.issue_access_token(made.row, scopes=frozenset(scopes)).secret
+
+    def hang_up(self) -> None:
+        for plain in self._open:
+            plain.close()
+
+
+@pytest.fixture
+def site(start: Start, tmp_path: Path) -> Iterator[Site]:
+    content = tmp_path / "content"
+    fill(content)
+    with (content / "contoso/docs/legal/big.bin").open("wb") as file:
+        file.truncate(SIZE)
+    port = free_port()
+    site = Site(port)
+    running = start(
+        "lockbox",
+        "--no-beat",
+        "--clusters",
+        "0",
+        PORT=str(port),
+        BASE_URL=f"http://127.0.0.1:{port}",
+        CONTENT_ROOT=str(content),
+        WEB_WORKERS="1",
+        WEB_THREADS=str(THREADS),
+        DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+    )
+    wait_for(lambda: "Ready:" in running.log, within=40)
+    yield site
+    site.hang_up()
+    running.stop()
+
+
+def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:
+    form = "Host: localhost\nContent-Type: application/x-www-form-urlencoded\n"
+    slow = [
+        f"POST {path} HTTP/1.1\n{form}{length}\n\n{begun}"
+        for path in ("/accounts/login/", "/oauth/token", "/api/v1/tickets")
+        for length, begun in (("Content-Length: 100", "a"), ("Transfer-Encoding: chunked", "1\na\n"))
+    ]
+    clients = [site.send(text) for text in slow * (SLOW // len(slow))]
+    site.answers()
+    late = site.send(f"POST /oauth/token HTTP/1.1\n{form}Content-Length: 11\n\ngrant")
+    time.sleep(0.5)
+    late.sendall(b"_type=x")
+    assert late.recv(12) == b"HTTP/1.1 400", "what is whole in time is answered as ever"
+    # The others are told, and are not waited for any longer.
+    assert {client.recv(12) for client in clients} == {b"HTTP/1.1 408"}
+
+
+def test_readers_that_take_little_hold_nobody_up_and_windows_end(site: Site) -> None:
+    priya = site.sign_in("priya")
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in priya.jar)
+    grants = [site.window() for _ in range(SLOW // MOST_PER_GRANT)]
+    for grant in grants:
+        resource = grant.access_request.scope.get().resource_id
+        path = reverse("web:window_raw", args=[grant.pk, resource], query={"id": "big.bin"})
+        for _ in range(MOST_PER_GRANT):
+            reader = site.send(f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nCookie: {cookies}\n\n", takes=4096)
+            assert reader.recv(12) == b"HTTP/1.1 200"
+    site.answers()
+    ada, grant = site.sign_in("ada"), grants[0]
+    page = ada.get(f"/access-requests/{grant.access_request_id}/revoke/")
+    assert ada.submit(page, page.form("/revoke/")).status == 200
+    wait_for(lambda: ContentAccess.objects.filter(grant=grant, kind="cut").count() == MOST_PER_GRANT, within=AT_ONCE)
+
+
+def test_those_who_wait_for_news_hold_nobody_up_and_hear_it(site: Site) -> None:
+    row = site.cast.confirmed()
+    size = ChainHead.objects.get(pk=site.cast.contoso.pk).size
+    path, waiting, streams = f"/api/v1/tenants/{site.cast.contoso.pk}/events", [], []
+    for number in range(SLOW // 2):
+        head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(number)}\n"
+        size = ChainHead.objects.get(pk=site.cast.contoso.pk).size
+        waiting.append((head, number))
+        streams.append(site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n"))
+    size = ChainHead.objects.get(pk=site.cast.contoso.pk).size
+    polls = [site.send(f"GET {path}?after={size}&wait=30 HTTP/1.1\n{head}\n") for head, _number in waiting]
+    assert {stream.recv(12) for stream in streams} == {b"HTTP/1.1 200"}
+    site.answers()
+    # One more than may wait for a caller; that its two are under way is known here, and nothing else is.
+    token = waiting[0][0].split("Authorization: ")[1].strip()
+    assert site.get(f"{path}?wait=1", Authorization=token)[0] == 429
+    operations.withdraw(row.pk, actor=site.cast.as_("priya"), note="Found it.")
+    for poll in polls:
+        answer = http.client.HTTPResponse(poll)
+        answer.begin()
+        [item, *_rest] = json.loads(answer.read())["items"]
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert item["type"] == "access_request.withdrawn"
+        assert answer.headers["X-Request-ID"]
+    for stream in streams:
+        assert b"access_request.withdrawn" in until(stream, b"access_request.withdrawn")
+
+
+def test_a_reader_who_loses_a_role_is_told_while_it_waits(site: Site) -> None:
+    path = f"/api/v1/tenants/{site.cast.contoso.pk}/events"
+    head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(1)}\n"
+    stream = site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n")
+    poll = site.send(f"GET {path}?wait=30 HTTP/1.1\n{head}\n")
+    assert stream.recv(12) == b"HTTP/1.1 200"
+    Token.objects.update(expires_at="2001-01-01T00:00:00Z")
+    assert b"not_allowed" in until(stream, b"not_allowed")
+    assert poll.recv(12) == b"HTTP/1.1 403"
+
+
+def until(plain: socket.socket, wanted: bytes) -> bytes:
+    found = b""
+    while wanted not in found:
+        piece = plain.recv(65536)
+        assert piece, found
+        found += piece
+    return found
