@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from requests_app import clock
+
 log = structlog.get_logger(__name__)
 
 
@@ -80,8 +82,8 @@ class Pool:
         return job
 
     def wait_until_idle(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while self._under_way and time.monotonic() < until:
+        until = clock.monotonic() + seconds
+        while self._under_way and clock.monotonic() < until:
             time.sleep(0.02)
 
     def _work(self) -> None:
