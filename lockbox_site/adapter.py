@@ -10,8 +10,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from requests_app import factors, guesses, operations
+from requests_app import factors, guesses, hashing, operations
 from requests_app.actors import Actor
+from requests_app.errors import Busy
 from requests_app.models.row_security import own_account
 from requests_app.queries import actor_of
 from requests_app.web._step_up import remember_sign_in
@@ -27,13 +28,24 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
-        """Count the try before it is looked at; the library's own limits are off (`ACCOUNT_RATE_LIMITS`)."""
+        """Count the try before it is looked at; the library's own limits are off (`ACCOUNT_RATE_LIMITS`).
+
+        Where too many others have a password checked, it is not looked at, and counts nothing.
+        """
+        with hashing.place():
+            return self._authenticate_counted(request, **credentials)
+
+    def _authenticate_counted(self, request: HttpRequest, **credentials: Any) -> Any:
         ip = request.META.get("REMOTE_ADDR", "")
         attempt = guesses.at_sign_in(credentials.get("email", ""), ip)
         if not attempt.count():
             security_log.warning("sign_in.limited", ip=ip)
             raise forms.ValidationError(str(attempt.refusal), code="too_many_login_attempts")
-        user = super().authenticate(request, **credentials)
+        try:
+            user = super().authenticate(request, **credentials)
+        except Busy:
+            attempt.give_back()
+            raise
         if user is not None:
             attempt.give_back()
         return user

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from lockbox_site import statements
 from lockbox_site.serving.bridge import Bridge
-from requests_app import sockets
+from requests_app import hashing, sockets
 from requests_app.operations import streams
 
 #: Each client holds a descriptor, the slow ones for long.
@@ -36,6 +36,7 @@ def _allow_descriptors() -> None:
 
 _allow_descriptors()
 statements.bound()
+hashing.bound()
 streams.keep_watch()
 # The listening socket is here already; what it accepts is limited as it is.
 sockets.narrow(settings.PORT)

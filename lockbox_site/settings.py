@@ -267,8 +267,8 @@ STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=
 AUTH_USER_MODEL = "requests_app.Person"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "requests_app.hashing.Argon2PasswordHasher",
+    "requests_app.hashing.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

@@ -380,6 +380,13 @@ class StoreUnavailable(DomainError):
     default = _("The store does not answer. Nothing was changed. Try again in a moment.")
 
 
+class Busy(DomainError):
+    """More people sign in, or prove who they are, than passwords can be checked at once."""
+
+    code, status, is_evidence = "busy", 503, False
+    default = _("Too many people sign in at this moment. Nothing was changed. Try again in a few seconds.")
+
+
 class ContentUnavailable(DomainError):
     """The system that holds the content failed; the log says so."""
 

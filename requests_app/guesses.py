@@ -23,7 +23,7 @@ from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 
 from requests_app import clock
-from requests_app.errors import CodeAlreadyUsed, TooManyGuesses
+from requests_app.errors import Busy, CodeAlreadyUsed, TooManyGuesses
 from requests_app.models import Person, Tries
 
 security_log = structlog.get_logger("security")
@@ -118,7 +118,7 @@ def of_person(person: Person, ip: str = "") -> Attempt:
 def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
     """Whether `look` says yes. Raises TooManyGuesses instead of looking at one wrong guess too many.
 
-    What `look` raises as CodeAlreadyUsed is no guess, and passes through.
+    What `look` raises as CodeAlreadyUsed or Busy is no guess, and passes through.
     """
     attempt = of_person(person, ip)
     if not attempt.count():
@@ -129,6 +129,10 @@ def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
     except CodeAlreadyUsed:
         attempt.give_back()
         security_log.info("step_up.code_already_used", person=str(person.pk))
+        raise
+    except Busy:
+        # It was not looked at.
+        attempt.give_back()
         raise
     if is_right:
         attempt.give_back()

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from requests_app import clock
 from requests_app.api.authentication import REALM
 from requests_app.errors import (
+    Busy,
     DomainError,
     InsufficientScope,
     Malformed,
@@ -148,8 +149,8 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, InsufficientScope):
         scope = f', scope="{error.scope}"' if error.scope else ""
         found["WWW-Authenticate"] = f'{REALM}, error="insufficient_scope"{scope}'
-    if isinstance(error, (StoreUnavailable, StillUnderWay)):
-        found["Retry-After"] = "5" if isinstance(error, StoreUnavailable) else "2"
+    if isinstance(error, (StoreUnavailable, StillUnderWay, Busy)):
+        found["Retry-After"] = "2" if isinstance(error, StillUnderWay) else "5"
     if isinstance(error, TooMany):
         wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
         found["Retry-After"] = str(max(1, math.ceil(wait)))

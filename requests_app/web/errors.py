@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from requests_app.errors import ChangeProposed, DomainError, NotFound
+from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound
 
 security_log = structlog.get_logger("security")
 
@@ -27,4 +27,7 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}
     template = _TEMPLATES.get(error.status, "400.html")
-    return render(request, template, context, status=error.status)
+    response = render(request, template, context, status=error.status)
+    if isinstance(error, Busy):
+        response["Retry-After"] = "5"
+    return response

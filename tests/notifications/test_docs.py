@@ -25,10 +25,8 @@ def test_the_numbers_are_the_codes() -> None:
     assert minutes == [0.5, 2, 10, 30, 60, 120, 240]
     assert "30 s, 2 min, 10 min, 30 min, 1 h, 2 h, then every 4 h" in PAGE
     assert f"parked after {delivery.MOST_ATTEMPTS} attempts" in PAGE
-    assert (
-        f"hangs ({settings.EMAIL_TIMEOUT} s for the connection and the login, {2 * settings.EMAIL_TIMEOUT} s for a mail)"
-        in PAGE
-    )
+    seconds = settings.EMAIL_TIMEOUT
+    assert f"hangs ({seconds} s for the connection and the login, {2 * seconds} s for a mail)" in PAGE
     assert f"rests for {delivery.REST.seconds} s" in PAGE
     assert delivery.LEASE.seconds == 120
     assert "most three mails of one topic and tenant within 15 minutes" in PAGE

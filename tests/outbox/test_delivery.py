@@ -364,7 +364,7 @@ def test_a_parked_mail_can_be_sent_again_under_the_same_id(cast: Cast) -> None:
     operations.resend_mail(message.pk, actor=cast.as_("stella"))
     assert delivery.drain() == 1
     message.refresh_from_db()
-    assert mail.outbox[0].message()["Message-ID"] == email.sent_id(message.rendered)
+    assert mail.outbox[0].message()["Message-ID"] == email.sent_id(message.rendered or {})
     assert AuditEntry.objects.filter(event="mail.resent").count() == 1
 
 

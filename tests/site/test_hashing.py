@@ -1,0 +1,153 @@
+"""A password is hashed in turn: few at once, few threads wait, and who is turned away was not judged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth import hashers
+from django.contrib.auth.hashers import check_password, make_password
+from django.test import Client
+from pytest_django import Settings
+
+from requests_app import guesses, hashing
+from requests_app.errors import Busy
+from requests_app.hashing import Gate
+from requests_app.models import Person, Tries
+from tests.site.conftest import PASSWORD
+
+#: The product's own, where other tests have a quick one.
+HASHERS = ["requests_app.hashing.Argon2PasswordHasher", "requests_app.hashing.PBKDF2PasswordHasher"]
+
+
+@pytest.fixture
+def gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """As in a web process of 16 threads on a small machine."""
+    settings.PASSWORD_HASHERS = HASHERS
+    monkeypatch.setattr(hashing, "_gate", Gate(at_once=1, most=4))
+    assert hashing._gate is not None
+    yield hashing._gate
+    hashing._gate._pool.shutdown()
+
+
+@contextmanager
+def full(gate: Gate) -> Iterator[None]:
+    """Four others have a place, and none of them ends."""
+    over, ready = threading.Event(), threading.Barrier(5)
+
+    def hold() -> None:
+        with gate.place():
+            ready.wait()
+            over.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def stuck(gate: Gate) -> Iterator[None]:
+    """There are places, and nobody's turn comes."""
+    over = threading.Event()
+    gate._pool.submit(over.wait)
+    yield
+    over.set()
+
+
+def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = make_password(PASSWORD)
+    plain, now, most = hashers.Argon2PasswordHasher.verify, Counter[str](), Counter[str]()
+
+    def verify(self: Any, *given: Any) -> bool:
+        now["hashing"] += 1
+        most["hashing"] = max(most["hashing"], now["hashing"])
+        time.sleep(0.4)
+        now["hashing"] -= 1
+        return plain(self, *given)
+
+    monkeypatch.setattr(hashers.Argon2PasswordHasher, "verify", verify)
+    found: list[tuple[str, float]] = []
+    barrier = threading.Barrier(180)
+
+    def ask() -> None:
+        barrier.wait()
+        began = time.monotonic()
+        try:
+            said = str(check_password(PASSWORD, encoded))
+        except Busy:
+            said = "busy"
+        found.append((said, time.monotonic() - began))
+
+    threads = [threading.Thread(target=ask) for _ in range(180)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert most["hashing"] == 1
+    said = Counter(said for said, _ in found)
+    assert set(said) == {"True", "busy"}
+    assert 1 <= said["True"] <= 3, "the fourth would begin only after more than a second"
+    assert sum(took > 0.9 for said, took in found if said == "busy") <= 3, "all others are told at once"
+
+
+def test_a_hasher_that_calls_itself_waits_for_nobody(gate: Gate) -> None:
+    encoded = make_password(PASSWORD, hasher="pbkdf2_sha256")
+    assert check_password(PASSWORD, encoded)
+    assert not check_password("another", encoded)
+
+
+def test_where_nothing_is_bound_everybody_waits_plainly(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = HASHERS
+    assert hashing._gate is None
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(hashing.place())
+        assert check_password(PASSWORD, make_password(PASSWORD))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("busy", [full, stuck])
+def test_who_is_turned_away_at_the_sign_in_has_not_tried(
+    gate: Gate, approver: Person, member: Person, busy: Any
+) -> None:
+    """The answer is the same for an address that is nobody's, and the next try is the first one."""
+    member.set_password(PASSWORD)
+    member.save()
+    client = Client()
+
+    def attempt(email: str, password: str = PASSWORD) -> Any:
+        return client.post("/accounts/login/", {"login": email, "password": password})
+
+    with busy(gate):
+        answers = [attempt(email) for email in (member.email, "nobody@contoso.example") for _ in range(4)]
+    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "5")}
+    assert all("Too many people sign in at this moment." in answer.content.decode() for answer in answers)
+    assert not Tries.objects.filter(count__gt=0).exists()
+    assert "_auth_user_id" not in client.session
+    assert attempt(member.email).status_code == 302
+    assert client.session["_auth_user_id"] == str(member.pk)
+
+
+@pytest.mark.django_db
+def test_a_proof_that_was_not_looked_at_is_no_guess(gate: Gate, member: Person) -> None:
+    for _ in range(6):
+        with full(gate), pytest.raises(Busy):
+            guesses.is_right(member, lambda: member.check_password(PASSWORD), ip="10.0.0.1")
+    assert not Tries.objects.filter(count__gt=0).exists()
+
+
+@pytest.mark.django_db
+def test_the_settings_hash_in_turn_alone() -> None:
+    from lockbox_site.settings import PASSWORD_HASHERS
+
+    assert PASSWORD_HASHERS == HASHERS

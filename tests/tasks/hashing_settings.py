@@ -1,0 +1,6 @@
+"""The same with the product's own hashing, beside the tests' quick way, by which the cast's passwords are kept."""
+
+from tests.tasks.web_settings import *  # noqa: F403 - settings build on settings
+from tests.tasks.web_settings import PASSWORD_HASHERS as _QUICK
+
+PASSWORD_HASHERS = ["requests_app.hashing.Argon2PasswordHasher", *_QUICK]

@@ -1,0 +1,117 @@
+"""Strangers who sign in all at once: the web server's memory stays small, and pages of others come."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from requests_app.demo.browser import Browser
+from requests_app.worker.processes import tree
+from tests.cast import PASSWORD, gather
+from tests.ports import free_port
+from tests.tasks.conftest import Start, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_clock, pytest.mark.timeout(180)]
+
+STRANGERS, SECONDS = 180, 10
+#: Asks for a page as somebody who is signed in, in a process of its own: the strangers' threads would delay it.
+VISITOR = """
+import http.client, sys, time
+port, cookie, seconds = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+until = time.monotonic() + seconds
+while time.monotonic() < until:
+    began = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/", headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    answer.read()
+    print(answer.status, time.monotonic() - began, flush=True)
+    connection.close()
+    time.sleep(0.02)
+"""
+
+
+def _megabytes(pid: int) -> int:
+    """What the processes hold; what a hash took counts as long as it is theirs."""
+    total = 0
+    for each in tree(pid):
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
+        total += int(found[1]) if found else 0
+    return total // 1024
+
+
+def _signs_in(port: int, number: int, barrier: threading.Barrier, until: float, answers: Counter[int]) -> None:
+    """Open the page; then send it with all the others at once, and again a moment after each answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/accounts/login/")
+    page = connection.getresponse()
+    body, cookie = page.read().decode(), str(page.headers["Set-Cookie"]).partition(";")[0]
+    connection.close()
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', body)
+    assert found
+    fields = {"csrfmiddlewaretoken": found[1], "login": f"n{number}@contoso.example", "password": "a guess"}
+    headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+    barrier.wait()
+    while time.monotonic() < until:
+        headers["X-Forwarded-For"] = f"10.{number}.{answers.total() // 250}.{answers.total() % 250}"
+        try:
+            connection.request("POST", "/accounts/login/", urlencode(fields), headers)
+            answers[connection.getresponse().status] += 1
+        except OSError:
+            answers[0] += 1
+        connection.close()
+        time.sleep(1 + number % 20 / 10)
+
+
+def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    mia = gather().people["mia"]
+    port = free_port()
+    running = start(
+        "lockbox",
+        "--no-beat",
+        "--clusters",
+        "0",
+        PORT=str(port),
+        BASE_URL=f"http://127.0.0.1:{port}",
+        TRUSTED_PROXY_COUNT="1",
+        DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings",
+    )
+    wait_for(lambda: "Ready:" in running.log, within=40)
+    browser = Browser(f"http://127.0.0.1:{port}", mia.email, PASSWORD)
+    browser.sign_in()
+    cookie = "; ".join(f"{each.name}={each.value}" for each in browser.jar)
+    until, answers = time.monotonic() + SECONDS, Counter[int]()
+    barrier = threading.Barrier(STRANGERS)
+    before = most = _megabytes(running.pid)
+    strangers = [
+        threading.Thread(target=_signs_in, args=(port, number, barrier, until, answers)) for number in range(STRANGERS)
+    ]
+    for thread in strangers:
+        thread.start()
+    command = [sys.executable, "-c", VISITOR, str(port), cookie, str(SECONDS - 1)]
+    visitor = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while any(thread.is_alive() for thread in strangers):
+        most = max(most, _megabytes(running.pid))
+        time.sleep(0.02)
+    after = _megabytes(running.pid)
+    seen = [line.split() for line in visitor.communicate()[0].splitlines()]
+    took = sorted(float(seconds) for _status, seconds in seen)
+    running.stop()
+    with capsys.disabled():
+        print(f"\n{STRANGERS} strangers: {before} MB before, {most} MB at most, {after} MB after; answers {answers}")
+        print(f"{len(took)} pages: median {took[len(took) // 2]:.3f} s, p99 {took[int(len(took) * 0.99)]:.3f} s")
+    assert {status for status, _seconds in seen} == {"200"}, "who is signed in sees the page"
+    assert answers[503], "most are turned away"
+    assert answers[200], "and some are judged"
+    # Each of the two processes hashes one at a time, which is 100 MiB.
+    assert most - before < 2 * 100 + 200
+    assert after - before < 150
