@@ -22,6 +22,9 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 #: A sibling host ("same-site") is somebody else's program as well.
 FROM_HERE = frozenset({"same-origin", "none"})
 
+#: By each name that the framework takes for it, or that is a part of it.
+UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+
 security_log = structlog.get_logger("security")
 
 
@@ -111,6 +114,23 @@ class BodyLimitMiddleware:
         if is_for_programs:
             return views.too_large(request)
         return HttpResponse(_page("413.html", request), status=413)
+
+
+class CharsetMiddleware:
+    """Answers 415 to a body in any encoding but UTF-8, before anything reads it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        charset = (request.content_params or {}).get("charset", "").strip().lower()
+        # Where nothing is sent nothing is wrong.
+        if not charset or charset in UTF_8 or request.method in ("GET", "HEAD", "OPTIONS"):
+            return self.get_response(request)
+        security_log.warning("charset.refused", charset=charset[:40], path=request.path)
+        if views.is_for_programs(request):
+            return views.not_in_utf_8(request)
+        return HttpResponse(_page("415.html", request), status=415)
 
 
 def _length(request: HttpRequest) -> int:

@@ -2,9 +2,9 @@
 
 import os
 import resource
+import threading
 
 import django
-from django.core.wsgi import get_wsgi_application
 
 from lockbox_site import starting
 
@@ -13,14 +13,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 with starting.settings_or_exit("web"):
     django.setup()
     starting.require_fit()
-    handler = get_wsgi_application()
 
 # After the set-up, which they need. Who serves the web has streams, and each ends with its window.
 from django.conf import settings
+from django.urls import get_resolver
 
 from lockbox_site import statements
 from lockbox_site.serving.bridge import Bridge
+from lockbox_site.serving.handler import Handler
 from requests_app import hashing, sockets
+from requests_app.api import reader
 from requests_app.operations import streams
 
 #: Each client holds a descriptor, the slow ones for long.
@@ -35,13 +37,17 @@ def _allow_descriptors() -> None:
 
 
 _allow_descriptors()
+# Else the first request would load all views.
+get_resolver().url_patterns  # noqa: B018 - loads them
+# It takes a moment, for which nobody else need wait.
+threading.Thread(target=reader.document, name="document", daemon=True).start()
 statements.bound()
 hashing.bound()
 streams.keep_watch()
 # The listening socket is here already; what it accepts is limited as it is.
 sockets.narrow(settings.PORT)
 application = Bridge(
-    handler,
+    Handler(),
     threads=settings.WEB_THREADS,
     streams=settings.WEB_STREAMS,
     longest_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,

@@ -194,6 +194,7 @@ MIDDLEWARE = [
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "lockbox_site.middleware.IsolationMiddleware",
+    "lockbox_site.crossing.CharsetMiddleware",
     "lockbox_site.middleware.ProbeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "lockbox_site.middleware.RequestLogMiddleware",

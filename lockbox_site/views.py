@@ -32,6 +32,11 @@ def too_large(request: HttpRequest) -> HttpResponse:
     return _problem(413, "too_large", _("This is larger than the API takes."), getattr(request, "request_id", ""))
 
 
+def not_in_utf_8(request: HttpRequest) -> HttpResponse:
+    title = _("Send this in UTF-8, the only encoding that is read here.")
+    return _problem(415, "unsupported_media_type", title, getattr(request, "request_id", ""))
+
+
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
     """Answer 503. Nothing was done: whatever was under way was one transaction, and it did not commit."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)

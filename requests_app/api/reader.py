@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -118,9 +119,18 @@ def reader(request: HttpRequest) -> HttpResponse:
     return render(request, "api/reader.html", context)
 
 
-@lru_cache(maxsize=1)
+#: The library loads its own classes when they are first used, and two threads that do so at once fail.
+_making = threading.Lock()
+
+
 def document() -> dict[str, Any]:
-    """The OpenAPI document. It changes with the code alone, and takes a while to make."""
+    """The OpenAPI document. It changes with the code alone, and is made once, in one thread; all others wait for it."""
+    with _making:
+        return _made()
+
+
+@lru_cache(maxsize=1)
+def _made() -> dict[str, Any]:
     found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return found
 
