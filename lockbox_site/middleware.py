@@ -17,6 +17,7 @@ from django_structlog.middlewares import RequestMiddleware
 
 from lockbox_site import health, views
 from requests_app import clock
+from requests_app.errors import DomainError
 from requests_app.web import keeping
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -101,6 +102,14 @@ class RequestLogMiddleware(RequestMiddleware):
         person = getattr(request, "_cached_user", None)
         if person is not None and person.pk:
             structlog.contextvars.bind_contextvars(user_id=str(person.pk))
+
+    def _process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Leave what is answered with 503 to the line of every request; the library would call it a failure and 500."""
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            return
+        if isinstance(exception, DomainError) and exception.status == 503:
+            return
+        super()._process_exception(request, exception)
 
     def prepare(self, request: HttpRequest) -> None:
         self.bind_ip(request)

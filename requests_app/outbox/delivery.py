@@ -7,12 +7,14 @@ and what was sent but not marked is sent again under the same Message-ID.
 from __future__ import annotations
 
 import random
+import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
 from requests_app import clock, operations
@@ -40,6 +42,10 @@ BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 30, 60, 
 #: The 24th failure falls about three days after the first.
 MOST_ATTEMPTS = 24
 JITTER = 0.2
+#: The database is away, and no message is to blame.
+OUTAGE = (OperationalError, InterfaceError)
+#: Seconds between the attempts to mark a mail that has left.
+_SETTLE_AGAIN = (0.2, 1.0, 2.0)
 
 
 def drain(*, limit: int = 100) -> int:
@@ -80,6 +86,9 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman) -> int:
                 # The server broke off at this recipient. Their other mails rest, so that they hold up nobody else's.
                 _put_back([each for each in batch[position + 1 :] if each.recipient == message.recipient])
                 _rest(lane, recipient=message.recipient)
+            except OUTAGE as error:
+                _interrupted(batch[position:], error)
+                raise
     return worked
 
 
@@ -116,14 +125,14 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
             with transaction.atomic(durable=True):
                 _settle(message, handlers.fan_out(message, clock.now()))
         else:
-            _settle(message, handlers.send_mail(message, postman))
+            _settle_surely(message, handlers.send_mail(message, postman))
     except NotYet as later:
         _wait(message, later.at)
     except Refused as error:
         _park(message, str(error))
     except NotAccepted as error:
         _fail(message, str(error))
-    except Unreachable:
+    except (Unreachable, *OUTAGE):
         raise
     except Exception as error:
         # Its words may quote what was being sent; where it happened says enough.
@@ -136,6 +145,35 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
 def _wait(message: OutboxMessage, at: datetime) -> None:
     """It was not tried: that does not count as an attempt."""
     _held(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
+
+
+def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
+    """The database is away, which says nothing about any message: let go of all, and count no attempt.
+
+    Where it still is away the claims run out by themselves.
+    """
+    logger.warning("outbox.interrupted", error=type(error).__name__)
+    _leave_connection()
+    with suppress(*OUTAGE):
+        _wait(messages[0], clock.now())
+        _put_back(messages[1:])
+
+
+def _leave_connection() -> None:
+    """The next statement opens a new connection, unless this is all in somebody's transaction."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _settle_surely(message: OutboxMessage, note: str) -> None:
+    """Mark what has left; where the database is away, try again for a moment, or the mail would leave a second time."""
+    for pause in _SETTLE_AGAIN:
+        try:
+            return _settle(message, note)
+        except OUTAGE:
+            _leave_connection()
+            time.sleep(pause)
+    return _settle(message, note)
 
 
 def _settle(message: OutboxMessage, note: str) -> None:

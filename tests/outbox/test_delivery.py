@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import InterfaceError, OperationalError
+from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
 from requests_app import clock, operations
@@ -288,6 +290,43 @@ def test_an_error_says_where_it_happened_and_nothing_of_the_mail(
     message.refresh_from_db()
     assert message.last_error == "Unexpected: ValueError"
     assert "canary" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+def test_an_outage_of_the_database_blames_no_mail(cast: Cast, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    message = a_waiting_mail(cast)
+
+    def is_away(*_: object, **__: object) -> Any:
+        raise kind("the server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch, capture_logs() as said:
+        patch.setattr(handlers.moot, "why", is_away)
+        with pytest.raises(kind):
+            delivery.drain()
+    assert [line["event"] for line in said] == ["outbox.interrupted"]
+    message.refresh_from_db()
+    assert (message.state, message.attempts, message.claimed_until, message.last_error) == ("waiting", 0, None, "")
+    assert mail.outbox == []
+    assert delivery.drain() == 1
+    assert len(mail.outbox) == 1
+
+
+def test_a_mail_that_has_left_is_marked_when_the_database_is_back(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = a_waiting_mail(cast)
+    plain, tries = delivery._settle, []
+
+    def settle(*given: Any) -> None:
+        tries.append(given)
+        if len(tries) < 3:
+            raise OperationalError
+        plain(*given)
+
+    monkeypatch.setattr(delivery, "_SETTLE_AGAIN", (0, 0, 0))
+    monkeypatch.setattr(delivery, "_settle", settle)
+    assert delivery.drain() == 1
+    message.refresh_from_db()
+    assert (message.state, message.attempts, len(mail.outbox)) == ("delivered", 1, 1)
+    assert delivery.drain() == 0
 
 
 def test_one_broken_mail_does_not_hold_up_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

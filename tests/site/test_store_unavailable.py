@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from requests_app.models import Person
 from tests.site.conftest import signed_in
@@ -55,8 +56,11 @@ def test_a_middleware_without_its_database(approver: Person, monkeypatch: pytest
         raise OperationalError(SECRET)
 
     monkeypatch.setattr("lockbox_site.middleware.SessionLimitsMiddleware.reason_to_end", refuse)
-    answer = client.get("/", headers={"Accept": accept})
+    with capture_logs() as said:
+        answer = client.get("/", headers={"Accept": accept})
     assert answer.status_code == 503
+    lines = [(line["event"], line["code"]) for line in said if line["event"].startswith("request_f")]
+    assert lines == [("request_finished", 503)], "logged as what was answered"
     assert "hunter2" not in answer.content.decode()
     assert answer["X-Request-ID"] in answer.content.decode()
 
