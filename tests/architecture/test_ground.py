@@ -9,7 +9,7 @@ from tests.conftest import ONE_DATABASE, PAGES, TESTS
 #: Each runs on SQLite and on PostgreSQL: what they try asks a database, or waits for one.
 BOTH = {
     "admin", "api", "audit", "concurrency", "connectors", "database", "isolation", "lifecycle", "notifications",
-    "operations", "outbox", "parity", "site", "tasks", "verify", "web", "webhooks",
+    "operations", "outbox", "parity", "site", "storm", "tasks", "verify", "web", "webhooks",
 }  # fmt: skip
 #: Of those, the modules in which something has a mark that says otherwise.
 MARKED = {

@@ -1,0 +1,69 @@
+"""`python -m bench.storm`: one storm over a tree of this product, and what it came to. Exit 1 if anything is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.storm import report
+from bench.storm.drill import Drill
+from bench.storm.storm import Storm
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+#: What goes wrong in a short storm: one fault of the web, one of the database and one of the workers.
+SHORT = {
+    "sqlite": ("kill one web worker", "SQLite is locked", "kill the cluster"),
+    "postgres": ("cut at COMMIT's answer", "PostgreSQL crashes", "kill one web worker"),
+}
+SHORT_SEED, SHORT_SECONDS = 12, 30.0
+
+
+def main() -> int:
+    arguments = _arguments()
+    seed = SHORT_SEED if arguments.short else secrets.randbelow(10**6)
+    seed = seed if arguments.seed is None else arguments.seed
+    seconds = SHORT_SECONDS if arguments.short else arguments.seconds
+    directory = Path(tempfile.mkdtemp(prefix="lockbox-storm-", dir=arguments.dir))
+    words = "--short" if arguments.short else f"--seconds {seconds:g}"
+    print(f"Seed {seed}. The same again: python -m bench.storm --database {arguments.database} --seed {seed} {words}")
+    print(f"Everything of it is in {directory}", flush=True)
+    kind = Drill if arguments.drill else Storm
+    few: dict[str, Any] = {"clients": 8, "tenants": 3, "kinds": SHORT[arguments.database]} if arguments.short else {}
+    storm = kind(
+        arguments.tree.resolve(), directory, arguments.database, seed=seed, seconds=seconds, pace=arguments.pace,
+        calm_seconds=arguments.calm, **few,
+    )  # fmt: skip
+    result = storm.run()
+    said = "\n".join(report.lines(result))
+    print(f"\n{said}")
+    (directory / "report.txt").write_text(said + "\n")
+    is_well = not result.violations and not result.problems and bool(report.acknowledged(result.acts))
+    if is_well and not arguments.keep:
+        shutil.rmtree(directory, ignore_errors=True)
+    return 0 if is_well else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long people act while things break")
+    parser.add_argument("--short", action="store_true", help="half a minute with few people and three faults")
+    parser.add_argument("--seed", type=int, default=None, help="of the faults and of everybody's choices")
+    parser.add_argument("--tree", type=Path, default=ROOT, help="the checkout that is tried")
+    parser.add_argument("--pace", type=float, default=1.0, help="how long a client waits between two acts, in seconds")
+    parser.add_argument("--calm", type=float, default=240.0, help="at most so long until everything has left")
+    parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
+    parser.add_argument("--dir", default=None, help="where to put everything (a disk, not memory)")
+    parser.add_argument("--keep", action="store_true", help="keep it all, though nothing was wrong")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The backup and restore drill: a backup under load by the printed commands, everything destroyed, restored elsewhere.
+
+The commands are read out of docs/operators.md of the tree that is tried, so the drill tries what operators are told.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.storm import checks, processes
+from bench.storm.checks import Violation
+from bench.storm.installation import CommandFailed, Installation
+from bench.storm.journal import Act, Outcome
+from bench.storm.postgres import Server
+from bench.storm.reading import Database, Reader
+from bench.storm.storm import Storm
+from bench.storm.tree import checkpoint, follows
+
+#: How far into the storm the backup begins.
+AFTER = 0.5
+
+
+def commands(tree: Path) -> dict[str, str]:
+    """What docs/operators.md tells operators to run: "sqlite", "dump", "restore" and "verify"."""
+    text = (tree / "docs" / "operators.md").read_text()
+    section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    words = {"sqlite": "VACUUM INTO", "dump": "pg_dump", "restore": "pg_restore", "verify": "verify_audit"}
+    return {name: next(block for block in blocks if word in block).strip() for name, word in words.items()}
+
+
+class Drill(Storm):
+    """A storm without faults, in whose middle a backup is taken; then the machine burns, and a new one takes over."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **{**named, "with_faults": False})
+        self.commands = commands(self.tree)
+        self.backup = self.directory / "backup"
+        self.backup_begun = self.backup_took = 0.0
+
+    # --- While it blows --------------------------------------------------------------------------------------
+
+    def while_it_blows(self, begun: float) -> None:
+        time.sleep(max(0.0, begun + self.seconds * AFTER - time.monotonic()))
+        self.backup.mkdir()
+        self.backup_begun = time.time()
+        started = time.monotonic()
+        self._shell(self.commands["dump" if self.server else "sqlite"], self.installation, cwd=self.backup)
+        self.backup_took = time.monotonic() - started
+        # "Apart from all of these, back up the log's key and heads": the key once, of the heads the newest copy.
+        shutil.copy(self.installation.data / "log_key", self.backup / "log_key")
+        shutil.copy(self.installation.data / "secret_key", self.backup / "secret_key")
+        shutil.copytree(self.installation.data / "content", self.backup / "content")
+        print(f"The backup took {self.backup_took:.1f} s", flush=True)
+
+    def _shell(self, command: str, installation: Installation, *, cwd: Path, **more: str) -> str:
+        """Run a printed command as an operator does, in the directory of the code or where the backup goes."""
+        env = {**installation.env, **more}
+        if self.server is not None:
+            # The wheel's programs, the server's own version, are found first.
+            env["PATH"] = f"{self.server.bin}:{env['PATH']}"
+            env["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
+        # `.venv` and `var` are named from the directory of the code; the copy goes where the drill keeps it.
+        said = command.replace(".venv/bin/python", sys.executable).replace(
+            "var/lockbox.sqlite3", "$DATA_DIR/lockbox.sqlite3"
+        )
+        said = said.replace("sqlite3.connect('$DATA_DIR/", f"sqlite3.connect('{installation.data}/")
+        done = subprocess.run(["sh", "-c", said], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            raise CommandFailed([said], done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
+        return done.stdout
+
+    # --- Afterwards --------------------------------------------------------------------------------------------
+
+    def calm_down_and_check(self, journal: Any) -> list[Violation]:
+        """Nothing calms down: everything ends at once, and only the backup, the key and the newest heads are left."""
+        self.memory_ended = processes.memory(self.installation.family())
+        heads = self.directory / "log_heads.sqlite3"
+        notes_before = Reader(self.installation, self.cast).heads()
+        self._burn(heads)
+        self._restore(heads)
+        return self._check_restored(journal.acts, notes_before)
+
+    def _burn(self, heads: Path) -> None:
+        family = self.installation.family()
+        processes.send(signal.SIGKILL, *family)
+        assert self.installation.process is not None
+        self.installation.process.wait(30)
+        self.installation.process = None
+        # The heads are kept elsewhere all the time, and are not restored from a backup.
+        for suffix in ("", "-wal", "-shm"):
+            source = self.installation.data / f"log_heads.sqlite3{suffix}"
+            if source.exists():
+                shutil.copy(source, heads.with_name(heads.name + suffix))
+        shutil.rmtree(self.installation.data)
+        if self.server is not None:
+            self.server.destroy()
+        if self.proxy is not None:
+            self.proxy.kill()
+
+    def _restore(self, heads: Path) -> None:
+        """A new machine: a new directory, a new server, and what was kept."""
+        elsewhere = self.directory / "elsewhere"
+        url = ""
+        if self.server is not None:
+            self.server = Server(self.directory / "postgres-elsewhere.log")
+            self.server.create()
+            url = self.server.url(self.server.port)
+        restored = Installation(self.tree, elsewhere, database_url=url, mail_port=self.mail.port)
+        for name in ("log_key", "secret_key"):
+            shutil.copy(self.backup / name, restored.data / name)
+        (restored.data / "log_key").chmod(0o600)
+        shutil.copytree(self.backup / "content", restored.data / "content")
+        for suffix in ("", "-wal", "-shm"):
+            if (source := heads.with_name(heads.name + suffix)).exists():
+                shutil.copy(source, restored.data / source.name)
+        if self.server is not None:
+            self._shell(self.commands["restore"], restored, cwd=self.backup, RESTORED_URL=url)
+        else:
+            shutil.copy(self.backup / "lockbox-backup.sqlite3", restored.data / "lockbox.sqlite3")
+        self.installation, self.rows = restored, Database(restored, self.server)
+        restored.manage("collectstatic", "--noinput", "-v0")
+
+    def _check_restored(self, acts: list[Act], notes_before: list[str]) -> list[Violation]:
+        found = self._told_as_documented()
+        self.installation.start()
+        # Long enough for the signer to look at every log.
+        time.sleep(8)
+        reader = Reader(self.installation, self.cast)
+        logs = {slug: reader.log(slug) for slug in self.cast.tenants}
+        self.entries = sum(len(lines) for lines in logs.values())
+        found += self._signed_as_documented(reader, logs, notes_before)
+        earlier = [act for act in acts if act.calls and act.ended < self.backup_begun]
+        later = [act for act in acts if act.calls and act.ended >= self.backup_begun]
+        there = checks.found_in(logs, self.rows.comments())
+        found += checks.once(earlier, there)
+        lost = [each for each in checks.once(later, there) if each.kind == "an acknowledged act is not in the log"]
+        print(f"Acknowledged before the backup began: {_done(earlier)}; after it: {_done(later)}, lost: {len(lost)}")
+        at = dt.datetime.now(dt.UTC)
+        for slug, lines in logs.items():
+            replay = self._replay(slug, lines)
+            found += checks.replayed(slug, replay, at, dt.timedelta(days=1))
+        self.installation.stop()
+        return found
+
+    def _told_as_documented(self) -> list[Violation]:
+        """`verify_audit` says BAD, and how many entries were signed, of each log that is shorter than its head."""
+        try:
+            said = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
+            status = 0
+        except CommandFailed as failure:
+            said, status = failure.said, failure.status
+        print("verify_audit after the restore:", status, *said.strip().splitlines()[-4:], sep="\n  ")
+        (self.directory / "verify_audit.txt").write_text(said)
+        self.was_told = status == 1 and "BAD" in said
+        return []
+
+    def _signed_as_documented(self, reader: Reader, logs: dict[str, Any], notes: list[str]) -> list[Violation]:
+        """A log that is as long as its head is signed on; a shorter one is refused, with an alarm that says so."""
+        found, shorter = [], 0
+        for slug, lines in logs.items():
+            tenant = self.cast.tenants[slug]["id"]
+            note = next((note for note in notes if tenant in note.split("\n")[0]), "")
+            state = json.loads(reader.get(slug, "log"))
+            if not note:
+                continue
+            is_shorter = checkpoint(note).size > state["size"] or bool(
+                follows([bytes.fromhex(line["leaf_hash"]) for line in lines], note)
+            )
+            shorter += is_shorter
+            if is_shorter and not state["alarm"]:
+                found.append(Violation("the signer went on with a log that is shorter than its head", slug))
+            if not is_shorter and state["alarm"]:
+                found.append(Violation("the signer refused a log that is whole", f"{slug}: {state['alarm']}"))
+        if shorter and not self.was_told:
+            found.append(
+                Violation("verify_audit did not say that a log is shorter than it was signed", f"{shorter} logs")
+            )
+        print(f"{shorter} of {len(logs)} logs are shorter than what was signed of them, and refused")
+        return found
+
+
+def _done(acts: list[Act]) -> int:
+    return sum(act.changes and act.outcome is Outcome.DONE for act in acts)

@@ -1,0 +1,176 @@
+"""One installation of the tree under storm: its own directory, port and database, and its processes by what they do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.storm import processes
+
+#: Short enough that deadlines pass and windows close within the storm.
+PROVIDER_SECONDS, CUSTOMER_SECONDS, WINDOWS = 45, 40, (20, 45)
+READY_WITHIN = 120.0
+
+
+def free_port() -> int:
+    """A port that nobody uses, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 20_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+class Installation:
+    """`manage.py lockbox` of a tree, and how to find and hurt its parts."""
+
+    def __init__(self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0) -> None:
+        self.tree, self.directory, self.port = tree, directory, free_port()
+        self.data = directory / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.facts = directory / "world.json"
+        self.log = directory / "lockbox.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+        own = {
+            "DATA_DIR": str(self.data), "HOST": "127.0.0.1", "PORT": str(self.port),
+            "BASE_URL": f"http://127.0.0.1:{self.port}", "LOG_ORIGIN": "storm.example",
+            "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "LOG_FORMAT": "json", "LOG_LEVEL": "WARNING",
+            "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(tree), "TRUSTED_PROXY_COUNT": "1",
+            "PROVIDER_DECISION_SECONDS": str(PROVIDER_SECONDS), "CUSTOMER_DECISION_SECONDS": str(CUSTOMER_SECONDS),
+            "WINDOW_CHOICES_SECONDS": ",".join(map(str, WINDOWS)), "CLOSING_SOON_SECONDS": "5",
+            "REMINDER_SECONDS": "15", "SWEEP_SECONDS": "2", "API_CALLS_PER_MINUTE": "1000000",
+        }  # fmt: skip
+        if mail_port:
+            own["EMAIL_URL"] = f"smtp://127.0.0.1:{mail_port}"
+        if database_url:
+            own["DATABASE_URL"] = database_url
+        self.env = kept | own
+
+    # --- Setting up --------------------------------------------------------------------------------------------
+
+    def prepare(self, *, tenants: int) -> None:
+        """An empty database, the log's key, and the world."""
+        self.manage("migrate", "--noinput", "-v0")
+        self.manage("log_key", "create", "--if-missing")
+        self.run([sys.executable, str(Path(__file__).with_name("world.py")), str(self.facts), str(tenants)])
+
+    def manage(self, *words: str, within: float = 180.0) -> str:
+        return self.run([sys.executable, "manage.py", *words], within=within)
+
+    def run(self, command: list[str], *, within: float = 180.0, env: dict[str, str] | None = None) -> str:
+        done = subprocess.run(
+            command, cwd=self.tree, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=within
+        )
+        if done.returncode:
+            raise CommandFailed(command, done.returncode, done.stdout[-3000:] + done.stderr[-3000:])
+        return done.stdout
+
+    # --- Running -----------------------------------------------------------------------------------------------
+
+    def start(self, *, wait: bool = True) -> None:
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "lockbox"], cwd=self.tree, env=self.env, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        until = time.monotonic() + READY_WITHIN
+        while time.monotonic() < until:
+            if self.probe("/healthz")[0] == 200:
+                return
+            if self.process is not None and self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise SystemExit(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
+
+    def stop(self, within: float = 60.0) -> None:
+        """SIGTERM, as an operator stops it; what is left after that is killed."""
+        if self.process is None:
+            return
+        family = processes.tree(self.process.pid)
+        processes.send(signal.SIGCONT, *family)
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(within)
+        processes.send(signal.SIGKILL, *family)
+        self.process.wait(30)
+        self.process = None
+
+    def kill_supervisor(self) -> None:
+        """Kill it alone; its helper ends the children, and nobody else is there to start them again."""
+        assert self.process is not None
+        family = processes.tree(self.process.pid)
+        self.process.kill()
+        self.process.wait(30)
+        until = time.monotonic() + 20
+        while time.monotonic() < until and any(Path(f"/proc/{pid}").exists() for pid in family[1:]):
+            time.sleep(0.1)
+        processes.send(signal.SIGKILL, *family[1:])
+
+    def probe(self, path: str, timeout: float = 5.0) -> tuple[int, float, str]:
+        """Ask a probe: status (0 without an answer), seconds, and what it said."""
+        begun = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+            return answer.status, time.monotonic() - begun, said
+        except (OSError, http.client.HTTPException):
+            return 0, time.monotonic() - begun, ""
+        finally:
+            connection.close()
+
+    # --- Its processes -----------------------------------------------------------------------------------------
+
+    def family(self) -> list[int]:
+        return processes.tree(self.process.pid) if self.process is not None else []
+
+    def part(self, kind: str) -> int | None:
+        """The supervisor's own child that is the web server's master, a cluster or the beat."""
+        if self.process is None:
+            return None
+        for pid in processes.children(self.process.pid):
+            words = processes.command(pid)
+            if "undertaker" in words:
+                continue
+            found = "cluster" if " cluster" in words else "beat" if " beat" in words else "web"
+            if found == kind:
+                return pid
+        return None
+
+    def web_workers(self) -> list[int]:
+        """The processes that answer: the master's children that are no helper of Python's own."""
+        master = self.part("web")
+        found = processes.children(master) if master else []
+        return [pid for pid in found if "resource_tracker" not in processes.command(pid)]
+
+    def cluster_workers(self) -> list[int]:
+        """All below the cluster, its guards and its workers."""
+        cluster = self.part("cluster")
+        return processes.tree(cluster)[1:] if cluster else []
+
+    def facts_about_machine(self) -> dict[str, Any]:
+        return {"cores": os.cpu_count(), "load": os.getloadavg()}
+
+
+class CommandFailed(Exception):
+    def __init__(self, command: list[str], status: int, said: str) -> None:
+        super().__init__(f"{' '.join(command)} ended with {status}: {said}")
+        self.status, self.said = status, said

@@ -1,0 +1,179 @@
+"""The people and machines of a storm, and the board on which they see what there is to do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: An approval takes a proof that is younger than five minutes; this leaves a slow machine some time.
+PROOF_SECONDS = 240.0
+STEP_SECONDS = 30
+
+
+def totp(secret: str, step: int) -> str:
+    """The code that an authenticator app shows in this half minute (RFC 6238)."""
+    digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
+    start = digest[-1] & 15
+    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
+
+
+@dataclass
+class Person:
+    """Somebody with a browser, a token and an authenticator app. One client plays them, so nothing is shared."""
+
+    name: str
+    id: str
+    email: str
+    side: str
+    tenant: str
+    roles: list[str]
+    token: str
+    secret: str
+    password: str
+    cookies: dict[str, str] = field(default_factory=dict)
+    signed_in_at: float = 0.0
+    token_proven_at: float = 0.0
+    page_proven_at: float = 0.0
+    last_step: int = 0
+
+    def next_code(self) -> str:
+        """A code that was not used before, or "" where the app shows none yet. The next one counts, too."""
+        now = int(time.time()) // STEP_SECONDS
+        step = max(self.last_step + 1, now)
+        if step > now + 1:
+            return ""
+        self.last_step = step
+        return totp(self.secret, step)
+
+    def is_a(self, *roles: str) -> bool:
+        return not set(roles).isdisjoint(self.roles)
+
+    @property
+    def token_is_proven(self) -> bool:
+        return time.monotonic() - self.token_proven_at < PROOF_SECONDS and self.token_proven_at > 0
+
+    @property
+    def page_is_proven(self) -> bool:
+        return time.monotonic() - self.page_proven_at < PROOF_SECONDS and self.page_proven_at > 0
+
+
+@dataclass
+class Machine:
+    """A client of the API: it proves its secret, and gets a token for an hour."""
+
+    name: str
+    id: str
+    secret: str
+    account: str
+    tenant: str
+    token: str = ""
+
+
+@dataclass
+class Ticket:
+    id: str
+    tenant: str
+    state: str = "NEW"
+    reference: str = ""
+    said: int = 0
+
+
+@dataclass
+class Asked:
+    """An access request as the callers know it; `tried` says who has answered it, and how, whatever came of it."""
+
+    id: str
+    tenant: str
+    engineer: str
+    state: str = "PENDING_PROVIDER"
+    grant: str = ""
+    closes_at: float = 0.0
+    changed: float = 0.0
+    tried: set[tuple[str, str]] = field(default_factory=set)
+
+
+class Board:
+    """What the callers have heard of, shared by all of them. The truth is the product's; this is hearsay."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.tickets: dict[str, Ticket] = {}
+        self.asked: dict[str, Asked] = {}
+        self.users: dict[str, list[str]] = {}
+
+    def put_ticket(self, row: Ticket) -> None:
+        with self._lock:
+            self.tickets.setdefault(row.id, row)
+
+    def put_asked(self, row: Asked) -> None:
+        with self._lock:
+            self.asked.setdefault(row.id, row)
+
+    def ticket(self, dice: random.Random, tenant: str | None, *states: str) -> Ticket | None:
+        """A ticket of this tenant, one of the newest, in one of these states as far as is known."""
+        with self._lock:
+            rows = [row for row in self.tickets.values() if tenant in (None, row.tenant) and row.state in states]
+        return dice.choice(rows[-40:]) if rows else None
+
+    def access_request(
+        self, dice: random.Random, *states: str, tenant: str | None = None, engineer: str | None = None,
+        untried_by: str = "",
+    ) -> Asked | None:  # fmt: skip
+        with self._lock:
+            rows = [
+                row
+                for row in self.asked.values()
+                if row.state in states and tenant in (None, row.tenant) and engineer in (None, row.engineer)
+                and not any(who == untried_by for who, _what in row.tried)
+            ]  # fmt: skip
+        return dice.choice(rows[-60:]) if rows else None
+
+    def try_once(self, row: Asked, who: str, what: str) -> bool:
+        """Take the one try that this human has at this act. Asking twice is no second act, and would look like one."""
+        with self._lock:
+            if (who, what) in row.tried:
+                return False
+            row.tried.add((who, what))
+            return True
+
+
+class Cast:
+    """Everybody, read from the file that world.py wrote."""
+
+    def __init__(self, world: dict[str, Any]) -> None:
+        self.world = world
+        tokens = world["callers"]["tokens"]
+        self.people = {
+            name: Person(
+                name, found["id"], found["email"], found["side"], found["tenant"], found["roles"], tokens[name],
+                world["secret"], world["password"],
+            )
+            for name, found in world["people"].items()
+        }  # fmt: skip
+        self.machines = self._machines("machines")
+        self.directories = self._machines("directories")
+        gateway = world["callers"]["gateway"]
+        self.gateway = Machine("gateway", gateway["id"], gateway["secret"], gateway["account"], "")
+
+    def _machines(self, kind: str) -> dict[str, Machine]:
+        return {
+            slug: Machine(f"{kind}-{slug}", found["id"], found["secret"], found["account"], slug)
+            for slug, found in self.world["callers"][kind].items()
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Cast:
+        return cls(json.loads(path.read_text()))
+
+    @property
+    def tenants(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self.world["tenants"]
+        return found

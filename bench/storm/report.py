@@ -1,0 +1,146 @@
+"""What a storm came to, in words and numbers: acts by door, faults and recovery, availability, violations."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.storm.faults import Fault
+from bench.storm.journal import Act, Call, Outcome
+from bench.storm.storm import Result
+
+DOORS = ("pages", "api", "azure", "scim", "admin", "command line")
+WELL = frozenset({Outcome.DONE, Outcome.REFUSED})
+#: A call that was answered badly counts as an outage's where it overlaps one; so much longer is allowed for it.
+AFTER = 10.0
+
+
+def acknowledged(acts: Iterable[Act]) -> list[Act]:
+    return [act for act in acts if act.changes and act.outcome is Outcome.DONE]
+
+
+def recovery(fault: Fault, acts: list[Act]) -> float | None:
+    """Seconds from the fault's end to the first acknowledgement of an act that was begun after it."""
+    ended = [
+        call.ended
+        for act in acts
+        if act.changes
+        for call in act.calls
+        if call.outcome == Outcome.DONE and call.begun >= fault.over
+    ]
+    return min(ended) - fault.over if ended else None
+
+
+def last_failure(fault: Fault, calls: list[Call], until: float) -> float:
+    """Seconds from the fault's end to the end of the last call that it broke, before the next fault."""
+    ended = [
+        call.ended
+        for call in calls
+        if call.outcome not in WELL and fault.over - 60 < call.begun and fault.over <= call.ended < until
+    ]
+    return max(ended) - fault.over if ended else 0.0
+
+
+def availability(calls: list[Call], faults: list[Fault]) -> tuple[float, int]:
+    """The share of calls that were answered well, of those that overlap no fault; and how many those are."""
+    outside = [
+        call
+        for call in calls
+        if not any(call.ended >= fault.begun and call.begun <= fault.over + AFTER for fault in faults)
+    ]
+    good = sum(call.outcome in WELL for call in outside)
+    return (good / len(outside) if outside else 1.0), len(outside)
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def machine() -> str:
+    cpu = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    return (
+        f"{os.cpu_count()} cores, {cpu}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def lines(result: Result) -> list[str]:
+    done = acknowledged(result.acts)
+    calls = [call for act in result.acts for call in act.calls]
+    said = [
+        f"Storm on {result.database}, seed {result.seed}, {result.seconds:.0f} s, {machine()}",
+        "",
+        f"{'door':<14}{'acts':>8}{'done':>8}{'refused':>9}{'nothing':>9}{'unknown':>9}{'lost':>7}{'wrong':>7}",
+    ]
+    for door in DOORS:
+        seen = Counter(act.outcome for act in result.acts if act.door == door and act.changes)
+        unknown, busy = seen[Outcome.UNKNOWN], seen[Outcome.BUSY]
+        said.append(
+            f"{door:<14}{seen.total():>8}{seen[Outcome.DONE]:>8}{seen[Outcome.REFUSED]:>9}{seen[Outcome.NOTHING]:>9}"
+            f"{unknown + busy:>9}{seen[Outcome.LOST]:>7}{seen[Outcome.WRONG]:>7}"
+        )
+    share, outside = availability(calls, result.faults)
+    lasted = [act.ended - act.begun for act in done]
+    said += [
+        "",
+        f"Acknowledged acts: {len(done):,}; calls: {len(calls):,}; entries in the logs: {result.entries:,}; "
+        f"mails: {result.mails:,}; webhook messages: {result.hook_messages:,}",
+        f"Time of an acknowledged act: median {percentile(lasted, 0.5) * 1000:.0f} ms, "
+        f"p99 {percentile(lasted, 0.99) * 1000:.0f} ms",
+        f"Answered well outside of faults: {share:.2%} of {outside:,} calls",
+        f"Memory of all processes: {result.memory_begun / 1e6:.0f} MB at the beginning, "
+        f"{result.memory_peak / 1e6:.0f} MB at most, {result.memory_ended / 1e6:.0f} MB at the end",
+        "",
+        *_recoveries(result, calls),
+        "",
+        *_violations(result),
+    ]
+    return said
+
+
+def _recoveries(result: Result, calls: list[Call]) -> list[str]:
+    said = [f"{'fault':<32}{'times':>6}{'acts again (median, most)':>28}{'last failure':>14}{'bound':>8}"]
+    found: dict[str, list[float]] = defaultdict(list)
+    failures: dict[str, list[float]] = defaultdict(list)
+    bounds = {fault.kind: fault.bound for fault in result.faults}
+    for number, fault in enumerate(result.faults):
+        following = result.faults[number + 1].begun if number + 1 < len(result.faults) else result.ended
+        again = recovery(fault, result.acts)
+        # None: the storm ended first.
+        found[fault.kind].append(again if again is not None else float("inf"))
+        failures[fault.kind].append(last_failure(fault, calls, following))
+    for kind, seconds in sorted(found.items()):
+        bound = bounds[kind]
+        late = sum(each > bound for each in seconds) if bound is not None else 0
+        said.append(
+            f"{kind:<32}{len(seconds):>6}{statistics.median(seconds):>16.2f} s{max(seconds):>8.2f} s"
+            f"{max(failures[kind]):>12.1f} s{f'{bound:.0f} s' if bound is not None else '':>8}"
+            f"{f'  {late} LATE' if late else ''}"
+        )
+    notes = [f"  {fault.kind}: {fault.note}" for fault in result.faults if fault.note]
+    return [*said, *notes]
+
+
+def _violations(result: Result) -> list[str]:
+    safety = [each for each in result.violations if each.safety]
+    rest = [each for each in result.violations if not each.safety]
+    said = [f"Violations of safety: {len(safety)}; wrong answers: {len(rest)}"]
+    for group in (safety, rest):
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for each in group:
+            kinds[each.kind].append(each.words)
+        for kind, words in kinds.items():
+            said.append(f"  {len(words)} x {kind}")
+            said += [f"      {each}" for each in words[:5]]
+    if result.problems:
+        said.append(f"Problems of the storm itself: {len(result.problems)}")
+        said += [f"  {each}" for each in result.problems[:8]]
+    return said
