@@ -16,11 +16,18 @@ def main() -> None:
     from django.db import DatabaseError
 
     from lockbox_site import starting
+    from requests_app.errors import DomainError
+    from requests_app.management import _ending
 
     with starting.settings_or_exit(PROGRAM):
         try:
             execute_from_command_line(sys.argv)
-        except DatabaseError as failure:
+        except (DatabaseError, DomainError) as failure:
+            if unknown := _ending.unknown_in(failure):
+                sys.stderr.write(f"{PROGRAM}: {unknown}\n")
+                sys.exit(_ending.NOT_KNOWN)
+            if isinstance(failure, DomainError):
+                raise
             why = "" if "--traceback" in sys.argv else starting.why_database_failed(failure)
             if not why:
                 raise

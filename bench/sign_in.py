@@ -21,7 +21,7 @@ from requests_app.models import OutboxMessage, Person, Tries
 AIM = 2.0
 #: What differs from answer to answer whoever asks: tokens, nonces, ids of requests, and the address that was typed.
 _OWN = (
-    re.compile(rb'(name="csrfmiddlewaretoken" value=")[^"]+'),
+    re.compile(rb'(name="(csrfmiddlewaretoken|once)" value=")[^"]+'),
     re.compile(rb"(csrftoken=)[^;]+"),
     re.compile(rb"(nonce[-=]\"?)[A-Za-z0-9+/=_-]+"),
     re.compile(rb"(X-Request-ID: |request-id[^A-Za-z0-9]+)[A-Za-z0-9-]+"),

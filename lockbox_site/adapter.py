@@ -61,6 +61,7 @@ class AccountAdapter(DefaultAccountAdapter):
         ip, request_id = self.request.META.get("REMOTE_ADDR", ""), getattr(self.request, "request_id", "")
         since = None if is_reset else actor_in(self.request).stepped_up_at
         actor = actor_of(user, door="pages", stepped_up_at=since, request_id=request_id, ip=ip)
+        actor = actor.sending(getattr(self.request, "once", None))
         with own_account():
             person = operations.set_password(actor=actor, password=password, how="reset" if is_reset else "change")
         if is_reset:

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
 
 from lockbox_site import health, views
-from requests_app import clock
+from requests_app import clock, outcome
 from requests_app.errors import DomainError
 from requests_app.web import keeping
 
@@ -43,7 +43,8 @@ class RequestIdMiddleware:
         request.offered_id = offered  # type: ignore[attr-defined]  # as it came; for where a standard wants it back
         request.request_id = request_id  # type: ignore[attr-defined]
         request.META["REMOTE_ADDR"] = client_address(request)
-        response = self.get_response(request)
+        with outcome.watched():
+            response = self.get_response(request)
         response.setdefault("X-Request-ID", request_id)
         return response
 

@@ -207,10 +207,11 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "lockbox_site.middleware.SessionLimitsMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "requests_app.web.middleware.ActorMiddleware",
+    "requests_app.web.once.OnceMiddleware",
     "requests_app.web.gate.SecondFactorMiddleware",
     "requests_app.web.stepping.StepUpMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -230,7 +231,9 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "lockbox_site.context.site",
                 "requests_app.web.context.page",
-            ]
+            ],
+            # Every form is sent once, whoever writes its template.
+            "builtins": ["requests_app.templatetags.once"],
         },
     }
 ]

@@ -48,4 +48,5 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
 ]
 
+handler400 = "lockbox_site.views.bad_request"
 handler500 = "lockbox_site.views.server_error"

@@ -1,6 +1,7 @@
 """The answers of last resort."""
 
 import sys
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -8,6 +9,11 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
 from django.utils.translation import gettext as _
+from django.views import defaults
+
+from requests_app import outcome
+from requests_app.errors import DomainError, OutcomeUnknown
+from requests_app.web.errors import page_about, see_how_it_is
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +44,25 @@ def not_in_utf_8(request: HttpRequest) -> HttpResponse:
 
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
-    """Answer 503. Nothing was done: whatever was under way was one transaction, and it did not commit."""
+    """Answer 503: nobody knows what was saved if an act was committed before, or was being committed."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)
-    response = _answer(request, 503, _("The service can't reach its database. Nothing was changed."))
-    response["Retry-After"] = "5"
+    return _refused(request, outcome.refusal_of(exception))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 400 as Django does, but never say that nothing was changed after an act was committed.
+
+    A session may end elsewhere while its request is under way.
+    """
+    if outcome.current().may_have_changed:
+        return _refused(request, outcome.refusal_of(exception))
+    return defaults.bad_request(request, exception)
+
+
+def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    response = _answer(request, refusal.status, str(refusal), code=refusal.code, current=refusal.current)
+    if not isinstance(refusal, OutcomeUnknown):
+        response["Retry-After"] = "5"
     return response
 
 
@@ -50,22 +71,30 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exc_info()[1]
     if isinstance(exception, (OperationalError, InterfaceError)):
         return store_unavailable(request, exception)
-    return _answer(request, 500, _("Something went wrong here."))
+    return _answer(request, 500, _("Something went wrong here."), code="server_error")
 
 
-def _answer(request: HttpRequest, status: int, title: str) -> HttpResponse:
+def _answer(
+    request: HttpRequest, status: int, title: str, *, code: str, current: dict[str, Any] | None = None
+) -> HttpResponse:
     """Render without any context processor: they ask the database who is signed in."""
     request_id = getattr(request, "request_id", "")
     if not request.accepts("text/html") or is_for_programs(request):
-        code = "store_unavailable" if status == 503 else "server_error"
-        return _problem(status, code, title, request_id)
+        return _problem(status, code, title, request_id, current)
+    context = {"request_id": request_id, "csp_nonce": nonce_of(request), "code": code}
+    if code == OutcomeUnknown.code:
+        context |= {"message": title, "back_url": page_about(current or {}), "back_label": see_how_it_is()}
     try:
-        body = loader.get_template(f"{status}.html").render({"request_id": request_id, "csp_nonce": nonce_of(request)})
+        body = loader.get_template(f"{status}.html").render(context)
     except TemplateDoesNotExist:
         body = f"{title} ({request_id})"
     return HttpResponse(body, status=status)
 
 
-def _problem(status: int, code: str, title: str, request_id: str) -> HttpResponse:
+def _problem(
+    status: int, code: str, title: str, request_id: str, current: dict[str, Any] | None = None
+) -> HttpResponse:
     problem = {"type": "about:blank", "title": title, "status": status, "code": code, "request_id": request_id}
+    if current:
+        problem["current"] = current
     return JsonResponse(problem, status=status, content_type="application/problem+json")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from requests_app.errors import NotAllowed
 from requests_app.scopes import Scope
@@ -100,12 +100,29 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Once:
+    """The claim that an act uses up when it commits, so that it is done once.
+
+    A call of the API has claimed its key before. A form's act takes the account's `key` itself, in its transaction.
+    """
+
+    claim: UUID
+    account_id: UUID | None = None
+    key: str = ""
+    asked: str = ""
+
+    def part(self, name: object) -> Once:
+        """The claim of one act of several that one form asks for."""
+        return replace(self, claim=uuid4(), key=f"{self.key} {name}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Actor:
     """`tenant_roles` maps a tenant to the roles held there, `queue_roles` a service to the roles held in its queue.
 
     `scopes` narrows what a token may be used for; None is somebody in front of a browser. `machine` is set where a
     client acts: `person_id` is then the client's own account, or the engineer in whose name it asks. `once` is the
-    claim on an Idempotency-Key that the act uses up when it commits.
+    claim that the act uses up when it commits.
     """
 
     side: Side
@@ -123,7 +140,7 @@ class Actor:
     scopes: frozenset[Scope] | None = None
     token_id: UUID | None = None
     machine: Machine | None = None
-    once: UUID | None = None
+    once: Once | None = None
     request_id: str = ""
     ip: str = ""
 
@@ -199,6 +216,10 @@ class Actor:
             return self.tenant_roles.get(tenant_id, frozenset())
         held = self.queue_roles.get(service_id, frozenset()) if service_id else frozenset()
         return held | {Role.STAFF} if self.is_staff else held
+
+    def sending(self, once: Once | None) -> Actor:
+        """The same actor with what makes the act happen once."""
+        return replace(self, once=once)
 
     def stepped_up(self, at: datetime | None) -> Actor:
         """The same actor with this proof; with None, with none."""

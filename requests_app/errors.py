@@ -375,9 +375,26 @@ class ChangeProposed(DomainError):
     default = _("This is proposed now. Somebody else who administers or decides has to confirm it within 7 days.")
 
 
+class SentAlready(DomainError):
+    """The same form was sent before, and its act was committed."""
+
+    code, status, is_evidence = "sent_already", 409, False
+    default = _("This was saved already. Nothing was done a second time.")
+
+
 class StoreUnavailable(DomainError):
     code, status, is_evidence = "store_unavailable", 503, False
     default = _("The store does not answer. Nothing was changed. Try again in a moment.")
+
+
+class OutcomeUnknown(DomainError):
+    """The database failed while an act was being committed, or what follows a committed act failed.
+
+    `current` names what the act was about: there one can look. Every door says the same words.
+    """
+
+    code, status, is_evidence = "outcome_unknown", 503, False
+    default = _("We don't know whether this was saved. Look before you try again.")
 
 
 class Busy(DomainError):

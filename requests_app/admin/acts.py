@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from requests_app import limits
 from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed, DomainError, Malformed, StepUpRequired, Unacceptable
+from requests_app.errors import ChangeProposed, DomainError, Malformed, SentAlready, StepUpRequired, Unacceptable
 from requests_app.models import Person, Tenant
 
 security_log = structlog.get_logger("security")
@@ -112,8 +112,12 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: C
     done = proposed = 0
     refusals: list[str] = []
     for row in chosen:
+        actor = actor_in(request)
         try:
-            act.run(row, actor_in(request), {})
+            # One form asks for many acts. If it is sent again, what the first try did not get to is done.
+            act.run(row, actor.sending(actor.once and actor.once.part(row.pk)), {})
+            done += 1
+        except SentAlready:
             done += 1
         except ChangeProposed:
             proposed += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -320,7 +319,7 @@ class AccessRequests(ListView):
         if person is None:
             raise Unacceptable(_("Name the engineer who asks, by id or address."), field="engineer")
         actor = self.actor_of(self.request, self.token, in_name_of=person)
-        return replace(actor, once=self.actor.once)
+        return actor.sending(self.actor.once)
 
 
 class OneAccessRequest(ApiView):

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from requests_app import policy
-from requests_app.actors import Actor, Side
+from requests_app.actors import Actor, Once, Side
 from requests_app.api import cors, idempotency, quota
 from requests_app.api.authentication import BearerAuthentication
 from requests_app.api.errors import NotTheSame, PreconditionRequired
@@ -79,7 +79,7 @@ class ApiView(APIView):
                     if claim is not None:
                         claimed = claim
                         stack.callback(idempotency.release, claim.row)
-                        self.actor = replace(self.actor, once=claim.row.claim)
+                        self.actor = self.actor.sending(Once(claim=claim.row.claim))
                     handler = getattr(self, (wrapped.method or "").lower(), None) or self.http_method_not_allowed
                     response = handler(wrapped, *args, **kwargs)
             except Exception as error:

@@ -12,11 +12,13 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from requests_app import clock
+from requests_app import clock, outcome
+from requests_app.addresses import absolute
 from requests_app.api.authentication import REALM
 from requests_app.errors import (
     Busy,
@@ -25,6 +27,7 @@ from requests_app.errors import (
     Malformed,
     Muted,
     NotFound,
+    OutcomeUnknown,
     StoreUnavailable,
     TooMany,
     TooManyGuesses,
@@ -119,7 +122,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _refusal(error, request, request_id)
     if isinstance(error, (OperationalError, InterfaceError)):
         log.error("store.unavailable", error=type(error).__name__, path=request.path)
-        return _refusal(StoreUnavailable(), request, request_id)
+        return _refusal(outcome.refusal_of(error), request, request_id)
     if isinstance(error, Http404):
         return _refusal(NotFound(), request, request_id)
     if isinstance(error, RequestDataTooBig):
@@ -145,16 +148,35 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, Unacceptable) and error.field:
         errors = [{"field": error.field, "detail": str(error)}]
     current = None if isinstance(error, NotFound) else error.current
+    if isinstance(error, OutcomeUnknown):
+        current = {**error.current, **_where(error.current)}
     found = _plain(error.status, error.code, str(error), request_id, errors, current)
     if isinstance(error, InsufficientScope):
         scope = f', scope="{error.scope}"' if error.scope else ""
         found["WWW-Authenticate"] = f'{REALM}, error="insufficient_scope"{scope}'
     if isinstance(error, (StoreUnavailable, StillUnderWay, Busy)):
         found["Retry-After"] = "2" if isinstance(error, StillUnderWay) else "5"
+    if isinstance(error, OutcomeUnknown) and "Idempotency-Key" in request.headers:
+        # With the same key it is done once, and the answer says what was done.
+        found["Retry-After"] = "5"
     if isinstance(error, TooMany):
         wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
         found["Retry-After"] = str(max(1, math.ceil(wait)))
     return found
+
+
+#: The routes that read what acts are about, by the kind of it.
+_ROUTES = {"access_request": "access_request", "ticket": "ticket", "tenant": "tenant", "grant": "grant",
+           "client": "client", "token": "token_of", "webhook": "webhook", "service": "service"}  # fmt: skip
+
+
+def _where(about: Mapping[str, Any]) -> dict[str, str]:
+    """The address at which the caller can look, if the thing has one."""
+    name = _ROUTES.get(about.get("subject_type", ""))
+    try:
+        return {"url": absolute(reverse(f"api:{name}", args=[about["subject_id"]]))} if name else {}
+    except NoReverseMatch:
+        return {}
 
 
 #: The framework's own refusals by their status.

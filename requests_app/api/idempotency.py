@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -117,12 +118,12 @@ def _claimed(
     account: Person, key: str, asked: str, mine: UUID, patience: Iterator[None]
 ) -> Claimed | DoneBefore | HttpResponse:
     until = clock.monotonic() + WAIT_SECONDS
-    claiming = {"key": key, "asked": asked, "claim": mine, "claim_for": CLAIM}
+    take = partial(operations.claim_key, account, key=key, asked=asked, claim=mine, claim_for=CLAIM)
     answer_until: float | None = None
     while True:
         row = IdempotencyKey.objects.filter(account=account, key=key).first()
         if row is None:
-            operations.claim_key(account, holder=holders.current(), **claiming)
+            take(holder=holders.current())
             continue
         if row.claim == mine:
             return Claimed(row)
@@ -140,7 +141,7 @@ def _claimed(
             if is_left or clock.monotonic() >= answer_until:
                 return DoneBefore(row)
         elif is_left:
-            operations.claim_key(account, holder=holders.current(), left=row, **claiming)
+            take(holder=holders.current(), left=row)
             continue
         if clock.monotonic() >= until:
             raise StillUnderWay
@@ -187,7 +188,7 @@ def keep(row: IdempotencyKey, response: Any) -> None:
     headers = {name: response[name] for name in _HEADERS if response.has_header(name)}
     try:
         operations.keep_answer(
-            row, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
+            row.claim, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
         )
     except (DatabaseError, InterfaceError) as error:
         log.warning("idempotency.answer_not_kept", error=type(error).__name__)

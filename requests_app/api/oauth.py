@@ -16,12 +16,13 @@ from authlib.integrations.django_oauth2.requests import DjangoOAuth2Payload, Dja
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidScopeError, OAuth2Request, grants
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from requests_app import api_secrets, operations
+from requests_app import api_secrets, operations, outcome
 from requests_app.addresses import absolute
 from requests_app.api.quota import Quota
 from requests_app.errors import NotFound
@@ -29,6 +30,7 @@ from requests_app.models import Client
 from requests_app.scopes import Scope, in_order, known
 
 security_log = structlog.get_logger("security")
+log = structlog.get_logger(__name__)
 
 #: Tries of one address within a minute, in each web process: a secret has 238 bits, so this only keeps order.
 TRIES, TRIES_MAX = Quota("token"), 120
@@ -141,11 +143,21 @@ def token(request: HttpRequest) -> HttpResponse:
         # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
         return JsonResponse({"error": "invalid_request"}, status=400, headers={"Cache-Control": "no-store"})
     if _is_readable(request):
-        found = _server.create_token_response(request)
+        try:
+            found = _server.create_token_response(request)
+        except (OperationalError, InterfaceError) as error:
+            return _store_failed(request, error)
     else:
         found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
     found["Cache-Control"] = "no-store"
     return found
+
+
+def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503 in the standard's shape. It names no error for that; this one is of its section 4.1.2.1."""
+    log.error("store.unavailable", error=type(error).__name__, path=request.path)
+    body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}
+    return JsonResponse(body, status=503, headers={"Cache-Control": "no-store", "Retry-After": "5"})
 
 
 def _is_ambiguous(request: HttpRequest) -> bool:

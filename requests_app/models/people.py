@@ -404,7 +404,7 @@ def reread(actor: Actor) -> Actor:
         return _without_roles(actor)
     return actor_of(
         person, door=actor.door, stepped_up_at=actor.stepped_up_at, request_id=actor.request_id, ip=actor.ip
-    )
+    ).sending(actor.once)
 
 
 def _reread_token(actor: Actor) -> Actor:
@@ -415,7 +415,7 @@ def _reread_token(actor: Actor) -> Actor:
     if actor.machine is not None and actor.person_id != actor.machine.account_id:
         in_name_of = Person.objects.get_queryset().filter(pk=actor.person).first()
     found = actor_of_token(token, in_name_of=in_name_of, door=actor.door, request_id=actor.request_id, ip=actor.ip)
-    return replace(found, once=actor.once)
+    return found.sending(actor.once)
 
 
 def _without_roles(actor: Actor) -> Actor:

@@ -11,19 +11,20 @@ from typing import Any, ParamSpec
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import bell, clock, limits, policy, standing
+from requests_app import bell, clock, limits, outcome, policy, standing
 from requests_app.actors import Actor, Side
 from requests_app.errors import (
     DeadlinePassed,
     DomainError,
     NotAllowed,
     NotFound,
+    SentAlready,
     StepUpRequired,
     StoreUnavailable,
     WrongState,
@@ -169,16 +170,17 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
     Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
     """
     current = Act(actor=actor, action=action)
-    outcome: DomainError | None = None
+    held_outcome: DomainError | None = None
     try:
         with transaction.atomic(durable=True):
+            _take_key(current)
             if rereads:
                 current.actor = reread(actor)
             policy.require_act(current.actor, action)
             try:
                 yield current
             except Held as held:
-                outcome = held.propose()
+                held_outcome = held.propose()
             _post(current)
     except DomainError as refusal:
         _refused(current, refusal)
@@ -187,11 +189,12 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
         guarded = _as_refusal(error)
         _refused(current, guarded)
         raise guarded from error
-    except DatabaseError as error:
-        raise StoreUnavailable from error
-    if outcome is not None:
+    except (DatabaseError, InterfaceError) as error:
+        raise outcome.failed(error, current.subject_type, current.subject_id) from error
+    _note_commit(current)
+    if held_outcome is not None:
         # Committed; whoever called hears that it is not done yet.
-        raise outcome
+        raise held_outcome
 
 
 @contextmanager
@@ -321,10 +324,29 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: st
     return step
 
 
+def _take_key(current: Act) -> None:
+    """Take the key of the form that was sent, before anything is locked: the same form waits here for the first try."""
+    once = current.actor.once
+    if once is None or not once.key or once.claim in outcome.current().used:
+        return
+    at = clock.now()
+    mine = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
+    try:
+        IdempotencyKey.objects.create(begun_at=at, claimed_until=at, **mine)
+    except IntegrityError as error:
+        raise SentAlready from error
+
+
+def _note_commit(current: Act) -> None:
+    once = current.actor.once
+    outcome.note(current.subject_type, current.subject_id, claim=once.claim if once is not None else None)
+
+
 def _post(current: Act) -> None:
-    if current.actor.once is not None:
+    once = current.actor.once
+    if once is not None and once.claim not in outcome.current().used:
         # With the act or not at all: a caller who heard no answer may ask again, and it is done once.
-        held = IdempotencyKey.objects.filter(claim=current.actor.once, done_at=None)
+        held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
             raise WrongState(_("This took too long, and the same call is being made by another process."))
@@ -406,5 +428,8 @@ def _refused(current: Act, refusal: DomainError) -> None:
     try:
         with transaction.atomic(durable=True):
             current.witness(Event.ACT_REFUSED, text=f"{current.action} {refusal.code}")
-    except DatabaseError as error:
-        raise StoreUnavailable from error
+    except (DatabaseError, InterfaceError) as error:
+        if outcome.current().may_have_changed:
+            raise outcome.refusal_of(error) from error
+        # The act was rolled back, for certain. Whether the log has the entry of this attempt does not change that.
+        raise StoreUnavailable(_("The store does not answer. What you asked for was not done.")) from error

@@ -8,16 +8,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import queries
 from audit_app.models import LogCheck
 from audit_app.verify import Verification
-from requests_app import bell, clock, policy
+from requests_app import bell, clock, outcome, policy
 from requests_app.actors import Actor, Role
-from requests_app.errors import StoreUnavailable, WrongState
+from requests_app.errors import WrongState
 from requests_app.models import Tenant
 
 logger = structlog.get_logger(__name__)
@@ -57,8 +57,8 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
             check = LogCheck.objects.create(tenant_id=tenant.pk, asked_by=actor.person_id, asked_at=at, size=size)
             LogCheck.objects.filter(pk__in=list(own.values_list("pk", flat=True)[KEPT:])).delete()
             bell.ring(bell.CHECK_LOGS)
-    except DatabaseError as error:
-        raise StoreUnavailable from error
+    except (DatabaseError, InterfaceError) as error:
+        raise outcome.failed(error, "log", str(tenant_id)) from error
     return check, True
 
 

@@ -400,8 +400,8 @@ def claim_key(
     IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
 
 
-def keep_answer(row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
-    mine = IdempotencyKey.objects.filter(claim=row.claim)
+def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
+    mine = IdempotencyKey.objects.filter(claim=claim)
     mine.update(status=status, headers=headers, body=body)
 
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
 
-from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound
+from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown
 
 security_log = structlog.get_logger("security")
 
 _TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html", 503: "503.html"}
+
+
+#: Where people look at what an act was about.
+_PAGES = {"access_request": "web:access_request", "ticket": "web:ticket", "tenant": "web:tenant"}
+
+
+def page_about(about: Mapping[str, str]) -> str:
+    """The page of what an act was about, or the first one: there everybody finds what is theirs."""
+    try:
+        return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
+    except (KeyError, NoReverseMatch):
+        return reverse("web:home")
+
+
+def see_how_it_is() -> str:
+    return _("See how it is now")
 
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
@@ -26,6 +46,8 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     if isinstance(error, NotFound):
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}
+    if isinstance(error, OutcomeUnknown):
+        context |= {"back_url": page_about(error.current), "back_label": see_how_it_is()}
     template = _TEMPLATES.get(error.status, "400.html")
     response = render(request, template, context, status=error.status)
     if isinstance(error, Busy):

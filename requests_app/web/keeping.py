@@ -14,8 +14,9 @@ from django.urls import path
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_safe
 
-from requests_app import factors
+from requests_app import factors, outcome
 from requests_app.sealing import Unreadable
+from requests_app.templatetags.once import FIELD
 from requests_app.web._secrets import may_wait
 from requests_app.web._step_up import local
 from requests_app.web.context import instant
@@ -67,6 +68,9 @@ def resume(request: HttpRequest) -> HttpResponse:
     kept = _taken(request)
     if kept is None:
         return redirect("web:home")
+    # Sent before the session ended, perhaps: with its token it is done once all the same.
+    outcome.current().token = next((value for name, value in kept["fields"] if name == FIELD), "")
+    kept["fields"] = [(name, value) for name, value in kept["fields"] if name != FIELD]
     shown = [value for _name, value in kept["fields"] if "\n" in value or " " in value.strip()]
     context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"], "shown": shown}
     response = render(request, "security/resume.html", context)

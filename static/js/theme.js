@@ -6,6 +6,8 @@ document.addEventListener("submit", async (event) => {
   if (!form || !theme) return;
   event.preventDefault();
   const body = new FormData(form, event.submitter);
+  // The page stays, and its form may be sent again with another choice.
+  body.delete("once");
   let stored = false;
   try {
     stored = (await fetch(form.action, { method: "POST", body, redirect: "manual" })).type === "opaqueredirect";

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
 from requests_app import clock, holders, operations
-from requests_app.actors import Actor
+from requests_app.actors import Actor, Once
 from requests_app.api import idempotency
 from requests_app.errors import DomainError, StoreUnavailable, WrongState
 from requests_app.models import AccessRequest, IdempotencyKey, Ticket, Token
@@ -260,7 +260,7 @@ def test_a_claim_of_a_living_process_is_waited_for_and_not_taken(
     # Behind a pooler nobody can know that it is gone; its own act is then refused.
     travel.by(seconds=61)
     assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
-    slow = replace(actor_of_token(Token.objects.get(account=cast.priya)), once=first.claim)
+    slow = replace(actor_of_token(Token.objects.get(account=cast.priya)), once=Once(claim=first.claim))
     with pytest.raises(WrongState):
         operations.submit(cast.ask(cast.ticket()), actor=slow)
     assert AccessRequest.objects.count() == 1
@@ -287,13 +287,13 @@ def test_whoever_was_taken_for_dead_commits_nothing_any_more(cast: Cast) -> None
     made = operations.create_token(name="t", scopes=["requests:submit"], days=7, actor=cast.as_("priya"))
     first = claimed(cast)
     second = claimed(cast, left=first)
-    slow = replace(actor_of_token(made.row), once=first.claim)
+    slow = replace(actor_of_token(made.row), once=Once(claim=first.claim))
     ticket = cast.ticket()
     with pytest.raises(DomainError) as refusal:
         operations.submit(cast.ask(ticket), actor=slow)
     assert refusal.value.code == "wrong_state"
     assert not AccessRequest.objects.exists()
-    operations.submit(cast.ask(ticket), actor=replace(slow, once=second.claim))
+    operations.submit(cast.ask(ticket), actor=replace(slow, once=Once(claim=second.claim)))
     assert IdempotencyKey.objects.get().done_at is not None
 
 

@@ -329,7 +329,7 @@ def _plain(response: Any) -> str:
     """The page without what differs by request: ids, tokens, the time, and the address asked for."""
     text = response.content.decode()
     for varying in (
-        r'name="csrfmiddlewaretoken" value="[^"]+"',
+        r'name="(csrfmiddlewaretoken|once)" value="[^"]+"',
         r'nonce="[^"]+"',
         r'"X-CSRFToken": "[^"]+"',
         r'nonce="[^"]+"',

@@ -368,8 +368,7 @@ def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
 def test_what_ended_long_ago_is_forgotten_by_the_hour(cast: Cast, travel: Any) -> None:
     client, token = add(cast).row, make(cast).row
     operations.issue_access_token(client, scopes=[Scope.LOG_READ])
-    held = {"claim": uuid4(), "holder": "", "claim_for": timedelta(minutes=1)}
-    operations.claim_key(cast.otto, key="k", asked="x", **held)
+    operations.claim_key(cast.otto, key="k", asked="x", claim=uuid4(), holder="", claim_for=timedelta(minutes=1))
     travel.by(seconds=1)
     assert tasks.forget_calls() == 0
     travel.by(days=2)

@@ -29,7 +29,7 @@ def held_by(answer: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     main = answer.content.decode().partition("<main")[2]
     for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', main):
-        if name != "csrfmiddlewaretoken":
+        if name not in ("csrfmiddlewaretoken", "once"):
             found.setdefault(unescape(name), []).append(unescape(value))
     return found
 

@@ -6,13 +6,14 @@ import base64
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.utils.translation import gettext as _
 
 from audit_app import checkpoints, heads
 from audit_app.heads import HeadsUnavailable
 from requests_app import operations
 from requests_app.errors import DomainError
+from requests_app.management._ending import refused
 from requests_app.management._logs import Log, actor, log_of
 
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             else:
                 self._adopt(log, options["because"])
         except (DomainError, HeadsUnavailable) as refusal:
-            raise CommandError(str(refusal), returncode=1) from refusal
+            raise refused(refusal) from refusal
 
     def _show(self, log: Log) -> None:
         state = checkpoints.state(log.id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.utils.translation import gettext as _
 
 from audit_app import checkpoints
 from requests_app import operations
 from requests_app.errors import DomainError
+from requests_app.management._ending import refused
 from requests_app.management._logs import actor, log_of
 
 
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         try:
             operations.tombstone(log.id, comment=options["because"], actor=actor("tombstone"))
         except DomainError as refusal:
-            raise CommandError(str(refusal), returncode=1) from refusal
+            raise refused(refusal) from refusal
         state = checkpoints.state(log.id)
         closed = state.closed[-1]
         words = _("%(name)s: closed %(old)s; the log goes on as %(new)s, from entry %(seq)d on.")

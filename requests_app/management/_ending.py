@@ -1,0 +1,22 @@
+"""How a command ends that was refused: with a line, and a status that says whether anything may have been saved."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+
+from requests_app.database.errors import CommitUnknown
+from requests_app.errors import OutcomeUnknown
+
+#: Refused, and nothing was saved; and nobody knows whether it was. The same as of the command line for customers.
+REFUSED, NOT_KNOWN = 1, 5
+
+
+def refused(refusal: Exception) -> CommandError:
+    return CommandError(str(refusal), returncode=NOT_KNOWN if isinstance(refusal, OutcomeUnknown) else REFUSED)
+
+
+def unknown_in(failure: BaseException) -> str:
+    """What to say where nobody knows whether the command has saved what it was to do; empty where that is known."""
+    if isinstance(failure, CommitUnknown | OutcomeUnknown):
+        return str(OutcomeUnknown.default)
+    return ""

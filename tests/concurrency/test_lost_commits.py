@@ -1,0 +1,83 @@
+"""A connection that breaks at COMMIT, on PostgreSQL: what a page and the API say, and what a second try does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit_app.models import AuditEntry
+from requests_app.models import Decision
+from requests_app.operations import _change
+from tests.caller import Caller, token_of
+from tests.cast import Cast, gather
+from tests.parity.test_unknown_outcome import WORDS, words_of
+from tests.web.pages import answer, page_of, signed_in
+from tests.wire import AtCommit, Wire, through
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+BREAKS = [AtCommit.LOSE_ANSWER, AtCommit.LOSE_REQUEST]
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    return gather()
+
+
+@pytest.fixture
+def wire(world: Cast) -> Iterator[Wire]:
+    parts = connection.settings_dict
+    with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
+        yield made
+
+
+def breaking(wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit) -> Any:
+    """The COMMIT of the next act is the one that breaks, and no other."""
+    context, plain = monkeypatch.context(), _change._post
+
+    def post(current: Any) -> None:
+        plain(current)
+        wire.next_commit = how
+
+    losing = context.__enter__()
+    losing.setattr(_change, "_post", post)
+    return context
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_an_approval_over_the_api_is_made_once(
+    world: Cast, wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit
+) -> None:
+    row, ada = world.confirmed(), Caller(token_of(world, "ada"))
+    tag = ada.get(f"access-requests/{row.pk}")["ETag"]
+    context = breaking(wire, monkeypatch, how)
+    found = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag, Idempotency_Key="one")
+    context.__exit__(None, None, None)
+    assert (found.status_code, found.json()["code"], found.json()["title"]) == (503, "outcome_unknown", WORDS)
+    again = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag, Idempotency_Key="one")
+    assert (again.status_code, again.json()["state"]) == (200, "OPEN")
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+    assert AuditEntry.objects.filter(event="access_request.approved_by_customer").count() == 1
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("once", ["", "x"])
+def test_an_approval_on_a_page_is_made_once(
+    world: Cast, wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit, once: str
+) -> None:
+    row, ada = world.confirmed(), signed_in(world, "ada")
+    form = answer(row, "deny", comment="Not now.", **({"once": once} if once else {}))
+    context = breaking(wire, monkeypatch, how)
+    found = ada.post(page_of(row, "decide", "deny"), form)
+    context.__exit__(None, None, None)
+    if found.status_code == 302:
+        # It asked as soon as the database answered again.
+        assert (once, how) == ("x", AtCommit.LOSE_ANSWER)
+    else:
+        assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert ada.post(page_of(row, "decide", "deny"), form).status_code == 302
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+    assert AuditEntry.objects.filter(event="access_request.denied_by_customer").count() == 1

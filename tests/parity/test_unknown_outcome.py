@@ -1,0 +1,365 @@
+"""Nobody knows whether an act was saved: every door says so in the same words, and a second try acts once."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import OperationalError, connections
+from django.test import Client
+
+from audit_app.models import AuditEntry
+from requests_app import operations, outcome, tasks
+from requests_app.actors import Actor
+from requests_app.database.errors import CommitUnknown
+from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
+from requests_app.management import _ending
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Person, Token
+from requests_app.operations import _change
+from tests.admin.conftest import act_address
+from tests.api import test_azure
+from tests.api.test_idempotency import asking
+from tests.caller import Caller, caller_for, client_of, token_of
+from tests.cast import Cast, gather
+from tests.content import CANARY, fill, mail_id
+from tests.web.pages import answer, page_of, signed_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WORDS = "We don't know whether this was saved. Look before you try again."
+
+
+@pytest.fixture
+def world(transactional_db: None) -> Cast:
+    return gather()
+
+
+Losing = Callable[..., Any]
+
+
+@contextmanager
+def losing_answer(monkeypatch: pytest.MonkeyPatch, *, after: int = 0, is_saved: bool = True) -> Iterator[None]:
+    """Lose the answer to the COMMIT of an act: of the first one, or the first `after` so many."""
+    backend: Any = type(connections["default"])
+    plain_post, plain_commit, left, armed = _change._post, backend._commit, [after], []
+
+    def post(current: Any) -> None:
+        plain_post(current)
+        if left[0] == 0:
+            armed.append(True)
+        left[0] -= 1
+
+    def commit(self: Any) -> None:
+        if not armed:
+            plain_commit(self)
+            return
+        armed.clear()
+        plain_commit(self) if is_saved else self.connection.rollback()
+        raise CommitUnknown("The answer was lost.")
+
+    with monkeypatch.context() as losing:
+        losing.setattr(_change, "_post", post)
+        losing.setattr(backend, "_commit", commit)
+        yield
+
+
+def words_of(response: Any) -> str:
+    text = re.sub(r"<[^>]+>", " ", response.content.decode()).replace("&#x27;", "'")
+    return " ".join(text.split())
+
+
+def quiet(client: Any) -> Any:
+    client.raise_request_exception = False
+    return client
+
+
+# --- Pages ----------------------------------------------------------------------------------------------------
+
+
+def test_a_page_says_so_with_the_way_to_look(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = world.confirmed()
+    ada = signed_in(world, "ada")
+    with losing_answer(monkeypatch):
+        found = ada.post(page_of(row, "decide", "approve"), answer(row))
+    assert found.status_code == 503
+    assert WORDS in words_of(found)
+    assert "Nothing was changed" not in words_of(found)
+    assert f'href="{page_of(row)}"' in found.content.decode()
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+
+
+def test_a_form_with_its_token_finds_out_as_soon_as_the_database_answers(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = world.confirmed()
+    ada, form = signed_in(world, "ada"), answer(row, once="x")
+    with losing_answer(monkeypatch):
+        found = ada.post(page_of(row, "decide", "approve"), form)
+    assert found.status_code == 302
+    assert "This was saved." in words_of(ada.get(found["Location"]))
+    again = ada.post(page_of(row, "decide", "approve"), form)
+    assert (again.status_code, again["Location"]) == (302, page_of(row))
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_second_try_acts_once_whatever_became_of_the_first(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
+) -> None:
+    row = world.confirmed()
+    ada, form = signed_in(world, "ada"), answer(row, "deny", once="x", comment="Not now.")
+    with monkeypatch.context() as away:
+        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        with losing_answer(monkeypatch, is_saved=is_saved):
+            found = ada.post(page_of(row, "decide", "deny"), form)
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    for _ in range(2):
+        assert ada.post(page_of(row, "decide", "deny"), form).status_code == 302
+    assert AuditEntry.objects.filter(event="access_request.denied_by_customer").count() == 1
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
+
+
+def test_a_session_that_cant_be_written_after_an_act_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = world.confirmed()
+    ada = quiet(signed_in(world, "ada"))
+    plain = Session.save
+
+    def refuse(session: Session, **options: Any) -> None:
+        if Decision.objects.filter(access_request=row, stage="customer").exists():
+            raise OperationalError("gone")
+        plain(session, **options)
+
+    monkeypatch.setattr(Session, "save", refuse)
+    found = ada.post(page_of(row, "decide", "deny"), answer(row, "deny", comment="Not now."))
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert f'href="{page_of(row)}"' in found.content.decode()
+
+
+def test_a_session_that_ends_elsewhere_meanwhile_is_not_called_unchanged(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = world.confirmed()
+    ada, plain = quiet(signed_in(world, "ada")), operations.deny_as_customer
+
+    def ends(*args: Any, **options: Any) -> Any:
+        found = plain(*args, **options)
+        Session.objects.all().delete()
+        return found
+
+    monkeypatch.setattr(operations, "deny_as_customer", ends)
+    found = ada.post(page_of(row, "decide", "deny"), answer(row, "deny", comment="Not now."))
+    assert Decision.objects.filter(access_request=row, stage="customer").exists()
+    assert "Nothing was changed" not in words_of(found)
+
+
+def test_a_page_that_only_reads_says_nothing_of_changes(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = quiet(signed_in(world, "ada"))
+
+    def away(*args: Any, **options: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("requests_app.web.ticket_list.queries.page", away)
+    found = ada.get("/tickets/")
+    assert found.status_code == 503
+    assert "can’t reach its database" in words_of(found)
+    assert "saved" not in words_of(found)
+    assert "changed" not in words_of(found)
+
+
+def test_a_look_that_may_have_been_recorded_shows_nothing_and_says_so(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any
+) -> None:
+    settings.CONTENT_ROOT = tmp_path
+    fill(tmp_path)
+    grant, resource = world.opened(), world.resource()
+    priya = signed_in(world, "priya")
+    with losing_answer(monkeypatch):
+        found = priya.get(f"/windows/{grant.pk}/{resource.pk}/item/", {"id": mail_id()})
+    assert (found.status_code, WORDS in words_of(found), CANARY in words_of(found)) == (503, True, False)
+
+
+# --- Staff ----------------------------------------------------------------------------------------------------
+
+
+def test_the_portal_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    grant, stella = world.opened(), signed_in(world, "stella")
+    with losing_answer(monkeypatch):
+        found = stella.post(act_address(grant.access_request, "revoke"), {"note": "Asked for by phone."})
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+
+
+def test_a_list_that_fails_in_the_middle_says_so_and_its_second_try_does_the_rest(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stella, people = signed_in(world, "stella"), [world.people[name].pk for name in ("mia", "otto", "alan")]
+    form = {"action": "switch-off", "index": "0", "_selected_action": [str(pk) for pk in people], "once": "x"}
+    plain, calls = _change._post, []
+
+    def fails(current: Any) -> None:
+        calls.append(current)
+        if len(calls) == 2:
+            raise OperationalError("gone")
+        plain(current)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(_change, "_post", fails)
+        found = stella.post("/admin/requests_app/person/", form)
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert stella.post("/admin/requests_app/person/", form).status_code == 302
+    assert not Person.objects.filter(pk__in=people, is_active=True).exists()
+    assert AuditEntry.objects.filter(event="person.switched_off").count() == 3
+
+
+# --- Programs -------------------------------------------------------------------------------------------------
+
+
+def test_the_api_says_so_with_the_address_to_look_at(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, row = Caller(token_of(world, "ada")), world.confirmed()
+    with losing_answer(monkeypatch):
+        found = ada.decide("approve", row)
+    problem = found.json()
+    assert (found.status_code, problem["code"], problem["title"]) == (503, "outcome_unknown", WORDS)
+    assert problem["current"]["subject_id"] == str(row.pk)
+    assert ada.get(problem["current"]["url"]).json()["state"] == "OPEN"
+    assert not found.has_header("Retry-After")
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_the_same_call_with_its_key_is_done_once(world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool) -> None:
+    priya, body = Caller(token_of(world, "priya")), asking(world)
+    with losing_answer(monkeypatch, is_saved=is_saved):
+        found = priya.post("access-requests", body, Idempotency_Key="one")
+    assert (found.status_code, found.json()["code"], found["Retry-After"]) == (503, "outcome_unknown", "5")
+    again = priya.post("access-requests", body, Idempotency_Key="one")
+    assert again.status_code == (200 if is_saved else 201)
+    assert AccessRequest.objects.count() == 1
+
+
+def test_azures_contract_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, row = Caller(token_of(world, "ada")), world.confirmed()
+    with losing_answer(monkeypatch):
+        found = test_azure.decide(ada, row, status="Deny", reason="Not now.")
+    assert test_azure.error_of(found) == (503, "OutcomeUnknown")
+    assert found.json()["error"]["message"] == WORDS
+
+
+def test_scim_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.api.test_scim import SCOPE, USERS, whole
+
+    caller = caller_for(world, "contoso", SCOPE)
+    with losing_answer(monkeypatch):
+        found = caller.post(USERS, whole())
+    assert (found.status_code, found.json()["status"], found.json()["detail"]) == (503, "503", WORDS)
+
+
+def test_the_token_endpoint_says_so_in_its_own_shape(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, secret = client_of(world)
+    basic = base64.b64encode(f"{client.pk}:{secret}".encode()).decode()
+
+    def lost(*args: Any, **options: Any) -> None:
+        raise CommitUnknown("The answer was lost.")
+
+    monkeypatch.setattr(operations, "issue_access_token", lost)
+    found = Client().post(
+        "/oauth/token", {"grant_type": "client_credentials"}, headers={"Authorization": f"Basic {basic}"}
+    )
+    assert (found.status_code, found.json()) == (
+        503,
+        {"error": "temporarily_unavailable", "error_description": WORDS},
+    )
+
+
+# --- Operators and workers ------------------------------------------------------------------------------------
+
+
+def test_a_command_says_so_with_a_status_of_its_own(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.confirmed()
+
+    def unknown(*args: Any, **options: Any) -> None:
+        raise OutcomeUnknown
+
+    monkeypatch.setattr(operations, "tombstone", unknown)
+    with pytest.raises(CommandError) as failure:
+        call_command("tombstone", "contoso", because="Restored the backup of Monday.")
+    assert (str(failure.value), failure.value.returncode) == (WORDS, _ending.NOT_KNOWN)
+    for known in (StoreUnavailable(), NotAllowed()):
+        assert _ending.refused(known).returncode == _ending.REFUSED
+    assert _ending.unknown_in(CommitUnknown("lost")) == WORDS
+    assert _ending.unknown_in(OperationalError("gone")) == ""
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_sweep_that_does_not_know_does_it_once(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, travel: Any, is_saved: bool
+) -> None:
+    grants = [world.opened(), world.opened(by="erik")]
+    travel.by(hours=9)
+    with losing_answer(monkeypatch, is_saved=is_saved), pytest.raises(OutcomeUnknown):
+        # The queue tries it again.
+        tasks.sweep()
+    tasks.sweep()
+    tasks.sweep()
+    assert Grant.objects.filter(pk__in=[each.pk for each in grants], closed_at=None).count() == 0
+    for each in grants:
+        entries = AuditEntry.objects.filter(event="grant.closed", subject_id=str(each.access_request_id))
+        told = OutboxMessage.objects.filter(topic="notify.window_closed", payload__grant=str(each.pk))
+        assert (entries.count(), told.count() <= 1) == (1, True)
+
+
+# --- What is known --------------------------------------------------------------------------------------------
+
+
+def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = world.confirmed()
+
+    def away(current: Any) -> None:
+        raise OperationalError("gone")
+
+    ada = Caller(token_of(world, "ada"))
+    monkeypatch.setattr(_change, "_post", away)
+    found = ada.decide("approve", row)
+    assert (found.status_code, found.json()["code"]) == (503, "store_unavailable")
+    assert "Nothing was changed." in found.json()["title"]
+    assert not Decision.objects.filter(access_request=row, stage="customer").exists()
+
+
+def test_a_refusal_whose_entry_is_not_known_says_that_the_act_was_not_done(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = world.confirmed()
+    backend: Any = type(connections["default"])
+    plain = backend._commit
+
+    def lost(self: Any) -> None:
+        plain(self)
+        raise CommitUnknown("The answer was lost.")
+
+    def act() -> None:
+        with monkeypatch.context() as losing:
+            losing.setattr(backend, "_commit", lost)
+            operations.deny_as_customer(row.pk, actor=world.as_("mia"), note="No.")
+
+    with pytest.raises(StoreUnavailable) as refusal:
+        act()
+    assert str(refusal.value) == "The store does not answer. What you asked for was not done."
+
+
+def test_what_fails_after_an_act_of_the_same_request_never_says_that_nothing_was_changed(world: Cast) -> None:
+    with outcome.watched():
+        operations.deny_as_customer(world.confirmed().pk, actor=world.as_("ada"), note="No.")
+        assert isinstance(outcome.refusal_of(OperationalError("gone")), OutcomeUnknown)
+    with outcome.watched():
+        assert isinstance(outcome.refusal_of(OperationalError("gone")), StoreUnavailable)
+    assert not outcome.current().may_have_changed
+    assert Actor.system("x").once is None
+    assert not Token.objects.exists()
