@@ -21,6 +21,7 @@ from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from requests_app import waiting
 from requests_app.sockets import Line
+from requests_app.worker import signs
 
 #: An answer up to this length is handed over at once, because the kernel takes all of it.
 AT_ONCE = 64 * 1024
@@ -55,6 +56,7 @@ class Bridge:
             path: Pool(f"probe{path.replace('/', '-')}", threads=PROBE_THREADS, most_waiting=PROBES_WAITING)
             for path in PROBES
         }
+        signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """End. A request that has begun may still run to its end."""

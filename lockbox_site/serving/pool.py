@@ -62,6 +62,8 @@ class Pool:
         self.threads, self._most = threads, most_waiting
         self._queue: SimpleQueue[Job] = SimpleQueue()
         self._lock, self._under_way = threading.Lock(), 0
+        # When a thread last became free, or the last free one was taken.
+        self._moved_at = clock.monotonic()
         for number in range(threads):
             # As daemons: a thread that hangs in a driver must not hold up the end of the process.
             threading.Thread(target=self._work, name=f"{name}-{number + 1}", daemon=True).start()
@@ -71,12 +73,19 @@ class Pool:
         """Whether the next job has to wait."""
         return self._under_way >= self.threads
 
+    @property
+    def stalled_for(self) -> float:
+        """For how many seconds all threads have been at the same work; 0 while one is free."""
+        return clock.monotonic() - self._moved_at if self.is_busy else 0.0
+
     def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Job:
         """Queue the work. Raises Full where too many wait already."""
         with self._lock:
             if self._most is not None and self._under_way >= self.threads + self._most:
                 raise Full
             self._under_way += 1
+            if self._under_way == self.threads:
+                self._moved_at = clock.monotonic()
         job = Job(work, loop)
         self._queue.put(job)
         return job
@@ -97,5 +106,6 @@ class Pool:
             finally:
                 with self._lock:
                     self._under_way -= 1
+                    self._moved_at = clock.monotonic()
             # Else the last request would be held until the next one comes.
             del job

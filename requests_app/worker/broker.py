@@ -1,10 +1,11 @@
 """django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and notes its end."""
 
+import threading
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.dispatch import receiver
 from django_q.brokers.orm import ORM
 from django_q.signals import post_execute
@@ -16,6 +17,9 @@ from requests_app.worker import heartbeats
 logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "requests_app.tasks.heartbeat"
+#: After a failure of the database it is asked again so soon.
+AWAY_SECONDS = 1.0
+_pause = threading.Event()
 
 
 class _Tray:
@@ -41,12 +45,35 @@ class HeartbeatBroker(ORM):
     _next_heartbeat = 0.0
 
     def dequeue(self) -> list[tuple[int | None, str]]:
-        tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
+        """Take queued tasks; none while the database is away, after which the cluster goes on at once.
+
+        An exception would end the cluster's pusher after ten seconds, and start another one.
+        """
+        try:
+            tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
+        except (OperationalError, InterfaceError) as failure:
+            self._away("queue_unreadable", failure)
+            return []
         if clock.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = clock.monotonic() + settings.HEARTBEAT_SECONDS
             # Without a row there is nothing to acknowledge.
             tasks.append((None, self._heartbeat()))
         return tasks
+
+    def acknowledge(self, task_id: int) -> None:
+        """Take a finished task out of the queue. One that can't be taken out is delivered again, as after a crash.
+
+        An exception would take the monitor down.
+        """
+        try:
+            super().acknowledge(task_id)
+        except (OperationalError, InterfaceError) as failure:
+            self._away("task_not_acknowledged", failure)
+
+    def _away(self, event: str, failure: Exception) -> None:
+        logger.warning(event, error=f"{type(failure).__name__}: {failure}")
+        connection.close()
+        _pause.wait(AWAY_SECONDS)
 
     def _heartbeat(self) -> str:
         tray: Any = _Tray()

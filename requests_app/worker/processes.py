@@ -78,6 +78,14 @@ def tree(leader: int) -> list[int]:
     return sorted(members)
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal: it is there, and does nothing."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
 def _processes() -> list[tuple[int, tuple[int, int]]]:
     """Read (process, (parent, session)) from /proc, zombies left out; see proc_pid_stat(5)."""
     found = []

@@ -1,5 +1,6 @@
 """One foreground process that starts web server, clusters and beat, keeps them running, and ends them all."""
 
+import contextlib
 import errno
 import http.client
 import os
@@ -14,8 +15,9 @@ from django.utils.translation import gettext as _
 
 from requests_app import clock
 from requests_app.models import Heartbeat
-from requests_app.worker import heartbeats
-from requests_app.worker.processes import Child, say
+from requests_app.worker import heartbeats, notify
+from requests_app.worker.processes import Child, is_stopped, say, tree
+from requests_app.worker.signs import SILENT_AFTER_SECONDS, VARIABLE, Signs
 from requests_app.worker.undertaker import Undertaker
 from requests_app.worker.watchdog import Watchdog
 
@@ -26,6 +28,10 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 #: A child that has run for this long has recovered, and its next end is a first one again.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
+#: Within so long the web server must have put a new process in the place of one that ended.
+WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
+#: Beyond the longest statement: a thread may also wait for content, or for another service.
+STALLED_BEYOND_STATEMENT_SECONDS = 30.0
 #: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
 HTTP_BUFFER = 64 * 1024
 #: What one web process lets in at once, and how long it waits for the headers of a request.
@@ -47,6 +53,8 @@ class Part:
     heartbeat: str = ""
     child: Child | None = None
     started: float = 0.0
+    #: The same on the watchdog's clock.
+    started_readable: float = 0.0
     not_before: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
 
@@ -126,6 +134,9 @@ class Supervisor:
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
         self._undertaker = Undertaker(settings.BASE_DIR)
+        self._signs = Signs()
+        # When the web server last had all its processes, and when its main process was last seen not to be stopped.
+        self._complete_at = self._running_at = 0.0
         self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
 
     def run(self) -> int:
@@ -142,6 +153,7 @@ class Supervisor:
             return 1
         finally:
             self._stop_all()
+            self._signs.close()
         return 0
 
     def _on_signal(self, *_: object) -> None:
@@ -149,6 +161,9 @@ class Supervisor:
 
     def _look_after_all(self) -> None:
         self._undertaker.keep()
+        notify.tell("WATCHDOG=1")
+        away = self._signs.listen()
+        self._complete_at, self._running_at = self._complete_at + away, self._running_at + away
         now = clock.monotonic()
         for part in self._parts:
             if part.child is None:
@@ -156,18 +171,52 @@ class Supervisor:
                     self._start(part)
             elif not part.child.is_running:
                 self._ended(part, now)
-            elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started):
+            elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started_readable):
                 line = _("%(part)s does no work any more; it is killed and started anew.")
                 say(LABEL, line % {"part": part.label})
                 self._bury(part)
             elif part.kind == WEB and not self._web_answered:
                 self._ask_web(part, now)
+            elif part.kind == WEB:
+                self._watch_web(part, now)
+
+    def _watch_web(self, part: Part, now: float) -> None:
+        """Kill the processes of the web server that do not answer; replace all of it where it does not replace them."""
+        assert part.child is not None
+        for pid in self._signs.silent(stalled_after=settings.STATEMENT_SECONDS + STALLED_BEYOND_STATEMENT_SECONDS):
+            self._signs.forget(pid)
+            # A process that has ended may have left its number to another one.
+            if pid in tree(part.child.pid):
+                line = _("%(part)s: process %(pid)d does not answer; it is killed and replaced.")
+                say(LABEL, line % {"part": part.label, "pid": pid})
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._web_is_stuck(part.started, part.child.pid, now):
+            line = _("%(part)s does not replace its processes; it is killed and started anew.")
+            say(LABEL, line % {"part": part.label})
+            self._bury(part)
+            for pid in self._signs.known():
+                self._signs.forget(pid)
+
+    def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
+        """Tell whether the main process was stopped, or has put nobody in the place of one that ended."""
+        if len(self._signs.known()) >= settings.WEB_WORKERS:
+            self._complete_at = now
+        if not is_stopped(main):
+            self._running_at = now
+        was_complete = self._complete_at > started
+        return (was_complete and now - self._complete_at > WEB_MUST_REPLACE_WITHIN_SECONDS) or (
+            now - max(started, self._running_at) > SILENT_AFTER_SECONDS
+        )
 
     def _start(self, part: Part) -> None:
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", **part.env}
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: self._signs.address, **part.env}
+        # These are the supervisor's own.
+        for name in notify.VARIABLES:
+            env.pop(name, None)
         part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
         self._undertaker.watch_over(part.child.pid)
-        part.started = clock.monotonic()
+        part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
 
     def _ended(self, part: Part, now: float) -> None:
         assert part.child is not None

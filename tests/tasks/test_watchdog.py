@@ -21,7 +21,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        self.started = 1000.0
+        self.started = 0.0
         self._patch = monkeypatch
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
         self.watchdog = Watchdog(stale_after=60.0)
@@ -57,7 +57,7 @@ def test_nothing_is_said_before_the_first_look(scene: Scene) -> None:
 def test_a_cluster_that_never_beats_has_its_patience_from_its_start(scene: Scene) -> None:
     assert not scene.after(60)
     assert scene.after(2)
-    scene.started = scene.now
+    scene.started = scene.watchdog.seconds
     assert not scene.after(59)
 
 
@@ -82,14 +82,31 @@ def test_a_clock_that_was_set_back_means_nothing(scene: Scene) -> None:
     assert not scene.after(50, beat=EPOCH - dt.timedelta(days=1))
 
 
-def test_an_outage_of_the_database_is_no_silence(scene: Scene) -> None:
+def test_an_outage_of_the_database_is_no_silence_and_does_not_count_anew(scene: Scene) -> None:
     scene.after(50, beat=EPOCH)
     assert not scene.outage(300)
-    assert not scene.after(59), "its workers get their time again, once they can write"
-    assert scene.after(3)
+    assert not scene.after(9), "what was silent before still has its time"
+    assert scene.after(4), "and no more than that"
+
+
+def test_a_stuck_cluster_is_found_although_the_database_blinks(scene: Scene) -> None:
+    scene.after(1, beat=EPOCH)
+    blinks = 0
+    while not scene.after(10):
+        blinks += 1
+        scene.outage(5)
+    assert blinks in (6, 7), "of each ten seconds nine or ten count, whatever lies between"
+
+
+def test_a_cluster_that_beats_between_blinks_is_left_alone(scene: Scene) -> None:
+    for minute in range(30):
+        assert not scene.after(3, beat=EPOCH + dt.timedelta(minutes=minute))
+        assert not scene.outage(15)
 
 
 def test_a_driver_that_hangs_is_no_silence(scene: Scene) -> None:
     scene.after(50, beat=EPOCH)
     scene.now += 300  # no look has come back since
     assert not scene.watchdog.is_stuck("worker:c", started=scene.started)
+    assert not scene.after(9), "nor is the time counted that the look took"
+    assert scene.after(4)
