@@ -195,6 +195,7 @@ class Client:
         act = self._act("api", "step up", person.name, person.tenant, "")
         body = {"password": person.password, "code": code}
         answer = self._api(act, person, "POST", "/api/v1/me/step-up", body, refusals=frozenset({403}))
+        person.keep_code(answer)
         if answer.status == 200:
             person.token_proven_at = time.monotonic()
         return answer.status == 200
@@ -215,6 +216,7 @@ class Client:
         if answer.status == 302 and browser.cookies.get("sessionid"):
             person.signed_in_at = person.page_proven_at = time.monotonic()
             return browser
+        person.keep_code(answer)
         browser.cookies.clear()
         return None
 

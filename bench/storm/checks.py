@@ -75,7 +75,7 @@ def once(acts: Iterable[Act], found: Counter[Mark]) -> list[Violation]:
         if there < done:
             wrong.append(_violation("an acknowledged act is not in the log", group, there))
         elif there > done + may_be:
-            if seen[Outcome.NOTHING]:
+            if seen[Outcome.NOTHING] or seen[Outcome.PUT_OFF]:
                 wrong.append(_violation('"nothing was changed", though it was', group, there, safety=False))
             elif (seen[Outcome.REFUSED] or seen[Outcome.WRONG]) and mark[1] in RECORDED_FIRST:
                 continue
@@ -103,7 +103,7 @@ def answers(acts: Iterable[Act]) -> list[Violation]:
                 words = f"{act.door}: {act.name} by {act.who}: {call.status} {call.code} {call.words[:160]}"
                 wrong.append(Violation("a wrong status", words, safety=False))
         before = [call.outcome for call in act.calls[:-1]]
-        if act.calls and act.calls[-1].was_replayed and before and set(before) == {Outcome.NOTHING}:
+        if act.calls and act.calls[-1].was_replayed and before and set(before) <= {Outcome.NOTHING, Outcome.PUT_OFF}:
             words = f"{act.door}: {act.name} by {act.who} ({act.mark}) was answered from its first call"
             wrong.append(Violation('"nothing was changed", though it was', words, safety=False))
     return wrong

@@ -22,6 +22,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     #: 503: nothing was changed.
     NOTHING = "nothing changed"
+    #: 503: too many want this at once; come again. Nothing was changed either, and it is no outage.
+    PUT_OFF = "put off"
     #: 503: it is not known whether this was saved.
     UNKNOWN = "not known"
     #: An equal call is still under way.
@@ -35,6 +37,7 @@ class Outcome(StrEnum):
 #: What every door says after a commit whose outcome nobody knows; the API's code, in Azure's spelling too.
 UNKNOWN_CODES = frozenset({"outcome_unknown", "OutcomeUnknown"})
 UNKNOWN_WORDS = ("know whether this was saved", "know whether it was saved")
+PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy"}), "Go back and send it again"
 BUSY_CODES = frozenset({"idempotency_in_progress", "IdempotencyInProgress"})
 #: 4xx that any valid call may meet: somebody was faster, the page is out of date, the quota is used up.
 RACES = frozenset({409, 412, 429})
@@ -62,7 +65,10 @@ def judged(answer: Answer, *, refusals: frozenset[int] = frozenset()) -> Outcome
     if answer.status == 0:
         return Outcome.LOST
     if answer.status == 503:
-        return Outcome.UNKNOWN if says_unknown(answer) else Outcome.NOTHING
+        if says_unknown(answer):
+            return Outcome.UNKNOWN
+        is_put_off = code_of(answer) in PUT_OFF_CODES or PUT_OFF_WORDS in answer.text
+        return Outcome.PUT_OFF if is_put_off else Outcome.NOTHING
     if answer.is_well:
         return Outcome.DONE
     if code_of(answer) in BUSY_CODES:
@@ -70,6 +76,11 @@ def judged(answer: Answer, *, refusals: frozenset[int] = frozenset()) -> Outcome
     if answer.status in RACES | refusals:
         return Outcome.REFUSED
     return Outcome.WRONG
+
+
+_STRONGEST_FIRST = (
+    Outcome.DONE, Outcome.UNKNOWN, Outcome.LOST, Outcome.BUSY, Outcome.WRONG, Outcome.NOTHING, Outcome.PUT_OFF,
+)  # fmt: skip
 
 
 @dataclass
@@ -107,8 +118,7 @@ class Act:
     def outcome(self) -> Outcome:
         """All its tries together: done if one was done; open if one may have been."""
         seen = {call.outcome for call in self.calls}
-        order = (Outcome.DONE, Outcome.UNKNOWN, Outcome.LOST, Outcome.BUSY, Outcome.WRONG, Outcome.NOTHING)
-        for each in order:
+        for each in _STRONGEST_FIRST:
             if each in seen:
                 return each
         return Outcome.REFUSED

@@ -105,6 +105,7 @@ def test_moves_of_a_ticket_are_counted_by_who_made_them() -> None:
         (412, "", REFUSED),
         (429, "", REFUSED),
         (503, '{"code": "store_unavailable"}', NOTHING),
+        (503, '{"code": "busy"}', Outcome.PUT_OFF),
         (503, '{"code": "outcome_unknown"}', UNKNOWN),
         (503, '{"error": {"code": "OutcomeUnknown"}}', UNKNOWN),
         (503, "We don’t know whether this was saved. Look before you try again.", UNKNOWN),
