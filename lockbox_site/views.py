@@ -13,7 +13,7 @@ from django.views import defaults
 
 from requests_app import outcome
 from requests_app.errors import DomainError, OutcomeUnknown
-from requests_app.web.errors import page_about, see_how_it_is
+from requests_app.web.errors import way_to_look
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ def _answer(
         return _problem(status, code, title, request_id, current)
     context = {"request_id": request_id, "csp_nonce": nonce_of(request), "code": code}
     if code == OutcomeUnknown.code:
-        context |= {"message": title, "back_url": page_about(current or {}), "back_label": see_how_it_is()}
+        context |= {"message": title, **way_to_look(request, current or {})}
     try:
         body = loader.get_template(f"{status}.html").render(context)
     except TemplateDoesNotExist:

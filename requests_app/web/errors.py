@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from django.contrib import messages
@@ -30,8 +31,10 @@ def page_about(about: Mapping[str, str]) -> str:
         return reverse("web:home")
 
 
-def see_how_it_is() -> str:
-    return _("See how it is now")
+def way_to_look(request: HttpRequest, about: Mapping[str, str]) -> dict[str, Any]:
+    """What a page needs that can't say whether an act was saved."""
+    is_sent_once = getattr(request, "once", None) is not None
+    return {"back_url": page_about(about), "back_label": _("See how it is now"), "is_sent_once": is_sent_once}
 
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
@@ -47,7 +50,7 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}
     if isinstance(error, OutcomeUnknown):
-        context |= {"back_url": page_about(error.current), "back_label": see_how_it_is()}
+        context |= way_to_look(request, error.current)
     template = _TEMPLATES.get(error.status, "400.html")
     response = render(request, template, context, status=error.status)
     if isinstance(error, Busy):

@@ -136,7 +136,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
     about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
     target = row.headers.get("Location") or (request.path if row.status == _SHOWN else page_about(about))
     if row.asked != once.asked:
-        message = _("This page was used already, so what you sent now was not saved. Open the page again to send it.")
+        message = _("What you sent first was saved. What you sent now was not: open the page again to send it.")
         context = {"code": "page_used", "message": message, "back_url": target, "back_label": _("See what was saved")}
         return render(request, "409.html", context, status=SentAlready.status)
     if row.claim == once.claim:

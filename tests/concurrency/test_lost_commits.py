@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from requests_app.models import Decision
 from requests_app.operations import _change
 from tests.caller import Caller, token_of
 from tests.cast import Cast, gather
+from tests.concurrency.test_races import at_once
 from tests.parity.test_unknown_outcome import WORDS, words_of
 from tests.web.pages import answer, page_of, signed_in
 from tests.wire import AtCommit, Wire, through
@@ -81,3 +84,31 @@ def test_an_approval_on_a_page_is_made_once(
     assert ada.post(page_of(row, "decide", "deny"), form).status_code == 302
     assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
     assert AuditEntry.objects.filter(event="access_request.denied_by_customer").count() == 1
+
+
+def test_a_form_that_gives_up_waiting_for_its_first_try_does_not_know(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, browsers = world.confirmed(), [signed_in(world, "ada") for _ in range(2)]
+    form, page, holds = answer(row, "deny", comment="Not now.", once="x"), page_of(row, "decide", "deny"), Event()
+    plain = _change._post
+
+    def post(current: Any) -> None:
+        plain(current)
+        holds.set()
+        time.sleep(2)
+
+    def first() -> Any:
+        return browsers[0].post(page, form)
+
+    def second() -> Any:
+        assert holds.wait(20)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        return browsers[1].post(page, form)
+
+    monkeypatch.setattr(_change, "_post", post)
+    saved, unsure = at_once(first, second)
+    assert saved.status_code == 302
+    assert (unsure.status_code, WORDS in words_of(unsure)) == (503, True)
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1

@@ -70,6 +70,7 @@ def test_another_content_from_a_used_page_is_refused_with_the_way_back(cast: Cas
         other = erik.post(page, {"note": "Something else.", "once": "a-token-of-a-page"})
     assert other.status_code == 409
     assert "This page was used already" in said(other)
+    assert "What you sent now was not" in said(other)
     assert f'href="{first["Location"]}"' in other.content.decode()
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
 
