@@ -21,7 +21,7 @@ from django.urls import get_resolver
 from lockbox_site import statements
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
-from requests_app import hashing, sockets
+from requests_app import hashing, outbound, sockets
 from requests_app.api import reader
 from requests_app.operations import streams
 
@@ -43,6 +43,7 @@ get_resolver().url_patterns  # noqa: B018 - loads them
 threading.Thread(target=reader.document, name="document", daemon=True).start()
 statements.bound()
 hashing.bound()
+outbound.bound()
 streams.keep_watch()
 # The listening socket is here already; what it accepts is limited as it is.
 sockets.narrow(settings.PORT)

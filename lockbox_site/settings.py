@@ -468,7 +468,8 @@ Q_CLUSTER: dict[str, Any] = {
     "name": "lockbox",
     "orm": "default",
     "broker_class": "requests_app.worker.broker.HeartbeatBroker",
-    "workers": whole_number("WORKERS", default=2, least=1, most=32),
+    # The mail server, receivers of webhooks and witnesses may each hang and hold one; the fourth goes on working.
+    "workers": whole_number("WORKERS", default=4, least=1, most=32),
     "timeout": 60,
     "retry": 120,
     "max_attempts": 5,

@@ -15,12 +15,18 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.db import connection
+
 from requests_app import clock
+from requests_app.errors import Busy
 
 #: Seconds for all of it: name, connection, TLS, request and the last byte of the answer.
 TOTAL_SECONDS = 15.0
@@ -29,6 +35,8 @@ CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 4
 #: Bytes of an answer's body, and of its headers.
 MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
+#: Seconds to wait until others are through with the same host.
+LINE_SECONDS, LOCKED_LINE_SECONDS = 1.0, 0.2
 #: Sent at once; as much as fits into one record of TLS, which has a time-out of its own.
 _PIECE = 16 * 1024
 PUBLIC_PORTS = frozenset({443, 8443})
@@ -167,6 +175,62 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
     return private or (address.is_global and (address.version == 4 or address in _PUBLIC_IPV6))
 
 
+# --- How many at once ------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Calls of a web process that are under way or wait: `most` in all, and of these one host has not all.
+
+    Half of them may be on their way to one host. So an identity provider that hangs keeps no thread from pages, and
+    none from another identity provider.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._most_under_way, self._most_of_host = most, max(1, most // 2), max(1, most - 1)
+        self._taken, self._of_host, self._under_way = 0, Counter[str](), Counter[str]()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def to(self, host: str) -> Iterator[None]:
+        """Hold a line. Raises Busy at once where there is none, and where the host takes too long with others."""
+        with self._changed:
+            if self._taken >= self._most or self._of_host[host] >= self._most_of_host:
+                raise Busy
+            self._taken += 1
+            self._of_host[host] += 1
+        has_begun = False
+        try:
+            with self._changed:
+                has_begun = self._changed.wait_for(lambda: self._has_room(host), _patience())
+                if not has_begun:
+                    raise Busy
+                self._under_way[host] += 1
+            yield
+        finally:
+            with self._changed:
+                self._taken -= 1
+                self._of_host[host] -= 1
+                self._under_way[host] -= has_begun
+                self._changed.notify_all()
+
+    def _has_room(self, host: str) -> bool:
+        return self._under_way[host] < self._most_under_way
+
+
+def _patience() -> float:
+    """Little where others wait for the locks of a transaction."""
+    return LOCKED_LINE_SECONDS if connection.in_atomic_block else LINE_SECONDS
+
+
+_lines: Lines | None = None
+
+
+def bound() -> None:
+    """Bound this process from now on. Workers have bounds of their own: each kind of work takes turns."""
+    global _lines
+    _lines = Lines(max(1, settings.WEB_THREADS // 4))
+
+
 # --- Sending ---------------------------------------------------------------------------------------------
 
 
@@ -211,6 +275,20 @@ def _ask(
     cut: bool,
 ) -> Answer:
     target = Target.parse(url, private=private, query=query)
+    with _lines.to(target.host) if _lines else nullcontext():
+        return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut)
+
+
+def _called(
+    method: str,
+    target: Target,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    private: bool,
+    seconds: float,
+    cut: bool,
+) -> Answer:
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
     connection = _Connection(target, until, private=private)
     try:

@@ -27,8 +27,8 @@ _SHORTEST = 4
 #: Words of the product (ASVS 5.0, 6.1.2), beside the provider's name.
 _PRODUCT = ("lockbox", "customerlockbox")
 _LEET = str.maketrans("013457@$!", "oieastasi")
-#: Seconds for a list that is asked over the network: somebody waits for the page.
-_SECONDS = 2.0
+#: Seconds for a list that is asked over the network: somebody waits for the page, and others for the same log.
+_SECONDS = 0.8
 _PREFIX = 5
 
 

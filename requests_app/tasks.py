@@ -10,7 +10,7 @@ from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
-from requests_app import bell, clock, guesses, outbound, resealing
+from requests_app import bell, clock, guesses, outbound, resealing, turns
 from requests_app.actors import Actor
 from requests_app.operations import checks, integrations, log_care, proposals, sweeps
 from requests_app.outbox import delivery
@@ -23,6 +23,8 @@ logger = structlog.get_logger(__name__)
 BATCH = 500
 #: A task hands over to a fresh one well before django-q2's time-out, which would count as a failure.
 LONGEST_SECONDS = 20.0
+#: A round of witnesses is over after LONGEST_SECONDS, and after that of the last question.
+COSIGN_TURN_SECONDS = 45
 
 
 @guarded
@@ -144,7 +146,10 @@ def check_logs() -> int:
 def cosign() -> int:
     """Ask the witnesses that are due to cosign their tenants' checkpoints; whoever is left is due in the next round."""
     started = clock.monotonic()
-    done = cosigning.collect(clock.now, _asked, is_over=lambda: clock.monotonic() - started > LONGEST_SECONDS)
+    with turns.taken("cosign", seconds=COSIGN_TURN_SECONDS) as turn:
+        if turn is None:
+            return 0
+        done = cosigning.collect(clock.now, _asked, is_over=lambda: clock.monotonic() - started > LONGEST_SECONDS)
     return done.asked
 
 

@@ -14,10 +14,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
-from requests_app import clock, operations
+from requests_app import bell, clock, operations, turns
 from requests_app.actors import Actor
 from requests_app.errors import WrongState
 from requests_app.models import OutboxMessage
@@ -35,6 +36,9 @@ LEASE = timedelta(minutes=2)
 CHUNK = 50
 #: A drain puts back what it has not begun well before django-q2's time-out would kill it.
 LONGEST_SECONDS = 10.0
+#: How long the turn of a killed drain keeps others waiting. Longer than two dialogues with a server that hangs.
+TURN_SECONDS = 45
+_RENEW_SECONDS = 3.0
 #: All mail rests this long when its server can't be reached: trying each in turn would cost a time-out each.
 REST = timedelta(seconds=30)
 #: Waited after the first, second … failed attempt; the last goes on.
@@ -52,8 +56,20 @@ def drain(*, limit: int = 100) -> int:
     """Work up to `limit` due messages, outside any transaction, and return how many; 0 means that none is due."""
     until = clock.monotonic() + LONGEST_SECONDS
     worked = _drain_lane(FANOUT, limit, until, Postman())
-    with Postman() as postman:
-        return worked + _drain_lane(MAIL, limit - worked, until, postman)
+    with turns.taken("mail", seconds=TURN_SECONDS, places=_mail_places()) as turn:
+        if turn is None:
+            return worked
+        with Postman() as postman:
+            worked += _drain_lane(MAIL, limit - worked, until, postman, turn)
+    if OutboxMessage.objects.due(clock.now()).filter(lane=MAIL).exists():
+        # What came since, while whoever was rung for it found all turns taken.
+        bell.ring()
+    return worked
+
+
+def _mail_places() -> int:
+    """How many drains may wait for the mail server: webhooks, witnesses and the rest keep a worker each."""
+    return max(1, settings.Q_CLUSTER["workers"] - 3)
 
 
 def back_off(attempts: int) -> timedelta:
@@ -62,8 +78,8 @@ def back_off(attempts: int) -> timedelta:
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing
 
 
-def _drain_lane(lane: str, limit: int, until: float, postman: Postman) -> int:
-    worked = 0
+def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: turns.Turn | None = None) -> int:
+    worked, renewed = 0, clock.monotonic()
     while worked < limit and clock.monotonic() < until:
         batch = _claim(lane, min(CHUNK, limit - worked))
         if not batch:
@@ -74,6 +90,9 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman) -> int:
                 return worked
             if not _take(message):
                 continue
+            if turn is not None and clock.monotonic() - renewed >= _RENEW_SECONDS:
+                turn.renew()
+                renewed = clock.monotonic()
             worked += 1
             try:
                 _work(message, postman)

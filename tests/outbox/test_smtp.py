@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import threading
 import time
 from typing import Any
 
@@ -12,13 +13,13 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 
 from audit_app.models import AuditEntry
-from requests_app import clock
+from requests_app import bell, clock
 from requests_app.models import OutboxMessage
 from requests_app.notifications import email
 from requests_app.notifications.postman import Postman
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import MAIL, Topic
-from tests.cast import Cast
+from tests.cast import Cast, gather
 from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
 
@@ -103,6 +104,51 @@ def test_a_hanging_server_costs_one_timeout_and_loses_nothing(cast: Cast, hangin
     assert time.monotonic() - started >= 1
     assert len(hanging_server) == 1
     assert OutboxMessage.objects.filter(lane=MAIL, state="waiting").count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hanging_server_holds_one_worker(transactional_db: None, hanging_server: list[socket.socket]) -> None:
+    a_submission(gather())
+    delivery.drain(limit=1)
+    found: list[float] = []
+
+    def drain() -> None:
+        began = time.monotonic()
+        delivery.drain()
+        found.append(time.monotonic() - began)
+        connection.close()
+
+    first, others = threading.Thread(target=drain), [threading.Thread(target=drain) for _ in range(3)]
+    first.start()
+    while not hanging_server:
+        time.sleep(0.01)
+    for thread in others:
+        thread.start()
+    for thread in [first, *others]:
+        thread.join(timeout=30)
+    assert len(hanging_server) == 1, "the others left it alone"
+    assert sum(took >= 0.9 for took in found) == 1
+
+
+def test_what_comes_while_another_drain_has_its_turn_is_rung_for(
+    cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = a_waiting_mail(cast)
+    plain, later = Postman.send, []
+
+    def send(self: Postman, mail: Any) -> None:
+        plain(self, mail)
+        # Another one falls due, and whoever is rung for it finds the turn taken.
+        fields = {"tenant": cast.contoso, "recipient": "paula@provider.example", "lane": MAIL, "payload": first.payload}
+        fields |= {"created_at": clock.now(), "next_attempt_at": clock.now()}
+        later.append(OutboxMessage.objects.create(topic=first.topic, about=first.about, key="later", **fields))
+        assert delivery.drain() == 0
+
+    monkeypatch.setattr(Postman, "send", send)
+    rung: list[tuple[str, ...]] = []
+    monkeypatch.setattr(bell, "ring", lambda *tasks: rung.append(tasks))
+    assert delivery.drain(limit=1) == 1
+    assert rung == [()]
 
 
 def test_nothing_is_locked_while_a_mail_is_on_its_way(

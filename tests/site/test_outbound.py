@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import gzip
 import ipaddress
 import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from requests_app import outbound
+from requests_app.errors import Busy
 from requests_app.outbound import Answer, BadTarget, Target, Unreachable
 from tests.conftest import NetworkRefused
 
@@ -556,3 +560,77 @@ def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch
     with pytest.raises(Unreachable, match="timeout"):
         outbound.post(f"https://witness.example:{server.port}/", b"x", private=True, seconds=0.4)
     assert time.monotonic() - began < GOES_ON
+
+
+# --- How many at once ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> outbound.Lines:
+    """As in a web process of 16 threads."""
+    found = outbound.Lines(4)
+    monkeypatch.setattr(outbound, "_lines", found)
+    return found
+
+
+def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
+    lines: outbound.Lines, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(outbound, "resolved", lambda host, until: [ipaddress.ip_address("127.0.0.1")])
+    hangs, answers = serve(lambda _: over.wait(20)), serve(lambda client: client.sendall(b"HTTP/1.1 204 X\r\n\r\n"))
+    found: Counter[str] = Counter()
+
+    def ask() -> None:
+        try:
+            outbound.get(hangs.url().replace("127.0.0.1", "hangs.test"), private=True, seconds=15)
+        except Busy:
+            found["busy"] += 1
+        except Unreachable:
+            found["unreachable"] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    answer = outbound.get(answers.url().replace("127.0.0.1", "answers.test"), private=True)
+    assert answer.status == 204
+    while found["busy"] < 8 and time.monotonic() - began < 8:
+        time.sleep(0.02)
+    assert found == {"busy": 8}, "one waited for a second, the others not at all"
+    over.set()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert lines._taken == 0
+
+
+def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, serve: Any) -> None:
+    def slowly(client: socket.socket) -> None:
+        time.sleep(0.1)
+        client.sendall(b"HTTP/1.1 204 X\r\n\r\n")
+
+    url, found = serve(slowly).url(), list[int]()
+    threads = [threading.Thread(target=lambda: found.append(outbound.get(url, private=True).status)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert found == [204] * 3
+
+
+def test_an_answer_is_never_unpacked(serve: Any) -> None:
+    """A few bytes would become gigabytes."""
+    packed = gzip.compress(b"0" * 10_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+    server = serve(lambda client: client.sendall(head + packed))
+    assert outbound.get(server.url(), private=True).body == packed
+
+
+def test_what_is_said_before_an_answer_without_end_is_refused(serve: Any) -> None:
+    def say(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    with pytest.raises(Unreachable, match="too_long"):
+        outbound.get(serve(say).url(), private=True)
