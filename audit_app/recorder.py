@@ -188,6 +188,14 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
 
 
 def _locked_heads(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
+    if len(tenant_ids) == 1:
+        # Most acts. While somebody holds this one log for long, the calls for it must not take every thread.
+        with connection.awaiting(_HEADS, *tenant_ids):  # type: ignore[attr-defined]  # our own backends
+            return _locked_or_made(tenant_ids)
+    return _locked_or_made(tenant_ids)
+
+
+def _locked_or_made(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     heads = _lock(tenant_ids)
     if missing := sorted(tenant_ids - heads.keys()):
         # Two writers may both find no head; ON CONFLICT DO NOTHING lets one make it, and both then lock it.

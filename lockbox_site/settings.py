@@ -251,7 +251,6 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
         # turns; one that takes it later is refused at once, whatever the timeout.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
         # FULL: a committed audit entry survives a power cut.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
     }
@@ -262,9 +261,23 @@ else:
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
     # No "pool": its threads do not survive the fork of django-q2's workers.
-    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "server_side_binding": True, "connect_timeout": 2}
+    _database["OPTIONS"] = {
+        # For all hosts together, where the address names several.
+        "connect_timeout": 2,
+        # A server that vanished is noticed by the kernel: within 10 seconds where it owes an acknowledgement, and
+        # within 25 where this side only waits. One that is stopped acknowledges everything; see ADR 69 for it.
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        # What the address says goes before these.
+        **_database.get("OPTIONS", {}),
+        "server_side_binding": True,
+    }
 
 STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=300)
+# How long a statement of a worker, the beat or the signer may go without an answer before its connection is given up.
+WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, most=3600)
 
 # --- People and sessions --------------------------------------------------------------------------
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import post_migrate
+
+from requests_app.database import bounds
 
 
 class Wrapper(BaseDatabaseWrapper):
@@ -22,3 +27,23 @@ class Wrapper(BaseDatabaseWrapper):
             self.autocommit = True
             return
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+
+    @contextmanager
+    def awaiting(self, *lock: Hashable) -> Iterator[None]:
+        """Wrap the one statement that takes a lock for which others of this process may be waiting.
+
+        Where too many of them wait for one that is not given back, it raises OperationalError and takes nothing.
+        """
+        yield
+
+    def prepare_database(self) -> None:
+        """Django calls this before it migrates, which may hold a transaction open as long as it needs."""
+        super().prepare_database()
+        if bounds.current() is bounds.COMMAND:
+            bounds.of_process(bounds.MIGRATION)
+            post_migrate.connect(_migrated, dispatch_uid="bounds", weak=False)
+
+
+def _migrated(**_: Any) -> None:
+    post_migrate.disconnect(dispatch_uid="bounds")
+    bounds.of_process(bounds.COMMAND)

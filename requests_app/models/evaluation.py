@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -111,7 +112,10 @@ _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     within = None if asked.within is None else sorted(asked.within)
     names = [*asked.subject, asked.question.service, *asked.resource, *asked.tenant]
-    with connection.cursor() as cursor:
+    # Whose log it takes its turn at is known to the database alone, and the same question has the same one.
+    about = ("evaluation", asked.question.service, asked.question.tenant or asked.question.resource)
+    waits = connection.awaiting(*about) if hold else nullcontext()  # type: ignore[attr-defined]  # our own backends
+    with connection.cursor() as cursor, waits:
         cursor.execute(_ASK, [asked.asker, asked.token, Scope.EVALUATE, within, *names, hold])
         rows = cursor.fetchall()
     at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_ASKER]

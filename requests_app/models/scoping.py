@@ -46,7 +46,13 @@ class ScopedQuerySet(models.QuerySet[Any]):
     def find(self, pk: object) -> Any:
         """Return the row, or raise NotFound; an id that is no id is absent, too."""
         key = as_id(pk)
-        row = self.filter(pk=key).first() if key is not None else None
+        if key is None:
+            raise NotFound
+        if self.query.select_for_update:
+            with connections[self.db].awaiting(self.model._meta.db_table, key):  # type: ignore[attr-defined]  # our own
+                row = self.filter(pk=key).first()
+        else:
+            row = self.filter(pk=key).first()
         if row is None:
             raise NotFound
         return row

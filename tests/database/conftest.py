@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from requests_app.database import bounds
+from requests_app.database.pulse import PULSE
 from tests.wire import Wire, through
 
 
 @dataclass(frozen=True)
 class OwnServer:
-    """Its address, and its processes."""
+    """The address at which its superuser connects, and its processes."""
 
     address: str
     postmaster: int
@@ -73,7 +76,8 @@ def own_server() -> Iterator[OwnServer]:
     assert place.loader is not None
     module: Any = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
-    with module.server() as address:
+    with module.server() as documented:
+        address = module.admin_of(documented)
         with psycopg.connect(address) as other:
             row = other.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'").fetchone()
         assert row is not None
@@ -87,3 +91,22 @@ def wire() -> Iterator[Wire]:
     parts = connection.settings_dict
     with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
         yield made
+
+
+@pytest.fixture
+def as_web() -> Iterator[None]:
+    """Wait for the database as a web server does."""
+    bounds.of_process(bounds.web(statement_seconds=15, threads=16))
+    connection.close()
+    yield
+    bounds.of_process(bounds.COMMAND)
+    connection.close()
+    PULSE.answered()
+
+
+@contextlib.contextmanager
+def takes(*, least: float = 0.0, most: float) -> Iterator[None]:
+    """Assert how many seconds the block takes."""
+    began = time.monotonic()
+    yield
+    assert least <= time.monotonic() - began < most

@@ -7,18 +7,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as project
 from django.db import OperationalError, connection, transaction
-from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
 from lockbox_site import statements
+from requests_app.database import bounds
 from requests_app.models import Plan
 from tests.ground import database_url
 
@@ -40,11 +41,11 @@ handler500 = "lockbox_site.views.server_error"
 @pytest.fixture
 def bounded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in a web server that is out of patience after a second."""
+    monkeypatch.setattr(bounds, "ACT_SECONDS_OF_SERVER", 1)
     settings.STATEMENT_SECONDS = 1
-    monkeypatch.setattr(statements, "LOCK_SECONDS", 1)
     statements.bound()
     yield
-    connection_created.disconnect(dispatch_uid="statements")
+    bounds.of_process(bounds.COMMAND)
     connection.close()
 
 
@@ -57,8 +58,9 @@ def test_a_statement_that_takes_too_long_is_a_503_and_nothing_is_done() -> None:
     assert not Plan.objects.exists()
 
 
-def test_who_waits_for_a_lock_too_long_gives_up_what_it_holds(settings: Any, bounded: None) -> None:
-    settings.STATEMENT_SECONDS = 60
+@pytest.mark.usefixtures("bounded")
+def test_who_waits_for_a_lock_too_long_gives_up_what_it_holds() -> None:
+    bounds.of_process(replace(bounds.current(), act_on_server=60))
     connection.close()
     first, second = Plan.objects.create(name="First"), Plan.objects.create(name="Second")
     is_held, may_end = threading.Event(), threading.Event()
@@ -90,18 +92,26 @@ def change_all(*plans: Plan) -> None:
 
 _SHOWN = """
 import django; django.setup()
-from django.db import connection
+from django.db import connection, transaction
+NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 def shown():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in NAMES))
         return cursor.fetchone()
-before = shown()
+def both():
+    with transaction.atomic():
+        inside = shown()
+    return *shown(), *inside
+print(*both())
+from lockbox_site import statements
+statements.bound_worker()
+print(*both())
 import lockbox_site.rsgi
-print(*before, *shown())
+print(*both())
 """
 
 
-def test_the_web_server_bounds_its_statements_and_a_command_does_not(tmp_path: Path) -> None:
+def test_the_server_is_told_the_limits_of_each_kind_of_process(tmp_path: Path) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     # With DEBUG no static files need be collected.
     own = {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATABASE_URL": database_url(), "DATA_DIR": str(tmp_path)}
@@ -110,4 +120,6 @@ def test_the_web_server_bounds_its_statements_and_a_command_does_not(tmp_path: P
         [sys.executable, "-c", _SHOWN], cwd=project.BASE_DIR, env={**kept, **own}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["0", "0", f"{project.STATEMENT_SECONDS}s", f"{statements.LOCK_SECONDS}s"]
+    command, worker, web = (line.split() for line in done.stdout.splitlines())
+    assert command == worker == ["0", "0", "0", "0", "0", "10s"]
+    assert web == [f"{project.STATEMENT_SECONDS}s", "1800ms", "0", "1800ms", "1800ms", "10s"]

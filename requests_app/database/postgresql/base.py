@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import select
-from typing import Any
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any, ClassVar
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, InternalError
 from django.db.backends.postgresql import base
 from psycopg import pq
 
+from requests_app.database import bounds
 from requests_app.database.errors import CommitUnknown
+from requests_app.database.postgresql.session import CONNECTING, NotAsked, Session
+from requests_app.database.pulse import PULSE
+from requests_app.database.turns import TURNS
 from requests_app.database.wrapper import Wrapper
 
 #: PostgreSQL, appendix A: idle_in_transaction_session_timeout and transaction_timeout. The server ended the session,
@@ -18,13 +27,86 @@ from requests_app.database.wrapper import Wrapper
 _ENDED_BEFORE = frozenset({"25P03", "25P04"})
 #: The function of the server that gives up waiting for a standby. Its message may be translated; its name is not.
 _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
+#: For the question whether a connection that was kept still leads somewhere.
+_CHECK_SECONDS = 0.7
 
 
-class DatabaseWrapper(Wrapper, base.DatabaseWrapper):  # type: ignore[misc]  # both derive from Django's base class
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        made = super().get_new_connection(conn_params)
+class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
+    #: What a connection that did not answer has cost already of the time for a new one.
+    _waited = 0.0
+    #: The host and port that this process was connected to last. Where several are named, it is tried first.
+    _last: ClassVar[tuple[str, str] | None] = None
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
+        """Connect within `connect_timeout` seconds, for all hosts together."""
+        self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        if bounds.current().fails_fast and not PULSE.may_connect():
+            raise NotAsked("The database does not answer.")
+        seconds = float(conn_params.get("connect_timeout") or 0) - self._waited
+        self._waited = 0.0
+        made = _connect(conn_params, seconds if conn_params.get("connect_timeout") else None)
+        made.asks_elsewhere = partial(_answers, conn_params)
         made.add_notice_handler(self._notice)
+        type(self)._last = (made.info.host, str(made.info.port))
         return made
+
+    def init_connection_state(self) -> None:
+        """Tell the server the limits of what runs outside of a transaction."""
+        super().init_connection_state()
+        now = bounds.current()
+        told = {"statement_timeout": now.read_on_server, "lock_timeout": now.lock_on_server}
+        if limits := {name: f"{seconds * 1000:.0f}" for name, seconds in told.items() if seconds}:
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(limits))
+            with self.cursor() as cursor:
+                cursor.execute(f"SELECT {calls}", [part for limit in limits.items() for part in limit])
+        self.connection._is_ready = True
+
+    def ensure_connection(self) -> None:
+        is_broken = self.connection is not None and self.connection.closed
+        if is_broken and not self.in_atomic_block and bounds.current().reconnects:
+            # A wait on it came to its end, or the server went away. Nothing was open on it.
+            self.close()
+        super().ensure_connection()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Django calls this between requests, where nobody answers an error: it must not connect."""
+        if self.connection is not None and self.connection.closed:
+            self.close()
+            return
+        super().close_if_unusable_or_obsolete()
+
+    def is_usable(self) -> bool:
+        """Ask the server; one that does not answer leaves time for a new connection, within what an act has."""
+        if self.connection is None:
+            return False
+        now = bounds.current()
+        if not now.fails_fast:
+            return super().is_usable()
+        if PULSE.is_silent:
+            return False
+        began = monotonic()
+        with bounds.within(replace(now, read=_CHECK_SECONDS, fails_fast=False)):
+            is_usable = super().is_usable()
+        if not is_usable:
+            self._waited = min(monotonic() - began, _CHECK_SECONDS)
+        return is_usable
+
+    @contextmanager
+    def awaiting(self, *lock: Hashable) -> Iterator[None]:
+        threads = bounds.current().threads
+        self.ensure_connection()
+        session: Session = self.connection
+        if not threads or session.turn is not None:
+            yield
+            return
+        session.turn = turn = TURNS.enter(lock, threads=threads)
+        is_taken = False
+        try:
+            yield
+            is_taken = True
+        finally:
+            session.turn = None
+            turn.leave(is_taken=is_taken)
 
     def _notice(self, said: psycopg.errors.Diagnostic) -> None:
         if said.source_function == _GAVE_UP_STANDBY:
@@ -40,7 +122,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):  # type: ignore[misc]  # b
         self._standby_missing = False
         self._require_open()
         try:
-            super()._commit()
+            super()._commit()  # type: ignore[misc]  # private to Django, not in its stubs
         except (DatabaseError, InterfaceError) as error:
             if _is_refusal(error.__cause__):
                 raise
@@ -68,7 +150,47 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):  # type: ignore[misc]  # b
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Whether the server says that it has rolled the transaction back."""
+    """Whether the server says that it has rolled the transaction back, or was not asked to commit it."""
+    if isinstance(error, NotAsked):
+        return True
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return False
     return error.diag.severity_nonlocalized == "ERROR" or error.sqlstate in _ENDED_BEFORE
+
+
+def _connect(params: dict[str, Any], seconds: float | None) -> Session:
+    hosts = _ordered(params)
+    began = monotonic()
+    CONNECTING.seconds = None if seconds is None else seconds / max(1, len(str(hosts.get("host", "")).split(",")))
+    try:
+        made = Session.connect(**{**params, **hosts})
+    except psycopg.errors.ConnectionTimeout:
+        PULSE.gave_up(since=began)
+        raise
+    finally:
+        CONNECTING.seconds = None
+    PULSE.answered()
+    return made
+
+
+def _ordered(params: dict[str, Any]) -> dict[str, str]:
+    """The hosts and their ports, where there are several: the one that answered last comes first.
+
+    After a failover the old one may be frozen, and each new connection would wait for it anew.
+    """
+    hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "").split(",")
+    last = DatabaseWrapper._last
+    if len(hosts) < 2 or last is None or "hostaddr" in params:
+        return {}
+    places = list(zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts), strict=True))
+    places.sort(key=lambda place: (place[0], place[1] or "5432") != last)
+    return {"host": ",".join(host for host, _ in places), "port": ",".join(port for _, port in places)}
+
+
+def _answers(params: dict[str, Any], seconds: float) -> bool:
+    """Whether the server takes a new connection. It makes a process for it, and reads from its own tables."""
+    try:
+        _connect(params, seconds).close()
+    except psycopg.Error:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""The turn at writing to a file of SQLite's, in the order in which it is asked for.
+
+SQLite lets one transaction write at a time, and those who wait look again now and then: who comes just when it is free
+goes first, and others wait for as long as it takes. So the threads of a process stand in line here; and of the
+processes one after the other is next, by a lock on a file of its own, which is no file of SQLite's (ADR 52).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from time import monotonic, sleep
+
+#: How often the next one in line looks whether it may write.
+LOOK = 0.001
+#: A process that is next and frozen must not keep the others: they stop waiting for it after so long.
+NEXT_FOR = 1.0
+
+
+class Line:
+    """The threads of this process that want to write to one file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._is_taken = False
+        self._waiting: deque[threading.Event] = deque()
+        self._file = -1
+
+    def take(self, until: float) -> bool:
+        """Wait for the turn of this thread; False when it did not come by then."""
+        with self._lock:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            called = threading.Event()
+            self._waiting.append(called)
+        if called.wait(max(0.0, until - monotonic())):
+            return True
+        with self._lock:
+            if called.is_set():
+                # It came between the two.
+                return True
+            self._waiting.remove(called)
+            return False
+
+    def give(self) -> None:
+        """Hand the turn to the thread that has waited longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._is_taken = False
+
+    @contextlib.contextmanager
+    def next_in_line(self, until: float) -> Iterator[None]:
+        """Be the one process that looks whether it may write, or do without after a while."""
+        is_next = self._become_next(min(until, monotonic() + NEXT_FOR))
+        try:
+            yield
+        finally:
+            if is_next:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _become_next(self, until: float) -> bool:
+        if self._file < 0:
+            try:
+                # Kept as long as the process lives. To close it would drop the lock of every thread.
+                self._file = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError:
+                return False
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if monotonic() >= until:
+                    return False
+                sleep(LOOK)
+            else:
+                return True
+
+
+_lines: dict[str, Line] = {}
+_making = threading.Lock()
+
+
+def line_at(path: str) -> Line:
+    with _making:
+        return _lines.setdefault(path, Line(path))
+
+
+def _forget() -> None:
+    """A forked process has none of the threads that stand in line."""
+    global _making
+    _lines.clear()
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

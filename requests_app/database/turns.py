@@ -1,0 +1,118 @@
+"""Who waits for whose lock in this process, so that one lock that is not given back does not take every thread.
+
+Locks change hands in milliseconds, and a burst of calls for one tenant waits its turn. Where one has not moved for
+0.3 seconds, it is stuck: at most a quarter of the threads go on waiting for it, and at most half for all stuck
+ones together. Whatever comes further is refused at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from django.db import OperationalError
+
+STUCK_AFTER = 0.3
+#: After the last who waited has given up, so long nobody takes it for free without trying.
+STUCK_FOR = 2.0
+
+
+class TurnRefused(OperationalError):
+    """Too many threads wait for locks that are not given back. Nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("Others wait for this lock already, and it is not given back.")
+
+
+@dataclass(eq=False)
+class Turn:
+    """One thread's wait for one lock."""
+
+    turns: Turns
+    key: Hashable
+    #: So many may wait for this lock while it is stuck; and so many for all.
+    share: int
+    most: int
+    since: float = field(default_factory=monotonic)
+
+    def require_place(self) -> None:
+        self.turns.require_place(self)
+
+    def leave(self, *, is_taken: bool) -> None:
+        self.turns.leave(self, is_taken=is_taken)
+
+
+@dataclass
+class _Queue:
+    """Those who wait for one lock, in the order in which they came."""
+
+    stuck_after: float
+    waiting: list[Turn] = field(default_factory=list)
+    moved_at: float = 0.0
+    stuck_until: float = 0.0
+
+    def is_stuck(self, now: float) -> bool:
+        if now < self.stuck_until:
+            return True
+        return bool(self.waiting) and now - max(self.moved_at, self.waiting[0].since) > self.stuck_after
+
+
+class Turns:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[Hashable, _Queue] = {}
+
+    def enter(self, key: Hashable, *, threads: int, share: int | None = None, stuck_after: float = STUCK_AFTER) -> Turn:
+        """Begin to wait, or raise TurnRefused. The process has so many threads; a quarter is one lock's share."""
+        share, most = max(1, threads // 4 if share is None else share), max(1, threads // 2)
+        with self._lock:
+            now = monotonic()
+            queue = self._queues.setdefault(key, _Queue(stuck_after))
+            if queue.is_stuck(now) and (len(queue.waiting) >= share or self._stuck(now) >= most):
+                raise TurnRefused
+            turn = Turn(self, key, share, most)
+            queue.waiting.append(turn)
+            return turn
+
+    def _stuck(self, now: float) -> int:
+        return sum(len(queue.waiting) for queue in self._queues.values() if queue.is_stuck(now))
+
+    def require_place(self, turn: Turn) -> None:
+        """Raise TurnRefused for those who came last to a lock that turned out to be stuck."""
+        with self._lock:
+            now = monotonic()
+            queue = self._queues[turn.key]
+            if not queue.is_stuck(now):
+                return
+            if queue.waiting.index(turn) >= turn.share or self._earlier(turn, now) >= turn.most:
+                raise TurnRefused
+
+    def _earlier(self, turn: Turn, now: float) -> int:
+        """How many waited for stuck locks before this one."""
+        stuck = (queue for queue in self._queues.values() if queue.is_stuck(now))
+        return sum(other.since < turn.since for queue in stuck for other in queue.waiting)
+
+    def leave(self, turn: Turn, *, is_taken: bool) -> None:
+        """End the wait: with the lock, or without."""
+        with self._lock:
+            now = monotonic()
+            queue = self._queues[turn.key]
+            was_stuck = queue.is_stuck(now)
+            queue.waiting.remove(turn)
+            if is_taken:
+                queue.moved_at, queue.stuck_until = now, 0.0
+            elif was_stuck:
+                queue.stuck_until = now + STUCK_FOR
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        for key in [key for key, queue in self._queues.items() if not queue.waiting and now >= queue.stuck_until]:
+            del self._queues[key]
+
+
+#: Those of this process.
+TURNS = Turns()

@@ -1,0 +1,285 @@
+"""A PostgreSQL that hangs, and does not die, is given up in time: whatever waits for it ends on this side."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.test import Client as Browser
+
+from requests_app import operations
+from requests_app.database import bounds
+from requests_app.database.errors import CommitUnknown
+from requests_app.database.postgresql.base import DatabaseWrapper
+from requests_app.database.pulse import PULSE
+from requests_app.errors import StoreUnavailable
+from requests_app.models import AccessRequest, Plan
+from tests.caller import caller_for
+from tests.cast import Cast, events_of, outbox_topics
+from tests.database.conftest import OwnServer, takes
+from tests.web.pages import signed_in
+from tests.wire import AtCommit, Wire
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+#: A web server's answer, and a little for the machine that the tests run on.
+IN_TIME = 2.6
+
+
+def ask(statement: str = "SELECT 1") -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0]
+
+
+def in_transaction() -> None:
+    with transaction.atomic():
+        ask()
+
+
+@pytest.fixture
+def frozen(own_server: OwnServer, as_web: None) -> Iterator[OwnServer]:
+    """A server that is stopped while a web process is connected to it."""
+    with own_server.as_default():
+        ask()
+        with own_server.stopped():
+            yield own_server
+            connection.close()
+            PULSE.answered()
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("call", [in_transaction, ask], ids=["act", "read"])
+def test_a_stopped_server_is_given_up_on_a_connection_that_is_there(call: Callable[[], None]) -> None:
+    with takes(most=IN_TIME), pytest.raises(OperationalError):
+        call()
+    # Nothing waits on it again, be it to roll back or to look whether it is well.
+    with takes(most=0.5):
+        connection.close_if_unusable_or_obsolete()
+        with pytest.raises(OperationalError):
+            call()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_stopped_server_is_given_up_at_a_new_connection() -> None:
+    connection.close()
+    with takes(most=IN_TIME), pytest.raises(OperationalError):
+        ask()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_request_on_a_kept_connection_is_given_up_in_time() -> None:
+    """It asks first whether the connection is well, and then tries a new one."""
+    connection.close_if_unusable_or_obsolete()
+    assert connection.connection is not None
+    with takes(most=IN_TIME), pytest.raises(OperationalError):
+        in_transaction()
+
+
+@pytest.mark.usefixtures("as_web")
+def test_a_server_that_goes_on_is_used_again_at_once(own_server: OwnServer) -> None:
+    with own_server.as_default():
+        ask()
+        with own_server.stopped(), pytest.raises(OperationalError):
+            in_transaction()
+        until = time.monotonic() + 2
+        while True:
+            try:
+                assert ask() == 1
+                break
+            except OperationalError:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("as_web")
+def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server: OwnServer) -> None:
+    """One finds out, and the others answer at once; now and then one tries again."""
+    spent: list[float] = []
+
+    def call() -> None:
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            ask()
+        spent.append(time.monotonic() - began)
+        connection.close()
+
+    with own_server.as_default():
+        ask()
+        with own_server.stopped():
+            with pytest.raises(OperationalError):
+                in_transaction()
+            threads = [threading.Thread(target=call) for _ in range(40)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(timeout=30)
+    assert len(spent) == 40
+    assert sum(seconds > 0.5 for seconds in spent) <= 2
+
+
+@pytest.mark.usefixtures("as_web")
+def test_a_slow_search_of_a_server_that_is_well_is_waited_for() -> None:
+    with takes(least=3, most=10):
+        ask("SELECT 1 FROM pg_sleep(3)")
+
+
+@pytest.mark.parametrize("call", [in_transaction, ask], ids=["act", "read"])
+def test_a_worker_waits_longer_and_not_for_ever(own_server: OwnServer, call: Callable[[], None]) -> None:
+    bounds.of_process(bounds.worker(wait_seconds=3))
+    try:
+        with own_server.as_default():
+            ask()
+            with own_server.stopped(), takes(least=3, most=5), pytest.raises(OperationalError):
+                call()
+            # A loop that lives on needs nobody to throw the broken connection away.
+            assert ask() == 1
+    finally:
+        bounds.of_process(bounds.COMMAND)
+
+
+@pytest.mark.usefixtures("as_web")
+@pytest.mark.parametrize(
+    ("fate", "saved"), [(AtCommit.WITHHOLD_REQUEST, False), (AtCommit.WITHHOLD_ANSWER, True)], ids=["lost", "kept"]
+)
+def test_a_commit_without_an_answer_is_unknown_in_time(wire: Wire, fate: AtCommit, saved: bool) -> None:
+    def act() -> None:
+        with transaction.atomic():
+            Plan.objects.create(name="Kept")
+            wire.next_commit = fate
+
+    with takes(most=IN_TIME), pytest.raises(CommitUnknown):
+        act()
+    PULSE.answered()
+    assert Plan.objects.filter(name="Kept").exists() is saved
+
+
+@pytest.mark.usefixtures("as_web")
+def test_a_database_known_to_hang_is_not_asked_to_commit(wire: Wire) -> None:
+    def act() -> None:
+        with transaction.atomic():
+            Plan.objects.create(name="Lost")
+            PULSE._silent = True
+
+    with pytest.raises(OperationalError) as caught:
+        act()
+    assert not isinstance(caught.value, CommitUnknown)
+    assert wire.commits == 0
+    PULSE.answered()
+    assert not Plan.objects.exists()
+
+
+@pytest.mark.usefixtures("as_web")
+def test_pages_the_api_and_the_sign_in_answer_while_the_database_hangs(cast: Cast, wire: Wire) -> None:
+    row = cast.confirmed()
+    browser = signed_in(cast, "ada")
+    browser.raise_request_exception = False
+    call = caller_for(cast, "ada")
+    call.get("tenants")
+    before = (events_of(row), outbox_topics())
+    sign_in = {"login": "ada@contoso.example", "password": "correct horse battery staple 9"}
+    doors: dict[str, Callable[[], Any]] = {
+        "page": lambda: browser.get("/"),
+        "act": lambda: browser.post(f"/access-requests/{row.pk}/deny/", {"comment": "No."}),
+        "api": lambda: call.get("tenants"),
+        "sign-in": lambda: Browser(raise_request_exception=False).post("/accounts/login/", sign_in),
+    }
+    wire.freeze()
+    for name, door in doors.items():
+        # Each on its own: as if the database had begun to hang just then.
+        PULSE.answered()
+        with takes(most=IN_TIME):
+            answer = door()
+        assert (name, answer.status_code, answer["Retry-After"]) == (name, 503, "5")
+    wire.thaw()
+    PULSE.answered()
+    connection.close()
+    assert (events_of(row), outbox_topics()) == before
+    assert browser.get("/").status_code == 200
+
+
+@pytest.mark.usefixtures("as_web")
+def test_a_log_that_somebody_holds_is_a_503_in_two_seconds_and_nothing_happens(cast: Cast) -> None:
+    row = cast.confirmed()
+    before = (events_of(row), outbox_topics())
+    with held(cast.contoso.pk), takes(most=IN_TIME), pytest.raises(StoreUnavailable):
+        operations.deny_as_customer(row.pk, actor=cast.as_("ada"), note="No.")
+    assert (events_of(row), outbox_topics()) == before
+    assert AccessRequest.objects.get(pk=row.pk).state == row.state
+    operations.deny_as_customer(row.pk, actor=cast.as_("ada"), note="No.")
+
+
+class held:
+    """Hold a tenant's log, or another row, from another session."""
+
+    def __init__(self, value: Any, *, table: str = "audit_app_chainhead", key: str = "tenant_id") -> None:
+        self.statement = f"SELECT 1 FROM {table} WHERE {key} = %s FOR UPDATE"
+        self.value, self.is_held, self.may_end = value, threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._hold)
+
+    def _hold(self) -> None:
+        with bounds.within(bounds.COMMAND), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(self.statement, [self.value])
+            self.is_held.set()
+            # Idle in a transaction, it would be ended.
+            while not self.may_end.wait(0.5):
+                cursor.execute("SELECT 1")
+        connection.close()
+
+    def __enter__(self) -> None:
+        self.thread.start()
+        assert self.is_held.wait(30)
+
+    def __exit__(self, *_: object) -> None:
+        self.may_end.set()
+        self.thread.join(timeout=30)
+
+
+def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
+    """It holds the log of a tenant; the next one has its turn when the server has given it up."""
+    row = cast.confirmed()
+
+    def freeze() -> None:
+        with bounds.within(bounds.Bounds(idle=1)), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM audit_app_chainhead WHERE tenant_id = %s FOR UPDATE", [cast.contoso.pk])
+            time.sleep(6)
+
+    frozen = threading.Thread(target=_ignoring(freeze))
+    frozen.start()
+    time.sleep(0.3)
+    with takes(least=0.3, most=3):
+        operations.deny_as_customer(row.pk, actor=cast.as_("ada"), note="No.")
+    frozen.join(timeout=30)
+
+
+def _ignoring(call: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            call()
+        except DatabaseError:
+            pass
+        finally:
+            connection.close()
+
+    return run
+
+
+def test_of_two_hosts_the_one_that_answers_is_found_in_time_and_then_tried_first(
+    own_server: OwnServer, as_web: None
+) -> None:
+    """After a failover the old primary is frozen: it accepts connections, and says nothing."""
+    with Wire("127.0.0.1", 1) as silent, own_server.as_default():
+        silent.freeze()
+        DatabaseWrapper._last = None
+        port = connection.settings_dict["PORT"]
+        connection.settings_dict.update({"HOST": "127.0.0.1,127.0.0.1", "PORT": f"{silent.port},{port}"})
+        with takes(least=0.9, most=IN_TIME):
+            assert ask() == 1
+        connection.close()
+        with takes(most=0.8):
+            assert ask() == 1
+        DatabaseWrapper._last = None

@@ -1,0 +1,307 @@
+"""Calls that wait for a lock that nobody gives back leave threads to others; where it moves, none is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, connection, transaction
+
+from requests_app import operations
+from requests_app.database import bounds
+from requests_app.database.turns import TURNS, TurnRefused
+from requests_app.errors import StoreUnavailable
+from requests_app.evaluation import Question
+from requests_app.models import Plan
+from requests_app.operations._change import act
+from tests.caller import service_of
+from tests.cast import Cast
+from tests.database.conftest import takes
+from tests.database.test_bounds import held
+
+pytestmark = pytest.mark.django_db(transaction=True)
+postgres = pytest.mark.postgres
+only_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="says something about SQLite")
+
+THREADS = 16
+
+
+@pytest.fixture
+def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
+    """The threads of a web server, connected as they are after their first request."""
+    barrier = threading.Barrier(THREADS)
+
+    def connect() -> None:
+        connection.ensure_connection()
+        barrier.wait(30)
+
+    with ThreadPoolExecutor(THREADS) as made:
+        for done in [made.submit(connect) for _ in range(THREADS)]:
+            done.result(timeout=60)
+        yield made
+        for done in [made.submit(lambda: (connection.close(), barrier.wait(30))) for _ in range(THREADS)]:
+            done.result(timeout=60)
+
+
+def take_turn(tenant: UUID, *, takes: float = 0.0) -> None:
+    """The least that an act does: it takes its turn at the log."""
+    with act("test", actor=Cast.system()) as current:
+        current.take_turn(tenant)
+        time.sleep(takes)
+
+
+def outcome(call: Callable[[], Any]) -> tuple[str, float]:
+    """What comes of it, and when."""
+    try:
+        call()
+    except StoreUnavailable as refusal:
+        return type(refusal.__cause__).__name__, time.monotonic()
+    return "done", time.monotonic()
+
+
+def sent(pool: ThreadPoolExecutor, call: Callable[[], Any]) -> tuple[float, Future[tuple[str, float]]]:
+    return time.monotonic(), pool.submit(outcome, call)
+
+
+@postgres
+def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, pool: ThreadPoolExecutor) -> None:
+    take_turn(cast.contoso.pk)
+    with held(cast.contoso.pk):
+        stuck, others = [], []
+        for number in range(200):
+            stuck.append(sent(pool, lambda: take_turn(cast.contoso.pk)))
+            if number % 20 == 10:
+                others.append(sent(pool, lambda: take_turn(cast.fabrikam.pk)))
+        ended = [(began, *done.result(timeout=60)) for began, done in others]
+        refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
+    assert {what for _, what, _ in ended} == {"done"}
+    assert max(at - began for began, _, at in ended) < 1
+    assert refused["done"] == 0
+    assert refused["TurnRefused"] >= 180
+    # It is free again, and nobody is refused.
+    assert sent(pool, lambda: take_turn(cast.contoso.pk))[1].result(timeout=60)[0] == "done"
+
+
+@postgres
+def test_a_burst_of_calls_for_one_tenant_is_not_refused(cast: Cast, pool: ThreadPoolExecutor) -> None:
+    calls = [sent(pool, lambda: take_turn(cast.contoso.pk, takes=0.02)) for _ in range(40)]
+    assert Counter(done.result(timeout=60)[0] for _, done in calls) == {"done": 40}
+
+
+@postgres
+def test_the_decision_point_leaves_threads_to_other_tenants(cast: Cast, pool: ThreadPoolExecutor) -> None:
+    cast.opened()
+    cast.opened(tenant="fabrikam")
+    service = service_of(cast)
+
+    def ask(tenant: str) -> None:
+        resource = cast.resource(tenant)
+        question = Question(
+            subject_type="engineer", subject="priya@provider.example", action="read", service="exchange-online",
+            resource=str(resource.pk), tenant=tenant,
+        )  # fmt: skip
+        operations.allow_access(question, actor=service)
+
+    assert sent(pool, lambda: ask("contoso"))[1].result(timeout=60)[0] == "done"
+    with held(cast.contoso.pk):
+        stuck = [sent(pool, lambda: ask("contoso")) for _ in range(60)]
+        others = [sent(pool, lambda: ask("fabrikam")) for _ in range(5)]
+        ended = [(began, *done.result(timeout=60)) for began, done in others]
+        refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
+    assert {what for _, what, _ in ended} == {"done"}
+    assert max(at - began for began, _, at in ended) < 1
+    assert refused["TurnRefused"] >= 40
+
+
+@postgres
+def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, pool: ThreadPoolExecutor) -> None:
+    row, other = cast.confirmed(), cast.confirmed(tenant="fabrikam")
+    ada, frida = cast.as_("ada"), cast.as_("frida")
+    with held(row.pk, table="requests_app_accessrequest", key="id"):
+        for _ in range(60):
+            sent(pool, lambda: operations.deny_as_customer(row.pk, actor=ada, note="No."))
+        began, done = sent(pool, lambda: operations.deny_as_customer(other.pk, actor=frida, note="No."))
+        what, at = done.result(timeout=60)
+    assert what == "done"
+    assert at - began < 1
+
+
+def test_what_all_stuck_locks_may_hold_is_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("requests_app.database.turns.monotonic", lambda: now[0])
+    for lock in range(3):
+        for _ in range(4):
+            now[0] += 0.001
+            TURNS.enter(("test", lock), threads=THREADS).since = now[0]
+    now[0] += 1
+    try:
+        turns = [turn for lock in range(3) for turn in TURNS._queues[("test", lock)].waiting]
+        for turn in turns[:8]:
+            turn.require_place()
+        for turn in turns[8:]:
+            with pytest.raises(TurnRefused):
+                turn.require_place()
+        # A lock that nobody waits for is free.
+        TURNS.enter(("test", "free"), threads=THREADS).leave(is_taken=True)
+    finally:
+        for lock in range(3):
+            del TURNS._queues[("test", lock)]
+
+
+# --- SQLite ----------------------------------------------------------------------------------------------
+
+_WRITE = """
+import sqlite3, sys, time
+path, seconds, rest = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+c = sqlite3.connect(path, isolation_level=None, timeout=60)
+print("ready", flush=True)
+until = time.monotonic() + seconds
+if rest < 0:
+    c.execute("BEGIN IMMEDIATE"); print("held", flush=True); time.sleep(seconds); c.execute("ROLLBACK")
+while rest >= 0 and time.monotonic() < until:
+    c.execute("BEGIN IMMEDIATE"); time.sleep(0.01); c.execute("COMMIT"); time.sleep(rest)
+"""
+
+
+_BE_NEXT = """
+import fcntl, sys, time
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("next", flush=True)
+time.sleep(60)
+"""
+
+
+class another_process:
+    """Another process writes to the file for so long: all the time, or again and again with a rest between."""
+
+    def __init__(self, seconds: float, rest: float) -> None:
+        path = str(connection.settings_dict["NAME"])
+        command = [sys.executable, "-c", _WRITE, path, str(seconds), str(rest)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=settings.BASE_DIR)
+        self.lines = 2 if rest < 0 else 1
+
+    def __enter__(self) -> None:
+        for _ in range(self.lines):
+            assert self.process.stdout is not None
+            assert self.process.stdout.readline()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@only_sqlite
+def test_a_writer_gives_up_in_time_and_a_reader_does_not_wait(as_web: None) -> None:
+    Plan.objects.create(name="There")
+
+    def write() -> None:
+        with transaction.atomic():
+            Plan.objects.create(name="Late")
+
+    with another_process(30, -1):
+        with takes(most=0.5):
+            assert Plan.objects.count() == 1
+        with takes(least=4.5, most=6), pytest.raises(OperationalError):
+            write()
+        with takes(least=4.5, most=6), pytest.raises(OperationalError):
+            Plan.objects.create(name="Late, too")
+    write()
+    assert set(Plan.objects.values_list("name", flat=True)) == {"There", "Late"}
+
+
+@only_sqlite
+def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_web: None) -> None:
+    order: list[int] = []
+    may_end = threading.Event()
+
+    def write(number: int) -> None:
+        with transaction.atomic():
+            order.append(number)
+            if number == 0:
+                may_end.wait(30)
+        connection.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.03)
+    may_end.set()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert order == list(range(8))
+
+
+@only_sqlite
+def test_no_writer_starves_while_threads_and_another_process_write(pool: ThreadPoolExecutor) -> None:
+    Plan.objects.create(name="Counted")
+    waits: list[float] = []
+
+    def write() -> None:
+        for _ in range(10):
+            began = time.monotonic()
+            with transaction.atomic():
+                waits.append(time.monotonic() - began)
+                time.sleep(0.005)
+
+    with another_process(30, 0.002):
+        for done in [pool.submit(write) for _ in range(THREADS)]:
+            done.result(timeout=60)
+    assert len(waits) == 160
+    assert max(waits) < 3
+
+
+@only_sqlite
+def test_half_of_the_threads_stay_free_while_the_turn_at_writing_does_not_move(pool: ThreadPoolExecutor) -> None:
+    def write() -> None:
+        with transaction.atomic():
+            Plan.objects.create(name="Late")
+
+    def outcome_of() -> str:
+        try:
+            write()
+        except DatabaseError as error:
+            return type(error).__name__
+        return "done"
+
+    with another_process(30, -1):
+        calls = [pool.submit(outcome_of) for _ in range(60)]
+        time.sleep(2)
+        with takes(most=1):
+            assert pool.submit(Plan.objects.count).result(timeout=30) == 0
+        came = Counter(done.result(timeout=60) for done in calls)
+    assert came["done"] == 0
+    assert came["TurnRefused"] >= 40
+
+
+@only_sqlite
+def test_a_process_that_is_next_and_frozen_is_passed_by() -> None:
+    from requests_app.database.sqlite.turn import line_at
+
+    bounds.of_process(bounds.COMMAND)
+    connection.ensure_connection()
+    path = str(connection.settings_dict["NAME"])
+    line = line_at(path)
+    with line.next_in_line(time.monotonic() + 1):
+        pass
+    process = subprocess.Popen([sys.executable, "-c", _BE_NEXT, f"{path}-turn"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        with takes(least=0.8, most=2), transaction.atomic():
+            Plan.objects.create(name="Written")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
