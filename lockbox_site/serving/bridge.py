@@ -20,6 +20,7 @@ from lockbox_site import views
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from requests_app import waiting
+from requests_app.operations.streams import WindowClosed
 from requests_app.sockets import Line
 from requests_app.worker import signs
 
@@ -80,21 +81,21 @@ class Bridge:
             log.warning("server_busy", path=scope.path)
             _refuse(proto, 503, "busy", "The service is busy. Try again in a moment.")
             return
-        if pool.is_busy and not await self._has_begun(job, proto):
-            return
-        rest = await job.future
-        if rest is not None:
-            await self._finish(rest, proto)
-        elif body is None:
-            await self._bodies.discard(proto)
+        with Client(proto) as client:
+            if pool.is_busy and not await self._has_begun(job, client):
+                return
+            rest = await job.future
+            if rest is not None:
+                await self._finish(rest, proto, client)
+            elif body is None:
+                await self._bodies.discard(proto)
 
-    async def _has_begun(self, job: Job, proto: Any) -> bool:
+    async def _has_begun(self, job: Job, client: Client) -> bool:
         """Wait for the answer; False where the client has gone before anybody began to make it."""
-        async with _gone(proto) as gone:
-            await asyncio.wait({job.future, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({job.future, client.gone}, return_when=asyncio.FIRST_COMPLETED)
         return job.future.done() or not job.take_back()
 
-    async def _finish(self, rest: Stream | Poll, proto: Any) -> None:
+    async def _finish(self, rest: Stream | Poll, proto: Any, client: Client) -> None:
         if self._streams >= self._most_streams:
             await self._step(rest.close)
             log.warning("streams_full")
@@ -102,8 +103,7 @@ class Bridge:
             return
         self._streams += 1
         try:
-            async with _gone(proto) as gone:
-                await (self._wait(rest, gone) if isinstance(rest, Poll) else self._send(rest, gone))
+            await (self._wait(rest, client) if isinstance(rest, Poll) else self._send(rest, client))
         except Exception as why:
             # It ends with half an answer. What failed within it, the log of its request tells.
             log.info("stream_ended", why=type(why).__name__)
@@ -111,56 +111,69 @@ class Bridge:
             self._streams -= 1
             await self._step(rest.close)
 
-    async def _wait(self, poll: Poll, gone: asyncio.Future[Any]) -> None:
+    async def _wait(self, poll: Poll, client: Client) -> None:
         """Look now and then, until there is an answer or the client has gone."""
-        while not await self._pause(gone):
+        while not await self._pause(client):
             rest = await self._step(poll.look)
             if rest is poll:
                 continue
             if rest is not None:
                 try:
-                    await self._send(rest, gone)
+                    await self._send(rest, client)
                 finally:
                     await self._step(rest.close)
             return
 
-    async def _send(self, stream: Stream, gone: asyncio.Future[Any]) -> None:
+    async def _send(self, stream: Stream, client: Client) -> None:
         out = outlet.Outlet(stream.begin(), stream.line, is_framed=stream.is_framed)
         piece: bytes | None = stream.first
         try:
             while piece is not None:
                 if piece:
                     await out.send(piece)
-                elif await self._pause(gone):
+                elif await self._pause(client):
                     return
                 # Before the next piece is made: nothing that was made must lie here until its window is closed.
                 await out.room()
-                if gone.done():
+                if client.gone.done():
                     return
                 piece = await self._step(stream.next_piece)
+        except Exception as why:
+            # Of a window that has closed, what still lies here is not given either.
+            await out.abort(at_once=isinstance(why, WindowClosed))
+            raise
         finally:
             out.end()
 
-    async def _pause(self, gone: asyncio.Future[Any]) -> bool:
+    async def _pause(self, client: Client) -> bool:
         """Wait; whether the client has gone meanwhile."""
-        await asyncio.wait({gone}, timeout=waiting.LOOK_EVERY)
-        return gone.done()
+        await asyncio.wait({client.gone}, timeout=waiting.LOOK_EVERY)
+        return client.gone.done()
 
     async def _step(self, work: Callable[[], Any]) -> Any:
         return await self._steps.submit(work, self._loop).future
 
 
-class _gone:
-    """The future that is done when the client has gone; it is given up when the block ends."""
+class Client:
+    """Whether a client has gone. That is asked of the server only where it counts, and given up at the end."""
 
     def __init__(self, proto: Any) -> None:
-        self._future = asyncio.ensure_future(proto.client_disconnect())
+        self._proto = proto
+        self._gone: asyncio.Future[Any] | None = None
 
-    async def __aenter__(self) -> asyncio.Future[Any]:
-        return self._future
+    @property
+    def gone(self) -> asyncio.Future[Any]:
+        """The future that is done when the client has gone."""
+        if self._gone is None:
+            self._gone = asyncio.ensure_future(self._proto.client_disconnect())
+        return self._gone
 
-    async def __aexit__(self, *_: object) -> None:
-        self._future.cancel()
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._gone is not None:
+            self._gone.cancel()
 
 
 class Call:
@@ -277,12 +290,7 @@ class Poll:
 
 def headers_of(response: HttpResponseBase) -> Headers:
     cookies = [("Set-Cookie", cookie.output(header="").strip()) for cookie in response.cookies.values()]
-    return [(name, _as_ascii(value)) for name, value in [*response.items(), *cookies]]
-
-
-def _as_ascii(value: str) -> str:
-    # The server takes nothing else; Django lets Latin-1 through.
-    return value if value.isascii() else value.encode("ascii", "replace").decode()
+    return [*response.items(), *cookies]
 
 
 def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:

@@ -7,14 +7,17 @@ acknowledged is asked of the kernel.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
-from requests_app.sockets import STALLED_SECONDS, Line
+from requests_app.sockets import STALLED_SECONDS, Gone, Line
 
 #: What may be on its way to one client, in bytes, and what is given to the server at once.
 WINDOW, PIECE = 128 * 1024, 16 * 1024
 #: A client that takes less than this in the mean of STALLED_SECONDS is cut off, in bytes a second.
 LEAST_RATE = 4 * 1024
+#: How long a client may take for what was sent of an answer that has failed, in seconds.
+TAKES_THE_REST = 2.0
 #: Between two questions to the kernel, in seconds: soon for a quick reader, seldom for a slow one.
 SOON, SELDOM = 0.001, 0.2
 
@@ -45,6 +48,19 @@ class Outlet:
     def end(self) -> None:
         """Tell the server that no more comes. It knows this by the transport's being forgotten."""
         self._transport = None
+
+    async def abort(self, *, at_once: bool) -> None:
+        """Break the connection, or the server would end half an answer as it ends a whole one.
+
+        Unless it must be at once, what was sent is taken by the client first.
+        """
+        if self._line is None:
+            return
+        until = asyncio.get_running_loop().time() + (0 if at_once else TAKES_THE_REST)
+        with suppress(Gone):
+            while self._sent > self._line.acknowledged() - self._before and asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(SELDOM / 10)
+        self._line.hang_up()
 
     async def room(self) -> None:
         """Wait until one more piece fits."""

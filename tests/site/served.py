@@ -1,0 +1,75 @@
+"""What the web server serves in tests/site/test_served_alike.py: the same answers by WSGI and through the bridge."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+django.setup()
+
+# After the set-up, which they need.
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse  # noqa: E402
+
+from lockbox_site.serving.bridge import Bridge  # noqa: E402
+from lockbox_site.serving.handler import Handler  # noqa: E402
+
+
+class Echo(Handler):
+    """Answers with what it was told, or as the path says; no middleware and no database has a part in it."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        pass
+
+    def get_response(self, request: Any) -> HttpResponseBase:
+        answers: dict[str, Callable[[], HttpResponseBase]] = {
+            "/204": lambda: HttpResponse(status=204),
+            "/304": lambda: HttpResponse(status=304, headers={"ETag": '"a"'}),
+            "/302": lambda: HttpResponse(status=302, headers={"Location": "/ü?a=b"}),
+            "/long": lambda: HttpResponse(b"x" * 200_000),
+            "/stream": lambda: StreamingHttpResponse(iter([b"a" * 10, b"b" * 70_000, b"c"])),
+            "/sized": lambda: StreamingHttpResponse(iter([b"a" * 50_000] * 2), headers={"Content-Length": "100000"}),
+            "/cut": lambda: StreamingHttpResponse(cut(), headers={"Content-Length": "100000"}),
+            "/fails": lambda: StreamingHttpResponse(cut()),
+            "/cookies": self._cookies,
+        }
+        response = answers.get(request.path, lambda: HttpResponse(told(request), content_type="application/json"))()
+        if not response.streaming and response.status_code == 200:
+            # As the framework's own middleware does it.
+            response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]  # not streaming
+        return response
+
+    @staticmethod
+    def _cookies() -> HttpResponse:
+        response = HttpResponse("x")
+        response.set_cookie("a", "1", httponly=True)
+        response.set_cookie("b", "ü")
+        return response
+
+
+def cut() -> Iterable[bytes]:
+    yield b"a" * 50_000
+    raise RuntimeError
+
+
+def told(request: Any) -> str:
+    environ = {name: str(value) for name, value in request.META.items() if is_said(name)}
+    body = request.body.decode("latin-1")
+    return json.dumps(
+        {"path": request.path, "body": body, "get": request.GET.dict(), "environ": environ}, sort_keys=True
+    )
+
+
+def is_said(name: str) -> bool:
+    return name.startswith("HTTP_") or name in (
+        "CONTENT_TYPE", "CONTENT_LENGTH", "REMOTE_ADDR", "REQUEST_METHOD",
+        "PATH_INFO", "QUERY_STRING", "SCRIPT_NAME", "wsgi.url_scheme"
+    )  # fmt: skip
+
+
+plain = Echo()
+bridged = Bridge(Echo(), threads=4, streams=8, longest_body=1024 * 1024)

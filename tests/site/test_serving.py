@@ -1,0 +1,551 @@
+"""The bridge between the event loop and the threads: what waits where, what is refused, and what is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.exceptions import RequestDataTooBig
+from django.core.signals import request_finished
+from django.db import connection
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from lockbox_site.serving import bodies, bridge, outlet
+from lockbox_site.serving.bridge import Bridge
+from lockbox_site.serving.handler import Handler
+from requests_app import waiting
+
+View = Callable[[Any], HttpResponseBase]
+
+
+class Headers(dict[str, str]):
+    def get_all(self, name: str) -> list[str]:
+        return [self[name]]
+
+
+def scope(path: str = "/", method: str = "GET", client: str = "127.0.0.1:9", **headers: str) -> Any:
+    named = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    return SimpleNamespace(
+        path=path, method=method, client=client, headers=named, server="127.0.0.1:8000", query_string="",
+        http_version="1.1", scheme="http",
+    )  # fmt: skip
+
+
+class Proto:
+    """A client: its body comes in these pieces, with pauses of so many seconds in between."""
+
+    def __init__(self, *pieces: bytes | float) -> None:
+        self._pieces = pieces
+        self.status, self.body, self.has_ended = 0, b"", False
+        self.headers: dict[str, str] = {}
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, bytes):
+                yield piece
+            else:
+                await asyncio.sleep(piece)
+        yield b""
+
+    def client_disconnect(self) -> asyncio.Future[None]:
+        # What is asked for is given up by itself, and what it stands for is not.
+        return asyncio.shield(self.gone)
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body, self.has_ended = status, dict(headers), body, True
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        self.response_bytes(status, headers, b"")
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Proto:
+        self.status, self.headers = status, dict(headers)
+        return self
+
+    async def send_bytes(self, data: bytes) -> None:
+        if self.gone.done():
+            raise RuntimeError("the transport is closed")
+        self.body += data
+
+
+class Views(Handler):
+    """The product's handler without its middlewares, which answers with this view."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._view = view
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        pass
+
+    def get_response(self, request: Any) -> HttpResponseBase:
+        return self._view(request)
+
+
+def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int = 2, streams: int = 8) -> None:
+    async def main() -> None:
+        found = Bridge(Views(view), threads=threads, streams=streams, longest_body=1024 * 1024)
+        found.__rsgi_init__(asyncio.get_running_loop())
+        async with asyncio.timeout(60):
+            await test(found)
+
+    asyncio.run(main())
+
+
+class Gate:
+    """A view that hangs until it is let go."""
+
+    def __init__(self) -> None:
+        self.opened, self.begun = threading.Event(), 0
+        self._lock = threading.Lock()
+
+    def __call__(self, _request: Any) -> HttpResponse:
+        with self._lock:
+            self.begun += 1
+        assert self.opened.wait(30)
+        return HttpResponse("through")
+
+    async def holds(self, count: int) -> None:
+        while self.begun < count:
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def finished() -> Iterator[list[int]]:
+    """How often the framework was told that a request is over."""
+    told: list[int] = []
+
+    def note(**_: Any) -> None:
+        told.append(1)
+
+    request_finished.connect(note)
+    try:
+        yield told
+    finally:
+        request_finished.disconnect(note)
+
+
+# --- Requests --------------------------------------------------------------------------------------------
+
+
+def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        most = 2 + 2 * bridge.WAITING_PER_THREAD
+        clients = [Proto() for _ in range(most)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in clients]
+        await gate.holds(2)
+        refused = Proto()
+        await found.__rsgi__(scope(), refused)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert gate.begun == 2
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert {client.body for client in clients} == {b"through"}
+        assert gate.begun == most
+
+    run(gate, test)
+
+
+def test_the_probes_are_answered_while_all_threads_hang() -> None:
+    gate = Gate()
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse("well") if request.path in bridge.PROBES else gate(request)
+
+    async def test(found: Bridge) -> None:
+        calls = [asyncio.create_task(found.__rsgi__(scope(), Proto())) for _ in range(20)]
+        await gate.holds(2)
+        for path in bridge.PROBES:
+            probe = Proto()
+            await found.__rsgi__(scope(path), probe)
+            assert probe.body == b"well"
+        gate.opened.set()
+        await asyncio.gather(*calls)
+
+    run(view, test)
+
+
+def test_nothing_is_done_for_a_client_that_has_gone_before_and_all_for_one_that_goes_later() -> None:
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        begun, queued = [Proto() for _ in range(2)], [Proto() for _ in range(3)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in begun]
+        await gate.holds(2)
+        calls += [asyncio.create_task(found.__rsgi__(scope(), client)) for client in queued]
+        await asyncio.sleep(0.05)
+        for client in (*begun, *queued[:2]):
+            client.gone.set_result(None)
+        await asyncio.wait(calls[2:4], timeout=30)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert gate.begun == 3
+        assert [client.has_ended for client in (*begun, *queued)] == [True, True, False, False, True]
+
+    with finished() as told:
+        run(gate, test)
+    assert len(told) == 3
+
+
+def test_requests_know_nothing_of_each_others_context() -> None:
+    """As the language of whoever had the thread before."""
+    kept: ContextVar[str] = ContextVar("kept", default="")
+
+    def view(request: Any) -> HttpResponse:
+        before = kept.get()
+        kept.set(request.path)
+        return HttpResponse(before)
+
+    async def test(found: Bridge) -> None:
+        for _ in range(5):
+            client = Proto()
+            await found.__rsgi__(scope("/mine"), client)
+            assert client.body == b""
+
+    run(view, test, threads=1)
+
+
+# --- Bodies ----------------------------------------------------------------------------------------------
+
+
+def echo(request: Any) -> HttpResponse:
+    return HttpResponse(request.body)
+
+
+def post(length: int | str = "", **headers: str) -> Any:
+    return scope(method="POST", **({"content_length": str(length)} if length else {}), **headers)
+
+
+def test_a_body_that_is_not_whole_in_time_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SECONDS", 0.1)
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        found._bodies = bodies.Bodies(longest=1000, seconds=0.1)
+        for client in (Proto(60.0), Proto(b"a", 60.0)):
+            await found.__rsgi__(post(10), client)
+            assert (client.status, client.headers["connection"]) == (408, "close")
+        client = Proto(b"3", 60.0)
+        await found.__rsgi__(post(transfer_encoding="chunked"), client)
+        assert client.status == 408
+        assert gate.begun == 0
+
+    run(gate, test)
+
+
+def test_a_long_body_has_time_for_its_length_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "LEAST_RATE", 1000)
+
+    async def test(found: Bridge) -> None:
+        found._bodies = bodies.Bodies(longest=100_000, seconds=0.3)
+        patient = Proto(b"a" * 3000, 1.0, b"b")
+        await found.__rsgi__(post(3001), patient)
+        assert patient.status == 200
+        slow = Proto(b"a" * 1001, 30.0, b"b")
+        await found.__rsgi__(post(1002), slow)
+        assert slow.status == 408
+
+    run(echo, test)
+
+
+def test_slow_bodies_push_out_slow_bodies_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_BODIES", 3)
+
+    async def test(found: Bridge) -> None:
+        slow = [Proto(b"a", 3600.0) for _ in range(4)]
+        calls = []
+        for client in slow:
+            calls.append(asyncio.create_task(found.__rsgi__(post(10), client)))
+            await asyncio.sleep(0.02)
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert [client.status for client in slow] == [408, 0, 0, 0]
+        honest = Proto(b"hello")
+        await found.__rsgi__(post(5), honest)
+        assert honest.body == b"hello"
+        await asyncio.wait(calls[1:], return_when=asyncio.FIRST_COMPLETED)
+        assert [client.status for client in slow] == [408, 408, 0, 0], "the oldest, each time"
+        for call in calls:
+            call.cancel()
+
+    run(echo, test)
+
+
+def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
+
+    async def test(found: Bridge) -> None:
+        first, second = Proto(b"a", 3600.0), Proto(b"b" * 900)
+        call = asyncio.create_task(found.__rsgi__(post(200), first))
+        await asyncio.sleep(0.02)
+        await found.__rsgi__(post(900), second)
+        await call
+        assert (first.status, second.status) == (408, 200)
+        assert found._bodies._bytes == 0
+
+    run(echo, test)
+
+
+def test_a_body_that_is_too_long_is_not_read_and_the_framework_refuses_it() -> None:
+    def view(request: Any) -> HttpResponse:
+        assert request.META["CONTENT_LENGTH"] == "1048577"
+        with pytest.raises(RequestDataTooBig):
+            request.read()
+        return HttpResponse("too long", status=413)
+
+    async def test(found: Bridge) -> None:
+        client = Proto(b"a" * 1000, 3600.0)
+        await found.__rsgi__(post(1024 * 1024 + 1), client)
+        assert (client.status, client.body) == (413, b"too long")
+
+    run(view, test)
+
+
+def test_a_body_that_breaks_off_is_never_acted_on() -> None:
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        for sent, client in (
+            (post(10), Proto(b"abc")),
+            # The server gives one more empty piece where a chunked body ended too early.
+            (post(transfer_encoding="chunked"), Proto(b"abc", b"")),
+        ):
+            await found.__rsgi__(sent, client)
+            assert client.status == 400
+        assert gate.begun == 0
+
+    run(gate, test)
+
+
+# --- Streams ---------------------------------------------------------------------------------------------
+
+
+def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
+    kept: ContextVar[int] = ContextVar("kept", default=0)
+    threads: list[str] = []
+    mine = threading.local()
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(20):
+            assert kept.get() == number
+            kept.set(number + 1)
+            threads.append(threading.current_thread().name)
+            yield b"x" * bridge.LEAST_PIECE
+
+    def view(_request: Any) -> StreamingHttpResponse:
+        mine.is_here = True
+        return StreamingHttpResponse(pieces())
+
+    async def test(found: Bridge) -> None:
+        streams = [Proto() for _ in range(6)]
+        await asyncio.gather(*(found.__rsgi__(scope(), client) for client in streams))
+        assert {len(client.body) for client in streams} == {20 * bridge.LEAST_PIECE}
+        assert {name.rpartition("-")[0] for name in threads} == {"web", "stream"}
+        assert found._streams == 0
+
+    with finished() as told:
+        run(view, test)
+    assert len(told) == 6
+
+
+def test_a_stream_that_pauses_waits_on_the_loop_and_is_closed_when_its_reader_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    closed = Counter[str]()
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            yield b"begun"
+            while True:
+                yield b""
+        finally:
+            closed["yes"] += 1
+
+    async def test(found: Bridge) -> None:
+        clients = [Proto() for _ in range(8)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in clients]
+        await asyncio.sleep(0.2)
+        page = Proto()
+        await found.__rsgi__(scope(method="HEAD"), page)
+        assert page.has_ended
+        for client in clients:
+            assert client.body == b"begun"
+            client.gone.set_result(None)
+        await asyncio.gather(*calls)
+
+    with finished() as told:
+        run(lambda _request: StreamingHttpResponse(pieces()), test)
+    assert (closed["yes"], len(told)) == (8, 9)
+
+
+def test_more_streams_than_may_run_are_refused_and_closed() -> None:
+    def view(_request: Any) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter([b"x" * 100_000, b""] * 1000))
+
+    async def test(found: Bridge) -> None:
+        running = [Proto() for _ in range(2)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in running]
+        while found._streams < 2:
+            await asyncio.sleep(0.01)
+        refused = Proto()
+        await found.__rsgi__(scope(), refused)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        for client in running:
+            client.gone.set_result(None)
+        await asyncio.gather(*calls)
+
+    with finished() as told:
+        run(view, test, streams=2)
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
+    """With a real connection: the server itself would take everything, and keep it."""
+    made: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(200):
+            made.append(number)
+            yield b"x" * outlet.PIECE
+
+    async def test(found: Bridge) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(listener.getsockname())
+            served, _address = listener.accept()
+            served.setblocking(False)
+            taken, pending = 0, asyncio.Queue[bytes]()
+
+            class Server(Proto):
+                """Takes whatever it is given, at once, as the web server does."""
+
+                async def send_bytes(self, data: bytes) -> None:
+                    pending.put_nowait(data)
+
+            async def write() -> None:
+                while True:
+                    await asyncio.get_running_loop().sock_sendall(served, await pending.get())
+
+            proto, writing = Server(), asyncio.create_task(write())
+            host, port = client.getsockname()
+            call = asyncio.create_task(found.__rsgi__(scope(client=f"{host}:{port}"), proto))
+            await asyncio.sleep(0.5)
+            most = outlet.WINDOW // outlet.PIECE + 1
+            # What the client's own side takes without being read is not on its way any more.
+            assert len(made) <= most + 4
+            if is_read:
+                client.setblocking(False)
+                while taken < 200 * outlet.PIECE:
+                    taken += len(await asyncio.get_running_loop().sock_recv(client, 65536))
+                await call
+                assert len(made) == 200
+            else:
+                proto.gone.set_result(None)
+                served.close()
+                await call
+            writing.cancel()
+            served.close()
+
+    run(lambda _request: StreamingHttpResponse(pieces()), test)
+
+
+def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet, "STALLED_SECONDS", 0.2)
+
+    async def test(found: Bridge) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as client,
+        ):
+            served, _address = listener.accept()
+            with served:
+                host, port = client.getsockname()
+                # Nothing of what is sent is written to it, so nothing is taken.
+                await found.__rsgi__(scope(client=f"{host}:{port}"), Proto())
+                assert client.recv(1) == b"", "it is told by the end of the connection"
+
+    run(lambda _request: StreamingHttpResponse(b"x" * 50_000 for _ in range(100)), test)
+
+
+# --- Waiting ---------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_waits_is_looked_after_on_the_loop_and_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    is_there = threading.Event()
+    left: list[int] = []
+
+    def view(request: Any) -> HttpResponse:
+        assert waiting.is_outside(request.META)
+        found = waiting.Waiting(request, lambda: HttpResponse("news", status=201) if is_there.is_set() else None)
+        found.at_its_end(lambda: left.append(1))
+        found["X-Request-ID"] = "abc"
+        return found
+
+    async def test(found: Bridge) -> None:
+        clients = [Proto() for _ in range(8)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in clients]
+        await asyncio.sleep(0.2)
+        assert not any(call.done() for call in calls)
+        clients[0].gone.set_result(None)
+        await calls[0]
+        assert len(left) == 1, "who has gone gives the place back"
+        is_there.set()
+        await asyncio.gather(*calls)
+        assert {(client.status, client.body, client.headers["X-Request-ID"]) for client in clients[1:]} == {
+            (201, b"news", "abc")
+        }
+        assert len(left) == 8
+
+    run(view, test)
+
+
+def test_a_look_that_fails_is_answered_as_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+
+    def view(request: Any) -> HttpResponse:
+        return waiting.Waiting(request, lambda: 1 / 0)  # type: ignore[arg-type, return-value]  # it fails
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        await found.__rsgi__(scope("/api/v1/x"), client)
+        assert (client.status, client.headers["Content-Type"]) == (500, "application/problem+json")
+
+    run(view, test)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_connection_of_the_database_is_kept_between_two_pieces(settings: Any) -> None:
+    """On SQLite each thread closes its connection; on PostgreSQL it keeps one that is idle, as between requests."""
+    held: list[bool] = []
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(5):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            yield b"x" * bridge.LEAST_PIECE
+
+    def view(request: Any) -> HttpResponseBase:
+        if request.path == "/look":
+            held.append(connection.connection is not None and not connection.settings_dict["CONN_MAX_AGE"])
+            return HttpResponse("")
+        return StreamingHttpResponse(pieces())
+
+    async def test(found: Bridge) -> None:
+        found._steps = found._pool
+        await found.__rsgi__(scope(), Proto())
+        await found.__rsgi__(scope("/look"), Proto())
+
+    run(view, test, threads=1)
+    assert held == [False]
