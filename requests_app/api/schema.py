@@ -29,7 +29,7 @@ WORDS = {
     422: "Well-formed, and not allowed; `errors` names each field",
     428: "A decision without If-Match",
     429: "Too many",
-    503: "The store does not answer; nothing was changed",
+    503: "The store does not answer: nothing was changed (`store_unavailable`), or nobody knows (`outcome_unknown`)",
 }
 
 _DONE = {"200": "What was asked for", "201": "It was made; `Location` says where it is", "204": "Done"}
@@ -41,7 +41,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same call with the same key gets the same answer, and is done once. Kept for 48 hours.",
+    description="The same call with the same key is done once, also after a 503. Kept for 48 hours.",
 )
 IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that is held.")
 
