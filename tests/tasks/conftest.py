@@ -118,7 +118,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
         "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
         "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
         "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "6", "SWEEP_SECONDS": "1",
-        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
+        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "WORKERS": "2", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     (tmp_path / "data" / "static").mkdir(parents=True)
     begun: list[Running] = []

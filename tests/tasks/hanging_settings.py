@@ -1,0 +1,7 @@
+"""The same with the product's own patience: a task that waits for others' machines is not killed for it."""
+
+from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
+from tests.tasks.process_settings import Q_CLUSTER
+
+Q_CLUSTER |= {"timeout": 60, "retry": 120}
+WEBHOOK_PRIVATE_NETWORK = WITNESS_PRIVATE_NETWORK = True
