@@ -57,7 +57,11 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
         for line in lines:
             entry = line["entry"]
             if entry is not None:
-                found.update((tenant, entry["event"], mark) for mark in marks_of(entry, comments))
+                marks = list(marks_of(entry, comments))
+                found.update((tenant, entry["event"], mark) for mark in marks)
+                # A comment is an answer where the ticket waits for one: whatever was said on a ticket is under one name.
+                if entry["event"].startswith("ticket."):
+                    found.update((tenant, "ticket.said", mark) for mark in marks)
     return found
 
 

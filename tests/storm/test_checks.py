@@ -69,7 +69,7 @@ def test_what_the_log_lost_breaks_safety_and_wrong_words_do_not() -> None:
 
 def test_a_comment_is_known_by_its_own_text() -> None:
     entries = [entry("ticket.commented", "mia", 1, comment_id="comment-1")]
-    wanted = act(DONE, event="ticket.commented", mark="K000009Q")
+    wanted = act(DONE, event="ticket.said", mark="K000009Q")
     assert checks.once([wanted], found_in(entries, {"comment-1": "K000009Q"})) == []
     assert kinds(checks.once([wanted], found_in(entries, {"comment-1": "other"}))) == [LOST_ACT]
 
