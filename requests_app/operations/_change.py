@@ -46,8 +46,6 @@ P = ParamSpec("P")
 _AS_APPROVER = frozenset({"deny_all_and_mute", "lift_mute"})
 #: PostgreSQL, appendix A: unique_violation.
 _UNIQUE_VIOLATION = "23505"
-#: Of the same: lock_not_available, query_canceled.
-_GAVE_UP_WAITING = frozenset({"55P03", "57014"})
 #: Before the row is found and locked, an act has no instant.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
@@ -338,11 +336,9 @@ def _take_key(current: Act) -> None:
         IdempotencyKey.objects.create(begun_at=at, claimed_until=at, **mine)
     except IntegrityError as error:
         raise SentAlready from error
-    except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", "") in _GAVE_UP_WAITING:
-            # For the first try, which is being committed or not: nobody can say yet that nothing was changed.
-            raise OutcomeUnknown from error
-        raise
+    except (DatabaseError, InterfaceError) as error:
+        # This may have waited for the first try, and given up: nobody can say yet that nothing was changed.
+        raise OutcomeUnknown from error
 
 
 def _note_commit(current: Act) -> None:

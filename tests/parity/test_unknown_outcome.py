@@ -28,7 +28,7 @@ from tests.admin.conftest import act_address
 from tests.api import test_azure
 from tests.api.test_idempotency import asking
 from tests.caller import Caller, caller_for, client_of, token_of
-from tests.cast import Cast, gather
+from tests.cast import PASSWORD, Cast, gather
 from tests.content import CANARY, fill, mail_id
 from tests.web.pages import answer, page_of, signed_in
 
@@ -158,6 +158,20 @@ def test_a_session_that_ends_elsewhere_meanwhile_is_not_called_unchanged(
     found = ada.post(page_of(row, "decide", "deny"), answer(row, "deny", comment="Not now."))
     assert Decision.objects.filter(access_request=row, stage="customer").exists()
     assert "Nothing was changed" not in words_of(found)
+
+
+def test_a_sign_in_of_which_nobody_knows_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, plain = Client(raise_request_exception=False), Session.save
+
+    def lost(session: Session, **options: Any) -> None:
+        plain(session, **options)
+        raise CommitUnknown("The answer was lost.")
+
+    with monkeypatch.context() as losing:
+        losing.setattr(Session, "save", lost)
+        found = browser.post("/accounts/login/", {"login": world.mia.email, "password": PASSWORD})
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert browser.post("/accounts/login/", {"login": world.mia.email, "password": PASSWORD}).status_code == 302
 
 
 def test_a_page_that_only_reads_says_nothing_of_changes(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

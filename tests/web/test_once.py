@@ -229,6 +229,24 @@ def test_tokens_are_forgotten_with_the_calls(cast: Cast, ticket: Ticket, travel:
     assert tasks.forget_calls() == 0
 
 
+def test_forms_of_libraries_and_of_those_who_are_not_signed_in_have_it_too(cast: Cast) -> None:
+    stella = signed_in(cast, "stella")
+    pages = [
+        (Client(), "/accounts/login/"),
+        (Client(), "/accounts/password/reset/"),
+        (Client(), "/recovery/"),
+        (stella, "/accounts/logout/"),
+        (stella, "/accounts/password/change/"),
+        (stella, reverse("admin:requests_app_person_changelist")),
+        (stella, reverse("admin:requests_app_person_add")),
+    ]
+    for browser, page in pages:
+        html = browser.get(page).content.decode()
+        forms = re.findall(r'<form\b[^>]*method="post".*?</form>', html, re.DOTALL | re.IGNORECASE)
+        assert forms, page
+        assert [form for form in forms if form.count('name="once"') != 1] == [], page
+
+
 def test_no_template_writes_a_form_without_its_token() -> None:
     """The tag gives both: the token against forged requests, and the one by which the form is sent once."""
     broken = []
