@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ SHORT = {
     "postgres": ("cut at COMMIT's answer", "PostgreSQL crashes", "kill one web worker"),
 }
 SHORT_SEED, SHORT_SECONDS = 12, 30.0
+DISK_BYTES = 700_000_000
 
 
 def main() -> int:
@@ -36,11 +38,16 @@ def main() -> int:
     print(f"Everything of it is in {directory}", flush=True)
     kind = Drill if arguments.drill else Storm
     few: dict[str, Any] = {"clients": 8, "tenants": 3, "kinds": SHORT[arguments.database]} if arguments.short else {}
+    disk = _small_disk(directory) if arguments.small_disk else None
     storm = kind(
         arguments.tree.resolve(), directory, arguments.database, seed=seed, seconds=seconds, pace=arguments.pace,
-        calm_seconds=arguments.calm, **few,
+        calm_seconds=arguments.calm, small_disk=disk, **few,
     )  # fmt: skip
-    result = storm.run()
+    try:
+        result = storm.run()
+    finally:
+        if disk is not None:
+            subprocess.run(["umount", "--lazy", disk], check=False)
     said = "\n".join(report.lines(result))
     print(f"\n{said}")
     (directory / "report.txt").write_text(said + "\n")
@@ -48,6 +55,15 @@ def main() -> int:
     if is_well and not arguments.keep:
         shutil.rmtree(directory, ignore_errors=True)
     return 0 if is_well else 1
+
+
+def _small_disk(directory: Path) -> Path:
+    """A file system of its own for the database, which the storm may fill. Only root can mount one."""
+    disk = directory / "disk"
+    disk.mkdir()
+    directory.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", disk], check=True)
+    return disk
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=1.0, help="how long a client waits between two acts, in seconds")
     parser.add_argument("--calm", type=float, default=240.0, help="at most so long until everything has left")
     parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
+    parser.add_argument("--small-disk", action="store_true", help="the disk fills up, too; mounts one in memory (root)")
     parser.add_argument("--dir", default=None, help="where to put everything (a disk, not memory)")
     parser.add_argument("--keep", action="store_true", help="keep it all, though nothing was wrong")
     return parser.parse_args()

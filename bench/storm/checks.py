@@ -59,7 +59,7 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
             if entry is not None:
                 marks = list(marks_of(entry, comments))
                 found.update((tenant, entry["event"], mark) for mark in marks)
-                # A comment is an answer where the ticket waits for one: whatever was said on a ticket is under one name.
+                # A comment is an answer where the ticket waits for one, so all of these have one name, too.
                 if entry["event"].startswith("ticket."):
                     found.update((tenant, "ticket.said", mark) for mark in marks)
     return found

@@ -48,7 +48,7 @@ BOUNDS: dict[str, float | None] = {
     "connections are cut": 2.0,
     "cut at COMMIT's answer": 2.0,
     "cut before COMMIT": 2.0,
-    "PostgreSQL's disk is full": 2.0,
+    "the disk is full": 2.0,
     "SQLite is locked": 2.0,
 }
 _PROCESSES = (
@@ -60,9 +60,9 @@ _PROCESSES = (
 _POSTGRES = (
     "PostgreSQL crashes", "PostgreSQL restarts", "PostgreSQL hangs", "network hangs", "sessions are ended",
     "connections are cut", "cut at COMMIT's answer", "cut at COMMIT's answer", "cut before COMMIT",
-    "PostgreSQL's disk is full",
+    "the disk is full",
 )  # fmt: skip
-_SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill all web workers")
+_SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill all web workers", "the disk is full")
 
 
 @dataclass
@@ -276,9 +276,8 @@ class Weather:
         self._order("cut-before-commit 0")
 
     def fill_disk(self, fault: Fault) -> None:
-        """Leave the server no byte; it may end itself, and is then started again once there is room."""
+        """Leave the database no byte. A server that ends itself is started again once there is room."""
         assert self.small_disk is not None
-        assert self.server is not None
         filler = self.small_disk / "filler"
         with filler.open("wb") as file:
             try:
@@ -291,6 +290,8 @@ class Weather:
             time.sleep(fault.lasts)
         finally:
             filler.unlink(missing_ok=True)
+        if self.server is None:
+            return
         if self.server.process is not None and self.server.process.poll() is not None:
             fault.note = "PostgreSQL ended itself"
             fault.over = self.server.start()
@@ -333,7 +334,7 @@ _HAPPENS: dict[str, Callable[[Weather, Fault], None]] = {
     "connections are cut": Weather.cut,
     "cut at COMMIT's answer": Weather.cut_at_commit,
     "cut before COMMIT": Weather.cut_before_commit,
-    "PostgreSQL's disk is full": Weather.fill_disk,
+    "the disk is full": Weather.fill_disk,
     "SQLite is locked": Weather.lock_sqlite,
 }
 

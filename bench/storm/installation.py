@@ -36,9 +36,11 @@ def free_port() -> int:
 class Installation:
     """`manage.py lockbox` of a tree, and how to find and hurt its parts."""
 
-    def __init__(self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0) -> None:
+    def __init__(
+        self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0, data: Path | None = None
+    ) -> None:
         self.tree, self.directory, self.port = tree, directory, free_port()
-        self.data = directory / "data"
+        self.data = data or directory / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.facts = directory / "world.json"
         self.log = directory / "lockbox.log"
@@ -97,7 +99,7 @@ class Installation:
             if self.process is not None and self.process.poll() is not None:
                 break
             time.sleep(0.1)
-        raise SystemExit(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
+        raise CannotStart(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self, within: float = 60.0) -> None:
         """SIGTERM, as an operator stops it; what is left after that is killed."""
@@ -168,6 +170,10 @@ class Installation:
 
     def facts_about_machine(self) -> dict[str, Any]:
         return {"cores": os.cpu_count(), "load": os.getloadavg()}
+
+
+class CannotStart(Exception):
+    """The storm can't begin, or can't go on: something of its own did not come up."""
 
 
 class CommandFailed(Exception):

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from bench.storm import processes
-from bench.storm.installation import free_port
+from bench.storm.installation import CannotStart, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As docs/operators.md has it.
@@ -63,7 +63,7 @@ class Server:
             capture_output=True, text=True, cwd="/", **self._with.identity(self._user),
         )  # fmt: skip
         if made.returncode:
-            raise SystemExit(f"initdb failed: {made.stderr}")
+            raise CannotStart(f"initdb failed: {made.stderr}")
         self.start()
         with self.connect("postgres") as admin:
             admin.execute(ROLE)
@@ -88,7 +88,7 @@ class Server:
                 return time.time()
             except psycopg.Error:
                 time.sleep(0.05)
-        raise SystemExit(f"PostgreSQL did not come up: {self.log.read_text(errors='replace')[-2000:]}")
+        raise CannotStart(f"PostgreSQL did not come up: {self.log.read_text(errors='replace')[-2000:]}")
 
     def connect(self, database: str = "lockbox", **options: Any) -> psycopg.Connection[Any]:
         """As the superuser, past the proxy."""

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -96,15 +97,16 @@ class Reader:
         self.installation, self.cast = installation, cast
         self.line = Line(installation.port, "10.9.200.1")
 
-    def get(self, slug: str, path: str, accept: str = "*/*") -> bytes:
+    def get(self, slug: str, path: str, accept: str = "*/*", *, tries: int = 20) -> bytes:
         tenant = self.cast.tenants[slug]
         token = self.cast.people[f"audit-{slug.rpartition('-')[2]}"].token
-        answer = self.line.call(
-            "GET",
-            f"/api/v1/tenants/{tenant['id']}/{path}",
-            None,
-            {"Authorization": f"Bearer {token}", "Accept": accept},
-        )
+        headers = {"Authorization": f"Bearer {token}", "Accept": accept}
+        for _ in range(tries):
+            answer = self.line.call("GET", f"/api/v1/tenants/{tenant['id']}/{path}", None, headers)
+            if answer.status not in (0, 429, 503):
+                break
+            # A slow machine is no reason to give up what the storm is judged by.
+            time.sleep(1)
         if answer.status != 200:
             raise CannotRead(f"{path} of {slug}: {answer.status} {answer.lost} {answer.text[:300]}")
         return answer.body
@@ -112,8 +114,8 @@ class Reader:
     def log(self, slug: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.get(slug, "log/export?format=jsonl").decode().splitlines()]
 
-    def checkpoint(self, slug: str) -> str:
-        return self.get(slug, "log/checkpoint", "text/plain").decode()
+    def checkpoint(self, slug: str, *, tries: int = 20) -> str:
+        return self.get(slug, "log/checkpoint", "text/plain", tries=tries).decode()
 
     def verified(self, slug: str, directory: Path) -> list[Violation]:
         """Take the evidence of the whole log, and hand it to the verifier, which knows nothing of the product."""
