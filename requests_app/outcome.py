@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.database.errors import CommitUnknown
 from requests_app.errors import DomainError, OutcomeUnknown, StoreUnavailable
 
+#: What is said where nothing is known about changes.
+UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
+
 
 @dataclass
 class Outcome:
@@ -67,7 +70,7 @@ def refusal_of(error: BaseException) -> DomainError:
     found = current()
     if found.may_have_changed or _is_commit_unknown(error):
         return OutcomeUnknown(current=found.about)
-    return StoreUnavailable(_("The service can't reach its database. Try again in a moment."))
+    return StoreUnavailable(UNREACHABLE)
 
 
 def failed(error: BaseException, subject_type: str, subject_id: str) -> DomainError:

@@ -26,7 +26,7 @@ from django.http import HttpResponse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from requests_app import clock, holders, operations
+from requests_app import clock, holders, operations, outcome
 from requests_app.actors import Actor
 from requests_app.api.errors import AnswerGone, KeyReused, StillUnderWay
 from requests_app.errors import Malformed, StoreUnavailable
@@ -103,9 +103,9 @@ def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpR
         with _patience() as patience:
             found = _claimed(account, key, asked, mine, patience)
     except (DatabaseError, InterfaceError) as error:
-        # The act has not begun, whatever became of the claim.
+        # This act has not begun. What became of an earlier call with the key is not known.
         _give_back(mine)
-        raise StoreUnavailable from error
+        raise StoreUnavailable(outcome.UNREACHABLE) from error
     except BaseException:
         holders.ended(mine)
         raise

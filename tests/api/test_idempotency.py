@@ -283,6 +283,18 @@ def test_no_more_than_a_quarter_of_the_threads_wait_for_equal_calls(
     assert idempotency._waiting == 1
 
 
+def test_a_claim_that_fails_says_nothing_of_an_earlier_call(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priya, body = calling("priya"), asking(cast)
+    with monkeypatch.context() as failing:
+        failing.setattr(operations, "claim_key", _fails)
+        found = priya.post("access-requests", body, Idempotency_Key="one")
+    assert (found.status_code, found.json()["code"]) == (503, "store_unavailable")
+    assert "changed" not in found.json()["title"]
+    assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
+
+
 def test_whoever_was_taken_for_dead_commits_nothing_any_more(cast: Cast) -> None:
     made = operations.create_token(name="t", scopes=["requests:submit"], days=7, actor=cast.as_("priya"))
     first = claimed(cast)
