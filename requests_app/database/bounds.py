@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 #: No statement and no lock of an act is worth more of a web server's threads.
 ACT_SECONDS = 2.0
@@ -109,11 +109,3 @@ def within(bounds: Bounds) -> Iterator[None]:
         yield
     finally:
         _thread.bounds = outer
-
-
-@contextmanager
-def reading() -> Iterator[None]:
-    """Bound a transaction in this block as a read: it changes nothing and may take as long as a search."""
-    now = current()
-    with within(replace(now, act=now.read, act_on_server=now.read_on_server)):
-        yield

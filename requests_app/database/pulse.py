@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -63,3 +64,5 @@ class Pulse:
 
 #: The one of this process.
 PULSE = Pulse()
+# The thread that held a lock at a fork is not in the child.
+os.register_at_fork(after_in_child=PULSE.__init__)  # type: ignore[misc]  # made anew in its place

@@ -189,7 +189,7 @@ class Failing:
 
     def commit(self) -> None:
         error = sqlite3.OperationalError("it failed")
-        error.sqlite_errorcode = self.code  # type: ignore[misc]  # as the module sets it
+        error.sqlite_errorcode = self.code
         raise error
 
 

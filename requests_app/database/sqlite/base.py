@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -28,6 +31,7 @@ _REFUSED = frozenset(
     }
 )
 _PRIMARY = 0xFF
+_WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
 #: One transaction at a time writes, and a sweep may take so long.
 _STUCK_AFTER = 1.0
 
@@ -38,18 +42,24 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     _line: Line | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
-        """A statement outside of a transaction waits for its turn by SQLite's own means."""
+        """What does not stand in line, such as a PRAGMA, waits by SQLite's own means."""
         return {**super().get_connection_params(), "timeout": bounds.current().write}
+
+    def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
+        return self.connection.cursor(factory=partial(_Cursor, wrapper=self))
+
+    @property
+    def has_line(self) -> bool:
+        """Whether writers of this connection stand in line; those of a database in memory are alone."""
+        return self.transaction_mode == "IMMEDIATE" and not self.is_in_memory_db()
 
     def _start_transaction_under_autocommit(self) -> None:
         """Wait for the turn at writing, and begin. Raises OperationalError where it does not come in time."""
-        if self.transaction_mode != "IMMEDIATE" or self.is_in_memory_db():
+        if not self.has_line:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # private to Django, not in its stubs
             return
-        now = bounds.current()
-        until = monotonic() + now.write
-        line = line_at(str(self.settings_dict["NAME"]))
-        self._take_turn(line, until, threads=now.threads)
+        until = monotonic() + bounds.current().write
+        line = self._take_turn(until)
         try:
             with line.next_in_line(until):
                 self._begin(until)
@@ -58,11 +68,26 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             raise
         self._line = line
 
-    def _take_turn(self, line: Line, until: float, *, threads: int) -> None:
+    @contextmanager
+    def turn_of_one_statement(self) -> Iterator[None]:
+        """Wait for the turn at writing with a statement that is a transaction by itself."""
+        until = monotonic() + bounds.current().write
+        line = self._take_turn(until)
+        try:
+            with line.next_in_line(until):
+                self._wait_by_its_own_means(until - monotonic())
+                yield
+        finally:
+            line.give()
+            self._wait_by_its_own_means(bounds.current().write)
+
+    def _take_turn(self, until: float) -> Line:
+        line = line_at(str(self.settings_dict["NAME"]))
+        threads = bounds.current().threads
         if not threads:
             if not line.take(until):
                 raise OperationalError("database is locked")
-            return
+            return line
         turn = TURNS.enter("write", threads=threads, share=threads // 2, stuck_after=_STUCK_AFTER)
         is_taken = False
         try:
@@ -72,11 +97,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 turn.require_place()
         finally:
             turn.leave(is_taken=is_taken)
+        return line
 
     def _begin(self, until: float) -> None:
         """Look often: nobody else of this process does, nor of another that is not next."""
-        connection = self.connection
-        connection.execute("PRAGMA busy_timeout = 0")
+        self._wait_by_its_own_means(0)
         try:
             while True:
                 try:
@@ -89,7 +114,10 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 else:
                     return
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {bounds.current().write * 1000:.0f}")
+            self._wait_by_its_own_means(bounds.current().write)
+
+    def _wait_by_its_own_means(self, seconds: float) -> None:
+        self.connection.execute(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
 
     def _end_turn(self) -> None:
         if self._line is not None:
@@ -118,3 +146,23 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             super()._close()  # type: ignore[misc]  # as above
         finally:
             self._end_turn()
+
+
+class _Cursor(base.SQLiteCursorWrapper):
+    """Has a statement stand in line that writes outside of a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, *, wrapper: DatabaseWrapper) -> None:
+        super().__init__(connection)
+        self._wrapper = wrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        with self._turn(query):
+            return super().execute(query, params)
+
+    def executemany(self, query: str, param_list: Any) -> Any:
+        with self._turn(query):
+            return super().executemany(query, param_list)
+
+    def _turn(self, query: str) -> AbstractContextManager[None]:
+        is_alone = query[:6].upper() in _WRITING and not self.connection.in_transaction
+        return self._wrapper.turn_of_one_statement() if is_alone and self._wrapper.has_line else nullcontext()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 
 #: How often the next one in line looks whether it may write.
-LOOK = 0.001
+LOOK = 0.0003
 #: A process that is next and frozen must not keep the others: they stop waiting for it after so long.
 NEXT_FOR = 1.0
 
