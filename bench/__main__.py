@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-PARTS = ("acts", "log", "evaluation", "sign-in")
+PARTS = ("acts", "log", "evaluation", "sign-in", "slow-clients")
 console = Console(width=max(Console().width, 100))
 
 
@@ -49,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--grants", type=int, nargs="+", default=[10_000], help="grants in the table, ascending")
     parser.add_argument("--asked", type=int, default=500, help="questions to the decision point on each connection")
     parser.add_argument("--signs", type=int, default=2_000, help="sign-ins, and resets, of known and unknown people")
+    parser.add_argument("--slow", type=int, nargs="+", default=[200], help="slow clients of each kind at once")
     parser.add_argument("--peers", action="store_true", help="other decision points, too, from PyPI and npm")
     parser.add_argument("--dir", default=None, help="where to put the data (a disk, not memory)")
     return parser.parse_args()
@@ -75,8 +76,14 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
             results: list[Any] = []
             missing: list[str] = []
             parts = PARTS if arguments.part == "all" else (arguments.part,)
-            if not {"acts", "evaluation"}.isdisjoint(parts):
+            if not {"acts", "evaluation", "slow-clients"}.isdisjoint(parts):
                 cast = world.make(scratch / "content")
+            if "slow-clients" in parts:
+                from bench import slow_clients
+
+                _lift_limits()
+                for count in arguments.slow:
+                    results += slow_clients.run(cast, count, seconds=10, bar=bar)
             if "evaluation" in parts:
                 from bench import evaluation
 
@@ -146,11 +153,17 @@ def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
     return [decisions, opens]
 
 
-def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
-    """One access request that waits for the customer; the limits on one engineer are not what is measured."""
+def _lift_limits() -> None:
+    """The limits on one engineer and on a tenant's clients are not what is measured."""
     from requests_app import limits
+    from requests_app.operations import integrations
 
-    limits.PENDING_MAX = limits.HOURLY_MAX = sys.maxsize
+    integrations.MOST_CLIENTS = limits.PENDING_MAX = limits.HOURLY_MAX = sys.maxsize
+
+
+def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
+    """One access request that waits for the customer."""
+    _lift_limits()
     tick()
     return cast.confirmed(ticket=ticket)
 

@@ -79,20 +79,20 @@ def _server(callers: int) -> Iterator[int]:
         port = int(free.getsockname()[1])
     # The children open connections of their own; of this one they would close the parent's.
     connection.close()
-    environment = {**os.environ, "DATABASE_URL": _address(), "EVALUATIONS_PER_MINUTE": _PLENTY}
+    environment = {**os.environ, "DATABASE_URL": address(), "EVALUATIONS_PER_MINUTE": _PLENTY}
     threads = max(2, callers // WORKERS)
     with override_settings(HOST="127.0.0.1", PORT=port, WEB_WORKERS=WORKERS, WEB_THREADS=threads):
         command = web_command()
     process = subprocess.Popen(command, env=environment)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield port
     finally:
         process.terminate()
         process.wait(15)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         try:
@@ -105,7 +105,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("the web server did not come up")
 
 
-def _address() -> str:
+def address() -> str:
     """This connection's database as a DATABASE_URL."""
     so = connection.settings_dict
     user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")

@@ -3,8 +3,8 @@
 import datetime as dt
 import re
 import uuid
-from collections.abc import Callable
-from typing import ClassVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
 
 import structlog
 from django.conf import settings
@@ -42,7 +42,7 @@ class RequestIdMiddleware:
         request.META["HTTP_X_REQUEST_ID"] = request_id
         request.offered_id = offered  # type: ignore[attr-defined]  # as it came; for where a standard wants it back
         request.request_id = request_id  # type: ignore[attr-defined]
-        request.META["REMOTE_ADDR"] = client_address(request)
+        request.META["REMOTE_ADDR"] = client_address(request.META)
         with outcome.watched():
             response = self.get_response(request)
         response.setdefault("X-Request-ID", request_id)
@@ -73,14 +73,14 @@ class IsolationMiddleware:
         return response
 
 
-def client_address(request: HttpRequest) -> str:
+def client_address(environ: Mapping[str, Any]) -> str:
     """Return the address that the outermost trusted proxy saw.
 
     Each trusted proxy appends the address it was called from, so the honest part of the list is counted from
     its end; what stands before it was written by the caller and may be anything.
     """
-    direct = request.META.get("REMOTE_ADDR", "")
-    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    direct = str(environ.get("REMOTE_ADDR", ""))
+    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     count = settings.TRUSTED_PROXY_COUNT
     return hops[-count] if count and len(hops) >= count else direct
 

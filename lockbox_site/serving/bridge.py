@@ -17,8 +17,10 @@ from django.db import close_old_connections
 from django.http import FileResponse, HttpResponseBase
 
 from lockbox_site import views
+from lockbox_site.middleware import client_address
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
+from lockbox_site.serving.refusals import Refusals
 from requests_app import waiting
 from requests_app.operations.streams import WindowClosed
 from requests_app.sockets import Line
@@ -46,6 +48,7 @@ class Bridge:
         self._bodies = bodies.Bodies(longest=longest_body)
         self._most_streams, self._streams = streams, 0
         self._threads = threads
+        self._refusals = Refusals()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin. Threads do not survive a fork, so they are made where the requests are served."""
@@ -67,7 +70,7 @@ class Bridge:
         try:
             body, length = await self._bodies.body_of(scope, proto)
         except bodies.TooSlow:
-            _refuse(proto, 408, "request_timeout", "The request took too long to arrive.")
+            self._refusals.too_slow.answer(scope, proto)
             return
         except bodies.Broken:
             # Nobody is there to hear it.
@@ -75,16 +78,16 @@ class Bridge:
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length))
         pool = self._probes.get(scope.path, self._pool)
-        try:
-            job = pool.submit(call.answer, self._loop)
-        except Full:
-            log.warning("server_busy", path=scope.path)
-            _refuse(proto, 503, "busy", "The service is busy. Try again in a moment.")
-            return
         with Client(proto) as client:
-            if pool.is_busy and not await self._has_begun(job, client):
+            try:
+                job = pool.submit(call.answer, self._loop, client=call.address)
+                if pool.is_busy and not await self._has_begun(job, client):
+                    return
+                rest = await job.future
+            except Full:
+                log.warning("server_busy", path=scope.path)
+                self._refusals.busy.answer(scope, proto)
                 return
-            rest = await job.future
             if rest is not None:
                 await self._finish(rest, proto, client)
             elif body is None:
@@ -99,7 +102,7 @@ class Bridge:
         if self._streams >= self._most_streams:
             await self._step(rest.close)
             log.warning("streams_full")
-            _refuse(proto, 503, "busy", "Too many downloads and calls that wait run here. Try again in a moment.")
+            self._refusals.streams_full.answer(rest.scope, proto)
             return
         self._streams += 1
         try:
@@ -184,6 +187,11 @@ class Call:
         self._handler, self._environ = handler, environ
         self._context = contextvars.Context()
 
+    @property
+    def address(self) -> str:
+        """Where the request really came from, as far as that is known before the framework looks at it."""
+        return client_address(self._environ)
+
     def answer(self) -> Stream | Poll | None:
         """Have the answer made, and send it unless it is a stream or has to wait. Runs in a thread."""
         return self._context.run(self._answer)
@@ -241,6 +249,10 @@ class Stream:
         self.is_framed = not response.has_header("Content-Length") and call.scope.http_version == "1.1"
         self.line = None if self.is_whole else Line.of(call.scope.client)
 
+    @property
+    def scope(self) -> Any:
+        return self._call.scope
+
     def begin(self) -> Any:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
@@ -271,6 +283,10 @@ class Poll:
     def __init__(self, call: Call, response: waiting.Waiting) -> None:
         self._call, self._response = call, response
 
+    @property
+    def scope(self) -> Any:
+        return self._call.scope
+
     def look(self) -> Stream | Poll | None:
         """Look whether there is an answer by now, and send it; itself where there is none."""
         return self._call.run(self._look)
@@ -296,17 +312,3 @@ def headers_of(response: HttpResponseBase) -> Headers:
 def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:
     """WSGI's start_response: the answer itself says all."""
     return bytes
-
-
-def _refuse(proto: Any, status: int, code: str, title: str) -> None:
-    """Answer without a thread."""
-    headers = [
-        ("content-type", "application/problem+json"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-        ("connection", "close"),
-    ]
-    if status == 503:
-        headers.append(("retry-after", "2"))
-    body = f'{{"type": "about:blank", "title": "{title}", "status": {status}, "code": "{code}"}}'
-    proto.response_bytes(status, headers, body.encode())

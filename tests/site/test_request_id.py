@@ -54,4 +54,4 @@ def test_a_caller_can_not_choose_the_address_it_is_known_by(
 ) -> None:
     settings.TRUSTED_PROXY_COUNT = trusted
     request = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", headers={"X-Forwarded-For": forwarded})
-    assert client_address(request) == expected
+    assert client_address(request.META) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections import Counter
@@ -18,7 +19,7 @@ from django.core.signals import request_finished
 from django.db import connection
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from lockbox_site.serving import bodies, bridge, outlet
+from lockbox_site.serving import bodies, bridge, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app import waiting
@@ -147,6 +148,15 @@ def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
         refused = Proto()
         await found.__rsgi__(scope(), refused)
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert json.loads(refused.body)["code"] == "busy"
+        for path, accept, kind in (
+            ("/", "text/html", "text/html; charset=utf-8"),
+            ("/api/v1/me", "text/html", "application/problem+json"),
+        ):
+            refused = Proto()
+            await found.__rsgi__(scope(path, accept=accept), refused)
+            assert (refused.status, refused.headers["content-type"]) == (503, kind)
+            assert b"Nothing was changed." in refused.body
         assert gate.begun == 2
         gate.opened.set()
         await asyncio.gather(*calls)
@@ -154,6 +164,71 @@ def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
         assert gate.begun == most
 
     run(gate, test)
+
+
+def test_one_clients_many_requests_wait_behind_each_other_and_not_before_others() -> None:
+    gate, order = Gate(), list[str]()
+
+    def view(request: Any) -> HttpResponse:
+        if request.path == "/first":
+            return gate(request)
+        order.append(request.META["REMOTE_ADDR"])
+        return HttpResponse("")
+
+    async def test(found: Bridge) -> None:
+        calls = [asyncio.create_task(found.__rsgi__(scope("/first"), Proto()))]
+        await gate.holds(1)
+        many = [scope(client="10.0.0.1:9") for _ in range(10)]
+        others = [scope(client="10.0.0.2:9"), scope(client="10.0.0.3:9")]
+        calls += [asyncio.create_task(found.__rsgi__(each, Proto())) for each in (*many, *others)]
+        await asyncio.sleep(0.05)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+
+    run(view, test, threads=1)
+    assert order == [f"10.0.0.{number}" for number in (1, 2, 3, *[1] * 9)]
+
+
+def test_a_client_who_fills_the_queue_leaves_room_for_others() -> None:
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        calls = [asyncio.create_task(found.__rsgi__(scope(), Proto()))]
+        await gate.holds(1)
+        many = [Proto() for _ in range(bridge.WAITING_PER_THREAD + 1)]
+        calls += [asyncio.create_task(found.__rsgi__(scope(client="10.0.0.1:9"), client)) for client in many]
+        await asyncio.sleep(0.05)
+        assert [client.status for client in many] == [0] * bridge.WAITING_PER_THREAD + [503]
+        other = Proto()
+        calls.append(asyncio.create_task(found.__rsgi__(scope(client="10.0.0.2:9"), other)))
+        await asyncio.sleep(0.05)
+        assert [client.status for client in many] == [0] * (bridge.WAITING_PER_THREAD - 1) + [503] * 2
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert other.body == b"through"
+        assert gate.begun == 1 + bridge.WAITING_PER_THREAD
+
+    run(gate, test, threads=1)
+
+
+def test_who_has_waited_too_long_is_told_so_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PATIENCE", 0.2)
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        first, second = Proto(), Proto()
+        calls = [asyncio.create_task(found.__rsgi__(scope(), first))]
+        await gate.holds(1)
+        calls.append(asyncio.create_task(found.__rsgi__(scope(), second)))
+        await asyncio.sleep(0.3)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert (first.status, second.status, gate.begun) == (200, 503, 1)
+        again = Proto()
+        await found.__rsgi__(scope(), again)
+        assert again.status == 200
+
+    run(gate, test, threads=1)
 
 
 def test_the_probes_are_answered_while_all_threads_hang() -> None:

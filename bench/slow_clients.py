@@ -1,0 +1,197 @@
+"""A page and the probes of the product's own web server, while hundreds of clients send, read or wait slowly."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+from django.urls import reverse
+
+from bench import over_http
+from bench.measure import Result
+from requests_app import operations
+from requests_app.demo.browser import Browser
+from requests_app.scopes import Scope
+from requests_app.worker.supervisor import web_command
+from tests.cast import PASSWORD, Cast
+from tests.factors import a_code
+
+SIZE = 64 * 1024 * 1024
+PAGE, PROBES = "/", ("/healthz", "/readyz?part=web")
+AIM_OF_A_PAGE, AIM_OF_A_PROBE = "p99 ≤ 500 ms", "p99 ≤ 100 ms"
+#: What a slow client sends, or reads, in a second, in bytes.
+A_SECOND = 1024
+
+
+def run(cast: Cast, count: int, *, seconds: float, bar: Any) -> list[Result]:
+    content = Path(settings.CONTENT_ROOT)
+    library = content / cast.resource(name="legal").locator
+    library.mkdir(parents=True, exist_ok=True)
+    with (library / "big.bin").open("wb") as file:
+        file.truncate(SIZE)
+    windows = [cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk)) for _ in range(count)]
+    tokens = [_token(cast, number) for number in range(count)]
+    results: list[Result] = []
+    with _server(content) as port:
+        site = Site(port, cast)
+        priya = "; ".join(f"{cookie.name}={cookie.value}" for cookie in site.browser("priya").jar)
+        kinds: list[tuple[str, list[str]]] = [
+            ("nobody else", []),
+            (f"{count} slow headers", ["GET / HTTP/1.1\nHost: localhost\nX-A: "] * count),
+            (f"{count} idle connections", [""] * count),
+            (f"{count} slow bodies", _bodies(count)),
+            (f"{count} slow readers", [_download(window, priya) for window in windows]),
+            (f"{count} long polls and streams", _waits(cast, tokens)),
+        ]
+        for name, heads in kinds:
+            ticking = bar.add_task(name, total=1)
+            results += site.measured(name, heads, seconds)
+            bar.advance(ticking)
+    return results
+
+
+def _bodies(count: int) -> list[str]:
+    form = "Host: localhost\nContent-Type: application/x-www-form-urlencoded\n"
+    paths = ("/oauth/token", "/accounts/login/")
+    return [f"POST {paths[n % 2]} HTTP/1.1\n{form}Content-Length: 100000\n\na" for n in range(count)]
+
+
+def _download(window: Any, cookies: str) -> str:
+    resource = window.access_request.scope.get().resource_id
+    path = reverse("web:window_raw", args=[window.pk, resource], query={"id": "big.bin"})
+    return f"GET {path} HTTP/1.1\nHost: localhost\nCookie: {cookies}\n\n"
+
+
+def _waits(cast: Cast, tokens: list[str]) -> list[str]:
+    path = f"/api/v1/tenants/{cast.contoso.pk}/events"
+    kinds = (f"GET {path}?wait=30 HTTP/1.1\n", f"GET {path} HTTP/1.1\nAccept: text/event-stream\n")
+    return [f"{kinds[n % 2]}Host: localhost\nAuthorization: Bearer {token}\n\n" for n, token in enumerate(tokens)]
+
+
+def _token(cast: Cast, number: int) -> str:
+    made = operations.create_client(
+        tenant_id=cast.contoso.pk, name=f"SIEM {number}", scopes=[Scope.LOG_READ], actor=cast.as_("ines")
+    )
+    return operations.issue_access_token(made.row, scopes=frozenset({Scope.LOG_READ})).secret
+
+
+class Site:
+    def __init__(self, port: int, cast: Cast) -> None:
+        self.port, self.cast = port, cast
+        self._ada = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser("ada").jar)
+
+    def browser(self, name: str) -> Browser:
+        person = self.cast.people[name]
+        browser = Browser(f"http://127.0.0.1:{self.port}", person.email, PASSWORD, lambda: a_code(person))
+        browser.sign_in()
+        return browser
+
+    def measured(self, name: str, heads: list[str], seconds: float) -> list[Result]:
+        with Slow(self.port, heads) as slow:
+            time.sleep(1)
+            until = time.monotonic() + seconds
+            found: dict[str, list[float]] = {}
+            threads = [
+                threading.Thread(target=self._ask, args=(path, until, found.setdefault(path, [])))
+                for path in (PAGE, *PROBES)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            left = f" ({slow.left} left)" if heads else ""
+        return [
+            Result(f"{path} beside {name}{left}", times, seconds, AIM_OF_A_PAGE if path == PAGE else AIM_OF_A_PROBE)
+            for path, times in found.items()
+        ]
+
+    def _ask(self, path: str, until: float, times: list[float]) -> None:
+        while time.monotonic() < until:
+            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            began = time.perf_counter()
+            line.request("GET", path, headers={"Cookie": self._ada} if path == PAGE else {})
+            answer = line.getresponse()
+            answer.read()
+            times.append(time.perf_counter() - began)
+            line.close()
+            if answer.status != 200:
+                raise SystemExit(f"no: {answer.status} for {path}")
+            time.sleep(0.02)
+
+
+class Slow:
+    """Clients that have sent this, and from then on send and read a kilobyte a second."""
+
+    def __init__(self, port: int, heads: list[str]) -> None:
+        self._lines: list[tuple[socket.socket, bool]] = []
+        self._stopped = threading.Event()
+        for head in heads:
+            line = socket.socket()
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.connect(("127.0.0.1", port))
+            line.sendall(head.replace("\n", "\r\n").encode())
+            line.setblocking(False)
+            self._lines.append((line, head.startswith("POST")))
+        self._thread = threading.Thread(target=self._go_on)
+
+    @property
+    def left(self) -> int:
+        return len(self._lines)
+
+    def __enter__(self) -> Slow:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        for line, _sends in self._lines:
+            line.close()
+
+    def _go_on(self) -> None:
+        while not self._stopped.wait(1):
+            self._lines = [(line, sends) for line, sends in self._lines if self._goes_on(line, sends)]
+
+    @staticmethod
+    def _goes_on(line: socket.socket, sends: bool) -> bool:
+        act: Callable[[], Any] = (lambda: line.send(b"a" * A_SECOND)) if sends else (lambda: line.recv(A_SECOND))
+        try:
+            return bool(act())
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def _server(content: Path) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    environment = {
+        **os.environ, "CONTENT_ROOT": str(content), "LOG_LEVEL": "ERROR", "HOST": "127.0.0.1", "PORT": str(port),
+        "BASE_URL": f"http://127.0.0.1:{port}", "API_CALLS_PER_MINUTE": "1000000",
+    }  # fmt: skip
+    if connection.vendor == "postgresql":
+        environment["DATABASE_URL"] = over_http.address()
+    connection.close()
+    with override_settings(HOST="127.0.0.1", PORT=port):
+        command = web_command()
+    process = subprocess.Popen(command, env=environment)
+    try:
+        over_http.wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(15)
