@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app import outbound
+from requests_app import clock, outbound
 
 security_log = structlog.get_logger("security")
 
@@ -29,6 +29,9 @@ _PRODUCT = ("lockbox", "customerlockbox")
 _LEET = str.maketrans("013457@$!", "oieastasi")
 #: Seconds for a list that is asked over the network: somebody waits for the page, and others for the same log.
 _SECONDS = 0.8
+#: One that did not answer is left alone for so long: the form asks first, and the act, which holds locks, does not.
+_REST_SECONDS = 15.0
+_away: dict[str, float] = {}
 _PREFIX = 5
 
 
@@ -130,8 +133,14 @@ def _read(folder: Path, prefix: str) -> str:
 
 
 def _asked(url: str, prefix: str) -> str:
-    # The operator named it, and may keep a copy in the own network.
-    answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
-    if answer.status != 200:
-        raise ValueError
-    return answer.body.decode("ascii")
+    if clock.monotonic() < _away.get(url, 0):
+        raise OSError
+    try:
+        # The operator named it, and may keep a copy in the own network.
+        answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
+        if answer.status != 200:
+            raise ValueError
+        return answer.body.decode("ascii")
+    except (OSError, ValueError):
+        _away[url] = clock.monotonic() + _REST_SECONDS
+        raise

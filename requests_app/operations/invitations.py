@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from requests_app import limits, link_secrets, policy
+from requests_app import hashing, limits, link_secrets, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
 from requests_app.events import Event
@@ -91,7 +92,8 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
 
     Raises NotFound for every link that is no good, whatever the reason. `actor` is nobody yet (`Actor.stranger`).
     """
-    with act("accept_invitation", actor=actor) as current:
+    is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
+    with hashing.ahead(password) if is_known else nullcontext(), act("accept_invitation", actor=actor) as current:
         known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).first()
         if known is None:
             raise NotFound

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from django.utils.translation import gettext as _
 
-from requests_app import policy
+from requests_app import hashing, policy
 from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
@@ -336,7 +336,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     or nothing is changed; and its holder is told, in case it was somebody else.
     """
     others = _newly_known(actor) if how == "reset" else []
-    with own_act("set_password", actor=actor, humans=others) as own:
+    with hashing.ahead(password), own_act("set_password", actor=actor, humans=others) as own:
         person = own.person
         if person.signs_in_elsewhere():
             raise NotAllowed

@@ -12,9 +12,10 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from lockbox_site import settings as site
-from requests_app import operations, outbound
+from requests_app import operations, outbound, passwords
 from requests_app.actors import Actor
 from requests_app.errors import Unacceptable
 from requests_app.models import Invitation, Person
@@ -114,7 +115,7 @@ def test_a_service_hears_five_digits_of_a_hash_and_nothing_else(settings: Any, m
 
     monkeypatch.setattr(outbound, "get", get)
     assert refused_as(GOOD) == ["password_stolen"]
-    assert asked == [(f"https://pwned.example/range/{prefix}", 2.0)]
+    assert asked == [(f"https://pwned.example/range/{prefix}", 0.8)]
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "no answer", "wrong status", "no text"])
@@ -128,10 +129,33 @@ def test_a_list_that_cannot_be_read_keeps_nobody_from_a_password(
             raise Unreachable("timeout")
         return Answer(503 if trouble == "wrong status" else 200, "", b"\xff")
 
+    monkeypatch.setattr(passwords, "_away", {})
     monkeypatch.setattr(outbound, "get", get)
     assert refused_as(GOOD) == []
     assert "breached_passwords.unreadable" in caplog.text
     assert GOOD not in caplog.text
+
+
+def test_a_service_that_did_not_answer_is_left_alone_for_a_while(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form asks first. The act behind it, which holds locks that others want, does not wait once more."""
+    settings.BREACHED_PASSWORDS = "https://pwned.example/range"
+    asked: list[str] = []
+    now = [1000.0]
+
+    def get(url: str, **_: Any) -> Answer:
+        asked.append(url)
+        raise Unreachable("timeout")
+
+    monkeypatch.setattr(passwords, "_away", {})
+    monkeypatch.setattr(passwords.clock, "monotonic", lambda: now[0])
+    monkeypatch.setattr(outbound, "get", get)
+    assert refused_as(GOOD) == refused_as(GOOD) == []
+    assert len(asked) == 1
+    now[0] += 15
+    assert refused_as(GOOD) == []
+    assert len(asked) == 2
 
 
 @pytest.mark.django_db
@@ -149,10 +173,7 @@ def test_the_page_says_what_is_wrong_beside_the_field(cast: Cast) -> None:
 
 def test_passwords_are_kept_as_argon2id() -> None:
     first = site.PASSWORD_HASHERS[0]
-    assert first == "django.contrib.auth.hashers.Argon2PasswordHasher"
-    from django.contrib.auth.hashers import Argon2PasswordHasher
-
-    kept = Argon2PasswordHasher().encode(GOOD, "0123456789abcdef")
+    kept = import_string(first)().encode(GOOD, "0123456789abcdef")
     # At least what OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two rounds.
     assert kept.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
     assert "argon2" not in get_hashers_by_algorithm()

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from django.contrib.auth import hashers
 from django.contrib.auth.hashers import check_password, make_password
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
-from requests_app import guesses, hashing
+from requests_app import guesses, hashing, operations
 from requests_app.errors import Busy
 from requests_app.hashing import Gate
 from requests_app.models import Person, Tries
+from requests_app.models.people import actor_of
 from tests.site.conftest import PASSWORD
 
 #: The product's own, where other tests have a quick one.
@@ -144,6 +146,24 @@ def test_a_proof_that_was_not_looked_at_is_no_guess(gate: Gate, member: Person) 
         with full(gate), pytest.raises(Busy):
             guesses.is_right(member, lambda: member.check_password(PASSWORD), ip="10.0.0.1")
     assert not Tries.objects.filter(count__gt=0).exists()
+
+
+@pytest.mark.django_db
+def test_a_new_password_is_hashed_before_locks_are_taken(
+    gate: Gate, member: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths, depth = list[int](), len(connection.atomic_blocks)
+
+    def run(work: Any) -> Any:
+        depths.append(len(connection.atomic_blocks) - depth)
+        return work()
+
+    monkeypatch.setattr(hashing, "_run", run)
+    new = "seven quiet lanterns drift northward"
+    operations.set_password(actor=actor_of(member, door="pages"), password=new, how="reset")
+    assert depths == [0], "once, and outside"
+    member.refresh_from_db()
+    assert check_password(new, member.password)
 
 
 @pytest.mark.django_db
