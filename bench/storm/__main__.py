@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 from bench.storm import report
 from bench.storm.drill import Drill
+from bench.storm.faults import BOUNDS
 from bench.storm.storm import Storm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,8 @@ def main() -> int:
     print(f"Everything of it is in {directory}", flush=True)
     kind = Drill if arguments.drill else Storm
     few: dict[str, Any] = {"clients": 8, "tenants": 3, "kinds": SHORT[arguments.database]} if arguments.short else {}
+    if arguments.only:
+        few["kinds"] = arguments.only
     disk = _small_disk(directory) if arguments.small_disk else None
     storm = kind(
         arguments.tree.resolve(), directory, arguments.database, seed=seed, seconds=seconds, pace=arguments.pace,
@@ -51,6 +55,7 @@ def main() -> int:
     said = "\n".join(report.lines(result))
     print(f"\n{said}")
     (directory / "report.txt").write_text(said + "\n")
+    (directory / "result.json").write_text(json.dumps(report.numbers(result)))
     is_well = not result.violations and not result.problems and bool(report.acknowledged(result.acts))
     if is_well and not arguments.keep:
         shutil.rmtree(directory, ignore_errors=True)
@@ -77,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calm", type=float, default=240.0, help="at most so long until everything has left")
     parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
     parser.add_argument("--small-disk", action="store_true", help="the disk fills up, too; mounts one in memory (root)")
+    parser.add_argument("--only", action="append", choices=sorted(BOUNDS), help="just this fault; again for more")
     parser.add_argument("--dir", default=None, help="where to put everything (a disk, not memory)")
     parser.add_argument("--keep", action="store_true", help="keep it all, though nothing was wrong")
     return parser.parse_args()

@@ -77,7 +77,8 @@ class Database:
         return [" ".join(str(value) for value in row) for row in self.rows(sql)]
 
     def mails(self) -> list[tuple[str, str, str, Any]]:
-        of = "WHERE lane = 'mail' AND state = 'delivered'"
+        # What was found to be out of date when its turn came is settled with a note, and is not sent.
+        of = "WHERE lane = 'mail' AND state = 'delivered' AND last_error = ''"
         sql = f"SELECT id, recipient, topic, rendered FROM {_TABLE}outboxmessage {of}"
         return self.rows(sql)
 

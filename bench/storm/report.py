@@ -8,6 +8,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from bench.storm.faults import Fault
 from bench.storm.journal import Act, Call, Outcome
@@ -70,6 +71,27 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} cores, {cpu}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
+
+
+def numbers(result: Result) -> dict[str, Any]:
+    """What the table of docs/reliability.md is made of."""
+    done = acknowledged(result.acts)
+    calls = [call for act in result.acts for call in act.calls]
+    lasted = [act.ended - act.begun for act in done]
+    recoveries: dict[str, list[float]] = defaultdict(list)
+    for fault in result.faults:
+        if (again := recovery(fault, result.acts)) is not None:
+            recoveries[fault.kind].append(again)
+    return {
+        "database": result.database, "seed": result.seed, "seconds": result.seconds, "machine": machine(),
+        "acknowledged": len(done), "by_door": {door: sum(act.door == door for act in done) for door in DOORS},
+        "entries": result.entries, "faults": len(result.faults),
+        "safety": sum(each.safety for each in result.violations),
+        "wrong": sum(not each.safety for each in result.violations),
+        "availability": availability(calls, result.faults)[0], "median": percentile(lasted, 0.5),
+        "p99": percentile(lasted, 0.99), "peak": result.memory_peak, "memory": result.memory_ended,
+        "recoveries": recoveries,
+    }  # fmt: skip
 
 
 def lines(result: Result) -> list[str]:
