@@ -1,16 +1,23 @@
 """Turns over all workers: what waits for machines of others holds a few workers, and never all.
 
-A turn is an entry in the cache, which is in the database, and ends by itself where its holder was killed.
+A turn is an entry in the cache, which is in the database. It ends by itself where its holder was killed: at once for a
+worker of the same machine, after a while for one of another.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 from django.core.cache import cache
+
+#: The turns that this process holds.
+_held: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,44 @@ class Turn:
 @contextmanager
 def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
     """Take one of the places, or give None where others have them all. `seconds` is longer than the longest wait."""
-    token = uuid4().hex
-    keys = (f"turn:{name}:{number}" for number in range(places))
-    key = next((key for key in keys if cache.add(key, token, timeout=seconds)), None)
-    if key is None:
-        yield None
-        return
+    token = f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {uuid4().hex}"
+    _held.add(token)
     try:
-        yield Turn(key, token, seconds)
+        key = next((key for key in _keys(name, places) if _take(key, token, seconds)), None)
+        try:
+            yield Turn(key, token, seconds) if key else None
+        finally:
+            if key and cache.get(key) == token:
+                cache.delete(key)
     finally:
-        if cache.get(key) == token:
-            cache.delete(key)
+        _held.discard(token)
+
+
+def _keys(name: str, places: int) -> list[str]:
+    return [f"turn:{name}:{number}" for number in range(places)]
+
+
+def _take(key: str, token: str, seconds: int) -> bool:
+    if cache.add(key, token, timeout=seconds):
+        return True
+    holder = cache.get(key)
+    if not isinstance(holder, str) or not _is_gone(holder):
+        return False
+    cache.delete(key)
+    return bool(cache.add(key, token, timeout=seconds))
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the process of this machine that took it has ended, or is this one and could not give it back."""
+    host, pid, began, _name = holder.split(" ")
+    if host != socket.gethostname() or not _began(os.getpid()):
+        return False
+    return holder not in _held if int(pid) == os.getpid() else _began(int(pid)) != began
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the kernel's own measure; "" where it is gone, or this is no Linux."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
