@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from lockbox_site import readiness
 from lockbox_site.readiness import ALL, PARTS, STATES, Check, bad
 from requests_app import clock, statics
+from requests_app.database import bounds
 
 ANSWER_WITHIN = 1.5
 #: A write is tried no more often than this.
@@ -33,7 +34,8 @@ _Checks = dict[str, Check]
 class Prober:
     """Runs one set of checks in a thread of its own, never twice at a time, and keeps what it found.
 
-    A driver that hangs can't be interrupted. It holds this thread and its connection, and nobody waits for it.
+    Each of its waits for the database has an end of its own. A check that takes longer holds this thread and its
+    connection, and nobody waits for it.
     """
 
     def __init__(self, name: str, check: Callable[[], _Checks], *, every: float = 0, counts_for: float = 0) -> None:
@@ -80,7 +82,8 @@ class Prober:
 
     def _run(self, began: float) -> _Checks:
         try:
-            found = self._check()
+            with bounds.within(bounds.probe(seconds=ANSWER_WITHIN)):
+                found = self._check()
             self._found = (began, found)
             return found
         finally:

@@ -15,6 +15,7 @@ from django_q.scheduler import scheduler
 from django_q.signals import pre_enqueue
 
 from requests_app import bell, clock, schedules
+from requests_app.database import bounds
 from requests_app.models import Heartbeat
 from requests_app.webhooks import delivery as webhooks
 from requests_app.worker import heartbeats
@@ -22,6 +23,8 @@ from requests_app.worker import heartbeats
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+#: A database that answers a statement later counts as away, and is connected to anew: it may be another one by now.
+WAIT_SECONDS = 5.0
 #: Well below the age at which the watchdog takes a heartbeat for dead.
 LONGEST_PAUSE_SECONDS = 10.0
 #: With more than this waiting nobody works, and further rounds of the same work would only pile up.
@@ -41,9 +44,10 @@ class Beat:
 
     def run(self) -> None:
         """Tick until `stop` is called. No outage of the database ends it."""
-        while not self.stopping.is_set():
-            self.tick_or_back_off()
-            self.stopping.wait(self._pause)
+        with bounds.within(bounds.worker(wait_seconds=WAIT_SECONDS)):
+            while not self.stopping.is_set():
+                self.tick_or_back_off()
+                self.stopping.wait(self._pause)
 
     def stop(self, *_: object) -> None:
         self.stopping.set()

@@ -17,6 +17,8 @@ from requests_app.worker import heartbeats
 logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "requests_app.tasks.heartbeat"
+#: A database that answers a cluster's pusher or monitor later counts as away.
+WAIT_SECONDS = 5.0
 #: After a failure of the database it is asked again so soon.
 AWAY_SECONDS = 1.0
 _pause = threading.Event()

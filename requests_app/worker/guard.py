@@ -4,6 +4,7 @@ django-q2 counts an attempt when its result comes back. A task that takes its pr
 is delivered again and again, whatever `max_attempts` says.
 """
 
+import contextlib
 import datetime as dt
 import functools
 import hashlib
@@ -18,6 +19,7 @@ from django.dispatch import receiver
 from django_q.signals import post_execute_in_worker, pre_execute
 
 from requests_app import clock
+from requests_app.database import bounds
 from requests_app.models import TaskAttempt
 from requests_app.worker import heartbeats
 
@@ -52,6 +54,10 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
     @functools.wraps(task)
     def run(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        with _patience():
+            return attempt(*args, **kwargs)
+
+    def attempt(*args: P.args, **kwargs: P.kwargs) -> R | None:
         name = _name(task, args, kwargs)
         key = _key(name)
         if not _begin(key, name):
@@ -66,6 +72,13 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
     run.is_guarded = True  # type: ignore[attr-defined]
     return run
+
+
+def _patience() -> contextlib.AbstractContextManager[None]:
+    """Bound each wait of a task for the database, where a worker runs it; a command waits as it must."""
+    if "id" not in _delivered:
+        return contextlib.nullcontext()
+    return bounds.within(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
 
 
 def _name(task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -10,13 +10,17 @@ import structlog
 from django.db import connection
 
 from requests_app import clock
+from requests_app.database import bounds
 from requests_app.models import Heartbeat
 
 logger = structlog.get_logger(__name__)
 
+#: A database that answers later counts as away: the next reading is made on a new connection.
+READ_SECONDS = 5.0
+
 
 class Watchdog:
-    """Reads the heartbeats in a thread of its own, as a driver that waits for a database can't be interrupted.
+    """Reads the heartbeats in a thread of its own, because the supervisor must not wait for a database.
 
     It has a clock that runs only while the database can be read, and measures on it for how long a heartbeat has not
     changed. So an outage is no reason to restart anything, and does not start the count anew: a cluster that is stuck
@@ -66,6 +70,7 @@ class Watchdog:
 
     def _run(self) -> None:
         pause = threading.Event()
-        while True:
-            self.look()
-            pause.wait(self._every)
+        with bounds.within(bounds.worker(wait_seconds=READ_SECONDS)):
+            while True:
+                self.look()
+                pause.wait(self._every)

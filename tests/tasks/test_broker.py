@@ -2,8 +2,9 @@
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django_q.brokers import get_broker
+from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
 from django_q.signals import post_execute
 from django_q.signing import SignedPackage
@@ -82,3 +83,19 @@ def test_a_database_that_fails_does_not_take_the_monitor_down(
     monkeypatch.setattr(heartbeats, "touch", broken)
     post_execute.send(sender="django_q", task={})
     assert not Heartbeat.objects.exists()
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_ends_neither_pusher_nor_monitor(
+    seconds: list[float], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise error("gone")
+
+    monkeypatch.setattr(module, "AWAY_SECONDS", 0.0)
+    broker = get_broker()
+    with monkeypatch.context() as patch:
+        patch.setattr(ORM, "get_connection", staticmethod(broken))
+        assert broker.dequeue() == []
+        broker.acknowledge(1)
+    assert functions(broker.dequeue()) == [module.HEARTBEAT], "and it goes on at once"

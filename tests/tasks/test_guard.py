@@ -6,13 +6,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
 from django_q.exceptions import TimeoutException
 from django_q.signals import post_execute_in_worker, pre_execute
 
 from requests_app import clock, tasks
+from requests_app.database import bounds
 from requests_app.models import Heartbeat, TaskAttempt
+from requests_app.worker import guard
 from requests_app.worker.guard import guarded
 from tests.conftest import Traveller
 
@@ -164,3 +167,16 @@ def test_a_long_work_hands_over_to_a_new_task(monkeypatch: pytest.MonkeyPatch) -
     rest = [5, 3, 0, 9]
     assert tasks._until_done("some.task", lambda: rest.pop(0)) == 8
     assert (rung, rest) == (["some.task"], [9])
+
+
+def test_a_task_waits_for_the_database_as_a_worker_and_a_command_as_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[float | None] = []
+
+    @guarded
+    def task() -> None:
+        found.append(bounds.current().act)
+
+    task()
+    monkeypatch.setitem(guard._delivered, "id", "7")
+    task()
+    assert found == [bounds.COMMAND.act, settings.WORKER_WAIT_SECONDS]

@@ -1,6 +1,8 @@
 """A database that goes away ends nothing, and work goes on when it is back."""
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 import time
@@ -11,8 +13,9 @@ from django_q.tasks import async_task
 
 from requests_app import clock
 from requests_app.models import Heartbeat
+from requests_app.worker.processes import tree
 from tests.ground import database_url
-from tests.tasks.conftest import Notes, Start, in_service, wait_for
+from tests.tasks.conftest import Notes, Start, beats, in_service, runs, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock, pytest.mark.postgres]
 
@@ -20,12 +23,17 @@ NOTE = "tests.tasks.chores.note"
 
 
 class Gate:
-    """Passes connections on to a server while it is open; closed, it drops them and refuses new ones."""
+    """Passes connections on to a server while it is open; closed, it drops them and refuses new ones.
+
+    Frozen, it takes what is sent and says nothing, as a server does that was stopped: its kernel still acknowledges.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._ends: list[socket.socket] = []
         self._lock, self._is_open = threading.Lock(), False
+        self._flow = threading.Event()
+        self._flow.set()
         self.port = 0
         self.open()
 
@@ -43,6 +51,17 @@ class Gate:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
+    def freeze(self) -> None:
+        self._flow.clear()
+
+    def thaw(self) -> None:
+        self._flow.set()
+
+    def fail_over(self) -> None:
+        """Lead new connections to a server that answers; those that are there already hang for ever."""
+        self._flow = threading.Event()
+        self._flow.set()
+
     def _admit(self, door: socket.socket) -> None:
         while True:
             try:
@@ -57,12 +76,13 @@ class Gate:
                     return
                 self._ends += [near, far]
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._carry, args=(source, sink, self._flow), daemon=True).start()
 
     @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket) -> None:
+    def _carry(source: socket.socket, sink: socket.socket, flow: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                flow.wait()
                 sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
@@ -91,4 +111,52 @@ def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start:
         assert "does no work any more" not in running.log
         assert "starts again" not in running.log
         assert "beat_failed" in running.log
+        running.stop()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("end", ["resumed", "failed over"])
+def test_work_goes_on_after_a_primary_that_was_frozen(start: Start, notes: Notes, end: str) -> None:
+    """Nobody waits for it for ever, and nobody is killed for having waited."""
+    with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
+        url = database_url(host="127.0.0.1", port=gate.port)
+        running = start(
+            "lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="20", WORKER_WAIT_SECONDS="5"
+        )
+        in_service()
+        gate.freeze()
+        time.sleep(24)  # longer than the watchdog's patience
+        if end == "resumed":
+            gate.thaw()
+        else:
+            gate.fail_over()
+        back = clock.now()
+        async_task(NOTE, notes.path, "after it")
+        wait_for(Heartbeat.objects.filter(name="beat", at__gt=back).exists, within=10, why="the beat goes on")
+        wait_for(lambda: set(notes()) == {"after it"}, within=20, why="work goes on")
+        wait_for(lambda: max(beats().values()) > back, within=20, why="the cluster shows itself alive")
+        assert "does no work any more" not in running.log
+        assert "starts again" not in running.log
+        running.stop()
+        gate.thaw()
+
+
+@pytest.mark.timeout(240)
+def test_a_cluster_that_is_stuck_after_an_outage_is_replaced(start: Start) -> None:
+    with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
+        url = database_url(host="127.0.0.1", port=gate.port)
+        running = start("lockbox", "--no-web", "--no-beat", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="12")
+        in_service()
+        (cluster,) = [pid for pid in running.family() if runs(pid, "cluster") and os.getsid(pid) == pid]
+        for pid in set(running.family()) & set(tree(cluster)):
+            os.kill(pid, signal.SIGSTOP)
+        # The database blinks more often than the watchdog's patience is long.
+        for _ in range(3):
+            gate.close()
+            time.sleep(1)
+            gate.open()
+            time.sleep(5)
+        wait_for(lambda: "does no work any more" in running.log, within=12)
+        stopped = clock.now()
+        wait_for(lambda: max(beats().values()) > stopped, within=20, why="a new one works")
         running.stop()

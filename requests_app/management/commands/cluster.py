@@ -5,7 +5,9 @@ from typing import Any
 from django.db import connections
 from django_q.management.commands import qcluster
 
+from requests_app.database import bounds
 from requests_app.management._fitness import compare_heads, require_log_name
+from requests_app.worker.broker import WAIT_SECONDS
 
 
 class Command(qcluster.Command):
@@ -15,6 +17,8 @@ class Command(qcluster.Command):
         require_log_name()
         for line in compare_heads():
             self.stderr.write(line)
+        # What brings tasks and notes their end; a task itself may wait longer (guard.py).
+        bounds.of_process(bounds.worker(wait_seconds=WAIT_SECONDS))
         # A connection that was opened so far must not be shared with the processes that are forked.
         connections.close_all()
         super().handle(*args, **options)
