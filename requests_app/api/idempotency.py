@@ -40,8 +40,6 @@ CALL = 32
 CLAIM = timedelta(seconds=60)
 #: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
 WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
-#: For the answer of a call that is done and is just being kept.
-ANSWER_SECONDS = 0.5
 #: How long this process goes on trying to give a claim back.
 RELEASE_SECONDS = 60.0
 #: What of an answer is kept beside its body.
@@ -119,7 +117,6 @@ def _claimed(
 ) -> Claimed | DoneBefore | HttpResponse:
     until = clock.monotonic() + WAIT_SECONDS
     take = partial(operations.claim_key, account, key=key, asked=asked, claim=mine, claim_for=CLAIM)
-    answer_until: float | None = None
     while True:
         row = IdempotencyKey.objects.filter(account=account, key=key).first()
         if row is None:
@@ -136,11 +133,9 @@ def _claimed(
         if row.status is not None:
             return _kept(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
-        if is_done:
-            answer_until = answer_until or clock.monotonic() + ANSWER_SECONDS
-            if is_left or clock.monotonic() >= answer_until:
-                return DoneBefore(row)
-        elif is_left:
+        if is_left and is_done:
+            return DoneBefore(row)
+        if is_left:
             take(holder=holders.current(), left=row)
             continue
         if clock.monotonic() >= until:

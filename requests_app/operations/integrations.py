@@ -406,8 +406,10 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Let a key go that nothing was done with; one whose act has committed stays."""
-    IdempotencyKey.objects.filter(claim=claim, done_at=None).delete()
+    """Let a key go that nothing was done with; one whose act has committed stays, and nobody waits for its answer."""
+    mine = IdempotencyKey.objects.filter(claim=claim)
+    mine.filter(done_at=None).delete()
+    mine.filter(status=None).update(claimed_until=clock.now())
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:

