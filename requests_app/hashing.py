@@ -74,7 +74,8 @@ def _begin() -> None:
     _own.is_hashing = True
     if sys.platform == "linux":  # elsewhere this is the whole process
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 
 _gate: Gate | None = None
