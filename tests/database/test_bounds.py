@@ -128,6 +128,18 @@ def test_a_slow_search_of_a_server_that_is_well_is_waited_for() -> None:
         ask("SELECT 1 FROM pg_sleep(3)")
 
 
+@pytest.mark.usefixtures("as_web")
+def test_a_server_that_takes_no_further_connection_is_no_silent_one(own_server: OwnServer) -> None:
+    own_server.run("ALTER DATABASE postgres CONNECTION LIMIT 1", "CREATE ROLE one LOGIN")
+    try:
+        with own_server.as_default():
+            connection.settings_dict["USER"] = "one"
+            with takes(least=3, most=10):
+                ask("SELECT 1 FROM pg_sleep(3)")
+    finally:
+        own_server.run("ALTER DATABASE postgres CONNECTION LIMIT -1")
+
+
 @pytest.mark.parametrize("call", [in_transaction, ask], ids=["act", "read"])
 def test_a_worker_waits_longer_and_not_for_ever(own_server: OwnServer, call: Callable[[], None]) -> None:
     bounds.of_process(bounds.worker(wait_seconds=3))
@@ -277,9 +289,11 @@ def test_of_two_hosts_the_one_that_answers_is_found_in_time_and_then_tried_first
         DatabaseWrapper._last = None
         port = connection.settings_dict["PORT"]
         connection.settings_dict.update({"HOST": "127.0.0.1,127.0.0.1", "PORT": f"{silent.port},{port}"})
+        connection.settings_dict["OPTIONS"]["target_session_attrs"] = "read-write"
         with takes(least=0.9, most=IN_TIME):
             assert ask() == 1
         connection.close()
         with takes(most=0.8):
             assert ask() == 1
         DatabaseWrapper._last = None
+        del connection.settings_dict["OPTIONS"]["target_session_attrs"]

@@ -359,3 +359,13 @@ def test_every_setting_from_the_environment_stands_in_the_readme() -> None:
     told = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
     assert sorted(names - told) == []
     assert sorted(told - names) == []
+
+
+def test_the_address_of_the_database_may_name_two_hosts_and_options_of_its_own(tmp_path: Path) -> None:
+    address = "postgres://u:p@one:5432,two:5433/db?target_session_attrs=read-write&connect_timeout=5"
+    database = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]
+    assert (database["HOST"], database["PORT"]) == ("one,two", "5432,5433")
+    options = database["OPTIONS"]
+    assert (options["target_session_attrs"], options["connect_timeout"]) == ("read-write", 5)
+    # What it does not say stays as it is.
+    assert options["tcp_user_timeout"] == 10_000

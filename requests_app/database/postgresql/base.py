@@ -45,7 +45,9 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         seconds = float(conn_params.get("connect_timeout") or 0) - self._waited
         self._waited = 0.0
         made = _connect(conn_params, seconds if conn_params.get("connect_timeout") else None)
-        made.asks_elsewhere = partial(_answers, conn_params)
+        # The very server: of two hosts the other one may be well.
+        place = {"host": made.info.host, "port": made.info.port}
+        made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
         type(self)._last = (made.info.host, str(made.info.port))
         return made
@@ -188,9 +190,11 @@ def _ordered(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _answers(params: dict[str, Any], seconds: float) -> bool:
-    """Whether the server takes a new connection. It makes a process for it, and reads from its own tables."""
+    """Whether the server says anything to a new connection, be it that it takes no further one."""
     try:
         _connect(params, seconds).close()
-    except psycopg.Error:
+    except psycopg.errors.ConnectionTimeout:
         return False
+    except psycopg.Error:
+        return True
     return True

@@ -22,8 +22,8 @@ RV = TypeVar("RV")
 _INTERVAL = 0.1
 #: How often those who wait for a lock look whether they still may.
 _LOOK = 0.05
-#: A read without an answer for that long makes the process ask, on another connection, whether there is anybody; and
-#: for that long. Together they are what an act has.
+#: A statement without an answer for that long makes the process ask, on another connection, whether there is anybody;
+#: and for that long. Together they are what an act has.
 _SUSPICIOUS, _ASKED_FOR = 0.9, 0.9
 
 
@@ -74,8 +74,7 @@ class Session(psycopg.Connection[Any]):
         while (left := began + limit - monotonic()) > 0:
             if self.turn is not None:
                 self._require_place(self.turn)
-            # An act ends in time by itself.
-            if fails_fast and self._autocommit and monotonic() - asked_at >= _SUSPICIOUS:
+            if fails_fast and monotonic() - asked_at >= _SUSPICIOUS:
                 asked_at = monotonic()
                 if not self._is_anybody_there(since=asked_at - _SUSPICIOUS):
                     break

@@ -1,0 +1,115 @@
+"""A real web server, one tenant's log that somebody holds, and more calls for it than there are threads."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from requests_app import operations
+from requests_app.models import ContentAccess
+from requests_app.scopes import Scope
+from tests.cast import gather
+from tests.database.test_bounds import held
+from tests.ports import free_port
+from tests.tasks.conftest import Start, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.real_clock]
+
+CALLS = 200
+#: What others may wait for the sake of one tenant's log.
+ADDED = 1.0
+
+
+class Site:
+    def __init__(self, port: int) -> None:
+        self.port, self.cast = port, gather()
+        for tenant in ("contoso", "fabrikam"):
+            self.cast.opened(tenant=tenant)
+        scopes = frozenset({Scope.EVALUATE})
+        made = self.cast.own_client("Gateway", sorted(scopes))
+        secret = operations.issue_access_token(made.row, scopes=scopes).secret
+        self.headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        self.questions = {
+            tenant: json.dumps(
+                {
+                    "subject": {"type": "engineer", "id": str(self.cast.priya.pk)},
+                    "action": {"name": "list"},
+                    "resource": {"type": "exchange-online", "id": str(self.cast.resource(tenant).pk)},
+                    "context": {"purpose": "access", "item": "1.mail"},
+                }
+            )
+            for tenant in ("contoso", "fabrikam")
+        }
+
+    def ask(self, tenant: str) -> tuple[int, float, Any]:
+        return self._call("POST", "/access/v1/evaluation", self.questions[tenant])
+
+    def get(self, path: str) -> tuple[int, float, Any]:
+        return self._call("GET", path, None)
+
+    def _call(self, method: str, path: str, body: str | None) -> tuple[int, float, Any]:
+        began = time.monotonic()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as line:
+            line.request(method, path, body, self.headers)
+            answer = line.getresponse()
+            answer.read()
+            return answer.status, time.monotonic() - began, answer.getheader("Retry-After")
+
+
+@pytest.fixture
+def site(start: Start) -> Iterator[Site]:
+    port = free_port()
+    site = Site(port)
+    running = start(
+        "lockbox",
+        "--no-beat",
+        "--clusters",
+        "0",
+        PORT=str(port),
+        BASE_URL=f"http://127.0.0.1:{port}",
+        WEB_WORKERS="1",
+        WEB_THREADS="16",
+        DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+    )
+    wait_for(lambda: "Ready:" in running.log, within=40)
+    yield site
+    running.stop()
+
+
+def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, float, Any]]]:
+    """Many calls for one tenant at once, and meanwhile some for another and to the probe; the answers to both."""
+    answers: list[tuple[int, float, Any]] = []
+    clients = [threading.Thread(target=lambda: answers.append(site.ask("contoso"))) for _ in range(CALLS)]
+    for client in clients:
+        client.start()
+    others = []
+    for _ in range(10):
+        others += [site.ask("fabrikam"), site.get("/healthz")]
+        time.sleep(0.1)
+    for client in clients:
+        client.join(timeout=60)
+    return answers, others
+
+
+def test_calls_for_a_log_that_somebody_holds_delay_no_other_tenant_and_no_probe(site: Site) -> None:
+    assert site.ask("contoso")[0] == site.ask("fabrikam")[0] == 200
+    answers, others = storm(site)
+    assert {status for status, _, _ in answers + others} == {200}, "a burst for one tenant is no fault"
+    # So many clients are work for the machine by themselves. What is measured is what the held log adds.
+    longest = max(seconds for _, seconds, _ in others)
+    before = ContentAccess.objects.filter(tenant=site.cast.contoso).count()
+    with held(site.cast.contoso.pk):
+        answers, others = storm(site)
+    assert {status for status, _, _ in others} == {200}
+    assert max(seconds for _, seconds, _ in others) < longest + ADDED
+    assert Counter((status, again) for status, _, again in answers) == {(503, "5"): CALLS}
+    assert ContentAccess.objects.filter(tenant=site.cast.contoso).count() == before
+    assert site.ask("contoso")[0] == 200
