@@ -10,15 +10,6 @@ from requests_app.database import bounds
 
 def bound() -> None:
     """Bound every statement of this web process from now on. What takes longer is a 503, with nothing done."""
-    _set(bounds.web(statement_seconds=settings.STATEMENT_SECONDS, threads=settings.WEB_THREADS))
-
-
-def bound_worker() -> None:
-    """The same for a process that works in the background: a cluster, the beat, the signer, the watchdog."""
-    _set(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
-
-
-def _set(limits: bounds.Bounds) -> None:
-    bounds.of_process(limits)
+    bounds.of_process(bounds.web(statement_seconds=settings.STATEMENT_SECONDS, threads=settings.WEB_THREADS))
     # What is open was not told.
     connections.close_all()

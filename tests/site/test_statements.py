@@ -103,8 +103,10 @@ def both():
         inside = shown()
     return *shown(), *inside
 print(*both())
-from lockbox_site import statements
-statements.bound_worker()
+from django.db import connections
+from requests_app.database import bounds
+bounds.of_process(bounds.worker(wait_seconds=30))
+connections.close_all()
 print(*both())
 import lockbox_site.rsgi
 print(*both())
