@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,8 @@ class Storm:
             self.seed, self.seconds, self.database, kinds=self.kinds, has_small_disk=self.small_disk is not None
         )
         callers = self._callers(journal, stop)
+        with ThreadPoolExecutor(3) as arriving:
+            list(arriving.map(Client.arrive, callers))
         memory_begun = processes.memory(self.installation.family())
         begun, wall = time.monotonic(), time.time()
         threads = [threading.Thread(target=caller.run, daemon=True) for caller in callers]
