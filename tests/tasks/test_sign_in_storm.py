@@ -23,14 +23,15 @@ from tests.tasks.conftest import Start, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock, pytest.mark.timeout(180)]
 
 STRANGERS, SECONDS = 180, 10
-#: Asks for a page as somebody who is signed in, in a process of its own: the strangers' threads would delay it.
+#: Asks for a page as somebody who is signed in: from an address of their own, as requests take turns by address, and
+#: in a process of its own, as the strangers' threads would delay it.
 VISITOR = """
 import http.client, sys, time
 port, cookie, seconds = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 until = time.monotonic() + seconds
 while time.monotonic() < until:
     began = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0))
     connection.request("GET", "/", headers={"Cookie": cookie})
     answer = connection.getresponse()
     answer.read()
