@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> int:
 
                 _lift_limits()
                 for count in arguments.slow:
-                    results += slow_clients.run(cast, count, seconds=10, bar=bar)
+                    results += slow_clients.run(cast, count, seconds=7, bar=bar)
             if "evaluation" in parts:
                 from bench import evaluation
 

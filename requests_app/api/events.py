@@ -41,7 +41,7 @@ from requests_app.webhooks import messages
 LONGEST_WAIT, LONGEST_STREAM = 30, 300
 #: How long a silent stream may last on the roles that its reader last had, in seconds. Before anything is told, they
 #: are read anew in any case.
-REREAD_SECONDS = 2.0
+REREAD_SECONDS = 5.0
 #: So many looks at a silent log, and a stream shows that it is alive.
 BEAT_AFTER = 20
 #: Events of one answer, or of one piece of a stream.
