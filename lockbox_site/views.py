@@ -67,10 +67,15 @@ def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500, or 503 where the database is what failed below a middleware."""
+    """Answer 500, or 503 where the database is what failed below a middleware, or where an act was committed before.
+
+    The page for 500 says that nothing was applied. After a commit that is not true, whatever has failed since.
+    """
     exception = sys.exc_info()[1]
     if isinstance(exception, (OperationalError, InterfaceError)):
         return store_unavailable(request, exception)
+    if exception is not None and outcome.current().may_have_changed:
+        return _refused(request, outcome.refusal_of(exception))
     return _answer(request, 500, _("Something went wrong here."), code="server_error")
 
 

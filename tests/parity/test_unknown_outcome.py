@@ -24,6 +24,7 @@ from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Person, Token
 from requests_app.operations import _change
+from requests_app.web import decisions
 from tests.admin.conftest import act_address
 from tests.api import test_azure
 from tests.api.test_idempotency import asking
@@ -172,6 +173,21 @@ def test_a_sign_in_of_which_nobody_knows_says_so(world: Cast, monkeypatch: pytes
         found = browser.post("/accounts/login/", {"login": world.mia.email, "password": PASSWORD})
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
     assert browser.post("/accounts/login/", {"login": world.mia.email, "password": PASSWORD}).status_code == 302
+
+
+def test_a_bug_after_an_act_is_not_called_unapplied(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, ada, plain = world.confirmed(), quiet(signed_in(world, "ada")), operations.deny_as_customer
+
+    def breaks(*args: Any, **options: Any) -> Any:
+        plain(*args, **options)
+        raise ValueError("a bug")
+
+    monkeypatch.setitem(decisions._OPERATIONS, "deny_as_customer", breaks)
+    found = ada.post(page_of(row, "decide", "deny"), answer(row, "deny", comment="Not now."))
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert "not applied" not in words_of(found)
+    assert f'href="{page_of(row)}"' in found.content.decode()
+    assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
 
 
 def test_a_page_that_only_reads_says_nothing_of_changes(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
