@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -63,11 +64,12 @@ class Line:
         """Find the connection with this client; None where the system tells neither it nor what was taken."""
         if not hasattr(socket, "TCP_INFO") or not (peer := _address(client)):
             return None
-        for number in _descriptors():
-            with suppress(OSError), _borrowed(number) as connection:
-                if connection.type == socket.SOCK_STREAM and _peer_of(connection) == peer:
-                    connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
-                    return cls(number, peer)
+        number = _KNOWN.number_of(peer)
+        if number is None:
+            return None
+        with suppress(OSError), _borrowed(number) as connection:
+            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
+            return cls(number, peer)
         return None
 
     def acknowledged(self) -> int:
@@ -97,6 +99,60 @@ class Line:
                 yield connection
         except OSError as error:
             raise Gone from error
+
+
+class _Known:
+    """The descriptors of this process's connections, by their clients.
+
+    Each is looked at once. To ask thousands for their clients with each answer would take every core.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: What each descriptor was when it was looked at, as the number that the kernel has for it.
+        self._seen: dict[int, int] = {}
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def number_of(self, peer: tuple[str, int]) -> int | None:
+        with self._lock:
+            for unseen in (list, self._new, self._changed):
+                for number in unseen():
+                    self._note(number)
+                if (number := self._numbers.get(peer)) is None:
+                    continue
+                with suppress(OSError), _borrowed(number) as connection:
+                    if connection.type == socket.SOCK_STREAM and _peer_of(connection) == peer:
+                        return number
+        return None
+
+    def _note(self, number: int) -> None:
+        with suppress(OSError), _borrowed(number) as connection:
+            if connection.type == socket.SOCK_STREAM and (peer := _peer_of(connection)):
+                self._numbers[peer] = number
+
+    def _new(self) -> list[int]:
+        found = {number: _inode(number) for number in _descriptors() if number not in self._seen}
+        self._seen |= found
+        return list(found)
+
+    def _changed(self) -> list[int]:
+        now = {number: _inode(number) for number in _descriptors()}
+        before, self._seen = self._seen, now
+        self._numbers = {
+            peer: number for peer, number in self._numbers.items() if before.get(number) == now.get(number, -1)
+        }
+        return [number for number, inode in now.items() if before.get(number) != inode]
+
+
+_KNOWN = _Known()
+
+
+def _inode(number: int) -> int:
+    try:
+        return os.fstat(number).st_ino
+    except OSError:
+        # It was closed meanwhile.
+        return -1
 
 
 def _address(client: str) -> tuple[str, int] | None:

@@ -147,6 +147,38 @@ def client_port(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
+def test_of_many_connections_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    plain = sockets._borrowed
+
+    def counted(number: int) -> Any:
+        looked.append(number)
+        return plain(number)
+
+    def found(client: socket.socket) -> bool:
+        host, port = client.getsockname()
+        return sockets.Line.of(f"{host}:{port}") is not None
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as ends:
+        for _ in range(50):
+            ends.enter_context(socket.create_connection(listener.getsockname()))
+            ends.enter_context(listener.accept()[0])
+        client = ends.enter_context(socket.create_connection(listener.getsockname()))
+        served, _ = listener.accept()
+        assert found(client)
+        monkeypatch.setattr(sockets, "_borrowed", counted)
+        assert found(client)
+        assert len(looked) < 5, "it is known by now"
+        served.close()
+        assert not found(client), "its server's end is closed"
+        looked.clear()
+        # It gets the number that has just become free.
+        other = ends.enter_context(socket.create_connection(listener.getsockname()))
+        ends.enter_context(listener.accept()[0])
+        assert found(other)
+        assert len(looked) < 10, "only what is new is looked at"
+
+
 def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str, int]) -> None:
     """The client has gone, and the kernel has given the number to something else."""
     closed = os.open(os.devnull, os.O_RDONLY)
