@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 #: A body is whole within this time, in seconds; a longer one has more time, and keeps up this rate, in bytes a second.
 SECONDS, LEAST_RATE = 10.0, 16 * 1024
-#: Bodies that one process takes in at once, and the bytes that are promised of them. Where there are more, the one
-#: that has taken longest ends: whoever sends as others do is done before it is the oldest.
+#: Bodies that one process takes in at once, and the bytes that are promised of them. Where there are more, the oldest
+#: one ends of the client that was promised room for most.
 MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
 #: What is read of a body that is too long, so that its client reads the answer before its connection ends.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
@@ -28,10 +28,10 @@ class Bodies:
 
     def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
         self._longest, self._seconds = longest, seconds
-        self._under_way: OrderedDict[object, tuple[int, asyncio.Timeout]] = OrderedDict()
-        self._bytes = 0
+        self._under_way: OrderedDict[object, tuple[int, asyncio.Timeout, str]] = OrderedDict()
+        self._bytes, self._bytes_of = 0, Counter[str]()
 
-    async def body_of(self, scope: Any, proto: Any) -> tuple[bytes | None, int | None]:
+    async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
         """Return the body and its length; None in place of a body that is too long.
 
         Raises TooSlow or Broken. A method that takes no body is given none, whatever was sent.
@@ -40,11 +40,11 @@ class Bodies:
         if scope.method in ("GET", "HEAD", "OPTIONS"):
             return b"", None
         if "transfer-encoding" in headers:
-            return await self._pieces(proto)
+            return await self._pieces(proto, client)
         length = _length(headers.get("content-length"))
         if length > self._longest:
             return None, length
-        return (await self._whole(proto, length), length) if length else (b"", None)
+        return (await self._whole(proto, length, client), length) if length else (b"", None)
 
     async def discard(self, proto: Any) -> None:
         """Read on for a moment what nobody wants."""
@@ -59,9 +59,9 @@ class Bodies:
             # It was read in part before, or the client has gone.
             return
 
-    async def _whole(self, proto: Any, length: int) -> bytes:
+    async def _whole(self, proto: Any, length: int, client: str) -> bytes:
         taken = bytearray()
-        async with self._bounded(length) as bound:
+        async with self._bounded(length, client) as bound:
             async for piece in proto:
                 taken += piece
                 bound.advance(len(taken))
@@ -71,10 +71,10 @@ class Bodies:
             raise Broken
         return bytes(taken)
 
-    async def _pieces(self, proto: Any) -> tuple[bytes | None, int]:
+    async def _pieces(self, proto: Any, client: str) -> tuple[bytes | None, int]:
         """A chunked body. The server gives an empty piece at its end, and one more where it ended too early."""
         taken, ends = bytearray(), 0
-        async with self._bounded(self._longest) as bound:
+        async with self._bounded(self._longest, client) as bound:
             async for piece in proto:
                 taken += piece
                 ends += not piece
@@ -85,37 +85,44 @@ class Bodies:
             raise Broken
         return bytes(taken), len(taken)
 
-    def _bounded(self, promised: int) -> Bound:
-        return Bound(self, promised, self._seconds)
+    def _bounded(self, promised: int, client: str) -> Bound:
+        return Bound(self, promised, self._seconds, client)
 
-    def begin(self, key: object, promised: int, timeout: asyncio.Timeout) -> None:
+    def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            oldest = next(iter(self._under_way))
-            _promised, slow = self._under_way[oldest]
+            # Whoever begins many would end everybody else's that takes a second, if the oldest of all had to go.
+            greediest = max(self._bytes_of, key=self._bytes_of.__getitem__)
+            oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
+            slow = self._under_way[oldest][1]
             self.end(oldest)
             slow.reschedule(asyncio.get_running_loop().time())
-        self._under_way[key] = (promised, timeout)
+        self._under_way[key] = (promised, timeout, client)
         self._bytes += promised
+        self._bytes_of[client] += promised
 
     def __contains__(self, key: object) -> bool:
         return key in self._under_way
 
     def end(self, key: object) -> None:
         if found := self._under_way.pop(key, None):
-            self._bytes -= found[0]
+            promised, _, client = found
+            self._bytes -= promised
+            self._bytes_of[client] -= promised
+            if not self._bytes_of[client]:
+                del self._bytes_of[client]
 
 
 class Bound:
     """The time of one body."""
 
-    def __init__(self, bodies: Bodies, promised: int, seconds: float) -> None:
-        self._bodies, self._promised, self._seconds = bodies, promised, seconds
+    def __init__(self, bodies: Bodies, promised: int, seconds: float, client: str) -> None:
+        self._bodies, self._promised, self._seconds, self._client = bodies, promised, seconds, client
 
     async def __aenter__(self) -> Bound:
         self._ends = asyncio.get_running_loop().time() + self._seconds
         self._timeout = asyncio.timeout_at(self._ends)
         await self._timeout.__aenter__()
-        self._bodies.begin(self, self._promised, self._timeout)
+        self._bodies.begin(self, self._promised, self._timeout, self._client)
         return self
 
     async def __aexit__(self, *failure: Any) -> None:

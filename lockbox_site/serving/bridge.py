@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +47,9 @@ class Bridge:
     def __init__(self, handler: WSGIHandler, *, threads: int, streams: int, longest_body: int) -> None:
         self._handler = handler
         self._bodies = bodies.Bodies(longest=longest_body)
+        # One client has half of them at most, so that it can't keep all others from theirs.
         self._most_streams, self._streams = streams, 0
+        self._most_of_client, self._streams_of = max(1, streams // 2), Counter[str]()
         self._threads = threads
         self._refusals = Refusals()
 
@@ -68,7 +71,7 @@ class Bridge:
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         try:
-            body, length = await self._bodies.body_of(scope, proto)
+            body, length = await self._bodies.body_of(scope, proto, client=scope.client.rpartition(":")[0])
         except bodies.TooSlow:
             self._refusals.too_slow.answer(scope, proto)
             return
@@ -99,12 +102,14 @@ class Bridge:
         return job.future.done() or not job.take_back()
 
     async def _finish(self, rest: Stream | Poll, proto: Any, client: Client) -> None:
-        if self._streams >= self._most_streams:
+        whose = rest.address
+        if self._streams >= self._most_streams or self._streams_of[whose] >= self._most_of_client:
             await self._step(rest.close)
             log.warning("streams_full")
             self._refusals.streams_full.answer(rest.scope, proto)
             return
         self._streams += 1
+        self._streams_of[whose] += 1
         try:
             await (self._wait(rest, client) if isinstance(rest, Poll) else self._send(rest, client))
         except Exception as why:
@@ -112,6 +117,9 @@ class Bridge:
             log.info("stream_ended", why=type(why).__name__)
         finally:
             self._streams -= 1
+            self._streams_of[whose] -= 1
+            if not self._streams_of[whose]:
+                del self._streams_of[whose]
             await self._step(rest.close)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
@@ -253,6 +261,10 @@ class Stream:
     def scope(self) -> Any:
         return self._call.scope
 
+    @property
+    def address(self) -> str:
+        return self._call.address
+
     def begin(self) -> Any:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
@@ -286,6 +298,10 @@ class Poll:
     @property
     def scope(self) -> Any:
         return self._call.scope
+
+    @property
+    def address(self) -> str:
+        return self._call.address
 
     def look(self) -> Stream | Poll | None:
         """Look whether there is an answer by now, and send it; itself where there is none."""

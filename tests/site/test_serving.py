@@ -91,7 +91,7 @@ class Views(Handler):
         return self._view(request)
 
 
-def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int = 2, streams: int = 8) -> None:
+def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int = 2, streams: int = 16) -> None:
     async def main() -> None:
         found = Bridge(Views(view), threads=threads, streams=streams, longest_body=1024 * 1024)
         found.__rsgi_init__(asyncio.get_running_loop())
@@ -355,6 +355,28 @@ def test_slow_bodies_push_out_slow_bodies_and_nobody_else(monkeypatch: pytest.Mo
     run(echo, test)
 
 
+def test_who_begins_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
+
+    async def test(found: Bridge) -> None:
+        honest = Proto(b"he", 0.3, b"llo")
+        calls = [asyncio.create_task(found.__rsgi__(post(5), honest))]
+        await asyncio.sleep(0.02)
+        greedy = [Proto(b"a", 3600.0) for _ in range(5)]
+        for port, client in enumerate(greedy):
+            asked = post(400)
+            asked.client = f"10.0.0.1:{port}"
+            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            await asyncio.sleep(0.02)
+        await calls[0]
+        assert (honest.status, honest.body) == (200, b"hello")
+        assert [client.status for client in greedy] == [408, 408, 408, 0, 0]
+        for call in calls[4:]:
+            call.cancel()
+
+    run(echo, test)
+
+
 def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
 
@@ -469,7 +491,10 @@ def test_more_streams_than_may_run_are_refused_and_closed() -> None:
 
     async def test(found: Bridge) -> None:
         running = [Proto() for _ in range(2)]
-        calls = [asyncio.create_task(found.__rsgi__(scope(), client)) for client in running]
+        calls = [
+            asyncio.create_task(found.__rsgi__(scope(client=f"10.0.0.{number}:9"), client))
+            for number, client in enumerate(running)
+        ]
         while found._streams < 2:
             await asyncio.sleep(0.01)
         refused = Proto()
@@ -482,6 +507,32 @@ def test_more_streams_than_may_run_are_refused_and_closed() -> None:
     with finished() as told:
         run(view, test, streams=2)
     assert len(told) == 3
+
+
+def test_one_client_has_half_of_the_streams_at_most() -> None:
+    def view(_request: Any) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter([b"x" * 100_000, b""] * 1000))
+
+    async def test(found: Bridge) -> None:
+        running = [Proto() for _ in range(2)]
+        calls = [
+            asyncio.create_task(found.__rsgi__(scope(client=f"10.0.0.1:{port}"), running[port])) for port in (0, 1)
+        ]
+        while found._streams < 2:
+            await asyncio.sleep(0.01)
+        refused, other = Proto(), Proto()
+        await found.__rsgi__(scope(client="10.0.0.1:9"), refused)
+        assert refused.status == 503
+        calls.append(asyncio.create_task(found.__rsgi__(scope(client="10.0.0.2:9"), other)))
+        while found._streams < 3:
+            await asyncio.sleep(0.01)
+        for client in (*running, other):
+            client.gone.set_result(None)
+        await asyncio.gather(*calls)
+        assert other.status == 200
+        assert not found._streams_of
+
+    run(view, test, streams=4)
 
 
 @pytest.mark.parametrize("is_read", [True, False])
