@@ -11,8 +11,10 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import psycopg
-from django.db import DatabaseError, InterfaceError, InternalError
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.db.backends.postgresql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 from psycopg import pq
 
 from requests_app.database import bounds
@@ -31,11 +33,31 @@ _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
 _CHECK_SECONDS = 0.7
 
 
+class _Errors(DatabaseErrorWrapper):
+    """Django's, but for a server that takes no writing: it says nothing of the statement, and is an outage."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
+            self.wrapper.errors_occurred = True
+            raise OperationalError(*error.args).with_traceback(traceback) from error
+        super().__exit__(kind, error, traceback)
+
+
+def _may_not_write(error: Any) -> bool:
+    """Whether a privilege is missing. What a policy of row-level security refuses has the same code, and is a bug."""
+    is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return is_denied and error.diag.source_function == "aclcheck_error"
+
+
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     #: What a connection that did not answer has cost already of the time for a new one.
     _waited = 0.0
     #: The host and port that this process was connected to last. Where several are named, it is tried first.
     _last: ClassVar[tuple[str, str] | None] = None
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        return _Errors(self)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
         """Connect within `connect_timeout` seconds, for all hosts together."""
