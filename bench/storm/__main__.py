@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,8 @@ DISK_BYTES = 700_000_000
 
 
 def main() -> int:
+    # So that what was started is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = _arguments()
     seed = SHORT_SEED if arguments.short else secrets.randbelow(10**6)
     seed = seed if arguments.seed is None else arguments.seed
