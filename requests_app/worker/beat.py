@@ -25,8 +25,8 @@ logger = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 #: A database that answers a statement later counts as away, and is connected to anew: it may be another one by now.
 WAIT_SECONDS = 5.0
-#: Well below the age at which the watchdog takes a heartbeat for dead.
-LONGEST_PAUSE_SECONDS = 10.0
+#: A database that is back is used within this time. Far below the age at which the watchdog takes a heartbeat for dead.
+LONGEST_PAUSE_SECONDS = 3.0
 #: With more than this waiting nobody works, and further rounds of the same work would only pile up.
 MOST_WAITING = 100
 #: Enqueued between the minutes, too. Nobody rings when a deadline passes, a reminder falls due, or a failed mail may

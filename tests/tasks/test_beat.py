@@ -123,7 +123,7 @@ def test_an_outage_is_survived_with_longer_pauses(monkeypatch: pytest.MonkeyPatc
     for _ in range(4):
         ours.tick_or_back_off()
         pauses.append(ours._pause)
-    assert pauses == [2.0, 4.0, 8.0, 1.0]
+    assert pauses == [2.0, 3.0, 3.0, 1.0]
     assert len(closed) == 3
     ours._pause = 20.0
     outages.append(OperationalError("gone"))
