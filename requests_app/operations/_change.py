@@ -85,6 +85,8 @@ class Act:
     confirmed: UUID | None = None
     # Who proposed that: what it makes is theirs.
     proposer: UUID | None = None
+    # Whether it only writes down that something was refused: nothing that anybody asked for is changed by that.
+    only_notes: bool = False
     # What the door keeps elsewhere of the same thing, written in the same transaction.
     keep: Callable[[Any], object] | None = None
 
@@ -191,6 +193,8 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
         _refused(current, guarded)
         raise guarded from error
     except (DatabaseError, InterfaceError) as error:
+        if current.only_notes:
+            raise _not_done(error) from error
         raise outcome.failed(error, current.subject_type, current.subject_id) from error
     _note_commit(current)
     if held_outcome is not None:
@@ -342,6 +346,8 @@ def _take_key(current: Act) -> None:
 
 
 def _note_commit(current: Act) -> None:
+    if current.only_notes:
+        return
     once = current.actor.once
     outcome.note(current.subject_type, current.subject_id, claim=once.claim if once is not None else None)
 
@@ -433,7 +439,11 @@ def _refused(current: Act, refusal: DomainError) -> None:
         with transaction.atomic(durable=True):
             current.witness(Event.ACT_REFUSED, text=f"{current.action} {refusal.code}")
     except (DatabaseError, InterfaceError) as error:
-        if outcome.current().may_have_changed:
-            raise outcome.refusal_of(error) from error
-        # The act was rolled back, for certain. Whether the log has the entry of this attempt does not change that.
-        raise StoreUnavailable(_("The store does not answer. What you asked for was not done.")) from error
+        raise _not_done(error) from error
+
+
+def _not_done(error: BaseException) -> DomainError:
+    """What is said where a refusal's entry can't be written, or nobody knows whether it was: nothing else was done."""
+    if outcome.current().may_have_changed:
+        return outcome.refusal_of(error)
+    return StoreUnavailable(_("The store does not answer. What you asked for was not done."))

@@ -22,7 +22,9 @@ def note_refusal(access_request_id: object, *, action: str, refusal: DomainError
     """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else."""
     if not refusal.is_evidence:
         return
-    with act(action, actor=actor) as current:
+    # The form or the key that was sent is not used up by a refusal.
+    with act(action, actor=actor.sending(None)) as current:
+        current.only_notes = True
         row = AccessRequest.objects.visible_to(current.actor).find(access_request_id)
         current.correlation_id = row.pk
         current.concerns("access_request", row, row.tenant_id)
@@ -37,7 +39,8 @@ def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
     It is in the log of each tenant that the person belongs to, or in the provider's: a session that was left open or
     taken is tried out where the people who trust it can see.
     """
-    with own_act("step_up", actor=actor) as own:
+    with own_act("step_up", actor=actor.sending(None)) as own:
+        own.act.only_notes = True
         text = f"step_up {refusal.code}"
         if not _is_noted(own.act, text):
             own.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)

@@ -20,7 +20,7 @@ from tests.cast import PASSWORD, Cast
 from tests.concurrency.test_races import at_once
 from tests.conftest import Traveller
 from tests.factors import sign_in
-from tests.web.pages import nothing_happens, signed_in
+from tests.web.pages import answer, nothing_happens, only_a_refusal, page_of, signed_in
 from tests.web.test_step_up import held_by, proof
 
 pytestmark = pytest.mark.django_db
@@ -178,6 +178,35 @@ def test_a_refusal_leaves_the_token_unused(cast: Cast) -> None:
         assert erik.post(page, {"comment": "", "once": "x"}).status_code == 403
     assert not IdempotencyKey.objects.exists()
     assert AuditEntry.objects.filter(event="act.refused").count() == 2
+
+
+def test_a_wrong_proof_leaves_the_token_unused(cast: Cast) -> None:
+    """Its entry is committed, and is not what the form asked for."""
+    row = cast.confirmed()
+    ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
+    wrong = answer(row, password="not the password", once="x")
+    for _ in range(2):
+        with only_a_refusal():
+            # And not "saved already".
+            assert ada.post(page, wrong).status_code == 403
+    assert not IdempotencyKey.objects.exists()
+    assert ada.post(page, answer(row, once="x")).status_code == 302
+    row.refresh_from_db()
+    assert row.state == "OPEN"
+
+
+def test_a_wrong_proof_on_the_page_that_asks_for_it_leaves_the_token_unused(cast: Cast) -> None:
+    cast.confirmed()
+    operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=4, actor=cast.as_("ada"))
+    client, page = signed_in(cast, "ada", fresh=False), reverse("web:mutes", args=[cast.contoso.pk])
+    typed = {"engineer": "everybody", "hours": "1", "note": "Enough.", "once": "x"}
+    for _ in range(2):
+        wrong = client.post(page, {**typed, **proof(cast.ada), "step-up-password": "not the password"})
+        assert (wrong.status_code, once_of(wrong)) == (403, "x")
+    assert AuditEntry.objects.filter(event="act.refused").exists()
+    assert not IdempotencyKey.objects.exists()
+    assert client.post(page, {**typed, **proof(cast.ada)}).status_code == 302
+    assert IdempotencyKey.objects.count() == 1
 
 
 def test_where_the_first_answer_was_not_kept_the_thing_itself_is_shown(
