@@ -118,11 +118,12 @@ class _Known:
             for unseen in (list, self._new, self._changed):
                 for number in unseen():
                     self._note(number)
-                if (number := self._numbers.get(peer)) is None:
+                found = self._numbers.get(peer)
+                if found is None:
                     continue
-                with suppress(OSError), _borrowed(number) as connection:
+                with suppress(OSError), _borrowed(found) as connection:
                     if connection.type == socket.SOCK_STREAM and _peer_of(connection) == peer:
-                        return number
+                        return found
         return None
 
     def _note(self, number: int) -> None:

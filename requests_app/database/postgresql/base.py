@@ -36,6 +36,8 @@ _CHECK_SECONDS = 0.7
 class _Errors(DatabaseErrorWrapper):
     """Django's, but for a server that takes no writing: it says nothing of the statement, and is an outage."""
 
+    wrapper: Any
+
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
             self.wrapper.errors_occurred = True
