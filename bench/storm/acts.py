@@ -32,7 +32,7 @@ LIVE = ("NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER")
 #: How often a caller tries, while it is told that nothing was changed or is told nothing.
 TRIES = 3
 #: How many of a client's people are signed in when the storm begins, and how long each may take.
-ARRIVED, ARRIVES_WITHIN = 2, 45.0
+ARRIVED, ARRIVES_WITHIN = 2, 20.0
 #: One command at a time: a process that starts takes the two cores from everybody.
 _ONE_COMMAND = threading.Semaphore(1)
 

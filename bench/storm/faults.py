@@ -34,7 +34,6 @@ BOUNDS: dict[str, float | None] = {
     "freeze the cluster": None,
     "kill an idle worker": None,
     "kill the beat": None,
-    "freeze the beat": None,
     "mail server hangs": None,
     "mail server cuts": None,
     "mail server puts off": None,
