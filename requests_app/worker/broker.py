@@ -54,7 +54,8 @@ class HeartbeatBroker(ORM):
         try:
             tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
         except (OperationalError, InterfaceError) as failure:
-            self._away("queue_unreadable", failure)
+            logger.warning("queue_unreadable", error=f"{type(failure).__name__}: {failure}")
+            self._away()
             return []
         if clock.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = clock.monotonic() + settings.HEARTBEAT_SECONDS
@@ -70,10 +71,10 @@ class HeartbeatBroker(ORM):
         try:
             super().acknowledge(task_id)
         except (OperationalError, InterfaceError) as failure:
-            self._away("task_not_acknowledged", failure)
+            logger.warning("task_not_acknowledged", error=f"{type(failure).__name__}: {failure}")
+            self._away()
 
-    def _away(self, event: str, failure: Exception) -> None:
-        logger.warning(event, error=f"{type(failure).__name__}: {failure}")
+    def _away(self) -> None:
         connection.close()
         _pause.wait(AWAY_SECONDS)
 
