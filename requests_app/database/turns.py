@@ -1,7 +1,7 @@
 """Who waits for whose lock in this process, so that one lock that is not given back does not take every thread.
 
 Locks change hands in milliseconds, and a burst of calls for one tenant waits its turn. Where one has not moved for
-0.3 seconds, it is stuck: at most a quarter of the threads go on waiting for it, and at most half for all stuck
+half a second, it is stuck: at most a quarter of the threads go on waiting for it, and at most half for all stuck
 ones together. Whatever comes further is refused at once.
 """
 
@@ -14,7 +14,7 @@ from time import monotonic
 
 from django.db import OperationalError
 
-STUCK_AFTER = 0.3
+STUCK_AFTER = 0.5
 #: After the last who waited has given up, so long nobody takes it for free without trying.
 STUCK_FOR = 2.0
 

@@ -102,7 +102,6 @@ def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, flo
 def test_calls_for_a_log_that_somebody_holds_delay_no_other_tenant_and_no_probe(site: Site) -> None:
     assert site.ask("contoso")[0] == site.ask("fabrikam")[0] == 200
     answers, others = storm(site)
-    assert {status for status, _, _ in answers + others} == {200}, "a burst for one tenant is no fault"
     # So many clients are work for the machine by themselves. What is measured is what the held log adds.
     longest = max(seconds for _, seconds, _ in others)
     before = ContentAccess.objects.filter(tenant=site.cast.contoso).count()
