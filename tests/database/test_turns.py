@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from requests_app import operations
 from requests_app.database import bounds
-from requests_app.database.sqlite.turn import line_at
+from requests_app.database.sqlite.turn import Line, line_at
 from requests_app.database.turns import TURNS, TurnRefused
 from requests_app.errors import StoreUnavailable
 from requests_app.evaluation import Question
@@ -230,6 +231,8 @@ def test_a_writer_gives_up_in_time_and_a_reader_does_not_wait(as_web: None) -> N
 
 @only_sqlite
 def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_web: None) -> None:
+    # However slow the machine is, nobody gives up.
+    bounds.of_process(replace(bounds.current(), write=120.0))
     order: list[int] = []
     may_end = threading.Event()
 
@@ -237,20 +240,38 @@ def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_we
         with transaction.atomic():
             order.append(number)
             if number == 0:
-                may_end.wait(30)
+                may_end.wait(60)
         connection.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     line = line_at(str(connection.settings_dict["NAME"]))
+    places = []
     for number, thread in enumerate(threads):
         thread.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not (len(line._waiting) == number and order) and time.monotonic() < until:
             time.sleep(0.005)
+        places.append(line._waiting[-1] if number else None)
+    # Each looks meanwhile whether the turn is stuck, and keeps its place.
+    time.sleep(0.6)
+    assert list(line._waiting) == places[1:]
     may_end.set()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=60)
     assert order == list(range(8))
+
+
+def test_who_leaves_the_line_just_as_the_turn_comes_hands_it_on() -> None:
+    line = Line("nowhere")
+    assert line.take(time.monotonic())
+
+    def called_and_refused() -> None:
+        line.give()
+        raise TurnRefused
+
+    with pytest.raises(TurnRefused):
+        line.take(time.monotonic() + 30, every=0.01, meanwhile=called_and_refused)
+    assert line.take(time.monotonic())
 
 
 @only_sqlite

@@ -91,10 +91,9 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         turn = TURNS.enter("write", threads=threads, share=threads // 2, stuck_after=_STUCK_AFTER)
         is_taken = False
         try:
-            while not (is_taken := line.take(min(until, monotonic() + _STUCK_AFTER / 4))):
-                if monotonic() >= until:
-                    raise OperationalError("database is locked")
-                turn.require_place()
+            is_taken = line.take(until, every=_STUCK_AFTER / 4, meanwhile=turn.require_place)
+            if not is_taken:
+                raise OperationalError("database is locked")
         finally:
             turn.leave(is_taken=is_taken)
         return line

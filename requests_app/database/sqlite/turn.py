@@ -12,7 +12,7 @@ import fcntl
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
 #: How often the next one in line looks whether it may write.
@@ -31,19 +31,33 @@ class Line:
         self._waiting: deque[threading.Event] = deque()
         self._file = -1
 
-    def take(self, until: float) -> bool:
-        """Wait for the turn of this thread; False when it did not come by then."""
+    def take(self, until: float, *, every: float | None = None, meanwhile: Callable[[], None] | None = None) -> bool:
+        """Wait for the turn of this thread; False when it did not come by then.
+
+        It keeps its place in line while it looks, every so many seconds, at what `meanwhile` says. That may raise.
+        """
         with self._lock:
             if not self._is_taken:
                 self._is_taken = True
                 return True
             called = threading.Event()
             self._waiting.append(called)
-        if called.wait(max(0.0, until - monotonic())):
-            return True
+        try:
+            while not called.wait(max(0.0, min(until - monotonic(), every or until))):
+                if monotonic() >= until:
+                    return self._leave(called)
+                if meanwhile is not None:
+                    meanwhile()
+        except BaseException:
+            if self._leave(called):
+                self.give()
+            raise
+        return True
+
+    def _leave(self, called: threading.Event) -> bool:
+        """Leave the line; True where the turn came just now."""
         with self._lock:
             if called.is_set():
-                # It came between the two.
                 return True
             self._waiting.remove(called)
             return False
