@@ -401,7 +401,7 @@ class Busy(DomainError):
     """More people sign in or prove who they are than have their passwords hashed or their provider asked at once."""
 
     code, status, is_evidence = "busy", 503, False
-    default = _("Too many people sign in at this moment. Nothing was changed. Try again in a few seconds.")
+    default = _("Too many people sign in at this moment. This was not begun. Try again in a few seconds.")
 
 
 class ContentUnavailable(DomainError):

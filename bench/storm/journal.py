@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     #: 503: nothing was changed.
     NOTHING = "nothing changed"
-    #: 503: too many want this at once; come again. Nothing was changed either, and it is no outage.
+    #: 503: too many want this at once; come again. This try was not begun, and it is no outage.
     PUT_OFF = "put off"
     #: 503: it is not known whether this was saved.
     UNKNOWN = "not known"
@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 #: What every door says after a commit whose outcome nobody knows; the API's code, in Azure's spelling too.
 UNKNOWN_CODES = frozenset({"outcome_unknown", "OutcomeUnknown"})
 UNKNOWN_WORDS = ("know whether this was saved", "know whether it was saved")
-PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy"}), "Go back and send it again"
+PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy", "streams_full"}), "Go back and send it again"
 BUSY_CODES = frozenset({"idempotency_in_progress", "IdempotencyInProgress"})
 #: 4xx that any valid call may meet: somebody was faster, the page is out of date, the quota is used up.
 RACES = frozenset({409, 412, 429})

@@ -23,7 +23,10 @@ RETRY_AFTER = 2
 
 
 class Refusal:
-    """One answer, made when the process starts: as a problem for programs, and as a page for people."""
+    """One answer, made when the process starts: as a problem for programs, and as a page for people.
+
+    It speaks of this try alone: an earlier try of the same thing may have been saved.
+    """
 
     def __init__(self, status: int, code: str, title: str) -> None:
         self.status = status
@@ -43,10 +46,12 @@ class Refusal:
 
 class Refusals:
     def __init__(self) -> None:
-        self.too_slow = Refusal(408, "request_timeout", _("What you sent did not arrive in time. Nothing was changed."))
-        self.busy = Refusal(503, "busy", _("Too many want something at this moment. Nothing was changed."))
+        self.too_slow = Refusal(408, "request_timeout", _("What you sent did not arrive in time. This was not begun."))
+        self.busy = Refusal(
+            503, "busy", _("Too many want something at this moment. This was not begun. Try again in a few seconds.")
+        )
         self.streams_full = Refusal(
             503,
-            "busy",
+            "streams_full",
             _("Too many downloads and waiting calls run here at this moment. Try again when some have ended."),
         )

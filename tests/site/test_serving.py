@@ -156,7 +156,7 @@ def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
             refused = Proto()
             await found.__rsgi__(scope(path, accept=accept), refused)
             assert (refused.status, refused.headers["content-type"]) == (503, kind)
-            assert b"Nothing was changed." in refused.body
+            assert b"This was not begun." in refused.body
         assert gate.begun == 2
         gate.opened.set()
         await asyncio.gather(*calls)
@@ -310,6 +310,7 @@ def test_a_body_that_is_not_whole_in_time_takes_no_thread(monkeypatch: pytest.Mo
         for client in (Proto(60.0), Proto(b"a", 60.0)):
             await found.__rsgi__(post(10), client)
             assert (client.status, client.headers["connection"]) == (408, "close")
+            assert json.loads(client.body)["title"].endswith("This was not begun.")
         client = Proto(b"3", 60.0)
         await found.__rsgi__(post(transfer_encoding="chunked"), client)
         assert client.status == 408
@@ -500,6 +501,7 @@ def test_more_streams_than_may_run_are_refused_and_closed() -> None:
         refused = Proto()
         await found.__rsgi__(scope(), refused)
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert json.loads(refused.body)["code"] == "streams_full", "it was begun, unlike what is told to be busy"
         for client in running:
             client.gone.set_result(None)
         await asyncio.gather(*calls)
