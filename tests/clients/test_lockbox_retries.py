@@ -16,23 +16,28 @@ from lockbox_cli.account import Account
 from lockbox_cli.errors import Failure, NotKnown, NotReachable
 from lockbox_cli.session import Session
 from lockbox_client.api.access_requests import access_requests_withdraw
-from lockbox_client.models import CommentInRequest
+from lockbox_client.api.tickets import tickets_link
+from lockbox_client.models import CommentInRequest, LinkInRequest
 
 
 class Server(BaseHTTPRequestHandler):
     """Answers as it is told, one after another; None breaks the connection off. It keeps the keys that it is sent."""
 
-    answers: ClassVar[list[tuple[int, dict[str, Any]] | None]] = []
+    answers: ClassVar[list[tuple[int, dict[str, Any] | None] | None]] = []
     keys: ClassVar[list[str | None]] = []
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
         self.keys.append(self.headers.get("Idempotency-Key"))
         answer = self.answers.pop(0)
         if answer is None:
             self.close_connection = True
             return
         status, found = answer
-        body = json.dumps(found).encode()
+        body = b"<html>" if found is None else json.dumps(found).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Retry-After", "7")
@@ -46,6 +51,8 @@ class Server(BaseHTTPRequestHandler):
 
 Change = Callable[..., Any]
 DONE, BUSY = (200, {"id": "1"}), (409, {"code": "idempotency_in_progress", "title": "Not answered yet."})
+FULL = (503, {"code": "busy", "title": "x"})
+SLOW = (408, {"code": "request_timeout", "title": "x"})
 UNKNOWN, DOWN = (503, {"code": "outcome_unknown", "title": "x"}), (503, {"code": "store_unavailable", "title": "x"})
 
 
@@ -58,11 +65,14 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
 
-        def changed(*answers: tuple[int, dict[str, Any]] | None) -> Any:
+        def changed(*answers: tuple[int, dict[str, Any] | None] | None, by_put: bool = False) -> Any:
             monkeypatch.setattr(Server, "answers", list(answers))
             pauses.clear()
             account = Account(url=f"http://127.0.0.1:{server.server_port}", token="x")
             with Session(account) as session:
+                if by_put:
+                    link = LinkInRequest(external_reference="INC-1", external_url="https://tickets.example/1")
+                    return session.replace(tickets_link.sync_detailed, uuid.uuid4(), body=link), list(pauses)
                 found = session.change(
                     access_requests_withdraw.sync_detailed, uuid.uuid4(), body=CommentInRequest(comment="")
                 )
@@ -73,7 +83,7 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Iterator[Change]:
         thread.join()
 
 
-@pytest.mark.parametrize("first", [BUSY, UNKNOWN, DOWN, (502, {})])
+@pytest.mark.parametrize("first", [BUSY, UNKNOWN, DOWN, FULL, SLOW, (502, {})])
 def test_a_change_is_made_again_with_its_key_after_the_pause_that_was_asked_for(change: Change, first: Any) -> None:
     assert change(first, DONE) == ({"id": "1"}, [7.0])
     assert len(set(Server.keys)) == 1
@@ -85,7 +95,19 @@ def test_a_broken_connection_is_made_again_with_the_same_key(change: Change) -> 
     assert len(set(Server.keys)) == 1
 
 
-@pytest.mark.parametrize("answers", [[UNKNOWN] * 3, [BUSY] * 3, [None] * 3, [None, DOWN, DOWN], [UNKNOWN, DOWN, DOWN]])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [UNKNOWN] * 3,
+        [BUSY] * 3,
+        [None] * 3,
+        [(503, {"code": "streams_full"})] * 3,
+        [(200, None)] * 3,
+        [None, DOWN, DOWN],
+        [UNKNOWN, FULL, FULL],
+        [None, SLOW, SLOW],
+    ],
+)
 def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[Any]) -> None:
     with pytest.raises(NotKnown) as failure:
         change(*answers)
@@ -93,9 +115,18 @@ def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[
     assert str(failure.value) == "We don't know whether this was saved. Look before you try again."
 
 
-def test_what_was_surely_not_saved_has_a_status_of_its_own(change: Change) -> None:
+def test_a_change_without_a_key_is_judged_in_the_same_way(change: Change) -> None:
+    assert change(None, DONE, by_put=True) == ({"id": "1"}, [0.5])
+    with pytest.raises(NotKnown):
+        change(None, DOWN, DOWN, by_put=True)
+    with pytest.raises(NotReachable):
+        change(FULL, DOWN, DOWN, by_put=True)
+
+
+@pytest.mark.parametrize("answers", [[DOWN] * 3, [FULL] * 3, [SLOW] * 3, [DOWN, FULL, SLOW]])
+def test_what_was_surely_not_saved_has_a_status_of_its_own(change: Change, answers: list[Any]) -> None:
     with pytest.raises(NotReachable) as failure:
-        change(DOWN, DOWN, DOWN)
+        change(*answers)
     assert failure.value.status == 4
 
 

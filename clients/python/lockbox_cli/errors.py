@@ -47,7 +47,7 @@ class NotSignedIn(Failure):
 
 
 class NotReachable(Failure):
-    """Nobody answered, or what answered is not this API."""
+    """Nobody answered, the server could not do it now, or what answered is not this API. Nothing was done."""
 
     status, code = NOT_REACHABLE, "not_reachable"
 

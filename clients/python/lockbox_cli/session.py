@@ -23,8 +23,10 @@ TIMEOUT = httpx.Timeout(30, connect=10)
 PAUSES = (0.5, 2)
 #: The server may ask for a longer pause; this is the longest that is taken.
 LONGEST_PAUSE = 10.0
-#: What the server says where the first call with a key is not answered yet, and where a failure changed nothing.
-UNDER_WAY, NOTHING_DONE = "idempotency_in_progress", "store_unavailable"
+#: What the server says where the first call with a key is not answered yet.
+UNDER_WAY = "idempotency_in_progress"
+#: What it says where this call was not done: no database, too much at once, or what was sent came too slowly.
+NOT_DONE = frozenset({"store_unavailable", "busy", "request_timeout"})
 PAGE = 200
 
 
@@ -50,11 +52,11 @@ class Session:
         """Of what was read last."""
         return self._last.headers.get("ETag", "") if self._last is not None else ""
 
-    def call(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        answer = self._answer(operation, *args, **named)
+    def call(self, operation: Callable[..., Any], *args: Any, is_change: bool = False, **named: Any) -> Any:
+        answer = self._answer(operation, *args, is_change=is_change, **named)
         if answer.status_code == 401 and self.account.client_id:
             self._renew()
-            answer = self._answer(operation, *args, **named)
+            answer = self._answer(operation, *args, is_change=is_change, **named)
         return _body(answer)
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -62,7 +64,11 @@ class Session:
 
         Raises NotKnown where it may have been saved and no further call says so.
         """
-        return self.call(operation, *args, **named, idempotency_key=str(uuid.uuid4()))
+        return self.call(operation, *args, **named, is_change=True, idempotency_key=str(uuid.uuid4()))
+
+    def replace(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """A change by PUT, which needs no key to be made again. Raises NotKnown as change() does."""
+        return self.call(operation, *args, **named, is_change=True)
 
     def rows(self, operation: Callable[..., Any], *args: Any, limit: int, **named: Any) -> Iterator[dict[str, Any]]:
         """The first `limit` items of a list, over as many pages as it takes."""
@@ -77,17 +83,17 @@ class Session:
                 return
             named["cursor"] = cursor[0]
 
-    def _answer(self, operation: Callable[..., Any], *args: Any, **named: Any) -> httpx.Response:
+    def _answer(self, operation: Callable[..., Any], *args: Any, is_change: bool, **named: Any) -> httpx.Response:
         if self.account.client_id and self.account.token_until <= time.time():
             self._renew()
-        pauses, has_key, may_be_saved = iter(PAUSES), "idempotency_key" in named, False
+        pauses, may_be_saved = iter(PAUSES), False
         while True:
             answer, failure = self._sent(operation, *args, **named)
             code = _problem(answer).get("code") if answer is not None else None
-            if answer is not None and not (has_key and (answer.status_code >= 500 or code == UNDER_WAY)):
+            if answer is not None and not (is_change and _is_open(answer, code)):
                 return answer
             is_broken = failure is not None and not isinstance(failure, httpx.ConnectError)
-            may_be_saved = may_be_saved or (has_key and (is_broken or (answer is not None and code != NOTHING_DONE)))
+            may_be_saved = may_be_saved or (is_change and (is_broken or (answer is not None and code not in NOT_DONE)))
             pause = next(pauses, None) if answer is not None or is_broken or may_be_saved else None
             if pause is not None:
                 time.sleep(max(pause, min(_wait(answer), LONGEST_PAUSE)))
@@ -161,6 +167,12 @@ class Session:
             accounts.store(self.account)
 
 
+def _is_open(answer: httpx.Response, code: object) -> bool:
+    """Whether it says neither what was done nor why the call was refused, so the same call is made again."""
+    is_unread = 200 <= answer.status_code < 300 and answer.status_code != 204 and _read(answer) is None
+    return answer.status_code >= 500 or code == UNDER_WAY or code in NOT_DONE or is_unread
+
+
 def _body(answer: httpx.Response) -> Any:
     status = answer.status_code
     if status == 204:
@@ -170,7 +182,7 @@ def _body(answer: httpx.Response) -> Any:
         return found
     if status == 401:
         raise NotSignedIn("The token is not accepted: it ended, or was revoked. Sign in: lockbox login")
-    if 400 <= status < 500 and isinstance(found, dict) and "code" in found:
+    if 400 <= status < 500 and isinstance(found, dict) and "code" in found and found["code"] not in NOT_DONE:
         raise Refused(found, wait=answer.headers.get("Retry-After", ""))
     if 300 <= status < 400:
         raise NotReachable("The address leads elsewhere. Sign in with the one that it leads to: lockbox login")

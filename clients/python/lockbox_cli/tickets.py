@@ -118,7 +118,7 @@ def act(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 def link(args: argparse.Namespace, session: Session, out: Output) -> None:
     body = LinkInRequest(external_reference=args.external_reference, external_url=args.external_url)
-    _outcome(session.call(tickets_link.sync_detailed, found(session, args.ticket), body=body), out)
+    _outcome(session.replace(tickets_link.sync_detailed, found(session, args.ticket), body=body), out)
 
 
 def _outcome(row: dict[str, Any], out: Output) -> None:
