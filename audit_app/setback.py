@@ -8,12 +8,16 @@ what was signed.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
+from django.db.backends.signals import connection_created
 from django.db.models import Q
 
 from audit_app import canonical, checkpoints, heads, log_name
@@ -24,6 +28,8 @@ from audit_app.tiles import MissingTile, Tiles
 
 #: Logs are compared by so many in one statement.
 AT_ONCE = 200
+#: So long others wait for the comparison that is under way. It must not lock anybody out.
+WAIT_SECONDS = 10
 #: The alarms that say that a log was set back.
 CODES = ("shorter", "different")
 
@@ -32,27 +38,60 @@ _Log = tuple[UUID, int]
 
 @dataclass
 class Comparison:
-    """Whether this process has compared, and what it could not read."""
+    """Whether this process has compared, and why it could not."""
 
     is_made: bool = False
     problem: str = ""
+    is_under_way: bool = False
 
 
 #: Made once in the life of a process.
 made = Comparison()
+_turn = threading.RLock()
 
 
 def compare_once(at: dt.datetime) -> Comparison:
-    """Compare, unless this process has done so. Raises DatabaseError; it is then to be called again."""
-    if not made.is_made:
-        try:
-            compare(at)
-            made.problem = ""
-        except HeadsUnavailable as error:
-            # The signer says so too, and refuses to sign.
-            made.problem = str(error)
-        made.is_made = True
+    """Compare, unless this process has done so. Raises DatabaseError; it is then to be called again.
+
+    Where the kept heads can't be read, the next call tries again.
+    """
+    if made.is_made or not _turn.acquire(timeout=WAIT_SECONDS):
+        return made
+    try:
+        # A connection that is made anew for the comparison calls this once more.
+        if not (made.is_made or made.is_under_way):
+            _compare_now(at)
+    finally:
+        _turn.release()
     return made
+
+
+def _compare_now(at: dt.datetime) -> None:
+    made.is_under_way = True
+    try:
+        compare(at)
+        made.is_made, made.problem = True, ""
+    except HeadsUnavailable as error:
+        # The signer says so too, and refuses to sign.
+        made.problem = str(error)
+    finally:
+        made.is_under_way = False
+
+
+def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
+    """Have the first connection compare before it is used, in a process that started without its database.
+
+    Others wait for it, so nothing is added to a log before. A file that can't be read holds nobody back: it stands in
+    `/readyz`. A process that is forked does it for itself.
+    """
+
+    def compare_first(**_: object) -> None:
+        with suppress(DatabaseError):
+            compare_once(now())
+            if not made.is_under_way:
+                connection_created.disconnect(dispatch_uid="setback")
+
+    connection_created.connect(compare_first, dispatch_uid="setback", weak=False)
 
 
 def compare(at: dt.datetime) -> list[UUID]:

@@ -202,9 +202,9 @@ def _heads(at: dt.datetime) -> Check:
     """Report logs that a restore has set back. This process compares at its start, or here if it could not."""
     from audit_app import setback
 
-    problem, set_back = setback.compare_once(at).problem, setback.alarms()
-    detail = {"detail": "The heads that are kept outside the database can't be read."} if problem else {}
-    return {"ok": not problem and not set_back, "set_back": set_back, **detail}
+    made, set_back = setback.compare_once(at), setback.alarms()
+    detail = {"detail": "The heads that are kept outside the database can't be read."} if made.problem else {}
+    return {"ok": made.is_made and not set_back, "set_back": set_back, **detail}
 
 
 def _witnesses(at: dt.datetime) -> Check:

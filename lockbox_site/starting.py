@@ -76,9 +76,13 @@ def _require_log_name() -> None:
 def compare_heads() -> None:
     """Compare the logs with what was signed of them, before anything is added to them. What differs is an alarm.
 
-    Without its database a web server adds nothing; it compares as soon as there is one.
+    Without its database a web server adds nothing. As soon as there is one it compares, before it answers anybody.
     """
+    from audit_app import setback
+    from requests_app import clock
+
     if not _has_compared():
+        setback.compare_when_connected(clock.now)
         threading.Thread(target=_compare_when_possible, name="heads", daemon=True).start()
 
 

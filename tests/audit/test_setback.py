@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.backends.signals import connection_created
 
 from audit_app import checkpoints, heads, setback
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
-from lockbox_site import readiness
+from lockbox_site import readiness, starting
 from requests_app import clock
+from requests_app.management import _fitness
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, meddle, uuid_sql
 
@@ -138,6 +145,98 @@ def test_a_damaged_file_is_said_and_stops_no_start() -> None:
     found = readiness.STATES["heads"](AT)
     assert (found["ok"], found["set_back"]) == (False, 0)
     assert str(settings.LOG_HEADS_FILE) not in found["detail"]
+
+
+def test_a_file_that_was_mended_is_compared_without_a_new_start() -> None:
+    signed(10)
+    file = Path(settings.LOG_HEADS_FILE)
+    intact = file.read_bytes()
+    file.write_bytes(b"no database" * 100)
+    assert not readiness.STATES["heads"](AT)["ok"]
+    file.write_bytes(intact)
+    assert readiness.STATES["heads"](AT) == {"ok": True, "set_back": 0}
+
+
+@contextmanager
+def without_database() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setback, "compare", Mock(side_effect=OperationalError("away")))
+        patch.setattr(starting, "_compare_when_possible", lambda: None)
+        yield
+
+
+@pytest.fixture
+def _forgets() -> Iterator[None]:
+    yield
+    connection_created.disconnect(dispatch_uid="setback")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_forgets")
+@pytest.mark.parametrize("start", [_fitness.compare_heads, starting.compare_heads])
+def test_a_part_that_started_without_its_database_compares_before_its_first_entry(start: Callable[[], object]) -> None:
+    signed(10)
+    signed(5)
+    with transaction.atomic():
+        cut_to(10)
+    with without_database():
+        start()
+        connection.close()
+        # It is away once more as somebody connects.
+        connection.ensure_connection()
+    connection.close()
+    assert connection.connection is None
+    with transaction.atomic():
+        assert alarm() == ("shorter", 15)
+    # Once is enough.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setback, "compare_once", Mock(side_effect=AssertionError))
+        connection.close()
+        connection.ensure_connection()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_forgets")
+def test_others_wait_for_the_first_that_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end, order = threading.Event(), threading.Event(), list[str]()
+
+    def slow(at: dt.datetime) -> None:
+        begun.set()
+        assert may_end.wait(30)
+        order.append("compared")
+
+    def write() -> None:
+        connection.ensure_connection()
+        order.append("connected")
+        connection.close()
+
+    with without_database():
+        _fitness.compare_heads()
+    monkeypatch.setattr(setback, "compare", slow)
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    threads[0].start()
+    assert begun.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.2)
+    assert order == []
+    may_end.set()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert order == ["compared", *["connected"] * 4]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_forgets")
+def test_a_damaged_file_holds_back_no_connection() -> None:
+    signed(10)
+    with without_database():
+        _fitness.compare_heads()
+    Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
+    connection.close()
+    connection.ensure_connection()
+    assert setback.made.problem
+    append(1)
 
 
 def test_a_process_compares_once_and_again_only_where_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
