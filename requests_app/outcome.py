@@ -16,6 +16,8 @@ from requests_app.errors import DomainError, OutcomeUnknown, StoreUnavailable
 
 #: What is said where nothing is known about changes.
 UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
+#: What is said of an act that has not begun. An earlier try of the same may have been saved, or is under way.
+NOT_BEGUN = _("The store does not answer. This was not begun. Try again in a moment.")
 
 
 @dataclass
@@ -73,7 +75,7 @@ def refusal_of(error: BaseException) -> DomainError:
     return StoreUnavailable(UNREACHABLE)
 
 
-def failed(error: BaseException, subject_type: str, subject_id: str) -> DomainError:
+def failed(error: BaseException, subject_type: str, subject_id: str, *, has_begun: bool) -> DomainError:
     """What a failure of the database within an act comes to. Of an act that was not being committed nothing is left."""
     is_unknown = _is_commit_unknown(error)
     if is_unknown:
@@ -83,7 +85,7 @@ def failed(error: BaseException, subject_type: str, subject_id: str) -> DomainEr
         # Without a request, as in a task, nothing was noted.
         named = Outcome(subject_type=subject_type, subject_id=subject_id)
         return OutcomeUnknown(current=found.about or named.about)
-    return StoreUnavailable()
+    return StoreUnavailable() if has_begun else StoreUnavailable(NOT_BEGUN)
 
 
 def _is_commit_unknown(error: BaseException | None) -> bool:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from django.db import OperationalError
+
+#: SQLite's primary result codes of a lock that did not come in time.
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PRIMARY = 0xFF
+#: PostgreSQL, appendix A: serialization_failure, deadlock_detected, lock_not_available, query_canceled (a time-out);
+#: and the classes of errors that end the session: lost connections, and an operator's or the server's own shutdown.
+_WAITED = frozenset({"40001", "40P01", "55P03", "57014"})
+_LOST = ("08", "25P03", "25P04", "57P")
 
 
 class CommitUnknown(OperationalError):
@@ -10,3 +20,15 @@ class CommitUnknown(OperationalError):
 
     A commit that the database refused is not this: it stays the error that the database gave, and nothing was saved.
     """
+
+
+def gave_up_waiting(error: BaseException) -> bool:
+    """Whether a statement ended at a lock, at a time-out or with its connection, and was not refused.
+
+    What it waited for in another transaction may be committed yet.
+    """
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & _PRIMARY in _LOCKED
+    state = getattr(cause, "sqlstate", None)
+    return state is None or state in _WAITED or state.startswith(_LOST)

@@ -19,6 +19,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import bell, clock, limits, outcome, policy, standing
 from requests_app.actors import Actor, Side
+from requests_app.database.errors import gave_up_waiting
 from requests_app.errors import (
     DeadlinePassed,
     DomainError,
@@ -89,6 +90,8 @@ class Act:
     only_notes: bool = False
     # What the door keeps elsewhere of the same thing, written in the same transaction.
     keep: Callable[[Any], object] | None = None
+    # Whether the transaction is open, and the key of the form is taken.
+    has_begun: bool = False
 
     def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
@@ -177,6 +180,7 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
     try:
         with transaction.atomic(durable=True):
             _take_key(current)
+            current.has_begun = True
             if rereads:
                 current.actor = reread(actor)
             policy.require_act(current.actor, action)
@@ -195,7 +199,8 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
     except (DatabaseError, InterfaceError) as error:
         if current.only_notes:
             raise _not_done(error) from error
-        raise outcome.failed(error, current.subject_type, current.subject_id) from error
+        about = current.subject_type, current.subject_id
+        raise outcome.failed(error, *about, has_begun=current.has_begun) from error
     _note_commit(current)
     if held_outcome is not None:
         # Committed; whoever called hears that it is not done yet.
@@ -341,8 +346,10 @@ def _take_key(current: Act) -> None:
     except IntegrityError as error:
         raise SentAlready from error
     except (DatabaseError, InterfaceError) as error:
-        # This may have waited for the first try, and given up: nobody can say yet that nothing was changed.
-        raise OutcomeUnknown from error
+        if gave_up_waiting(error):
+            # Perhaps for the first try of the same form: nobody can say yet that nothing was changed.
+            raise OutcomeUnknown from error
+        raise
 
 
 def _note_commit(current: Act) -> None:

@@ -58,7 +58,7 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
             LogCheck.objects.filter(pk__in=list(own.values_list("pk", flat=True)[KEPT:])).delete()
             bell.ring(bell.CHECK_LOGS)
     except (DatabaseError, InterfaceError) as error:
-        raise outcome.failed(error, "log", str(tenant_id)) from error
+        raise outcome.failed(error, "log", str(tenant_id), has_begun=True) from error
     return check, True
 
 

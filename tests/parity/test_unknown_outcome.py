@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -22,7 +24,7 @@ from requests_app.actors import Actor
 from requests_app.database.errors import CommitUnknown
 from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending
-from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Person, Token
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, OutboxMessage, Person, Token
 from requests_app.operations import _change
 from requests_app.web import decisions
 from tests.admin.conftest import act_address
@@ -360,6 +362,69 @@ def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
     found = ada.decide("approve", row)
     assert (found.status_code, found.json()["code"]) == (503, "store_unavailable")
     assert "Nothing was changed." in found.json()["title"]
+    assert not Decision.objects.filter(access_request=row, stage="customer").exists()
+
+
+@contextmanager
+def at_the_key(cause: Exception) -> Iterator[None]:
+    """A database that fails as the key of a form is written."""
+
+    def refused(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and IdempotencyKey._meta.db_table in sql:
+            raise OperationalError(str(cause)) from cause
+        return execute(sql, params, many, context)
+
+    with connections["default"].execute_wrapper(refused):
+        yield
+
+
+def of_sqlite(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("x")
+    error.sqlite_errorcode = code
+    return error
+
+
+REFUSED = [of_sqlite(sqlite3.SQLITE_FULL), of_sqlite(sqlite3.SQLITE_READONLY_DBMOVED), psycopg.errors.DiskFull("x"),
+           psycopg.errors.ReadOnlySqlTransaction("x"), psycopg.errors.InsufficientPrivilege("x")]  # fmt: skip
+GAVE_UP = [of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), of_sqlite(sqlite3.SQLITE_LOCKED), psycopg.OperationalError("x"),
+           *(each("x") for each in (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled,
+                                    psycopg.errors.AdminShutdown))]  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", REFUSED, ids=lambda cause: type(cause).__name__)
+def test_a_form_whose_key_was_refused_was_not_begun_and_says_so(world: Cast, cause: Exception) -> None:
+    row = world.confirmed()
+    with at_the_key(cause):
+        found = signed_in(world, "ada").post(page_of(row, "decide", "approve"), answer(row, once="x"))
+    assert found.status_code == 503
+    assert "The store does not answer. This was not begun." in words_of(found)
+    assert WORDS not in words_of(found)
+    assert not Decision.objects.filter(access_request=row, stage="customer").exists()
+    assert not IdempotencyKey.objects.exists()
+
+
+@pytest.mark.parametrize("cause", GAVE_UP, ids=lambda cause: type(cause).__name__)
+def test_a_form_that_may_have_waited_for_its_first_try_does_not_say_that_nothing_was_changed(
+    world: Cast, cause: Exception
+) -> None:
+    row = world.confirmed()
+    with at_the_key(cause):
+        found = signed_in(world, "ada").post(page_of(row, "decide", "approve"), answer(row, once="x"))
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+
+
+def test_an_act_that_could_not_begin_speaks_of_this_try_alone(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = world.confirmed()
+
+    def away(current: Any) -> None:
+        raise OperationalError("database is locked")
+
+    ada = Caller(token_of(world, "ada"))
+    with monkeypatch.context() as locked:
+        locked.setattr(_change, "_take_key", away)
+        found = ada.decide("approve", row)
+    title = "The store does not answer. This was not begun. Try again in a moment."
+    assert (found.status_code, found.json()["code"], found.json()["title"]) == (503, "store_unavailable", title)
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
 
 
