@@ -369,3 +369,17 @@ def test_the_address_of_the_database_may_name_two_hosts_and_options_of_its_own(t
     assert (options["target_session_attrs"], options["connect_timeout"]) == ("read-write", 5)
     # What it does not say stays as it is.
     assert options["tcp_user_timeout"] == 10_000
+
+
+def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(tmp_path: Path) -> None:
+    """`tests/database/test_bounds.py` tells what is done about one that is stopped."""
+    noticed = {
+        "connect_timeout": 2, "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    }  # fmt: skip
+    options = setting(tmp_path, "DATABASES", DATABASE_URL="postgres://u:p@one/db")["default"]["OPTIONS"]
+    assert {name: options.get(name) for name in noticed} == noticed
+    for name, usual in noticed.items():
+        address = f"postgres://u:p@one/db?{name}={usual + 1}"
+        own = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]["OPTIONS"]
+        assert {each: int(own[each]) for each in noticed} == noticed | {name: usual + 1}

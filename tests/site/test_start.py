@@ -1,12 +1,16 @@
-"""What the first requests after a start find."""
+"""What a web server has done before its first request, and what the first requests find."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from django.conf import settings
+
+from tests.site.test_settings import bare
 
 #: As the web server's threads do it. What is loaded once is loaded here, in a process of its own.
 FIRST_READERS = """
@@ -43,3 +47,51 @@ def test_many_first_readers_of_the_document_at_once_all_get_it() -> None:
         timeout=120,
     )
     assert run.stdout.strip() == "['200']", run.stdout + run.stderr
+
+
+#: The thread that makes the document loads the routes too, as does the page of a refusal. They must find them loaded.
+STARTED = """
+import json, threading
+from django.urls import get_resolver
+
+start, held, loaded = threading.Thread.start, [], {}
+
+def look_and_start(thread):
+    loaded.setdefault(thread.name, "url_patterns" in vars(get_resolver()))
+    held.append(thread) if thread.name == "document" else start(thread)
+
+threading.Thread.start = look_and_start
+
+import lockbox_site.rsgi
+from audit_app import setback
+from requests_app import hashing, outbound
+from requests_app.api import reader
+from requests_app.database import bounds
+
+for thread in held:
+    start(thread)
+    thread.join()
+print(json.dumps({
+    "statements": bounds.current().threads,
+    "hashes": hashing._gate and hashing._gate._most,
+    "lines": outbound._lines and outbound._lines._most,
+    "routes": loaded.get("streams"),
+    "document": reader._made.cache_info().currsize,
+    "heads": setback.made.is_made,
+}))
+"""
+
+
+def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_heads(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        cwd=settings.BASE_DIR,
+        env=bare(tmp_path, DEBUG="on", WEB_THREADS="24"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == {
+        "statements": 24, "hashes": 6, "lines": 6, "routes": True, "document": 1, "heads": True,
+    }  # fmt: skip
