@@ -1,6 +1,7 @@
 """What happens to every request: an id, a log line, a session's limits, an answer without a database."""
 
 import datetime as dt
+import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -111,6 +112,11 @@ class RequestLogMiddleware(RequestMiddleware):
         if isinstance(exception, DomainError) and exception.status == 503:
             return
         super()._process_exception(request, exception)
+
+    def _log_level_for_status_code(self, status_code: int) -> int:
+        if status_code == 503 and outcome.current().is_put_off:
+            return logging.WARNING
+        return super()._log_level_for_status_code(status_code)
 
     def prepare(self, request: HttpRequest) -> None:
         self.bind_ip(request)

@@ -32,6 +32,8 @@ class Outcome:
     used: set[UUID] = field(default_factory=set)
     #: The once-token that was sent. Forms that are shown again carry it on, until an act has used it up.
     token: str = ""
+    #: Whether the answer is that too many want something at this moment. That is no outage.
+    is_put_off: bool = False
 
     @property
     def about(self) -> dict[str, str]:

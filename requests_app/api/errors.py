@@ -159,6 +159,7 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, OutcomeUnknown) and "Idempotency-Key" in request.headers:
         # With the same key it is done once, and the answer says what was done.
         found["Retry-After"] = "5"
+    outcome.current().is_put_off = isinstance(error, Busy)
     if isinstance(error, TooMany):
         wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
         found["Retry-After"] = str(max(1, math.ceil(wait)))

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
+from requests_app import outcome
 from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown
 
 security_log = structlog.get_logger("security")
@@ -54,5 +55,6 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     template = _TEMPLATES.get(error.status, "400.html")
     response = render(request, template, context, status=error.status)
     if isinstance(error, Busy):
+        outcome.current().is_put_off = True
         response["Retry-After"] = "5"
     return response

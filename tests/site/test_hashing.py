@@ -15,6 +15,7 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import connection
 from django.test import Client
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from requests_app import guesses, hashing, operations
 from requests_app.errors import Busy
@@ -130,10 +131,12 @@ def test_who_is_turned_away_at_the_sign_in_has_not_tried(
     def attempt(email: str, password: str = PASSWORD) -> Any:
         return client.post("/accounts/login/", {"login": email, "password": password})
 
-    with busy(gate):
+    with busy(gate), capture_logs() as lines:
         answers = [attempt(email) for email in (member.email, "nobody@contoso.example") for _ in range(4)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "5")}
     said = "Too many people sign in at this moment. This was not begun."
+    ends = {(line["code"], line["log_level"]) for line in lines if line["event"] == "request_finished"}
+    assert ends == {(503, "warning")}, "it is no outage"
     assert all(said in answer.content.decode() for answer in answers)
     assert not Tries.objects.filter(count__gt=0).exists()
     assert "_auth_user_id" not in client.session
