@@ -19,7 +19,7 @@ from drf_spectacular.generators import SchemaGenerator
 from requests_app import clock
 from requests_app.api import errors
 from requests_app.api.schema import WORDS
-from requests_app.errors import DomainError
+from requests_app.errors import DomainError, SentAlready
 from requests_app.scopes import LABELS, Scope
 
 #: Refusals that the framework makes, by code: no class of ours stands for them.
@@ -31,7 +31,11 @@ _OF_THE_FRAMEWORK = {
     "too_large": (413, "This is larger than the API takes."),
     "unsupported_media_type": (415, "The body is no JSON."),
     "rate_limited": (429, "Too many calls. Wait, as the header says."),
+    "request_timeout": (408, "What was sent did not arrive in time. This was not begun."),
+    "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
 }
+#: Refusals of a form that was sent before; a call of the API is told what was done.
+_OF_PAGES = frozenset({SentAlready.code})
 
 
 #: What any route may answer; the page says it once.
@@ -149,7 +153,8 @@ def groups() -> list[Group]:
 
 def codes() -> list[Code]:
     """Every code that a problem may carry, once each."""
-    found = {each.code: Code(each.code, each.status, _in_words(each)) for each in _kinds(DomainError)}
+    kinds = [each for each in _kinds(DomainError) if each.code not in _OF_PAGES]
+    found = {each.code: Code(each.code, each.status, _in_words(each)) for each in kinds}
     found |= {code: Code(code, status, words) for code, (status, words) in _OF_THE_FRAMEWORK.items()}
     return sorted(found.values(), key=lambda each: (each.status, each.code))
 

@@ -98,6 +98,8 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client: Browse
         assert f'id="{operation["operationId"]}"' in page
     for each in reader.codes():
         assert f'id="problem-{each.anchor}"' in page
+    assert "sent_already" not in page, "that is the answer to a form"
+    assert {"busy", "streams_full", "request_timeout"} <= {each.code for each in reader.codes()}
     for scope in Scope:
         assert f">{scope}<" in page
 

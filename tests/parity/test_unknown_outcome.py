@@ -24,6 +24,7 @@ from requests_app.actors import Actor
 from requests_app.database.errors import CommitUnknown
 from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending
+from requests_app.management.commands import log_key
 from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, OutboxMessage, Person, Token
 from requests_app.operations import _change
 from requests_app.web import decisions
@@ -326,6 +327,18 @@ def test_a_command_says_so_with_a_status_of_its_own(world: Cast, monkeypatch: py
         assert _ending.refused(known).returncode == _ending.REFUSED
     assert _ending.unknown_in(CommitUnknown("lost")) == WORDS
     assert _ending.unknown_in(OperationalError("gone")) == ""
+
+
+@pytest.mark.parametrize("failure", [CommitUnknown("lost"), OperationalError("gone")])
+def test_a_command_leaves_a_failure_of_the_database_to_the_one_place_that_tells_them_apart(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fails(*args: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(log_key.Command, "_show", fails)
+    with pytest.raises(type(failure)):
+        call_command("log_key", "show")
 
 
 @pytest.mark.parametrize("is_saved", [True, False])

@@ -35,8 +35,6 @@ class Command(BaseCommand):
             getattr(self, f"_{options['act']}")(options)
         except NoKey as refusal:
             raise CommandError(_one_line(refusal), returncode=1) from refusal
-        except DatabaseError as error:
-            raise CommandError(_("The database can't be used: %(why)s") % {"why": error}, returncode=1) from error
         except OSError as error:
             words = {"path": settings.LOG_KEY_FILE, "why": error.strerror}
             raise CommandError(_("%(path)s can't be written: %(why)s.") % words, returncode=1) from error
