@@ -5,6 +5,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -19,6 +20,7 @@ from django_structlog.middlewares import RequestMiddleware
 from lockbox_site import health, views
 from requests_app import clock, outcome
 from requests_app.errors import DomainError
+from requests_app.waiting import Waiting
 from requests_app.web import keeping
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -28,6 +30,7 @@ STARTED_AT, SEEN_AT = "session_started_at", "session_seen_at"
 # Writing the stamp on every request would make every page view a database write.
 SEEN_GRAIN = dt.timedelta(seconds=30)
 
+log = structlog.get_logger("django_structlog.middlewares.request")
 security_log = structlog.get_logger("security")
 
 
@@ -112,6 +115,23 @@ class RequestLogMiddleware(RequestMiddleware):
         if isinstance(exception, DomainError) and exception.status == 503:
             return
         super()._process_exception(request, exception)
+
+    def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Write the line of a call that waits when it ends: before, nobody knows how it will be answered."""
+        if not isinstance(response, Waiting):
+            super().handle_response(request, response)
+            return
+        self.bind_user_id(request)
+        context = structlog.contextvars.get_contextvars()
+        structlog.contextvars.clear_contextvars()
+        response.around = partial(structlog.contextvars.bound_contextvars, **context)
+        response.tell_end(partial(self._log_end, self.format_request(request)))
+
+    def _log_end(self, request: str, status: int | None) -> None:
+        if status is None:
+            log.info("request_cancelled", request=request)
+        else:
+            log.log(self._log_level_for_status_code(status), "request_finished", code=status, request=request)
 
     def _log_level_for_status_code(self, status_code: int) -> int:
         if status_code == 503 and outcome.current().is_put_off:

@@ -7,6 +7,7 @@ themselves, the view waits in its own thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -22,9 +23,27 @@ class Waiting(HttpResponse):
     It is closed when it was answered or its client has gone. The answer gets the headers that this one has.
     """
 
+    #: Each look, and what is said of the end, runs inside this.
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
         super().__init__()
         self.request, self.look = request, look
+        self._tell: Callable[[int | None], object] | None = None
+
+    def tell_end(self, tell: Callable[[int | None], object]) -> None:
+        """Call this once with the status of the answer, or with None where the client has gone before."""
+        self._tell = tell
+
+    def ended(self, status: int | None) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            with self.around():
+                tell(status)
+
+    def close(self) -> None:
+        super().close()
+        self.ended(None)
 
     def at_its_end(self, act: Callable[[], None]) -> None:
         self._resource_closers.append(act)  # type: ignore[attr-defined]  # unknown to the stubs
@@ -37,6 +56,7 @@ class Waiting(HttpResponse):
                 response.setdefault(name, value)
         for name, cookie in self.cookies.items():
             response.cookies.setdefault(name, cookie)
+        self.ended(response.status_code)
         return response
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http import FileResponse, HttpResponseBase
 
 from lockbox_site import views
@@ -104,6 +104,8 @@ class Bridge:
     async def _finish(self, rest: Stream | Poll, proto: Any, client: Client) -> None:
         whose = rest.address
         if self._streams >= self._most_streams or self._streams_of[whose] >= self._most_of_client:
+            if isinstance(rest, Poll):
+                rest.refused(self._refusals.streams_full.status)
             await self._step(rest.close)
             log.warning("streams_full")
             self._refusals.streams_full.answer(rest.scope, proto)
@@ -308,13 +310,23 @@ class Poll:
         return self._call.run(self._look)
 
     def _look(self) -> Stream | Poll | None:
-        try:
-            found = self._response.look()
-        except Exception:
-            # As for any request: 503 where the database is away.
-            log.exception("look_failed")
-            found = views.server_error(self._response.request)
+        with self._response.around():
+            found = self._found()
         return self if found is None else self._call.sent(self._response.answered(found))
+
+    def _found(self) -> HttpResponseBase | None:
+        try:
+            return self._response.look()
+        except (OperationalError, InterfaceError):
+            # An outage, which has a line of its own and no traceback, as for any request.
+            return views.server_error(self._response.request)
+        except Exception:
+            log.exception("look_failed")
+            return views.server_error(self._response.request)
+
+    def refused(self, status: int) -> None:
+        """Note that the server has answered in its place."""
+        self._response.ended(status)
 
     def close(self) -> None:
         self._call.run(self._response.close)

@@ -14,11 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from structlog.testing import capture_logs
 
+from lockbox_site.middleware import RequestLogMiddleware
 from lockbox_site.serving import bodies, bridge, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
@@ -651,6 +654,64 @@ def test_a_look_that_fails_is_answered_as_any_failure(monkeypatch: pytest.Monkey
         assert (client.status, client.headers["Content-Type"]) == (500, "application/problem+json")
 
     run(view, test)
+
+
+def away() -> None:
+    raise OperationalError("gone")
+
+
+@pytest.mark.parametrize(
+    ("look", "status", "level"),
+    [
+        (lambda: HttpResponse("news"), 200, "info"),
+        (lambda: HttpResponse("no", status=403), 403, "warning"),
+        (away, 503, "error"),
+    ],
+)
+def test_a_call_that_waits_is_logged_when_it_ends_with_what_was_answered(
+    monkeypatch: pytest.MonkeyPatch, look: Callable[[], HttpResponse], status: int, level: str
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    logged: Any = RequestLogMiddleware(lambda request: waiting.Waiting(request, look))
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        await found.__rsgi__(scope("/api/v1/x", x_request_id="abcdefgh"), client)
+        assert client.status == status
+
+    with lines_logged() as lines:
+        run(logged, test)
+    [end] = [line for line in lines if line["event"] == "request_finished"]
+    assert (end["code"], end["log_level"], end["request"]) == (status, level, "GET /api/v1/x")
+    assert all(line["request_id"] == end["request_id"] for line in lines)
+    # An outage is told in one line without a traceback.
+    assert not any("exc_info" in line for line in lines)
+    others = [line["event"] for line in lines if line["log_level"] != "debug" and line is not end]
+    assert others == (["store.unavailable"] if status == 503 else [])
+
+
+def test_a_waiting_call_whose_client_has_gone_was_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
+    logged: Any = RequestLogMiddleware(lambda request: waiting.Waiting(request, lambda: None))
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        client.gone.set_result(None)
+        await found.__rsgi__(scope(), client)
+        found._most_streams = 0
+        await found.__rsgi__(scope(), Proto())
+
+    with lines_logged() as lines:
+        run(logged, test)
+    ends = [(line["event"], line.get("code")) for line in lines if line["event"].startswith("request_")]
+    told = [end for end in ends if end[0] != "request_started"]
+    assert told == [("request_cancelled", None), ("request_finished", 503)]
+
+
+@contextmanager
+def lines_logged() -> Iterator[list[Any]]:
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        yield lines
 
 
 @pytest.mark.django_db(transaction=True)
