@@ -106,6 +106,8 @@ def test_a_broken_connection_is_made_again_with_the_same_key(change: Change) -> 
         [None, DOWN, DOWN],
         [UNKNOWN, FULL, FULL],
         [None, SLOW, SLOW],
+        [None, (401, {"code": "invalid_token"})],
+        [UNKNOWN, (429, {"code": "rate_limited"})],
     ],
 )
 def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,6 +28,8 @@ LONGEST_PAUSE = 10.0
 UNDER_WAY = "idempotency_in_progress"
 #: What it says where this call was not done: no database, too much at once, or what was sent came too slowly.
 NOT_DONE = frozenset({"store_unavailable", "busy", "request_timeout"})
+#: Refusals of a call before its key is looked at: they say nothing of an earlier try.
+UNHEARD = frozenset({401, 429})
 PAGE = 200
 
 
@@ -53,11 +56,7 @@ class Session:
         return self._last.headers.get("ETag", "") if self._last is not None else ""
 
     def call(self, operation: Callable[..., Any], *args: Any, is_change: bool = False, **named: Any) -> Any:
-        answer = self._answer(operation, *args, is_change=is_change, **named)
-        if answer.status_code == 401 and self.account.client_id:
-            self._renew()
-            answer = self._answer(operation, *args, is_change=is_change, **named)
-        return _body(answer)
+        return _body(self._answer(operation, *args, is_change=is_change, **named))
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """A call with a key of its own: if the connection breaks or the server fails, it is made again, and done once.
@@ -86,9 +85,16 @@ class Session:
     def _answer(self, operation: Callable[..., Any], *args: Any, is_change: bool, **named: Any) -> httpx.Response:
         if self.account.client_id and self.account.token_until <= time.time():
             self._renew()
-        pauses, may_be_saved = iter(PAUSES), False
+        pauses, may_be_saved, is_renewed = iter(PAUSES), False, False
         while True:
             answer, failure = self._sent(operation, *args, **named)
+            if answer is not None and answer.status_code == 401 and self.account.client_id and not is_renewed:
+                is_renewed = True
+                with _open_while(may_be_saved):
+                    self._renew()
+                continue
+            if may_be_saved and answer is not None and answer.status_code in UNHEARD:
+                raise NotKnown
             code = _problem(answer).get("code") if answer is not None else None
             if answer is not None and not (is_change and _is_open(answer, code)):
                 return answer
@@ -165,6 +171,17 @@ class Session:
         self.account.token_until = time.time() + int(found["expires_in"]) - 60
         if self._keeps:
             accounts.store(self.account)
+
+
+@contextmanager
+def _open_while(may_be_saved: bool) -> Iterator[None]:
+    """A failure inside says nothing of an earlier try that may have been saved."""
+    try:
+        yield
+    except Failure as failure:
+        if may_be_saved:
+            raise NotKnown from failure
+        raise
 
 
 def _is_open(answer: httpx.Response, code: object) -> bool:
