@@ -65,6 +65,8 @@ def record(
 #: From so many rows on, PostgreSQL takes each column as one array, several times as fast as a tuple for each row.
 #: COPY would be faster still, but it is refused where row-level security holds the role back.
 ARRAYS_FROM = 20
+#: More heads than these are locked in one statement.
+EACH_FOR_ITSELF = 20
 _FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
 _COLUMNS = [str(field.column) for field in _FIELDS]
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
@@ -138,13 +140,15 @@ def _values(row: AuditEntry) -> list[Any]:
     return [getattr(row, column) for column in _COLUMNS]
 
 
-def lock(*tenant_ids: UUID) -> datetime | None:
+def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
     """Take the turn at these logs until the caller commits, and return the time of the newest entry in them.
+
+    A caller that holds the turn at other logs says so: their tenants wait as long as it does.
 
     Whoever asks the clock after this asks it after every wait: nobody can hold up the entry of an act until past the
     deadline that it was judged by.
     """
-    heads = _locked_heads(set(tenant_ids)).values()
+    heads = _locked_heads(set(tenant_ids), is_holding=is_holding).values()
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
 
 
@@ -187,12 +191,20 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
     return row
 
 
-def _locked_heads(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
-    if len(tenant_ids) == 1:
-        # Most acts. While somebody holds this one log for long, the calls for it must not take every thread.
-        with connection.awaiting(_HEADS, *tenant_ids):  # type: ignore[attr-defined]  # our own backends
+def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UUID, ChainHead]:
+    """Lock the heads. While somebody holds one log for long, the calls for it must not take every thread.
+
+    So each is waited for by itself, and not for long while others are held: their tenants would wait as well. For many
+    there is one statement; it waits for any of them, and others may wait with it for many alone.
+    """
+    if connection.vendor != "postgresql" or len(tenant_ids) > EACH_FOR_ITSELF:
+        with connection.awaiting(_HEADS, is_holding=is_holding or len(tenant_ids) > 1):  # type: ignore[attr-defined]  # our own
             return _locked_or_made(tenant_ids)
-    return _locked_or_made(tenant_ids)
+    heads: dict[UUID, ChainHead] = {}
+    for tenant_id in sorted(tenant_ids):
+        with connection.awaiting(_HEADS, tenant_id, is_holding=is_holding or bool(heads)):  # type: ignore[attr-defined]  # our own
+            heads |= _locked_or_made({tenant_id})
+    return heads
 
 
 def _locked_or_made(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:

@@ -66,13 +66,24 @@ class Turns:
         self._lock = threading.Lock()
         self._queues: dict[Hashable, _Queue] = {}
 
-    def enter(self, key: Hashable, *, threads: int, share: int | None = None, stuck_after: float = STUCK_AFTER) -> Turn:
-        """Begin to wait, or raise TurnRefused. The process has so many threads; a quarter is one lock's share."""
+    def enter(
+        self,
+        key: Hashable,
+        *,
+        threads: int,
+        share: int | None = None,
+        stuck_after: float = STUCK_AFTER,
+        is_holding: bool = False,
+    ) -> Turn:
+        """Begin to wait, or raise TurnRefused. The process has so many threads; a quarter is one lock's share.
+
+        Who holds another tenant's lock meanwhile has no place at one that is stuck.
+        """
         share, most = max(1, threads // 4 if share is None else share), max(1, threads // 2)
         with self._lock:
             now = monotonic()
             queue = self._queues.setdefault(key, _Queue(stuck_after))
-            if queue.is_stuck(now) and (len(queue.waiting) >= share or self._stuck(now) >= most):
+            if queue.is_stuck(now) and (is_holding or len(queue.waiting) >= share or self._stuck(now) >= most):
                 raise TurnRefused
             turn = Turn(self, key, share, most)
             queue.waiting.append(turn)

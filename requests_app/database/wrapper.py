@@ -29,10 +29,11 @@ class Wrapper(BaseDatabaseWrapper):
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
 
     @contextmanager
-    def awaiting(self, *lock: Hashable) -> Iterator[None]:
+    def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
         """Wrap the one statement that takes a lock for which others of this process may be waiting.
 
-        Where too many of them wait for one that is not given back, it raises OperationalError and takes nothing.
+        Where too many of them wait for one that is not given back, it raises OperationalError and takes nothing. It
+        gives up early where it `is_holding` locks of others, who would wait as long as this one does.
         """
         yield
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 from django.db import connections, models
@@ -12,6 +14,8 @@ from requests_app.actors import Actor, Side
 from requests_app.errors import NotFound
 from requests_app.ids import as_id
 
+#: More rows than these are locked in one statement.
+EACH_FOR_ITSELF = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
@@ -48,14 +52,41 @@ class ScopedQuerySet(models.QuerySet[Any]):
         key = as_id(pk)
         if key is None:
             raise NotFound
-        if self.query.select_for_update:
-            with connections[self.db].awaiting(self.model._meta.db_table, key):  # type: ignore[attr-defined]  # our own
-                row = self.filter(pk=key).first()
-        else:
+        with self._awaiting(key):
             row = self.filter(pk=key).first()
         if row is None:
             raise NotFound
         return row
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the one row. Where it is locked, by its key, others of this process may be waiting for it."""
+        waits = self._awaiting(kwargs["pk"]) if kwargs.keys() == {"pk"} and not args else nullcontext()
+        with waits:
+            return super().get(*args, **kwargs)
+
+    def locked_in_turn(self) -> list[Any]:
+        """Lock these rows in the order of their keys, and return them: each for itself, as others may wait for one.
+
+        Many are locked in one statement. It waits for any of them, so others may wait with it for many alone.
+        """
+        rows = self.order_by("pk").locked()
+        if not self._locks():
+            return list(rows)
+        keys = list(dict.fromkeys(self.order_by("pk").values_list("pk", flat=True)))
+        if len(keys) > EACH_FOR_ITSELF:
+            with rows._awaiting():
+                return list(rows)
+        found: list[Any] = []
+        for key in keys:
+            with rows._awaiting(key):
+                found += rows.filter(pk=key)
+        return found
+
+    def _awaiting(self, *key: Hashable) -> AbstractContextManager[None]:
+        if not self.query.select_for_update:
+            return nullcontext()
+        waits: AbstractContextManager[None] = connections[self.db].awaiting(self.model._meta.db_table, *key)  # type: ignore[attr-defined]  # our own backends
+        return waits
 
     def locked(self) -> Self:
         """Lock the rows themselves and not what they join; SQLite has no row locks and needs none (IMMEDIATE).

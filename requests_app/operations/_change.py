@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -220,7 +220,8 @@ def change(
     with act(action, actor=actor) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
-        grant = Grant.objects.locked().filter(access_request=row).first()
+        with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
+            grant = Grant.objects.locked().filter(access_request=row).first()
         if grant is not None:
             row.grant = grant
         if len(edge.targets) > 1:
@@ -289,9 +290,9 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
 
 def lock_access(which: QuerySet[Any]) -> None:
     """Lock what an act may end, requests before grants, before the act takes its turn at the log."""
-    held = which.filter(state__in=[*PENDING, State.OPEN]).order_by("pk")
-    ids = list(held.locked().values_list("pk", flat=True))  # type: ignore[attr-defined]  # ScopedQuerySet
-    list(Grant.objects.filter(access_request__in=ids).order_by("pk").locked().values_list("pk", flat=True))
+    held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
+    if held:
+        Grant.objects.filter(access_request__in=held).locked_in_turn()
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
@@ -342,14 +343,20 @@ def _take_key(current: Act) -> None:
     at = clock.now()
     mine = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
     try:
-        IdempotencyKey.objects.create(begun_at=at, claimed_until=at, **mine)
-    except IntegrityError as error:
-        raise SentAlready from error
+        with connection.awaiting("form", once.account_id, once.key):  # type: ignore[attr-defined]  # our own backends
+            try:
+                IdempotencyKey.objects.create(begun_at=at, claimed_until=at, **mine)
+            except IntegrityError as error:
+                # The first try is over, and nobody waits for it any more.
+                first = error
+            else:
+                return
     except (DatabaseError, InterfaceError) as error:
         if gave_up_waiting(error):
             # Perhaps for the first try of the same form: nobody can say yet that nothing was changed.
             raise OutcomeUnknown from error
         raise
+    raise SentAlready from first
 
 
 def _note_commit(current: Act) -> None:

@@ -23,8 +23,8 @@ def end_access(current: Act, which: QuerySet[Any], *, cause: str) -> int:
     All rows are locked before the first is changed, requests before grants before any chain head: two such acts
     can then wait for each other, but never in a circle. What is past its deadline is left to the sweep.
     """
-    rows = list(which.filter(state__in=[*PENDING, State.OPEN]).order_by("pk").locked())  # type: ignore[attr-defined]  # ScopedQuerySet
-    grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).order_by("pk").locked()}
+    rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
+    grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}
     by = current.actor
     ended = 0
     for row in sorted(rows, key=lambda row: (str(row.tenant_id), str(row.pk))):

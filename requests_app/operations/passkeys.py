@@ -93,7 +93,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
         current.concerns("passkey", row, logs[0])
         # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
         for log in logs[1:]:
-            recorder.lock(log)
+            recorder.lock(log, is_holding=True)
         row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
         if current.actor.person_id != row.person_id:
             raise NotAllowed

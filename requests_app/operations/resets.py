@@ -80,7 +80,7 @@ def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None, list
     first, *others = _logs(person, keys)
     current.concerns("person", person, first)
     for log in others:
-        recorder.lock(log)
+        recorder.lock(log, is_holding=True)
     # What is refused is an entry of the person's own log, whichever was the first.
     current.tenant_id = tenant.pk if tenant else PROVIDER_LOG
     return person, tenant, keys

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
 
+from audit_app import recorder
 from requests_app import operations
+from requests_app.actors import Once
 from requests_app.database import bounds
 from requests_app.database.sqlite.turn import Line, line_at
 from requests_app.database.turns import TURNS, TurnRefused
-from requests_app.errors import StoreUnavailable
+from requests_app.errors import OutcomeUnknown, SentAlready, StoreUnavailable
 from requests_app.evaluation import Question
-from requests_app.models import Plan
-from requests_app.operations._change import act
+from requests_app.models import AccessRequest, Plan
+from requests_app.operations._change import act, lock_access
 from tests.caller import service_of
 from tests.cast import Cast
 from tests.database.conftest import takes
@@ -141,6 +143,94 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
         what, at = done.result(timeout=60)
     assert what == "done"
     assert at - began < SOON
+
+
+@postgres
+@pytest.mark.parametrize("first", ["contoso", "fabrikam"])
+def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
+    cast: Cast, pool: ThreadPoolExecutor, first: str
+) -> None:
+    """Also where they hold the other log already, as they do for the one whose key is the higher."""
+    stuck_log, other_log = sorted([cast.contoso.pk, cast.fabrikam.pk], reverse=first == "contoso")
+    take_turn(stuck_log)
+    take_turn(other_log)
+
+    def lock_both() -> None:
+        with act("test", actor=Cast.system()):
+            recorder.lock(stuck_log, other_log)
+
+    with held(stuck_log):
+        stuck, others = [], []
+        for number in range(100):
+            stuck.append(sent(pool, lock_both))
+            if number % 20 == 10:
+                others.append(sent(pool, lambda: take_turn(other_log)))
+        ended = [(began, *done.result(timeout=60)) for began, done in others]
+        refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
+    assert {what for _, what, _ in ended} == {"done"}
+    assert max(at - began for began, _, at in ended) < SOON
+    assert refused["done"] == 0
+    assert refused["TurnRefused"] >= 60
+
+
+@postgres
+def test_a_burst_of_acts_on_several_logs_is_not_refused(cast: Cast, pool: ThreadPoolExecutor) -> None:
+    def lock_both() -> None:
+        with act("test", actor=Cast.system()):
+            recorder.lock(cast.contoso.pk, cast.fabrikam.pk)
+            time.sleep(0.02)
+
+    calls = [sent(pool, lock_both) for _ in range(40)]
+    assert Counter(done.result(timeout=60)[0] for _, done in calls) == {"done": 40}
+
+
+@postgres
+@pytest.mark.parametrize("table", ["requests_app_accessrequest", "requests_app_grant"])
+def test_what_an_act_ends_and_somebody_holds_does_not_take_every_thread(
+    cast: Cast, pool: ThreadPoolExecutor, table: str
+) -> None:
+    row, other = cast.opened().access_request, cast.confirmed(tenant="fabrikam")
+    frida, key = cast.as_("frida"), "id" if table.endswith("request") else "access_request_id"
+
+    def end() -> None:
+        with act("test", actor=Cast.system()):
+            lock_access(AccessRequest.objects.filter(pk=row.pk))
+
+    with held(row.pk, table=table, key=key):
+        stuck = [sent(pool, end) for _ in range(60)]
+        began, done = sent(pool, lambda: operations.deny_as_customer(other.pk, actor=frida, note="No."))
+        what, at = done.result(timeout=60)
+        refused = Counter(done.result(timeout=60)[0] for _, done in stuck)
+    assert what == "done"
+    assert at - began < SOON
+    assert refused["TurnRefused"] >= 40, refused
+
+
+@postgres
+def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_threads(
+    cast: Cast, pool: ThreadPoolExecutor
+) -> None:
+    may_end, has_begun = threading.Event(), threading.Event()
+
+    def send() -> None:
+        once = Once(claim=uuid4(), account_id=cast.ada.pk, key="the form's", asked="asked")
+        with act("test", actor=replace(Cast.system(), once=once)) as current:
+            has_begun.set()
+            may_end.wait(30)
+            current.take_turn(cast.contoso.pk)
+
+    first = pool.submit(send)
+    assert has_begun.wait(30)
+    again = [pool.submit(send) for _ in range(40)]
+    began, done = sent(pool, lambda: take_turn(cast.fabrikam.pk))
+    what, at = done.result(timeout=60)
+    assert what == "done"
+    assert at - began < SOON
+    # Nobody knows yet what becomes of the first.
+    assert {type(each.exception(timeout=60)) for each in again} == {OutcomeUnknown}
+    may_end.set()
+    assert first.exception(timeout=60) is None
+    assert type(pool.submit(send).exception(timeout=60)) is SentAlready
 
 
 def test_what_all_stuck_locks_may_hold_is_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:

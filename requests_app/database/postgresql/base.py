@@ -21,7 +21,7 @@ from requests_app.database import bounds
 from requests_app.database.errors import CommitUnknown
 from requests_app.database.postgresql.session import CONNECTING, NotAsked, Session
 from requests_app.database.pulse import PULSE
-from requests_app.database.turns import TURNS
+from requests_app.database.turns import STUCK_AFTER, TURNS
 from requests_app.database.wrapper import Wrapper
 
 #: PostgreSQL, appendix A: idle_in_transaction_session_timeout and transaction_timeout. The server ended the session,
@@ -29,6 +29,8 @@ from requests_app.database.wrapper import Wrapper
 _ENDED_BEFORE = frozenset({"25P03", "25P04"})
 #: The function of the server that gives up waiting for a standby. Its message may be translated; its name is not.
 _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
+#: So long one waits who holds others' locks; they must not count as stuck for that.
+_HOLDING_SECONDS = STUCK_AFTER * 0.6
 #: For the question whether a connection that was kept still leads somewhere.
 _CHECK_SECONDS = 0.7
 
@@ -118,21 +120,37 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return is_usable
 
     @contextmanager
-    def awaiting(self, *lock: Hashable) -> Iterator[None]:
-        threads = bounds.current().threads
+    def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
+        now = bounds.current()
+        threads = now.threads
         self.ensure_connection()
         session: Session = self.connection
         if not threads or session.turn is not None:
             yield
             return
-        session.turn = turn = TURNS.enter(lock, threads=threads)
+        if is_holding:
+            # Apart from those who may wait longer: for them it is not stuck yet.
+            of_holders, stuck_after = ("holding", *lock), _HOLDING_SECONDS / 2
+            turn = TURNS.enter(of_holders, threads=threads, stuck_after=stuck_after, is_holding=True)
+        else:
+            turn = TURNS.enter(lock, threads=threads)
         is_taken = False
         try:
+            if is_holding:
+                # The server's limit and not ours: it gives back what is held when it gives up.
+                self._limit_locks(_HOLDING_SECONDS)
+            session.turn = None if is_holding else turn
             yield
             is_taken = True
+            if is_holding:
+                self._limit_locks(now.lock_on_server or 0)
         finally:
             session.turn = None
             turn.leave(is_taken=is_taken)
+
+    def _limit_locks(self, seconds: float) -> None:
+        with self.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}"])
 
     def _notice(self, said: psycopg.errors.Diagnostic) -> None:
         if said.source_function == _GAVE_UP_STANDBY:
