@@ -22,6 +22,8 @@ from requests_app.errors import Busy
 from requests_app.hashing import Gate
 from requests_app.models import Person, Tries
 from requests_app.models.people import actor_of
+from tests.caller import Caller, token_of
+from tests.cast import Cast
 from tests.site.conftest import PASSWORD
 
 #: The product's own, where other tests have a quick one.
@@ -142,6 +144,19 @@ def test_who_is_turned_away_at_the_sign_in_has_not_tried(
     assert "_auth_user_id" not in client.session
     assert attempt(member.email).status_code == 302
     assert client.session["_auth_user_id"] == str(member.pk)
+
+
+@pytest.mark.django_db
+def test_a_caller_who_is_turned_away_reads_and_is_logged_the_same(gate: Gate, cast: Cast) -> None:
+    token = token_of(cast, "ada")
+    cast.ada.set_password(PASSWORD)
+    cast.ada.save()
+    with full(gate), capture_logs() as lines:
+        answer = Caller(token).step_up()
+    assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "5", "busy")
+    assert "This was not begun." in answer.json()["title"]
+    [end] = [line for line in lines if line["event"] == "request_finished"]
+    assert (end["code"], end["log_level"]) == (503, "warning")
 
 
 @pytest.mark.django_db
