@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -24,7 +25,7 @@ from tests.cast import PASSWORD, gather
 from tests.content import fill
 from tests.factors import a_code
 from tests.ports import free_port
-from tests.tasks.conftest import Start, wait_for
+from tests.tasks.conftest import Running, Start, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,6 +45,7 @@ SIZE = 8 * 1024 * 1024
 class Site:
     def __init__(self, port: int) -> None:
         self.port, self.cast = port, gather()
+        self.running: Running | None = None
         self._open: list[socket.socket] = []
 
     def send(self, text: str, *, takes: int = 65536) -> socket.socket:
@@ -89,6 +91,13 @@ class Site:
         )
         return operations.issue_access_token(made.row, scopes=frozenset(scopes)).secret
 
+    def ends(self, status: int) -> list[dict[str, Any]]:
+        """What the server has logged of requests that it has answered so."""
+        assert self.running is not None
+        lines = (line.partition("| ")[2] for line in self.running.log.splitlines())
+        found = [json.loads(line) for line in lines if '"request_finished"' in line and line.endswith("}")]
+        return [line for line in found if line["code"] == status]
+
     def hang_up(self) -> None:
         for plain in self._open:
             plain.close()
@@ -102,7 +111,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         file.truncate(SIZE)
     port = free_port()
     site = Site(port)
-    running = start(
+    site.running = running = start(
         "lockbox",
         "--no-beat",
         "--clusters",
@@ -194,6 +203,10 @@ def test_a_reader_who_loses_a_role_is_told_while_it_waits(site: Site) -> None:
     Token.objects.update(expires_at="2001-01-01T00:00:00Z")
     assert b"not_allowed" in until(stream, b"not_allowed")
     assert poll.recv(12) == b"HTTP/1.1 403"
+    wait_for(lambda: site.ends(403), within=AT_ONCE)
+    [line] = site.ends(403)
+    assert (line["request"], line["level"]) == (f"GET {path}", "warning"), "logged with the answer that it got"
+    assert line["request_id"]
 
 
 def until(plain: socket.socket, wanted: bytes) -> bytes:
