@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 
 from requests_app import bell, clock
 from requests_app.actors import Actor
+from requests_app.database import bounds
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._change import Step, act, apply_all, begin
@@ -23,6 +25,10 @@ from requests_app.outbox.topics import Audience, Note, Topic, post
 
 logger = structlog.get_logger(__name__)
 
+#: Other tenants wait while a sweep holds their logs and waits for one that somebody does not give back.
+LOCK_SECONDS = 0.5
+#: PostgreSQL, appendix A: lock_not_available.
+_LOCK_NOT_AVAILABLE = "55P03"
 #: What an end writes down of an access request; its long texts are not fetched for it.
 _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
 
@@ -48,29 +54,43 @@ def _swept(
     """End a batch in one transaction. Where that fails, end each alone, and pass over the one that fails.
 
     Else one row that cannot be ended would roll back whatever batch it is in, each minute anew. `passed_over` holds
-    the access requests at fault; it is added to, so that the caller's next batch does without them.
+    the access requests at fault; it is added to, so that the caller's next batch does without them. Where somebody
+    holds a tenant's log or rows, all of that tenant's wait for the next sweep.
     """
     passed_over = set() if passed_over is None else passed_over
-    try:
-        return end(~Q(pk__in=passed_over), actor=actor, limit=limit)
-    except Exception as failure:
-        _require_store(failure)
-        logger.error("sweep.batch_failed", error=_kind(failure))
-    done = 0
-    for pk in list(ripe(clock.now()).exclude(pk__in=passed_over).values_list("pk", flat=True)[:limit]):
+    with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
         try:
-            done += end(Q(pk=pk), actor=actor, limit=1)
+            return end(~Q(pk__in=passed_over), actor=actor, limit=limit)
         except Exception as failure:
             _require_store(failure)
-            passed_over.add(pk)
-            logger.error("sweep.passed_over", access_request=str(pk), error=_kind(failure))
+            logger.error("sweep.batch_failed", error=_kind(failure))
+        done, held = 0, set[UUID]()
+        rows = ripe(clock.now()).exclude(pk__in=passed_over).values_list("pk", "tenant_id")
+        for pk, tenant_id in list(rows[:limit]):
+            if tenant_id in held:
+                passed_over.add(pk)
+                continue
+            try:
+                done += end(Q(pk=pk), actor=actor, limit=1)
+            except Exception as failure:
+                _require_store(failure)
+                passed_over.add(pk)
+                if _is_held(failure):
+                    held.add(tenant_id)
+                logger.error("sweep.passed_over", access_request=str(pk), error=_kind(failure))
     return done
 
 
 def _require_store(failure: Exception) -> None:
     """Raise it again where the store is to blame, which fails with every row alike."""
-    if isinstance(failure.__cause__, OperationalError | InterfaceError):
+    if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
         raise failure
+
+
+def _is_held(failure: Exception) -> bool:
+    """Whether a lock did not come in time. The store is well, and so are other tenants' rows."""
+    cause = failure.__cause__
+    return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 
 
 def _kind(failure: Exception) -> str:

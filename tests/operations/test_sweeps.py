@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from requests_app import operations, tasks
+from requests_app.database import bounds
 from requests_app.errors import StoreUnavailable
 from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
@@ -17,6 +18,8 @@ from requests_app.operations import sweeps
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import Topic
 from tests.cast import Cast, events_of, outbox_topics
+from tests.database.conftest import takes
+from tests.database.test_bounds import held
 
 pytestmark = pytest.mark.django_db
 
@@ -305,3 +308,18 @@ def test_a_store_that_fails_is_not_taken_for_a_row_at_fault(
         sweeps.expire_overdue(actor=cast.system("sweep"), limit=10)
     assert len(tried) == 1
     assert set(states(ripe[1])) == {State.PENDING_PROVIDER}
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_tenants_log_that_somebody_holds_delays_no_other_tenant(cast: Cast, travel: Any) -> None:
+    travel.freeze()
+    windows = {tenant: cast.opened(tenant, window_for=3600).access_request for tenant in ("contoso", "fabrikam")}
+    windows["again"] = cast.opened(window_for=3600).access_request
+    travel.by(hours=2)
+    with held(cast.contoso.pk), bounds.within(bounds.worker(wait_seconds=5)), takes(most=5):
+        assert tasks.sweep() == 1
+        assert states(list(windows.values())) == [State.OPEN, State.CLOSED, State.OPEN]
+    assert "grant.closed" not in events_of(windows["contoso"])
+    assert tasks.sweep() == 2
+    assert set(states(list(windows.values()))) == {State.CLOSED}
