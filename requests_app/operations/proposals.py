@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import clock, limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.database import bounds
 from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Membership, Person, Proposal, Tenant
@@ -20,6 +22,8 @@ from requests_app.operations._change import Act, act
 from requests_app.operations._people import administered
 from requests_app.operations._second import CONTROLLED, controlled, hold, require_two_left, tell, told
 
+#: What is due takes the turn at every tenant's log. All wait while it waits for one that somebody does not give back.
+LOCK_SECONDS = 0.5
 #: Who may be the second: whoever administers or decides.
 _SECONDS = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 
@@ -179,7 +183,8 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     for row in [*over, *early]:
         try:
             if row in over or _announced.not_told(row):
-                done += apply_proposal(row.pk, actor=actor).ended_at is not None
+                with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
+                    done += apply_proposal(row.pk, actor=actor).ended_at is not None
         except WrongState:
             # It waits for what is under way, or another worker was faster.
             continue

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import clock, operations, proposals
+from requests_app.database import bounds
 from requests_app.errors import (
     AlreadyDecidedByYou,
     ChangeProposed,
@@ -24,6 +25,7 @@ from requests_app.errors import (
     OwnAccessRequest,
     SecondPersonNeeded,
     StepUpRequired,
+    StoreUnavailable,
     Unacceptable,
     WrongState,
 )
@@ -47,6 +49,8 @@ from requests_app.models.people import actor_of_token
 from requests_app.queries import tenant as queries
 from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, outbox_topics
+from tests.database.conftest import takes
+from tests.database.test_bounds import held
 
 pytestmark = pytest.mark.django_db
 
@@ -752,3 +756,17 @@ def test_an_upgrade_reads_the_log_and_takes_the_cautious_value_where_it_says_not
     assert terms["Stella Test"] == (cast.stella.created_at, None)
     assert terms["Sten Test"] == (cast.people["sten"].created_at, at)
     assert not proposed(lambda: uncovered(cast)).is_alone
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_what_is_due_gives_up_a_log_that_somebody_holds_and_takes_effect_later(two: Cast, travel: Any) -> None:
+    """It has the turn at every other log meanwhile."""
+    row = proposed(lambda: uncovered(two))
+    operations.confirm_proposal(row.pk, actor=two.as_("sten"))
+    before = facts()
+    with held(two.contoso.pk), bounds.within(bounds.worker(wait_seconds=6)), takes(most=4):
+        with pytest.raises(StoreUnavailable):
+            due(two, travel, row)
+        assert facts() == before
+    assert due(two, travel, row).outcome == "applied"
