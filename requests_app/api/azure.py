@@ -118,6 +118,8 @@ class EnableLockbox(_Switch):
 
 
 class DisableLockbox(_Switch):
+    may_be_proposed: ClassVar = True
+
     @extend_schema(
         operation_id="azure_disable_lockbox",
         summary="Switch Lockbox off in the caller's tenant",

@@ -47,6 +47,8 @@ class ApiView(APIView):
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, and may carry an Idempotency-Key.
     changes: ClassVar[bool] = True
+    #: Whether what is asked for may take a second person, and is then answered with 202 (`change_proposed`).
+    may_be_proposed: ClassVar[bool] = False
     #: The name of the route that reads what a POST changes, where the POST answers as that route does.
     shows: ClassVar[str] = ""
     quota_name: ClassVar[str] = "calls"

@@ -139,6 +139,7 @@ class ProviderClients(_Clients):
 
 
 class OneClient(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.TOKENS_MANAGE)
 
     @extend_schema(operation_id="clients_show", summary="Read one client", tags=["callers"], responses={200: ClientOut})

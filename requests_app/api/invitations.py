@@ -48,6 +48,7 @@ class InvitationIn(Strict):
 class Invitations(ListView):
     """Those that nobody has accepted or withdrawn yet; for who may invite."""
 
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE, "POST": Scope.MEMBERS_MANAGE}
     serializer_class = InvitationOut
     orders = ("-created_at",)

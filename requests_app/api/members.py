@@ -102,6 +102,7 @@ class OneMember(ApiView):
 
 
 class GiveRole(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(
@@ -120,6 +121,7 @@ class GiveRole(ApiView):
 
 
 class TakeRole(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(
@@ -139,6 +141,7 @@ class TakeRole(ApiView):
 
 
 class SwitchOff(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(
@@ -155,6 +158,7 @@ class SwitchOff(ApiView):
 
 
 class SwitchOn(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(
@@ -171,6 +175,7 @@ class SwitchOn(ApiView):
 
 
 class ResetSecondFactors(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(

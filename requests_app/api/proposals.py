@@ -110,6 +110,7 @@ class Announced(ListView):
 
 
 class Control(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _ACT
 
     @extend_schema(

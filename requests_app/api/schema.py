@@ -17,6 +17,7 @@ from requests_app.api.pages import CURSOR
 from requests_app.api.shapes import Problem
 
 WORDS = {
+    202: "Proposed, and not done yet: somebody else has to confirm it. `current.proposal` names the proposal",
     400: "This could not be read",
     401: "No token, or none that is live",
     403: "The caller's role or the token's scope does not allow it",
@@ -107,7 +108,7 @@ class Schema(AutoSchema):
     def _faults(self) -> list[int]:
         found = [400, 401, 403, 404, 406, 422, 429, 503]
         if self.method in ("POST", "PATCH", "PUT", "DELETE"):
-            found += [409, 413, 415]
+            found += [409, 413, 415] + ([202] if self.view.may_be_proposed else [])
         return sorted(found)
 
     def _problem(self, status: int) -> dict[str, Any]:

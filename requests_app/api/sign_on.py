@@ -76,6 +76,7 @@ class SignOnIn(Strict):
 
 
 class OneSignOn(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "PUT": Scope.SIGN_ON_MANAGE}
 
     @extend_schema(
@@ -159,6 +160,7 @@ class DomainIn(Strict):
 
 
 class Domains(ListView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.SIGN_ON_MANAGE}
     serializer_class = DomainOut
     orders = ("name",)

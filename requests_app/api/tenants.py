@@ -112,6 +112,7 @@ class Tenants(ListView):
 class OneTenant(ApiView):
     """For the tenant's own people, and for staff."""
 
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "PATCH": Scope.TENANT_MANAGE}
 
     @extend_schema(
@@ -188,6 +189,8 @@ class EnableLockbox(_Lockbox):
 
 
 class DisableLockbox(_Lockbox):
+    may_be_proposed: ClassVar = True
+
     @extend_schema(
         operation_id="tenants_disable_lockbox",
         summary="Switch Lockbox off",

@@ -210,6 +210,7 @@ class ProviderWebhooks(_Webhooks):
 
 
 class OneWebhook(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.WEBHOOKS_MANAGE)
 
     @extend_schema(operation_id="webhooks_show", summary="Read one webhook", tags=_TAGS, responses={200: WebhookOut})
@@ -239,6 +240,7 @@ class OneWebhook(ApiView):
 
 
 class _Switch(ApiView):
+    may_be_proposed: ClassVar = True
     scopes: ClassVar = _WRITE
 
     def _switched(self, act: Callable[..., Webhook], pk: UUID) -> Response:

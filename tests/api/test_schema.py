@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from requests_app import clock, operations
 from requests_app.api import events, quota, reader
 from requests_app.api.base import ApiView
 from requests_app.api.scim import views as scim
+from requests_app.operations._announced import ANNOUNCED
+from requests_app.operations._second import CONTROLLED
 from requests_app.scopes import Scope
 from tests.api.routes import OPEN
 from tests.caller import Caller, token_of
@@ -76,6 +79,16 @@ def test_each_operation_has_a_name_a_summary_and_a_scope_or_none_that_is_needed(
     assert [path for path, _method, operation in _operations() if not operation.get("summary")] == []
     without = {operation["operationId"] for _path, _method, operation in _operations() if "x-scope" not in operation}
     assert without == {"me", "azure_operations_list", "step_up"}
+
+
+def test_every_route_whose_act_may_take_a_second_person_is_said_to_answer_202() -> None:
+    views = {view.cls for _path, _name, view in _routes() if hasattr(view, "cls") and issubclass(view.cls, ApiView)}
+    for view in views:
+        own = [each for each in view.__mro__ if each.__module__ == view.__module__]
+        called = set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in own)))
+        # To switch Lockbox on needs nobody else; what switches it is the same operation.
+        is_held = bool(called & {*CONTROLLED, *ANNOUNCED}) and view.__name__ != "EnableLockbox"
+        assert view.may_be_proposed is is_held, view.__name__
 
 
 def test_a_body_takes_what_it_names_and_nothing_else() -> None:
