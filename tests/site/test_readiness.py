@@ -322,7 +322,7 @@ def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.Captur
     assert "worker     NOT OK (age_seconds None, limit_seconds 60)" in capsys.readouterr().out
 
 
-PROBERS = ("probe-parts", "probe-read", "probe-write")
+PROBERS = ("probe-parts_", "probe-read_", "probe-write_")
 
 
 def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None:
