@@ -612,8 +612,9 @@ class Client:
 
         def send() -> Answer:
             answer = _unless_signed_out(browser, browser.get(path))
-            # A page that says that the window is closed is no look.
-            if answer.status == 200 and b"reader-closed" in answer.body:
+            # A page that says that the window is closed is no look. Every page of content brings those words along too,
+            # to show them when its window ends.
+            if answer.status == 200 and b"reader-closed" in answer.body and b'id="closed-notice"' not in answer.body:
                 return Answer(409, answer.body, answer.headers)
             return answer
 
