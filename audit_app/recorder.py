@@ -125,8 +125,8 @@ def _write(rows: list[AuditEntry]) -> None:
         arrays = ", ".join(f"%s::{_type(field)}[]" for field in _FIELDS)
         with connection.cursor() as cursor:
             columns = [[getattr(row, column) for row in rows] for column in _COLUMNS]
-            # Names and types of the model.
-            cursor.execute(f"INSERT INTO {_INTO} SELECT * FROM unnest({arrays})", columns)  # noqa: S608
+            said = f"INSERT INTO {_INTO} SELECT * FROM unnest({arrays})"  # noqa: S608 - names and types of the model
+            cursor.execute(said, columns)
     else:
         AuditEntry.objects.bulk_create(rows, batch_size=500)
 

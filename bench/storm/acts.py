@@ -167,7 +167,7 @@ class Client:
         refusals: frozenset[int] = frozenset(), scim: bool = False, **headers: str,
     ) -> Answer:  # fmt: skip
         """A call of the API with this act's key as its Idempotency-Key."""
-        token = who.token or self._token_of(who)  # type: ignore[arg-type]
+        token = who.token or self._token_of(who)  # type: ignore[arg-type]  # a person has a token from the beginning
         if not token:
             return Answer(0, lost="no token")
         sent = {"Authorization": f"Bearer {token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
@@ -246,7 +246,7 @@ class Client:
         return browser.post("/accounts/code/", form.filled(code=code)) if page.status == 200 else page
 
     def _page(self, browser: Browser, person: Person, path: str, name: str) -> Answer:
-        """Look at a page. Whoever is led to the sign-in has lost their session, which no outage may take."""
+        """Look at a page. Anybody who is led to the sign-in has lost their session, which no outage may take."""
         act = self._act("pages", name, person.name, person.tenant, "")
         answer = self._try(
             act, lambda: _unless_signed_out(browser, browser.get(path)), is_repeatable=False,
@@ -352,7 +352,7 @@ class Client:
 
     def _move_ticket(self, person: Person, ticket: Ticket, verb: str, state: str, event: str) -> None:
         act = self._act("api", f"{verb} ticket", person.name, ticket.tenant, event)
-        # Whoever takes a ticket says nothing that could be found again; all else carries a comment.
+        # Taking a ticket carries no comment by which it could be found again; everything else does.
         act.mark = f"{ticket.id} {person.id}" if verb == "assign" else act.key
         body = {} if verb == "assign" else {"comment": act.key}
         answer = self._api(act, person, "POST", f"/api/v1/tickets/{ticket.id}/{verb}", body)
@@ -655,11 +655,13 @@ class Client:
 
     def export_api(self, person: Person) -> None:
         act = self._act("api", "export", person.name, person.tenant, "log.exported")
-        # The filter is in the entry, so each export has one of its own.
-        since = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
-        act.mark = since
-        path = f"/api/v1/tenants/{self.cast.tenants[person.tenant]['id']}/log/export?format=jsonl&since={since}"
-        self._api(act, person, "GET", path)
+        self._file_of_the_log(act, person, "export?format=jsonl&")
+
+    def _file_of_the_log(self, act: Act, person: Person, what: str) -> None:
+        """The filter is in the entry, so each file has one of its own."""
+        act.mark = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
+        tenant = self.cast.tenants[person.tenant]["id"]
+        self._api(act, person, "GET", f"/api/v1/tenants/{tenant}/log/{what}since={act.mark}")
 
     def export_page(self, person: Person) -> None:
         if (browser := self._browser(person)) is None:
@@ -676,10 +678,7 @@ class Client:
 
     def evidence(self, person: Person) -> None:
         act = self._act("api", "evidence", person.name, person.tenant, "log.evidence_taken")
-        since = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
-        act.mark = since
-        path = f"/api/v1/tenants/{self.cast.tenants[person.tenant]['id']}/log/evidence?since={since}"
-        self._api(act, person, "GET", path)
+        self._file_of_the_log(act, person, "evidence?")
 
     def long_poll(self, person: Person) -> None:
         tenant = self.cast.tenants[person.tenant]["id"]

@@ -102,7 +102,7 @@ class Installation:
         raise CannotStart(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self, within: float = 60.0) -> None:
-        """SIGTERM, as an operator stops it; what is left after that is killed."""
+        """Stop it by SIGTERM, as an operator does. Kill what has not ended then."""
         if self.process is None:
             return
         family = processes.tree(self.process.pid)

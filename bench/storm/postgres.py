@@ -118,7 +118,7 @@ class Server:
 
     def restart(self) -> float:
         assert self.process is not None
-        # Fast shutdown: sessions are ended, what is committed is written.
+        # Fast shutdown: PostgreSQL ends the sessions and writes what was committed.
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
         return self.start()

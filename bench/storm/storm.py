@@ -35,7 +35,7 @@ CLIENTS, TENANTS = 16, 10
 HOOKED = 4
 #: What a webhook of the storm is told of.
 HOOK_EVENTS = sorted(ACCESS_REQUEST)
-#: By when the sweep has written down what is over, once nothing is in its way.
+#: So many seconds after the last fault, the sweep must have closed what has ended.
 GRACE = dt.timedelta(seconds=30)
 
 
@@ -200,7 +200,7 @@ class Storm:
         self.mail.manner = self.hooks.manner = "well"
         processes.send(signal.SIGCONT, *self.installation.family())
         self.memory_ended = processes.memory(self.installation.family())
-        # Whoever was killed with a message in their hands has let go of it: as if the two minutes were over.
+        # A killed worker keeps its claim on a message for two minutes. Act as if they were over.
         self.installation.stop()
         self.rows.bring_forward(claims=True)
         self.installation.start()
@@ -214,7 +214,7 @@ class Storm:
         least = time.monotonic() + min(self.calm_seconds, 12.0)
         while time.monotonic() < until:
             try:
-                # What is over by now must be written down; what ends later is nobody's debt yet.
+                # What has ended by now must be closed; what ends later need not be yet.
                 self.calmed_at = dt.datetime.now(dt.UTC)
                 self.rows.bring_forward()
                 if time.monotonic() > least and not self.rows.outbox("waiting") and not self._overdue():

@@ -36,7 +36,7 @@ def checkpoint(note: str) -> Checkpoint:
 
 
 def follows(leaves: list[bytes], note: str) -> str:
-    """Say what is wrong where these leaves are not a continuation of what the checkpoint signed; "" if nothing is."""
+    """Say why the log with these leaves does not follow from the signed checkpoint; "" if it does."""
     signed = checkpoint(note)
     if signed.size > len(leaves):
         return f"{signed.origin}: {signed.size} entries were signed, and there are {len(leaves)}"

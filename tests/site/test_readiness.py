@@ -186,15 +186,14 @@ def test_it_is_tried_once_in_ten_seconds_however_often_somebody_asks(
 
 
 @contextmanager
-def nobody_can_write() -> Iterator[None]:
-    """Somebody holds what every act needs, in a connection of their own, and does not let go."""
+def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
+    """Somebody takes a lock, in a transaction of a connection of their own, and does not let go."""
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic():
-                if connection.vendor == "postgresql":
-                    execute("LOCK TABLE audit_app_auditentry IN ACCESS EXCLUSIVE MODE")
+                take()
                 held.set()
                 release.wait(30)
         finally:
@@ -210,11 +209,17 @@ def nobody_can_write() -> Iterator[None]:
         thread.join()
 
 
+def what_every_act_needs() -> None:
+    # On SQLite the transaction itself is what nobody else can have.
+    if connection.vendor == "postgresql":
+        execute("LOCK TABLE audit_app_auditentry IN ACCESS EXCLUSIVE MODE")
+
+
 def test_a_kept_ok_does_not_outlive_a_write_that_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     real, skipped = time.monotonic, [0.0]
     monkeypatch.setattr(clock, "monotonic", lambda: real() + skipped[0])
     web(client, 200)
-    with nobody_can_write():
+    with held_by_somebody(what_every_act_needs):
         skipped[0] += health.WRITE_EVERY + 0.5
         began = real()
         assert web(client, 200)["write"]["ok"], (
@@ -263,27 +268,10 @@ def test_somebody_who_asks_while_a_check_runs_hears_what_it_finds(
 def test_a_tenants_locked_log_holds_no_probe_up(client: Client) -> None:
     with transaction.atomic():
         ChainHead.objects.create(tenant_id=TENANT)
-    held, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                recorder.lock(TENANT)
-                held.set()
-                release.wait(30)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    try:
+    with held_by_somebody(lambda: recorder.lock(TENANT)):
         began = time.monotonic()
         assert web(client, 200)["write"] == {"ok": True}
         assert time.monotonic() - began < 1
-    finally:
-        release.set()
-        thread.join()
 
 
 def test_with_all_workers_dead_a_web_server_stays_ready(client: Client) -> None:
