@@ -110,6 +110,14 @@ def in_service(count: int = 1) -> dict[str, dt.datetime]:
 Start = Callable[..., Running]
 
 
+def web_alone(start: Start, port: int, **env: str) -> Running:
+    """Start the web server under its supervisor, without clusters or a beat, and wait until it is ready."""
+    address = f"http://127.0.0.1:{port}"
+    running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
+    wait_for(lambda: "Ready:" in running.log, within=40)
+    return running
+
+
 @pytest.fixture
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     """Start `manage.py …` with short deadlines: `start("lockbox", "--no-web", CLUSTERS="2")`."""

@@ -19,7 +19,7 @@ from requests_app.scopes import Scope
 from tests.cast import gather
 from tests.database.test_bounds import held
 from tests.ports import free_port
-from tests.tasks.conftest import Start, wait_for
+from tests.tasks.conftest import Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.real_clock]
 
@@ -68,18 +68,9 @@ class Site:
 def site(start: Start) -> Iterator[Site]:
     port = free_port()
     site = Site(port)
-    running = start(
-        "lockbox",
-        "--no-beat",
-        "--clusters",
-        "0",
-        PORT=str(port),
-        BASE_URL=f"http://127.0.0.1:{port}",
-        WEB_WORKERS="1",
-        WEB_THREADS="16",
-        DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+    running = web_alone(
+        start, port, WEB_WORKERS="1", WEB_THREADS="16", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings"
     )
-    wait_for(lambda: "Ready:" in running.log, within=40)
     yield site
     running.stop()
 

@@ -18,7 +18,7 @@ from requests_app.demo.browser import Browser
 from requests_app.worker.processes import tree
 from tests.cast import PASSWORD, gather
 from tests.ports import free_port
-from tests.tasks.conftest import Start, wait_for
+from tests.tasks.conftest import Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock, pytest.mark.timeout(180)]
 
@@ -76,17 +76,7 @@ def _signs_in(port: int, number: int, barrier: threading.Barrier, until: float, 
 def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     mia = gather().people["mia"]
     port = free_port()
-    running = start(
-        "lockbox",
-        "--no-beat",
-        "--clusters",
-        "0",
-        PORT=str(port),
-        BASE_URL=f"http://127.0.0.1:{port}",
-        TRUSTED_PROXY_COUNT="1",
-        DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings",
-    )
-    wait_for(lambda: "Ready:" in running.log, within=40)
+    running = web_alone(start, port, TRUSTED_PROXY_COUNT="1", DJANGO_SETTINGS_MODULE="tests.tasks.hashing_settings")
     browser = Browser(f"http://127.0.0.1:{port}", mia.email, PASSWORD)
     browser.sign_in()
     cookie = "; ".join(f"{each.name}={each.value}" for each in browser.jar)

@@ -25,7 +25,7 @@ from tests.cast import PASSWORD, gather
 from tests.content import fill
 from tests.factors import a_code
 from tests.ports import free_port
-from tests.tasks.conftest import Running, Start, wait_for
+from tests.tasks.conftest import Running, Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -111,19 +111,14 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         file.truncate(SIZE)
     port = free_port()
     site = Site(port)
-    site.running = running = start(
-        "lockbox",
-        "--no-beat",
-        "--clusters",
-        "0",
-        PORT=str(port),
-        BASE_URL=f"http://127.0.0.1:{port}",
+    site.running = running = web_alone(
+        start,
+        port,
         CONTENT_ROOT=str(content),
         WEB_WORKERS="1",
         WEB_THREADS=str(THREADS),
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
-    wait_for(lambda: "Ready:" in running.log, within=40)
     yield site
     site.hang_up()
     running.stop()

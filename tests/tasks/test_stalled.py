@@ -22,7 +22,7 @@ from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill
 from tests.factors import a_code
 from tests.ports import free_port
-from tests.tasks.conftest import Start, wait_for
+from tests.tasks.conftest import Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,20 +90,15 @@ def site(start: Start, tmp_path: Path) -> Iterator[Site]:
         file.truncate(SIZE)
     port = free_port()
     site = Site(port)
-    running = start(
-        "lockbox",
-        "--no-beat",
-        "--clusters",
-        "0",
-        PORT=str(port),
-        BASE_URL=f"http://127.0.0.1:{port}",
+    running = web_alone(
+        start,
+        port,
         CONTENT_ROOT=str(content),
         WEB_WORKERS="1",
         WEB_THREADS="4",
         WEB_STREAMS="4",
         DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
     )
-    wait_for(lambda: "Ready:" in running.log, within=40)
     yield site
     running.stop()
 

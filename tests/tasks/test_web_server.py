@@ -14,7 +14,7 @@ from requests_app.worker.processes import tree
 from tests.caller import token_of
 from tests.cast import gather
 from tests.ports import free_port
-from tests.tasks.conftest import Running, Start, wait_for
+from tests.tasks.conftest import Running, Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
@@ -59,18 +59,9 @@ class Site:
 @pytest.fixture
 def site(start: Start) -> Iterator[Site]:
     port, cast = free_port(), gather()
-    running = start(
-        "lockbox",
-        "--no-beat",
-        "--clusters",
-        "0",
-        PORT=str(port),
-        BASE_URL=f"http://127.0.0.1:{port}",
-        WEB_WORKERS="1",
-        WEB_THREADS="4",
-        DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
+    running = web_alone(
+        start, port, WEB_WORKERS="1", WEB_THREADS="4", DJANGO_SETTINGS_MODULE="tests.tasks.web_settings"
     )
-    wait_for(lambda: "Ready:" in running.log, within=40)
     yield Site(port, running, token_of(cast, "priya"))
     running.stop()
 
