@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.real_clock]
 CALLS = 200
 #: What others may wait for the sake of one tenant's log.
 ADDED = 1.0
+#: Where each tenant's calls come from. Calls of one address wait behind one another, and for five seconds at most.
+ADDRESSES = {"contoso": "127.0.0.1", "fabrikam": "127.0.0.2"}
 
 
 class Site:
@@ -50,14 +52,15 @@ class Site:
         }
 
     def ask(self, tenant: str) -> tuple[int, float, Any]:
-        return self._call("POST", "/access/v1/evaluation", self.questions[tenant])
+        return self._call("POST", "/access/v1/evaluation", self.questions[tenant], ADDRESSES[tenant])
 
     def get(self, path: str) -> tuple[int, float, Any]:
-        return self._call("GET", path, None)
+        return self._call("GET", path, None, ADDRESSES["fabrikam"])
 
-    def _call(self, method: str, path: str, body: str | None) -> tuple[int, float, Any]:
+    def _call(self, method: str, path: str, body: str | None, address: str) -> tuple[int, float, Any]:
         began = time.monotonic()
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as line:
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30, source_address=(address, 0))
+        with closing(line):
             line.request(method, path, body, self.headers)
             answer = line.getresponse()
             answer.read()
