@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -13,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
 
@@ -157,6 +158,29 @@ class ProbeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         probe = self.PROBES.get(request.path_info)
         return probe(request) if probe else self.get_response(request)
+
+
+class FirstPieceMiddleware:
+    """Makes the first piece of a stream while the request still runs.
+
+    Nothing has been sent by then, so what fails there is answered as any other failure, in words that know which acts
+    were committed before. Later, only breaking the connection is left.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+            try:
+                pieces = iter(response)
+                first = next(pieces, b"")
+            except BaseException:
+                response.close()
+                raise
+            response.streaming_content = chain([first], pieces)
+        return response
 
 
 class StoreUnavailableMiddleware:

@@ -200,6 +200,7 @@ MIDDLEWARE = [
     "lockbox_site.middleware.RequestLogMiddleware",
     "lockbox_site.crossing.CrossingMiddleware",
     "lockbox_site.crossing.BodyLimitMiddleware",
+    "lockbox_site.middleware.FirstPieceMiddleware",
     "lockbox_site.middleware.StoreUnavailableMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

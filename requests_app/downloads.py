@@ -37,7 +37,7 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
     refused within a second, in the middle of it. A server that knows no length ends a broken answer as it ends a whole
     one, so what stopped early ends with half a line, which no format takes for its end.
     """
-    language, checked = translation.get_language(), clock.monotonic()
+    language, checked, has_begun = translation.get_language(), clock.monotonic(), False
     try:
         while True:
             with only_tenants([tenant_id]), timezone.override(dt.UTC), translation.override(language):
@@ -48,7 +48,10 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
             if chunk is None:
                 return
             yield chunk
+            has_begun = True
     except Exception:
+        if not has_begun:
+            raise  # it is answered as a failure, and no file comes
         with translation.override(language):
             words = _("This file is not complete: its reader may not take it any more, or it could not be read.")
         yield f'"{words}'.encode()

@@ -19,8 +19,9 @@ from django.db import OperationalError, connections
 from django.test import Client
 
 from audit_app.models import AuditEntry
-from requests_app import operations, outcome, tasks
+from requests_app import downloads, operations, outcome, tasks
 from requests_app.actors import Actor
+from requests_app.api import held
 from requests_app.database.errors import CommitUnknown
 from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending
@@ -31,10 +32,14 @@ from requests_app.web import decisions
 from tests.admin.conftest import act_address
 from tests.api import test_azure
 from tests.api.test_idempotency import asking
+from tests.api.test_log import path as log_path
+from tests.api.test_log import signed
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, gather
 from tests.content import CANARY, fill, mail_id
 from tests.web.pages import answer, page_of, signed_in
+from tests.web.test_evidence import post as take_evidence
+from tests.web.test_log import exported
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -471,3 +476,35 @@ def test_what_fails_after_an_act_of_the_same_request_never_says_that_nothing_was
     assert not outcome.current().may_have_changed
     assert Actor.system("x").once is None
     assert not Token.objects.exists()
+
+
+# --- Files of the log -----------------------------------------------------------------------------------------
+
+
+def _file_of_the_log(cast: Cast, door: str, what: str) -> Any:
+    if door == "api":
+        return Caller(token_of(cast, "otto")).get(log_path(cast, what))
+    otto = quiet(signed_in(cast, "otto"))
+    return exported(otto, cast, "csv") if what == "export" else take_evidence(otto, cast.contoso)
+
+
+@pytest.mark.parametrize("what", ["export", "evidence"])
+@pytest.mark.parametrize("door", ["page", "api"])
+def test_a_file_that_fails_before_its_first_byte_says_so_after_its_entry_was_written(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, door: str, what: str
+) -> None:
+    world.opened()
+    signed(world.contoso.pk)
+    event = {"export": "log.exported", "evidence": "log.evidence_taken"}[what]
+
+    def away(_tenants: Any) -> Any:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(downloads, "only_tenants", away)
+        found = _file_of_the_log(world, door, what)
+    assert (found.status_code, found.streaming, found.has_header("Content-Disposition")) == (503, False, False)
+    assert WORDS in words_of(found)
+    assert AuditEntry.objects.filter(event=event).count() == 1
+    assert held.taken() == 0
+    assert b"".join(_file_of_the_log(world, door, what).streaming_content)

@@ -218,9 +218,9 @@ def test_an_export_stops_within_a_second_of_the_role(
     cast: Cast, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(cast, 1600)
-    response = exported(signed_in(cast, "otto"), cast, kind)
-    present = clock.monotonic()
+    otto, present = signed_in(cast, "otto"), clock.monotonic()
     monkeypatch.setattr(clock, "monotonic", lambda: present)
+    response = exported(otto, cast, kind)
     chunks = iter(response.streaming_content)
     sent = [next(chunks)]
     lose(cast, how)
