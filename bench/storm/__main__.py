@@ -82,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="of the faults and of everybody's choices")
     parser.add_argument("--tree", type=Path, default=ROOT, help="the checkout that is tried")
     parser.add_argument("--pace", type=float, default=1.0, help="how long a client waits between two acts, in seconds")
-    parser.add_argument("--calm", type=float, default=240.0, help="at most so long until everything has left")
+    parser.add_argument("--calm", type=float, default=120.0, help="how long what waits to leave may not get less")
     parser.add_argument("--drill", action="store_true", help="a backup under load, and a restore elsewhere")
     parser.add_argument("--small-disk", action="store_true", help="the disk fills up, too; mounts one in memory (root)")
     parser.add_argument("--only", action="append", choices=sorted(BOUNDS), help="just this fault; again for more")

@@ -90,7 +90,7 @@ def numbers(result: Result) -> dict[str, Any]:
         "wrong": sum(not each.safety for each in result.violations),
         "availability": availability(calls, result.faults)[0], "median": percentile(lasted, 0.5),
         "p99": percentile(lasted, 0.99), "peak": result.memory_peak, "memory": result.memory_ended,
-        "recoveries": recoveries,
+        "mails": result.mails, "calm": result.calm, "recoveries": recoveries,
     }  # fmt: skip
 
 
@@ -115,6 +115,7 @@ def lines(result: Result) -> list[str]:
         "",
         f"Acknowledged acts: {len(done):,}; calls: {len(calls):,}; entries in the logs: {result.entries:,}; "
         f"mails: {result.mails:,}; webhook messages: {result.hook_messages:,}",
+        f"Messages that had piled up left within {result.calm:.0f} s after the storm",
         f"Time of an acknowledged act: median {percentile(lasted, 0.5) * 1000:.0f} ms, "
         f"p99 {percentile(lasted, 0.99) * 1000:.0f} ms",
         f"Answered well outside of faults: {share:.2%} of {outside:,} calls",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import signal
 import sqlite3
 import subprocess
@@ -37,6 +38,8 @@ HOOKED = 4
 HOOK_EVENTS = sorted(ACCESS_REQUEST)
 #: So many seconds after the last fault, the sweep must have closed what has ended.
 GRACE = dt.timedelta(seconds=30)
+#: After the storm one waits so many seconds at least, and at most.
+LEAST_CALM, LONGEST_CALM = 12.0, 900.0
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Result:
     entries: int = 0
     mails: int = 0
     hook_messages: int = 0
+    #: How long the messages that had piled up took to leave, in seconds.
+    calm: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
@@ -79,7 +84,7 @@ class Storm:
         self.notes: dict[str, list[str]] = {}
         self.hooked_since: dict[str, int] = {}
         self.problems: list[str] = []
-        self.memory_peak = 0
+        self.memory_peak, self.calm_took = 0, 0.0
 
     # --- From beginning to end ---------------------------------------------------------------------------------
 
@@ -138,7 +143,7 @@ class Storm:
         result = Result(
             self.seed, self.seconds, self.database, journal.acts, weather.happened, violations, wall, ended,
             memory_begun, self.memory_ended, self.memory_peak, self.entries, len(self.mail.mails),
-            len(self.hooks.messages), self.problems,
+            len(self.hooks.messages), self.calm_took, self.problems,
         )  # fmt: skip
         journal.close()
         return result
@@ -203,25 +208,34 @@ class Storm:
         # A killed worker keeps its claim on a message for two minutes. Act as if they were over.
         self.installation.stop()
         self.rows.bring_forward(claims=True)
+        # A storm leaves thousands of mails. Each worker beyond the usual ones sends them, too.
+        self.installation.env["WORKERS"] = "8"
         self.installation.start()
         self._calm_down()
         self._stop_all_but_web()
         return self.check(journal.acts)
 
     def _calm_down(self) -> None:
-        """Wait until every message has left and every deadline that has passed is written down, or patience ends."""
-        until, self.calmed_at = time.monotonic() + self.calm_seconds, dt.datetime.now(dt.UTC)
-        least = time.monotonic() + min(self.calm_seconds, 12.0)
-        while time.monotonic() < until:
+        """Wait until every message has left and every deadline that has passed is written down, or patience ends.
+
+        A backlog may take its time, up to a bound, but must get shorter all the while.
+        """
+        began = shorter_at = time.monotonic()
+        self.calmed_at, fewest = dt.datetime.now(dt.UTC), math.inf
+        while time.monotonic() < min(shorter_at + self.calm_seconds, began + LONGEST_CALM):
             try:
                 # What has ended by now must be closed; what ends later need not be yet.
                 self.calmed_at = dt.datetime.now(dt.UTC)
                 self.rows.bring_forward()
-                if time.monotonic() > least and not self.rows.outbox("waiting") and not self._overdue():
-                    return
+                waiting = len(self.rows.outbox("waiting"))
+                if time.monotonic() > began + LEAST_CALM and not waiting and not self._overdue():
+                    break
+                if waiting < fewest:
+                    fewest, shorter_at = waiting, time.monotonic()
             except (sqlite3.Error, psycopg.Error) as failure:
                 print(f"while calming down: {failure!r}", flush=True)
             time.sleep(4)
+        self.calm_took = time.monotonic() - began
 
     def _overdue(self) -> bool:
         """Whether the sweep still owes something."""

@@ -25,6 +25,7 @@ _ROWS: dict[str, _Of] = {
     "acknowledged acts": lambda found: f"{found['acknowledged']:,}",
     **{f"… {door}": _through(door) for door in DOORS},
     "entries in the logs": lambda found: f"{found['entries']:,}",
+    "mails; the last ones left after": lambda found: f"{found['mails']:,}; {found['calm']:.0f} s",
     "faults": lambda found: str(found["faults"]),
     "violations of safety": lambda found: str(found["safety"]),
     "wrong answers": lambda found: str(found["wrong"]),
