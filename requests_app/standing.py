@@ -10,6 +10,7 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from audit_app.models import AuditEntry
 from requests_app.actors import Actor
 from requests_app.errors import DeadlinePassed, WrongState
 from requests_app.lifecycle import State, Timing, Transition
@@ -19,7 +20,7 @@ from requests_app.models import AccessRequest, Decision, Grant
 def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
     """Whether this human has made this very move before, by whichever account.
 
-    Raises WrongState for the opposite answer. Only the person who raised an access request withdraws it.
+    Raises WrongState for the opposite answer.
     """
     if edge.is_decision:
         own = row.decision_of(actor.deciding_human, edge.stage)
@@ -32,7 +33,9 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
     if not actor.is_person or row.state not in edge.targets:
         return False
     if edge.action == "withdraw":
-        return True
+        # Of people only the one who raised it can have done so, but it ends so by itself, too, with its ticket.
+        entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=edge.event)
+        return entries.filter(actor_kind="person").exists()
     grant = row.grant
     if grant.close_reason != _CLOSES.get(edge.action) or grant.closed_by is None:
         return False

@@ -78,3 +78,24 @@ def test_lockbox_that_is_switched_so_already_is_no_conflict(cast: Cast, on: bool
     assert caller.post(azure).status_code == 200
     assert caller.post(f"tenants/{cast.contoso.pk}/{word}-lockbox").status_code == 200
     assert AuditEntry.objects.count() == before
+
+
+def test_a_withdrawal_sent_again_is_answered_by_the_first(cast: Cast) -> None:
+    row, caller = cast.submitted(), Caller(token_of(cast, "priya"))
+    first = caller.post(f"access-requests/{row.pk}/withdraw", {"comment": "Found it."})
+    with nothing_happens():
+        again = caller.post(f"access-requests/{row.pk}/withdraw", {"comment": "Found it, as I said."})
+    assert (first.status_code, again.status_code, again.json()["state"]) == (200, 200, "WITHDRAWN")
+
+
+def test_what_ended_with_its_ticket_nobody_has_withdrawn(cast: Cast) -> None:
+    row, caller = cast.submitted(), Caller(token_of(cast, "priya"))
+    operations.assign_ticket(row.ticket_id, actor=cast.as_("priya"))
+    operations.resolve_ticket(row.ticket_id, actor=cast.as_("priya"), note="It works again.")
+    withdrawals = AuditEntry.objects.filter(event="access_request.withdrawn")
+    assert withdrawals.count() == 1
+    refused = caller.post(f"access-requests/{row.pk}/withdraw", {"comment": "Found it."})
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
+    page = signed_in(cast, "priya").post(page_of(row, "access_request_act", "withdraw"), {"comment": "Found it."})
+    assert page.status_code == 409
+    assert withdrawals.count() == 1
