@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import InterfaceError, OperationalError, close_old_connections
-from django.http import FileResponse, HttpResponseBase
+from django.http import FileResponse, HttpResponse, HttpResponseBase
 
 from lockbox_site import views
 from lockbox_site.middleware import client_address
@@ -250,10 +250,10 @@ class Stream:
     def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
         self._call, self._response, self._headers = call, response, headers
         self._pieces: Iterator[bytes] = iter(response)
-        self._has_ended = False
-        self.first = self._gathered()
-        is_known = not response.streaming or isinstance(response, FileResponse)
-        if is_known and response.get("Content-Length") == str(len(self.first)):
+        # An answer that was made at once has no pauses: an empty one, such as a redirect, must not be taken for one.
+        self._has_ended = isinstance(response, HttpResponse)
+        self.first = response.content if isinstance(response, HttpResponse) else self._gathered()
+        if isinstance(response, FileResponse) and response.get("Content-Length") == str(len(self.first)):
             self._has_ended = True
         self.is_whole = self._has_ended and len(self.first) <= AT_ONCE
         self.is_framed = not response.has_header("Content-Length") and call.scope.http_version == "1.1"

@@ -18,7 +18,7 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
 from django.db import OperationalError, connection, connections
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, HttpResponsePermanentRedirect, StreamingHttpResponse
 from structlog.testing import capture_logs
 
 from lockbox_site.middleware import RequestLogMiddleware
@@ -428,6 +428,19 @@ def test_a_body_that_breaks_off_is_never_acted_on() -> None:
 
 
 # --- Streams ---------------------------------------------------------------------------------------------
+
+
+def test_an_empty_answer_without_a_length_goes_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the redirect to https, which is made before the middleware that says how long an answer is."""
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 30)
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        async with asyncio.timeout(10):
+            await found.__rsgi__(scope(), client)
+        assert (client.status, client.headers["Location"], client.has_ended) == (301, "https://there/", True)
+
+    run(lambda _request: HttpResponsePermanentRedirect("https://there/"), test)
 
 
 def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
