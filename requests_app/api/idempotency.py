@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ from django.utils.translation import gettext as _
 from requests_app import clock, holders, operations, outcome
 from requests_app.actors import Actor
 from requests_app.api.errors import AnswerGone, KeyReused, StillUnderWay
+from requests_app.database import bounds
 from requests_app.errors import Malformed, StoreUnavailable
 from requests_app.models import IdempotencyKey, Person
 
@@ -40,8 +41,10 @@ CALL = 32
 CLAIM = timedelta(seconds=60)
 #: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
 WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
-#: How long this process goes on trying to give a claim back.
-RELEASE_SECONDS = 60.0
+#: How long this process goes on trying to give a claim back, and the pauses in between.
+RELEASE_SECONDS, FIRST_RELEASE_PAUSE, LONGEST_RELEASE_PAUSE = 60.0, 0.1, 2.0
+#: The caller's answer waits no longer for that, where writers stand in line: it has waited for a turn already.
+RELEASE_WAIT_SECONDS = 0.2
 #: What of an answer is kept beside its body.
 _HEADERS = ("Content-Type", "ETag", "Location", "WWW-Authenticate")
 
@@ -217,24 +220,63 @@ def _give_back(claim: UUID) -> None:
     if not holders.ended(claim):
         return
     try:
-        operations.release_key(claim)
+        with bounds.within(replace(bounds.current(), write=RELEASE_WAIT_SECONDS)):
+            operations.release_key(claim)
     except (DatabaseError, InterfaceError) as error:
         log.warning("idempotency.release_failed", error=type(error).__name__)
-        threading.Thread(target=_give_back_later, args=[claim], name="release", daemon=True).start()
+        _left.add(claim)
 
 
-def _give_back_later(claim: UUID) -> None:
-    """Try again while the database is away: other processes can't know that nothing is done with this key here."""
-    until, pause = clock.monotonic() + RELEASE_SECONDS, 0.1
-    try:
-        while clock.monotonic() < until:
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
-            try:
+class _Left:
+    """Claims that could not be given back, and one thread that goes on trying while there are any.
+
+    Other processes can't know that nothing is done with these keys here. A thread for each would be thousands where a
+    database can be read and not written, each with a connection of its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[UUID, float] = {}
+        self._is_running = False
+
+    def add(self, claim: UUID) -> None:
+        with self._lock:
+            self._until[claim] = clock.monotonic() + RELEASE_SECONDS
+            if not self._is_running:
+                threading.Thread(target=self._run, name="release", daemon=True).start()
+                self._is_running = True
+
+    def _run(self) -> None:
+        pause = FIRST_RELEASE_PAUSE
+        try:
+            while claims := self._still_left():
+                time.sleep(pause)
+                pause = FIRST_RELEASE_PAUSE if self._released(claims) else min(2 * pause, LONGEST_RELEASE_PAUSE)
+        except BaseException:
+            # A bug. The next claim begins another thread.
+            with self._lock:
+                self._is_running = False
+            raise
+
+    def _still_left(self) -> list[UUID]:
+        """The claims whose time is not over. Where there is none the thread is to end."""
+        with self._lock:
+            self._until = {claim: until for claim, until in self._until.items() if clock.monotonic() < until}
+            self._is_running = bool(self._until)
+            return list(self._until)
+
+    def _released(self, claims: list[UUID]) -> bool:
+        """Give them back, each for itself; False where the database still fails."""
+        try:
+            for claim in claims:
                 operations.release_key(claim)
-            except (DatabaseError, InterfaceError):
-                connection.close()
-            else:
-                return
-    finally:
-        connection.close()
+                with self._lock:
+                    self._until.pop(claim, None)
+        except (DatabaseError, InterfaceError):
+            return False
+        finally:
+            connection.close()
+        return True
+
+
+_left = _Left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -92,6 +93,27 @@ def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, mon
         time.sleep(0.05)
     assert tries == [claim] * 3
     assert not IdempotencyKey.objects.exists()
+
+
+def test_many_claims_that_cannot_be_given_back_hold_one_thread(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while a database can be read and not written: each call leaves a claim, and calls go on."""
+
+    def is_away(_claim: Any) -> None:
+        raise OperationalError("gone")
+
+    def trying() -> int:
+        return sum(thread.name == "release" for thread in threading.enumerate())
+
+    with monkeypatch.context() as failing:
+        failing.setattr(operations, "release_key", is_away)
+        for claim in (uuid4() for _ in range(20)):
+            holders.began(claim)
+            idempotency.release(IdempotencyKey(claim=claim))
+        assert trying() == 1
+    until = time.monotonic() + 10
+    while trying() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert trying() == 0
 
 
 @pytest.mark.postgres
