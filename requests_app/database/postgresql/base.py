@@ -203,11 +203,11 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 
 def _connect(params: dict[str, Any], seconds: float | None) -> Session:
-    hosts = _ordered(params)
+    asked = {**params, **_ordered(params)}
     began = monotonic()
-    CONNECTING.seconds = None if seconds is None else seconds / max(1, len(str(hosts.get("host", "")).split(",")))
+    CONNECTING.seconds = None if seconds is None else seconds / len(str(asked.get("host") or "").split(","))
     try:
-        made = Session.connect(**{**params, **hosts})
+        made = Session.connect(**asked)
     except psycopg.errors.ConnectionTimeout:
         PULSE.gave_up(since=began)
         raise
