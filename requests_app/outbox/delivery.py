@@ -88,11 +88,12 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
             if clock.monotonic() >= until:
                 _put_back(batch[position:])
                 return worked
-            if not _take(message):
-                continue
+            # Before the attempt is counted: this may fail, too.
             if turn is not None and clock.monotonic() - renewed >= _RENEW_SECONDS:
                 turn.renew()
                 renewed = clock.monotonic()
+            if not _take(message):
+                continue
             worked += 1
             try:
                 _work(message, postman)
