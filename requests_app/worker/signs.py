@@ -74,6 +74,12 @@ class Signs:
         self._heard.pop(pid, None)
         self._stalled.pop(pid, None)
 
+    def forget_all(self) -> None:
+        """Forget every process, and what was sent by now."""
+        self.listen()
+        self._heard.clear()
+        self._stalled.clear()
+
     def close(self) -> None:
         self._socket.close()
         shutil.rmtree(self._place, ignore_errors=True)

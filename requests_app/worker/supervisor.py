@@ -195,8 +195,6 @@ class Supervisor:
             line = _("%(part)s does not replace its processes; it is killed and started anew.")
             say(LABEL, line % {"part": part.label})
             self._bury(part)
-            for pid in self._signs.known():
-                self._signs.forget(pid)
 
     def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
         """Tell whether the main process was stopped, or has put nobody in the place of one that ended."""
@@ -235,6 +233,9 @@ class Supervisor:
             part.child.kill()
             self._undertaker.forget(part.child.pid)
             part.child = None
+            if part.kind == WEB:
+                # What those that are gone said last would count as signs of those that come.
+                self._signs.forget_all()
 
     def _ask_web(self, part: Part, now: float) -> None:
         if web_answers(settings.HOST, settings.PORT):

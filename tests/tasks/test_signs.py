@@ -95,6 +95,15 @@ def test_nonsense_is_passed_over(heard: Signs, now: list[float], nonsense: str |
     assert heard.known() == set()
 
 
+def test_what_processes_said_that_are_gone_is_forgotten_though_nobody_has_read_it(heard: Signs) -> None:
+    send(heard, "7 0.0")
+    heard.listen()
+    send(heard, "8 0.0")
+    heard.forget_all()
+    heard.listen()
+    assert heard.known() == set()
+
+
 def test_the_socket_is_this_accounts_own_and_goes_with_it(heard: Signs) -> None:
     place = Path(heard.address).parent
     assert place.stat().st_mode & 0o777 == 0o700
