@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
-from pathlib import Path
 from uuid import UUID
 
 from django.db import connection
+
+from requests_app import process_names
+
+#: Words that name a process; the session's follow.
+_PARTS = 3
 
 _lock = threading.Lock()
 _under_way: set[UUID] = set()
@@ -16,7 +18,7 @@ _under_way: set[UUID] = set()
 
 def current() -> str:
     """Name this process and, on PostgreSQL, the session of the database that serves this thread."""
-    return f"{_process()} {_session()}"
+    return f"{process_names.current()} {_session()}"
 
 
 def began(claim: UUID) -> None:
@@ -41,30 +43,14 @@ def is_gone(holder: str, claim: UUID) -> bool:
     """
     if holder.count(" ") < _PARTS:
         return False
-    host, pid, started, session = holder.split(" ", _PARTS)
-    if f"{host} {pid} {started}" == _process():
+    *parts, session = holder.split(" ", _PARTS)
+    process = " ".join(parts)
+    if process == process_names.current():
         with _lock:
             return claim not in _under_way
     if connection.vendor == "postgresql":
         return not _is_connected(session)
-    return host == socket.gethostname() and bool(started) and _started(pid) != started
-
-
-_PARTS = 3
-
-
-def _process() -> str:
-    pid = str(os.getpid())
-    return f"{socket.gethostname()} {pid} {_started(pid)}"
-
-
-def _started(pid: str) -> str:
-    """When a process began, in ticks since the machine did; empty where there is none, or the system does not say."""
-    try:
-        # proc(5): the name, in parentheses, may hold anything; `starttime` is the 20th field behind it.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+    return process_names.has_ended(process)
 
 
 _SESSION = "SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()"

@@ -6,15 +6,14 @@ worker of the same machine, after a while for one of another.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from django.core.cache import cache
+
+from requests_app import process_names
 
 #: The turns that this process holds.
 _held: set[str] = set()
@@ -35,7 +34,7 @@ class Turn:
 @contextmanager
 def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
     """Take one of the places, or give None where others have them all. `seconds` is longer than the longest wait."""
-    token = f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {uuid4().hex}"
+    token = f"{process_names.current()} {uuid4().hex}"
     _held.add(token)
     try:
         key = next((key for key in _keys(name, places) if _take(key, token, seconds)), None)
@@ -64,15 +63,5 @@ def _take(key: str, token: str, seconds: int) -> bool:
 
 def _is_gone(holder: str) -> bool:
     """Whether the process of this machine that took it has ended, or is this one and could not give it back."""
-    host, pid, began, _name = holder.split(" ")
-    if host != socket.gethostname() or not _began(os.getpid()):
-        return False
-    return holder not in _held if int(pid) == os.getpid() else _began(int(pid)) != began
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the kernel's own measure; "" where it is gone, or this is no Linux."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+    process, _space, _name = holder.rpartition(" ")
+    return holder not in _held if process == process_names.current() else process_names.has_ended(process)

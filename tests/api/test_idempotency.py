@@ -16,7 +16,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
-from requests_app import clock, holders, operations
+from requests_app import clock, holders, operations, process_names
 from requests_app.actors import Actor, Once
 from requests_app.api import idempotency
 from requests_app.errors import DomainError, StoreUnavailable, WrongState
@@ -181,7 +181,7 @@ def of_another_process() -> Iterator[str]:
         assert other.stdout is not None
         other.stdout.readline()
         session = holders.current().split(" ", 3)[3]
-        yield f"{socket.gethostname()} {other.pid} {holders._started(str(other.pid))} {session}"
+        yield f"{socket.gethostname()} {other.pid} {process_names._started(str(other.pid))} {session}"
         assert other.stdin is not None
         other.stdin.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 from django.core.cache import cache, caches
 from django.db import OperationalError
 
-from requests_app import turns
+from requests_app import process_names, turns
 
 pytestmark = pytest.mark.django_db
 
@@ -35,14 +36,14 @@ def test_there_are_as_many_as_there_are_places() -> None:
 
 
 def _of(process: subprocess.Popen[Any], host: str) -> str:
-    return f"{host} {process.pid} {turns._began(process.pid)} name"
+    return f"{host} {process.pid} {process_names._started(str(process.pid))} name"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_the_turn_of_a_killed_worker_of_this_machine_is_free_at_once(is_killed: bool) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    cache.add("turn:mail:0", _of(process, turns.socket.gethostname()), timeout=45)
+    cache.add("turn:mail:0", _of(process, socket.gethostname()), timeout=45)
     cache.add("turn:cosign:0", _of(process, "elsewhere"), timeout=45)
     if is_killed:
         process.kill()
