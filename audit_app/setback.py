@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.backends.signals import connection_created
 from django.db.models import Q
 
@@ -51,7 +51,7 @@ _turn = threading.RLock()
 
 
 def compare_once(at: dt.datetime) -> Comparison:
-    """Compare, unless this process has done so. Raises DatabaseError; it is then to be called again.
+    """Compare, unless this process has done so. Raises the database's errors; it is then to be called again.
 
     Where the kept heads can't be read, the next call tries again.
     """
@@ -86,7 +86,7 @@ def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
     """
 
     def compare_first(**_: object) -> None:
-        with suppress(DatabaseError):
+        with suppress(DatabaseError, InterfaceError):
             compare_once(now())
             if not made.is_under_way:
                 connection_created.disconnect(dispatch_uid="setback")

@@ -93,14 +93,14 @@ def _compare_when_possible() -> None:
 
 
 def _has_compared() -> bool:
-    from django.db import DatabaseError, connection
+    from django.db import DatabaseError, InterfaceError, connection
 
     from audit_app import setback
     from requests_app import clock
 
     try:
         setback.compare_once(clock.now())
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return False
     finally:
         connection.close()

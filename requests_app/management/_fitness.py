@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
@@ -36,7 +36,7 @@ def compare_heads() -> list[str]:
     try:
         setback.compare_once(clock.now())
         count = setback.alarms()
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         # A part may start before its database. The signer compares each log before it signs.
         setback.compare_when_connected(clock.now)
         return []

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.backends.signals import connection_created
 
 from audit_app import checkpoints, heads, setback
@@ -158,9 +158,9 @@ def test_a_file_that_was_mended_is_compared_without_a_new_start() -> None:
 
 
 @contextmanager
-def without_database() -> Iterator[None]:
+def without_database(failure: type[Exception]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setback, "compare", Mock(side_effect=OperationalError("away")))
+        patch.setattr(setback, "compare", Mock(side_effect=failure("away")))
         patch.setattr(starting, "_compare_when_possible", lambda: None)
         yield
 
@@ -174,12 +174,15 @@ def _forgets() -> Iterator[None]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_forgets")
 @pytest.mark.parametrize("start", [_fitness.compare_heads, starting.compare_heads])
-def test_a_part_that_started_without_its_database_compares_before_its_first_entry(start: Callable[[], object]) -> None:
+@pytest.mark.parametrize("failure", [OperationalError, InterfaceError])
+def test_a_part_that_started_without_its_database_compares_before_its_first_entry(
+    start: Callable[[], object], failure: type[Exception]
+) -> None:
     signed(10)
     signed(5)
     with transaction.atomic():
         cut_to(10)
-    with without_database():
+    with without_database(failure):
         start()
         connection.close()
         # It is away once more as somebody connects.
@@ -210,7 +213,7 @@ def test_others_wait_for_the_first_that_compares(monkeypatch: pytest.MonkeyPatch
         order.append("connected")
         connection.close()
 
-    with without_database():
+    with without_database(OperationalError):
         _fitness.compare_heads()
     monkeypatch.setattr(setback, "compare", slow)
     threads = [threading.Thread(target=write) for _ in range(4)]
@@ -230,7 +233,7 @@ def test_others_wait_for_the_first_that_compares(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("_forgets")
 def test_a_damaged_file_holds_back_no_connection() -> None:
     signed(10)
-    with without_database():
+    with without_database(OperationalError):
         _fitness.compare_heads()
     Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
     connection.close()
