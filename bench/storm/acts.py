@@ -258,18 +258,20 @@ class Client:
 
     def _send(
         self, browser: Browser, person: Person, act: Act, path: str, form: Form, *,
-        refusals: frozenset[int] = frozenset({422}), is_done: Callable[[Answer], bool] | None = None,
-        **given: str | list[str],
+        refusals: frozenset[int] = frozenset({422}), is_file: bool = False, **given: str | list[str],
     ) -> Answer:  # fmt: skip
-        """Send a form. Only a redirect is a receipt: a page that comes back with its form has done nothing."""
+        """Send a form. Only a redirect is a receipt: a page that comes back with its form has done nothing.
+
+        A form that gives out a file is not sent again: each file is an entry of its own.
+        """
 
         def send() -> Answer:
             answer = _unless_signed_out(browser, browser.post(path, form.filled(**given)))
-            if answer.status == 200 and not (is_done or _is_redirect)(answer):
+            if answer.status == 200 and not is_file:
                 return Answer(422, answer.body, answer.headers)
             return answer
 
-        answer = self._try(act, send, is_repeatable=form.is_once, refusals=refusals)
+        answer = self._try(act, send, is_repeatable=form.is_once and not is_file, refusals=refusals)
         if answer.status == 401:
             person.signed_in_at = 0.0
         return answer
@@ -668,13 +670,13 @@ class Client:
             return
         tenant = self.cast.tenants[person.tenant]["id"]
         page = self._page(browser, person, f"/log/{tenant}/", "see the log")
-        path = f"/log/{tenant}/export/jsonl/"
+        path = f"/log/{tenant}/export/csv/"
         form = _form_to(page, path)
         if form is None:
             return
         act = self._act("pages", "export", person.name, person.tenant, "log.exported")
         act.mark = act.key
-        self._send(browser, person, act, path, form, is_done=lambda answer: True, q=act.key)
+        self._send(browser, person, act, path, form, is_file=True, q=act.key)
 
     def evidence(self, person: Person) -> None:
         act = self._act("api", "evidence", person.name, person.tenant, "log.evidence_taken")
