@@ -226,7 +226,7 @@ class Client:
         act = self._act("pages", "sign in", person.name, person.tenant, "")
         answer = self._try(act, lambda: self._sign_in(browser, person, code), is_repeatable=False)
         if answer.status == 302 and browser.cookies.get("sessionid"):
-            person.signed_in_at = person.page_proven_at = time.monotonic()
+            person.signed_in_at = time.monotonic()
             return browser
         person.keep_code(answer)
         browser.cookies.clear()
@@ -466,8 +466,6 @@ class Client:
         act.mark = act.key
         answer = self._send(browser, person, act, path, form, comment=act.key, **proof)
         if answer.status == 302:
-            if proof:
-                person.page_proven_at = time.monotonic()
             row.state, row.changed = _state_after(verdict, person.side, self.cast.tenants[row.tenant]), time.time()
         elif answer.status == 409:
             self._decided_elsewhere(row, answer)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from bench.storm import processes
 
@@ -167,9 +166,6 @@ class Installation:
         """All below the cluster, its guards and its workers."""
         cluster = self.part("cluster")
         return processes.tree(cluster)[1:] if cluster else []
-
-    def facts_about_machine(self) -> dict[str, Any]:
-        return {"cores": os.cpu_count(), "load": os.getloadavg()}
 
 
 class CannotStart(Exception):

@@ -43,7 +43,6 @@ class Person:
     cookies: dict[str, str] = field(default_factory=dict)
     signed_in_at: float = 0.0
     token_proven_at: float = 0.0
-    page_proven_at: float = 0.0
     last_step: int = 0
 
     def next_code(self) -> str:
@@ -66,10 +65,6 @@ class Person:
     @property
     def token_is_proven(self) -> bool:
         return time.monotonic() - self.token_proven_at < PROOF_SECONDS and self.token_proven_at > 0
-
-    @property
-    def page_is_proven(self) -> bool:
-        return time.monotonic() - self.page_proven_at < PROOF_SECONDS and self.page_proven_at > 0
 
 
 @dataclass
