@@ -80,8 +80,12 @@ def numbers(result: Result) -> dict[str, Any]:
     lasted = [act.ended - act.begun for act in done]
     recoveries: dict[str, list[float]] = defaultdict(list)
     for fault in result.faults:
-        if (again := recovery(fault, result.acts)) is not None:
-            recoveries[fault.kind].append(again)
+        again = recovery(fault, result.acts)
+        if again is None and fault.over + (fault.bound or 0) > result.ended:
+            # The storm ended too early to tell.
+            continue
+        # Infinity, where no act was done again: it must not drop out of the table.
+        recoveries[fault.kind].append(again if again is not None else float("inf"))
     return {
         "database": result.database, "seed": result.seed, "seconds": result.seconds, "machine": machine(),
         "acknowledged": len(done), "by_door": {door: sum(act.door == door for act in done) for door in DOORS},

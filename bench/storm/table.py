@@ -46,7 +46,11 @@ def lines(results: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _recovery(seconds: list[float]) -> str:
-    return f"{max(seconds):.1f} s" + (f" (of {len(seconds)})" if len(seconds) > 1 else "") if seconds else ""
+    if not seconds:
+        return ""
+    if float("inf") in seconds:
+        return f"not before the end ({seconds.count(float('inf'))} of {len(seconds)})"
+    return f"{max(seconds):.1f} s" + (f" (of {len(seconds)})" if len(seconds) > 1 else "")
 
 
 if __name__ == "__main__":

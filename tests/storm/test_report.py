@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bench.storm import drill, faults, report
+from bench.storm import drill, faults, report, storm, table
 from bench.storm.faults import Fault
 from bench.storm.journal import Act, Call, Outcome
 
@@ -45,6 +46,14 @@ def test_recovery_counts_acts_that_were_begun_after_the_fault() -> None:
     refused = act(call(10.1, 10.3, Outcome.NOTHING))
     assert report.recovery(fault(9.5, 10), [before, read, refused]) is None
     assert report.recovery(fault(9.5, 10), [before, read, refused, act(call(10.5, 12))]) == pytest.approx(2)
+
+
+def test_a_fault_after_which_nothing_was_done_again_stands_in_the_table() -> None:
+    """Unless the storm ended within the time that acts may take to be done again."""
+    found = report.numbers(storm.Result(7, 60, "sqlite", [], [fault(5, 10), fault(57, 59)], [], begun=0, ended=60))
+    assert found["recoveries"] == {"kill one web worker": [float("inf")]}
+    read = json.loads(json.dumps(found))
+    assert "| acts again: kill one web worker | not before the end (1 of 1) |" in table.lines({"now": read})
 
 
 def test_availability_leaves_out_what_overlaps_a_fault() -> None:
