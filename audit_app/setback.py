@@ -81,8 +81,8 @@ def _compare_now(at: dt.datetime) -> None:
 def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
     """Have the first connection compare before it is used, in a process that started without its database.
 
-    Others wait for it, so nothing is added to a log before. A file that can't be read holds nobody back: it stands in
-    `/readyz`. A process that is forked does it for itself.
+    Others wait for it, so nothing is added to a log before. A file that can't be read holds nobody back:
+    `/readyz` says so. A process that is forked does it for itself.
     """
 
     def compare_first(**_: object) -> None:

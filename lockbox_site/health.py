@@ -22,8 +22,8 @@ from requests_app.database import bounds
 ANSWER_WITHIN = 1.5
 #: A write is tried no more often than this.
 WRITE_EVERY = 10.0
-#: An older result of a write says nothing. In between it stands while the next one is under way, which on SQLite may
-#: wait for its turn.
+#: An older result of a write says nothing. A younger one counts while the next write is under way, which on SQLite may
+#: have to wait for its turn.
 WRITE_COUNTS_FOR = 12.0
 #: Waited so long for the next result where there is one that still counts.
 SHORTLY = 0.08

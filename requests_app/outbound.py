@@ -179,10 +179,10 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 
 
 class Lines:
-    """Calls of a web process that are under way or wait: `most` in all, and of these one host has not all.
+    """Calls of a web process that are under way or wait: `most` in all, and one host never has all of them.
 
-    Half of them may be on their way to one host. So an identity provider that hangs keeps no thread from pages, and
-    none from another identity provider.
+    At most half of them are under way to one host. So an identity provider that hangs leaves threads for pages and for
+    other identity providers.
     """
 
     def __init__(self, most: int) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 #: A body is whole within this time, in seconds; a longer one has more time, and keeps up this rate, in bytes a second.
 SECONDS, LEAST_RATE = 10.0, 16 * 1024
-#: Bodies that one process takes in at once, and the bytes that are promised of them. Where there are more, the oldest
-#: one ends of the client that was promised room for most.
+#: Bodies that one process takes in at once, and the bytes that are promised to them. Where more come, the client that
+#: was promised most room loses its oldest body.
 MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
 #: What is read of a body that is too long, so that its client reads the answer before its connection ends.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
@@ -90,7 +90,7 @@ class Bodies:
 
     def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            # Whoever begins many would end everybody else's that takes a second, if the oldest of all had to go.
+            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones.
             greediest = max(self._bytes_of, key=self._bytes_of.__getitem__)
             oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
             slow = self._under_way[oldest][1]

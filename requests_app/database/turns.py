@@ -15,7 +15,7 @@ from time import monotonic
 from django.db import OperationalError
 
 STUCK_AFTER = 0.5
-#: After the last who waited has given up, so long nobody takes it for free without trying.
+#: A stuck lock counts as stuck for so long after the last one who waited for it has given up.
 STUCK_FOR = 2.0
 
 
