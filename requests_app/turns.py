@@ -28,7 +28,9 @@ class Turn:
     seconds: int
 
     def renew(self) -> None:
-        cache.touch(self.key, self.seconds)
+        """Have it for as long again, unless it was too late and somebody else has it by now."""
+        if cache.get(self.key) == self.token:
+            cache.touch(self.key, self.seconds)
 
 
 @contextmanager

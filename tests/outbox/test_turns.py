@@ -66,6 +66,14 @@ def test_a_turn_that_could_not_be_given_back_is_free_at_once(monkeypatch: pytest
         assert again is not None
 
 
+def test_a_turn_that_was_lost_is_not_renewed_for_whoever_has_it_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    with turns.taken("mail", seconds=45) as turn:
+        assert turn is not None
+        cache.set(turn.key, "elsewhere 1 2 other", timeout=45)
+        monkeypatch.setattr(type(caches["default"]), "touch", None)
+        turn.renew()
+
+
 def test_a_thread_of_the_same_process_that_works_keeps_its_turn() -> None:
     with turns.taken("mail", seconds=45):
         holder = cache.get("turn:mail:0")
