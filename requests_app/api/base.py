@@ -24,7 +24,7 @@ from requests_app.api.authentication import BearerAuthentication
 from requests_app.api.errors import NotTheSame, PreconditionRequired
 from requests_app.api.pages import PARAMETERS, Pages, require_known, wanted_fields
 from requests_app.errors import NotFound, SecondFactorRequired
-from requests_app.models import Person, Token
+from requests_app.models import IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.models.row_security import only_tenants
 from requests_app.scopes import Scope
@@ -189,10 +189,10 @@ class ApiView(APIView):
 
     def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
         """Answer a call that was done, and whose answer was not kept, with what it was done to. Raises AnswerGone."""
-        if not self.shows:
+        address = self.address_of_what(done.row)
+        if not address:
             raise idempotency.gone(done.row)
-        # What a list's POST has made is what it was done to; elsewhere the address names the thing.
-        match = resolve(reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.row.subject_id}))
+        match = resolve(address)
         reading = match.func.view_class()  # type: ignore[attr-defined]  # of a route of the API
         reading.request, reading.actor, reading.token = self.request, self.actor, self.token
         try:
@@ -201,6 +201,13 @@ class ApiView(APIView):
             raise idempotency.gone(done.row) from error
         response["Idempotency-Replayed"] = "true"
         return response
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        """Where the thing is read to which this was done; "" where there is no such address."""
+        if not self.shows:
+            return ""
+        # What a list's POST has made is what it was done to; elsewhere the address names the thing.
+        return reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.subject_id})
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
         response["Cache-Control"] = "no-store"

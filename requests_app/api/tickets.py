@@ -28,7 +28,7 @@ from requests_app.api.ticket_shapes import (
     TicketOut,
 )
 from requests_app.lifecycle import TICKET_TRANSITIONS
-from requests_app.models import Ticket
+from requests_app.models import IdempotencyKey, Ticket
 from requests_app.queries import tickets as queries
 from requests_app.scopes import Scope
 
@@ -129,6 +129,12 @@ class Comments(ListView):
         found = queries.comments(pk, actor=self.actor).find(row.pk)
         location = absolute(reverse("api:comment", args=[pk, row.pk]))
         return self.shown(CommentOut, found, status=201, location=location)
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        # The act is about the ticket; what was said bears its instant.
+        said = queries.comments(self.kwargs["pk"], actor=self.actor)
+        found = said.filter(author_id=self.actor.person, at=done.done_at).first()
+        return reverse("api:comment", args=[self.kwargs["pk"], found.pk]) if found else ""
 
 
 class OneComment(ApiView):

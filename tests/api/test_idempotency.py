@@ -220,17 +220,34 @@ def test_an_act_on_one_thing_answers_with_that_thing(
     assert (first.status_code, again.status_code, again.json()) == (200, 200, first.json())
 
 
+@pytest.mark.parametrize("state", ["NEW", "WAITING_FOR_CUSTOMER"])
+def test_a_comment_answers_with_that_comment(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    mia, ticket = calling("mia"), cast.ticket()
+    if state == "WAITING_FOR_CUSTOMER":
+        operations.assign_ticket(ticket.pk, actor=cast.as_("erik"))
+        operations.ask_customer(ticket.pk, actor=cast.as_("erik"), note="Which one?")
+    with monkeypatch.context() as failing:
+        failing.setattr(operations, "keep_answer", _fails)
+        first = mia.post(f"tickets/{ticket.pk}/comments", {"body": "This one."}, Idempotency_Key="one")
+    operations.comment(ticket.pk, actor=cast.as_("mia"), body="And that one.")
+    again = mia.post(f"tickets/{ticket.pk}/comments", {"body": "This one."}, Idempotency_Key="one")
+    assert (first.status_code, again.status_code, again.json()) == (201, 200, first.json())
+    assert again["Idempotency-Replayed"] == "true"
+    assert ticket.comments.count() == (2 if state == "NEW" else 3)
+
+
 def test_where_no_thing_is_read_the_lost_answer_names_what_was_done(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    erik, ticket = calling("erik"), cast.ticket()
+    ines, address = calling("ines"), f"tenants/{cast.contoso.pk}/members/{cast.mia.pk}/give-role"
     with monkeypatch.context() as failing:
         failing.setattr(operations, "keep_answer", _fails)
-        said = erik.post(f"tickets/{ticket.pk}/comments", {"body": "Seen."}, Idempotency_Key="one")
-    assert said.status_code == 201
-    again = erik.post(f"tickets/{ticket.pk}/comments", {"body": "Seen."}, Idempotency_Key="one")
+        assert ines.post(address, {"role": "auditor"}, Idempotency_Key="one").status_code == 200
+    again = ines.post(address, {"role": "auditor"}, Idempotency_Key="one")
     assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_gone")
-    assert again.json()["current"] == {"subject_type": "ticket", "subject_id": str(ticket.pk)}
+    assert again.json()["current"] == {"subject_type": "tenant", "subject_id": str(cast.contoso.pk)}
 
 
 def test_a_claim_of_a_dead_process_is_taken_over_at_once(
