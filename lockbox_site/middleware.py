@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -175,11 +175,11 @@ class FirstPieceMiddleware:
         if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
             try:
                 pieces = iter(response)
-                first = next(pieces, b"")
+                first = list(islice(pieces, 1))
             except BaseException:
                 response.close()
                 raise
-            response.streaming_content = chain([first], pieces)
+            response.streaming_content = chain(first, pieces)
         return response
 
 
