@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Case, When
 from django.utils.translation import gettext as _
 
 from requests_app import bell, clock, operations, turns
@@ -26,7 +27,7 @@ from requests_app.models.outbox import OutboxQuerySet
 from requests_app.notifications.postman import NotAccepted, Postman, Refused, Unreachable
 from requests_app.notifications.receipts import NotYet
 from requests_app.outbox import handlers, together
-from requests_app.outbox.topics import FANOUT, MAIL
+from requests_app.outbox.topics import AWAITED, FANOUT, MAIL
 
 logger = structlog.get_logger(__name__)
 
@@ -113,11 +114,15 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
 
 
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
-    """Take due messages in one short transaction. Whoever comes second finds them locked, then leased."""
+    """Take due messages in one short transaction: first those for which somebody waits, then the oldest.
+
+    Whoever comes second finds them locked, then leased.
+    """
     with transaction.atomic(durable=True):
         at = clock.now()
-        due = OutboxMessage.objects.due(at).filter(lane=lane).order_by("next_attempt_at", "created_at")
-        batch = list(due.claimed()[:limit])
+        due = OutboxMessage.objects.due(at).filter(lane=lane)
+        first = Case(When(topic__in=AWAITED, then=0), default=1)
+        batch = list(due.order_by(first, "next_attempt_at", "created_at").claimed()[:limit])
         OutboxMessage.objects.filter(pk__in=[message.pk for message in batch]).update(claimed_until=at + LEASE)
     for message in batch:
         message.claimed_until = at + LEASE

@@ -51,6 +51,21 @@ class Topic(StrEnum):
         return self.value.partition(".")[2]
 
 
+#: Somebody has to answer these, or waits for them in front of a page. They leave before the others.
+AWAITED = frozenset(
+    {
+        Topic.DECIDE_AS_PROVIDER,
+        Topic.DECIDE_AS_CUSTOMER,
+        Topic.REMINDER,
+        Topic.WINDOW_OPENED,
+        Topic.CLOSING_SOON,
+        Topic.INVITATION,
+        Topic.PASSWORD_RESET,
+        Topic.ADDRESS_LINK,
+    }
+)
+
+
 class Audience(StrEnum):
     """A group of recipients, read when the message leaves and not when it was written."""
 

@@ -74,6 +74,17 @@ def test_a_drain_works_no_more_than_its_limit(cast: Cast) -> None:
     assert OutboxMessage.objects.filter(state="delivered").count() == 2
 
 
+def test_what_somebody_waits_for_leaves_before_what_is_older(cast: Cast, travel: Any) -> None:
+    ticket = cast.ticket()
+    travel.by(seconds=2)
+    cast.submitted(ticket=ticket)
+    drain_all()
+    topics = [message.extra_headers["X-Lockbox-Topic"] for message in mail.outbox]
+    waited_for = topics.count(Topic.DECIDE_AS_PROVIDER)
+    assert topics[:waited_for] == [Topic.DECIDE_AS_PROVIDER] * 3
+    assert Topic.TICKET_OPENED in topics[waited_for:]
+
+
 def test_fanning_out_twice_makes_no_second_mail(cast: Cast) -> None:
     cast.submitted()
     note = OutboxMessage.objects.get(topic=Topic.DECIDE_AS_PROVIDER)
