@@ -9,7 +9,7 @@ from typing import Any
 #: A body is whole within this time, in seconds; a longer one has more time, and keeps up this rate, in bytes a second.
 SECONDS, LEAST_RATE = 10.0, 16 * 1024
 #: Bodies that one process takes in at once, and the bytes that are promised to them. Where more come, the client that
-#: was promised most room loses its oldest body.
+#: has most of what ran out loses its oldest body.
 MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
 #: What is read of a body that is too long, so that its client reads the answer before its connection ends.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
@@ -29,7 +29,7 @@ class Bodies:
     def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
         self._longest, self._seconds = longest, seconds
         self._under_way: OrderedDict[object, tuple[int, asyncio.Timeout, str]] = OrderedDict()
-        self._bytes, self._bytes_of = 0, Counter[str]()
+        self._bytes, self._bytes_of, self._count_of = 0, Counter[str](), Counter[str]()
 
     async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
         """Return the body and its length; None in place of a body that is too long.
@@ -90,8 +90,10 @@ class Bodies:
 
     def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones.
-            greediest = max(self._bytes_of, key=self._bytes_of.__getitem__)
+            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones; and so would
+            # thousands of a byte each, if one long body counted for more than they do.
+            share = self._count_of if len(self._under_way) >= MOST_BODIES else self._bytes_of
+            greediest = max(share, key=share.__getitem__)
             oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
             slow = self._under_way[oldest][1]
             self.end(oldest)
@@ -99,6 +101,7 @@ class Bodies:
         self._under_way[key] = (promised, timeout, client)
         self._bytes += promised
         self._bytes_of[client] += promised
+        self._count_of[client] += 1
 
     def __contains__(self, key: object) -> bool:
         return key in self._under_way
@@ -108,8 +111,9 @@ class Bodies:
             promised, _, client = found
             self._bytes -= promised
             self._bytes_of[client] -= promised
-            if not self._bytes_of[client]:
-                del self._bytes_of[client]
+            self._count_of[client] -= 1
+            if not self._count_of[client]:
+                del self._bytes_of[client], self._count_of[client]
 
 
 class Bound:

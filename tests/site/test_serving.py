@@ -381,6 +381,28 @@ def test_who_begins_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatc
     run(echo, test)
 
 
+def test_many_bodies_of_a_byte_end_nobody_elses_longer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST_BODIES", 3)
+
+    async def test(found: Bridge) -> None:
+        honest = Proto(b"a" * 499, 0.3, b"a")
+        calls = [asyncio.create_task(found.__rsgi__(post(500), honest))]
+        await asyncio.sleep(0.02)
+        greedy = [Proto(3600.0) for _ in range(4)]
+        for port, client in enumerate(greedy):
+            asked = post(1)
+            asked.client = f"10.0.0.1:{port}"
+            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            await asyncio.sleep(0.02)
+        await calls[0]
+        assert (honest.status, len(honest.body)) == (200, 500)
+        assert [client.status for client in greedy] == [408, 408, 0, 0]
+        for call in calls[3:]:
+            call.cancel()
+
+    run(echo, test)
+
+
 def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
 
