@@ -159,12 +159,17 @@ def _account(door: str, email: str) -> str:
 
 
 def _address(door: str, ip: str) -> str:
+    return f"{door}:ip:{network_of(ip)}"
+
+
+def network_of(ip: str) -> str:
+    """All that is somebody's own who calls from this address, under one name."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
-        return f"{door}:ip:{ip[:45]}"
+        return ip[:45]
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
-            return f"{door}:ip:{address.ipv4_mapped}"
-        return f"{door}:ip:{ipaddress.IPv6Network((address, _IPV6_PREFIX), strict=False).network_address}/64"
-    return f"{door}:ip:{address}"
+            return str(address.ipv4_mapped)
+        return f"{ipaddress.IPv6Network((address, _IPV6_PREFIX), strict=False).network_address}/64"
+    return str(address)

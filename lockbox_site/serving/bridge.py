@@ -18,7 +18,6 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http import FileResponse, HttpResponse, HttpResponseBase
 
 from lockbox_site import views
-from lockbox_site.middleware import client_address
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
@@ -70,8 +69,9 @@ class Bridge:
         self._pool.wait_until_idle(seconds=3)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        caller = environ.caller_of(scope)
         try:
-            body, length = await self._bodies.body_of(scope, proto, client=scope.client.rpartition(":")[0])
+            body, length = await self._bodies.body_of(scope, proto, client=caller)
         except bodies.TooSlow:
             self._refusals.too_slow.answer(scope, proto)
             return
@@ -79,11 +79,11 @@ class Bridge:
             # Nobody is there to hear it.
             proto.response_empty(400, [("connection", "close")])
             return
-        call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length))
+        call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)
         pool = self._probes.get(scope.path, self._pool)
         with Client(proto) as client:
             try:
-                job = pool.submit(call.answer, self._loop, client=call.address)
+                job = pool.submit(call.answer, self._loop, client=caller)
                 if pool.is_busy and not await self._has_begun(job, client):
                     return
                 rest = await job.future
@@ -102,7 +102,7 @@ class Bridge:
         return job.future.done() or not job.take_back()
 
     async def _finish(self, rest: Stream | Poll, proto: Any, client: Client) -> None:
-        whose = rest.address
+        whose = rest.caller
         if self._streams >= self._most_streams or self._streams_of[whose] >= self._most_of_client:
             if isinstance(rest, Poll):
                 rest.refused(self._refusals.streams_full.status)
@@ -192,15 +192,10 @@ class Client:
 class Call:
     """One request on its way through Django. Its steps run in one context, one after the other, in any threads."""
 
-    def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any]) -> None:
-        self.scope, self.proto = scope, proto
+    def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any], caller: str) -> None:
+        self.scope, self.proto, self.caller = scope, proto, caller
         self._handler, self._environ = handler, environ
         self._context = contextvars.Context()
-
-    @property
-    def address(self) -> str:
-        """Where the request really came from, as far as that is known before the framework looks at it."""
-        return client_address(self._environ)
 
     def answer(self) -> Stream | Poll | None:
         """Have the answer made, and send it unless it is a stream or has to wait. Runs in a thread."""
@@ -264,8 +259,8 @@ class Stream:
         return self._call.scope
 
     @property
-    def address(self) -> str:
-        return self._call.address
+    def caller(self) -> str:
+        return self._call.caller
 
     def begin(self) -> Any:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
@@ -302,8 +297,8 @@ class Poll:
         return self._call.scope
 
     @property
-    def address(self) -> str:
-        return self._call.address
+    def caller(self) -> str:
+        return self._call.caller
 
     def look(self) -> Stream | Poll | None:
         """Look whether there is an answer by now, and send it; itself where there is none."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 
+from lockbox_site.middleware import client_address
 from requests_app import waiting
+from requests_app.guesses import network_of
 
 _PROTOCOLS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
 _FIXED: dict[str, Any] = {
@@ -43,7 +45,7 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
         "SERVER_PROTOCOL": _PROTOCOLS.get(scope.http_version, "HTTP/1.1"),
         "SERVER_NAME": server.strip("[]"),
         "SERVER_PORT": port,
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "REMOTE_ADDR": _peer(scope),
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": io.BytesIO(body) if body is not None else io.BufferedReader(TooLong()),
     }
@@ -59,6 +61,17 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
     if length is not None:
         environ["CONTENT_LENGTH"] = str(length)
     return environ
+
+
+def caller_of(scope: Any) -> str:
+    """Whose request it is, for shares: the network of the address that the outermost trusted proxy saw."""
+    headers, name = scope.headers, "x-forwarded-for"
+    forwarded = ",".join(headers.get_all(name)) if name in headers else ""
+    return network_of(client_address({"REMOTE_ADDR": _peer(scope), "HTTP_X_FORWARDED_FOR": forwarded}))
+
+
+def _peer(scope: Any) -> str:
+    return str(scope.client.rpartition(":")[0].strip("[]"))
 
 
 def _as_latin(text: str) -> str:

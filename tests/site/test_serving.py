@@ -19,10 +19,11 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
 from django.db import OperationalError, connection, connections
 from django.http import HttpResponse, HttpResponseBase, HttpResponsePermanentRedirect, StreamingHttpResponse
+from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from lockbox_site.middleware import RequestLogMiddleware
-from lockbox_site.serving import bodies, bridge, outlet, pool
+from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app import waiting
@@ -401,6 +402,42 @@ def test_many_bodies_of_a_byte_end_nobody_elses_longer_one(monkeypatch: pytest.M
             call.cancel()
 
     run(echo, test)
+
+
+def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.TRUSTED_PROXY_COUNT = 1
+    monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
+
+    async def test(found: Bridge) -> None:
+        honest = Proto(b"he", 0.3, b"llo")
+        calls = [asyncio.create_task(found.__rsgi__(post(5, x_forwarded_for="10.0.0.7"), honest))]
+        await asyncio.sleep(0.02)
+        greedy = [Proto(b"a", 3600.0) for _ in range(4)]
+        for client in greedy:
+            asked = post(400, x_forwarded_for="10.0.0.7, 10.0.0.1")
+            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            await asyncio.sleep(0.02)
+        await calls[0]
+        assert (honest.status, honest.body) == (200, b"hello")
+        assert [client.status for client in greedy] == [408, 408, 0, 0]
+        for call in calls[3:]:
+            call.cancel()
+
+    run(echo, test)
+
+
+@pytest.mark.parametrize(
+    ("address", "caller"),
+    [
+        ("10.0.0.1:9", "10.0.0.1"),
+        ("[2001:db8:1:2:3::4]:9", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:ffff::]:9", "2001:db8:1:2::/64"),
+        ("[::ffff:10.0.0.1]:9", "10.0.0.1"),
+    ],
+)
+def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
+    """Whoever has one of its addresses has them all, and would else have as many shares."""
+    assert environ.caller_of(scope(client=address)) == caller
 
 
 def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
