@@ -35,6 +35,8 @@ WAITING_PER_THREAD = 16
 #: Addresses that have threads of their own, so that they are answered while all others work, or hang.
 PROBES = ("/healthz", "/readyz")
 PROBE_THREADS, PROBES_WAITING = 2, 64
+#: Whoever takes a file or a long page, as one client: strangers may, from any number of addresses.
+ANYBODY = "anybody"
 
 Headers = list[tuple[str, str]]
 log = structlog.get_logger(__name__)
@@ -102,8 +104,10 @@ class Bridge:
         return job.future.done() or not job.take_back()
 
     async def _finish(self, rest: Stream | Poll, proto: Any, client: Client) -> None:
-        whose = rest.caller
-        if self._streams >= self._most_streams or self._streams_of[whose] >= self._most_of_client:
+        shares = (rest.caller, ANYBODY) if rest.is_anybodys else (rest.caller,)
+        if self._streams >= self._most_streams or any(
+            self._streams_of[share] >= self._most_of_client for share in shares
+        ):
             if isinstance(rest, Poll):
                 rest.refused(self._refusals.streams_full.status)
             await self._step(rest.close)
@@ -111,7 +115,7 @@ class Bridge:
             self._refusals.streams_full.answer(rest.scope, proto)
             return
         self._streams += 1
-        self._streams_of[whose] += 1
+        self._streams_of.update(shares)
         try:
             await (self._wait(rest, client) if isinstance(rest, Poll) else self._send(rest, client))
         except Exception as why:
@@ -119,9 +123,10 @@ class Bridge:
             log.info("stream_ended", why=type(why).__name__)
         finally:
             self._streams -= 1
-            self._streams_of[whose] -= 1
-            if not self._streams_of[whose]:
-                del self._streams_of[whose]
+            for share in shares:
+                self._streams_of[share] -= 1
+                if not self._streams_of[share]:
+                    del self._streams_of[share]
             await self._step(rest.close)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
@@ -245,6 +250,8 @@ class Stream:
     def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
         self._call, self._response, self._headers = call, response, headers
         self._pieces: Iterator[bytes] = iter(response)
+        # What is really made piece by piece is for those who are known: content, exports, events.
+        self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that was made at once has no pauses: an empty one, such as a redirect, must not be taken for one.
         self._has_ended = isinstance(response, HttpResponse)
         self.first = response.content if isinstance(response, HttpResponse) else self._gathered()
@@ -288,6 +295,8 @@ class Stream:
 
 class Poll:
     """A request whose answer waits for something to happen."""
+
+    is_anybodys = False
 
     def __init__(self, call: Call, response: waiting.Waiting) -> None:
         self._call, self._response = call, response

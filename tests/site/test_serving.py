@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 import threading
@@ -18,7 +19,13 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.core.signals import request_finished
 from django.db import OperationalError, connection, connections
-from django.http import HttpResponse, HttpResponseBase, HttpResponsePermanentRedirect, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+    StreamingHttpResponse,
+)
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
@@ -607,6 +614,41 @@ def test_one_client_has_half_of_the_streams_at_most() -> None:
             client.gone.set_result(None)
         await asyncio.gather(*calls)
         assert other.status == 200
+        assert not found._streams_of
+
+    run(view, test, streams=4)
+
+
+def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> None:
+    def view(request: Any) -> HttpResponseBase:
+        if request.path == "/font":
+            return FileResponse(io.BytesIO(b"x" * 1_000_000))
+        if request.path == "/page":
+            return HttpResponse(b"x" * 1_000_000)
+        return StreamingHttpResponse(iter([b"x" * 100_000, b""] * 1000))
+
+    async def test(found: Bridge) -> None:
+        strangers, known = [Proto() for _ in range(2)], Proto()
+        for proto in strangers:
+            proto.send_bytes = lambda _data: asyncio.shield(over)  # type: ignore[method-assign]  # reads nothing
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        calls = [
+            asyncio.create_task(found.__rsgi__(scope("/font", client=f"10.0.0.{number}:9"), client))
+            for number, client in enumerate(strangers)
+        ]
+        while found._streams < 2:
+            await asyncio.sleep(0.01)
+        refused = Proto()
+        await found.__rsgi__(scope("/page", client="10.0.0.8:9"), refused)
+        assert refused.status == 503
+        calls.append(asyncio.create_task(found.__rsgi__(scope(client="10.0.0.9:9"), known)))
+        while found._streams < 3:
+            await asyncio.sleep(0.01)
+        over.set_result(None)
+        for client in (*strangers, known):
+            client.gone.set_result(None)
+        await asyncio.gather(*calls)
+        assert known.status == 200
         assert not found._streams_of
 
     run(view, test, streams=4)
