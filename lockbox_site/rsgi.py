@@ -40,7 +40,7 @@ _allow_descriptors()
 # Else the first request would load all views.
 get_resolver().url_patterns  # noqa: B018 - loads them
 # It takes a moment, for which nobody else need wait.
-threading.Thread(target=reader.document, name="document", daemon=True).start()
+threading.Thread(target=reader.as_json, name="document", daemon=True).start()
 statements.bound()
 hashing.bound()
 outbound.bound()

@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
@@ -114,7 +115,7 @@ class Code:
 def reader(request: HttpRequest) -> HttpResponse:
     context = {
         "now": clock.now(),
-        "groups": groups(),
+        "groups": groups(translation.get_language()),
         "codes": codes(),
         "everywhere": [(status, WORDS[int(status)].replace("`", "")) for status in EVERYWHERE],
         "scopes": [(str(scope), LABELS[scope]) for scope in Scope],
@@ -139,8 +140,15 @@ def _made() -> dict[str, Any]:
     return found
 
 
-def groups() -> list[Group]:
-    """The routes by their tag, and within one in the order of the addresses."""
+@lru_cache(maxsize=1)
+def as_json() -> bytes:
+    """The document as it is sent. It is for strangers, a megabyte long, and so made and held once."""
+    return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
+
+
+@lru_cache
+def groups(_language: str | None) -> list[Group]:
+    """The routes by their tag, and within one in the order of the addresses, in a language."""
     found: dict[str, list[Route]] = {}
     schema = document()
     for path, item in schema["paths"].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
@@ -42,9 +42,9 @@ app_name = "api"
 
 
 @require_safe
-def openapi(request: HttpRequest) -> JsonResponse:
+def openapi(request: HttpRequest) -> HttpResponse:
     """The document for machines (OpenAPI 3.1). It holds nothing that is not in the source, and is for everybody."""
-    return JsonResponse(reader.document(), json_dumps_params={"ensure_ascii": False})
+    return HttpResponse(reader.as_json(), content_type="application/json")
 
 
 class Nothing(ApiView):

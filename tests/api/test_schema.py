@@ -57,6 +57,17 @@ def _routes() -> Iterator[tuple[str, str, Any]]:
                 yield f"/{address}", route.name, route.callback
 
 
+def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are for everybody and long: to make them anew for each who asks would keep the threads from all others."""
+    browser = Browser()
+    first = browser.get("/api/v1/openapi.json")
+    assert browser.get("/api/").status_code == 200
+    monkeypatch.setattr(reader, "document", lambda: pytest.fail("made anew"))
+    again = browser.get("/api/v1/openapi.json")
+    assert (again["Content-Type"], again.content is first.content) == ("application/json", True)
+    assert browser.get("/api/").status_code == 200
+
+
 def test_every_route_is_in_the_document_and_every_path_is_a_route() -> None:
     routes = {address for address, name, _view in _routes() if name not in OUTSIDE}
     assert routes == set(document["paths"])
