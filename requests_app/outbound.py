@@ -179,42 +179,42 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 
 
 class Lines:
-    """Calls of a web process that are under way or wait: `most` in all, and one host never has all of them.
+    """Calls of a web process that are under way or wait: `most` in all, and one peer never has all of them.
 
-    At most half of them are under way to one host. So an identity provider that hangs leaves threads for pages and for
-    other identity providers.
+    At most half of them are under way to one peer. So an identity provider that hangs leaves threads for pages and for
+    other identity providers, whichever hosts it names as its own.
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._most_under_way, self._most_of_host = most, max(1, most // 2), max(1, most - 1)
-        self._taken, self._of_host, self._under_way = 0, Counter[str](), Counter[str]()
+        self._most, self._most_under_way, self._most_of_peer = most, max(1, most // 2), max(1, most - 1)
+        self._taken, self._of_peer, self._under_way = 0, Counter[str](), Counter[str]()
         self._changed = threading.Condition()
 
     @contextmanager
-    def to(self, host: str) -> Iterator[None]:
-        """Hold a line. Raises Busy at once where there is none, and where the host takes too long with others."""
+    def to(self, peer: str) -> Iterator[None]:
+        """Hold a line. Raises Busy at once where there is none, and where the peer takes too long with others."""
         with self._changed:
-            if self._taken >= self._most or self._of_host[host] >= self._most_of_host:
+            if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
                 raise Busy
             self._taken += 1
-            self._of_host[host] += 1
+            self._of_peer[peer] += 1
         has_begun = False
         try:
             with self._changed:
-                has_begun = self._changed.wait_for(lambda: self._has_room(host), _patience())
+                has_begun = self._changed.wait_for(lambda: self._has_room(peer), _patience())
                 if not has_begun:
                     raise Busy
-                self._under_way[host] += 1
+                self._under_way[peer] += 1
             yield
         finally:
             with self._changed:
                 self._taken -= 1
-                self._of_host[host] -= 1
-                self._under_way[host] -= has_begun
+                self._of_peer[peer] -= 1
+                self._under_way[peer] -= has_begun
                 self._changed.notify_all()
 
-    def _has_room(self, host: str) -> bool:
-        return self._under_way[host] < self._most_under_way
+    def _has_room(self, peer: str) -> bool:
+        return self._under_way[peer] < self._most_under_way
 
 
 def _patience() -> float:
@@ -244,23 +244,31 @@ def post(
     headers: Mapping[str, str] | None = None,
     query: bool = False,
     cut: bool = False,
+    peer: str = "",
 ) -> Answer:
     """Send a body and return the answer, whatever its status. Raises Unreachable, or BadTarget before anything is sent.
 
     `seconds` is the limit for all of it, TOTAL_SECONDS unless given. An answer with more than MOST_BODY is none,
-    unless its beginning is enough, which `cut` says.
+    unless its beginning is enough, which `cut` says. `peer` is on whose behalf this host is asked, where somebody may
+    have several; its share of a web process is theirs together.
     """
     always = {"Content-Type": content_type, "Connection": "close"}
     sent = {**(headers or {}), **always}
-    return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut)
+    return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut, peer=peer)
 
 
 def get(
-    url: str, *, private: bool, seconds: float = 0, query: bool = False, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    private: bool,
+    seconds: float = 0,
+    query: bool = False,
+    headers: Mapping[str, str] | None = None,
+    peer: str = "",
 ) -> Answer:
     """Fetch a document, within the same limits. Raises as post() does."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
-    return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False)
+    return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
 
 
 def _ask(
@@ -273,9 +281,10 @@ def _ask(
     seconds: float,
     query: bool,
     cut: bool,
+    peer: str,
 ) -> Answer:
     target = Target.parse(url, private=private, query=query)
-    with _lines.to(target.host) if _lines else nullcontext():
+    with _lines.to(peer or target.host) if _lines else nullcontext():
         return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut)
 
 

@@ -147,7 +147,8 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     looked_at: Domain = Domain.objects.visible_to(actor).find(domain_id)
     # Nobody else has this server go and ask; that they may not is said, and noted, below.
     is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
-    problem = domains.problem(looked_at.name, looked_at.challenge) if is_theirs else "unreachable"
+    peer = str(looked_at.tenant_id)
+    problem = domains.problem(looked_at.name, looked_at.challenge, peer=peer) if is_theirs else "unreachable"
     with act("verify_domain", actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
         _administered(row.tenant_id, current)

@@ -42,7 +42,7 @@ def place(name: str) -> Place:
         raise NotFound
     named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)
     party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
-    party = replace(party, claims=(*party.claims, *named))
+    party = replace(party, claims=(*party.claims, *named), peer=str(row.tenant_id))
     return Place(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
 
 

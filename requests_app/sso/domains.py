@@ -24,10 +24,11 @@ def url(name: str) -> str:
     return f"https://{name}{PATH}"
 
 
-def problem(name: str, challenge: str) -> str:
-    """Why the file is no proof, as a code: unreachable, status or content. "" where it is one."""
+def problem(name: str, challenge: str, *, peer: str) -> str:
+    """Why the file is no proof, as a code: unreachable, status or content. "" where it is one. `peer` says whose it is,
+    for `outbound`."""
     try:
-        answer = outbound.get(url(name), private=False)
+        answer = outbound.get(url(name), private=False, peer=peer)
     except (Unreachable, BadTarget):
         return "unreachable"
     if answer.status != 200:

@@ -63,6 +63,8 @@ class Party:
     scopes: str
     redirect_uri: str
     private: bool = False
+    #: Whose issuer it is: however many hosts somebody names, they have one share of the calls that are under way.
+    peer: str = ""
     #: The claims that a sign-in needs. UserInfo is asked where the ID token lacks one of these.
     claims: tuple[str, ...] = ("email", "email_verified")
 
@@ -287,7 +289,12 @@ def _userinfo(
     headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json, application/jwt"}
     try:
         answer = outbound.get(
-            metadata.userinfo_endpoint, private=party.private, seconds=_left(until), query=True, headers=headers
+            metadata.userinfo_endpoint,
+            private=party.private,
+            seconds=_left(until),
+            query=True,
+            headers=headers,
+            peer=party.peer or party.issuer,
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"userinfo: {error.args[0]}") from error
@@ -353,6 +360,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
             headers=headers,
             seconds=_left(until),
             query=True,
+            peer=party.peer or party.issuer,
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", str(error.args[0])) from error
@@ -368,7 +376,9 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
 
 def _document(url: str, party: Party, what: str, until: float) -> dict[str, Any]:
     try:
-        answer = outbound.get(url, private=party.private, seconds=_left(until), query=True)
+        answer = outbound.get(
+            url, private=party.private, seconds=_left(until), query=True, peer=party.peer or party.issuer
+        )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"{what}: {error.args[0]}") from error
     found = _json(answer.body) if answer.status == 200 else {}

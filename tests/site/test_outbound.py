@@ -6,12 +6,14 @@ import contextlib
 import datetime as dt
 import gzip
 import ipaddress
+import json
 import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from requests_app import outbound
+from requests_app import clock, outbound
 from requests_app.errors import Busy
 from requests_app.outbound import Answer, BadTarget, Target, Unreachable
+from requests_app.sso import oidc
 from tests.conftest import NetworkRefused
 
 Say = Callable[[socket.socket], None]
@@ -602,6 +605,38 @@ def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
     for thread in threads:
         thread.join(timeout=20)
     assert lines._taken == 0
+
+
+def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) -> None:
+    """Where each host counted for itself, a tenant's identity provider with two would keep all others from theirs."""
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(lines.to("hostile"))
+        with pytest.raises(Busy):
+            stack.enter_context(lines.to("hostile"))
+        stack.enter_context(lines.to("honest"))
+
+
+def test_all_calls_of_a_sign_in_are_of_whoever_named_the_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[str, str]]()
+    issuer = "https://idp.example"
+    party = oidc.Party(
+        issuer=issuer, client_id="c", client_secret="s", scopes="openid", redirect_uri="https://us.example/", peer="t"
+    )
+    endpoints = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint")
+    found = {"issuer": issuer, "jwks_uri": "https://b.example/keys", **dict.fromkeys(endpoints, "https://a.example/x")}
+
+    def answer(method: str, url: str, *_given: Any, peer: str, **_more: Any) -> Answer:
+        asked.append((url, peer))
+        said = found if "well-known" in url else {"id_token": "x.y.z"} if method == "POST" else {"keys": []}
+        return Answer(200, "application/json", json.dumps(said).encode())
+
+    monkeypatch.setattr(outbound, "_ask", answer)
+    flow = oidc.Flow.new()
+    with pytest.raises(oidc.SignOnFailed, match="signature"):
+        oidc.complete(party, flow, {"state": flow.state, "code": "1"}, at=clock.now())
+    assert len(asked) == 3
+    assert {peer for _url, peer in asked} == {"t"}
 
 
 def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, serve: Any) -> None:
