@@ -32,7 +32,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
         Where too many others have a password checked, it is not looked at, and counts nothing.
         """
-        with hashing.place():
+        with hashing.place_of_a_stranger():
             return self._authenticate_counted(request, **credentials)
 
     def _authenticate_counted(self, request: HttpRequest, **credentials: Any) -> Any:

@@ -32,22 +32,28 @@ _own = threading.local()
 
 
 class Gate:
-    """`at_once` hashes are worked; `most` threads have one worked or wait for it."""
+    """`at_once` hashes are worked; `most` threads have one worked or wait for it.
+
+    Strangers leave one of these places to those who prove who they are: whoever floods the sign-in keeps nobody from
+    an approval.
+    """
 
     def __init__(self, *, at_once: int, most: int) -> None:
         self._most, self._taken, self._lock = most, 0, threading.Lock()
+        self._most_of_strangers, self._strangers = max(1, most - 1), 0
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="hash", initializer=_begin)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, *, is_strangers: bool = False) -> Iterator[None]:
         """Hold one of the places. Raises Busy at once where all are taken. A thread that has one keeps it."""
         if getattr(_own, "has_place", False):
             yield
             return
         with self._lock:
-            if self._taken >= self._most:
+            if self._taken >= self._most or (is_strangers and self._strangers >= self._most_of_strangers):
                 raise Busy
             self._taken += 1
+            self._strangers += is_strangers
         _own.has_place = True
         try:
             yield
@@ -55,6 +61,7 @@ class Gate:
             _own.has_place = False
             with self._lock:
                 self._taken -= 1
+                self._strangers -= is_strangers
 
     def run(self, work: Callable[[], R]) -> R:
         """Return what `work` does. Raises Busy where its turn does not come in time."""
@@ -89,9 +96,9 @@ def bound() -> None:
     _gate = Gate(at_once=max(1, min((cores - 1) // settings.WEB_WORKERS, most // 2)), most=most)
 
 
-def place() -> AbstractContextManager[None]:
-    """Hold a place for what begins before the hash, such as counting a try. Raises Busy where there is none."""
-    return _gate.place() if _gate else nullcontext()
+def place_of_a_stranger() -> AbstractContextManager[None]:
+    """Hold a place for a sign-in, which begins before the hash: its try is counted. Raises Busy where there is none."""
+    return _gate.place(is_strangers=True) if _gate else nullcontext()
 
 
 @contextmanager

@@ -105,6 +105,32 @@ def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest
     assert sum(took > 0.9 for said, took in found if said == "busy") <= 3, "all others are told at once"
 
 
+def test_strangers_leave_a_place_to_those_who_prove_who_they_are(gate: Gate) -> None:
+    encoded = make_password(PASSWORD)
+    over, found, ready = threading.Event(), Counter[str](), threading.Barrier(6)
+
+    def sign_in() -> None:
+        try:
+            with hashing.place_of_a_stranger():
+                found["placed"] += 1
+                ready.wait()
+                over.wait()
+        except Busy:
+            found["busy"] += 1
+            ready.wait()
+
+    threads = [threading.Thread(target=sign_in) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    assert found == {"placed": 3, "busy": 2}
+    assert check_password(PASSWORD, encoded)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert (gate._taken, gate._strangers) == (0, 0)
+
+
 def test_a_hasher_that_calls_itself_waits_for_nobody(gate: Gate) -> None:
     encoded = make_password(PASSWORD, hasher="pbkdf2_sha256")
     assert check_password(PASSWORD, encoded)
@@ -116,7 +142,7 @@ def test_where_nothing_is_bound_everybody_waits_plainly(settings: Settings) -> N
     assert hashing._gate is None
     with ExitStack() as stack:
         for _ in range(100):
-            stack.enter_context(hashing.place())
+            stack.enter_context(hashing.place_of_a_stranger())
         assert check_password(PASSWORD, make_password(PASSWORD))
 
 
