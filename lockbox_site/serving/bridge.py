@@ -57,9 +57,14 @@ class Bridge:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin. Threads do not survive a fork, so they are made where the requests are served."""
         self._loop = loop
-        self._pool = Pool("web", threads=self._threads, most_waiting=WAITING_PER_THREAD * self._threads)
-        # Pieces have threads of their own: hundreds of readers must not queue before a page.
-        self._steps = Pool("stream", threads=max(2, self._threads // 4))
+        threads = self._threads
+        self._pool = Pool(
+            "web", threads=threads, most_waiting=WAITING_PER_THREAD * threads, most_of_one=threads - threads // 4
+        )
+        # Pieces have threads of their own: hundreds of readers must not queue before a page. One client has half of
+        # them: a piece of an export may be a search through all of a log.
+        threads = max(2, threads // 4)
+        self._steps = Pool("stream", threads=threads, most_of_one=threads // 2)
         self._probes = {
             path: Pool(f"probe{path.replace('/', '-')}", threads=PROBE_THREADS, most_waiting=PROBES_WAITING)
             for path in PROBES
@@ -86,7 +91,7 @@ class Bridge:
         with Client(proto) as client:
             try:
                 job = pool.submit(call.answer, self._loop, client=caller)
-                if pool.is_busy and not await self._has_begun(job, client):
+                if job.may_wait and not await self._has_begun(job, client):
                     return
                 rest = await job.future
             except Full:
@@ -110,7 +115,7 @@ class Bridge:
         ):
             if isinstance(rest, Poll):
                 rest.refused(self._refusals.streams_full.status)
-            await self._step(rest.close)
+            await self._step(rest.close, rest)
             log.warning("streams_full")
             self._refusals.streams_full.answer(rest.scope, proto)
             return
@@ -127,19 +132,19 @@ class Bridge:
                 self._streams_of[share] -= 1
                 if not self._streams_of[share]:
                     del self._streams_of[share]
-            await self._step(rest.close)
+            await self._step(rest.close, rest)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
         """Look now and then, until there is an answer or the client has gone."""
         while not await self._pause(client):
-            rest = await self._step(poll.look)
+            rest = await self._step(poll.look, poll)
             if rest is poll:
                 continue
             if rest is not None:
                 try:
                     await self._send(rest, client)
                 finally:
-                    await self._step(rest.close)
+                    await self._step(rest.close, rest)
             return
 
     async def _send(self, stream: Stream, client: Client) -> None:
@@ -155,7 +160,7 @@ class Bridge:
                 await out.room()
                 if client.gone.done():
                     return
-                piece = await self._step(stream.next_piece)
+                piece = await self._step(stream.next_piece, stream)
         except Exception as why:
             # Of a window that has closed, what still lies here is not given either.
             await out.abort(at_once=isinstance(why, WindowClosed))
@@ -168,8 +173,8 @@ class Bridge:
         await asyncio.wait({client.gone}, timeout=waiting.LOOK_EVERY)
         return client.gone.done()
 
-    async def _step(self, work: Callable[[], Any]) -> Any:
-        return await self._steps.submit(work, self._loop).future
+    async def _step(self, work: Callable[[], Any], rest: Stream | Poll) -> Any:
+        return await self._steps.submit(work, self._loop, client=rest.caller).future
 
 
 class Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,13 +27,15 @@ class Full(Exception):
 class Job:
     """Something to run, which can be taken back for as long as it has not begun. `future` gets its result."""
 
-    __slots__ = ("_begun", "_lock", "_loop", "future", "since", "work")
+    __slots__ = ("_begun", "_lock", "_loop", "future", "may_wait", "since", "work")
 
     def __init__(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.work, self._loop = work, loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self._begun, self._lock = False, threading.Lock()
         self.since = clock.monotonic()
+        #: Whether no thread may be free for it.
+        self.may_wait = False
 
     def refuse(self) -> None:
         """Raise Full where it is waited for, unless it has begun."""
@@ -68,31 +70,32 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | N
 class Pool:
     """A fixed number of threads and a queue in front of them. Each thread keeps its database connection.
 
-    Clients that wait are served by turns, one request of each, so one that sends many waits behind itself.
+    Clients that wait are served by turns, one request of each, so one that sends many waits behind itself. One client
+    has `most_of_one` of the threads at most: what it asks for may take long, and nobody takes that back.
     `most_waiting` bounds the queue and the time in it. Where it is full, the client with most requests in it loses the
     last of them to one with fewer.
     """
 
-    def __init__(self, name: str, *, threads: int, most_waiting: int | None = None) -> None:
-        self.threads, self._most = threads, most_waiting
+    def __init__(
+        self, name: str, *, threads: int, most_waiting: int | None = None, most_of_one: int | None = None
+    ) -> None:
+        self.threads, self._most, self._most_of_one = threads, most_waiting, most_of_one or threads
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
         self._lock, self._under_way = threading.Lock(), 0
+        # The jobs of each client that threads are at.
+        self._at_work = Counter[str]()
         self._arrived = threading.Condition(self._lock)
-        # When a thread last became free, or the last free one was taken.
+        # When a thread last became free or was taken, or somebody began to wait where nobody did.
         self._moved_at = clock.monotonic()
         for number in range(threads):
             # As daemons: a thread that hangs in a driver must not hold up the end of the process.
             threading.Thread(target=self._work, name=f"{name}-{number + 1}", daemon=True).start()
 
     @property
-    def is_busy(self) -> bool:
-        """Whether the next job has to wait."""
-        return self._under_way >= self.threads
-
-    @property
     def stalled_for(self) -> float:
-        """For how many seconds all threads have been at the same work; 0 while one is free."""
-        return clock.monotonic() - self._moved_at if self.is_busy else 0.0
+        """For how many seconds all threads have been at the same work; 0 while one is free for whoever waits."""
+        is_busy = self._under_way >= self.threads or self._queues
+        return clock.monotonic() - self._moved_at if is_busy else 0.0
 
     def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, *, client: str = "") -> Job:
         """Queue the work. Raises Full where too many wait already."""
@@ -101,9 +104,12 @@ class Pool:
             if self._most is not None and self._under_way >= self.threads + self._most:
                 self._make_room(client)
             self._under_way += 1
-            if self._under_way == self.threads:
+            if not self._queues:
                 self._moved_at = clock.monotonic()
-            self._queues.setdefault(client, deque()).append(job)
+            queue = self._queues.setdefault(client, deque())
+            queue.append(job)
+            is_over_share = self._at_work[client] + len(queue) > self._most_of_one
+            job.may_wait = self._under_way >= self.threads or is_over_share
             self._arrived.notify()
         return job
 
@@ -114,16 +120,21 @@ class Pool:
         longest.pop().refuse()
         self._under_way -= 1
 
-    def _next(self) -> Job:
+    def _next(self) -> tuple[str, Job]:
         """Wait for the next job: the oldest of the client whose turn it is."""
         with self._arrived:
-            while not self._queues:
+            while (client := self._whose_turn()) is None:
                 self._arrived.wait()
-            client, queue = self._queues.popitem(last=False)
+            queue = self._queues.pop(client)
             job = queue.popleft()
             if queue:
                 self._queues[client] = queue
-        return job
+            self._at_work[client] += 1
+            self._moved_at = clock.monotonic()
+        return client, job
+
+    def _whose_turn(self) -> str | None:
+        return next((client for client in self._queues if self._at_work[client] < self._most_of_one), None)
 
     def wait_until_idle(self, seconds: float) -> None:
         until = clock.monotonic() + seconds
@@ -132,7 +143,7 @@ class Pool:
 
     def _work(self) -> None:
         while True:
-            job = self._next()
+            client, job = self._next()
             try:
                 if self._most is not None and clock.monotonic() - job.since > PATIENCE:
                     job.refuse()
@@ -144,6 +155,11 @@ class Pool:
             finally:
                 with self._lock:
                     self._under_way -= 1
+                    self._at_work[client] -= 1
+                    if not self._at_work[client]:
+                        del self._at_work[client]
                     self._moved_at = clock.monotonic()
+                    # What had to wait for this one may be the turn of another thread, which sleeps.
+                    self._arrived.notify()
             # Else the last request would be held until the next one comes.
             del job

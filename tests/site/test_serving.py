@@ -222,6 +222,60 @@ def test_a_client_who_fills_the_queue_leaves_room_for_others() -> None:
     run(gate, test, threads=1)
 
 
+def test_one_clients_slow_requests_leave_a_quarter_of_the_threads_to_others() -> None:
+    gate = Gate()
+
+    def view(request: Any) -> HttpResponse:
+        return gate(request) if request.META["REMOTE_ADDR"] == "10.0.0.1" else HttpResponse("served")
+
+    async def test(found: Bridge) -> None:
+        slow = [Proto() for _ in range(6)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(client="10.0.0.1:9"), client)) for client in slow]
+        await gate.holds(3)
+        other = Proto()
+        await found.__rsgi__(scope(client="10.0.0.2:9"), other)
+        assert (gate.begun, other.body) == (3, b"served")
+        await asyncio.sleep(0.2)
+        assert 0.1 < found._pool.stalled_for < 5, "three wait, and nothing ends"
+        slow[-1].gone.set_result(None)
+        await calls[-1]
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        assert [client.body for client in slow] == [b"through"] * 5 + [b""]
+        while found._pool.stalled_for:
+            await asyncio.sleep(0.01)
+
+    run(view, test, threads=4)
+
+
+def test_one_clients_slow_pieces_leave_half_of_the_threads_to_others() -> None:
+    opened, begun = threading.Event(), list[int]()
+
+    def pieces(*, is_slow: bool) -> Iterator[bytes]:
+        yield b"x" * 100_000
+        if is_slow:
+            begun.append(1)
+            assert opened.wait(30)
+        yield b"end"
+
+    def view(request: Any) -> StreamingHttpResponse:
+        return StreamingHttpResponse(pieces(is_slow=request.META["REMOTE_ADDR"] == "10.0.0.1"))
+
+    async def test(found: Bridge) -> None:
+        slow = [Proto() for _ in range(3)]
+        calls = [asyncio.create_task(found.__rsgi__(scope(client="10.0.0.1:9"), client)) for client in slow]
+        while not begun:
+            await asyncio.sleep(0.01)
+        other = Proto()
+        await found.__rsgi__(scope(client="10.0.0.2:9"), other)
+        assert (len(begun), other.body[-3:]) == (1, b"end")
+        opened.set()
+        await asyncio.gather(*calls)
+        assert [client.body[-3:] for client in slow] == [b"end"] * 3
+
+    run(view, test)
+
+
 def test_who_has_waited_too_long_is_told_so_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "PATIENCE", 0.2)
     gate = Gate()
