@@ -4,6 +4,7 @@ import contextlib
 import errno
 import http.client
 import os
+import resource
 import signal
 import socket
 import sys
@@ -36,6 +37,8 @@ STALLED_BEYOND_STATEMENT_SECONDS = 30.0
 HTTP_BUFFER = 64 * 1024
 #: What one web process lets in at once, and how long it waits for the headers of a request.
 MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
+#: Descriptors that are left for the database, files and pipes: idle clients must not take the last one.
+OWN_DESCRIPTORS = 512
 
 
 class CannotStart(Exception):
@@ -89,13 +92,21 @@ def web_command() -> list[str]:
     """
     options = {
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
-        "--workers": settings.WEB_WORKERS, "--backlog": 4096, "--backpressure": MOST_CONNECTIONS,
+        "--workers": settings.WEB_WORKERS, "--backlog": 4096, "--backpressure": most_connections(),
         "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--http1-header-read-timeout": HEADER_SECONDS * 1000,
         "--loop": "asyncio", "--workers-kill-timeout": 5, "--log-level": "error",
     }  # fmt: skip
     flags = ["--no-ws", "--respawn-failed-workers"]
     pairs = [text for name, value in options.items() for text in (name, str(value))]
     return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.rsgi:application"]
+
+
+def most_connections() -> int:
+    """How many a process lets in: never more than it may have descriptors, less its own."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(hard // 2, hard - OWN_DESCRIPTORS))
 
 
 def address_of(host: str, port: int) -> str:

@@ -1,6 +1,7 @@
 """The commands that an operator, or a container's probe, runs by hand."""
 
 import datetime as dt
+import resource
 import subprocess
 import sys
 from io import StringIO
@@ -113,6 +114,15 @@ def test_the_web_servers_options_are_ones_that_it_knows() -> None:
     options = [word for word in supervisor.web_command() if word.startswith("--")]
     assert options
     assert [option for option in options if option not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("hard", "most"), [(resource.RLIM_INFINITY, 16_384), (65_536, 16_384), (4096, 3584), (600, 300)]
+)
+def test_idle_clients_leave_descriptors_for_the_database(hard: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (hard, hard))
+    command = supervisor.web_command()
+    assert command[command.index("--backpressure") + 1] == str(most)
 
 
 @pytest.mark.parametrize(("number", "is_told"), [("10.1.2.3", True), ("lockbox.example.com", False)])
