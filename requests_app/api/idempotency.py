@@ -131,6 +131,9 @@ def _claimed(
             raise KeyReused(field="Idempotency-Key")
         is_done = row.status is not None or row.done_at is not None
         if row.asked != asked and is_done:
+            if row.done_at is None and row.status is not None and row.status >= 400:
+                words = _("With this Idempotency-Key you were refused when you held other roles. Send another one.")
+                raise KeyReused(words, field="Idempotency-Key")
             # What was answered then may be more than this caller may know now.
             raise AnswerGone(_("This was done before, when you held other roles."))
         if row.status is not None:

@@ -87,6 +87,22 @@ def test_whoever_lost_a_role_is_not_told_the_answer_of_before(cast: Cast, callin
     assert Ticket.objects.count() == 1
 
 
+def test_whoever_gained_a_role_is_not_told_that_it_was_done_when_it_was_refused(cast: Cast, calling: Calling) -> None:
+    caller = calling("otto", Scope.TICKETS_WRITE, Scope.TICKETS_READ)
+    body = {
+        "tenant": str(cast.contoso.pk),
+        "service": "exchange-online",
+        "title": "No mail",
+        "body": "Nothing arrives.",
+    }
+    assert caller.post("tickets", body, Idempotency_Key="one").status_code == 403
+    operations.give_role(cast.contoso.pk, cast.people["otto"].pk, role="member", actor=cast.as_("ines"))
+    found = caller.post("tickets", body, Idempotency_Key="one")
+    assert (found.status_code, found.json()["code"]) == (422, "idempotency_key_reused")
+    assert not Ticket.objects.exists()
+    assert caller.post("tickets", body, Idempotency_Key="two").status_code == 201
+
+
 def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any) -> None:
     call = ("POST", "/api/v1/tenants/1/members", b'{"password": "guessed"}')
     actor = Actor.system("nobody")
