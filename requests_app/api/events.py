@@ -25,10 +25,10 @@ from rest_framework.response import Response
 from requests_app import clock, waiting
 from requests_app.actors import Actor
 from requests_app.api.base import ApiView
-from requests_app.api.held import Place, held
 from requests_app.api.media import JSON_OR_EVENTS, EventStream
 from requests_app.downloads import require_reader
 from requests_app.errors import DomainError, Malformed, Unacceptable
+from requests_app.held import Place, held
 from requests_app.models.people import reread
 from requests_app.models.row_security import only_tenants
 from requests_app.queries import log as queries

@@ -26,12 +26,12 @@ from audit_app.proofs import NotProven
 from audit_app.siem import FORMATS, Source
 from requests_app import clock, operations
 from requests_app.api.fields import InstantFilter, WholeFilter
-from requests_app.api.held import Place
 from requests_app.api.log import TAGS, EntryFilter, OfLog
 from requests_app.api.media import Whatever
 from requests_app.api.schema import filters_of, problems
 from requests_app.downloads import disposition, in_batches, in_steps
 from requests_app.errors import LogDamaged, NotFound, NotYetSigned, Unacceptable
+from requests_app.held import Place
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
 from requests_app.queries import log as queries

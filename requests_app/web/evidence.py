@@ -25,6 +25,7 @@ from requests_app import operations, policy
 from requests_app.actors import Actor, Role
 from requests_app.downloads import disposition, in_steps
 from requests_app.errors import Malformed, Unacceptable, WrongState
+from requests_app.held import MOST_PER_PERSON, Place
 from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries import access
@@ -156,19 +157,21 @@ def _taken(
         except NotProven:
             # Nothing leaves, so nothing is recorded as taken.
             return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
-    # Whoever may not is refused here, and that is an entry.
-    operations.take_evidence(
-        tenant.pk,
-        actor=actor,
-        access_request_id=wanted.access_request,
-        since=wanted.since,
-        until=wanted.until,
-        is_ready=prepared is not None,
-    )
-    assert prepared is not None  # the operation takes nothing else
-    progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
-    chunks = _told(prepared, Subject(tenant, about), actor, progress)
-    response = StreamingHttpResponse(in_steps(chunks, tenant.pk, actor=actor), content_type="application/zip")
+    with Place(actor.person, most=MOST_PER_PERSON) as place:
+        # Whoever may not is refused here, and that is an entry.
+        operations.take_evidence(
+            tenant.pk,
+            actor=actor,
+            access_request_id=wanted.access_request,
+            since=wanted.since,
+            until=wanted.until,
+            is_ready=prepared is not None,
+        )
+        assert prepared is not None  # the operation takes nothing else
+        progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
+        chunks = _told(prepared, Subject(tenant, about), actor, progress)
+        steps = place.to_the_end_of(in_steps(chunks, tenant.pk, actor=actor))
+    response = StreamingHttpResponse(steps, content_type="application/zip")
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
     return response
 

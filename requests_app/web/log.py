@@ -29,6 +29,7 @@ from requests_app.actors import Actor
 from requests_app.downloads import in_batches, in_steps
 from requests_app.errors import Malformed
 from requests_app.events import title_of
+from requests_app.held import MOST_PER_PERSON, Place
 from requests_app.models import Tenant
 from requests_app.operations.checks import rests_until
 from requests_app.queries import log as queries
@@ -113,7 +114,19 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     form = LogExport(request.POST, tenant=row)
     form.require_known()
     form.require_valid()
-    operations.export_log(row.pk, actor=actor, kind=kind, filters=form.as_asked())
+    with Place(actor.person, most=MOST_PER_PERSON) as place:
+        operations.export_log(row.pk, actor=actor, kind=kind, filters=form.as_asked())
+        steps = place.to_the_end_of(_exported(row, form, kind, actor=actor))
+    wanted = FORMATS[kind]
+    response = StreamingHttpResponse(steps, content_type=wanted.content_type)
+    at = instant(request).astimezone(dt.UTC)
+    name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Iterator[bytes]:
     search = form.search()
     # With its end fixed: a log that grows faster than it is read would never come to one.
     until, after = queries.head(row).size, form.cleaned_data["after"]
@@ -121,13 +134,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
     chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
-    steps = in_steps(chunks, row.pk, actor=actor)
-    response = StreamingHttpResponse(steps, content_type=wanted.content_type)
-    at = instant(request).astimezone(dt.UTC)
-    name = f"{row.slug}-log-{at:%Y%m%dT%H%M%SZ}.{wanted.ending}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Cache-Control"] = "no-store"
-    return response
+    return in_steps(chunks, row.pk, actor=actor)
 
 
 def _told(lines: Iterator[str], progress: Progress) -> Generator[bytes]:

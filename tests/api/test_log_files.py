@@ -13,8 +13,7 @@ from django.db import close_old_connections
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app import downloads, operations
-from requests_app.api import held
+from requests_app import downloads, held, operations
 from requests_app.scopes import Scope
 from tests.api.test_log import path, signed
 from tests.audit import bundles

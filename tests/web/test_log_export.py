@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app import clock, downloads, operations
+from requests_app import clock, downloads, held, operations
 from requests_app.errors import NotAllowed
 from requests_app.web import _progress
 from tests.audit import cef_reader
@@ -197,6 +197,22 @@ def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
     for close in response._resource_closers:
         close()
     assert "The download broke off." in told(client, cast, download)
+
+
+def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
+    """Each holds a thousand entries for as long as its reader likes."""
+    filled(cast, 1200)
+    client = signed_in(cast, "otto")
+    running = [exported(client, cast, "jsonl") for _ in range(held.MOST_PER_PERSON)]
+    for response in running:
+        next(iter(response.streaming_content))
+    before = events_in(cast.contoso)
+    assert exported(client, cast, "jsonl").status_code == 429
+    assert events_in(cast.contoso) == before, "nothing left the house"
+    assert exported(signed_in(cast, "ada"), cast, "jsonl").status_code == 200
+    for close in running[0]._resource_closers:
+        close()
+    assert exported(client, cast, "jsonl").status_code == 200
 
 
 def test_nobody_hears_of_another_persons_export(cast: Cast) -> None:

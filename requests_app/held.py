@@ -1,7 +1,7 @@
-"""Counts the calls of programs that last: those that wait for news, and files that are read slowly.
+"""Counts the calls that last: those that wait for news, and files of a log that are read slowly.
 
 They hold no thread, but memory and a connection. A caller may have a few in one process, and all callers together half
-of what the process can carry, so that people's own downloads have room.
+of what the process can carry, so that downloads of content have room.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.errors import TooMany
 
-#: So many may one caller hold in one process.
-MOST_PER_CALLER = 2
+#: So many may one caller of the API hold in one process, and one person in front of a browser.
+MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
 # Re-entrant: what is forgotten is given back by the garbage collector, which may come in the middle of a change.
 _lock = threading.RLock()
@@ -30,10 +30,10 @@ class Place:
 
     _account_id: UUID | None = None
 
-    def __init__(self, account_id: UUID) -> None:
+    def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER) -> None:
         with _lock:
-            if _places[account_id] >= MOST_PER_CALLER:
-                raise TooMany(_("You have as many calls under way that wait or take long as you may."))
+            if _places[account_id] >= most:
+                raise TooMany(_("You have as many downloads and calls that wait under way as you may."))
             if _places.total() >= settings.WEB_STREAMS // 2:
                 raise TooMany(_("Too many calls wait here at the moment. Try again when some of them have ended."))
             _places[account_id] += 1
