@@ -76,14 +76,14 @@ class Bridge:
         self._pool.wait_until_idle(seconds=3)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        caller = environ.caller_of(scope)
         try:
+            caller = environ.caller_of(scope)
             body, length = await self._bodies.body_of(scope, proto, client=caller)
         except bodies.TooSlow:
             self._refusals.too_slow.answer(scope, proto)
             return
-        except bodies.Broken:
-            # Nobody is there to hear it.
+        except (bodies.Broken, environ.Unreadable):
+            # Nobody is there to hear it, or nobody who means well.
             proto.response_empty(400, [("connection", "close")])
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)

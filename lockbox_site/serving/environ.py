@@ -6,6 +6,7 @@ import io
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
 from lockbox_site.middleware import client_address
@@ -63,10 +64,20 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
     return environ
 
 
+class Unreadable(Exception):
+    """A caller has written into what proxies say of it, so that nobody can read it."""
+
+
 def caller_of(scope: Any) -> str:
-    """Whose request it is, for shares: the network of the address that the outermost trusted proxy saw."""
+    """Whose request it is, for shares: the network of the address that the outermost trusted proxy saw.
+
+    Raises Unreadable. Otherwise it would pass for a request of the proxy's own.
+    """
     headers, name = scope.headers, "x-forwarded-for"
-    forwarded = ",".join(headers.get_all(name)) if name in headers else ""
+    said = headers.get_all(name) if name in headers else []
+    if name in headers and not said and settings.TRUSTED_PROXY_COUNT:
+        raise Unreadable
+    forwarded = ",".join(said)
     return network_of(client_address({"REMOTE_ADDR": _peer(scope), "HTTP_X_FORWARDED_FOR": forwarded}))
 
 

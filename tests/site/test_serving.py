@@ -487,6 +487,24 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
     run(echo, test)
 
 
+def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: Settings) -> None:
+    """The server gives no line of a header that is not in ASCII, and a proxy appends to the caller's own."""
+
+    class Unread(Headers):
+        def get_all(self, name: str) -> list[str]:
+            return [] if name == "x-forwarded-for" else super().get_all(name)
+
+    async def test(found: Bridge) -> None:
+        for count, status in ((1, 400), (0, 200)):
+            settings.TRUSTED_PROXY_COUNT = count
+            asked, client = scope(), Proto()
+            asked.headers = Unread({"x-forwarded-for": "\xe9, 10.0.0.1"})
+            await found.__rsgi__(asked, client)
+            assert client.status == status
+
+    run(echo, test)
+
+
 @pytest.mark.parametrize(
     ("address", "caller"),
     [
