@@ -11,8 +11,8 @@ from django.core.signals import request_finished
 from django.db import close_old_connections
 
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import operations
-from requests_app.api import events, held
+from requests_app import held, operations
+from requests_app.api import events
 from requests_app.models import Client, Token
 from requests_app.scopes import Scope
 from requests_app.webhooks import messages

@@ -19,9 +19,8 @@ from django.db import OperationalError, connections
 from django.test import Client
 
 from audit_app.models import AuditEntry
-from requests_app import downloads, operations, outcome, tasks
+from requests_app import downloads, held, operations, outcome, tasks
 from requests_app.actors import Actor
-from requests_app.api import held
 from requests_app.database.errors import CommitUnknown
 from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending

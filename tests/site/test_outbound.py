@@ -628,7 +628,7 @@ def test_all_calls_of_a_sign_in_are_of_whoever_named_the_issuer(monkeypatch: pyt
 
     def answer(method: str, url: str, *_given: Any, peer: str, **_more: Any) -> Answer:
         asked.append((url, peer))
-        said = found if "well-known" in url else {"id_token": "x.y.z"} if method == "POST" else {"keys": []}
+        said: Any = found if "well-known" in url else {"id_token": "x.y.z"} if method == "POST" else {"keys": []}
         return Answer(200, "application/json", json.dumps(said).encode())
 
     monkeypatch.setattr(outbound, "_ask", answer)

@@ -700,10 +700,13 @@ def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> N
         return StreamingHttpResponse(iter([b"x" * 100_000, b""] * 1000))
 
     async def test(found: Bridge) -> None:
-        strangers, known = [Proto() for _ in range(2)], Proto()
-        for proto in strangers:
-            proto.send_bytes = lambda _data: asyncio.shield(over)  # type: ignore[method-assign]  # reads nothing
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        class ReadsNothing(Proto):
+            async def send_bytes(self, data: bytes) -> None:
+                await asyncio.shield(over)
+
+        strangers, known = [ReadsNothing() for _ in range(2)], Proto()
         calls = [
             asyncio.create_task(found.__rsgi__(scope("/font", client=f"10.0.0.{number}:9"), client))
             for number, client in enumerate(strangers)
