@@ -21,6 +21,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from lockbox_site import health, readiness
 from requests_app import clock
+from requests_app.database import bounds
 from requests_app.models import Heartbeat, OutboxMessage
 from requests_app.worker import heartbeats
 
@@ -308,6 +309,38 @@ def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.Captur
         call_command("ready", "--part", "worker")
     assert end.value.code == 1
     assert "worker     NOT OK (age_seconds None, limit_seconds 60)" in capsys.readouterr().out
+
+
+def test_the_command_looks_at_every_part_where_no_static_file_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that signs needs none. Its probe must not be well because nothing was looked at."""
+    monkeypatch.setattr(readiness.statics, "why_not_served", lambda: "The static files are not collected.")
+    call_command("ready", "--part", "signer")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in shown] == [[name, "ok"] for name in readiness.PARTS["signer"]]
+    with pytest.raises(SystemExit):
+        call_command("ready")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == list(readiness.ALL)
+    assert shown[0].split()[1:3] == ["NOT", "OK"]
+
+
+@pytest.mark.parametrize("command", [["ready", "--part", "beat"], ["heartbeat", "beat"]])
+def test_no_command_that_probes_waits_for_a_database_that_hangs(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Heartbeat.objects.create(name="beat", at=clock.now(), pid=1)
+    genuine, waits = clock.now, []
+
+    def now() -> dt.datetime:
+        waits.append(bounds.current().read)
+        return genuine()
+
+    monkeypatch.setattr(clock, "now", now)
+    call_command(*command)
+    assert waits
+    assert set(waits) == {bounds.ACT_SECONDS}
 
 
 PROBERS = ("probe-parts_", "probe-read_", "probe-write_")

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from requests_app import clock
+from requests_app.database import bounds
 from requests_app.models import Heartbeat
 from requests_app.worker import heartbeats
 
@@ -21,10 +22,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
-        at = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
+        # Else a database that hangs would hold the probe for as long.
+        with bounds.within(bounds.probe()):
+            at, now = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first(), clock.now()
         if at is None:
             raise CommandError(_("%(name)s has never been seen.") % {"name": name})
-        age = int((clock.now() - at).total_seconds())
+        age = int((now - at).total_seconds())
         line = _("%(name)s was last seen %(age)d s ago.") % {"name": name, "age": age}
         if age > options["max_age"]:
             raise CommandError(line)
