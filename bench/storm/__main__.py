@@ -39,6 +39,9 @@ def main() -> int:
     seconds = SHORT_SECONDS if arguments.short else arguments.seconds
     directory = Path(tempfile.mkdtemp(prefix="lockbox-storm-", dir=arguments.dir))
     words = "--short" if arguments.short else f"--seconds {seconds:g}"
+    words += " --drill" if arguments.drill else ""
+    words += " --small-disk" if arguments.small_disk else ""
+    words += "".join(f' --only "{kind}"' for kind in arguments.only or ())
     print(f"Seed {seed}. The same again: python -m bench.storm --database {arguments.database} --seed {seed} {words}")
     print(f"Everything of it is in {directory}", flush=True)
     kind = Drill if arguments.drill else Storm

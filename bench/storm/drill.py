@@ -31,11 +31,14 @@ AFTER = 0.5
 
 
 def commands(tree: Path) -> dict[str, str]:
-    """What docs/operators.md tells operators to run: "sqlite", "dump", "restore" and "verify"."""
+    """What docs/operators.md tells operators to run, to back up and to restore."""
     text = (tree / "docs" / "operators.md").read_text()
     section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    words = {"sqlite": "VACUUM INTO", "dump": "pg_dump", "restore": "pg_restore", "verify": "verify_audit"}
+    blocks = re.findall(r"```(?:sh|text)\n(.*?)```", section, re.DOTALL)
+    words = {
+        "sqlite": "VACUUM INTO", "restore-sqlite": "cp lockbox-backup", "dump": "pg_dump", "restore": "pg_restore",
+        "verify": "verify_audit",
+    }  # fmt: skip
     return {name: next(block for block in blocks if word in block).strip() for name, word in words.items()}
 
 
@@ -71,10 +74,7 @@ class Drill(Storm):
             env["PATH"] = f"{self.server.bin}:{env['PATH']}"
             env["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
         # `.venv` and `var` are named from the directory of the code; the copy goes where the drill keeps it.
-        said = command.replace(".venv/bin/python", sys.executable).replace(
-            "var/lockbox.sqlite3", "$DATA_DIR/lockbox.sqlite3"
-        )
-        said = said.replace("sqlite3.connect('$DATA_DIR/", f"sqlite3.connect('{installation.data}/")
+        said = command.replace("var/", f"{installation.data}/").replace(".venv/bin/python", sys.executable)
         done = subprocess.run(["sh", "-c", said], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
         if done.returncode:
             raise CommandFailed([said], done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
@@ -127,7 +127,7 @@ class Drill(Storm):
         if self.server is not None:
             self._shell(self.commands["restore"], restored, cwd=self.backup, RESTORED_URL=url)
         else:
-            shutil.copy(self.backup / "lockbox-backup.sqlite3", restored.data / "lockbox.sqlite3")
+            self._shell(self.commands["restore-sqlite"], restored, cwd=self.backup)
         self.installation, self.rows = restored, Database(restored, self.server)
         restored.manage("collectstatic", "--noinput", "-v0")
 

@@ -71,4 +71,5 @@ def test_the_drill_runs_the_printed_commands() -> None:
     assert found["dump"].startswith("pg_dump --enable-row-security")
     assert found["restore"].startswith("pg_restore ")
     assert "VACUUM INTO" in found["sqlite"]
+    assert found["restore-sqlite"].startswith("rm -f var/lockbox.sqlite3-wal")
     assert found["verify"].endswith("manage.py verify_audit")
