@@ -38,6 +38,8 @@ _RECENT = timedelta(seconds=10)
 _SHOWN = 200
 #: Parts of every form that say nothing about what is asked for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
+#: The proof that a decision is sent with. It is another one each time: a code counts once, and so does a signature.
+_PROOF = {"web:decide": frozenset({"password", "code", "manifest", "assertion"})}
 #: These give out a file and leave the page as it is. Each file is a download of its own, and an entry.
 _FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evidence"})
 
@@ -96,7 +98,9 @@ def _once(request: HttpRequest, token: str) -> Once:
 
 def _content(request: HttpRequest) -> list[str]:
     """What was sent, without what every form has and without the proof that it is still the same person."""
-    names = sorted(name for name in request.POST if name not in _NOT_CONTENT and not name.startswith(f"{PREFIX}-"))
+    view = request.resolver_match.view_name if request.resolver_match else ""
+    left_out = _NOT_CONTENT | _PROOF.get(view, frozenset())
+    names = sorted(name for name in request.POST if name not in left_out and not name.startswith(f"{PREFIX}-"))
     found = [repr((name, request.POST.getlist(name))) for name in names]
     for name, files in sorted(request.FILES.lists()):
         for file in files:

@@ -210,6 +210,18 @@ def test_a_wrong_proof_on_the_page_that_asks_for_it_leaves_the_token_unused(cast
     assert IdempotencyKey.objects.count() == 1
 
 
+def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast: Cast) -> None:
+    """A code counts once, so nobody can send the very same proof again."""
+    row = cast.confirmed()
+    ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
+    done = ada.post(page, answer(row, once="x"))
+    with nothing_happens():
+        again = ada.post(page, answer(row, once="x", code="000000"))
+        other = ada.post(page, answer(row, once="x", comment="Please be quick."))
+    assert (again.status_code, again["Location"]) == (302, done["Location"])
+    assert other.status_code == 409
+
+
 def test_where_the_first_answer_was_not_kept_the_thing_itself_is_shown(
     cast: Cast, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
