@@ -13,7 +13,7 @@ from django.views import defaults
 
 from requests_app import outcome
 from requests_app.errors import DomainError, OutcomeUnknown
-from requests_app.web.errors import way_to_look
+from requests_app.web.errors import way_on
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
-    response = _answer(request, refusal.status, str(refusal), code=refusal.code, current=refusal.current)
+    way = way_on(request, refusal)
+    if isinstance(refusal, OutcomeUnknown):
+        way["message"] = str(refusal)
+    response = _answer(request, refusal.status, str(refusal), code=refusal.code, current=refusal.current, way=way)
     if not isinstance(refusal, OutcomeUnknown):
         response["Retry-After"] = "5"
     return response
@@ -80,15 +83,19 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(
-    request: HttpRequest, status: int, title: str, *, code: str, current: dict[str, Any] | None = None
+    request: HttpRequest,
+    status: int,
+    title: str,
+    *,
+    code: str,
+    current: dict[str, Any] | None = None,
+    way: dict[str, Any] | None = None,
 ) -> HttpResponse:
     """Render without any context processor: they ask the database who is signed in."""
     request_id = getattr(request, "request_id", "")
     if not request.accepts("text/html") or is_for_programs(request):
         return _problem(status, code, title, request_id, current)
-    context = {"request_id": request_id, "csp_nonce": nonce_of(request), "code": code}
-    if code == OutcomeUnknown.code:
-        context |= {"message": title, **way_to_look(request, current or {})}
+    context = {"request_id": request_id, "csp_nonce": nonce_of(request), "code": code, **(way or {})}
     try:
         body = loader.get_template(f"{status}.html").render(context)
     except TemplateDoesNotExist:

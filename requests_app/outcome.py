@@ -32,6 +32,8 @@ class Outcome:
     used: set[UUID] = field(default_factory=set)
     #: The once-token that was sent. Forms that are shown again carry it on, until an act has used it up.
     token: str = ""
+    #: Whether the answer holds the same form, to be sent again: it carries its token though its act may be saved.
+    is_sent_again: bool = False
     #: Whether the answer is that too many want something at this moment. That is no outage.
     is_put_off: bool = False
 
@@ -101,4 +103,5 @@ def _is_commit_unknown(error: BaseException | None) -> bool:
 def token_for_a_form() -> str:
     """The once-token of a form that is shown now: a new one for each form, but the one that was sent for a retry."""
     found = current()
-    return found.token if found.token and not found.may_have_changed else secrets.token_urlsafe(16)
+    is_carried_on = found.is_sent_again or not found.may_have_changed
+    return found.token if found.token and is_carried_on else secrets.token_urlsafe(16)

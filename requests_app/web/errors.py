@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
 from django.contrib import messages
@@ -13,7 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from requests_app import outcome
-from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown
+from requests_app.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown, StoreUnavailable
 
 security_log = structlog.get_logger("security")
 
@@ -22,6 +24,8 @@ _TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html"
 
 #: Where people look at what an act was about.
 _PAGES = {"access_request": "web:access_request", "ticket": "web:ticket", "tenant": "web:tenant"}
+#: The end of the portal's address of an act on a row.
+_TO_THE_ROW = re.compile(r"act/[^/]+/$")
 
 
 def page_about(about: Mapping[str, str]) -> str:
@@ -32,10 +36,43 @@ def page_about(about: Mapping[str, str]) -> str:
         return reverse("web:home")
 
 
-def way_to_look(request: HttpRequest, about: Mapping[str, str]) -> dict[str, Any]:
-    """What a page needs that can't say whether an act was saved."""
-    is_sent_once = getattr(request, "once", None) is not None
-    return {"back_url": page_about(about), "back_label": _("See how it is now"), "is_sent_once": is_sent_once}
+def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
+    """What a page about an outage needs: where to look or to try again, and the form that may be sent again."""
+    from requests_app.web import again  # it needs the middlewares, which need this module
+
+    is_read = request.method in ("GET", "HEAD")
+    if isinstance(error, OutcomeUnknown):
+        is_look = is_read and _view_of(request).startswith("web:window")
+        target, label = _page_to_look_at(request, error.current), _("See how it is now")
+        if is_look:
+            target, label = request.get_full_path(), _("Open it again")
+        return {"back_url": target, "back_label": label, "is_look": is_look, **again.form_of(request)}
+    if is_read:
+        return {"back_url": request.get_full_path(), "back_label": _("Try again")}
+    if isinstance(error, Busy):
+        return _way_back(request)
+    return again.form_of(request)
+
+
+def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
+    """Staff go on in the portal, where they see everything; others where the thing, or all that is theirs, is shown."""
+    if request.path_info.startswith("/admin/"):
+        return _TO_THE_ROW.sub("change/", request.path)
+    return page_about(about)
+
+
+def _way_back(request: HttpRequest) -> dict[str, str]:
+    """The page of the form that was put off. It leads on to where the person wanted to be."""
+    if request.user.is_authenticated:
+        # Some addresses take forms alone.
+        return {}
+    wanted = request.POST.get("next", "")
+    query = f"?{urlencode({'next': wanted})}" if wanted and not request.GET else ""
+    return {"back_url": request.get_full_path() + query, "back_label": _("Back to the form")}
+
+
+def _view_of(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
 
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
@@ -50,8 +87,8 @@ def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     if isinstance(error, NotFound):
         return render(request, "404.html", status=404)
     context = {"code": error.code, "message": error.message, "current": error.current}
-    if isinstance(error, OutcomeUnknown):
-        context |= way_to_look(request, error.current)
+    if error.status == StoreUnavailable.status:
+        context |= way_on(request, error)
     template = _TEMPLATES.get(error.status, "400.html")
     response = render(request, template, context, status=error.status)
     if isinstance(error, Busy):

@@ -30,14 +30,16 @@ MOST = 64 * 1024
 
 def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
     """What was typed, without what is secret; nothing where another site sent it, or where it is too much."""
-    if request.method != "POST" or request.FILES:
-        return []
-    if _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is not None:
+    if request.method != "POST" or request.FILES or not is_from_our_page(request):
         return []
     sent = request.POST.lists()
     found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(PREFIX)]
     found = [(name, value) for name, value in found if may_wait(name, value)]
     return found if sum(len(name) + len(value) for name, value in found) <= MOST else []
+
+
+def is_from_our_page(request: HttpRequest) -> bool:
+    return _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is None
 
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:

@@ -39,9 +39,9 @@ _SHOWN = 200
 #: Parts of every form that say nothing about what is asked for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
 #: The proof that a decision is sent with. It is another one each time: a code counts once, and so does a signature.
-_PROOF = {"web:decide": frozenset({"password", "code", "manifest", "assertion"})}
+PROOF = {"web:decide": frozenset({"password", "code", "manifest", "assertion"})}
 #: These give out a file and leave the page as it is. Each file is a download of its own, and an entry.
-_FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evidence"})
+FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evidence"})
 
 
 class OnceMiddleware:
@@ -73,7 +73,7 @@ class OnceMiddleware:
         request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one
         outcome.current().token = token
         # Somebody who is not signed in acts by a secret or a password, and each of these is used up by the act itself.
-        if not token or match.view_name in _FILES or not request.user.is_authenticated:
+        if not token or match.view_name in FILES or not request.user.is_authenticated:
             return None
         request.once = once = _once(request, token)  # type: ignore[attr-defined]  # read above
         row = _done(once)
@@ -99,7 +99,7 @@ def _once(request: HttpRequest, token: str) -> Once:
 def _content(request: HttpRequest) -> list[str]:
     """What was sent, without what every form has and without the proof that it is still the same person."""
     view = request.resolver_match.view_name if request.resolver_match else ""
-    left_out = _NOT_CONTENT | _PROOF.get(view, frozenset())
+    left_out = _NOT_CONTENT | PROOF.get(view, frozenset())
     names = sorted(name for name in request.POST if name not in left_out and not name.startswith(f"{PREFIX}-"))
     found = [repr((name, request.POST.getlist(name))) for name in names]
     for name, files in sorted(request.FILES.lists()):

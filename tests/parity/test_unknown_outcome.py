@@ -25,7 +25,16 @@ from requests_app.database.errors import CommitUnknown
 from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
 from requests_app.management import _ending
 from requests_app.management.commands import log_key
-from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, OutboxMessage, Person, Token
+from requests_app.models import (
+    AccessRequest,
+    Decision,
+    Grant,
+    IdempotencyKey,
+    OutboxMessage,
+    Person,
+    TicketComment,
+    Token,
+)
 from requests_app.operations import _change
 from requests_app.web import decisions
 from tests.admin.conftest import act_address
@@ -135,6 +144,70 @@ def test_a_second_try_acts_once_whatever_became_of_the_first(
     assert Decision.objects.filter(access_request=row, stage="customer").count() == 1
 
 
+def sent_from(found: Any) -> tuple[str, dict[str, str]]:
+    """The form that the page about an outage holds: its address and its fields."""
+    form = re.search(r'<main.*?(<form\b[^>]*action="([^"]+)".*?</form>)', found.content.decode(), re.DOTALL)
+    assert form is not None
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))
+    return form[2], {name: value for name, value in fields.items() if name != "csrfmiddlewaretoken"}
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_the_page_that_does_not_know_sends_the_same_form_again_and_acts_once(
+    world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
+) -> None:
+    """The browser's way back loads another token, and would act twice."""
+    ticket = world.ticket()
+    erik, page = signed_in(world, "erik"), f"/tickets/{ticket.pk}/comment/"
+    with monkeypatch.context() as away:
+        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        with losing_answer(monkeypatch, is_saved=is_saved):
+            found = erik.post(page, {"note": "Seen.", "once": "x"})
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    action, fields = sent_from(found)
+    assert (action, fields) == (page, {"note": "Seen.", "once": "x"})
+    assert erik.post(action, fields).status_code == 302
+    assert TicketComment.objects.filter(ticket=ticket).count() == 1
+
+
+def test_a_page_about_an_outage_keeps_what_was_typed(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticket = world.ticket()
+    erik, page = quiet(signed_in(world, "erik")), f"/tickets/{ticket.pk}/comment/"
+
+    def away(*args: Any, **options: Any) -> None:
+        raise OperationalError("gone")
+
+    for where in ("requests_app.operations._change._post", "requests_app.web.middleware.actor_of"):
+        with monkeypatch.context() as failing:
+            failing.setattr(where, away)
+            found = erik.post(page, {"note": "Seen.", "once": "x"})
+        assert found.status_code == 503
+        assert sent_from(found) == (page, {"note": "Seen.", "once": "x"})
+    assert erik.post(*sent_from(found)).status_code == 302
+
+
+def test_an_approval_is_kept_without_its_proof_and_a_new_password_not_at_all(
+    world: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, ada = world.confirmed(), signed_in(world, "ada")
+    with monkeypatch.context() as away:
+        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        with losing_answer(monkeypatch, is_saved=False):
+            found = ada.post(page_of(row, "decide", "approve"), answer(row, once="x", comment="Please be quick."))
+    action, fields = sent_from(found)
+    assert (action, fields["comment"], fields["once"]) == (page_of(row, "decide", "approve"), "Please be quick.", "x")
+    assert not fields.keys() & {"password", "code"}
+    new = "four-lamps-beside-the-river"
+    form = {"oldpassword": PASSWORD, "password1": new, "password2": new, "once": "y"}
+    with monkeypatch.context() as away:
+        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        with losing_answer(monkeypatch, is_saved=False):
+            found = ada.post("/accounts/password/change/", form)
+    assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    assert "Send the same again" not in words_of(found)
+    assert new not in found.content.decode()
+
+
 def test_a_session_that_cant_be_written_after_an_act_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     row = world.confirmed()
     ada = quiet(signed_in(world, "ada"))
@@ -221,6 +294,8 @@ def test_a_look_that_may_have_been_recorded_shows_nothing_and_says_so(
     with losing_answer(monkeypatch):
         found = priya.get(f"/windows/{grant.pk}/{resource.pk}/item/", {"id": mail_id()})
     assert (found.status_code, WORDS in words_of(found), CANARY in words_of(found)) == (503, True, False)
+    assert "Nothing was shown to you." in words_of(found)
+    assert f'href="/windows/{grant.pk}/{resource.pk}/item/?id=' in found.content.decode()
 
 
 # --- Staff ----------------------------------------------------------------------------------------------------
@@ -231,6 +306,9 @@ def test_the_portal_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> Non
     with losing_answer(monkeypatch):
         found = stella.post(act_address(grant.access_request, "revoke"), {"note": "Asked for by phone."})
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
+    way = re.search(r'class="button" href="(/admin/[^"]+/change/)"', found.content.decode())
+    assert way is not None, "staff look at the row in the portal"
+    assert stella.get(way[1]).status_code == 200
 
 
 def test_a_list_that_fails_in_the_middle_says_so_and_its_second_try_does_the_rest(

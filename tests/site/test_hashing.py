@@ -173,6 +173,14 @@ def test_who_is_turned_away_at_the_sign_in_has_not_tried(
 
 
 @pytest.mark.django_db
+def test_the_way_back_to_the_sign_in_leads_on_to_where_the_mail_led(gate: Gate, approver: Person) -> None:
+    wanted, form = "/access-requests/?state=waiting", {"login": approver.email, "password": PASSWORD}
+    with full(gate):
+        answer = Client().post("/accounts/login/", {**form, "next": wanted})
+    assert 'href="/accounts/login/?next=%2Faccess-requests%2F%3Fstate%3Dwaiting"' in answer.content.decode()
+
+
+@pytest.mark.django_db
 def test_a_caller_who_is_turned_away_reads_and_is_logged_the_same(gate: Gate, cast: Cast) -> None:
     token = token_of(cast, "ada")
     cast.ada.set_password(PASSWORD)
