@@ -49,6 +49,11 @@ def may_wait(name: str, value: str) -> bool:
     return name not in _NEVER and not (value and is_secret(name))
 
 
+def sentences_in(fields: list[tuple[str, str]]) -> list[str]:
+    """What somebody typed and may want to read again: it has more than one word, and is not secret."""
+    return [value for name, value in fields if ("\n" in value or " " in value.strip()) and may_wait(name, value)]
+
+
 def are_left_out(fields: list[tuple[str, str]]) -> bool:
     """Whether any of these was typed and does not wait."""
     return any(name not in _NEVER and not may_wait(name, value) for name, value in fields)

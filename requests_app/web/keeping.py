@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from requests_app import factors, outcome
 from requests_app.sealing import Unreadable
 from requests_app.templatetags.once import FIELD
-from requests_app.web._secrets import may_wait
+from requests_app.web._secrets import may_wait, sentences_in
 from requests_app.web._step_up import local
 from requests_app.web.context import instant
 from requests_app.web.stepping import PREFIX
@@ -73,8 +73,8 @@ def resume(request: HttpRequest) -> HttpResponse:
     # Sent before the session ended, perhaps: with its token it is done once all the same.
     outcome.current().token = next((value for name, value in kept["fields"] if name == FIELD), "")
     kept["fields"] = [(name, value) for name, value in kept["fields"] if name != FIELD]
-    shown = [value for _name, value in kept["fields"] if "\n" in value or " " in value.strip()]
-    context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"], "shown": shown}
+    context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"]}
+    context["shown"] = sentences_in(kept["fields"])
     response = render(request, "security/resume.html", context)
     patch_cache_control(response, no_store=True, private=True)
     return response

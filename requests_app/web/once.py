@@ -26,9 +26,10 @@ from requests_app.actors import Once
 from requests_app.errors import SentAlready
 from requests_app.models import IdempotencyKey
 from requests_app.templatetags.once import FIELD
+from requests_app.web._secrets import sentences_in
 from requests_app.web.errors import page_about
 from requests_app.web.middleware import actor_in
-from requests_app.web.stepping import PREFIX
+from requests_app.web.stepping import PREFIX, sent_with
 
 log = structlog.get_logger(__name__)
 
@@ -140,8 +141,9 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
     about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
     target = row.headers.get("Location") or (request.path if row.status == _SHOWN else page_about(about))
     if row.asked != once.asked:
-        message = _("What you sent first was saved. What you sent now was not: open the page again to send it.")
+        message = _("What you sent first from this page was saved. What you sent now was not.")
         context = {"code": "page_used", "message": message, "back_url": target, "back_label": _("See what was saved")}
+        context["typed"] = sentences_in(sent_with(request))
         return render(request, "409.html", context, status=SentAlready.status)
     if row.claim == once.claim:
         # The database failed as it was saved, and has answered since.
