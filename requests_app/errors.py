@@ -384,7 +384,7 @@ class SentAlready(DomainError):
 
 class StoreUnavailable(DomainError):
     code, status, is_evidence = "store_unavailable", 503, False
-    default = _("The store does not answer. Nothing was changed. Try again in a moment.")
+    default = _("The service can't reach its database. Nothing was changed. Try again in a moment.")
 
 
 class OutcomeUnknown(DomainError):
@@ -401,7 +401,7 @@ class Busy(DomainError):
     """More people sign in or prove who they are than have their passwords hashed or their provider asked at once."""
 
     code, status, is_evidence = "busy", 503, False
-    default = _("Too many people sign in at this moment. This was not begun. Try again in a few seconds.")
+    default = _("Too many people are signing in at this moment. This try changed nothing. Try again in a few seconds.")
 
 
 class ContentUnavailable(DomainError):

@@ -17,7 +17,7 @@ from requests_app.errors import DomainError, OutcomeUnknown, StoreUnavailable
 #: What is said where nothing is known about changes.
 UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
 #: What is said of an act that has not begun. An earlier try of the same may have been saved, or is under way.
-NOT_BEGUN = _("The store does not answer. This was not begun. Try again in a moment.")
+NOT_BEGUN = _("The service can't reach its database. This try changed nothing. Try again in a moment.")
 
 
 @dataclass

@@ -46,9 +46,13 @@ class Refusal:
 
 class Refusals:
     def __init__(self) -> None:
-        self.too_slow = Refusal(408, "request_timeout", _("What you sent did not arrive in time. This was not begun."))
+        self.too_slow = Refusal(
+            408, "request_timeout", _("What you sent did not arrive in time. This try changed nothing.")
+        )
         self.busy = Refusal(
-            503, "busy", _("Too many want something at this moment. This was not begun. Try again in a few seconds.")
+            503,
+            "busy",
+            _("The server is too busy at this moment. This try changed nothing. Try again in a few seconds."),
         )
         self.streams_full = Refusal(
             503,

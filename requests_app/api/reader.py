@@ -32,7 +32,7 @@ _OF_THE_FRAMEWORK = {
     "too_large": (413, "This is larger than the API takes."),
     "unsupported_media_type": (415, "The body is no JSON."),
     "rate_limited": (429, "Too many calls. Wait, as the header says."),
-    "request_timeout": (408, "What was sent did not arrive in time. This was not begun."),
+    "request_timeout": (408, "What was sent did not arrive in time. This try changed nothing."),
     "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
 }
 #: Refusals of a form that was sent before; a call of the API is told what was done.

@@ -460,4 +460,6 @@ def _not_done(error: BaseException) -> DomainError:
     """What is said where a refusal's entry can't be written, or nobody knows whether it was: nothing else was done."""
     if outcome.current().may_have_changed:
         return outcome.refusal_of(error)
-    return StoreUnavailable(_("The store does not answer. What you asked for was not done."))
+    return StoreUnavailable(
+        _("The service can't reach its database. What you asked for was not done. Try again in a moment.")
+    )

@@ -193,11 +193,11 @@ class Callers:
 
 
 def _code_of(answer: bytes, path: str) -> str:
-    """The problem's code; a page says in words that the store does not answer."""
+    """The problem's code; a page says in words that the database can't be reached."""
     if path.startswith(("/api/", "/access/")):
         with suppress(ValueError, KeyError):
             return str(json.loads(answer)["code"])
-    elif b"does not answer" in answer:
+    elif b"reach its database" in answer:
         return "store_unavailable"
     return answer[:500].decode(errors="replace")
 

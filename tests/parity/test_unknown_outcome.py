@@ -492,7 +492,7 @@ def test_a_form_whose_key_was_refused_was_not_begun_and_says_so(world: Cast, cau
     with at_the_key(cause):
         found = signed_in(world, "ada").post(page_of(row, "decide", "approve"), answer(row, once="x"))
     assert found.status_code == 503
-    assert "The store does not answer. This was not begun." in words_of(found)
+    assert "The service can't reach its database. This try changed nothing." in words_of(found)
     assert WORDS not in words_of(found)
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
     assert not IdempotencyKey.objects.exists()
@@ -518,7 +518,7 @@ def test_an_act_that_could_not_begin_speaks_of_this_try_alone(world: Cast, monke
     with monkeypatch.context() as locked:
         locked.setattr(_change, "_take_key", away)
         found = ada.decide("approve", row)
-    title = "The store does not answer. This was not begun. Try again in a moment."
+    title = "The service can't reach its database. This try changed nothing. Try again in a moment."
     assert (found.status_code, found.json()["code"], found.json()["title"]) == (503, "store_unavailable", title)
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
 
@@ -541,7 +541,10 @@ def test_a_refusal_whose_entry_is_not_known_says_that_the_act_was_not_done(
 
     with pytest.raises(StoreUnavailable) as refusal:
         act()
-    assert str(refusal.value) == "The store does not answer. What you asked for was not done."
+    assert (
+        str(refusal.value)
+        == "The service can't reach its database. What you asked for was not done. Try again in a moment."
+    )
 
 
 def test_what_fails_after_an_act_of_the_same_request_never_says_that_nothing_was_changed(world: Cast) -> None:

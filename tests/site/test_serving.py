@@ -167,7 +167,7 @@ def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
             refused = Proto()
             await found.__rsgi__(scope(path, accept=accept), refused)
             assert (refused.status, refused.headers["content-type"]) == (503, kind)
-            assert b"This was not begun." in refused.body
+            assert b"This try changed nothing." in refused.body
         assert gate.begun == 2
         gate.opened.set()
         await asyncio.gather(*calls)
@@ -375,7 +375,7 @@ def test_a_body_that_is_not_whole_in_time_takes_no_thread(monkeypatch: pytest.Mo
         for client in (Proto(60.0), Proto(b"a", 60.0)):
             await found.__rsgi__(post(10), client)
             assert (client.status, client.headers["connection"]) == (408, "close")
-            assert json.loads(client.body)["title"].endswith("This was not begun.")
+            assert json.loads(client.body)["title"].endswith("This try changed nothing.")
         client = Proto(b"3", 60.0)
         await found.__rsgi__(post(transfer_encoding="chunked"), client)
         assert client.status == 408
