@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -405,6 +406,16 @@ def test_ending_a_ticket_says_what_it_ends_and_then_ends_it(
     assert _state(taken) == {"resolve_ticket": "RESOLVED", "close_ticket": "CLOSED"}[action]
     assert AccessRequest.objects.get(pk=pending.pk).state == "WITHDRAWN"
     assert Grant.objects.get().close_reason == "revoked"
+
+
+@pytest.mark.parametrize(("action", "person"), [("resolve_ticket", "priya"), ("close_ticket", "mia")])
+def test_the_page_that_says_what_ends_is_sent_to_itself(
+    as_: Callable[[str], Client], taken: Ticket, action: str, person: str
+) -> None:
+    main = as_(person).get(_act(taken, action)).content.decode().partition("<main")[2]
+    form = re.search(r"<form\b[^>]*>", main)
+    assert form is not None
+    assert "action=" not in form[0]
 
 
 def test_what_began_while_the_page_was_read_does_not_end_without_a_word(
