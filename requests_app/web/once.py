@@ -1,7 +1,8 @@
 """Sends each form once: the same form again is answered with what was done, and does nothing.
 
 Every form carries a token (`templatetags.once`). The act notes it in its own transaction, as it does an
-`Idempotency-Key`: a double click, a reload, the back button or a retry after a failure can't act twice.
+`Idempotency-Key`: a double click, a reload or a retry from the page about a failure (`again`) can't act twice. The way
+back loads the form anew, with another token.
 """
 
 from __future__ import annotations
