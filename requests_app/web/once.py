@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 ANSWER_SECONDS, LOOK_SECONDS = 1.0, 0.05
 _RECENT = timedelta(seconds=10)
 _SHOWN = 200
+#: No token of ours is longer. What was sent in its place is not carried on into every form of the next page.
+_MOST_TOKEN = 100
 #: Parts of every form that say nothing about what is asked for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
 #: The proof that a decision is sent with. It is another one each time: a code counts once, and so does a signature.
@@ -69,7 +71,7 @@ class OnceMiddleware:
         match = request.resolver_match
         if request.method != "POST" or match is None or "api" in match.app_names or FIELD not in request.POST:
             return None
-        token = request.POST[FIELD]
+        token = request.POST[FIELD] if len(request.POST[FIELD]) <= _MOST_TOKEN else ""
         rest = request.POST.copy()
         del rest[FIELD]
         request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one

@@ -84,6 +84,16 @@ def test_a_form_without_a_token_works_as_before(cast: Cast, ticket: Ticket) -> N
     assert not IdempotencyKey.objects.exists()
 
 
+def test_what_is_too_long_for_a_token_is_none_and_is_not_said_again(cast: Cast, ticket: Ticket) -> None:
+    erik, long = signed_in(cast, "erik"), "a" * 300_000
+    refused = erik.post(comment_on(ticket), {"note": "", "once": long})
+    assert refused.status_code == 422
+    assert long not in refused.content.decode()
+    for _ in range(2):
+        assert erik.post(comment_on(ticket), {"note": "Seen.", "once": long}).status_code == 302
+    assert TicketComment.objects.filter(ticket=ticket).count() == 2
+
+
 def test_a_token_is_its_accounts_own_and_its_pages(cast: Cast, ticket: Ticket) -> None:
     other = cast.ticket()
     for name, about in (("erik", ticket), ("priya", ticket), ("erik", other)):
