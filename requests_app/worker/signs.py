@@ -27,15 +27,24 @@ OWN_PAUSE_SECONDS = 1.5
 
 
 class Signs:
-    """The supervisor's end of the socket."""
+    """The supervisor's end of the socket.
+
+    Where there is no place for it, as on a disk that is full, `address` is empty, `trouble` says why, and nobody is
+    watched: that is better than no web server.
+    """
 
     def __init__(self) -> None:
-        # Private to this account, so that nobody else can speak for a process.
-        self._place = Path(tempfile.mkdtemp(prefix="lockbox-"))
-        self.address = str(self._place / "signs")
+        self._place: Path | None = None
+        self.address = self.trouble = ""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self.address)
         self._socket.setblocking(False)
+        try:
+            # Private to this account, so that nobody else can speak for a process.
+            self._place = Path(tempfile.mkdtemp(prefix="lockbox-"))
+            self._socket.bind(str(self._place / "signs"))
+            self.address = str(self._place / "signs")
+        except OSError as failure:
+            self.trouble = str(failure)
         self._heard: dict[int, float] = {}
         self._stalled: dict[int, float] = {}
         self._listened_at = clock.monotonic()
@@ -82,7 +91,8 @@ class Signs:
 
     def close(self) -> None:
         self._socket.close()
-        shutil.rmtree(self._place, ignore_errors=True)
+        if self._place is not None:
+            shutil.rmtree(self._place, ignore_errors=True)
 
 
 def send(address: str, stalled_for: float) -> None:

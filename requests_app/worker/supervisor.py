@@ -155,6 +155,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._watchdog.start()
+        if self._signs.trouble and not self._web_answered:
+            line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
+            say(LABEL, line % {"why": self._signs.trouble})
         try:
             while not self._stops:
                 self._look_after_all()

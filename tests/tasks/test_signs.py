@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -109,6 +110,24 @@ def test_the_socket_is_this_accounts_own_and_goes_with_it(heard: Signs) -> None:
     assert place.stat().st_mode & 0o777 == 0o700
     heard.close()
     assert not place.exists()
+
+
+def test_without_a_place_for_the_socket_nobody_is_watched(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk there is no temporary directory; and the name of a socket may have some 100 characters."""
+    for place in (tmp_path / "none", tmp_path / ("a" * 120)):
+        if place.name != "none":
+            place.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        made = Signs()
+        assert (made.address, bool(made.trouble)) == ("", True)
+        now[0] += 60.0
+        made.listen()
+        assert (made.known(), made.silent(stalled_after=STALLED)) == (set(), [])
+        made.close()
+        if place.exists():
+            assert list(place.iterdir()) == []
 
 
 @pytest.mark.real_clock
