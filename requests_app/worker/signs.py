@@ -7,7 +7,9 @@ finished anything although all are at work. No database has a part in it.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -95,11 +97,19 @@ class Signs:
             shutil.rmtree(self._place, ignore_errors=True)
 
 
+@functools.cache
+def _outlet() -> socket.socket:
+    """Kept open: a process that has no descriptor left for another one still lives."""
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    plain.setblocking(False)
+    atexit.register(plain.close)
+    return plain
+
+
 def send(address: str, stalled_for: float) -> None:
     """Send one sign. It never waits, and fails without a word: a supervisor that is gone needs none."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as plain:
-        plain.setblocking(False)
-        plain.sendto(f"{os.getpid()} {stalled_for:.1f}".encode(), address)
+    with contextlib.suppress(OSError):
+        _outlet().sendto(f"{os.getpid()} {stalled_for:.1f}".encode(), address)
 
 
 def keep_giving(loop: asyncio.AbstractEventLoop, stalled_for: Callable[[], float]) -> None:

@@ -35,10 +35,9 @@ WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
 STALLED_BEYOND_STATEMENT_SECONDS = 30.0
 #: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
 HTTP_BUFFER = 64 * 1024
-#: What one web process lets in at once, and how long it waits for the headers of a request.
+#: What one web process lets in at once (half of its descriptors at most), and how long it waits for the headers of a
+#: request.
 MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
-#: Descriptors that are left for the database, files and pipes: idle clients must not take the last one.
-OWN_DESCRIPTORS = 512
 
 
 class CannotStart(Exception):
@@ -102,11 +101,9 @@ def web_command() -> list[str]:
 
 
 def most_connections() -> int:
-    """How many a process lets in: never more than it may have descriptors, less its own."""
+    """Leave descriptors for database and content: without any, a process can't answer those whom it has let in."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return min(MOST_CONNECTIONS, max(hard // 2, hard - OWN_DESCRIPTORS))
+    return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))
 
 
 def address_of(host: str, port: int) -> str:

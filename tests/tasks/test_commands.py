@@ -116,15 +116,6 @@ def test_the_web_servers_options_are_ones_that_it_knows() -> None:
     assert [option for option in options if option not in known] == []
 
 
-@pytest.mark.parametrize(
-    ("hard", "most"), [(resource.RLIM_INFINITY, 16_384), (65_536, 16_384), (4096, 3584), (600, 300)]
-)
-def test_idle_clients_leave_descriptors_for_the_database(hard: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _which: (hard, hard))
-    command = supervisor.web_command()
-    assert command[command.index("--backpressure") + 1] == str(most)
-
-
 @pytest.mark.parametrize(("number", "is_told"), [("10.1.2.3", True), ("lockbox.example.com", False)])
 def test_the_start_says_that_passkeys_need_a_name(
     number: str, is_told: bool, settings: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -145,3 +136,12 @@ def test_the_demo_world_is_made_with_whatever_lengths_are_offered(
     assert said("demo_world") == "The demo world is made.\n"
     assert set(AccessRequest.objects.values_list("window_for", flat=True)) <= set(choices)
     assert AccessRequest.objects.filter(state="OPEN").exists()
+
+
+@pytest.mark.parametrize(("hard", "most"), [(resource.RLIM_INFINITY, 16_384), (65_536, 16_384), (4_096, 2_048), (1, 1)])
+def test_clients_leave_half_of_the_descriptors_to_the_work(
+    hard: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (1, hard))
+    command = supervisor.web_command()
+    assert command[command.index("--backpressure") + 1] == str(most)

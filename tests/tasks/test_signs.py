@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -175,6 +176,28 @@ def test_threads_stall_only_where_all_are_at_work_and_none_ends() -> None:
 def test_a_sender_without_a_listener_goes_on(heard: Signs) -> None:
     heard.close()
     signs.send(heard.address, 0.0)
+
+
+@pytest.mark.real_clock
+def test_a_process_without_a_free_descriptor_gives_signs(heard: Signs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients may hold them all; to kill it for that would end everybody's requests."""
+    monkeypatch.setattr(signs, "EVERY_SECONDS", 0.01)
+
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def run() -> None:
+        signs.keep_giving(asyncio.get_running_loop(), lambda: 0.0)
+        await asyncio.sleep(0.05)
+        heard.listen()
+        heard.forget(os.getpid())
+        with monkeypatch.context() as full:
+            full.setattr(signs.socket, "socket", none_left)
+            await asyncio.sleep(0.2)
+        heard.listen()
+
+    asyncio.run(run())
+    assert heard.known() == {os.getpid()}
 
 
 def test_systemd_is_told_where_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
