@@ -34,9 +34,12 @@ class Undertaker:
         self._write(f"-{session}\n")
 
     def dismiss(self) -> None:
-        """Close the pipe and wait until what was left is gone."""
+        """Close the pipe and wait until what was left is gone; where the undertaker is stopped, not for ever."""
         self._close_pipe()
-        self._process.wait(timeout=5)
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(

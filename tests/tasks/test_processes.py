@@ -111,6 +111,13 @@ def test_the_undertaker_ends_what_was_not_taken_back() -> None:
     taken_back.wait(timeout=5)
 
 
+def test_an_undertaker_that_is_stopped_is_dismissed_all_the_same() -> None:
+    undertaker = Undertaker(settings.BASE_DIR)
+    os.kill(undertaker._process.pid, signal.SIGSTOP)
+    undertaker.dismiss()
+    assert undertaker._process.wait(timeout=10) == -signal.SIGKILL
+
+
 def test_a_second_undertaker_knows_what_the_first_one_knew() -> None:
     before, after = sleeper(), sleeper()
     undertaker = Undertaker(settings.BASE_DIR)
