@@ -90,8 +90,8 @@ class Bodies:
 
     def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones; and so would
-            # thousands of a byte each, if one long body counted for more than they do.
+            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones. So would
+            # thousands of one byte each, if one long body counted for more than they do.
             share = self._count_of if len(self._under_way) >= MOST_BODIES else self._bytes_of
             greediest = max(share, key=share.__getitem__)
             oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
