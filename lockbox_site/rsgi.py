@@ -6,19 +6,20 @@ import threading
 
 import django
 
-from lockbox_site import starting
+from lockbox_site import starting, statements
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     django.setup()
+    # Before the first question: a database that hangs must not hang the start.
+    statements.bound()
     starting.require_fit()
 
 # After the set-up, which they need. Who serves the web has streams, and each ends with its window.
 from django.conf import settings
 from django.urls import get_resolver
 
-from lockbox_site import statements
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app import hashing, outbound, sockets
@@ -41,7 +42,6 @@ _allow_descriptors()
 get_resolver().url_patterns  # noqa: B018 - loads them
 # It takes a moment, for which nobody else need wait.
 threading.Thread(target=reader.as_json, name="document", daemon=True).start()
-statements.bound()
 hashing.bound()
 outbound.bound()
 streams.keep_watch()

@@ -19,6 +19,10 @@ class TooSlow(Exception):
     """The body was not whole in time."""
 
 
+class Crowded(Exception):
+    """The body had to end, because too many more came and its client has most of them."""
+
+
 class Broken(Exception):
     """The body ended too early: its client has gone."""
 
@@ -34,7 +38,7 @@ class Bodies:
     async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
         """Return the body and its length; None in place of a body that is too long.
 
-        Raises TooSlow or Broken. A method that takes no body is given none, whatever was sent.
+        Raises TooSlow, Crowded or Broken. A method that takes no body is given none, whatever was sent.
         """
         headers = scope.headers
         if scope.method in ("GET", "HEAD", "OPTIONS"):
@@ -130,11 +134,12 @@ class Bound:
         return self
 
     async def __aexit__(self, *failure: Any) -> None:
+        has_ended_early = self not in self._bodies
         self._bodies.end(self)
         try:
             await self._timeout.__aexit__(*failure)
         except TimeoutError:
-            raise TooSlow from None
+            raise (Crowded if has_ended_early else TooSlow) from None
 
     def advance(self, taken: int) -> None:
         """Give more time for what has come so far, except for one that has to end."""

@@ -82,6 +82,10 @@ class Bridge:
         except bodies.TooSlow:
             self._refusals.too_slow.answer(scope, proto)
             return
+        except bodies.Crowded:
+            log.warning("server_busy", path=scope.path)
+            self._refusals.busy.answer(scope, proto)
+            return
         except (bodies.Broken, environ.Unreadable):
             # Nobody is there to hear it, or nobody who means well.
             proto.response_empty(400, [("connection", "close")])

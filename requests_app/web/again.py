@@ -14,6 +14,7 @@ from requests_app import outcome
 from requests_app.templatetags.once import FIELD
 from requests_app.web import keeping
 from requests_app.web._secrets import are_left_out
+from requests_app.web.errors import address_of
 from requests_app.web.once import FILES, PROOF
 from requests_app.web.stepping import PREFIX, sent_with
 
@@ -31,7 +32,7 @@ def form_of(request: HttpRequest) -> dict[str, Any]:
     if are_left_out(sent) or request.FILES or (sent and not fields and not _is_bare(sent)):
         return {}
     outcome.current().token, outcome.current().is_sent_again = token, True
-    return {"again": fields, "again_to": request.get_full_path(), "csrf_token": get_token(request)}
+    return {"again": fields, "again_to": address_of(request), "csrf_token": get_token(request)}
 
 
 def _is_bare(sent: list[tuple[str, str]]) -> bool:

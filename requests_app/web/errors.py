@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
+from django.utils.http import escape_leading_slashes
 from django.utils.translation import gettext as _
 
 from requests_app import outcome
@@ -45,13 +46,18 @@ def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
         is_look = is_read and _view_of(request).startswith("web:window")
         target, label = _page_to_look_at(request, error.current), _("See how it is now")
         if is_look:
-            target, label = request.get_full_path(), _("Open it again")
+            target, label = address_of(request), _("Open it again")
         return {"back_url": target, "back_label": label, "is_look": is_look, **again.form_of(request)}
     if is_read:
-        return {"back_url": request.get_full_path(), "back_label": _("Try again")}
+        return {"back_url": address_of(request), "back_label": _("Try again")}
     if isinstance(error, Busy):
         return _way_back(request)
     return again.form_of(request)
+
+
+def address_of(request: HttpRequest) -> str:
+    """The address that was asked for, as a path of this site: one that begins with two slashes would name another."""
+    return escape_leading_slashes(request.get_full_path())
 
 
 def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
@@ -68,7 +74,7 @@ def _way_back(request: HttpRequest) -> dict[str, str]:
         return {}
     wanted = request.POST.get("next", "")
     query = f"?{urlencode({'next': wanted})}" if wanted and not request.GET else ""
-    return {"back_url": request.get_full_path() + query, "back_label": _("Back to the form")}
+    return {"back_url": address_of(request) + query, "back_label": _("Back to the form")}
 
 
 def _view_of(request: HttpRequest) -> str:

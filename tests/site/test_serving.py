@@ -409,12 +409,12 @@ def test_slow_bodies_push_out_slow_bodies_and_nobody_else(monkeypatch: pytest.Mo
             calls.append(asyncio.create_task(found.__rsgi__(post(10), client)))
             await asyncio.sleep(0.02)
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-        assert [client.status for client in slow] == [408, 0, 0, 0]
+        assert [client.status for client in slow] == [503, 0, 0, 0]
         honest = Proto(b"hello")
         await found.__rsgi__(post(5), honest)
         assert honest.body == b"hello"
         await asyncio.wait(calls[1:], return_when=asyncio.FIRST_COMPLETED)
-        assert [client.status for client in slow] == [408, 408, 0, 0], "the oldest, each time"
+        assert [client.status for client in slow] == [503, 503, 0, 0], "the oldest, each time"
         for call in calls:
             call.cancel()
 
@@ -436,7 +436,7 @@ def test_who_begins_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatc
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, honest.body) == (200, b"hello")
-        assert [client.status for client in greedy] == [408, 408, 408, 0, 0]
+        assert [client.status for client in greedy] == [503, 503, 503, 0, 0]
         for call in calls[4:]:
             call.cancel()
 
@@ -458,7 +458,7 @@ def test_many_bodies_of_a_byte_end_nobody_elses_longer_one(monkeypatch: pytest.M
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, len(honest.body)) == (200, 500)
-        assert [client.status for client in greedy] == [408, 408, 0, 0]
+        assert [client.status for client in greedy] == [503, 503, 0, 0]
         for call in calls[3:]:
             call.cancel()
 
@@ -480,7 +480,7 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, honest.body) == (200, b"hello")
-        assert [client.status for client in greedy] == [408, 408, 0, 0]
+        assert [client.status for client in greedy] == [503, 503, 0, 0]
         for call in calls[3:]:
             call.cancel()
 
@@ -528,7 +528,7 @@ def test_the_bytes_that_are_promised_are_bounded(monkeypatch: pytest.MonkeyPatch
         await asyncio.sleep(0.02)
         await found.__rsgi__(post(900), second)
         await call
-        assert (first.status, second.status) == (408, 200)
+        assert (first.status, second.status) == (503, 200)
         assert found._bodies._bytes == 0
 
     run(echo, test)

@@ -66,6 +66,21 @@ def test_a_middleware_without_its_database(approver: Person, monkeypatch: pytest
 
 
 @pytest.mark.django_db
+def test_the_way_to_try_again_leads_to_no_other_site(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = signed_in(approver)
+    client.raise_request_exception = False
+
+    def refuse(middleware: object, request: HttpRequest, at: object) -> str:
+        raise OperationalError(SECRET)
+
+    monkeypatch.setattr("lockbox_site.middleware.SessionLimitsMiddleware.reason_to_end", refuse)
+    # The client drops the second slash of an address.
+    answer = client.get("/", PATH_INFO="//evil.example/x", QUERY_STRING="a=b")
+    assert answer.status_code == 503
+    assert 'href="/%2Fevil.example/x?a=b"' in answer.content.decode()
+
+
+@pytest.mark.django_db
 def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy database did not delete the session, which would be answered with 400."""
     client = signed_in(approver)
