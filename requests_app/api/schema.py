@@ -30,7 +30,10 @@ WORDS = {
     422: "Well-formed, and not allowed; `errors` names each field",
     428: "A decision without If-Match",
     429: "Too many",
-    503: "The store does not answer: nothing was changed (`store_unavailable`), or nobody knows (`outcome_unknown`)",
+    503: (
+        "The service can't reach its database: nothing was changed (`store_unavailable`), or nobody knows "
+        "(`outcome_unknown`)"
+    ),
 }
 
 _DONE = {"200": "What was asked for", "201": "It was made; `Location` says where it is", "204": "Done"}
