@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
-#: How often the next one in line looks whether it may write.
-LOOK = 0.0003
+#: How often the next one in line looks whether it may write, and how seldom others look whether they are the next.
+LOOK, SELDOM = 0.0003, 0.004
 #: A process that is next and frozen must not keep the others: they stop waiting for it after so long.
 NEXT_FOR = 1.0
 
@@ -87,13 +87,16 @@ class Line:
                 self._file = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError:
                 return False
+        pause = LOOK
         while True:
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 if monotonic() >= until:
                     return False
-                sleep(LOOK)
+                # The one that is next has yet to wait for a whole transaction: there is time, and each look costs some.
+                sleep(pause)
+                pause = min(2 * pause, SELDOM)
             else:
                 return True
 
