@@ -154,7 +154,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         return redirect(target)
     said = _("This was saved already. Nothing was done a second time.")
     if row.status == _SHOWN:
-        said = f"{said} {_('If it showed a secret, that is not shown again.')}"
+        said = f"{said} {_('A secret is shown once. If you did not note it, revoke it and make a new one.')}"
     messages.info(request, said)
     return redirect(target)
 

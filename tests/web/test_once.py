@@ -169,7 +169,7 @@ def test_a_secret_is_made_once_and_shown_once(cast: Cast) -> None:
     again = ada.post(reverse("web:tokens"), form, follow=True)
     assert Token.objects.filter(account=cast.ada).count() == 1
     assert (again.status_code, secret in again.content.decode()) == (200, False)
-    assert "If it showed a secret, that is not shown again." in said(again)
+    assert "A secret is shown once. If you did not note it, revoke it and make a new one." in said(again)
     assert "This was saved already." in said(again)
 
 
