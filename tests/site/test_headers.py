@@ -79,7 +79,7 @@ def a_static_file() -> str:
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
-    def fail() -> Any:
+    def fail(_language: str | None) -> Any:
         raise error
 
     with monkeypatch.context() as patch:

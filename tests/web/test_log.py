@@ -637,10 +637,9 @@ def test_no_cell_is_a_formula(cast: Cast, formula: str) -> None:
 @pytest.mark.slow
 def test_five_thousand_entries_leave_in_constant_memory(cast: Cast) -> None:
     filled(cast, 5000)
-    response = exported(signed_in(cast, "otto"), cast, "jsonl")
-    chunks = iter(response.streaming_content)
-    reads = 'FROM "audit_app_auditentry"'
+    otto, reads = signed_in(cast, "otto"), 'FROM "audit_app_auditentry"'
     with CaptureQueriesContext(connection) as captured:
+        chunks = iter(exported(otto, cast, "jsonl").streaming_content)
         lines = next(chunks).splitlines()
         assert len([query for query in captured if reads in query["sql"]]) == 1
         filled(cast, 10)
