@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
@@ -156,10 +157,13 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
             raise WrongState(_("This domain is proven already."))
         if problem:
             raise WrongState(_PROBLEMS[problem]() % {"url": domains.url(row.name)})
-        if Domain.objects.filter(name=row.name, verified_at__isnull=False).exists():
-            raise Taken(_("This domain is proven by somebody else."))
         row.verified_at = current.at
-        row.save(update_fields=["verified_at"])
+        try:
+            with transaction.atomic():
+                row.save(update_fields=["verified_at"])
+        except IntegrityError:
+            # Of another tenant's domains nothing is seen here; the database knows them.
+            raise Taken(_("This domain is proven by somebody else.")) from None
         current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
     return row
 

@@ -154,7 +154,7 @@ def _own_identity(cast: Cast) -> Identity:
 
 def _with_file(call: Callable[[], Any]) -> Any:
     """As if the domain's web server showed what it should."""
-    with patch.object(domains, "problem", lambda name, challenge: ""):
+    with patch.object(domains, "problem", lambda name, challenge, *, peer: ""):
         return call()
 
 
