@@ -63,6 +63,11 @@ class Gate:
                 self._taken -= 1
                 self._strangers -= is_strangers
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a stranger would find no place at this moment."""
+        return self._taken >= self._most or self._strangers >= self._most_of_strangers
+
     def run(self, work: Callable[[], R]) -> R:
         """Return what `work` does. Raises Busy where its turn does not come in time."""
         if getattr(_own, "is_hashing", False):  # a hasher that calls itself
@@ -99,6 +104,10 @@ def bound() -> None:
 def place_of_a_stranger() -> AbstractContextManager[None]:
     """Hold a place for a sign-in, which begins before the hash: its try is counted. Raises Busy where there is none."""
     return _gate.place(is_strangers=True) if _gate else nullcontext()
+
+
+def is_full() -> bool:
+    return _gate is not None and _gate.is_full
 
 
 @contextmanager

@@ -10,18 +10,21 @@ import asyncio
 import contextvars
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.shortcuts import resolve_url
 
 from lockbox_site import views
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
-from requests_app import waiting
+from requests_app import hashing, waiting
 from requests_app.operations.streams import WindowClosed
 from requests_app.sockets import Line
 from requests_app.worker import signs
@@ -57,6 +60,7 @@ class Bridge:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin. Threads do not survive a fork, so they are made where the requests are served."""
         self._loop = loop
+        self._sign_in = resolve_url(settings.LOGIN_URL)
         threads = self._threads
         self._pool = Pool(
             "web", threads=threads, most_waiting=WAITING_PER_THREAD * threads, most_of_one=threads - threads // 4
@@ -94,7 +98,7 @@ class Bridge:
         pool = self._probes.get(scope.path, self._pool)
         with Client(proto) as client:
             try:
-                job = pool.submit(call.answer, self._loop, client=caller)
+                job = pool.submit(self._work_of(call), self._loop, client=caller)
                 if job.may_wait and not await self._has_begun(job, client):
                     return
                 rest = await job.future
@@ -106,6 +110,19 @@ class Bridge:
                 await self._finish(rest, proto, client)
             elif body is None:
                 await self._bodies.discard(proto)
+
+    def _work_of(self, call: Call) -> Callable[[], Any]:
+        is_sign_in = call.scope.method == "POST" and call.scope.path == self._sign_in
+        return partial(self._unless_crowded, call.answer) if is_sign_in else call.answer
+
+    def _unless_crowded(self, answer: Callable[[], Any]) -> Any:
+        """Refuse a sign-in for next to nothing, where it would be refused in any case and others wait for the thread.
+
+        A flood of them would keep people who are signed in from their pages. Raises Full.
+        """
+        if self._pool.is_waited_for and hashing.is_full():
+            raise Full
+        return answer()
 
     async def _has_begun(self, job: Job, client: Client) -> bool:
         """Wait for the answer; False where the client has gone before anybody began to make it."""

@@ -97,6 +97,10 @@ class Pool:
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
 
+    @property
+    def is_waited_for(self) -> bool:
+        return bool(self._queues)
+
     def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, *, client: str = "") -> Job:
         """Queue the work. Raises Full where too many wait already."""
         job = Job(work, loop)

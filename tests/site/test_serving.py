@@ -33,7 +33,7 @@ from lockbox_site.middleware import RequestLogMiddleware
 from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
-from requests_app import waiting
+from requests_app import hashing, waiting
 
 View = Callable[[Any], HttpResponseBase]
 
@@ -292,6 +292,32 @@ def test_who_has_waited_too_long_is_told_so_and_nothing_is_done(monkeypatch: pyt
         again = Proto()
         await found.__rsgi__(scope(), again)
         assert again.status == 200
+
+    run(gate, test, threads=1)
+
+
+@pytest.mark.parametrize(("is_full", "is_waited_for"), [(True, True), (True, False), (False, True)])
+def test_a_sign_in_without_a_place_takes_no_time_from_those_who_wait(
+    monkeypatch: pytest.MonkeyPatch, is_full: bool, is_waited_for: bool
+) -> None:
+    monkeypatch.setattr(hashing, "is_full", lambda: is_full)
+    gate = Gate()
+
+    async def test(found: Bridge) -> None:
+        first, stranger, page = Proto(), Proto(), Proto()
+        calls = [asyncio.create_task(found.__rsgi__(scope(client="10.0.0.1:9"), first))]
+        await gate.holds(1)
+        sign_in = scope("/accounts/login/", "POST", client="10.0.0.2:9")
+        calls.append(asyncio.create_task(found.__rsgi__(sign_in, stranger)))
+        await asyncio.sleep(0.02)
+        if is_waited_for:
+            calls.append(asyncio.create_task(found.__rsgi__(scope(client="10.0.0.3:9"), page)))
+            await asyncio.sleep(0.02)
+        gate.opened.set()
+        await asyncio.gather(*calls)
+        is_refused = is_full and is_waited_for
+        assert stranger.status == (503 if is_refused else 200)
+        assert gate.begun == 1 + (not is_refused) + is_waited_for
 
     run(gate, test, threads=1)
 
