@@ -276,6 +276,8 @@ class Stream:
     def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
         self._call, self._response, self._headers = call, response, headers
         self._pieces: Iterator[bytes] = iter(response)
+        self._failure: Exception | None = None
+        self._has_begun = False
         # What is really made piece by piece is for those who are known: content, exports, events.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that was made at once has no pauses: an empty one, such as a redirect, must not be taken for one.
@@ -296,6 +298,7 @@ class Stream:
         return self._call.caller
 
     def begin(self) -> Any:
+        self._has_begun = True
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
     def next_piece(self) -> bytes | None:
@@ -306,10 +309,22 @@ class Stream:
         self._call.run(self._response.close)
 
     def _gathered(self) -> bytes:
-        """Put small chunks together, until the stream pauses."""
+        """Put small chunks together, until the stream pauses. Where it fails, what was made so far goes out first."""
+        if self._failure is not None:
+            raise self._failure
         found, length = [], 0
         while length < LEAST_PIECE:
-            chunk = next(self._pieces, None)
+            try:
+                chunk = next(self._pieces, None)
+            except Exception as failure:
+                is_closed = isinstance(failure, WindowClosed)
+                if not found or (is_closed and self._has_begun):
+                    raise
+                self._failure = failure
+                if is_closed:
+                    # Of such a window nothing is given. The answer begins, and is cut.
+                    found.clear()
+                break
             if chunk is None:
                 self._has_ended = True
             if not chunk:

@@ -34,6 +34,7 @@ from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
 from requests_app import hashing, waiting
+from requests_app.operations.streams import WindowClosed
 
 View = Callable[[Any], HttpResponseBase]
 
@@ -633,6 +634,25 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
     with finished() as told:
         run(view, test)
     assert len(told) == 6
+
+
+@pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
+def test_what_was_made_before_a_stream_failed_goes_out_and_is_seen_to_be_cut(failure: Exception, given: bytes) -> None:
+    """Nothing of a window that has closed."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"made"
+        raise failure
+
+    async def test(found: Bridge) -> None:
+        client = Proto()
+        await found.__rsgi__(scope(), client)
+        assert (client.status, client.body) == (200, given)
+        assert not found._streams
+
+    with capture_logs() as said:
+        run(lambda _request: StreamingHttpResponse(pieces()), test)
+    assert [line["why"] for line in said if line["event"] == "stream_ended"] == [type(failure).__name__]
 
 
 def test_a_stream_that_pauses_waits_on_the_loop_and_is_closed_when_its_reader_goes(
