@@ -312,7 +312,7 @@ class Stream:
         """Put small chunks together, until the stream pauses. Where it fails, what was made so far goes out first."""
         if self._failure is not None:
             raise self._failure
-        found, length = [], 0
+        found, length = list[bytes](), 0
         while length < LEAST_PIECE:
             try:
                 chunk = next(self._pieces, None)
