@@ -34,8 +34,8 @@ _own = threading.local()
 class Gate:
     """`at_once` hashes are worked; `most` threads have one worked or wait for it.
 
-    Strangers leave one of these places to those who prove who they are: whoever floods the sign-in keeps nobody from
-    an approval.
+    Sign-ins never take the last of these places. So a flood of them keeps nobody from proving who they are, as for an
+    approval.
     """
 
     def __init__(self, *, at_once: int, most: int) -> None:

@@ -38,7 +38,7 @@ WAITING_PER_THREAD = 16
 #: Addresses that have threads of their own, so that they are answered while all others work, or hang.
 PROBES = ("/healthz", "/readyz")
 PROBE_THREADS, PROBES_WAITING = 2, 64
-#: Whoever takes a file or a long page, as one client: strangers may, from any number of addresses.
+#: All who take a file or a long page count as this one client: strangers may, from any number of addresses.
 ANYBODY = "anybody"
 
 Headers = list[tuple[str, str]]
@@ -278,7 +278,7 @@ class Stream:
         self._pieces: Iterator[bytes] = iter(response)
         self._failure: Exception | None = None
         self._has_begun = False
-        # What is really made piece by piece is for those who are known: content, exports, events.
+        # Files and whole pages are for anybody. Content, exports and events are only for people who have signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
         # An answer that was made at once has no pauses: an empty one, such as a redirect, must not be taken for one.
         self._has_ended = isinstance(response, HttpResponse)

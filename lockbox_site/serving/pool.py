@@ -93,7 +93,7 @@ class Pool:
 
     @property
     def stalled_for(self) -> float:
-        """For how many seconds all threads have been at the same work; 0 while one is free for whoever waits."""
+        """For how many seconds no job has begun or ended, while all threads are busy or a job waits; otherwise 0."""
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
 

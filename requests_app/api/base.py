@@ -47,7 +47,7 @@ class ApiView(APIView):
     parameters: ClassVar[frozenset[str]] = frozenset()
     #: Whether a POST changes something, and may carry an Idempotency-Key.
     changes: ClassVar[bool] = True
-    #: Whether what is asked for may take a second person, and is then answered with 202 (`change_proposed`).
+    #: Whether this call may need a second person. It is then answered with 202 (`change_proposed`).
     may_be_proposed: ClassVar[bool] = False
     #: The name of the route that reads what a POST changes, where the POST answers as that route does.
     shows: ClassVar[str] = ""

@@ -116,7 +116,7 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
     """Take due messages in one short transaction: first those for which somebody waits, then the oldest.
 
-    Whoever comes second finds them locked, then leased.
+    A second drain finds them locked, then leased.
     """
     with transaction.atomic(durable=True):
         at = clock.now()

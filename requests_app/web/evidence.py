@@ -158,7 +158,7 @@ def _taken(
             # Nothing leaves, so nothing is recorded as taken.
             return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
     with Place(actor.person, most=MOST_PER_PERSON) as place:
-        # Whoever may not is refused here, and that is an entry.
+        # A reader who may not take it is refused here, which is an entry.
         operations.take_evidence(
             tenant.pk,
             actor=actor,
