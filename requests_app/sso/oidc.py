@@ -68,6 +68,11 @@ class Party:
     #: The claims that a sign-in needs. UserInfo is asked where the ID token lacks one of these.
     claims: tuple[str, ...] = ("email", "email_verified")
 
+    @property
+    def share(self) -> str:
+        """Under which name `outbound` counts its calls."""
+        return self.peer or self.issuer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
@@ -294,7 +299,7 @@ def _userinfo(
             seconds=_left(until),
             query=True,
             headers=headers,
-            peer=party.peer or party.issuer,
+            peer=party.share,
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"userinfo: {error.args[0]}") from error
@@ -360,7 +365,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
             headers=headers,
             seconds=_left(until),
             query=True,
-            peer=party.peer or party.issuer,
+            peer=party.share,
         )
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", str(error.args[0])) from error
@@ -376,9 +381,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
 
 def _document(url: str, party: Party, what: str, until: float) -> dict[str, Any]:
     try:
-        answer = outbound.get(
-            url, private=party.private, seconds=_left(until), query=True, peer=party.peer or party.issuer
-        )
+        answer = outbound.get(url, private=party.private, seconds=_left(until), query=True, peer=party.share)
     except (Unreachable, BadTarget) as error:
         raise SignOnFailed("unreachable", f"{what}: {error.args[0]}") from error
     found = _json(answer.body) if answer.status == 200 else {}
