@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from django_structlog.middlewares import RequestMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from lockbox_site import health, views
 from requests_app import clock, outcome
@@ -158,6 +159,16 @@ class ProbeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         probe = self.PROBES.get(request.path_info)
         return probe(request) if probe else self.get_response(request)
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Serves static files, and names them, so that the web server can answer them without a thread."""
+
+    paths: ClassVar[Mapping[str, object]] = {}
+
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        type(self).paths = self.files
 
 
 class FirstPieceMiddleware:

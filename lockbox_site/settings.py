@@ -196,7 +196,7 @@ MIDDLEWARE = [
     "lockbox_site.middleware.IsolationMiddleware",
     "lockbox_site.crossing.CharsetMiddleware",
     "lockbox_site.middleware.ProbeMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "lockbox_site.middleware.StaticFilesMiddleware",
     "lockbox_site.middleware.RequestLogMiddleware",
     "lockbox_site.crossing.CrossingMiddleware",
     "lockbox_site.crossing.BodyLimitMiddleware",

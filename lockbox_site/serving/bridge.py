@@ -21,6 +21,7 @@ from django.http import FileResponse, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 
 from lockbox_site import views
+from lockbox_site.middleware import StaticFilesMiddleware
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
@@ -98,10 +99,14 @@ class Bridge:
         pool = self._probes.get(scope.path, self._pool)
         with Client(proto) as client:
             try:
-                job = pool.submit(self._work_of(call), self._loop, client=caller)
-                if job.may_wait and not await self._has_begun(job, client):
-                    return
-                rest = await job.future
+                if scope.path in StaticFilesMiddleware.paths and scope.method in ("GET", "HEAD"):
+                    # The file is open in less time than a thread takes to begin.
+                    rest = call.answer()
+                else:
+                    job = pool.submit(self._work_of(call), self._loop, client=caller)
+                    if job.may_wait and not await self._has_begun(job, client):
+                        return
+                    rest = await job.future
             except Full:
                 log.warning("server_busy", path=scope.path)
                 self._refusals.busy.answer(scope, proto)

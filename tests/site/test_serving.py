@@ -29,7 +29,7 @@ from django.http import (
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from lockbox_site.middleware import RequestLogMiddleware
+from lockbox_site.middleware import RequestLogMiddleware, StaticFilesMiddleware
 from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
@@ -338,6 +338,28 @@ def test_the_probes_are_answered_while_all_threads_hang() -> None:
             assert probe.body == b"well"
         gate.opened.set()
         await asyncio.gather(*calls)
+
+    run(view, test)
+
+
+def test_static_files_are_answered_while_all_threads_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StaticFilesMiddleware, "paths", {"/static/a.css": object()})
+    gate = Gate()
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse("a file") if request.path == "/static/a.css" else gate(request)
+
+    async def test(found: Bridge) -> None:
+        held = [asyncio.ensure_future(found.__rsgi__(scope(), Proto())) for _ in range(2)]
+        await gate.holds(2)
+        file, other = Proto(), Proto()
+        await asyncio.wait_for(found.__rsgi__(scope("/static/a.css"), file), 5)
+        assert (file.status, file.body) == (200, b"a file")
+        held.append(asyncio.ensure_future(found.__rsgi__(scope("/static/b.css"), other)))
+        await asyncio.sleep(0.1)
+        assert other.status == 0
+        gate.opened.set()
+        await asyncio.gather(*held)
 
     run(view, test)
 
