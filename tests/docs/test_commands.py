@@ -66,13 +66,15 @@ def test_a_comment_and_a_continued_line_are_read_as_a_shell_reads_them() -> None
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A copy with its database and the people of the demo world."""
+    """A copy with its database, the people of the demo world and their signed logs."""
     made = Clone.make(tmp_path_factory.mktemp("docs") / "clone")
     (made.path / "var").mkdir()
     shutil.copy(ground.sqlite(), made.path / "var" / "lockbox.sqlite3")
     made.done(".venv/bin/python manage.py migrate --noinput")
     made.done(".venv/bin/python manage.py log_key create")
     made.done(".venv/bin/python manage.py demo_world --bare")
+    # The signer's first round, which makes the file of the heads that some commands copy.
+    made.done(".venv/bin/python manage.py checkpoint")
     return made
 
 
