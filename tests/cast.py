@@ -7,6 +7,7 @@ made by operations.
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -76,7 +77,7 @@ class Cast:
 
     def __getattr__(self, name: str) -> Any:
         for group in ("people", "tenants"):
-            found = self.__dict__[group].get(name)
+            found = self.__dict__.get(group, {}).get(name)
             if found is not None:
                 return found
         raise AttributeError(name)
@@ -264,6 +265,21 @@ def gather() -> Cast:
     return cast
 
 
+@cache
+def _pickled() -> bytes:
+    cast, tenants = Cast(), Tenant.objects.select_related("plan")
+    cast.services, cast.tenants = _by("key", list(Service.objects.all())), _by("slug", list(tenants))
+    people = {person.email.partition("@")[0]: person for person in Person.objects.all()}
+    cast.people = {name: people[name] for name in _sides()}
+    return pickle.dumps(cast)
+
+
+def find() -> Cast:
+    """Return the cast of a database that holds it. Its rows are read once in a process."""
+    cast: Cast = pickle.loads(_pickled())
+    return cast
+
+
 def _by(name: str, rows: list[Any]) -> dict[str, Any]:
     return {getattr(row, name): row for row in rows}
 
@@ -274,9 +290,14 @@ def _password(hasher: str) -> str:
     return make_password(PASSWORD)
 
 
-def _people(at: dt.datetime) -> dict[str, Person]:
+def _sides() -> dict[str, tuple[str, str]]:
+    """Return the domain and the side of each person by name."""
     customers = {name: (slug, "customer") for slug, members in CUSTOMERS.items() for name in members}
-    sides = {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
+    return {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
+
+
+def _people(at: dt.datetime) -> dict[str, Person]:
+    sides = _sides()
     password = _password(settings.PASSWORD_HASHERS[0])
     two = _with_two_factors()
     rows = Person.objects.bulk_create(

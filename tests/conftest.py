@@ -1,4 +1,4 @@
-"""What every test stands on: one clock, no network, clean caches, and a flush that passes the triggers."""
+"""What every test stands on: one clock, no network, clean caches, and databases that are there at once."""
 
 import contextlib
 import datetime as dt
@@ -8,37 +8,30 @@ import os
 import signal
 import socket
 import uuid
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import hypothesis
 import pytest
 import time_machine
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection, transaction
-from django.db.backends.base.operations import BaseDatabaseOperations
+from django.db import connection
+from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 
 from requests_app import clock
 from tests import ground
 
-T = TypeVar("T")
 TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
-LONG_WALKS = frozenset({"admin", "clients", "docs", "isolation", "words"})
-#: What is tried here is words, documents and programs; the database behind them is as good as any other. A test of
-#: another place says so by its mark; tests/architecture/test_ground.py holds both to what may be left out.
-ONE_DATABASE = frozenset({"architecture", "browser", "clients", "docs", "words"})
-#: A page, or a route of the API, sends the same queries for each of the people, states and languages that it is tried
-#: with, and what it asks for is tried below it on both databases.
-PAGES = frozenset({"admin", "web"})
-FEW_ON_POSTGRESQL = PAGES | {"api", "notifications"}
-#: Of those, PostgreSQL has one case of every so-manieth test; and of those with so many cases SQLite has every other.
-ONE_OF, MANY = 6, 8
+LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
+#: Here the two databases do different things.
+DIALECT = frozenset({"database", "lifecycle", "outbox"})
+#: `bin/test deep` sets it: tests with made-up cases then try them all.
+IS_DEEP = bool(os.environ.get("DEEP"))
 #: What takes minutes comes first, or one process would be at it alone when the others have nothing left to do.
 FIRST = (
     *(f"browser/test_every_page.py::test_pages_have_no_fault[{group}]" for group in ("staff", "customer", "provider")),
@@ -50,42 +43,24 @@ FIRST = (
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--by-turns", action="store_true", help="of tests with many cases, try those whose turn it is by the run's seed"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and pass over what only PostgreSQL can answer, or what no database has a say in.
-
-    With `--by-turns`, as `bin/test` runs them, each run tries some cases of many; by its seed, so that all come round.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their directory, begin with the longest, and skip what the database at hand can't answer."""
     is_postgresql = connection.vendor == "postgresql"
-    # What runs on SQLite alone has run there, and can't come to another end.
-    there = [item for item in items if not is_postgresql or _has_two_databases(item)]
-    if config.getoption("by_turns"):
-        there = _by_turns(there, str(config.getoption("randomly_seed", 0)), is_postgresql=is_postgresql)
-    chosen = set(there)
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = _dealt(sorted(there, key=lambda item: _place_in(FIRST, item.nodeid)))
-    other_database = pytest.mark.skip(reason="says something about PostgreSQL: give DATABASE_URL")
-    places: dict[Path, str] = {}
-    known: set[str] = set()
+    skipped = "sqlite" if is_postgresql else "postgres"
+    other_database = pytest.mark.skip(reason=f"is about {skipped}")
     for item in items:
-        test = _test_of(item)
-        if test in known:
-            item.add_marker(pytest.mark.again)
-        known.add(test)
-        place = places.get(item.path) or places.setdefault(item.path, place_of(item.path))
+        place = place_of(item.path)
         if place == "browser":
             item.add_marker(pytest.mark.browser)
-        if place in PAGES:
-            item.add_marker(pytest.mark.page)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("postgres") and not is_postgresql:
+        if place in DIALECT:
+            item.add_marker(pytest.mark.dialect)
+        if item.get_closest_marker(skipped):
             item.add_marker(other_database)
+    # Those with the cast side by side: it has a database of its own.
+    items.sort(key=lambda item: (_place_in(FIRST, item.nodeid), _wants_cast(item)))
+    items[:] = _dealt(items)
 
 
 def _place_in(order: Sequence[str], nodeid: str) -> int:
@@ -104,47 +79,6 @@ def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
         return items
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     return [item for first in range(processes) for item in items[first::processes]]
-
-
-def _test_of(item: pytest.Item) -> str:
-    return item.nodeid.partition("[")[0]
-
-
-def _by_turns(items: list[pytest.Item], seed: str, *, is_postgresql: bool) -> list[pytest.Item]:
-    """Those whose turn it is. What a rule is tried with is tried in every run, on the one database or on the other."""
-    cases: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        cases.setdefault(_test_of(item), []).append(item)
-    chosen: set[pytest.Item] = set()
-    for test, there in cases.items():
-        chosen.update(_in_turn(test, there, seed, is_postgresql=is_postgresql))
-    return [item for item in items if item in chosen]
-
-
-def _in_turn(test: str, there: list[pytest.Item], seed: str, *, is_postgresql: bool) -> list[pytest.Item]:
-    """The cases of one test that this run tries on this database."""
-    first = there[0]
-    if first.get_closest_marker("postgres") or first.get_closest_marker("every_case"):
-        return there
-    if turn := first.get_closest_marker("one_of"):
-        # A test of one case may be left out by a run; of one with more, each run has one.
-        has_turn = len(there) > 1 or _number(f"{seed}{test}") % turn.args[0] == 0
-        return _some(there, turn.args[0], seed) if has_turn else []
-    if first.get_closest_marker("either_database"):
-        return [item for item in there if _number(f"{seed}{item.nodeid}") % 2 == is_postgresql]
-    if place_of(first.path) in FEW_ON_POSTGRESQL:
-        if is_postgresql:
-            return _some(there, len(there), seed)[:1] if _number(f"{seed}{test}") % ONE_OF == 0 else []
-        return _some(there, 2, seed) if len(there) >= MANY else there
-    if not _has_two_databases(first):
-        return there
-    if len(there) == 1:
-        return there if not is_postgresql or _number(f"{seed}{test}") % 2 == 0 else []
-    return [item for item in there if _number(f"{seed}{item.nodeid}") % 2 == is_postgresql]
-
-
-def _some(there: list[pytest.Item], one_of: int, seed: str) -> list[pytest.Item]:
-    return some(there, one_of, seed, by=lambda item: item.nodeid)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -181,68 +115,26 @@ def place_of(path: Path) -> str:
     return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
 
 
-def sample(size: int) -> int:
-    """How many of the cases that are made up by the dozen to try: half on PostgreSQL, which takes less; else a fourth.
-
-    NUL characters, numbers out of range and types that do not fit are no mistakes to SQLite.
-    """
-    return max(1, size // (2 if connection.vendor == "postgresql" else 4))
+def sample(size: int, normally: int) -> int:
+    """Return how many of so many made-up cases to try: all in `bin/test deep`, `normally` in every other run."""
+    return size if IS_DEEP else normally
 
 
-def some(cases: Iterable[T], one_of: int, seed: str, *, by: Callable[[T], object] = str) -> list[T]:
-    """Of so many of these each one, and one at least: those that the run's seed chooses, by what `by` calls them."""
-    there = list(cases)
-    chosen = [case for case in there if _number(f"{seed}{by(case)}") % one_of == 0]
-    return chosen or [there[_number(seed) % len(there)]] if there else []
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose the test's database before its transaction begins."""
+    ground.use_cast(_wants_cast(item))
 
 
-def one_for(about: object, cases: Sequence[T], seed: str) -> T:
-    """The one of these with which this run tries something: the seed chooses it."""
-    return cases[_number(f"{seed}{about}") % len(cases)]
+def _wants_cast(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return "cast" in names and not _has_real_transactions(item, names)
 
 
-@pytest.fixture(scope="session")
-def by_turns(pytestconfig: pytest.Config) -> bool:
-    """Whether this run tries some of many cases, as `bin/test` does; else whatever is tried in loops is tried whole."""
-    return bool(pytestconfig.getoption("by_turns"))
-
-
-class ThoseFor(Protocol):
-    def __call__(self, about: object, cases: Sequence[T], /) -> Sequence[T]: ...
-
-
-@pytest.fixture(scope="session")
-def those_for(by_turns: bool, seed: str) -> ThoseFor:
-    """Those of some cases with which this run tries something: a run by turns one of them, every other run all."""
-    return lambda about, cases: [one_for(about, cases, seed)] if by_turns else cases
-
-
-@pytest.fixture(scope="session")
-def has_turn(by_turns: bool, seed: str) -> Callable[[int], bool]:
-    """Whether a run by turns tries this one of a great many that are numbered: it tries every fifth."""
-    return lambda number: not by_turns or (number + _number(seed)) % 5 == 0
-
-
-@pytest.fixture(scope="session")
-def seed(pytestconfig: pytest.Config) -> str:
-    """What this run chooses by; it is printed at its beginning, and `SEED=… bin/test` repeats it."""
-    return str(pytestconfig.getoption("randomly_seed", 0))
-
-
-def _number(text: str) -> int:
-    """The same for the same text, in whichever process."""
-    return zlib.crc32(text.encode())
-
-
-def _has_two_databases(item: pytest.Item) -> bool:
-    if item.get_closest_marker("postgres"):
-        return True
-    if item.get_closest_marker("one_database") or place_of(item.path) in ONE_DATABASE:
-        return False
-    fixtures = getattr(item, "fixturenames", ())
-    return item.get_closest_marker("django_db") is not None or any(
-        name in fixtures for name in ("db", "transactional_db", "live_server", "django_db_setup")
-    )
+def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
+    marker = item.get_closest_marker("django_db")
+    is_marked = marker is not None and (marker.kwargs.get("transaction") or any(marker.args))
+    return is_marked or not {"transactional_db", "live_server"}.isdisjoint(names)
 
 
 @pytest.fixture(scope="session")
@@ -257,48 +149,17 @@ def django_db_setup(
         ground.take_up()
 
 
-# --- The flush after a test with real transactions -------------------------------------------------------
-
-
-def _sqlite_triggers_aside(flush: Callable[[], None]) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        triggers = cursor.fetchall()
-        for name, _sql in triggers:
-            cursor.execute(f'DROP TRIGGER "{name}"')
-        flush()
-        for _name, sql in triggers:
-            # Without parameters: a percent sign inside the trigger's text is no placeholder.
-            cursor.execute(sql)
-
-
-def _postgresql_triggers_aside(flush: Callable[[], None]) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
-        tables = [table for (table,) in cursor.fetchall()]
-        for table in tables:
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        flush()
-        for table in tables:
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+# --- After a test with real transactions -----------------------------------------------------------------
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _flush_past_append_only_triggers() -> Iterator[None]:
-    """Let Django empty the tables after a test with real transactions.
+def _empty_tables_fast() -> Iterator[None]:
+    """Empty the tables after a test with real transactions, in the place of Django's flush.
 
-    Entries may never be deleted, and the triggers that see to it do not know a test from an intruder.
+    A flush goes through all tables, and makes content types and permissions anew, each time.
     """
-    operations = type(connection.ops)
-    plain = operations.execute_sql_flush
-    aside = {"sqlite": _sqlite_triggers_aside, "postgresql": _postgresql_triggers_aside}[connection.vendor]
-
-    def execute_sql_flush(self: BaseDatabaseOperations, sql_list: list[str]) -> None:
-        # The shared cache counts the sign-in's limits; it is no model's table, so Django does not know of it.
-        aside(lambda: plain(self, [*sql_list, "DELETE FROM lockbox_cache"]))
-
     patch = pytest.MonkeyPatch()
-    patch.setattr(operations, "execute_sql_flush", execute_sql_flush)
+    patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
     yield
     patch.undo()
 
@@ -428,6 +289,7 @@ def _own_heads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def cast(db: None) -> Any:
-    from tests.cast import gather
+    """The people; a test with real transactions, after which all tables are emptied, writes them anew."""
+    from tests.cast import find, gather
 
-    return gather()
+    return find() if ground.has_cast() else gather()

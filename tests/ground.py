@@ -1,6 +1,6 @@
-"""The ground that tests stand on: a database in which nothing has happened, made once in a run and copied.
+"""The databases that tests stand on: an empty one and one with the cast, each made once in a run and copied.
 
-The migrations take seconds, and each process of a run, and each copy of the product, would go through all of them.
+The migrations take seconds, and the cast takes a dozen statements. Each process has a copy of both.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 #: Names one run to all of its processes; xdist sets it.
 RUN = "PYTEST_XDIST_TESTRUNUID"
+#: The names of this process's databases: the empty one, and the one with the cast.
+_laid: dict[bool, str] = {}
+_wants_cast = False
 
 
 def _run() -> str:
@@ -92,19 +95,86 @@ def sqlite() -> Path:
 
 
 def _creation() -> Any:
-    """What Django's own test runner makes its databases with."""
+    """Return the maker of databases that Django's own test runner uses."""
     return connection.creation
 
 
 def lay() -> None:
-    """Give this process a database of its own, and have Django's connection lead there."""
+    """Give this process its databases, and connect to the one that the first test wants."""
     name = _creation()._get_test_db_name()
     connection.close()
-    if connection.vendor == "sqlite":
-        shutil.copy(sqlite(), name)
-    else:
-        _copy_on_the_server(name)
+    if connection.vendor == "postgresql":
+        _require_the_documented_role()
+    for has_cast in (False, True):
+        _laid[has_cast] = _copied(name, has_cast=has_cast)
+    use_cast(_wants_cast)
+
+
+def use_cast(has_cast: bool) -> None:
+    """Choose the database of the next test. Call it before the test begins its transaction."""
+    global _wants_cast
+    _wants_cast = has_cast
+    if has_cast in _laid and connection.settings_dict["NAME"] != _laid[has_cast]:
+        connection.close()
+        _connect_to(_laid[has_cast])
+
+
+def has_cast() -> bool:
+    """Return whether the database at hand holds the cast."""
+    return bool(_laid) and connection.settings_dict["NAME"] == _laid[True]
+
+
+def _connect_to(name: str) -> None:
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+
+
+def _gather_in(name: str) -> None:
+    """Write the cast into a database that nobody else uses."""
+    from tests.cast import gather
+
+    _connect_to(name)
+    gather()
+    connection.close()
+
+
+def _copied(name: str, *, has_cast: bool) -> str:
+    if connection.vendor == "sqlite":
+        path = name.replace(".sqlite3", "-cast.sqlite3") if has_cast else name
+        shutil.copy(_sqlite_with_cast() if has_cast else sqlite(), path)
+        return path
+    name = f"{name}_cast" if has_cast else name
+    with one_at_a_time(), _creation()._nodb_cursor() as cursor:
+        template = _template(cursor, has_cast=has_cast)
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return name
+
+
+def _sqlite_with_cast() -> Path:
+    empty, made = sqlite(), place() / "cast.sqlite3"
+    with one_at_a_time():
+        if not made.exists():
+            half = place() / "cast-half.sqlite3"
+            shutil.copy(empty, half)
+            _gather_in(str(half))
+            half.rename(made)
+    return made
+
+
+def _template(cursor: Any, *, has_cast: bool) -> str:
+    """Return the name of the server's database to copy, made by the first process of this run that asks."""
+    template = f"lockbox_{'cast' if has_cast else 'ground'}_{_run()[:16]}"
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
+    if cursor.fetchone() is None:
+        half = f"{template}_half"
+        if has_cast:
+            cursor.execute(f'CREATE DATABASE "{half}" TEMPLATE "{_template(cursor, has_cast=False)}"')
+            _gather_in(half)
+        else:
+            cursor.execute(f'CREATE DATABASE "{half}"')
+            _migrate(database_url(name=half))
+        cursor.execute(f'ALTER DATABASE "{half}" RENAME TO "{template}"')
+    return template
 
 
 def _require_the_documented_role() -> None:
@@ -115,32 +185,58 @@ def _require_the_documented_role() -> None:
             pytest.exit("DATABASE_URL must name a role with NOSUPERUSER NOBYPASSRLS CREATEDB (docs/operators.md).", 2)
 
 
-def _copy_on_the_server(name: str) -> None:
-    _require_the_documented_role()
-    template = f"lockbox_ground_{_run()[:16]}"
-    with one_at_a_time(), _creation()._nodb_cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
-        if cursor.fetchone() is None:
-            half = f"{template}_half"
-            cursor.execute(f'CREATE DATABASE "{half}"')
-            _migrate(database_url(name=half))
-            cursor.execute(f'ALTER DATABASE "{half}" RENAME TO "{template}"')
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+#: Made by Django after each migration, and the same for every test.
+_STAYS = {"django_content_type", "auth_permission", "django_migrations"}
+
+
+def empty() -> None:
+    """Delete the rows of all tables, as after a test with real transactions.
+
+    Entries may never be deleted, and the triggers that see to it can't tell a test from an intruder.
+    """
+    connection.ensure_connection()
+    # The shared cache counts the sign-in's limits; it is no model's table, so Django does not know of it.
+    tables = {*connection.introspection.django_table_names(only_existing=True), "lockbox_cache"} - _STAYS
+    aside = {"sqlite": _sqlite_triggers_aside, "postgresql": _postgresql_triggers_aside}[connection.vendor]
+    with transaction.atomic(), connection.cursor() as cursor, aside(cursor):
+        for table in sorted(tables):
+            cursor.execute(f'DELETE FROM "{table}"')
+
+
+@contextlib.contextmanager
+def _sqlite_triggers_aside(cursor: Any) -> Iterator[None]:
+    cursor.execute("PRAGMA defer_foreign_keys = ON")
+    cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    triggers = cursor.fetchall()
+    for name, _sql in triggers:
+        cursor.execute(f'DROP TRIGGER "{name}"')
+    yield
+    for _name, sql in triggers:
+        # Without parameters: a percent sign inside the trigger's text is no placeholder.
+        cursor.execute(sql)
+
+
+@contextlib.contextmanager
+def _postgresql_triggers_aside(cursor: Any) -> Iterator[None]:
+    """Without triggers there are no foreign keys either, so the order of the tables does not matter."""
+    cursor.execute("SET LOCAL session_replication_role = replica")
+    yield
 
 
 def take_up() -> None:
-    """Drop it again. The last one to do so drops what it was copied from, too."""
-    name = str(connection.settings_dict["NAME"])
+    """Drop this process's databases. The last process drops the ones that they were copied from, too."""
     connection.close()
     if connection.vendor == "sqlite":
-        Path(name).unlink(missing_ok=True)
+        for name in _laid.values():
+            Path(name).unlink(missing_ok=True)
         return
     with one_at_a_time(), _creation()._nodb_cursor() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        for name in _laid.values():
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
         cursor.execute("SELECT datname FROM pg_database WHERE datname ~ '^test_'")
         if cursor.fetchone() is None:
-            cursor.execute(f'DROP DATABASE IF EXISTS "lockbox_ground_{_run()[:16]}"')
+            for kind in ("ground", "cast"):
+                cursor.execute(f'DROP DATABASE IF EXISTS "lockbox_{kind}_{_run()[:16]}"')
 
 
 def database_url(**instead: object) -> str:

@@ -54,7 +54,6 @@ def queries(staff: Client, url: str) -> int:
     return len(asked)
 
 
-@pytest.mark.one_database
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_page_costs_as_many_queries_with_8_rows_as_with_2(world: Cast, staff: Client, travel: Any) -> None:

@@ -138,7 +138,6 @@ def test_the_sizes_of_the_logs_are_shown(world: Cast, staff: Client) -> None:
     assert "The provider's own" in [log["name"] for log in logs]
 
 
-@pytest.mark.one_database
 def test_the_page_costs_the_same_on_a_full_database(world: Cast, staff: Client) -> None:
     staff.get("/admin/")
     with CaptureQueriesContext(connection) as few:

@@ -733,6 +733,7 @@ def test_what_is_not_served_is_not_there(gateway: Caller, what: str) -> None:
 # --- What a question costs -----------------------------------------------------------------------------------
 
 
+@pytest.mark.dialect
 @pytest.mark.parametrize(("purpose", "most"), [("advice", (2, 6)), ("access", (5, 13))])
 @pytest.mark.real_clock
 def test_a_question_takes_few_statements(

@@ -63,6 +63,7 @@ OTHERWISE = {
 }
 
 
+@pytest.mark.deep
 def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     from scim2_client.engines.wsgi import WSGISCIMClient
     from scim2_tester import Status, check_server

@@ -17,7 +17,7 @@ from audit_app.verify import verify
 from requests_app.events import Event
 from tests.audit import care
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
 AT = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
 TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000001")

@@ -28,7 +28,7 @@ from tests.audit import care
 from tests.audit.bundles import Files, files_of, listed, manifest_of, records, verified, zipped
 from tests.audit.test_checkpoints import AT, TENANT, append, meddle, uuid_sql
 
-pytestmark = [pytest.mark.django_db, pytest.mark.either_database]
+pytestmark = pytest.mark.django_db
 
 REQUEST = UUID("a0000000-0000-4000-8000-000000000007")
 OTHER = UUID("a0000000-0000-4000-8000-000000000008")

@@ -108,11 +108,11 @@ def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> No
     assert all(verify(tenant).is_good for tenant in tenants)
 
 
+@pytest.mark.postgres
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: int) -> None:
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite knows no lengths")
+    """SQLite knows no lengths."""
     tenant = uuid4()
     with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
         recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)

@@ -1,6 +1,6 @@
 """The embedded default, put under load: SQLite beneath several processes, as `manage.py lockbox` runs them.
 
-Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test load`, or up to four minutes: after five the callers
+Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test sqlite`, or up to four minutes: after five the callers
 would have to prove again who they are.
 """
 
@@ -32,7 +32,7 @@ CALLERS = 2
 #: The codes of answers that say that the store is busy and nothing was done.
 REFUSED_WITH_503 = {"store_unavailable"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 3 * SECONDS)]
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 * SECONDS)]
 
 
 @dataclass

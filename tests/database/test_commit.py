@@ -193,7 +193,7 @@ class Failing:
         raise error
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="says something about SQLite")
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("code", "is_unknown"),
     [

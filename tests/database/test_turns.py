@@ -34,7 +34,7 @@ from tests.database.test_bounds import held
 
 pytestmark = pytest.mark.django_db(transaction=True)
 postgres = pytest.mark.postgres
-only_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="says something about SQLite")
+only_sqlite = pytest.mark.sqlite
 
 THREADS = 16
 #: What others may wait: a second, and as long again for a machine that has all this to do.

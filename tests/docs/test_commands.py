@@ -11,15 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from tests import ground
 from tests.docs.clone import Clone
 from tests.docs.documents import ROOT, Block, blocks, commands
 from tests.ports import free_port
-
-# The commands use a database of their own, whatever the tests use: once is enough.
-pytestmark = pytest.mark.skipif(connection.vendor == "postgresql", reason="is done beside the tests on SQLite")
 
 ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
 
@@ -78,21 +74,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return made
 
 
-@pytest.mark.slow
-@pytest.mark.one_of(2)
+@pytest.mark.deep
 @pytest.mark.parametrize("command", PLAIN)
 def test_a_command_succeeds(clone: Clone, command: str) -> None:
     clone.done(command)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_command_that_fails_is_noticed(clone: Clone) -> None:
     """Without this, the test above could pass because nothing is run."""
     assert clone.sh(".venv/bin/python manage.py no_such_command").returncode != 0
     assert clone.sh("systemctl restart lockbox-nothing").returncode != 0
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("command", kind(ASKS))
 def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
     status, shown = clone.in_a_terminal(command, "a-password-of-good-length-7")
@@ -100,7 +95,7 @@ def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
     assert "Superuser created successfully." in shown
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     """The first start makes everything; a later one finds it there. Each ends cleanly when it is told to."""
@@ -131,8 +126,7 @@ def test_the_demo_plays_to_its_end_and_leaves_its_evidence(tmp_path: Path) -> No
     assert (clone.path / "var" / "demo" / "evidence.zip").stat().st_size > 10_000
 
 
-@pytest.mark.slow
-@pytest.mark.one_of(3)
+@pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_benchmark_measures_what_it_names_on_both_databases(tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "clone")
@@ -161,7 +155,7 @@ def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
     assert all((ROOT / name).is_file() for name in files)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) -> None:
     """In their order: the first reads what lies there, later ones what earlier ones made."""
     clone.done(".venv/bin/python manage.py log_key create --if-missing")
@@ -196,7 +190,7 @@ def at_home() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_production_machine_is_installed_as_deploy_says(tmp_path: Path) -> None:
     machine = Clone.make(tmp_path / "clone")
     (machine.path / "etc" / "lockbox" / "lockbox.env").unlink()

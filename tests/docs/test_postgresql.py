@@ -20,7 +20,7 @@ from tests.docs.test_commands import POSTGRESQL, kind
 pytestmark = [
     pytest.mark.skipif("DATABASE_ADMIN_URL" not in os.environ, reason="no superuser's address of the server is given"),
     pytest.mark.postgres,
-    pytest.mark.slow,
+    pytest.mark.deep,
     pytest.mark.timeout(300),
     pytest.mark.django_db(transaction=True),
 ]

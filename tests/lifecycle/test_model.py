@@ -152,13 +152,14 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 @pytest.mark.slow
+@pytest.mark.sampled
 @pytest.mark.timeout(300)
 def test_any_sequence_of_acts_agrees_with_the_model() -> None:
     """Each run starts from a savepoint, so that the runs do not see each other."""
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=sample(60),
+            max_examples=sample(60, 20),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

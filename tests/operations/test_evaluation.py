@@ -267,6 +267,7 @@ def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> s
 
 
 @pytest.mark.slow
+@pytest.mark.dialect
 @pytest.mark.parametrize("window", CONDITIONS["window"])
 def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, travel: Any, window: str) -> None:
     """The pages, advice and access; on PostgreSQL, the function and the models, too."""
@@ -512,6 +513,7 @@ def test_the_numbers_of_the_log_stay_dense(cast: Cast) -> None:
     assert head.last_at == entries.last().at
 
 
+@pytest.mark.dialect
 def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
     cast: Cast, django_assert_max_num_queries: Any
 ) -> None:

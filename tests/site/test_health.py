@@ -176,6 +176,7 @@ def test_readyz_names_a_heartbeat_that_does_not_come(client: Client) -> None:
     assert [name for name, check in found.items() if not check["ok"]] == ["log"]
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
 def test_readyz_reads_the_logs_from_indexes_whatever_their_number(django_assert_num_queries: Any) -> None:
     at = clock.now()

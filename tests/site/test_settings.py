@@ -301,14 +301,14 @@ def test_the_secrets_of_webhooks_have_a_key_of_their_own_and_former_ones_are_kno
     assert "new" not in new
 
 
+@pytest.mark.sqlite
 def test_sqlite_makes_writers_take_turns_and_keeps_what_is_committed() -> None:
     from django.db import connection
 
-    if connection.vendor != "sqlite":
-        pytest.skip("says something about SQLite")
     assert connection.settings_dict["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 def test_the_connection_carries_the_settings_of_durability() -> None:
     from django.db import connection

@@ -14,7 +14,7 @@ from requests_app.models import Heartbeat, OutboxMessage
 from requests_app.worker import beat
 from tests.conftest import Traveller
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.either_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 #: What is due with the minutes of its schedule, and what is enqueued in between, too.
 EACH = [
@@ -197,6 +197,7 @@ def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:
     assert got[-1], "a clock that was set back must not stop the work for hours"
 
 
+@pytest.mark.dialect
 def test_the_queue_is_read_by_an_index() -> None:
     schedules.sync(clock.now())
     with connection.cursor() as cursor:

@@ -338,7 +338,6 @@ def _done(tmp_path: Path, *words: str, **own: str) -> tuple[int, bytes, bytes]:
     return process.returncode, out, err
 
 
-@pytest.mark.one_database
 @pytest.mark.slow
 def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> None:
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")

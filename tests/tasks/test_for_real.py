@@ -28,7 +28,6 @@ from tests.tasks.conftest import Notes, Running, Start, beats, in_service, runs,
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.either_database,
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]

@@ -26,7 +26,6 @@ from tests.tasks.conftest import Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.either_database,
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's buffers are not limited"),
 ]

@@ -419,7 +419,6 @@ def test_paging_shows_every_row_once_there_and_back(cast: Cast, monkeypatch, nam
     assert back == ""
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["ada", "pat", "stella"])
 def test_the_list_costs_the_same_with_many_rows(cast: Cast, monkeypatch, name: str) -> None:
     monkeypatch.setattr(limits, "PENDING_MAX", 100)
@@ -435,7 +434,6 @@ def test_the_list_costs_the_same_with_many_rows(cast: Cast, monkeypatch, name: s
     same_queries(lambda: queries_of(client, LIST), lambda: some(9))
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["ada", "pat", "priya"])
 def test_one_page_costs_the_same_however_much_was_looked_at(cast: Cast, name: str) -> None:
     grant = cast.opened(resource_ids=[cast.resource().pk, cast.resource(name="sales").pk])

@@ -736,7 +736,6 @@ def test_withdrawing_what_has_been_decided_is_too_late(cast: Cast) -> None:
 # --- Many --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.one_database
 @pytest.mark.slow
 def test_confirming_costs_the_same_with_much_history(cast: Cast) -> None:
     for _ in range(2):

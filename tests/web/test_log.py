@@ -509,7 +509,6 @@ def test_a_search_without_an_index_stops_and_says_how_far_it_got(cast: Cast, mon
     assert "entries down to number" not in text(response)
 
 
-@pytest.mark.one_database
 @pytest.mark.slow
 def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) -> None:
     client = signed_in(cast, "otto")

@@ -446,7 +446,6 @@ def _crowd(cast: Cast, count: int, first: int) -> None:
         )
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_cost_as_many_queries_with_many_rows_as_with_few(cast: Cast, page: str) -> None:
     client = signed_in(cast, "ines")

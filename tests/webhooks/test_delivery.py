@@ -611,7 +611,6 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.either_database
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
