@@ -17,6 +17,7 @@ from requests_app.admin.signing import _FOUND
 from requests_app.events import Event
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast
+from tests.sources import nodes_of
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +56,7 @@ def test_each_kind_has_its_own_words_and_a_detail_that_lacks_something_breaks_no
 def test_every_refusal_of_the_signer_has_words() -> None:
     calls = [
         node
-        for node in ast.walk(ast.parse(Path(checkpoints.__file__).read_text()))
+        for node in nodes_of(Path(checkpoints.__file__))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal"
     ]
     codes = {each.value for call in calls for each in ast.walk(call.args[0]) if isinstance(each, ast.Constant)}

@@ -8,12 +8,9 @@ and closes it again, lets a second writer in, and the database is corrupted.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.sources import modules, name_of, nodes_in, nodes_of
 
 #: What copies or closes a descriptor by its number, or lists those of the process.
 NUMBERS = {
@@ -50,68 +47,61 @@ OPENS_OTHERS = {
 }
 
 
-def _sources() -> Iterator[tuple[str, str]]:
-    for package in ("requests_app", "audit_app", "lockbox_site"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), path.read_text()
+Nodes = Sequence[ast.AST]
 
 
-def _calls(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _calls(nodes: Nodes) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
+def _imported(nodes: Nodes) -> Iterator[str]:
     """What `from os import dup` makes callable by its bare name."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
-def uses_of_numbers(source: str) -> set[str]:
+def _texts(nodes: Nodes) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def uses_of_numbers(nodes: Nodes) -> set[str]:
     """The calls that copy or close a descriptor by its number, and the directories that list a process's own."""
-    tree = ast.parse(source)
     found = {
         name
-        for name in (*_calls(tree), *_imported(tree))
+        for name in (*_calls(nodes), *_imported(nodes))
         if name in NUMBERS or name.rpartition(".")[2] in ("fdopen", "dup")
     }
-    found |= {
-        place
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        for place in LISTS
-        if node.value.startswith(place)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "closefd":
-            found.add("closefd")
+    found |= {place for text in _texts(nodes) for place in LISTS if text.startswith(place)}
+    if any(isinstance(node, ast.keyword) and node.arg == "closefd" for node in nodes):
+        found.add("closefd")
     return found
 
 
-def opens_beside_a_place(source: str) -> bool:
+def opens_beside_a_place(nodes: Nodes) -> bool:
     """Whether the module knows where a file of SQLite's lies, and opens or copies files."""
-    tree = ast.parse(source)
-    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    named |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    named |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    texts = [*_texts(nodes)]
     knows = any(place in named or any(text.endswith(place) for text in texts) for place in PLACES)
-    return knows and any(name.rpartition(".")[2] in OPENERS for name in _calls(tree))
+    return knows and any(name.rpartition(".")[2] in OPENERS for name in _calls(nodes))
 
 
 def test_no_descriptor_of_sqlites_is_copied_or_closed() -> None:
-    found = {path: uses_of_numbers(source) for path, source in _sources()}
-    assert {path: uses for path, uses in found.items() if uses} == {path: set(why) for path, why in ALLOWED.items()}
+    found = {name_of(path): uses for path in modules() if (uses := uses_of_numbers(nodes_of(path)))}
+    assert found == {path: set(why) for path, why in ALLOWED.items()}
 
 
 def test_no_module_opens_a_file_of_sqlites() -> None:
-    assert {path for path, source in _sources() if opens_beside_a_place(source)} == set(OPENS_OTHERS)
+    assert {name_of(path) for path in modules() if opens_beside_a_place(nodes_of(path))} == set(OPENS_OTHERS)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_each_use_of_a_number_is_found() -> None:
+    uses = [
         "os.dup(3)",
         "os.close(3)",
         "os.closerange(3, 9)",
@@ -124,20 +114,15 @@ def test_no_module_opens_a_file_of_sqlites() -> None:
         "Path('/dev/fd/3').open()",
         "open(3, closefd=True)",
         "os.fork()",
-    ],
-)
-def test_the_rule_about_numbers_bites(code: str) -> None:
-    assert uses_of_numbers(code)
+    ]
+    assert [code for code in uses if not uses_of_numbers(nodes_in(code))] == []
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_each_way_to_open_a_file_of_sqlites_is_found() -> None:
+    ways = [
         "Path(connection.settings_dict['NAME']).read_bytes()",
         "shutil.copy(settings.DATABASES['default']['NAME'], target)",
         "with open(settings.LOG_HEADS_FILE, 'rb') as file: pass",
         "(DATA_DIR / 'lockbox.sqlite3').open()",
-    ],
-)
-def test_the_rule_about_files_bites(code: str) -> None:
-    assert opens_beside_a_place(code)
+    ]
+    assert [code for code in ways if not opens_beside_a_place(nodes_in(code))] == []

@@ -5,14 +5,12 @@ Each refusal also shows that nothing else happened: no decision, no window, no m
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.test import Client as Browser
 from django.urls import reverse
 
@@ -25,6 +23,7 @@ from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, TRIED, Cast, events_of
 from tests.factors import give_app
 from tests.parity.api_calls import _azure
+from tests.sources import ROOT, name_of, nodes_of
 from tests.web.pages import answer, page_of, signed_in, snapshot
 
 pytestmark = pytest.mark.django_db
@@ -258,14 +257,16 @@ def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
 
 def test_no_command_and_no_task_decides() -> None:
     """An operator's command or a worker could do so as the system, which is nobody."""
-    root = settings.BASE_DIR / "requests_app"
+    root = ROOT / "requests_app"
     places = [*(root / "management" / "commands").glob("*.py"), root / "tasks.py", root / "schedules.py"]
     assert len(places) > 10
     acts = {f"{verdict}_as_{side}" for verdict in VERDICTS for side in ("provider", "customer")}
-    for path in places:
-        tree = ast.walk(ast.parse(path.read_text()))
-        names = {getattr(node, "attr", "") or getattr(node, "id", "") for node in tree}
-        assert not names & acts, path
+    found = {
+        name_of(path): used
+        for path in places
+        if (used := acts & {getattr(node, "attr", "") or getattr(node, "id", "") for node in nodes_of(path)})
+    }
+    assert found == {}
 
 
 def test_the_system_itself_says_no_yes(cast: Cast) -> None:

@@ -10,6 +10,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,7 +19,8 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.sources import ROOT, nodes_in, nodes_of, text_of
+
 PRODUCTION = {
     "PRODUCTION": "on",
     "SECRET_KEY": "k7" * 40 + "-not-a-secret-but-long-and-mixed",
@@ -235,13 +237,13 @@ def test_a_host_of_ipv6_has_an_address_that_browsers_take(tmp_path: Path) -> Non
 @pytest.mark.parametrize("word", ["on", "true", "yes", "1", "TRUE"])
 def test_these_words_switch_on_as_the_readme_says(tmp_path: Path, word: str) -> None:
     assert setting(tmp_path, "PSEUDO_LOCALE", PSEUDO_LOCALE=word) is True
-    assert f"`{word.lower()}`" in (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n|")[0]
+    assert f"`{word.lower()}`" in text_of(ROOT / "README.md").partition("## Settings")[2].partition("\n|")[0]
 
 
 @pytest.mark.parametrize("word", ["off", "false", "no", "0", "False"])
 def test_these_words_switch_off_as_the_readme_says(tmp_path: Path, word: str) -> None:
     assert setting(tmp_path, "PSEUDO_LOCALE", PSEUDO_LOCALE=word) is False
-    assert f"`{word.lower()}`" in (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n|")[0]
+    assert f"`{word.lower()}`" in text_of(ROOT / "README.md").partition("## Settings")[2].partition("\n|")[0]
 
 
 @pytest.mark.parametrize("name", ["DEBUG", "PRODUCTION", "SSL_REDIRECT", "SECURE_COOKIES", "PSEUDO_LOCALE"])
@@ -336,10 +338,10 @@ READERS = frozenset(
 )
 
 
-def names_read(source: str) -> set[str]:
+def names_read(nodes: Iterable[ast.AST]) -> set[str]:
     """Return each name that a piece of code reads from the environment."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -350,13 +352,13 @@ def names_read(source: str) -> set[str]:
 
 def test_names_are_found_whatever_reads_them() -> None:
     source = 'A = switch("ALPHA", default=True)\nB = env.db_url("BETA")\nC = len("GAMMA")\n'
-    assert names_read(source) == {"ALPHA", "BETA"}
+    assert names_read(nodes_in(source)) == {"ALPHA", "BETA"}
 
 
 def test_every_setting_from_the_environment_stands_in_the_readme() -> None:
-    names = names_read((ROOT / "lockbox_site" / "settings.py").read_text())
+    names = names_read(nodes_of(ROOT / "lockbox_site" / "settings.py"))
     assert {"DATABASE_URL", "SECRET_KEY", "CUSTOMER_DECISION_SECONDS"} <= names
-    told = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+    told = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", text_of(ROOT / "README.md"), flags=re.MULTILINE))
     assert sorted(names - told) == []
     assert sorted(told - names) == []
 

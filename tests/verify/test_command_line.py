@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import nodes_of
 from tests.verify.runs import receipt
 from tests.verify.writer import Log, Signer, bundle, story
 
@@ -53,7 +54,7 @@ def evidence(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_file_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:
     imported = set()
-    for node in ast.walk(ast.parse(FILE.read_text("utf-8"))):
+    for node in nodes_of(FILE):
         if isinstance(node, ast.Import):
             imported |= {each.name.split(".")[0] for each in node.names}
         elif isinstance(node, ast.ImportFrom):
