@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.sources import ROOT, files_in, name_of, text_of
+
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -27,14 +27,10 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Every document of the project, wherever it stands."""
+    """Return every document of the project, wherever it lies."""
     found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     found += [ROOT / place / "README.md" for place in ("deploy", "templates/components", "verify")]
-    return [*found, *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return [*found, *(path for path in files_in("docs") if path.suffix == ".md")]
 
 
 @cache
@@ -44,7 +40,7 @@ def _parted(path: Path) -> tuple[list[Block], str]:
     prose: list[str] = []
     opened: re.Match[str] | None = None
     held: list[str] = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
         fence = _FENCE.match(line)
         if opened is None and fence:
             opened, held, began = fence, [], number
@@ -95,11 +91,3 @@ def anchors(path: Path) -> set[str]:
 
 def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
-
-
-def sources(*suffixes: str) -> Iterator[Path]:
-    """The files of the product itself: neither tests nor documents."""
-    for place in ("requests_app", "audit_app", "lockbox_site", "templates", "bin", "deploy", "bench"):
-        for path in sorted((ROOT / place).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and (not suffixes or path.suffix in suffixes):
-                yield path

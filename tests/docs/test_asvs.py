@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.docs.documents import ROOT
 from tests.docs.test_threats import functions_of
+from tests.sources import ROOT, text_of
 
 MAP = ROOT / "docs" / "asvs.md"
 #: The level of each requirement, by section: "1.4": "222" are 1.4.1, 1.4.2 and 1.4.3, all of level 2.
@@ -74,19 +74,19 @@ def test_the_standard_has_as_many_of_each_level() -> None:
 
 def test_each_requirement_stands_in_the_map_once() -> None:
     wanted = [number for number, level in levels().items() if level < 3 or number in OF_LEVEL_3]
-    assert [row.number for row in rows(MAP.read_text())] == wanted
+    assert [row.number for row in rows(text_of(MAP))] == wanted
 
 
 def test_each_is_proved_by_tests_that_exist_or_has_its_reason() -> None:
-    found = {row.number: wrong for row in rows(MAP.read_text()) if (wrong := faults(row))}
+    found = {row.number: wrong for row in rows(text_of(MAP)) if (wrong := faults(row))}
     assert found == {}
 
 
 def test_the_sum_at_the_head_is_the_sum() -> None:
-    counted = Counter(row.state for row in rows(MAP.read_text()))
+    counted = Counter(row.state for row in rows(text_of(MAP)))
     order = ("proved", "holds", "operator", "not here", "not met yet", "not met")
     said = ", ".join(f"{counted[state]} {state}" for state in order if counted[state])
-    assert f"Of them: {said}.\n" in MAP.read_text()
+    assert f"Of them: {said}.\n" in text_of(MAP)
 
 
 def test_a_test_that_is_not_there_and_a_state_that_is_none_are_noticed() -> None:

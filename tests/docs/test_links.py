@@ -5,25 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.urls import Resolver404, resolve
 
-from tests.docs.documents import (
-    ROOT,
-    anchors,
-    blocks,
-    bold,
-    code_spans,
-    commands,
-    documents,
-    links,
-    name_of,
-    prose,
-    sources,
-)
+from tests.docs.documents import anchors, blocks, bold, code_spans, commands, documents, links, prose
+from tests.sources import ROOT, files_in, name_of, product_files, text_of
 
 #: Guides for people: what is bold in them is a label of a page, or of a mail.
 GUIDES = ("customer-", "engineer", "provider-approver")
@@ -80,42 +70,69 @@ def _is_name(span: str) -> bool:
     return bool(_NAME.fullmatch(span)) and ("_" in inner or "." in inner or any(char.isupper() for char in inner))
 
 
+@cache
 def _known_text() -> str:
-    tests = sorted((ROOT / "tests").rglob("*.py"))
+    """The text of the product and of the tests, without these tests, which name what does not exist."""
     here = Path(__file__).parent
-    own = [path for path in tests if path.parent != here]
+    tests = [path for path in files_in("tests") if path.suffix == ".py" and path.parent != here]
     other = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "requirements.in"]
     programs = [command.split()[0] for block in blocks("sh") for command in commands(block)]
-    return "\n".join([path.read_text(errors="replace") for path in [*sources(), *own, *other]] + programs)
+    # The product's files hold pictures, too.
+    return "\n".join([path.read_text(errors="replace") for path in [*product_files(), *tests, *other]] + programs)
 
 
-@pytest.fixture(scope="module")
-def known() -> str:
-    return _known_text()
+@cache
+def _known_words() -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", _known_text()))
 
 
-def unknown_names(path: Path, known: str) -> list[str]:
-    return [span for span in code_spans(path) if _is_name(span) and not _occurs(span, known)]
+@cache
+def _known_files() -> frozenset[str]:
+    return frozenset(path.name for path in product_files())
 
 
-def _occurs(span: str, known: str) -> bool:
-    if span in known:
+def unknown_names(path: Path) -> list[str]:
+    return [span for span in code_spans(path) if _is_name(span) and not _occurs(span)]
+
+
+@cache
+def _occurs(span: str) -> bool:
+    # The look in the set is for speed alone: what is a word is in the text.
+    if span in _known_words() or span in _known_files() or (ROOT / span).exists() or span in _known_text():
         return True
-    # `grant.closes_at`, `Limits.item_bytes`: the last part is what must exist. A file of our own stands for itself.
-    last = span.rpartition(".")[2]
-    is_file = (ROOT / span).exists() or any(path.name == span for path in sources())
-    return is_file or re.search(rf"\b{re.escape(last)}\b", known) is not None and span.count(".") == 1
+    # `grant.closes_at`, `Limits.item_bytes`: the last part is what must exist.
+    return span.count(".") == 1 and span.rpartition(".")[2] in _known_words()
 
 
-@pytest.mark.parametrize("path", documents(), ids=name_of)
-@pytest.mark.parametrize("check", [dead_links, dead_addresses, dead_paths])
-def test_what_a_document_leads_to_is_there(path: Path, check: Callable[[Path], list[str]]) -> None:
-    assert check(path) == []
+def offenders(check: Callable[[Path], list[str]], paths: list[Path]) -> dict[str, list[str]]:
+    """Return what a check finds in these documents, by document."""
+    assert paths
+    return {name_of(path): found for path in paths if (found := check(path))}
 
 
-@pytest.mark.parametrize("path", documents(), ids=name_of)
-def test_a_name_in_a_document_is_one_of_the_code(path: Path, known: str) -> None:
-    assert unknown_names(path, known) == []
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    assert offenders(dead_links, documents()) == {}
+
+
+def test_every_address_in_the_documents_is_a_route() -> None:
+    assert offenders(dead_addresses, documents()) == {}
+
+
+def test_every_path_in_the_documents_is_a_file() -> None:
+    assert offenders(dead_paths, documents()) == {}
+
+
+def test_every_name_in_the_documents_is_one_of_the_code() -> None:
+    assert offenders(unknown_names, documents()) == {}
+
+
+def test_the_walks_find_something_to_judge() -> None:
+    assert len(documents()) > 60
+    spans = [span for path in documents() for span in code_spans(path)]
+    assert sum(len(links(path)) for path in documents()) > 100
+    assert sum(1 for span in spans if _is_name(span)) > 100
+    assert sum(1 for span in spans if _FILE.fullmatch(span)) > 50
+    assert sum(1 for span in spans if span.startswith("/") and not span.startswith(PLACES)) > 20
 
 
 @pytest.mark.parametrize(
@@ -129,15 +146,17 @@ def test_a_name_in_a_document_is_one_of_the_code(path: Path, known: str) -> None
         (dead_paths, "See `requests_app/no_such_module.py`."),
     ],
 )
-def test_the_checks_bite(check: Callable[[Path], list[str]], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_check_finds_what_is_dead(
+    check: Callable[[Path], list[str]], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = ROOT / "docs" / "not-there.md"
     monkeypatch.setattr("tests.docs.documents._parted", lambda _: ([], text))
     assert len(check(path)) == 1
 
 
-def test_an_unknown_name_is_found(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.docs.documents._parted", lambda _: ([], "`approve_as_nobody` and `approve_as_customer`"))
-    assert unknown_names(ROOT / "README.md", known) == ["approve_as_nobody"]
+    assert unknown_names(ROOT / "README.md") == ["approve_as_nobody"]
 
 
 def test_a_heading_is_reached_as_on_github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,23 +168,20 @@ def test_a_heading_is_reached_as_on_github(tmp_path: Path, monkeypatch: pytest.M
 # --- Labels ------------------------------------------------------------------------------------------------
 
 
-def _marked() -> set[str]:
-    """Every text that stands in quotation marks in a template or a module: whole, as people read it."""
-    text = "\n".join(path.read_text() for path in sources(".html", ".txt", ".py"))
-    return set(re.findall(r'"([^"\n]+)"', text)) | set(re.findall(r"'([^'\n]+)'", text))
+@cache
+def _quoted() -> frozenset[str]:
+    """Every text in quotation marks in a template or a module: whole, as people read it."""
+    text = "\n".join(map(text_of, product_files(".html", ".txt", ".py")))
+    return frozenset(re.findall(r'"([^"\n]+)"', text) + re.findall(r"'([^'\n]+)'", text))
 
 
 def guides() -> list[Path]:
     return [path for path in documents() if path.parent == ROOT / "docs" and path.name.startswith(GUIDES)]
 
 
-@pytest.mark.parametrize("path", guides(), ids=name_of)
-def test_a_bold_label_in_a_guide_stands_on_a_page(path: Path) -> None:
-    assert sorted(set(bold(path)) - _marked()) == []
-
-
-def test_the_guides_have_labels() -> None:
+def test_every_bold_label_in_the_guides_is_on_a_page() -> None:
     assert "Close now" in [label for path in guides() for label in bold(path)]
+    assert offenders(lambda path: sorted(set(bold(path)) - _quoted()), guides()) == {}
 
 
 # --- The rest ----------------------------------------------------------------------------------------------
@@ -180,14 +196,27 @@ def test_the_index_leads_to_every_document() -> None:
 
 def test_the_index_gives_each_decision_its_title() -> None:
     index = prose(ROOT / "docs" / "README.md")
-    for path in sorted((ROOT / "docs" / "adr").glob("*.md")):
-        number, _, title = path.read_text().splitlines()[0].removeprefix("# ").partition(". ")
-        assert f"{number}. [{title}](adr/{path.name})" in index
+    decisions = [path for path in documents() if path.parent == ROOT / "docs" / "adr"]
+    assert decisions
+    lines = {path.name: text_of(path).partition("\n")[0].removeprefix("# ").partition(". ") for path in decisions}
+    missing = [name for name, (number, _, title) in lines.items() if f"{number}. [{title}](adr/{name})" not in index]
+    assert missing == []
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: f"{block.document}:{block.line}")
-def test_code_in_a_document_is_code(block) -> None:
-    ast.parse(block.text)
+def _fault(code: str) -> str:
+    """Return why a piece of code is none."""
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        return str(error)
+    return ""
+
+
+def test_python_in_the_documents_is_valid() -> None:
+    faults = {f"{block.document}:{block.line}": _fault(block.text) for block in blocks("python")}
+    assert faults
+    assert {place: fault for place, fault in faults.items() if fault} == {}
+    assert _fault("def")
 
 
 def test_every_block_says_what_it_is() -> None:
