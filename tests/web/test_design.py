@@ -3,15 +3,18 @@
 import hashlib
 import json
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-#: Mails, and the timeline of an evidence bundle, are no pages: they are taken along with all that they need.
-TEMPLATES = [path for path in (ROOT / "templates").rglob("*.html") if not {"emails", "timeline"} & {*path.parts}]
-TOKENS = (ROOT / "static/css/tokens.css").read_text()
-SPRITE = (ROOT / "static/vendor/lucide/sprite.svg").read_text()
+from tests.sources import ROOT, files_in, name_of, templates, text_of
+
+#: Mails and the timeline of an evidence bundle are no pages: they carry all that they need.
+PAGES = {
+    name_of(path): text_of(path) for path in templates() if not {"emails", "timeline"} & {*path.relative_to(ROOT).parts}
+}
+TOKENS = text_of(ROOT / "static/css/tokens.css")
+SPRITE = text_of(ROOT / "static/vendor/lucide/sprite.svg")
 
 #: Text on what it is written on: 4.5 to 1.
 TEXT = [
@@ -60,12 +63,15 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize(
-    ("front", "back", "least"), [*((*pair, 4.5) for pair in TEXT), *((*pair, 3.0) for pair in SHAPES)]
-)
-def test_the_colours_are_told_apart(front: str, back: str, least: float, theme: int) -> None:
-    assert contrast(colour(front, theme), colour(back, theme)) >= least
+def test_every_pair_of_colours_has_enough_contrast() -> None:
+    pairs = [*((*pair, 4.5) for pair in TEXT), *((*pair, 3.0) for pair in SHAPES)]
+    too_low = {
+        (theme, front, back, least): found
+        for number, theme in enumerate(("light", "dark"))
+        for front, back, least in pairs
+        if (found := contrast(colour(front, number), colour(back, number))) < least
+    }
+    assert too_low == {}
 
 
 def test_the_measure_of_contrast_is_the_one_of_the_standard() -> None:
@@ -73,49 +79,74 @@ def test_the_measure_of_contrast_is_the_one_of_the_standard() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_template_carries_no_inline_code(path: Path) -> None:
-    source = re.sub(r"\{[%#].*?[%#]\}", "", path.read_text(), flags=re.S)
-    assert not re.search(r"\sstyle\s*=", source)
-    assert not re.search(r"<style\b", source)
-    assert not re.search(r"\son[a-z]+\s*=\s*[\"']", source)
-    assert not re.search(r"javascript:", source)
-    scripts = re.findall(r"<script\b[^>]*>", path.read_text())
-    # Without the nonce of the answer no script runs.
-    assert [tag for tag in scripts if "src=" not in tag or 'nonce="{{ csp_nonce }}"' not in tag] == []
+def offenders(check: Callable[[str], list[str]]) -> dict[str, list[str]]:
+    """Return what a check finds in the templates of pages, by template."""
+    assert len(PAGES) > 100
+    return {name: found for name, template in PAGES.items() if (found := check(template))}
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_an_icon_that_a_template_names_is_there(path: Path) -> None:
-    source = path.read_text()
-    named = re.findall(r"\{% icon \"([\w-]+)\"", source)
-    named += re.findall(r"icon_name=\"([\w-]+)\"", source)
-    named += re.findall(r"\{% icon [\w.]+\|default:\"([\w-]+)\"", source)
-    assert [name for name in named if f'<symbol id="{name}"' not in SPRITE] == []
+_INLINE = re.compile(r"\sstyle\s*=|<style\b|\son[a-z]+\s*=\s*[\"']|javascript:")
+
+
+def inline_code(template: str) -> list[str]:
+    """Styles and code inside of a page, and scripts that the content policy would not let run."""
+    found = _INLINE.findall(re.sub(r"\{[%#].*?[%#]\}", "", template, flags=re.S))
+    scripts = re.findall(r"<script\b[^>]*>", template)
+    # No script runs without the nonce of the answer.
+    return found + [tag for tag in scripts if "src=" not in tag or 'nonce="{{ csp_nonce }}"' not in tag]
+
+
+def test_no_template_carries_inline_code() -> None:
+    assert offenders(inline_code) == {}
+
+
+def test_each_kind_of_inline_code_is_found() -> None:
+    kinds = [
+        '<p style="color: red">',
+        "<style>p {}</style>",
+        '<p onclick="go()">',
+        '<a href="javascript:go()">',
+        "<script>go()</script>",
+        '<script src="/x.js"></script>',
+    ]
+    assert [template for template in kinds if len(inline_code(template)) != 1] == []
+
+
+_ICONS = [r"\{% icon \"([\w-]+)\"", r"icon_name=\"([\w-]+)\"", r"\{% icon [\w.]+\|default:\"([\w-]+)\""]
+
+
+def icons(template: str) -> list[str]:
+    return [name for pattern in _ICONS for name in re.findall(pattern, template)]
+
+
+def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
+    assert sum(len(icons(template)) for template in PAGES.values()) > 50
+    assert offenders(lambda template: [each for each in icons(template) if f'<symbol id="{each}"' not in SPRITE]) == {}
 
 
 def test_a_component_says_what_it_needs() -> None:
-    silent = [
-        path.name
-        for path in (ROOT / "templates/components").glob("*.html")
-        if not path.read_text().startswith("{# context:")
-    ]
-    assert silent == []
+    components = [path for path in templates() if path.parent == ROOT / "templates/components"]
+    assert components
+    assert [path.name for path in components if not text_of(path).startswith("{# context:")] == []
 
 
 def test_what_is_vendored_is_what_the_manifest_says() -> None:
     vendor = ROOT / "static/vendor"
     manifest = json.loads((vendor / "MANIFEST.json").read_text())
-    for entry in manifest:
-        assert hashlib.sha256((vendor / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+    changed = [
+        entry["file"]
+        for entry in manifest
+        if hashlib.sha256((vendor / entry["file"]).read_bytes()).hexdigest() != entry["sha256"]
+    ]
+    assert changed == []
     known = {entry["file"] for entry in manifest}
     there = {str(path.relative_to(vendor)) for path in vendor.glob("*/*") if path.name != "LICENSE"}
     assert there == known
 
 
 def test_colours_come_from_tokens_alone() -> None:
-    sheets = [path for path in (ROOT / "static/css").rglob("*.css") if path.name not in ("tokens.css", "print.css")]
-    stray = {
-        path.name: found for path in sheets if (found := re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(", path.read_text()))
-    }
+    outside = {"tokens.css", "print.css"}
+    sheets = [path for path in files_in("static/css") if path.suffix == ".css" and path.name not in outside]
+    assert sheets
+    stray = {path.name: found for path in sheets if (found := re.findall(r"#[0-9a-f]{3,8}\b|rgba?\(", text_of(path)))}
     assert stray == {}
