@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit_app import notes
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Proof, Verifier
+from tests.offenders import collected
 from tests.verify.test_notes import ANSWER, PROOF
 
 #: The example of Go's sumdb/note, whose text is public and whose key signs nothing else.
@@ -86,9 +87,8 @@ def test_signatures_of_unknown_keys_are_passed_over_and_a_bad_one_of_a_known_key
         Note(text, (good, bad)).times(verifier)
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
+def test_what_is_no_note_is_not_read_as_one() -> None:
+    cases = [
         "",
         "text\n",
         "text\n\n",
@@ -101,16 +101,15 @@ def test_signatures_of_unknown_keys_are_passed_over_and_a_bad_one_of_a_known_key
         SIGNED.replace("your problem is.", "your problem\x07 is."),
         SIGNED.replace("\n", "\r\n"),
         "x" * notes.MAX_NOTE + SIGNED,
-    ],
-)
-def test_what_is_no_note_is_not_read_as_one(raw: str) -> None:
-    with pytest.raises(BadNote):
-        Note.parse(raw)
+    ]
+    with collected() as case:
+        for raw in cases:
+            with case(raw), pytest.raises(BadNote):
+                Note.parse(raw)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_what_is_no_checkpoint_is_not_read_as_one() -> None:
+    cases = [
         "",
         "log\n",
         "log\n3\n",
@@ -123,19 +122,19 @@ def test_what_is_no_note_is_not_read_as_one(raw: str) -> None:
         "log\n3\nAAAA\n",
         "log\n3\n" + "A" * 43 + "=",
         "log\n3\n" + "A" * 43 + "=\n\n",
-    ],
-)
-def test_what_is_no_checkpoint_is_not_read_as_one(text: str) -> None:
-    with pytest.raises(BadNote):
-        Head.parse(text)
+    ]
+    with collected() as case:
+        for text in cases:
+            with case(text), pytest.raises(BadNote):
+                Head.parse(text)
 
 
-@pytest.mark.parametrize(
-    "vkey", ["", "name", "name+c74f20a3", VKEY.replace("c74f20a3", "c74f20a4"), VKEY[:-4], " " + VKEY, "+" + VKEY]
-)
-def test_what_is_no_verifier_key_is_not_read_as_one(vkey: str) -> None:
-    with pytest.raises(BadNote):
-        Verifier.parse(vkey)
+def test_what_is_no_verifier_key_is_not_read_as_one() -> None:
+    cases = ["", "name", "name+c74f20a3", VKEY.replace("c74f20a3", "c74f20a4"), VKEY[:-4], " " + VKEY, "+" + VKEY]
+    with collected() as case:
+        for vkey in cases:
+            with case(vkey), pytest.raises(BadNote):
+                Verifier.parse(vkey)
 
 
 def test_a_receipt_has_the_lines_of_its_specification() -> None:
