@@ -1,16 +1,15 @@
 """What a page may show in place, and names fit for a download."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_app.connectors._text import decode, known_charset, one_line, safe_filename
 from requests_app.connectors.base import render_hint
+from tests.offenders import collected
 
 
-@pytest.mark.parametrize(
-    ("media_type", "hint"),
-    [
+def test_only_what_is_known_to_be_harmless_is_shown_in_place() -> None:
+    cases = [
         ("text/plain", "text"),
         ("Text/Plain; charset=utf-8", "text"),
         ("text/csv", "text"),
@@ -26,15 +25,15 @@ from requests_app.connectors.base import render_hint
         ("message/rfc822", "download"),
         ("", "download"),
         ("image/png\x00text/html", "download"),
-    ],
-)
-def test_only_what_is_known_to_be_harmless_is_shown_in_place(media_type: str, hint: str) -> None:
-    assert render_hint(media_type) == hint
+    ]
+    with collected() as case:
+        for media_type, hint in cases:
+            with case(media_type, hint):
+                assert render_hint(media_type) == hint
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
+def test_a_file_name_from_a_stranger_is_one_harmless_component() -> None:
+    cases = [
         ("invoice.pdf", "invoice.pdf"),
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\a\\invoice.pdf", "invoice.pdf"),
@@ -45,21 +44,37 @@ def test_only_what_is_known_to_be_harmless_is_shown_in_place(media_type: str, hi
         (". .", "fallback.bin"),
         ("x" * 500 + ".pdf", "x" * 146 + ".pdf"),
         ("x" * 500, "x" * 150),
-    ],
-)
-def test_a_file_name_from_a_stranger_is_one_harmless_component(name: str, expected: str) -> None:
-    assert safe_filename(name, "fallback.bin") == expected
+    ]
+    with collected() as case:
+        for name, expected in cases:
+            with case(name, expected):
+                assert safe_filename(name, "fallback.bin") == expected
 
 
-@pytest.mark.parametrize("name", ["zip", "rot13", "hex", "punycode", "idna", "unicode_escape", "undefined", "../../x",
-                                  "mbcs", "base64", "a\x00b", "x" * 500, "utf-8\n"])  # fmt: skip
-def test_what_is_no_charset_is_not_looked_up(name: str) -> None:
-    assert known_charset(name) == ""
+def test_what_is_no_charset_is_not_looked_up() -> None:
+    cases = [
+        "zip",
+        "rot13",
+        "hex",
+        "punycode",
+        "idna",
+        "unicode_escape",
+        "undefined",
+        "../../x",
+        "mbcs",
+        "base64",
+        "a\x00b",
+        "x" * 500,
+        "utf-8\n",
+    ]
+    with collected() as case:
+        for name in cases:
+            with case(name):
+                assert known_charset(name) == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
+def test_the_charsets_of_real_mail_are_decoded() -> None:
+    cases = [
         ("ISO-8859-1", "é".encode("latin-1")),
         ("iso_8859-15", "é€".encode("iso8859-15")),
         ("Windows-1252", "é€".encode("cp1252")),
@@ -69,12 +84,13 @@ def test_what_is_no_charset_is_not_looked_up(name: str) -> None:
         ("GB2312", "中国".encode("gb2312")),
         ("KOI8-R", "Привет".encode("koi8-r")),
         ("utf-16le", "é€".encode("utf-16-le")),
-    ],
-)
-def test_the_charsets_of_real_mail_are_decoded(name: str, data: bytes) -> None:
-    assert known_charset(name)
-    assert "\ufffd" not in decode(data, name)
-    assert decode(data, name) == data.decode(name)
+    ]
+    with collected() as case:
+        for name, data in cases:
+            with case(name, data):
+                assert known_charset(name)
+                assert "\ufffd" not in decode(data, name)
+                assert decode(data, name) == data.decode(name)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "utf-7", "utf-16", "hz", "iso-2022-kr", "johab", "utf-32", "x"]))

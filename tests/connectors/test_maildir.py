@@ -26,6 +26,7 @@ from requests_app.connectors.base import (
 )
 from requests_app.connectors.maildir import Maildir
 from tests.connectors.cases import mail, make_maildir
+from tests.offenders import collected
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
@@ -191,14 +192,14 @@ def test_pages_cross_from_folders_to_messages_without_a_loss(maildir: Maildir, b
     assert found == [".A", ".B", ".C", "1762000002.M1.host", "1762000001.M1.host"]
 
 
-@pytest.mark.parametrize(
-    "item_id", [".Sent/../x", ".Sent/cur/x", "Sent/x", ".Sent/.x", ".Sent/", ".absent/x", "..", "tmp/x"]
-)
-def test_only_a_folder_and_a_unique_name_make_an_id(maildir: Maildir, box: Path, item_id: str) -> None:
+def test_only_a_folder_and_a_unique_name_make_an_id(maildir: Maildir, box: Path) -> None:
+    cases = [".Sent/../x", ".Sent/cur/x", "Sent/x", ".Sent/.x", ".Sent/", ".absent/x", "..", "tmp/x"]
     make_maildir(box / ".Sent")
     put(box, "x", place="tmp")
-    with pytest.raises((ItemNotFound, OutsideResource)):
-        maildir.open(LOCATOR, item_id)
+    with collected() as case:
+        for item_id in cases:
+            with case(item_id), pytest.raises((ItemNotFound, OutsideResource)):
+                maildir.open(LOCATOR, item_id)
 
 
 def test_links_and_pipes_in_a_mailbox_are_counted_and_never_read(maildir: Maildir, box: Path, tmp_path: Path) -> None:
@@ -232,9 +233,8 @@ def test_a_linked_part_of_a_mailbox_is_refused(maildir: Maildir, box: Path, tmp_
             question(LOCATOR)
 
 
-@pytest.mark.parametrize(
-    "message_id",
-    [
+def test_a_message_id_that_is_none_never_reaches_the_log(maildir: Maildir, box: Path) -> None:
+    cases = [
         "",
         "no brackets",
         "<a b@x>",
@@ -244,11 +244,12 @@ def test_a_linked_part_of_a_mailbox_is_refused(maildir: Maildir, box: Path, tmp_
         "<a<b>@x>",
         "<a@x",
         "<\x1b[31m@x>",
-    ],
-)
-def test_a_message_id_that_is_none_never_reaches_the_log(maildir: Maildir, box: Path, message_id: str) -> None:
-    put(box, "1762000000.M1.host:2,S", f"Message-ID: {message_id}\r\nSubject: x\r\n\r\n".encode())
-    assert maildir.stat(LOCATOR, "1762000000.M1.host").reference == "1762000000.M1.host"
+    ]
+    with collected() as case:
+        for message_id in cases:
+            with case(message_id):
+                put(box, "1762000000.M1.host:2,S", f"Message-ID: {message_id}\r\nSubject: x\r\n\r\n".encode())
+                assert maildir.stat(LOCATOR, "1762000000.M1.host").reference == "1762000000.M1.host"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from requests_app.connectors import _headers, _mime
 from requests_app.connectors.base import ItemUnreadable, Limits, Message
 from requests_app.connectors.maildir import Maildir
 from tests.connectors.cases import make_maildir
+from tests.offenders import collected
 
 LOCATOR = "box"
 NAME = "1762000000.M1.host"
@@ -125,16 +126,15 @@ def test_line_ends_of_unix_are_read_as_well(box: Box) -> None:
     assert [a.size for a in message.attachments] == [9, 19]
 
 
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
+def test_a_broken_message_is_shown_as_far_as_it_goes(box: Box) -> None:
+    cases = [
         (b"", ""),
         (b"\n", ""),
         (b"\r\n\r\nbody", "\nbody"),
         (b"no header at all", ""),
         (b"Subject: x\n\nbody", "body"),
         (b"Content-Type: multipart/mixed\n\nno boundary stated", "no boundary stated"),
-        (b"Content-Type: multipart/mixed; boundary=\"\"\n\n--\n\nempty boundary", "--\n\nempty boundary"),
+        (b'Content-Type: multipart/mixed; boundary=""\n\n--\n\nempty boundary', "--\n\nempty boundary"),
         (b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nnever closed", "never closed"),
         (b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\n\ntwo\n--x--", "one\n\ntwo"),
         (b"Content-Type: multipart/mixed; boundary=x\n\n--x--\n\nafter the end", ""),
@@ -148,10 +148,11 @@ def test_line_ends_of_unix_are_read_as_well(box: Box) -> None:
         (b"Content-Transfer-Encoding: x-unknown\n\nas it is", "as it is"),
         (b"Content-Transfer-Encoding: quoted-printable\n\n=ZZ =\n=41=", "=ZZ A"),
         (b"\xff\xfe\x00: \x00\n\n\x00\x01", "\ufffd\ufffd"),
-    ],
-)  # fmt: skip
-def test_a_broken_message_is_shown_as_far_as_it_goes(box: Box, data: bytes, text: str) -> None:
-    assert box.read(data).text == text
+    ]
+    with collected() as case:
+        for data, text in cases:
+            with case(data, text):
+                assert box.read(data).text == text
 
 
 def test_a_boundary_that_is_used_twice_still_ends(box: Box) -> None:
@@ -205,9 +206,8 @@ def test_header_values_are_one_line_whatever_they_hold(box: Box) -> None:
     assert all(value.isprintable() for value in message.headers.values())
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+def test_encoded_words_are_decoded() -> None:
+    cases = [
         ("=?utf-8?q?caf=C3=A9?=", "café"),
         ("=?UTF-8*de?Q?caf=C3=A9?= and", "café and"),
         ("=?utf-8?b?w?= =?utf-8?b?6Q==?=", "\ufffd"),
@@ -217,15 +217,15 @@ def test_header_values_are_one_line_whatever_they_hold(box: Box) -> None:
         ("=?utf-8?x?abc?=", "=?utf-8?x?abc?="),
         ("=?=?=?", "=?=?=?"),
         ("plain", "plain"),
-    ],
-)
-def test_encoded_words(value: str, expected: str) -> None:
-    assert _headers.decoded(value) == expected
+    ]
+    with collected() as case:
+        for value, expected in cases:
+            with case(value, expected):
+                assert _headers.decoded(value) == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+def test_parameters_of_a_header_are_read() -> None:
+    cases = [
         ('attachment; filename="a;b\\"c.pdf"', {"filename": 'a;b"c.pdf'}),
         ("attachment; filename=plain.pdf; size=3", {"filename": "plain.pdf", "size": "3"}),
         ("x; filename*=utf-8'en'%E2%82%AC.txt", {"filename": "€.txt"}),
@@ -235,15 +235,15 @@ def test_encoded_words(value: str, expected: str) -> None:
         ("x; a=1; a=2", {"a": "1"}),
         ("x; filename*99999999999999999999=a", {"filename": "a"}),
         (";;;===;", {}),
-    ],
-)
-def test_parameters(value: str, expected: dict[str, str]) -> None:
-    assert _headers.parameters(value) == expected
+    ]
+    with collected() as case:
+        for value, expected in cases:
+            with case(value, expected):
+                assert _headers.parameters(value) == expected
 
 
-@pytest.mark.parametrize(
-    "date",
-    [
+def test_a_date_that_is_none_is_none() -> None:
+    cases = [
         "",
         "yesterday",
         "Mon, 99 Nov 2026 99:99:99",
@@ -251,10 +251,11 @@ def test_parameters(value: str, expected: dict[str, str]) -> None:
         "Mon, 1 Jan 2026 00:00 +9999999",
         "Fri, 31 Dec 9999 23:59:59 -1400",
         "\x00" * 99,
-    ],
-)
-def test_a_date_that_is_none_is_none(date: str) -> None:
-    assert _headers.sent_at({"date": date}) is None
+    ]
+    with collected() as case:
+        for date in cases:
+            with case(date):
+                assert _headers.sent_at({"date": date}) is None
 
 
 def attack_boundaries() -> bytes:
