@@ -10,6 +10,7 @@ import structlog
 from django.test import Client
 
 from lockbox_site import logs
+from tests.offenders import collected
 
 
 def lines_of(form: str, log: str, **event: object) -> list[str]:
@@ -49,12 +50,16 @@ def test_secrets_are_blanked_however_deep(form: str) -> None:
     assert text.count("[redacted]") == 5
 
 
-@pytest.mark.parametrize("form", ["json", "console"])
-@pytest.mark.parametrize("break_", ["\n", "\r\n", "\u2028", "\x1b[2K", "\u202e"])
-def test_a_text_from_outside_can_not_pose_as_another_event(form: str, break_: str) -> None:
-    (line,) = lines_of(form, "ticket.opened", title=f"harmless{break_}access_request.approved by=nobody")
-    for character in break_:
-        assert character not in line.replace("\x1b[", "") or character in "[2K"
+def test_a_text_from_outside_can_not_pose_as_another_event() -> None:
+    with collected() as case:
+        for form in ["json", "console"]:
+            for break_ in ["\n", "\r\n", "\u2028", "\x1b[2K", "\u202e"]:
+                with case(form, break_):
+                    (line,) = lines_of(
+                        form, "ticket.opened", title=f"harmless{break_}access_request.approved by=nobody"
+                    )
+                    for character in break_:
+                        assert character not in line.replace("\x1b[", "") or character in "[2K"
 
 
 @pytest.mark.django_db

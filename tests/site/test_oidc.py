@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from requests_app.outbound import Answer
 from requests_app.sso import oidc
 from requests_app.sso.oidc import Party, SignOnFailed
+from tests.offenders import collected
 
 ISSUER, CLIENT, NONCE, NOW = "https://idp.example", "lockbox", "n" * 43, 1_790_000_000
 PARTY = Party(
@@ -59,9 +60,8 @@ def test_one_that_is_signed_for_us_now_is_believed() -> None:
     assert verified(token(exp=NOW - 59, iat=NOW - 500, nbf=NOW + 59))["sub"] == "s"
 
 
-@pytest.mark.parametrize(
-    ("code", "claims"),
-    [
+def test_one_that_is_wrong_in_one_thing_is_refused() -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("issuer", {"iss": "https://evil.example"}),
         ("issuer", {"iss": f"{ISSUER}/"}),
         ("issuer", {"iss": None}),
@@ -88,34 +88,40 @@ def test_one_that_is_signed_for_us_now_is_believed() -> None:
         ("subject", {"sub": ""}),
         ("subject", {"sub": "s" * 256}),
         ("subject", {"sub": "a\nb"}),
-    ],
-)
-def test_one_that_is_wrong_in_one_thing_is_refused(code: str, claims: dict[str, Any]) -> None:
-    with pytest.raises(SignOnFailed) as refused:
-        verified(token(**claims))
-    assert refused.value.code == code
+    ]
+    with collected() as case:
+        for code, claims in cases:
+            with case(code, claims):
+                with pytest.raises(SignOnFailed) as refused:
+                    verified(token(**claims))
+                assert refused.value.code == code
 
 
-@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_time_that_is_no_finite_number_is_refused(name: str, value: str) -> None:
-    said = json.dumps({**CLAIMS, name: "here"}).replace('"here"', value)
-    given = jws.serialize_compact({"alg": "RS256", "kid": "k"}, said, KEY, algorithms=["RS256"])
-    with pytest.raises(SignOnFailed) as refused:
-        verified(given)
-    assert refused.value.code == ("time" if value == "1e999" else "signature")
+def test_a_time_that_is_no_finite_number_is_refused() -> None:
+    with collected() as case:
+        for name in ["exp", "iat", "nbf", "auth_time"]:
+            for value in ["NaN", "Infinity", "-Infinity", "1e999"]:
+                with case(name, value):
+                    said = json.dumps({**CLAIMS, name: "here"}).replace('"here"', value)
+                    given = jws.serialize_compact({"alg": "RS256", "kid": "k"}, said, KEY, algorithms=["RS256"])
+                    with pytest.raises(SignOnFailed) as refused:
+                        verified(given)
+                    assert refused.value.code == ("time" if value == "1e999" else "signature")
 
 
-@pytest.mark.parametrize("typ", ["at+jwt", "logout+jwt", "secevent+jwt", "application/at+jwt", "JWE", "", 7, ["JWT"]])
-def test_a_token_of_another_kind_is_refused(typ: Any) -> None:
+def test_a_token_of_another_kind_is_refused() -> None:
+    cases: list[Any] = ["at+jwt", "logout+jwt", "secevent+jwt", "application/at+jwt", "JWE", "", 7, ["JWT"]]
     assert verified(token(header={"typ": "JWT"}))["sub"] == "s"
     assert verified(token(header={"typ": "jwt"}))["sub"] == "s"
-    # The library itself refuses a header that is no text.
-    head = _b64(json.dumps({"alg": "RS256", "kid": "k", "typ": typ}).encode()) + "." + token().split(".")[1]
-    signature = token_signature(head)
-    with pytest.raises(SignOnFailed) as refused:
-        verified(f"{head}.{signature}")
-    assert refused.value.code == "kind" if isinstance(typ, str) else refused.value.code in ("kind", "signature")
+    with collected() as case:
+        for typ in cases:
+            with case(typ):
+                # The library itself refuses a header that is no text.
+                head = _b64(json.dumps({"alg": "RS256", "kid": "k", "typ": typ}).encode()) + "." + token().split(".")[1]
+                signature = token_signature(head)
+                with pytest.raises(SignOnFailed) as refused:
+                    verified(f"{head}.{signature}")
+                assert refused.value.code in ({"kind"} if isinstance(typ, str) else {"kind", "signature"})
 
 
 def token_signature(head: str) -> str:
@@ -224,9 +230,8 @@ def test_userinfo_may_be_signed(monkeypatch: pytest.MonkeyPatch, kind: str) -> N
         assert complete(monkeypatch, signed(**ADA, **more), kind=kind)[0]["email"] == "ada@x.example"
 
 
-@pytest.mark.parametrize(
-    ("code", "said", "options"),
-    [
+def test_userinfo_that_is_wrong_in_one_thing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("userinfo_subject", {**ADA, "sub": "other"}, {}),
         ("userinfo_subject", {"email": "ada@x.example"}, {}),
         ("userinfo_subject", {**ADA, "sub": ["s"]}, {}),
@@ -241,14 +246,13 @@ def test_userinfo_may_be_signed(monkeypatch: pytest.MonkeyPatch, kind: str) -> N
         ("userinfo_subject", signed(**{**ADA, "sub": "other"}), {"kind": "application/jwt"}),
         ("issuer", signed(**ADA, iss="https://evil.example"), {"kind": "application/jwt"}),
         ("audience", signed(**ADA, aud="other"), {"kind": "application/jwt"}),
-    ],
-)
-def test_userinfo_that_is_wrong_in_one_thing_is_refused(
-    monkeypatch: pytest.MonkeyPatch, code: str, said: Any, options: dict[str, Any]
-) -> None:
-    with pytest.raises(SignOnFailed) as refused:
-        complete(monkeypatch, said, **options)
-    assert refused.value.code == code
+    ]
+    with collected() as case:
+        for code, said, options in cases:
+            with case(code, said, options):
+                with pytest.raises(SignOnFailed) as refused:
+                    complete(monkeypatch, said, **options)
+                assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -315,9 +319,8 @@ DOCUMENT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("code", "change"),
-    [
+def test_a_document_of_discovery_that_leads_astray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
         ("issuer", {"issuer": "https://other.example"}),
         ("endpoint", {"token_endpoint": "http://idp.example/token"}),
         ("endpoint", {"token_endpoint": "https://127.0.0.1/token"}),
@@ -328,16 +331,15 @@ DOCUMENT = {
         ("endpoint", {"userinfo_endpoint": 7}),
         ("endpoint", {"authorization_endpoint": "javascript:alert(1)"}),
         ("pkce", {"code_challenge_methods_supported": ["plain"]}),
-    ],
-)
-def test_a_document_of_discovery_that_leads_astray_is_refused(
-    monkeypatch: pytest.MonkeyPatch, code: str, change: dict[str, Any]
-) -> None:
-    body = json.dumps({**DOCUMENT, **change}).encode()
-    monkeypatch.setattr(oidc.outbound, "get", lambda url, **_: Answer(200, "application/json", body))
-    with pytest.raises(SignOnFailed) as refused:
-        oidc.discover(PARTY)
-    assert refused.value.code == code
+    ]
+    with collected() as case:
+        for code, change in cases:
+            with case(code, change):
+                answer = Answer(200, "application/json", json.dumps({**DOCUMENT, **change}).encode())
+                monkeypatch.setattr(oidc.outbound, "get", lambda url, answer=answer, **_: answer)
+                with pytest.raises(SignOnFailed) as refused:
+                    oidc.discover(PARTY)
+                assert refused.value.code == code
 
 
 def test_an_issuer_that_says_whose_its_answers_are_must_say_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from requests_app.errors import Busy
 from requests_app.outbound import Answer, BadTarget, Target, Unreachable
 from requests_app.sso import oidc
 from tests.conftest import NetworkRefused
+from tests.offenders import collected
 
 Say = Callable[[socket.socket], None]
 #: Seconds for which a server holds up whoever waits for it to its end: long, beside the time that is allowed.
@@ -271,9 +272,8 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
 # --- Where it goes -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
+def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused() -> None:
+    cases = [
         ("http://witness.example/", "scheme"),
         ("ftp://witness.example/", "scheme"),
         ("file:///etc/passwd", "scheme"),
@@ -335,61 +335,68 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
         ("https://witness.example./", "shape"),
         ("https://-a.example/", "shape"),
         ("https://" + "a" * 300 + ".example/", "shape"),
-    ],
-)
-def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused(url: str, code: str) -> None:
-    with pytest.raises(BadTarget) as refused:
-        Target.parse(url, private=False)
-    assert refused.value.code == code
-    with pytest.raises(BadTarget):
-        outbound.post(url, b"x", private=False)
+    ]
+    with collected() as case:
+        for url, code in cases:
+            with case(url, code):
+                with pytest.raises(BadTarget) as refused:
+                    Target.parse(url, private=False)
+                assert refused.value.code == code
+                with pytest.raises(BadTarget):
+                    outbound.post(url, b"x", private=False)
 
 
-@pytest.mark.parametrize(
-    ("url", "target"),
-    [
+def test_a_public_address_is_taken() -> None:
+    cases = [
         ("https://Witness.Example", Target(True, "witness.example", 443, "/")),
         ("https://witness.example:8443/w/1", Target(True, "witness.example", 8443, "/w/1")),
         ("https://93.184.216.34/", Target(True, "93.184.216.34", 443, "/")),
         ("https://[2606:2800:220:1::1]/", Target(True, "2606:2800:220:1::1", 443, "/")),
         ("https://[2001:200::1]/", Target(True, "2001:200::1", 443, "/")),
-    ],
-)
-def test_a_public_address_is_taken(url: str, target: Target) -> None:
-    assert Target.parse(url, private=False) == target
+    ]
+    with collected() as case:
+        for url, target in cases:
+            with case(url, target):
+                assert Target.parse(url, private=False) == target
 
 
-@pytest.mark.parametrize(
-    "url", ["https://a.example/?", "https://a.example/?a b", "https://a.example/?a#b", "https://a.example/?ä"]
-)
-def test_a_query_that_can_be_read_in_two_ways_is_refused(url: str) -> None:
-    with pytest.raises(BadTarget):
-        Target.parse(url, private=False, query=True)
+def test_a_query_that_can_be_read_in_two_ways_is_refused() -> None:
+    cases = ["https://a.example/?", "https://a.example/?a b", "https://a.example/?a#b", "https://a.example/?ä"]
+    with collected() as case:
+        for url in cases:
+            with case(url), pytest.raises(BadTarget):
+                Target.parse(url, private=False, query=True)
 
 
-@pytest.mark.parametrize(
-    ("url", "place"),
-    [
+def test_a_place_is_told_without_its_path() -> None:
+    cases = [
         ("https://a.example/secret/path?sig=x", "https://a.example"),
         ("https://a.example:8443/x", "https://a.example:8443"),
         ("https://[2606:2800:220:1::1]/x", "https://[2606:2800:220:1::1]"),
         ("http://127.0.0.1:9000/x", "http://127.0.0.1:9000"),
-    ],
-)
-def test_a_place_is_told_without_its_path(url: str, place: str) -> None:
-    assert Target.parse(url, private=place.startswith("http:"), query=True).place == place
+    ]
+    with collected() as case:
+        for url, place in cases:
+            with case(url, place):
+                assert Target.parse(url, private=place.startswith("http:"), query=True).place == place
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9000/", "http://witness:9000/", "https://10.0.0.1/", "http://[::1]/", "http://[fd00::1]/"]
-)
-def test_a_private_network_is_open_where_the_operator_says_so(url: str) -> None:
-    assert Target.parse(url, private=True).path == "/"
+def test_a_private_network_is_open_where_the_operator_says_so() -> None:
+    cases = [
+        "http://127.0.0.1:9000/",
+        "http://witness:9000/",
+        "https://10.0.0.1/",
+        "http://[::1]/",
+        "http://[fd00::1]/",
+    ]
+    with collected() as case:
+        for url in cases:
+            with case(url):
+                assert Target.parse(url, private=True).path == "/"
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_metadata_services_and_odd_spellings_stay_closed_even_there() -> None:
+    cases = [
         "http://169.254.169.254/",
         "http://[fd00:ec2::254]/",
         "http://[::ffff:127.0.0.1]/",
@@ -401,11 +408,11 @@ def test_a_private_network_is_open_where_the_operator_says_so(url: str) -> None:
         "http://192.0.0.192/",
         "http://0.0.0.0/",
         "http://127.1/",
-    ],
-)
-def test_metadata_services_and_odd_spellings_stay_closed_even_there(url: str) -> None:
-    with pytest.raises(BadTarget):
-        Target.parse(url, private=True)
+    ]
+    with collected() as case:
+        for url in cases:
+            with case(url), pytest.raises(BadTarget):
+                Target.parse(url, private=True)
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
@@ -422,9 +429,8 @@ def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
     return asked
 
 
-@pytest.mark.parametrize(
-    "addresses",
-    [
+def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [
         ["127.0.0.1"],
         ["10.1.2.3"],
         ["::1"],
@@ -433,13 +439,14 @@ def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
         ["fec0::1"],
         ["169.254.169.254"],
         ["93.184.216.34", "10.0.0.1"],
-    ],
-)
-def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
-    _resolving(monkeypatch, addresses)
-    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("connected"))
-    with pytest.raises(Unreachable, match="address"):
-        outbound.post("https://witness.example/", b"x", private=False)
+    ]
+    with collected() as case:
+        for addresses in cases:
+            with case(addresses):
+                _resolving(monkeypatch, addresses)
+                monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("connected"))
+                with pytest.raises(Unreachable, match="address"):
+                    outbound.post("https://witness.example/", b"x", private=False)
 
 
 def test_a_name_that_changes_its_address_is_connected_to_where_it_was_looked_at(

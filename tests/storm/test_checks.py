@@ -15,6 +15,7 @@ from bench.storm import checks, tree
 from bench.storm.calling import Answer, forms_of
 from bench.storm.checks import Violation
 from bench.storm.journal import Outcome, judged
+from tests.offenders import collected
 from tests.storm import forged
 from tests.storm.forged import ADA, ENGINEER, act, entry, life
 
@@ -35,9 +36,8 @@ def found_in(entries: list[dict[str, Any]], comments: dict[str, str] | None = No
 # --- Every acknowledged act once ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "times", "kind"),
-    [
+def test_an_act_is_in_the_log_as_often_as_it_was_acknowledged() -> None:
+    cases: list[tuple[tuple[Outcome, ...], int, str]] = [
         ((DONE,), 1, ""),
         ((DONE,), 0, LOST_ACT),
         ((DONE,), 2, TWICE),
@@ -51,13 +51,14 @@ def found_in(entries: list[dict[str, Any]], comments: dict[str, str] | None = No
         ((NOTHING, REFUSED), 1, SAID_NOTHING),
         ((REFUSED,), 0, ""),
         ((REFUSED,), 1, "an act was refused, though it was done"),
-    ],
-)
-def test_an_act_is_in_the_log_as_often_as_it_was_acknowledged(
-    outcomes: tuple[Outcome, ...], times: int, kind: str
-) -> None:
-    entries = [entry("ticket.opened", "mia", n, subject=f"ticket-{n}", title="K000001Q") for n in range(times)]
-    assert kinds(checks.once([act(*outcomes)], found_in(entries))) == ([kind] if kind else [])
+    ]
+    with collected() as case:
+        for outcomes, times, kind in cases:
+            with case(outcomes, times, kind):
+                entries = [
+                    entry("ticket.opened", "mia", n, subject=f"ticket-{n}", title="K000001Q") for n in range(times)
+                ]
+                assert kinds(checks.once([act(*outcomes)], found_in(entries))) == ([kind] if kind else [])
 
 
 def test_what_the_log_lost_breaks_safety_and_wrong_words_do_not() -> None:
@@ -96,9 +97,8 @@ def test_moves_of_a_ticket_are_counted_by_who_made_them() -> None:
 # --- Answers -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "outcome"),
-    [
+def test_an_answer_is_sorted_by_status_and_words() -> None:
+    cases = [
         (200, "", DONE),
         (302, "", DONE),
         (409, "", REFUSED),
@@ -117,10 +117,11 @@ def test_moves_of_a_ticket_are_counted_by_who_made_them() -> None:
         (401, "", Outcome.WRONG),
         (403, "", Outcome.WRONG),
         (404, "", Outcome.WRONG),
-    ],
-)
-def test_an_answer_is_sorted_by_status_and_words(status: int, body: str, outcome: Outcome) -> None:
-    assert judged(Answer(status, body.encode())) is outcome
+    ]
+    with collected() as case:
+        for status, body, outcome in cases:
+            with case(status, body, outcome):
+                assert judged(Answer(status, body.encode())) is outcome
 
 
 def test_a_wrong_status_is_an_answer_that_must_not_be() -> None:

@@ -9,6 +9,7 @@ from django.core.checks import run_checks
 from django.test import override_settings
 
 from requests_app import checks, lifecycle, schedules
+from tests.offenders import collected
 
 
 def found() -> list[str]:
@@ -19,9 +20,8 @@ def test_the_settings_as_they_are_pass() -> None:
     assert found() == []
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
+def test_a_queue_that_would_lose_or_double_tasks_is_refused() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"retry": 60}, "E001"),
         ({"retry": 30}, "E001"),
         ({"timeout": None}, "E001"),
@@ -33,11 +33,11 @@ def test_the_settings_as_they_are_pass() -> None:
         ({"queue_limit": 41}, "E005"),
         ({"recycle": 500}, "E006"),
         ({"broker_class": None}, "E007"),
-    ],
-)
-def test_a_queue_that_would_lose_or_double_tasks_is_refused(change: dict[str, Any], code: str) -> None:
-    with override_settings(Q_CLUSTER={**settings.Q_CLUSTER, **change}):
-        assert found() == [f"requests_app.{code}"]
+    ]
+    with collected() as case:
+        for change, code in cases:
+            with case(change, code), override_settings(Q_CLUSTER={**settings.Q_CLUSTER, **change}):
+                assert found() == [f"requests_app.{code}"]
 
 
 def test_a_default_that_is_relied_on_must_be_written_down() -> None:
