@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.offenders import collected
 from tests.verify.asking import answer, held
 from tests.verify.runs import judged, problems
 from tests.verify.writer import HOST, Log, Signer, body, canonical, entry, origin_of
@@ -153,9 +154,8 @@ def test_a_key_under_another_name_or_type_is_another_key() -> None:
 GOOD = Log.of([entry(0, 0)]).note()
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
+def test_what_is_no_checkpoint_is_refused() -> None:
+    cases = [
         "",
         "\n",
         "\n\n",
@@ -176,12 +176,12 @@ GOOD = Log.of([entry(0, 0)]).note()
         GOOD[: GOOD.index("— ")],
         GOOD[GOOD.index("— ") :],
         GOOD.replace("— ", "— +"),
-    ],
-)
-def test_what_is_no_checkpoint_is_refused(raw: str) -> None:
+    ]
     assert lv.checkpoint_of(GOOD.encode()).size == 1
-    with pytest.raises(ValueError):  # noqa: PT011  # each for a reason of its own
-        lv.checkpoint_of(raw.encode())
+    with collected() as case:
+        for raw in cases:
+            with case(raw), pytest.raises(ValueError):  # noqa: PT011  # each for a reason of its own
+                lv.checkpoint_of(raw.encode())
 
 
 def test_base64_has_one_spelling() -> None:

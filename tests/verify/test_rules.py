@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.offenders import collected
 from tests.verify.runs import is_good, problems, verdict
 from tests.verify.writer import (
     CUSTOMER,
@@ -280,10 +281,12 @@ def _twice() -> Entries:
     return entries
 
 
-@pytest.mark.parametrize("name", BREACHES)
-def test_what_can_t_have_happened_is_named_with_its_index(name: str, tmp_path: Path) -> None:
-    made, index, why = BREACHES[name]
-    assert problems(judged(made(), tmp_path)) == [(index, why)]
+def test_what_can_t_have_happened_is_named_with_its_index(tmp_path: Path) -> None:
+    with collected() as case:
+        for name in BREACHES:
+            with case(name):
+                made, index, why = BREACHES[name]
+                assert problems(judged(made(), tmp_path)) == [(index, why)]
 
 
 @pytest.mark.parametrize("kind", ["period", "pruned", "access_request"])

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.offenders import collected
 from tests.verify.writer import Tree, leaf
 from verify import lockbox_verify as lv
 
@@ -75,18 +76,22 @@ def test_the_standard_inputs_give_the_standard_roots() -> None:
     assert [Tree([leaf(each) for each in INPUTS]).root(size) for size in range(9)] == ROOTS
 
 
-@pytest.mark.parametrize(("index", "size"), INCLUSIONS)
-def test_published_inclusion_proofs_are_accepted(index: int, size: int) -> None:
-    path = raw(INCLUSIONS[index, size])
-    assert lv.is_included(index, size, lv.leaf_hash(INPUTS[index]), path, ROOTS[size])
-    assert not lv.is_included(index, size, lv.leaf_hash(b"another"), path, ROOTS[size])
+def test_published_inclusion_proofs_are_accepted() -> None:
+    with collected() as case:
+        for index, size in INCLUSIONS:
+            with case(index, size):
+                path = raw(INCLUSIONS[index, size])
+                assert lv.is_included(index, size, lv.leaf_hash(INPUTS[index]), path, ROOTS[size])
+                assert not lv.is_included(index, size, lv.leaf_hash(b"another"), path, ROOTS[size])
 
 
-@pytest.mark.parametrize(("old", "new"), CONSISTENCIES)
-def test_published_consistency_proofs_are_accepted(old: int, new: int) -> None:
-    path = raw(CONSISTENCIES[old, new])
-    assert lv.is_consistent(old, new, ROOTS[old], ROOTS[new], path)
-    assert not lv.is_consistent(old, new, ROOTS[old], hashlib.sha256(b"another").digest(), path)
+def test_published_consistency_proofs_are_accepted() -> None:
+    with collected() as case:
+        for old, new in CONSISTENCIES:
+            with case(old, new):
+                path = raw(CONSISTENCIES[old, new])
+                assert lv.is_consistent(old, new, ROOTS[old], ROOTS[new], path)
+                assert not lv.is_consistent(old, new, ROOTS[old], hashlib.sha256(b"another").digest(), path)
 
 
 @pytest.mark.slow
