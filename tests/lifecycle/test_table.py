@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from requests_app import clock, lifecycle, operations
 from requests_app.actors import Actor, Role
-from requests_app.errors import DeadlinePassed, NotAllowed, NotFound, WrongState
+from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, WrongState
 from requests_app.lifecycle import (
     FINAL,
     PENDING,
@@ -147,14 +149,28 @@ def _kinds(wanted: type[Exception]) -> tuple[type[Exception], ...]:
     return tuple(wanted.__subclasses__()) if wanted is NotAllowed else ()
 
 
+def _attempt(call: Callable[[], object], events: Callable[[], list[str]]) -> tuple[type[Exception] | None, list[str]]:
+    """The kind of error that a call ends with, and the events that the log has then. All of it is undone."""
+    error: type[Exception] | None = None
+    with _undone():
+        try:
+            call()
+        except DomainError as refusal:
+            error = type(refusal)
+        return error, events()
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("action", MOVES)
-@pytest.mark.parametrize("name", STRANGERS)
-def test_strangers_find_nothing_to_move(cast: Cast, action: str, name: str) -> None:
+def test_strangers_find_nothing_to_move(cast: Cast) -> None:
     row = cast.submitted()
-    with pytest.raises(NotFound):
-        _call(action, row, cast.as_(name))
-    assert events_of(row) == ["access_request.submitted"]
+    offenders = {}
+    for name in STRANGERS:
+        actor = cast.as_(name)
+        for action in MOVES:
+            found = _attempt(partial(_call, action, row, actor), partial(events_of, row))
+            if found != (NotFound, ["access_request.submitted"]):
+                offenders[name, action] = found
+    assert offenders == {}
 
 
 # --- Tickets -------------------------------------------------------------------------------------------------
@@ -240,13 +256,16 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("action", TICKET_MOVES)
-@pytest.mark.parametrize("name", STRANGERS)
-def test_strangers_find_no_ticket_to_move(cast: Cast, action: str, name: str) -> None:
+def test_strangers_find_no_ticket_to_move(cast: Cast) -> None:
     ticket = cast.ticket()
-    with pytest.raises(NotFound):
-        _call_ticket(cast, action, ticket, cast.as_(name))
-    assert events_in(cast.contoso) == ["ticket.opened"]
+    offenders = {}
+    for name in STRANGERS:
+        actor = cast.as_(name)
+        for action in TICKET_MOVES:
+            found = _attempt(partial(_call_ticket, cast, action, ticket, actor), partial(events_in, cast.contoso))
+            if found != (NotFound, ["ticket.opened"]):
+                offenders[name, action] = found
+    assert offenders == {}
 
 
 @pytest.mark.django_db
@@ -271,24 +290,37 @@ def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, 
     assert Ticket.objects.get(pk=ticket.pk).state == "CLOSED"
 
 
+def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
+    """What a comment leaves: the comment or the refusal, events, messages and the ticket's state. It is undone."""
+    before, told = events_in(cast.contoso), outbox_topics()
+    left: tuple[object, ...]
+    with _undone():
+        try:
+            row = operations.comment(ticket.pk, actor=cast.as_(name), body="Since Monday.")
+            left = (row.body, row.is_internal)
+        except DomainError as refusal:
+            left = (type(refusal),)
+        events = events_in(cast.contoso)
+        assert events[: len(before)] == before
+        topics = [*(Counter(outbox_topics()) - Counter(told)).elements()]
+        return *left, events[len(before) :], topics, Ticket.objects.get(pk=ticket.pk).state
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [*TicketState])
-@pytest.mark.parametrize("name", ["mia", "priya", "stella"])
-def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState, name: str) -> None:
-    """Whoever writes instead of answering has answered: one act of the table, one entry, one mail."""
+def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState) -> None:
+    """A customer who comments instead of answering has answered: one act of the table, one entry, one mail."""
     ticket = _ticket_in(cast, state)
-    before, told = events_in(cast.contoso), outbox_topics()
+    people = ("mia", "priya", "stella")
+    answered = ("Since Monday.", False, ["ticket.answered"], ["notify.ticket_answered"], TicketState.ASSIGNED)
+    wanted: dict[str, tuple[object, ...]] = dict.fromkeys(
+        people, ("Since Monday.", False, ["ticket.commented"], ["notify.ticket_answered"], state)
+    )
     if state is TicketState.CLOSED:
-        with pytest.raises(WrongState):
-            operations.comment(ticket.pk, actor=cast.as_(name), body="Since Monday.")
-        assert events_in(cast.contoso) == [*before, "act.refused"]
-        return
-    row = operations.comment(ticket.pk, actor=cast.as_(name), body="Since Monday.")
-    is_answer = name == "mia" and state is TicketState.WAITING_FOR_CUSTOMER
-    assert (row.body, row.is_internal) == ("Since Monday.", False)
-    assert events_in(cast.contoso) == [*before, "ticket.answered" if is_answer else "ticket.commented"]
-    assert sorted(outbox_topics()) == sorted([*told, "notify.ticket_answered"])
-    assert Ticket.objects.get(pk=ticket.pk).state == (TicketState.ASSIGNED if is_answer else state)
+        wanted = dict.fromkeys(people, (WrongState, ["act.refused"], [], state))
+    if state is TicketState.WAITING_FOR_CUSTOMER:
+        wanted["mia"] = answered
+    assert {name: _commented(cast, ticket, name) for name in people} == wanted
 
 
 @pytest.mark.django_db
