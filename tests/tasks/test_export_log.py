@@ -28,6 +28,7 @@ from tests import ground
 from tests.audit.test_log import _tamper, an_entry
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in
+from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
 
@@ -243,9 +244,8 @@ def test_a_tenant_that_is_not_there_is_said(cast: Cast, name: str) -> None:
     assert refused(name) == (2, f"There is no tenant {name}.")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_words_that_are_not_understood_are_refused(cast: Cast) -> None:
+    cases = [
         ("--format", "csv"),
         ("--format", "xml"),
         ("--after", "-1"),
@@ -255,12 +255,13 @@ def test_a_tenant_that_is_not_there_is_said(cast: Cast, name: str) -> None:
         ("--every", "0"),
         ("--every", "nan"),
         ("--after", "1", "--cursor-file", "x"),
-    ],
-)
-def test_words_that_are_not_understood_are_refused(cast: Cast, words: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError):
-        call_command("export_log", "contoso", *words, stdout=io.StringIO())
-    assert not AuditEntry.objects.exists()
+    ]
+    with collected() as case:
+        for words in cases:
+            with case(words):
+                with pytest.raises(CommandError):
+                    call_command("export_log", "contoso", *words, stdout=io.StringIO())
+                assert not AuditEntry.objects.exists()
 
 
 # --- Following ---------------------------------------------------------------------------------------------
