@@ -21,6 +21,7 @@ from requests_app.models.row_security import own_account
 from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast, events_of
+from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
 
@@ -204,20 +205,23 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -
     assert left() == before
 
 
-@pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", "priya", "pat", "mia", "frida"])
-def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling, who: str) -> None:
+def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling) -> None:
     """Whatever its scopes are, and however the question is hidden among others; nothing is written, a no neither."""
+    cases = ["ada", "otto", "ines", "stella", "priya", "pat", "mia", "frida"]
     grant = cast.opened()
-    caller, before = calling(who), (*left(), OutboxMessage.objects.count())
-    access = question(cast, purpose="access", item="7.mail")
-    closed = {**access, "resource": {"type": "exchange-online", "id": str(cast.resource("fabrikam").pk)}}
-    calls = [(ONE, access), (ONE, closed), (MANY, access), (MANY, {"evaluations": [access, closed]})]
-    calls += [(MANY, {**access, "evaluations": [{"context": {"item": "8.mail"}}]})]
-    for path, body in calls:
-        found = caller.post(path, body)
-        assert (found.status_code, found.json()["code"]) == (403, "service_client_only")
-    assert (*left(), OutboxMessage.objects.count()) == before
-    assert events_of(grant.access_request_id)[3:] == []
+    with collected() as case:
+        for who in cases:
+            with case(who):
+                caller, before = calling(who), (*left(), OutboxMessage.objects.count())
+                access = question(cast, purpose="access", item="7.mail")
+                closed = {**access, "resource": {"type": "exchange-online", "id": str(cast.resource("fabrikam").pk)}}
+                calls = [(ONE, access), (ONE, closed), (MANY, access), (MANY, {"evaluations": [access, closed]})]
+                calls += [(MANY, {**access, "evaluations": [{"context": {"item": "8.mail"}}]})]
+                for path, body in calls:
+                    found = caller.post(path, body)
+                    assert (found.status_code, found.json()["code"]) == (403, "service_client_only")
+                assert (*left(), OutboxMessage.objects.count()) == before
+                assert events_of(grant.access_request_id)[3:] == []
 
 
 @pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", None, "contoso"])
@@ -406,9 +410,8 @@ def test_without_questions_it_is_the_single_call(cast: Cast, gateway: Caller, mo
     assert gateway.post(MANY, {**body, **more}).status_code == 400
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
+def test_a_batch_that_can_not_be_read_is_answered_as_a_whole(cast: Cast, gateway: Caller) -> None:
+    cases: list[dict[str, Any]] = [
         {"evaluations": {}},
         {"evaluations": None},
         {"evaluations": "read"},
@@ -423,14 +426,15 @@ def test_without_questions_it_is_the_single_call(cast: Cast, gateway: Caller, mo
         {"evaluations": [{}], "context": []},
         {"evaluations": [{}], "context": {"item": None}},
         {"evaluations": [{}], "context": {"purpose": "acess"}},
-    ],
-)
-def test_a_batch_that_can_not_be_read_is_answered_as_a_whole(cast: Cast, gateway: Caller, more: dict[str, Any]) -> None:
+    ]
     cast.opened()
     before = left()
-    found = gateway.post(MANY, {**question(cast, purpose="access"), **more})
-    assert (found.status_code, found.json()["code"]) == (400, "malformed")
-    assert left() == before
+    with collected() as case:
+        for more in cases:
+            with case(more):
+                found = gateway.post(MANY, {**question(cast, purpose="access"), **more})
+                assert (found.status_code, found.json()["code"]) == (400, "malformed")
+                assert left() == before
 
 
 # --- Hostile bodies ------------------------------------------------------------------------------------------
@@ -442,10 +446,8 @@ def raw(caller: Caller, body: bytes | str, content_type: str = "application/json
     return browser.generic("POST", path, body, content_type=content_type, headers=headers)
 
 
-@pytest.mark.parametrize("path", [ONE, MANY])
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_a_body_that_is_no_question_is_400(cast: Cast, gateway: Caller) -> None:
+    bodies = [
         b"",
         b"null",
         b"[]",
@@ -457,13 +459,14 @@ def raw(caller: Caller, body: bytes | str, content_type: str = "application/json
         b"[" * 100_000,
         b'{"a":' * 100_000,
         b'{"subject": {"type": "engineer", "id": "\xff"}}',
-    ],
-    ids=range(11),
-)
-def test_a_body_that_is_no_question_is_400(cast: Cast, gateway: Caller, path: str, body: bytes) -> None:
+    ]
     cast.opened()
-    found = raw(gateway, body, path=path)
-    assert (found.status_code, found["Content-Type"]) == (400, "application/problem+json")
+    with collected() as case:
+        for path in [ONE, MANY]:
+            for body in bodies:
+                with case(path, body):
+                    found = raw(gateway, body, path=path)
+                    assert (found.status_code, found["Content-Type"]) == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", ""])
@@ -477,9 +480,8 @@ def test_a_body_that_is_too_large_is_not_read(cast: Cast, gateway: Caller) -> No
     assert raw(gateway, json.dumps(body)).status_code == 413
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_a_member_of_another_kind_is_400_and_never_guessed_at(cast: Cast, gateway: Caller) -> None:
+    cases: list[dict[str, Any]] = [
         {"subject": {"type": "engineer", "id": "\ud800"}},
         {"subject": {"type": "engineer", "id": "x" * 321}},
         {"subject": {"type": "engineer", "id": ["priya"]}},
@@ -494,16 +496,15 @@ def test_a_body_that_is_too_large_is_not_read(cast: Cast, gateway: Caller) -> No
         {"context": {"tenant": 7}},
         {"context": {"item": {"id": 1}}},
         {"context": {"item": "x" * 1025}},
-    ],
-)
-def test_a_member_of_another_kind_is_400_and_never_guessed_at(
-    cast: Cast, gateway: Caller, change: dict[str, Any]
-) -> None:
+    ]
     cast.opened()
     before = left()
-    found = gateway.post(ONE, {**question(cast), **change})
-    assert (found.status_code, found.json()["code"]) == (400, "malformed")
-    assert left() == before
+    with collected() as case:
+        for change in cases:
+            with case(change):
+                found = gateway.post(ONE, {**question(cast), **change})
+                assert (found.status_code, found.json()["code"]) == (400, "malformed")
+                assert left() == before
 
 
 def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) -> None:
@@ -580,13 +581,14 @@ BASIC: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(BASIC)))
-def test_certification_basic(certified: Caller, number: int) -> None:
-    body, wanted = BASIC[number]
-    for _again in range(3):
-        found = certified.post(ONE, body)
-        assert (found.status_code, found["Content-Type"]) == (200, "application/json")
-        assert found.json()["decision"] is wanted
+def test_every_question_of_the_basic_certification_has_its_answer(certified: Caller) -> None:
+    with collected() as case:
+        for number, (body, wanted) in enumerate(BASIC):
+            with case(number, body):
+                for _again in range(3):
+                    found = certified.post(ONE, body)
+                    assert (found.status_code, found["Content-Type"]) == (200, "application/json")
+                    assert found.json()["decision"] is wanted
 
 
 def _lacking(part: str, name: str = "") -> dict[str, Any]:
@@ -595,19 +597,19 @@ def _lacking(part: str, name: str = "") -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_every_call_that_the_certification_refuses_is_400(certified: Caller) -> None:
+    cases = [
         *(_lacking(part) for part in ("subject", "action", "resource")),
         *(_lacking("subject", name) for name in ("type", "id")),
         _lacking("action", "name"),
         *(_lacking("resource", name) for name in ("type", "id")),
         {**ALICE_READS, "subject": "alice"},
         {**ALICE_READS, "action": {"name": 123}},
-    ],
-)
-def test_certification_basic_refusals(certified: Caller, body: dict[str, Any]) -> None:
-    assert certified.post(ONE, body).status_code == 400
+    ]
+    with collected() as case:
+        for body in cases:
+            with case(body):
+                assert certified.post(ONE, body).status_code == 400
 
 
 def test_certification_basic_refuses_what_is_no_json(certified: Caller) -> None:
@@ -701,10 +703,11 @@ BATCH: list[tuple[dict[str, Any], list[bool]]] = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(BATCH)))
-def test_certification_batch(certified: Caller, number: int) -> None:
-    body, wanted = BATCH[number]
-    assert decisions(certified.post(MANY, body)) == wanted
+def test_every_batch_of_the_certification_has_its_answers(certified: Caller) -> None:
+    with collected() as case:
+        for number, (body, wanted) in enumerate(BATCH):
+            with case(number, body):
+                assert decisions(certified.post(MANY, body)) == wanted
 
 
 @pytest.mark.parametrize("more", [{}, {"evaluations": []}])

@@ -21,9 +21,9 @@ CALLERS = ("ada", "ines", "mia", "priya", "pat", "stella", None)
 EXAMPLES = [(route, example) for route in TAKES_A_BODY for example in route.examples]
 
 
-@pytest.mark.parametrize("route", TAKES_A_BODY, ids=str)
-def test_whatever_takes_a_body_has_an_example(route: Route) -> None:
-    assert route.examples
+def test_every_route_that_takes_a_body_has_an_example() -> None:
+    assert len(TAKES_A_BODY) > 30
+    assert [str(route) for route in TAKES_A_BODY if not route.examples] == []
 
 
 @pytest.mark.django_db

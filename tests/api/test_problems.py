@@ -70,20 +70,26 @@ def test_what_is_wrong_is_not_sent_back_whole_nor_kept(calling: Calling, body: d
     assert bytes(IdempotencyKey.objects.get().body or b"") == response.content
 
 
-@pytest.mark.parametrize("field", ["state", "approved_by", "closes_at", "id", "allowed_actions", "content_digest"])
-def test_a_field_that_is_not_there_is_refused_and_not_ignored(cast: Cast, calling: Calling, field: str) -> None:
-    response = calling("priya").post("access-requests", asking(cast) | {field: "x"})
-    assert (response.status_code, response.json()["errors"]) == (
-        422,
-        [{"field": field, "detail": "There is no such field."}],
-    )
+def test_a_field_that_is_not_there_is_refused_and_not_ignored(cast: Cast, calling: Calling) -> None:
+    priya, body = calling("priya"), asking(cast)
+    fields = ("state", "approved_by", "closes_at", "id", "allowed_actions", "content_digest")
+    answers = {field: priya.post("access-requests", body | {field: "x"}) for field in fields}
+    assert {field: (found.status_code, found.json()["errors"]) for field, found in answers.items()} == {
+        field: (422, [{"field": field, "detail": "There is no such field."}]) for field in fields
+    }
     assert not AccessRequest.objects.exists()
 
 
-@pytest.mark.parametrize("seconds", [-1, 0, 10**9, 10**400, 1.5, "7200", None, True, [], 86400])
-def test_a_length_out_of_bounds_is_refused_with_the_bounds(cast: Cast, calling: Calling, seconds: Any) -> None:
-    response = calling("priya").post("access-requests", asking(cast) | {"window_seconds": seconds})
-    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "window_seconds")
+def test_a_length_out_of_bounds_is_refused_with_the_bounds(cast: Cast, calling: Calling) -> None:
+    priya, body = calling("priya"), asking(cast)
+    offenders = []
+    lengths: list[Any] = [-1, 0, 10**9, 10**400, 1.5, "7200", None, True, [], 86400]
+    for seconds in lengths:
+        response = priya.post("access-requests", body | {"window_seconds": seconds})
+        found = (response.status_code, [each["field"] for each in response.json().get("errors", [])][:1])
+        if found != (422, ["window_seconds"]):
+            offenders.append((seconds, found))
+    assert offenders == []
     assert not AccessRequest.objects.exists()
 
 
@@ -104,15 +110,17 @@ HOSTILE = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("body", "status"), HOSTILE, ids=[body[:20].decode(errors="replace") for body, _ in HOSTILE])
-def test_a_hostile_body_is_answered_and_does_nothing(cast: Cast, calling: Calling, body: bytes, status: int) -> None:
-    priya = calling("priya")
+def test_a_hostile_body_is_answered_and_does_nothing(cast: Cast, calling: Calling) -> None:
+    headers = {"Authorization": f"Bearer {calling('priya').secret}"}
     before = AuditEntry.objects.count()
-    headers = {"Authorization": f"Bearer {priya.secret}"}
     browser = Browser(raise_request_exception=False)
-    response = browser.post("/api/v1/access-requests", body, content_type="application/json", headers=headers)
-    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
-    assert AuditEntry.objects.count() == before
+    offenders = []
+    for body, status in HOSTILE:
+        response = browser.post("/api/v1/access-requests", body, content_type="application/json", headers=headers)
+        found = (response.status_code, response["Content-Type"], AuditEntry.objects.count())
+        if found != (status, "application/problem+json", before):
+            offenders.append((body[:20], found))
+    assert offenders == []
 
 
 def test_a_body_that_is_too_large_is_not_read(cast: Cast, calling: Calling) -> None:
@@ -130,40 +138,43 @@ def test_a_body_is_json(cast: Cast, calling: Calling, kind: str) -> None:
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "_connector=OR",
-        "requested_by__password=x",
-        "state__in=OPEN",
-        "tenant.name=Contoso",
-        "order=password",
-        "order=-submitted_at,id",
-        "fields=password",
-        "fields=",
-        "limit=0",
-        "limit=201",
-        "limit=-1",
-        "limit=١",
-        "cursor=rubbish",
-        "cursor=cD0yMDI2",
-        "cursor=%00",
-        "tenant=1",
-        "state=EVERYTHING",
-        "submitted_since=yesterday",
-        "submitted_since=0001-01-01T00:00:00%2B23:59",
-        "submitted_before=9999-12-31T23:59:59-23:59",
-        "reference=%00",
-        "reference=" + "x" * 200,
-        "x" * 2000 + "=1",
-    ],
-)
-def test_a_hostile_parameter_is_refused(cast: Cast, calling: Calling, query: str) -> None:
+HOSTILE_PARAMETERS = [
+    "_connector=OR",
+    "requested_by__password=x",
+    "state__in=OPEN",
+    "tenant.name=Contoso",
+    "order=password",
+    "order=-submitted_at,id",
+    "fields=password",
+    "fields=",
+    "limit=0",
+    "limit=201",
+    "limit=-1",
+    "limit=١",
+    "cursor=rubbish",
+    "cursor=cD0yMDI2",
+    "cursor=%00",
+    "tenant=1",
+    "state=EVERYTHING",
+    "submitted_since=yesterday",
+    "submitted_since=0001-01-01T00:00:00%2B23:59",
+    "submitted_before=9999-12-31T23:59:59-23:59",
+    "reference=%00",
+    "reference=" + "x" * 200,
+    "x" * 2000 + "=1",
+]
+
+
+def test_a_hostile_parameter_is_refused(cast: Cast, calling: Calling) -> None:
     cast.submitted()
-    response = calling("ada").get(f"access-requests?{query}")
-    assert response.status_code in (400, 422)
-    assert response["Content-Type"] == "application/problem+json"
-    assert "Traceback" not in response.content.decode()
+    ada = calling("ada")
+    offenders = {}
+    for query in HOSTILE_PARAMETERS:
+        response = ada.get(f"access-requests?{query}")
+        is_problem = response["Content-Type"] == "application/problem+json"
+        if response.status_code not in (400, 422) or not is_problem or "Traceback" in response.content.decode():
+            offenders[query] = (response.status_code, response.content)
+    assert offenders == {}
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
@@ -175,9 +186,10 @@ def test_a_method_that_a_route_does_not_take_is_405(cast: Cast, calling: Calling
 
 def test_what_is_not_there_is_a_problem_and_not_a_page(cast: Cast, calling: Calling) -> None:
     paths = ("/api/v2/me", "/api/v1/", "/api/v1/me/", "/api/v1/../admin/", "/api/v1/access-requests/1", "/api/v1/a%0Ab")
-    for path in paths:
-        response = calling("ada").get(path)
-        assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+    ada = calling("ada")
+    answers = {path: ada.get(path) for path in paths}
+    found = {path: (response.status_code, response["Content-Type"]) for path, response in answers.items()}
+    assert found == dict.fromkeys(paths, (404, "application/problem+json"))
 
 
 def test_no_form_of_answer_but_json(cast: Cast, calling: Calling) -> None:
