@@ -16,6 +16,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations, sentences
 from requests_app.models import AccessRequest, Resource, Ticket
 from tests.cast import JUSTIFICATION, TRIED, Cast, events_in, events_of
+from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
 
@@ -142,9 +143,8 @@ def test_the_form_costs_the_same_with_twenty_resources_as_with_two(
     assert counts[0] == counts[1]
 
 
-@pytest.mark.parametrize(
-    ("fields", "wrong"),
-    [
+def test_what_is_wrong_stands_beside_its_field(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
+    wrong_fields: list[tuple[dict[str, Any], str]] = [
         ({"tried": " "}, "tried"),
         ({"justification": "too short"}, "justification"),
         ({"justification": "x" * 4001}, "justification"),
@@ -156,16 +156,16 @@ def test_the_form_costs_the_same_with_twenty_resources_as_with_two(
         ({"resource_ids": []}, "resource_ids"),
         ({"resource_ids": ["nonsense"]}, "resource_ids"),
         ({"resource_ids": ["00000000-0000-0000-0000-000000000000"]}, "resource_ids"),
-    ],
-)
-@pytest.mark.parametrize("step", ["preview", "submit"])
-def test_what_is_wrong_stands_beside_its_field(
-    cast: Cast, as_: Callable[[str], Client], ticket: Ticket, step: str, fields: dict[str, Any], wrong: str
-) -> None:
-    response = as_("priya").post(_ask(ticket), _answers(cast, step, **fields))
-    assert response.status_code == 422
-    assert list(response.context["form"].errors) == [wrong]
-    _nothing_happened()
+    ]
+    priya = as_("priya")
+    with collected() as case:
+        for step in ["preview", "submit"]:
+            for fields, wrong in wrong_fields:
+                with case(step, fields, wrong):
+                    response = priya.post(_ask(ticket), _answers(cast, step, **fields))
+                    assert response.status_code == 422
+                    assert list(response.context["form"].errors) == [wrong]
+                    _nothing_happened()
 
 
 def test_another_tenants_resource_is_refused(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:

@@ -12,6 +12,7 @@ from django.utils.html import strip_tags
 
 from requests_app import operations
 from tests.cast import Cast
+from tests.offenders import collected
 from tests.web.pages import signed_in
 
 
@@ -27,9 +28,8 @@ def words(html: str) -> str:
     return unescape(strip_tags(html))
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
+def test_an_address_is_a_link_without_the_sentence_around_it() -> None:
+    cases = [
         ("See https://example.com/a?b=c#d for more", ["https://example.com/a?b=c#d"]),
         ("HTTP://Example.COM", ["http://example.com"]),
         ("https://example.com:8443/x", ["https://example.com:8443/x"]),
@@ -44,18 +44,18 @@ def words(html: str) -> str:
         ("https://a.example/?x=1&y=<b>", ["https://a.example/?x=1&y="]),
         ("https://192.0.2.1/x and https://[2001:db8::1]:8/", ["https://192.0.2.1/x", "https://[2001:db8::1]:8/"]),
         ("https://a.example\nnext line", ["https://a.example"]),
-    ],
-)
-def test_an_address_is_a_link_without_the_sentence_around_it(text: str, found: list[str]) -> None:
-    html = show(text)
-    assert links(html) == found
-    assert words(html) == text.replace("\n", "")
-    assert html.count('rel="noopener noreferrer nofollow"') == len(found)
+    ]
+    with collected() as case:
+        for text, found in cases:
+            with case(text, found):
+                html = show(text)
+                assert links(html) == found
+                assert words(html) == text.replace("\n", "")
+                assert html.count('rel="noopener noreferrer nofollow"') == len(found)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_nothing_else_is_a_link() -> None:
+    cases = [
         "javascript:alert(1)",
         "data:text/html,x",
         "ftp://a.example",
@@ -74,15 +74,15 @@ def test_an_address_is_a_link_without_the_sentence_around_it(text: str, found: l
         "https://[::1",
         "https://\u2100.example/",
         "mailto:ada@a.example",
-    ],
-)
-def test_nothing_else_is_a_link(text: str) -> None:
-    assert "<a" not in show(text) or links(show(text)) == ["https://a"]
+    ]
+    with collected() as case:
+        for text in cases:
+            with case(text):
+                assert "<a" not in show(text) or links(show(text)) == ["https://a"]
 
 
-@pytest.mark.parametrize(
-    ("text", "link", "host"),
-    [
+def test_an_address_that_hides_its_host_shows_it() -> None:
+    cases = [
         ("https://good.example@evil.example/x", "https://evil.example/x", "evil.example"),
         ("https://good.example:443@evil.example", "https://evil.example", "evil.example"),
         ("https://good.example%2f@evil.example", "https://evil.example", "evil.example"),
@@ -91,12 +91,13 @@ def test_nothing_else_is_a_link(text: str) -> None:
         ("https://good。example/", "https://good.example/", "good.example"),
         ("https://ｅvil.example/", "https://evil.example/", "evil.example"),
         ("https://straße.example/", "https://xn--strae-oqa.example/", "xn--strae-oqa.example"),
-    ],
-)
-def test_an_address_that_hides_its_host_says_it(text: str, link: str, host: str) -> None:
-    html = show(text)
-    assert links(html) == [link]
-    assert words(html) == f"{text} (leads to {host})"
+    ]
+    with collected() as case:
+        for text, link, host in cases:
+            with case(text, link, host):
+                html = show(text)
+                assert links(html) == [link]
+                assert words(html) == f"{text} (leads to {host})"
 
 
 @pytest.mark.parametrize(

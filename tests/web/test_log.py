@@ -28,6 +28,8 @@ from requests_app.queries import log as queries
 from requests_app.web import _log_words
 from requests_app.web._log_patterns import ACTS, PATTERNS, VARIANTS
 from tests.cast import Cast, events_in
+from tests.offenders import collected
+from tests.sources import ROOT, nodes_of
 from tests.web.pages import look, nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -78,22 +80,26 @@ def filled(cast: Cast, count: int, **fields: Any) -> None:
 # --- Who reads it --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_those_who_read_logs_read_it(cast: Cast, name: str) -> None:
+def test_those_who_read_logs_read_it(cast: Cast) -> None:
     cast.opened()
-    response = signed_in(cast, name).get(url(cast.contoso))
-    assert response.status_code == 200
-    assert numbers(response) == [3, 2, 1, 0]
+    with collected() as case:
+        for name in READERS:
+            with case(name):
+                response = signed_in(cast, name).get(url(cast.contoso))
+                assert response.status_code == 200
+                assert numbers(response) == [3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-@pytest.mark.parametrize("where", [("log",), ("log_verify",), ("log_export", "csv"), ("log_export", "jsonl")])
-def test_for_strangers_and_the_providers_people_there_is_no_log(cast: Cast, name: str, where: tuple[str, ...]) -> None:
+def test_for_strangers_and_the_providers_people_there_is_no_log(cast: Cast) -> None:
+    places = [("log",), ("log_verify",), ("log_export", "csv"), ("log_export", "jsonl")]
     cast.opened()
-    client = signed_in(cast, name)
-    with nothing_happens():
-        method = client.get if where == ("log",) else client.post
-        assert method(url(cast.contoso, *where)).status_code == 404
+    with collected() as case:
+        for name in STRANGERS:
+            client = signed_in(cast, name)
+            for where in places:
+                with case(name, where), nothing_happens():
+                    method = client.get if where == ("log",) else client.post
+                    assert method(url(cast.contoso, *where)).status_code == 404
 
 
 def test_a_member_reads_no_log(cast: Cast) -> None:
@@ -193,9 +199,8 @@ def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) 
         assert all(said), events
 
 
-@pytest.mark.parametrize(
-    ("event", "detail"),
-    [
+def test_a_detail_of_another_form_breaks_no_page(cast: Cast) -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
         (
             "access_request.submitted",
             {"reason": "legal_demand", "authority": "A court", "level": "read", "resources": 7},
@@ -220,18 +225,19 @@ def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) 
         ("log.policy_changed", {"log_retention_days": {}}),
         ("witness.added", {"name": 1, "url": ["x"]}),
         ("thing.of_a_later_version", {"window_cap": 1}),
-    ],
-)
-def test_a_detail_of_another_form_breaks_no_page(cast: Cast, event: str, detail: dict[str, Any]) -> None:
-    filled(cast, 1, event=event, detail=detail)
-    response = signed_in(cast, "otto").get(url(cast.contoso))
-    assert response.status_code == 200
-    assert len(sentences(response)) == 1
+    ]
+    otto = signed_in(cast, "otto")
+    with collected() as case:
+        for count, (event, detail) in enumerate(cases, start=1):
+            with case(event, detail):
+                filled(cast, 1, event=event, detail=detail)
+                response = otto.get(url(cast.contoso))
+                assert response.status_code == 200
+                assert len(sentences(response)) == count
 
 
-@pytest.mark.parametrize(
-    ("event", "detail", "sentence"),
-    [
+def test_what_happens_to_the_log_itself_has_its_sentence(cast: Cast) -> None:
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("log.evidence_taken", {"kind": "log"}, "Mia Test, Contoso downloaded the evidence of the log"),
         (
             "log.evidence_taken",
@@ -292,11 +298,14 @@ def test_a_detail_of_another_form_breaks_no_page(cast: Cast, event: str, detail:
             {"name": "witness.contoso.example", "url": "https://w.example/"},
             "Mia Test, Contoso removed the witness witness.contoso.example",
         ),
-    ],
-)
-def test_what_happens_to_the_log_itself_is_said(cast: Cast, event: str, detail: dict[str, Any], sentence: str) -> None:
-    filled(cast, 1, event=event, detail=detail)
-    assert sentences(signed_in(cast, "otto").get(url(cast.contoso))) == [sentence]
+    ]
+    otto = signed_in(cast, "otto")
+    with collected() as case:
+        for event, detail, sentence in cases:
+            with case(event, detail, sentence):
+                filled(cast, 1, event=event, detail=detail)
+                # The newest entry comes first.
+                assert sentences(otto.get(url(cast.contoso)))[0] == sentence
 
 
 def test_every_variant_belongs_to_an_event() -> None:
@@ -307,7 +316,7 @@ def test_every_act_that_can_be_refused_has_words() -> None:
     """The names of the acts as the operations give them; the system's own acts are never refused on paper."""
     named = {*TRANSITIONS, *TICKET_TRANSITIONS} - {"expire", "close"}
     for path in sorted(Path(operations.__file__).parent.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "act" and node.args:
                 named |= {str(leaf.value) for leaf in ast.walk(node.args[0]) if isinstance(leaf, ast.Constant)}
     found = named - {"expire", "close", "apply_proposal", "names", "park_mail", "note_outcome", "give_up_webhook"}
@@ -405,9 +414,8 @@ def test_a_filter_that_is_not_known_is_refused(cast: Cast, asked: str) -> None:
     assert "Something was sent" in text(response)
 
 
-@pytest.mark.parametrize(
-    ("asked", "field"),
-    [
+def test_a_filter_of_another_form_is_refused_beside_it_and_reaches_no_query(cast: Cast) -> None:
+    cases = [
         ({"event": "ticket.eaten"}, "event"),
         ({"event": "plan.changed"}, "event"),
         ({"event": "'; DROP TABLE audit_app_auditentry; --"}, "event"),
@@ -427,32 +435,32 @@ def test_a_filter_that_is_not_known_is_refused(cast: Cast, asked: str) -> None:
         ({"after": "x"}, "after"),
         ({"entry": "1 OR 1=1"}, "entry"),
         ({"before": "3", "after": "1"}, "__all__"),
-    ],
-)
-def test_a_filter_of_another_form_is_refused_beside_it_and_reaches_no_query(
-    cast: Cast, asked: dict[str, str], field: str
-) -> None:
+    ]
     cast.ticket()
     client = signed_in(cast, "otto")
-    with CaptureQueriesContext(connection) as captured:
-        response = client.get(url(cast.contoso), asked)
-    assert response.status_code == 400
-    assert list(response.context["form"].errors) == [field]
-    assert numbers(response) == []
-    assert not [query for query in captured if "audit_app_auditentry" in query["sql"]]
+    with collected() as case:
+        for asked, field in cases:
+            with case(asked, field):
+                with CaptureQueriesContext(connection) as captured:
+                    response = client.get(url(cast.contoso), asked)
+                assert response.status_code == 400
+                assert list(response.context["form"].errors) == [field]
+                assert numbers(response) == []
+                assert not [query for query in captured if "audit_app_auditentry" in query["sql"]]
 
 
-@pytest.mark.parametrize(
-    "hostile", ["%", "_", "' OR 1=1 --", "\\", '"><script>alert(1)</script>', "\u202egnp", "{{ 7 }}", "%(who)s"]
-)
-def test_hostile_words_find_nothing_and_do_nothing(cast: Cast, hostile: str) -> None:
+def test_hostile_words_find_nothing_and_do_nothing(cast: Cast) -> None:
+    cases = ["%", "_", "' OR 1=1 --", "\\", '"><script>alert(1)</script>', "\u202egnp", "{{ 7 }}", "%(who)s"]
     cast.ticket()
     client = signed_in(cast, "otto")
-    for name in ("q", "person"):
-        response = client.get(url(cast.contoso), {name: hostile})
-        assert response.status_code == 200
-        assert numbers(response) == []
-        assert "<script>alert" not in response.content.decode()
+    with collected() as case:
+        for hostile in cases:
+            with case(hostile):
+                for name in ("q", "person"):
+                    response = client.get(url(cast.contoso), {name: hostile})
+                    assert response.status_code == 200
+                    assert numbers(response) == []
+                    assert "<script>alert" not in response.content.decode()
 
 
 # --- Pages ---------------------------------------------------------------------------------------------------
@@ -539,8 +547,7 @@ def _said_by_verification() -> set[str]:
     """What entries.py yields, and what verify.py ends with or returns."""
     found: set[str] = set()
     for name in ("entries", "verify"):
-        source = (Path(_log_words.__file__).parents[2] / "audit_app" / f"{name}.py").read_text()
-        for node in ast.walk(ast.parse(source)):
+        for node in nodes_of(ROOT / "audit_app" / f"{name}.py"):
             is_end = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "_end"
             if is_end or isinstance(node, ast.Yield | ast.Return):
                 found.update(_texts(node))

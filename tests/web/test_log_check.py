@@ -23,6 +23,8 @@ from requests_app.web import _log_state
 from tests.audit import care
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast
+from tests.offenders import collected
+from tests.sources import nodes_of
 from tests.web.pages import nothing_happens, signed_in
 from tests.web.test_log import filled, text, url
 
@@ -352,9 +354,8 @@ def test_trouble_of_the_signer_is_no_damage(cast: Cast, code: str) -> None:
     assert "Not signed at the moment" in page
 
 
-@pytest.mark.parametrize(
-    ("code", "detail", "words"),
-    [
+def test_an_alarm_is_put_into_words() -> None:
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("shorter", {"signed": 12000, "found": 9}, "12,000 entries were signed once, and only 9 are there now."),
         ("missing", {"seq": 4}, "Entry 4 is missing."),
         ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
@@ -363,16 +364,16 @@ def test_trouble_of_the_signer_is_no_damage(cast: Cast, code: str) -> None:
         ("tile", {"why": "a hash"}, "The stored hashes of its tree do not belong to each other."),
         ("outside_behind", {"signed": 8, "kept": 2}, "8 entries are signed, and the record that the signer keeps"),
         ("of_a_later_version", {"x": 1}, "of_a_later_version"),
-    ],
-)
-def test_an_alarm_is_said_in_words(code: str, detail: dict[str, Any], words: str) -> None:
-    assert _log_state.alarm_words(code, detail).startswith(words)
+    ]
+    with collected() as case:
+        for code, detail, words in cases:
+            with case(code, detail, words):
+                assert _log_state.alarm_words(code, detail).startswith(words)
 
 
 def test_everything_that_the_signer_refuses_has_words() -> None:
-    source = (Path(checkpoints.__file__)).read_text()
     codes = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(Path(checkpoints.__file__)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal":
             codes |= {str(leaf.value) for leaf in ast.walk(node.args[0]) if isinstance(leaf, ast.Constant)}
     assert len(codes) >= 8

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from requests_app.models import Person
 from tests.cast import Cast
+from tests.offenders import collected
 from tests.web.pages import nothing_happens, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -85,9 +86,8 @@ def test_the_switch_leads_back_to_its_page(cast: Cast) -> None:
     assert settings_of(cast) == ("UTC", "light")
 
 
-@pytest.mark.parametrize(
-    "elsewhere",
-    [
+def test_an_address_that_leads_elsewhere_is_refused(cast: Cast) -> None:
+    cases = [
         "https://evil.example/",
         "//evil.example/",
         "///evil.example/",
@@ -101,12 +101,14 @@ def test_the_switch_leads_back_to_its_page(cast: Cast) -> None:
         "@evil.example",
         "http://testserver/",
         "/x\r\nSet-Cookie: a=b",
-    ],
-)
-def test_an_address_that_leads_elsewhere_is_refused(cast: Cast, elsewhere: str) -> None:
-    response = signed_in(cast, "ada").post(THEME, {"theme": "dark", "next": elsewhere})
-    assert response.status_code == 400
-    assert settings_of(cast) == ("UTC", "system")
+    ]
+    ada = signed_in(cast, "ada")
+    with collected() as case:
+        for elsewhere in cases:
+            with case(elsewhere):
+                response = ada.post(THEME, {"theme": "dark", "next": elsewhere})
+                assert response.status_code == 400
+                assert settings_of(cast) == ("UTC", "system")
 
 
 def test_a_theme_that_is_none_is_refused(cast: Cast) -> None:
