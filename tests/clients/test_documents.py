@@ -16,6 +16,7 @@ import pytest
 from lockbox_cli import arguments
 from tests.cast import Cast
 from tests.docs.documents import ROOT, blocks, commands
+from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,9 +64,11 @@ def typed() -> list[list[str]]:
     return [shlex.split(re.sub(r"\b(TICKET|RESOURCE)\b", str(UUID(int=1)), line))[1:] for line in shown]
 
 
-@pytest.mark.parametrize("words", typed(), ids=" ".join)
-def test_what_is_typed_in_the_documents_is_understood(words: list[str]) -> None:
-    assert arguments.parser().parse_args(words)
+def test_what_is_typed_in_the_documents_is_understood() -> None:
+    with collected() as case:
+        for words in typed():
+            with case(words):
+                assert arguments.parser().parse_args(words)
 
 
 def test_there_are_such_words() -> None:
