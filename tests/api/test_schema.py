@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,6 @@ from requests_app.scopes import Scope
 from tests.api.routes import OPEN
 from tests.caller import Caller, token_of
 from tests.cast import Cast
-from tests.conftest import sample
 
 #: Routes that are no part of the document: what it is itself, and what is said in other standards.
 OUTSIDE = {"openapi", "reader", "token", "metadata", "nothing", "azure_nothing", "authzen"}
@@ -207,18 +205,11 @@ def _kind(path: str) -> str:
     return found[1] if found else ""
 
 
-def _is_chosen(case: Any, seed: str) -> bool:
-    """There are thousands of bounds: a run by turns takes a third of them, which its seed chooses."""
-    what = (seed, case.path, case.path_parameters, case.query, case.headers, case.body)
-    return zlib.crc32(repr(what).encode(errors="replace")) % 3 == 0
-
-
-@pytest.mark.slow
-@pytest.mark.one_of(4)
+@pytest.mark.deep
 @pytest.mark.timeout(300)
 @schema.parametrize()
 @settings(
-    max_examples=sample(12),
+    max_examples=12,
     deadline=None,
     derandomize=True,
     # The bounds of every parameter, some seventy calls an operation, are tried where the database has bounds, too.
@@ -227,10 +218,8 @@ def _is_chosen(case: Any, seed: str) -> bool:
 )
 @pytest.mark.django_db
 def test_no_call_is_answered_otherwise_than_the_document_says(
-    case: Any, cast: Cast, world: dict[str, Any], request: pytest.FixtureRequest, by_turns: bool, seed: str
+    case: Any, cast: Cast, world: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    if by_turns and not _is_chosen(case, seed):
-        return
     callers = request.node.__dict__.setdefault("_callers", {})
     turn = callers["turn"] = callers.get("turn", 0) + 1
     name = ("ada", "priya", "ines", "stella")[turn % 4]
@@ -248,7 +237,7 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
     case.call_and_validate(headers={"Authorization": f"Bearer {callers[name]}"}, excluded_checks=out)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(300)
 @pytest.mark.django_db
 @pytest.mark.usefixtures("_connections_stay_open")
@@ -268,7 +257,7 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
 
     Life.run(
         settings=settings(
-            max_examples=sample(15),
+            max_examples=15,
             stateful_step_count=8,
             deadline=None,
             derandomize=True,
