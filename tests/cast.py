@@ -40,6 +40,7 @@ from requests_app.models import (
 )
 from requests_app.queries import actor_of
 from tests import factors
+from tests.remembered import remembered
 
 PASSWORD = "correct horse battery staple 9"
 JUSTIFICATION = "The invoices of November are missing from the mailbox's index; nothing else shows why."
@@ -104,6 +105,7 @@ class Cast:
     def system(name: str = "test") -> Actor:
         return Actor.system(name)
 
+    @remembered
     def ticket(self, tenant: str = "contoso", by: str = "mia", **fields: Any) -> Ticket:
         report = operations.Report(
             tenant_id=self.tenants[tenant].pk,
@@ -180,16 +182,19 @@ class Cast:
         }
         return operations.Ask(**{**defaults, **fields})
 
+    @remembered
     def submitted(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
         customer = next(iter(CUSTOMERS[tenant]))
         ticket = fields.pop("ticket", None) or self.ticket(tenant, customer)
         return operations.submit(self.ask(ticket, **fields), actor=self.as_(by))
 
+    @remembered
     def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
         """Approved by the provider; waits for the customer where the tenant has Lockbox on."""
         row = self.submitted(tenant, by, **fields)
         return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")
 
+    @remembered
     def opened(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> Grant:
         row = self.confirmed(tenant, by, **fields)
         if row.state == "PENDING_CUSTOMER":
@@ -197,6 +202,7 @@ class Cast:
             operations.approve_as_customer(row.pk, actor=self.as_(approver))
         return Grant.objects.get(access_request=row)
 
+    @remembered
     def in_state(self, state: str) -> AccessRequest:
         """A fresh access request of Contoso in any state of the table, brought there by its people."""
         if state == "PENDING_PROVIDER":

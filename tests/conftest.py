@@ -24,6 +24,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from requests_app import clock
 from tests import ground
+from tests.remembered import MEMORY
 
 TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
@@ -124,6 +125,11 @@ def sample(size: int, normally: int) -> int:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Choose the test's database before its transaction begins."""
     ground.use_cast(_wants_cast(item))
+    MEMORY.begin(item)
+
+
+def pytest_runtest_teardown() -> None:
+    MEMORY.end()
 
 
 def _wants_cast(item: pytest.Item) -> bool:
