@@ -235,7 +235,6 @@ def _entries_with_odd_details(tenant: UUID, event: str) -> list[recorder.Witness
     return [*entries, an_entry(tenant, event=event, actor=person, subject_type="", subject_id="")]
 
 
-@pytest.mark.one_database
 @pytest.mark.django_db
 def test_every_event_is_valid_in_every_format_whatever_its_detail() -> None:
     tenant = uuid4()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
-from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -80,31 +78,18 @@ class Shapes:
         return is_new
 
 
-@dataclass
-class Reading:
-    """What this process has had read on the ways that people take; the pages that there are are read by themselves."""
-
-    seed: object = 0
-    read: Shapes = field(default_factory=Shapes)
-
-
-READING = Reading()
-
-
-def width_for(route: str, widths: tuple[T, ...], seed: object) -> T:
-    """The one of these widths at which this run has axe-core read such a page."""
-    return widths[zlib.crc32(f"{seed}{route}".encode()) % len(widths)]
+#: What axe-core has read in this process on the way of a journey; every page is also read by itself.
+READ = Shapes()
 
 
 def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
     """Hold the page as it stands against the rules, in both themes; leave it as it was.
 
-    It is measured at all of these widths, and read at one of them, which the run's seed chooses; not read again where
-    it is made of nothing that was not read before.
+    axe-core reads it at all of these widths, but not again if it is made of parts that were read before.
     """
     page.wait_for_load_state()
     route, html = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl()), page.content()
-    read = (width_for(route, widths, READING.seed),) if READING.read.is_new(route, html) else ()
+    read = widths if READ.is_new(route, html) else ()
     found = faults(page, widths, read=read)
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))

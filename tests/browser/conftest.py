@@ -15,7 +15,6 @@ from pytest_django.live_server_helper import LiveServer
 from requests_app.demo import people
 from requests_app.demo import world as demo
 from requests_app.models import Person
-from tests.browser import axe
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium
 from tests.factors import stepped_up
@@ -40,8 +39,7 @@ def _playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="session")
-def browser(_playwright: Playwright, pytestconfig: pytest.Config) -> Iterator[Browser]:
-    axe.READING.seed = pytestconfig.getoption("randomly_seed", 0)
+def browser(_playwright: Playwright) -> Iterator[Browser]:
     path = find_chromium(chromium_wanted(), _playwright.chromium.executable_path)
     if path is None:
         pytest.fail(NO_BROWSER, pytrace=False)

@@ -117,7 +117,7 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     assert not [line for line in fresh.called() if not line.startswith("pip ")]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_demo_plays_to_its_end_and_leaves_its_evidence(tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "clone")

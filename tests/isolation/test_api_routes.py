@@ -250,7 +250,6 @@ def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str
             assert "contoso" not in text.lower(), name
 
 
-@pytest.mark.one_database
 def test_nobody_calls_without_a_token(cast: Cast) -> None:
     world = ApiWorld(cast)
     for name in sorted(OBJECTS.keys() | OWN):

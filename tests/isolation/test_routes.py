@@ -309,7 +309,6 @@ def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str
         assert "Contoso" not in text or outsider == "samir", name
 
 
-@pytest.mark.one_database
 def test_whoever_is_not_signed_in_is_asked_to(cast: Cast) -> None:
     world = World(cast)
     for name, ids in [*_objects(world), *((name, {}) for name in sorted(OWN))]:

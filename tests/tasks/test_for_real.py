@@ -57,6 +57,7 @@ def waiting_words() -> list[str]:
 # --- A worker that dies idle -----------------------------------------------------------------------------
 
 
+@pytest.mark.deep
 def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, notes: Notes) -> None:
     running = start("lockbox", "--no-web")
     in_service()
@@ -76,6 +77,7 @@ def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, 
     assert (running.process.returncode, running.orphans()) == (0, [])
 
 
+@pytest.mark.deep
 def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: Notes) -> None:
     running = start("lockbox", "--no-web", "--no-beat", "--clusters", "2")
     names = sorted(in_service(2))
@@ -89,6 +91,7 @@ def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: 
     assert "cluster-1 does no work any more" not in running.log
 
 
+@pytest.mark.deep
 def test_a_beat_that_hangs_is_started_anew(start: Start) -> None:
     running = start("lockbox", "--no-web", "--clusters", "0")
     wait_for(lambda: Heartbeat.objects.filter(name="beat").exists(), within=20)
@@ -140,6 +143,7 @@ def test_a_task_that_kills_its_worker_is_parked_and_the_others_go_on(start: Star
 # --- Stopping --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.deep
 def test_a_stop_under_a_backlog_is_quick_and_loses_nothing(start: Start, notes: Notes) -> None:
     words = [f"word-{number}" for number in range(120)]
     for word in words:
@@ -157,6 +161,7 @@ def test_a_stop_under_a_backlog_is_quick_and_loses_nothing(start: Start, notes: 
     assert len(repeated) <= 2, "only what a killed worker held at that moment may run again"
 
 
+@pytest.mark.deep
 def test_what_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes: Notes) -> None:
     async_task(NOTE, notes.path, "begun", 0.0)
     async_task("tests.tasks.chores.hold_out", notes.path, HELD_OUT)
@@ -168,6 +173,7 @@ def test_what_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes
     assert [row.func() for row in OrmQ.objects.all() if "chores" in row.func()] == ["tests.tasks.chores.hold_out"]
 
 
+@pytest.mark.deep
 def test_a_second_signal_ends_it_at_once(start: Start, notes: Notes) -> None:
     async_task("tests.tasks.chores.hold_out", notes.path, HELD_OUT)
     running = start("lockbox", "--no-web", STOP_SECONDS="18")
@@ -179,6 +185,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, notes: Notes) -> None:
     assert running.orphans() == []
 
 
+@pytest.mark.deep
 def test_a_supervisor_that_is_killed_leaves_nobody_behind(start: Start) -> None:
     running = start("lockbox", PORT=str(free_port()))
     in_service()
@@ -189,6 +196,7 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(start: Start) -> None:
     wait_for(lambda: running.orphans() == [], within=5, why="all have ended")
 
 
+@pytest.mark.deep
 def test_a_part_that_dies_is_started_again(start: Start) -> None:
     running = start("lockbox", "--no-web")
     in_service()
@@ -277,6 +285,7 @@ def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
 # --- Nothing that matters lives in the queue --------------------------------------------------------------
 
 
+@pytest.mark.deep
 def test_a_new_signing_key_loses_tasks_but_no_message_and_no_deadline(start: Start, tmp_path: Path) -> None:
     world = gather()
     waiting = world.submitted()

@@ -30,7 +30,7 @@ from tests.ports import free_port
 from tests.tasks.conftest import Running, Start, wait_for
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.deep,
     pytest.mark.timeout(300),
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),

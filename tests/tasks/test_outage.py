@@ -17,7 +17,7 @@ from requests_app.worker.processes import tree
 from tests.ground import database_url
 from tests.tasks.conftest import Notes, Start, beats, in_service, runs, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.real_clock, pytest.mark.postgres]
+pytestmark = [pytest.mark.deep, pytest.mark.real_clock, pytest.mark.postgres]
 
 NOTE = "tests.tasks.chores.note"
 

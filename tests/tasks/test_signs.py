@@ -286,7 +286,7 @@ def replaced(site: Site, frozen: set[int]) -> bool:
 
 
 REAL = [
-    pytest.mark.slow,
+    pytest.mark.deep,
     pytest.mark.real_clock,
     pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),

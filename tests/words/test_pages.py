@@ -9,23 +9,18 @@ from urllib.parse import urljoin
 import pytest
 from django.core.cache import cache
 
-from tests.conftest import some
 from tests.words.crawl import GROUPS, Visited, addresses, crawl, route_of, undone
 from tests.words.forms import LOOKERS, Form, forms, refusals
 from tests.words.reading import World, spoken
 
 #: Pages of one kind whose forms are sent: another has the same form about another row.
 FORMS_OF = 2
-#: A run by turns sends a third of each person's forms, which its seed chooses.
-ONE_OF = 3
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_word_on_every_page_and_of_every_refusal_is_marked(
-    world: World, group: str, by_turns: bool, seed: str
-) -> None:
+def test_every_word_on_every_page_and_of_every_refusal_is_marked(world: World, group: str) -> None:
     """One world for each group; what a visit wrote is taken back before the next person comes."""
     found: dict[tuple[str, str], str] = {}
     refused = 0
@@ -34,7 +29,7 @@ def test_every_word_on_every_page_and_of_every_refusal_is_marked(
         with undone():
             pages = list(_read(world, login, found))
             assert len(pages) > 3, login
-            for page, form in some(_forms(pages), ONE_OF if by_turns else 1, seed, by=_kind):
+            for page, form in _forms(pages):
                 for answer in refusals(page, form):
                     refused += 1
                     for raw in world.raw(spoken(answer.content.decode())):
