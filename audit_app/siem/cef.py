@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
+from audit_app.meanings import Severity
 from audit_app.models import AuditEntry
 from audit_app.said import Said, read
-from audit_app.siem.events import Severity, meaning_of, title_of
+from audit_app.siem.events import meaning_of, title_of
 from audit_app.siem.source import PRODUCT, Source
 
 #: Where the dictionary of the format limits a field. The detail has a name of its own, which has no limit.

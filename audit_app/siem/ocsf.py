@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from audit_app.meanings import OTHER, Family, Meaning, Severity
 from audit_app.models import AuditEntry
 from audit_app.said import Said, read
-from audit_app.siem.events import OTHER, Family, Meaning, Severity, meaning_of, title_of
+from audit_app.siem.events import meaning_of, title_of
 from audit_app.siem.source import PRODUCT, Source
 
 VERSION = "1.8.0"

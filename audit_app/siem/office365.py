@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from audit_app import canonical
+from audit_app.meanings import Meaning
 from audit_app.models import AuditEntry
 from audit_app.said import Said, read
-from audit_app.siem.events import Meaning, meaning_of
+from audit_app.siem.events import meaning_of
 from audit_app.siem.source import Source
 
 #: AuditLogRecordType: a decision is what the cmdlet of Exchange's administration would have logged.
