@@ -1,4 +1,7 @@
-"""What an event of the log is in the words of others: OCSF class and activity, severity, outcome. Pure."""
+"""What an event of the log is in the words of others: OCSF class and activity, severity, outcome. Pure.
+
+The log does not know what it watches. Whoever writes into it says what its events mean (`settings.AUDIT_MEANINGS`).
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ OTHER = 99
 
 @dataclass(frozen=True)
 class Meaning:
-    """`name` is the activity's where OCSF has no number for it."""
+    """`name` is the activity's where OCSF has no number for it.
+
+    `by_action` has another meaning for an event whose detail names this `action`.
+    """
 
     family: Family
     activity: int = OTHER
@@ -80,7 +86,11 @@ class Meaning:
     action: Action | None = None
     is_decision: bool = False
     has_failed: bool = False
+    by_action: tuple[tuple[str, Meaning], ...] = ()
 
     @property
     def activity_name(self) -> str:
         return self.name or self.family.activities.get(self.activity, "Other")
+
+
+CREATED, UPDATED = (Meaning(Family.ENTITY, activity) for activity in (1, 3))

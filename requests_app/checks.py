@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from requests_app import lifecycle, schedules
+from requests_app import acts, lifecycle, schedules
 
 CONNECTORS = "requests_app.connectors.registry"
 BROKER = "requests_app.worker.broker.HeartbeatBroker"
@@ -50,6 +50,12 @@ def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: An
 def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Ask the table of moves, which knows itself what would be wrong with it."""
     return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
+
+
+@register("lockbox")
+def declarations_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find an act or an event whose declaration contradicts itself or another one."""
+    return [Error(f"Acts: {problem}.", id="requests_app.E021") for problem in acts.problems()]
 
 
 @register("lockbox")

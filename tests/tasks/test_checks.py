@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from requests_app import checks, lifecycle, schedules
+from requests_app import acts, checks, lifecycle, schedules
 from tests.offenders import collected
 
 
@@ -55,6 +55,11 @@ def test_a_schedule_without_its_function_is_refused(monkeypatch: pytest.MonkeyPa
 def test_an_unsound_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "problems", lambda: iter(["no move leads to OPEN"]))
     assert found() == ["requests_app.E020"]
+
+
+def test_an_unsound_declaration_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acts, "problems", lambda: iter(["the act submit is declared 2 times"]))
+    assert found() == ["requests_app.E021"]
 
 
 def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

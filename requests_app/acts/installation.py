@@ -1,0 +1,113 @@
+"""Acts of staff on what all tenants share: plans, services, resources, queues, and the provider’s people."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
+from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.members import PERSON_CREATED, ROLE_GIVEN, ROLE_TAKEN
+
+PLAN_CHANGED = Event(
+    "plan.changed",
+    label=_("Plan changed"),
+    sentence=_("{who} changed a plan: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+SERVICE_CHANGED = Event(
+    "service.changed",
+    label=_("Service changed"),
+    sentence=_("{who} changed a service: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+ACCOUNTS_LINKED = Event(
+    "accounts.linked",
+    label=_("Accounts linked as one human’s"),
+    sentence=_("{who} linked the accounts of {name} and {other_name}: they count as one human"),
+    variants=(
+        (
+            has("because", "same_identity"),
+            _("The account {email} counts as one human with another one that signs in at {issuer} as the same"),
+        ),
+        (
+            has("because", "same_address"),
+            _("The new account {email} counts as one human with another account of the same mailbox"),
+        ),
+    ),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Link", Severity.MEDIUM),
+)
+ACCOUNTS_UNLINKED = Event(
+    "accounts.unlinked",
+    label=_("Account no longer linked"),
+    sentence=_("{who} unlinked the account of {name}: it counts as a human of its own"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Unlink", Severity.MEDIUM),
+)
+RESOURCE_ADDED = Event(
+    "resource.added",
+    label=_("Resource added"),
+    sentence=_("{who} added the resource {resource_set}"),
+    siem=CREATED,
+)
+RESOURCE_CHANGED = Event(
+    "resource.changed",
+    label=_("Resource changed"),
+    sentence=_("{who} changed a resource: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+
+SAVE_PLAN = Act(
+    "save_plan",
+    events=(PLAN_CHANGED,),
+    tried=_("change a plan"),
+    proposes=(Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True),),
+)
+SAVE_SERVICE = Act(
+    "save_service",
+    events=(SERVICE_CHANGED,),
+    tried=_("change a service"),
+    proposes=(
+        Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True),
+        Proposal("change_service", _("change the service %(name)s: %(changes)s"), by_staff=True),
+    ),
+)
+SAVE_RESOURCE = Act(
+    "save_resource",
+    events=(RESOURCE_ADDED, RESOURCE_CHANGED),
+    tried=_("change a resource"),
+    proposes=(
+        Proposal(
+            "add_resource",
+            _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
+            by_staff=True,
+        ),
+        Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True),
+    ),
+)
+ADD_PERSON = Act("add_person", events=(PERSON_CREATED,), tried=_("add an account"))
+MAKE_STAFF = Act(
+    "make_staff",
+    events=(ROLE_GIVEN,),
+    tried=_("make somebody staff"),
+    proposes=(Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True),),
+)
+GIVE_QUEUE_ROLE = Act(
+    "give_queue_role",
+    events=(ROLE_GIVEN,),
+    tried=_("put somebody into a queue"),
+    proposes=(Proposal("give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True),),
+)
+TAKE_QUEUE_ROLE = Act("take_queue_role", events=(ROLE_TAKEN,), tried=_("take somebody out of a queue"))
+LINK_ACCOUNTS = Act(
+    "link_accounts",
+    events=(ACCOUNTS_LINKED,),
+    tried=_("link two accounts"),
+    proposes=(
+        Proposal("link_accounts", _("count the accounts of %(name)s and %(other_name)s as one human"), by_staff=True),
+    ),
+)
+UNLINK_ACCOUNTS = Act(
+    "unlink_accounts",
+    events=(ACCOUNTS_UNLINKED,),
+    tried=_("unlink an account"),
+    proposes=(Proposal("unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True),),
+)

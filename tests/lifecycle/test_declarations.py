@@ -1,0 +1,138 @@
+"""Every act and every event is declared once, and what the kernel is given is what is declared."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import UPDATED
+from requests_app import acts, operations
+from requests_app.acts import soundness
+from requests_app.acts.declaration import Act, Event, Proposal, has, is_actor, says
+from requests_app.events import Event as Name
+from requests_app.operations._announced import ANNOUNCED
+from requests_app.operations._second import CONTROLLED
+from requests_app.scopes import Scope
+
+WORDS = _("words")
+#: Functions of the kernel that are given the name of an act.
+KERNEL = frozenset({"act", "change", "change_ticket", "own_act"})
+#: Acts of the system alone.
+NEVER_TRIED = frozenset({"expire", "close", "apply_proposal", "park_mail", "note_outcome", "give_up_webhook"})
+
+
+def event(name: str = "thing.done") -> Event:
+    return Event(name, label=WORDS, sentence=WORDS, siem=UPDATED)
+
+
+def test_the_declarations_are_sound() -> None:
+    assert list(acts.problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "events", "problem"),
+    [
+        ([Act("walk"), Act("walk")], [], "the act walk is declared 2 times"),
+        ([], [event(), event()], "the event thing.done is declared 2 times"),
+        (
+            [Act(name, proposes=(Proposal("walk", WORDS, by_staff=True),)) for name in ("walk", "run")],
+            [],
+            "the proposal walk is declared 2 times",
+        ),
+        ([], [event("Thing done")], "Thing done is not of the form subject.past"),
+        ([Act("Walk away")], [], "Walk away is no name of an act"),
+        (
+            [Act("walk", Scope.LOG_READ, any_token=True, tried=WORDS)],
+            [],
+            "walk takes any token, and names a scope",
+        ),
+        ([Act("walk", Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
+        ([Act("walk", events=(event(),))], [], "walk writes thing.done, which is not declared"),
+        (
+            [Act("walk", proposes=(Proposal("run", WORDS),))],
+            [],
+            "walk proposes run: a tenant's proposal has the name of its act",
+        ),
+    ],
+)
+def test_an_unsound_declaration_is_found(declared: list[Act], events: list[Event], problem: str) -> None:
+    assert list(soundness.problems(declared, events)) == [problem]
+
+
+def _named_in_operations() -> set[str]:
+    """The names that the bodies give to the kernel."""
+    found = set()
+    for path in sorted(Path(operations.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KERNEL:
+                leaves = [leaf for argument in node.args for leaf in ast.walk(argument)]
+                found |= {leaf.value for leaf in leaves if isinstance(leaf, ast.Constant) and leaf.value != "names"}
+    return found
+
+
+def test_every_name_that_the_kernel_is_given_is_declared_and_every_act_is_given() -> None:
+    named = _named_in_operations()
+    assert named - acts.ACTS.keys() == set()
+    # What a page refuses by itself is named by the page.
+    assert acts.ACTS.keys() - named == {"watch"}
+
+
+def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
+    """The system's own acts are never refused on paper."""
+    assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
+
+
+def test_every_event_that_the_product_writes_is_declared() -> None:
+    assert acts.EVENTS.keys() == {str(name) for name in Name}
+
+
+def test_what_waits_for_a_second_person_is_what_somebody_carries_out() -> None:
+    tenants = {name for name, proposal in acts.PROPOSALS.items() if not proposal.by_staff}
+    assert (tenants, acts.PROPOSALS.keys() - tenants) == (set(CONTROLLED), set(ANNOUNCED))
+
+
+# --- An event is a text ------------------------------------------------------------------------------------
+
+
+def test_an_event_compares_with_the_names_in_the_log() -> None:
+    name: str = event()
+    assert name == "thing.done"
+    assert {name: 1}["thing.done"] == 1
+    assert f"{event()}" == "thing.done"
+    assert json.dumps([event()]) == '["thing.done"]'
+
+
+def test_an_event_is_pickled_as_its_name_and_copied_as_itself() -> None:
+    once = event()
+    again = pickle.loads(pickle.dumps(once))
+    assert (again, type(again)) == ("thing.done", str)
+    assert copy.copy(once) is once
+    assert copy.deepcopy({"event": once})["event"] is once
+
+
+@pytest.mark.parametrize(
+    ("condition", "detail", "applies"),
+    [
+        (has("part"), {"part": "2"}, True),
+        (has("part"), {"part": ""}, False),
+        (has("part"), {}, False),
+        (has("item", ""), {"item": ""}, True),
+        (has("item", ""), {}, False),
+        (has("how", "reset"), {"how": "change"}, False),
+        (has("action", "download", and_also="item"), {"action": "download", "item": "1"}, True),
+        (has("action", "download", and_also="item"), {"action": "download", "item": ""}, False),
+        (says("rule"), {"rule": None}, True),
+        (says("rule"), {}, False),
+        (is_actor("assignee"), {"assignee": "7"}, True),
+        (is_actor("assignee"), {"assignee": "8"}, False),
+        (is_actor("assignee"), {}, False),
+    ],
+)
+def test_a_condition_applies_by_the_detail(condition, detail: dict[str, object], applies: bool) -> None:
+    assert bool(condition(detail, {"id": "7"})) is applies
