@@ -1,6 +1,7 @@
-"""What an event of the log is in the words of others: OCSF class and activity, severity, outcome. Pure.
+"""What an event of the log means in OCSF: class and activity, severity, outcome. Pure.
 
-The log does not know what it watches. Whoever writes into it says what its events mean (`settings.AUDIT_MEANINGS`).
+The log does not know the product. The application that writes into the log sets what its events mean, with
+`settings.LOG_MEANINGS`.
 """
 
 from __future__ import annotations

@@ -141,6 +141,8 @@ LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key"))
 # The heads that were signed last, outside the database that they vouch for. Back it up apart from the database.
 LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
+# The log does not know what it watches: what an event means to a SIEM is declared beside the act.
+LOG_MEANINGS = "requests_app.acts.MEANINGS"
 # Witnesses are asked over the network. Where they may be reached without TLS and on this very network is said here.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:

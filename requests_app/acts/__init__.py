@@ -31,7 +31,7 @@ EVENTS: dict[str, Event] = {str(event): event for event in _ALL_EVENTS}
 PROPOSALS: dict[str, Proposal] = {each.name: each for act in _ALL_ACTS for each in act.proposes}
 #: What an act needs of a token, for those that a token may do.
 SCOPES: dict[str, Scope] = {act.name: act.scope for act in _ALL_ACTS if act.scope is not None}
-#: What each event means to a SIEM (`settings.AUDIT_MEANINGS`).
+#: What each event means to a SIEM (`settings.LOG_MEANINGS`).
 MEANINGS: dict[str, Meaning] = {str(event): event.meaning for event in _ALL_EVENTS}
 
 
