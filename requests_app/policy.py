@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits
 from requests_app.actors import Actor, Role, Side
+from requests_app.acts import ACTS, SCOPES
 from requests_app.errors import (
     AlreadyDecidedByYou,
     InsufficientScope,
@@ -25,7 +26,7 @@ from requests_app.errors import (
     WindowNotOpen,
 )
 from requests_app.lifecycle import TICKET_LIVE, TicketState, Transition
-from requests_app.scopes import ACTS, OF_ANY_TOKEN, Scope
+from requests_app.scopes import Scope
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
@@ -130,13 +131,16 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
 def may_act(actor: Actor, action: str) -> bool:
     """Whether this actor's token, if it is one, may be used for an act of this name."""
-    return actor.scopes is None or action in OF_ANY_TOKEN or ACTS.get(action) in actor.scopes
+    if actor.scopes is None:
+        return True
+    act = ACTS.get(action)
+    return act is not None and (act.any_token or act.scope in actor.scopes)
 
 
 def require_act(actor: Actor, action: str) -> None:
-    """Raise InsufficientScope where a token is used for an act that its scopes don't name."""
+    """Raise InsufficientScope where a token is used for an act whose scope it does not have."""
     if not may_act(actor, action):
-        raise InsufficientScope(ACTS.get(action, ""))
+        raise InsufficientScope(SCOPES.get(action, ""))
 
 
 def require_scope(actor: Actor, scope: Scope) -> None:

@@ -1,7 +1,7 @@
-"""What a token may be used for: the scopes of the API, and which of them an act needs. Pure.
+"""What a token may be used for: the scopes of the API. Which of them an act needs, its declaration says. Pure.
 
 A scope narrows and never widens: whoever holds a token may do what its holder may do and its scopes name. An act that
-is not in the table can't be done with a token at all, content among them: a token never stands for a grant.
+declares no scope can't be done with a token at all, content among them: a token never stands for a grant.
 """
 
 from __future__ import annotations
@@ -57,66 +57,6 @@ LABELS: dict[Scope, Promise] = {
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
     Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
 }
-
-#: The scope that an act needs, by the act's name in the kernel.
-ACTS: dict[str, Scope] = {
-    **dict.fromkeys(
-        ("switch_lockbox", "set_window_cap", "set_yes_rule", "add_address", "remove_address"), Scope.TENANT_MANAGE
-    ),
-    **dict.fromkeys(
-        (
-            *("open_ticket", "assign_ticket", "ask_customer", "answer_ticket", "resolve_ticket"),
-            *("close_ticket", "reopen_ticket", "comment", "link_ticket"),
-        ),
-        Scope.TICKETS_WRITE,
-    ),
-    **dict.fromkeys(
-        (
-            *("invite_person", "resend_invitation", "withdraw_invitation"),
-            *("set_out_of_office", "end_out_of_office"),
-            *("set_two_person_control", "confirm_proposal", "withdraw_proposal"),
-            *("give_role", "take_role", "switch_off_person", "switch_on_person", "reset_second_factors"),
-        ),
-        Scope.MEMBERS_MANAGE,
-    ),
-    **dict.fromkeys(
-        ("set_sign_on", "claim_domain", "verify_domain", "remove_domain", "unlink_identity"), Scope.SIGN_ON_MANAGE
-    ),
-    **dict.fromkeys(
-        ("provision_member", "change_provisioned", "remove_provisioned", "provision_role"), Scope.MEMBERS_PROVISION
-    ),
-    "submit": Scope.REQUESTS_SUBMIT,
-    "withdraw": Scope.REQUESTS_SUBMIT,
-    "approve_as_provider": Scope.DECISIONS_WRITE,
-    "deny_as_provider": Scope.DECISIONS_WRITE,
-    "approve_as_customer": Scope.DECISIONS_WRITE,
-    "deny_as_customer": Scope.DECISIONS_WRITE,
-    "deny_all_and_mute": Scope.DECISIONS_WRITE,
-    "lift_mute": Scope.DECISIONS_WRITE,
-    "release": Scope.GRANTS_CLOSE,
-    "revoke": Scope.GRANTS_CLOSE,
-    **dict.fromkeys(
-        (
-            *("add_webhook", "change_webhook", "remove_webhook", "rotate_webhook_secret"),
-            *("disable_webhook", "enable_webhook", "send_webhook_test", "redeliver"),
-        ),
-        Scope.WEBHOOKS_MANAGE,
-    ),
-    "export_log": Scope.LOG_READ,
-    "take_evidence": Scope.LOG_READ,
-    "create_client": Scope.TOKENS_MANAGE,
-    "change_client": Scope.TOKENS_MANAGE,
-    "rotate_client_secret": Scope.TOKENS_MANAGE,
-    "remove_client": Scope.TOKENS_MANAGE,
-    "make_lasting_token": Scope.TOKENS_MANAGE,
-    "create_token": Scope.TOKENS_MANAGE,
-    "revoke_token": Scope.TOKENS_MANAGE,
-    "enrol_passkey": Scope.DECISIONS_WRITE,
-    "allow_access": Scope.EVALUATE,
-}
-
-#: What its human may do with any token: proving who they are gives a token nothing beyond its scopes.
-OF_ANY_TOKEN = frozenset({"step_up_token"})
 
 #: What a customer's client may be given. People are managed by people, and so are clients and tokens, and where people
 #: sign in; but a directory in which people manage people may say so itself.

@@ -13,11 +13,12 @@ from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
 from requests_app import api_secrets, operations
+from requests_app.acts import SCOPES
 from requests_app.api_secrets import Kind
 from requests_app.errors import InsufficientScope, NotFound
 from requests_app.models import AccessRequest, Client, Token
 from requests_app.models.people import actor_of_token
-from requests_app.scopes import ACTS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast
 
@@ -170,7 +171,7 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
 
 def test_no_token_of_anybody_opens_content(cast: Cast, calling: Calling) -> None:
     """A token never stands for a grant: neither route nor act leads to content."""
-    assert {"list_items", "open_item"} & ACTS.keys() == set()
+    assert {"list_items", "open_item"} & SCOPES.keys() == set()
     grant = cast.opened()
     token = operations.create_token(name="all", scopes=in_order(Scope), days=7, actor=cast.as_("priya")).row
     actor, where = actor_of_token(token), (grant.pk, cast.resource().pk)

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 
 from audit_app.models import AuditEntry
 from requests_app import api_secrets, bell, clock, operations, schedules, tasks
+from requests_app.acts import SCOPES
 from requests_app.errors import (
     DomainError,
     InsufficientScope,
@@ -27,7 +28,7 @@ from requests_app.models import Client, IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.operations import Made
 from requests_app.operations._change import PROVIDER_LOG
-from requests_app.scopes import ACTS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.caller import client_of
 from tests.cast import Cast, events_in
 from tests.offenders import collected
@@ -370,7 +371,7 @@ def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
     """Denied by default: a new act is closed to tokens until somebody writes down which scope opens it."""
     token = make(cast, "ines", scopes=in_order(Scope)).row
     actor = actor_of_token(token, door="api")
-    assert "remove_witness" not in ACTS
+    assert "remove_witness" not in SCOPES
     refused(lambda: operations.remove_witness(cast.contoso.pk, cast.ada.pk, actor=actor), InsufficientScope)
 
 

@@ -23,6 +23,7 @@ from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
 from requests_app import clock, link_secrets, operations
 from requests_app.actors import Actor
+from requests_app.acts import SCOPES
 from requests_app.errors import ChangeProposed
 from requests_app.evaluation import Question
 from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
@@ -30,7 +31,7 @@ from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import Identity, NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.models.people import actor_of_token
 from requests_app.outbox import delivery
-from requests_app.scopes import ACTS, Scope
+from requests_app.scopes import Scope
 from requests_app.sso import domains
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
@@ -1355,7 +1356,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     called = {re.split(r" by |, ", name)[0] for name in CALLS | AZURE_CALLS} - {"internal note"}
-    assert called == ACTS.keys() - {"export_log", "take_evidence", "enrol_passkey"}
+    assert called == SCOPES.keys() - {"export_log", "take_evidence", "enrol_passkey"}
 
 
 _OF_A_BROWSER = "of an account, its sign-in and its proofs: a browser's alone"
@@ -1388,7 +1389,7 @@ NOT_OVER_THE_API = {
 def test_what_is_not_called_over_the_api_is_named_with_its_reason() -> None:
     covered, called = ({re.split(r" by |, ", name)[0] for name in names} for names in (CASES, CALLS | AZURE_CALLS))
     assert covered - called - {"internal note"} == NOT_OVER_THE_API.keys()
-    assert not NOT_OVER_THE_API.keys() & ACTS.keys()
+    assert not NOT_OVER_THE_API.keys() & SCOPES.keys()
 
 
 def test_every_call_over_the_api_is_a_case() -> None:

@@ -9,10 +9,10 @@ import pytest
 from django.urls import reverse
 
 from requests_app import operations
+from requests_app.acts import SCOPES
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.queries import callers
-from requests_app.scopes import ACTS
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast, events_in
 from tests.parity.test_doors import CASES
@@ -83,8 +83,8 @@ def test_whatever_act_a_person_may_do_over_the_api_has_its_scope_offered(cast: C
     actor = cast.as_(name)
     for case, calls in CASES.items():
         act = re.split(r" by |, ", case)[0]
-        if calls.who == name and act in ACTS:
-            assert ACTS[act] in actor.usable_scopes, case
+        if calls.who == name and act in SCOPES:
+            assert SCOPES[act] in actor.usable_scopes, case
 
 
 def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> None:
