@@ -29,7 +29,7 @@ from requests_app.models import Resource, Tenant
 from requests_app.queries.log import About
 from requests_app.templatetags import _text, _times
 from requests_app.web._history import why_refused
-from requests_app.web._log_patterns import ACTS, CAUSES, pattern_for
+from requests_app.web._log_patterns import CAUSES, pattern_for, tried
 from requests_app.web.context import ROLE_WORDS
 
 #: What is wrong with an entry or a head (audit_app.entries, audit_app.verify), by the beginning of its words.
@@ -325,8 +325,7 @@ class _Words:
 
     @property
     def act(self) -> str:
-        action = _str(self.detail, "action")
-        return str(ACTS.get(action, action))
+        return tried(_str(self.detail, "action"))
 
     @property
     def signed(self) -> str | SafeString:
