@@ -8,6 +8,8 @@ from uuid import UUID
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.acts import EVENTS
+
 #: The log of what concerns no tenant: the provider's people, plans and services.
 PROVIDER_LOG = UUID(int=0)
 
@@ -120,121 +122,13 @@ class Event(StrEnum):
     ACT_REFUSED = "act.refused"
 
 
-TITLES: dict[Event, Promise] = {
-    Event.ACCESS_REQUEST_SUBMITTED: _("Access request submitted"),
-    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: _("Approved by the provider"),
-    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: _("Denied by the provider"),
-    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: _("Approved by the customer"),
-    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: _("Denied by the customer"),
-    Event.ACCESS_REQUEST_WITHDRAWN: _("Access request withdrawn"),
-    Event.ACCESS_REQUEST_EXPIRED: _("Access request expired"),
-    Event.GRANT_RELEASED: _("Window given back"),
-    Event.GRANT_REVOKED: _("Window closed early"),
-    Event.GRANT_CLOSED: _("Window closed by itself"),
-    Event.CONTENT_LIST_ASKED: _("Asked for a list of names"),
-    Event.CONTENT_LISTED: _("Names listed"),
-    Event.CONTENT_OPENED: _("Item opened"),
-    Event.CONTENT_DOWNLOADED: _("Item downloaded"),
-    Event.CONTENT_FAILED: _("Content could not be read"),
-    Event.CONTENT_CUT: _("Reading cut off"),
-    Event.CONTENT_ACCESS_ALLOWED: _("Access allowed elsewhere"),
-    Event.TICKET_OPENED: _("Ticket opened"),
-    Event.TICKET_ASSIGNED: _("Ticket assigned"),
-    Event.TICKET_ANSWER_ASKED: _("Answer asked of the customer"),
-    Event.TICKET_ANSWERED: _("Customer answered"),
-    Event.TICKET_COMMENTED: _("Comment added"),
-    Event.TICKET_NOTE_ADDED: _("Internal note added"),
-    Event.TICKET_RESOLVED: _("Ticket resolved"),
-    Event.TICKET_CLOSED: _("Ticket closed"),
-    Event.TICKET_REOPENED: _("Ticket reopened"),
-    Event.TENANT_CREATED: _("Tenant created"),
-    Event.TENANT_CHANGED: _("Tenant changed"),
-    Event.PLAN_CHANGED: _("Plan changed"),
-    Event.SERVICE_CHANGED: _("Service changed"),
-    Event.LOCKBOX_SWITCHED_ON: _("Lockbox switched on"),
-    Event.LOCKBOX_SWITCHED_OFF: _("Lockbox switched off"),
-    Event.ROLE_GIVEN: _("Role given"),
-    Event.ROLE_TAKEN: _("Role taken away"),
-    Event.PERSON_CREATED: _("Person added"),
-    Event.PERSON_CHANGED: _("Person changed"),
-    Event.PERSON_PASSWORD_CHANGED: _("Password changed"),
-    Event.PERSON_ADDRESS_REQUESTED: _("Change of an address asked for"),
-    Event.PERSON_ADDRESS_CHANGED: _("Address changed"),
-    Event.PASSKEY_ENROLLED: _("Passkey added"),
-    Event.PASSKEY_REMOVED: _("Passkey removed"),
-    Event.PERSON_TOTP_SET_UP: _("Authenticator app set up"),
-    Event.PERSON_TOTP_REMOVED: _("Authenticator app removed"),
-    Event.PERSON_RECOVERY_CODES_MADE: _("Recovery codes made"),
-    Event.PERSON_SECOND_FACTORS_RESET: _("Second factors reset"),
-    Event.PERSON_SWITCHED_OFF: _("Person switched off"),
-    Event.PERSON_SWITCHED_ON: _("Person switched on"),
-    Event.INVITATION_SENT: _("Invitation sent"),
-    Event.INVITATION_WITHDRAWN: _("Invitation withdrawn"),
-    Event.INVITATION_ACCEPTED: _("Invitation accepted"),
-    Event.RECOVERY_KEY_MADE: _("Recovery key made"),
-    Event.RECOVERY_KEY_USED: _("Recovery key used"),
-    Event.RECOVERY_KEY_REFUSED: _("Wrong recovery key"),
-    Event.OUT_OF_OFFICE_SET: _("Deputy named"),
-    Event.OUT_OF_OFFICE_ENDED: _("Deputy’s time ended early"),
-    Event.MUTE_SET: _("Everything denied and muted"),
-    Event.MUTE_LIFTED: _("Mute lifted"),
-    Event.TWO_PERSON_SWITCHED_ON: _("Two-person control switched on"),
-    Event.TWO_PERSON_SWITCHED_OFF: _("Two-person control switched off"),
-    Event.PROPOSAL_MADE: _("Change proposed"),
-    Event.PROPOSAL_CONFIRMED: _("Change confirmed"),
-    Event.PROPOSAL_WITHDRAWN: _("Proposed change withdrawn"),
-    Event.PROPOSAL_APPLIED: _("Announced change took effect"),
-    Event.PROPOSAL_LAPSED: _("Announced change lapsed"),
-    Event.ACCOUNTS_LINKED: _("Accounts linked as one human’s"),
-    Event.ACCOUNTS_UNLINKED: _("Account no longer linked"),
-    Event.IDENTITY_LINKED: _("Linked to single sign-on"),
-    Event.IDENTITY_UNLINKED: _("No longer linked to single sign-on"),
-    Event.SIGN_ON_CHANGED: _("Single sign-on changed"),
-    Event.SIGN_ON_BYPASSED: _("Signed in past single sign-on"),
-    Event.DOMAIN_CLAIMED: _("Domain added"),
-    Event.DOMAIN_VERIFIED: _("Domain proven"),
-    Event.DOMAIN_REMOVED: _("Domain removed"),
-    Event.ADDRESS_ADDED: _("Notification address added"),
-    Event.ADDRESS_REMOVED: _("Notification address removed"),
-    Event.RESOURCE_ADDED: _("Resource added"),
-    Event.RESOURCE_CHANGED: _("Resource changed"),
-    Event.MAIL_PARKED: _("Mail could not be delivered"),
-    Event.MAIL_RESENT: _("Mail sent again"),
-    Event.LOG_EXPORTED: _("Log exported"),
-    Event.LOG_EVIDENCE_TAKEN: _("Evidence downloaded"),
-    Event.LOG_KEY_ROTATED: _("Log key changed"),
-    Event.LOG_TOMBSTONED: _("Damaged log closed, and a new one begun"),
-    Event.LOG_PRUNED: _("Old entries removed"),
-    Event.LOG_HEAD_ADOPTED: _("Newest checkpoint vouched for"),
-    Event.LOG_POLICY_CHANGED: _("Rules of the log changed"),
-    Event.WITNESS_ADDED: _("Witness added"),
-    Event.WITNESS_REMOVED: _("Witness removed"),
-    Event.CLIENT_CREATED: _("Client added"),
-    Event.CLIENT_CHANGED: _("Client changed"),
-    Event.CLIENT_TOKEN_MADE: _("Lasting token made"),
-    Event.CLIENT_SECRET_ROTATED: _("Client’s secret changed"),
-    Event.CLIENT_REMOVED: _("Client removed"),
-    Event.TOKEN_CREATED: _("Token made"),
-    Event.TOKEN_REVOKED: _("Token revoked"),
-    Event.TICKET_LINKED: _("Ticket linked"),
-    Event.WEBHOOK_ADDED: _("Webhook added"),
-    Event.WEBHOOK_CHANGED: _("Webhook changed"),
-    Event.WEBHOOK_REMOVED: _("Webhook removed"),
-    Event.WEBHOOK_SECRET_ROTATED: _("Webhook given a new secret"),
-    Event.WEBHOOK_DISABLED: _("Webhook switched off"),
-    Event.WEBHOOK_ENABLED: _("Webhook switched on"),
-    Event.WEBHOOK_TESTED: _("Webhook tested"),
-    Event.WEBHOOK_REDELIVERED: _("Message to a webhook sent again"),
-    Event.ACT_REFUSED: _("Refused"),
-}
+TITLES: dict[Event, Promise] = {event: EVENTS[event].label for event in Event}
 
 
 def title_of(name: str) -> str:
     """Words for a stored event name; a name from a newer version stands for itself."""
-    try:
-        return str(TITLES[Event(name)])
-    except ValueError:
-        return name
+    event = EVENTS.get(name)
+    return name if event is None else str(event.label)
 
 
 #: Through what somebody came to act.
