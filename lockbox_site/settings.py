@@ -563,9 +563,9 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "SideEnum": ["provider", "customer"],
-        "StateEnum": "requests_app.lifecycle.State.values",
+        "StateEnum": "requests_app.states.State.values",
         "GrantStateEnum": "requests_app.api.grants.STATES",
-        "TicketStateEnum": "requests_app.lifecycle.TicketState.values",
+        "TicketStateEnum": "requests_app.states.TicketState.values",
         "TicketActionsEnum": "requests_app.api.ticket_shapes.ACTIONS",
         "AllowedActionsEnum": ["approve", "deny", "withdraw", "release", "revoke"],
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],

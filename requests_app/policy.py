@@ -25,8 +25,9 @@ from requests_app.errors import (
     StepUpRequired,
     WindowNotOpen,
 )
-from requests_app.lifecycle import TICKET_LIVE, TicketState, Transition
+from requests_app.lifecycle import Transition
 from requests_app.scopes import Scope
+from requests_app.states import TICKET_LIVE, TicketState
 
 #: Who reads a tenant's whole log: its deciding, auditing and administering people.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from audit_app.models import AuditEntry
 from requests_app.actors import Actor
 from requests_app.errors import DeadlinePassed, WrongState
-from requests_app.lifecycle import State, Timing, Transition
+from requests_app.lifecycle import Transition
 from requests_app.models import AccessRequest, Decision, Grant
+from requests_app.states import State, Timing
 
 
 def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:

@@ -17,7 +17,7 @@ from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.columns import NOTHING, door, length, link_to, list_of, reached
 from requests_app.admin.filters import by_choice, by_row, by_tenant
 from requests_app.admin.searching import Search
-from requests_app.lifecycle import PENDING, TRANSITIONS, State
+from requests_app.lifecycle import TRANSITIONS
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -31,6 +31,7 @@ from requests_app.models import (
     Service,
     Ticket,
 )
+from requests_app.states import PENDING, State
 from requests_app.templatetags import _text
 from requests_app.templatetags import lockbox as tags
 

@@ -13,11 +13,11 @@ from django_q.models import Failure, OrmQ
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from requests_app.actors import Actor
 from requests_app.admin.columns import link_to, list_of, page_of
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, TaskAttempt
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.queries import dashboard as queries
 from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
+from requests_app.states import State
 from requests_app.templatetags import _times
 
 

@@ -16,8 +16,9 @@ from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.columns import list_of, state
 from requests_app.admin.filters import by_choice, by_row, by_tenant
 from requests_app.admin.searching import Search
-from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
+from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import AccessRequest, Person, Service, Ticket, TicketComment
+from requests_app.states import TicketState
 
 STATE = state("ticket", _("state"))
 

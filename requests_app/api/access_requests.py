@@ -21,10 +21,10 @@ from requests_app.api.fields import IdFilter, InstantFilter, Several, Strict, Te
 from requests_app.api.schema import IF_MATCH, one, problems
 from requests_app.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.errors import Unacceptable
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Decision, Grant, Level
 from requests_app.queries import access, signing
 from requests_app.scopes import Scope
+from requests_app.states import State
 
 #: What the operations call a field, and this API.
 _FIELDS = {

@@ -17,9 +17,9 @@ from rest_framework.response import Response
 from requests_app.api import errors
 from requests_app.api.fields import Strict, Text
 from requests_app.errors import Malformed, Unacceptable
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant
 from requests_app.queries import access
+from requests_app.states import State
 
 PROVIDER = "Microsoft.CustomerLockbox"
 

@@ -10,9 +10,9 @@ from rest_framework import serializers
 
 from requests_app.api.fields import IdFilter, InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
 from requests_app.api.shapes import PersonRef, ServiceRef, TenantRef
-from requests_app.lifecycle import TICKET_LIVE, TicketState
 from requests_app.models import Ticket
 from requests_app.queries import tickets as queries
+from requests_app.states import TICKET_LIVE, TicketState
 
 #: What may be done to a ticket, as the last part of an address says it, by the operation's name.
 ACTS = {

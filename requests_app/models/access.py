@@ -17,8 +17,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import limits
-from requests_app.lifecycle import PENDING, State
 from requests_app.models.scoping import ScopedQuerySet
+from requests_app.states import PENDING, State
 
 #: How many bytes of its digest stand for the id of a name that was listed.
 LISTED_ID = 16

@@ -15,11 +15,11 @@ from audit_app.models import AuditEntry
 from requests_app import sentences
 from requests_app.actors import Actor
 from requests_app.events import Event
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
 from requests_app.notifications import words
 from requests_app.notifications.words import Fact, Quote
 from requests_app.queries import access
+from requests_app.states import State
 
 Facts = dict[str, Any]
 

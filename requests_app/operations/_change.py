@@ -33,11 +33,12 @@ from requests_app.errors import (
 )
 from requests_app.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.events import Event
-from requests_app.lifecycle import PENDING, TICKET_TRANSITIONS, TRANSITIONS, State, TicketState, Timing, Transition
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
 from requests_app.models import AccessRequest, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.models.row_security import own_account
 from requests_app.outbox.topics import Note, post
+from requests_app.states import PENDING, State, TicketState, Timing
 
 security_log = structlog.get_logger("security")
 

@@ -9,10 +9,10 @@ from django.db.models import F, QuerySet
 
 from audit_app import canonical
 from requests_app.actors import Actor
-from requests_app.lifecycle import PENDING, State
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import Act, Step, apply, begin
 from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.states import PENDING, State
 
 EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 

@@ -11,10 +11,10 @@ from django.db.models import Q, QuerySet
 from audit_app import recorder
 from requests_app import mailboxes
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.lifecycle import PENDING, State
 from requests_app.models import AccessRequest, Decision, Membership, Person
 from requests_app.operations._change import Act, lock_access
 from requests_app.operations._ending import end_access
+from requests_app.states import PENDING, State
 
 _UNDER_WAY = (*PENDING, State.OPEN)
 

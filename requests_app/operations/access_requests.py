@@ -14,7 +14,7 @@ from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
 from requests_app.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
 from requests_app.ids import as_id
-from requests_app.lifecycle import TRANSITIONS, State
+from requests_app.lifecycle import TRANSITIONS
 from requests_app.manifest import Signed
 from requests_app.models import (
     AccessRequest,
@@ -36,6 +36,7 @@ from requests_app.operations._change import Act, Step, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.outbox.topics import Audience, Topic
+from requests_app.states import State
 
 
 @dataclass(frozen=True, kw_only=True)

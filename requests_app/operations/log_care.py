@@ -21,10 +21,10 @@ from requests_app.actors import Actor, Role
 from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.ids import as_id
-from requests_app.lifecycle import PENDING, State
 from requests_app.models import AccessRequest, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Act, act
 from requests_app.operations._second import controlled, hold
+from requests_app.states import PENDING, State
 
 logger = structlog.get_logger(__name__)
 

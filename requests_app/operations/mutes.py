@@ -14,13 +14,14 @@ from requests_app import limits, policy
 from requests_app.actors import Actor
 from requests_app.errors import MachineMayNotDecide, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.lifecycle import PENDING, TRANSITIONS, State
+from requests_app.lifecycle import TRANSITIONS
 from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
 from requests_app.operations._change import Act, act, apply, begin
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import about
 from requests_app.operations._people import key
 from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.states import PENDING, State
 
 _DENY = TRANSITIONS["deny_as_customer"]
 

@@ -17,11 +17,11 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 from requests_app import bell, clock
 from requests_app.actors import Actor
 from requests_app.database import bounds
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._change import Step, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.outbox.topics import Audience, Note, Topic, post
+from requests_app.states import State
 
 logger = structlog.get_logger(__name__)
 

@@ -12,13 +12,14 @@ from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
-from requests_app.lifecycle import TICKET_TRANSITIONS, TicketState
+from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
 from requests_app.operations import _elsewhere
 from requests_app.operations._change import TicketStep, act, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.states import TicketState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, OutboxMessage, Ticket
 from requests_app.outbox import audiences
 from requests_app.outbox.topics import Topic
+from requests_app.states import State
 
 #: What a mail says about an access request must still be so when it leaves.
 _NEEDS_STATE: dict[str, State] = {

@@ -14,9 +14,10 @@ from requests_app import policy, standing
 from requests_app.actors import Actor, Role
 from requests_app.errors import WrongState
 from requests_app.ids import as_id
-from requests_app.lifecycle import PENDING, TRANSITIONS, State, Timing, Transition, actions_from
+from requests_app.lifecycle import TRANSITIONS, Transition, actions_from
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
+from requests_app.states import PENDING, State, Timing
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 

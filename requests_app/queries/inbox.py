@@ -17,9 +17,9 @@ from django.db.models import Exists, OuterRef, Q
 
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import Malformed
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
+from requests_app.states import State
 
 #: What one line of a list shows of an access request.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")

@@ -14,7 +14,6 @@ from django.db.models.functions import Coalesce
 from requests_app import clock, link_secrets, policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound
-from requests_app.lifecycle import State
 from requests_app.models import (
     AccessRequest,
     Invitation,
@@ -29,6 +28,7 @@ from requests_app.models import (
     Service,
     Tenant,
 )
+from requests_app.states import State
 
 #: More people are found by searching for them.
 SHOWN = 100

@@ -14,20 +14,12 @@ from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotFound, Unacceptable
 from requests_app.ids import as_id
-from requests_app.lifecycle import (
-    PENDING,
-    TICKET_LIVE,
-    TICKET_TRANSITIONS,
-    State,
-    TicketState,
-    Timing,
-    Transition,
-    actions_from,
-)
+from requests_app.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
 from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.inbox import Cursor
+from requests_app.states import PENDING, TICKET_LIVE, State, TicketState, Timing
 
 PAGE = 25
 LIVE, ANY = "live", "any"

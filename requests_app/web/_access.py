@@ -18,9 +18,9 @@ from django.utils.translation import ngettext
 
 from requests_app import operations, policy, sentences
 from requests_app.actors import Actor, Role
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
 from requests_app.queries import access
+from requests_app.states import State
 from requests_app.templatetags._text import visible_single
 
 _EXCERPT = 240

@@ -16,11 +16,11 @@ from audit_app import signed
 from requests_app import errors, lifecycle, operations, sentences
 from requests_app.actors import Side
 from requests_app.events import Event, title_of
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant
 from requests_app.queries import access, review
 from requests_app.queries.proofs import RECEIPTS
 from requests_app.queries.review import ITEMS, Entry, Looked
+from requests_app.states import State
 from requests_app.templatetags._text import visible_single
 from requests_app.templatetags._times import when_words
 from requests_app.web._access import grant_of

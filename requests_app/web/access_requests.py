@@ -21,9 +21,10 @@ from audit_app import witnesses
 from requests_app import clock, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import DomainError, Malformed, NotAllowed, WrongState
-from requests_app.lifecycle import PENDING, State, Transition
+from requests_app.lifecycle import Transition
 from requests_app.models import AccessRequest, Decision, Mute
 from requests_app.queries import access, inbox, review
+from requests_app.states import PENDING, State
 from requests_app.web._access import (
     Window,
     again_url,

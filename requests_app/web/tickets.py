@@ -21,10 +21,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from requests_app import operations, policy, sentences
 from requests_app.actors import Actor, Role, Side
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.lifecycle import TICKET_TRANSITIONS, State
+from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import AccessRequest, Tenant, Ticket
 from requests_app.queries import access
 from requests_app.queries import tickets as queries
+from requests_app.states import State
 from requests_app.web.context import instant
 from requests_app.web.forms.strict import StrictForm
 from requests_app.web.forms.tickets import AssignForm, EndForm, LinkForm, NewTicketForm, NoteForm, ReplyForm

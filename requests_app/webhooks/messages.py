@@ -13,8 +13,9 @@ from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Places
 from requests_app.events import PROVIDER_LOG, Event
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, State
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.models import AccessRequest, Ticket
+from requests_app.states import State
 
 #: Instead of a list of events: all that there are, and all that a later version adds.
 ALL = "*"

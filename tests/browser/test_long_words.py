@@ -11,8 +11,8 @@ from django.db.models import Model
 
 from requests_app import models, operations
 from requests_app.demo.world import as_
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Resource
+from requests_app.states import State
 from tests.browser.axe import WIDTHS, Shapes, faults
 from tests.browser.conftest import Visit
 from tests.words.crawl import addresses, crawl

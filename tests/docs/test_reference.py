@@ -14,7 +14,7 @@ from audit_app import export, queries
 from audit_app.places import Places
 from lockbox_site import readiness
 from requests_app.actors import Role
-from requests_app.lifecycle import State
+from requests_app.states import State
 from tests.cast import Cast
 from tests.docs.documents import blocks, code_spans, documents, prose
 from tests.sources import ROOT, name_of, nodes_of, product_files

@@ -15,21 +15,12 @@ from django.db import IntegrityError, transaction
 from requests_app import clock, lifecycle, operations
 from requests_app.actors import Actor, Role
 from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, WrongState
-from requests_app.lifecycle import (
-    FINAL,
-    PENDING,
-    TICKET_TRANSITIONS,
-    TRANSITIONS,
-    State,
-    TicketState,
-    Timing,
-    Transition,
-    problems,
-)
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition, problems
 from requests_app.models import AccessRequest, Decision, Grant, Ticket, TicketComment
 from requests_app.operations._change import Repeated
 from requests_app.queries import tickets as ticket_queries
 from requests_app.queries.access import allowed_actions
+from requests_app.states import FINAL, PENDING, State, TicketState, Timing
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
 #: Who made which move on the way to a state: the same move once more is answered by the first.

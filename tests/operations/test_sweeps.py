@@ -12,11 +12,11 @@ from django.db import OperationalError
 from requests_app import operations, tasks
 from requests_app.database import bounds
 from requests_app.errors import StoreUnavailable
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations import sweeps
 from requests_app.outbox import delivery
 from requests_app.outbox.topics import Topic
+from requests_app.states import State
 from tests.cast import Cast, events_of, outbox_topics
 from tests.database.conftest import takes
 from tests.database.test_bounds import held

@@ -15,8 +15,8 @@ from django.conf import settings
 
 from audit_app.models import AuditEntry, Checkpoint, Witness
 from requests_app import clock, operations
-from requests_app.lifecycle import State
 from requests_app.models import AccessRequest, OutboxMessage
+from requests_app.states import State
 from tests.cast import gather
 from tests.tasks.conftest import Start, in_service, wait_for
 from tests.witness import SmallWitness

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import translation
 
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Timing, Transition
+from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
+from requests_app.states import Timing
 
 _START = "[*]"
 _WHEN = {Timing.ANY: "any time", Timing.BEFORE: "before the deadline", Timing.AFTER: "from the deadline on"}

@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app import limits
 from requests_app.actors import Actor, Side
-from requests_app.lifecycle import TicketState
 from requests_app.models import Person, Tenant, Ticket
 from requests_app.queries import tickets as queries
+from requests_app.states import TicketState
 from requests_app.web.forms.strict import StrictForm
 
 
