@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, has
+from requests_app.actors import Role
+from requests_app.acts.declaration import Act, Event, Moves, StepUp, has
 from requests_app.scopes import Scope
+from requests_app.states import PENDING, State, Timing
 
 ACCESS_REQUEST_SUBMITTED = Event(
     "access_request.submitted",
@@ -73,35 +75,105 @@ GRANT_CLOSED = Event(
     siem=Meaning(Family.USER_ACCESS, 2),
 )
 
-SUBMIT = Act("submit", scope=Scope.REQUESTS_SUBMIT, events=(ACCESS_REQUEST_SUBMITTED,), tried=_("ask for access"))
+SUBMIT = Act(
+    "submit",
+    title=_("Ask for access"),
+    roles=frozenset({Role.ENGINEER}),
+    moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),
+    scope=Scope.REQUESTS_SUBMIT,
+    events=(ACCESS_REQUEST_SUBMITTED,),
+    tried=_("ask for access"),
+)
 APPROVE_AS_PROVIDER = Act(
     "approve_as_provider",
+    title=_("Approve"),
+    roles=frozenset({Role.PROVIDER_APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_PROVIDER}),
+        targets=(State.PENDING_CUSTOMER, State.OPEN),
+        timing=Timing.BEFORE,
+        is_decision=True,
+    ),
+    step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_PROVIDER,),
     tried=_("approve an access request for the provider"),
 )
 DENY_AS_PROVIDER = Act(
     "deny_as_provider",
+    title=_("Deny"),
+    roles=frozenset({Role.PROVIDER_APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_PROVIDER}), targets=(State.DENIED,), timing=Timing.BEFORE, is_decision=True
+    ),
+    needs_note=True,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
     tried=_("deny an access request for the provider"),
 )
 APPROVE_AS_CUSTOMER = Act(
     "approve_as_customer",
+    title=_("Approve"),
+    roles=frozenset({Role.APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_CUSTOMER}), targets=(State.OPEN,), timing=Timing.BEFORE, is_decision=True
+    ),
+    step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_CUSTOMER,),
     tried=_("approve an access request for the customer"),
 )
 DENY_AS_CUSTOMER = Act(
     "deny_as_customer",
+    title=_("Deny"),
+    roles=frozenset({Role.APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_CUSTOMER}), targets=(State.DENIED,), timing=Timing.BEFORE, is_decision=True
+    ),
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_CUSTOMER,),
     tried=_("deny an access request for the customer"),
 )
 WITHDRAW = Act(
-    "withdraw", scope=Scope.REQUESTS_SUBMIT, events=(ACCESS_REQUEST_WITHDRAWN,), tried=_("withdraw an access request")
+    "withdraw",
+    title=_("Withdraw"),
+    # The system: the consequence of a closed ticket, a person switched off or a role taken away.
+    roles=frozenset({Role.REQUESTER, Role.SYSTEM}),
+    moves=Moves(sources=PENDING, targets=(State.WITHDRAWN,), timing=Timing.BEFORE),
+    scope=Scope.REQUESTS_SUBMIT,
+    events=(ACCESS_REQUEST_WITHDRAWN,),
+    tried=_("withdraw an access request"),
 )
-EXPIRE = Act("expire", events=(ACCESS_REQUEST_EXPIRED,))
-RELEASE = Act("release", scope=Scope.GRANTS_CLOSE, events=(GRANT_RELEASED,), tried=_("give a window back"))
-REVOKE = Act("revoke", scope=Scope.GRANTS_CLOSE, events=(GRANT_REVOKED,), tried=_("close a window"))
-CLOSE = Act("close", events=(GRANT_CLOSED,))
+EXPIRE = Act(
+    "expire",
+    title=_("Expire"),
+    roles=frozenset({Role.SYSTEM}),
+    moves=Moves(sources=PENDING, targets=(State.EXPIRED,), timing=Timing.AFTER),
+    events=(ACCESS_REQUEST_EXPIRED,),
+)
+RELEASE = Act(
+    "release",
+    title=_("I am done"),
+    roles=frozenset({Role.REQUESTER}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE),
+    scope=Scope.GRANTS_CLOSE,
+    events=(GRANT_RELEASED,),
+    tried=_("give a window back"),
+)
+REVOKE = Act(
+    "revoke",
+    title=_("Close now"),
+    # The system: the same consequences as of "withdraw", for a window that is open already.
+    roles=frozenset({Role.APPROVER, Role.PROVIDER_APPROVER, Role.STAFF, Role.SYSTEM}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE),
+    scope=Scope.GRANTS_CLOSE,
+    events=(GRANT_REVOKED,),
+    tried=_("close a window"),
+)
+CLOSE = Act(
+    "close",
+    title=_("Close"),
+    roles=frozenset({Role.SYSTEM}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER),
+    events=(GRANT_CLOSED,),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has
 from requests_app.scopes import Scope
 
 CLIENT_CREATED = Event(
@@ -56,9 +56,12 @@ TOKEN_REVOKED = Event(
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 
-CREATE_CLIENT = Act("create_client", scope=Scope.TOKENS_MANAGE, events=(CLIENT_CREATED,), tried=_("add a client"))
+CREATE_CLIENT = Act(
+    "create_client", step_up=StepUp.ALWAYS, scope=Scope.TOKENS_MANAGE, events=(CLIENT_CREATED,), tried=_("add a client")
+)
 CHANGE_CLIENT = Act(
     "change_client",
+    step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CHANGED,),
     tried=_("change a client"),
@@ -69,6 +72,7 @@ CHANGE_CLIENT = Act(
 )
 ROTATE_CLIENT_SECRET = Act(
     "rotate_client_secret",
+    step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_SECRET_ROTATED,),
     tried=_("give a client a new secret"),
@@ -76,10 +80,13 @@ ROTATE_CLIENT_SECRET = Act(
 REMOVE_CLIENT = Act("remove_client", scope=Scope.TOKENS_MANAGE, events=(CLIENT_REMOVED,), tried=_("remove a client"))
 MAKE_LASTING_TOKEN = Act(
     "make_lasting_token",
+    step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
     tried=_("make a lasting token for a client"),
 )
-CREATE_TOKEN = Act("create_token", scope=Scope.TOKENS_MANAGE, events=(TOKEN_CREATED,), tried=_("make a token"))
+CREATE_TOKEN = Act(
+    "create_token", step_up=StepUp.DEPENDS, scope=Scope.TOKENS_MANAGE, events=(TOKEN_CREATED,), tried=_("make a token")
+)
 REVOKE_TOKEN = Act("revoke_token", scope=Scope.TOKENS_MANAGE, events=(TOKEN_REVOKED,), tried=_("revoke a token"))
 STEP_UP_TOKEN = Act("step_up_token", any_token=True, tried=_("confirm with the password who holds a token"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from django.utils.functional import Promise
 
 from audit_app.meanings import Meaning
+from requests_app.actors import Role
 from requests_app.scopes import Scope
+from requests_app.states import Timing
 
 Detail = dict[str, Any]
 #: Whether a sentence applies to an entry, by its detail and its actor.
@@ -68,17 +71,44 @@ class Proposal:
     by_staff: bool = False
 
 
-@dataclass(frozen=True)
+class StepUp(StrEnum):
+    """Whether an act takes proof of who acts that is not older than five minutes.
+
+    With DEPENDS the body says of which rows and inputs it does.
+    """
+
+    NEVER = "never"
+    ALWAYS = "always"
+    DEPENDS = "depends"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moves:
+    """How an act moves the state of its row. `sources` is empty for the act that makes the row."""
+
+    sources: frozenset[str]
+    targets: tuple[str, ...]
+    timing: Timing = Timing.ANY
+    is_decision: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Act:
     """One thing that somebody can do.
 
-    `scope` is what a token needs for it. Without one no token is enough, unless `any_token` is.
-    `tried` follows "tried to", in the entry about a refusal. The system's own acts have none: nobody tried them.
+    `title` names it where it is offered. `roles` are those of which one is needed on the row, and `moves` how its state
+    moves. `scope` is what a token needs; without one no token is enough, unless `any_token` is. `tried` follows "tried
+    to", in the entry about a refusal. The system's own acts have none: nobody tried them.
     """
 
-    name: str
+    name: str = field(kw_only=False)
+    title: Promise | None = None
+    roles: frozenset[Role] = frozenset()
     scope: Scope | None = None
     any_token: bool = False
+    moves: Moves | None = None
+    step_up: StepUp = StepUp.NEVER
+    needs_note: bool = False
     events: tuple[Event, ...] = ()
     tried: Promise | None = None
     proposes: tuple[Proposal, ...] = ()

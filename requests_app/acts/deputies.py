@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event
+from requests_app.acts.declaration import Act, Event, StepUp
 from requests_app.scopes import Scope
 
 OUT_OF_OFFICE_SET = Event(
@@ -22,8 +22,16 @@ OUT_OF_OFFICE_ENDED = Event(
 )
 
 SET_OUT_OF_OFFICE = Act(
-    "set_out_of_office", scope=Scope.MEMBERS_MANAGE, events=(OUT_OF_OFFICE_SET,), tried=_("name a deputy")
+    "set_out_of_office",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(OUT_OF_OFFICE_SET,),
+    tried=_("name a deputy"),
 )
 END_OUT_OF_OFFICE = Act(
-    "end_out_of_office", scope=Scope.MEMBERS_MANAGE, events=(OUT_OF_OFFICE_ENDED,), tried=_("end a deputy’s time")
+    "end_out_of_office",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(OUT_OF_OFFICE_ENDED,),
+    tried=_("end a deputy’s time"),
 )

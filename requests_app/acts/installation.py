@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has
 from requests_app.acts.members import PERSON_CREATED, ROLE_GIVEN, ROLE_TAKEN
 
 PLAN_CHANGED = Event(
@@ -57,12 +57,14 @@ RESOURCE_CHANGED = Event(
 
 SAVE_PLAN = Act(
     "save_plan",
+    step_up=StepUp.DEPENDS,
     events=(PLAN_CHANGED,),
     tried=_("change a plan"),
     proposes=(Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True),),
 )
 SAVE_SERVICE = Act(
     "save_service",
+    step_up=StepUp.DEPENDS,
     events=(SERVICE_CHANGED,),
     tried=_("change a service"),
     proposes=(
@@ -72,6 +74,7 @@ SAVE_SERVICE = Act(
 )
 SAVE_RESOURCE = Act(
     "save_resource",
+    step_up=StepUp.DEPENDS,
     events=(RESOURCE_ADDED, RESOURCE_CHANGED),
     tried=_("change a resource"),
     proposes=(
@@ -83,22 +86,27 @@ SAVE_RESOURCE = Act(
         Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True),
     ),
 )
-ADD_PERSON = Act("add_person", events=(PERSON_CREATED,), tried=_("add an account"))
+ADD_PERSON = Act("add_person", step_up=StepUp.DEPENDS, events=(PERSON_CREATED,), tried=_("add an account"))
 MAKE_STAFF = Act(
     "make_staff",
+    step_up=StepUp.ALWAYS,
     events=(ROLE_GIVEN,),
     tried=_("make somebody staff"),
     proposes=(Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True),),
 )
 GIVE_QUEUE_ROLE = Act(
     "give_queue_role",
+    step_up=StepUp.DEPENDS,
     events=(ROLE_GIVEN,),
     tried=_("put somebody into a queue"),
     proposes=(Proposal("give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True),),
 )
-TAKE_QUEUE_ROLE = Act("take_queue_role", events=(ROLE_TAKEN,), tried=_("take somebody out of a queue"))
+TAKE_QUEUE_ROLE = Act(
+    "take_queue_role", step_up=StepUp.DEPENDS, events=(ROLE_TAKEN,), tried=_("take somebody out of a queue")
+)
 LINK_ACCOUNTS = Act(
     "link_accounts",
+    step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_LINKED,),
     tried=_("link two accounts"),
     proposes=(
@@ -107,6 +115,7 @@ LINK_ACCOUNTS = Act(
 )
 UNLINK_ACCOUNTS = Act(
     "unlink_accounts",
+    step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_UNLINKED,),
     tried=_("unlink an account"),
     proposes=(Proposal("unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has
 from requests_app.scopes import Scope
 
 INVITATION_SENT = Event(
@@ -48,18 +48,25 @@ RECOVERY_KEY_REFUSED = Event(
 
 INVITE_PERSON = Act(
     "invite_person",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_SENT,),
     tried=_("invite somebody"),
     proposes=(Proposal("invite_person", _("invite %(email)s to the role “%(role)s”")),),
 )
 RESEND_INVITATION = Act(
-    "resend_invitation", scope=Scope.MEMBERS_MANAGE, events=(INVITATION_SENT,), tried=_("send an invitation again")
+    "resend_invitation",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(INVITATION_SENT,),
+    tried=_("send an invitation again"),
 )
 WITHDRAW_INVITATION = Act(
     "withdraw_invitation", scope=Scope.MEMBERS_MANAGE, events=(INVITATION_WITHDRAWN,), tried=_("withdraw an invitation")
 )
 ACCEPT_INVITATION = Act("accept_invitation", events=(INVITATION_ACCEPTED,), tried=_("accept an invitation"))
-MAKE_RECOVERY_KEY = Act("make_recovery_key", events=(RECOVERY_KEY_MADE,), tried=_("have a recovery key made"))
+MAKE_RECOVERY_KEY = Act(
+    "make_recovery_key", step_up=StepUp.ALWAYS, events=(RECOVERY_KEY_MADE,), tried=_("have a recovery key made")
+)
 TRY_RECOVERY_KEY = Act("try_recovery_key", events=(RECOVERY_KEY_REFUSED,), tried=_("use a recovery key"))
 USE_RECOVERY_KEY = Act("use_recovery_key", events=(RECOVERY_KEY_USED,), tried=_("use a recovery key"))

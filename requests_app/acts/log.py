@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has, says
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has, says
 from requests_app.scopes import Scope
 
 LOG_EXPORTED = Event(
@@ -80,6 +80,7 @@ EXPORT_LOG = Act("export_log", scope=Scope.LOG_READ, events=(LOG_EXPORTED,), tri
 TAKE_EVIDENCE = Act("take_evidence", scope=Scope.LOG_READ, events=(LOG_EVIDENCE_TAKEN,), tried=_("download evidence"))
 SET_LOG_RETENTION = Act(
     "set_log_retention",
+    step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set how long the log is kept"),
     proposes=(Proposal("set_log_retention", _("keep the log for %(days)s days"), without=_("keep the log for good")),),
@@ -87,6 +88,7 @@ SET_LOG_RETENTION = Act(
 PRUNE_LOG = Act("prune_log", events=(LOG_PRUNED,), tried=_("remove old entries"))
 SET_COSIGNING = Act(
     "set_cosigning",
+    step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set whether a witness must have cosigned the log"),
     proposes=(
@@ -99,12 +101,14 @@ SET_COSIGNING = Act(
 )
 ADD_WITNESS = Act(
     "add_witness",
+    step_up=StepUp.ALWAYS,
     events=(WITNESS_ADDED,),
     tried=_("register a witness"),
     proposes=(Proposal("add_witness", _("register the witness %(name)s at %(url)s")),),
 )
 REMOVE_WITNESS = Act(
     "remove_witness",
+    step_up=StepUp.ALWAYS,
     events=(WITNESS_REMOVED,),
     tried=_("remove a witness"),
     proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),

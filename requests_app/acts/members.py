@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp
 from requests_app.scopes import Scope
 
 ROLE_GIVEN = Event(
@@ -53,6 +53,7 @@ PERSON_SWITCHED_ON = Event(
 
 GIVE_ROLE = Act(
     "give_role",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(ROLE_GIVEN,),
     tried=_("give a role"),
@@ -60,6 +61,7 @@ GIVE_ROLE = Act(
 )
 TAKE_ROLE = Act(
     "take_role",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(ROLE_TAKEN,),
     tried=_("take a role away"),
@@ -67,6 +69,7 @@ TAKE_ROLE = Act(
 )
 SWITCH_OFF_PERSON = Act(
     "switch_off_person",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SWITCHED_OFF,),
     tried=_("switch an account off"),
@@ -74,6 +77,7 @@ SWITCH_OFF_PERSON = Act(
 )
 SWITCH_ON_PERSON = Act(
     "switch_on_person",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SWITCHED_ON,),
     tried=_("switch an account on"),
@@ -88,6 +92,7 @@ SWITCH_ON_PERSON = Act(
 )
 RESET_SECOND_FACTORS = Act(
     "reset_second_factors",
+    step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SECOND_FACTORS_RESET,),
     tried=_("reset somebody’s second factors"),
@@ -95,24 +100,28 @@ RESET_SECOND_FACTORS = Act(
 )
 PROVISION_MEMBER = Act(
     "provision_member",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CREATED,),
     tried=_("add somebody from the directory"),
 )
 CHANGE_PROVISIONED = Act(
     "change_provisioned",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CHANGED,),
     tried=_("change somebody as the directory has them"),
 )
 PROVISION_ROLE = Act(
     "provision_role",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(ROLE_GIVEN, ROLE_TAKEN),
     tried=_("give or take a role as the directory has it"),
 )
 REMOVE_PROVISIONED = Act(
     "remove_provisioned",
+    step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_SWITCHED_OFF,),
     tried=_("remove somebody whom the directory removed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event
+from requests_app.acts.declaration import Act, Event, StepUp
 from requests_app.scopes import Scope
 
 MUTE_SET = Event(
@@ -22,6 +22,12 @@ MUTE_LIFTED = Event(
 )
 
 DENY_ALL_AND_MUTE = Act(
-    "deny_all_and_mute", scope=Scope.DECISIONS_WRITE, events=(MUTE_SET,), tried=_("deny all that waits, and mute")
+    "deny_all_and_mute",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.DECISIONS_WRITE,
+    events=(MUTE_SET,),
+    tried=_("deny all that waits, and mute"),
 )
-LIFT_MUTE = Act("lift_mute", scope=Scope.DECISIONS_WRITE, events=(MUTE_LIFTED,), tried=_("lift a mute"))
+LIFT_MUTE = Act(
+    "lift_mute", step_up=StepUp.ALWAYS, scope=Scope.DECISIONS_WRITE, events=(MUTE_LIFTED,), tried=_("lift a mute")
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, has
+from requests_app.acts.declaration import Act, Event, StepUp, has
 from requests_app.scopes import Scope
 
 PERSON_PASSWORD_CHANGED = Event(
@@ -59,19 +59,34 @@ PERSON_RECOVERY_CODES_MADE = Event(
 )
 
 STEP_UP = Act("step_up", tried=_("prove who they are"))
-SET_PASSWORD = Act("set_password", events=(PERSON_PASSWORD_CHANGED,), tried=_("change the password of the own account"))
+SET_PASSWORD = Act(
+    "set_password",
+    step_up=StepUp.DEPENDS,
+    events=(PERSON_PASSWORD_CHANGED,),
+    tried=_("change the password of the own account"),
+)
 ASK_FOR_RESET = Act("ask_for_reset", tried=_("ask for a new password"))
-REQUEST_ADDRESS = Act("request_address", events=(PERSON_ADDRESS_REQUESTED,), tried=_("ask for another address"))
+REQUEST_ADDRESS = Act(
+    "request_address", step_up=StepUp.ALWAYS, events=(PERSON_ADDRESS_REQUESTED,), tried=_("ask for another address")
+)
 CONFIRM_ADDRESS = Act("confirm_address", events=(PERSON_ADDRESS_CHANGED,), tried=_("take another address"))
 ENROL_PASSKEY = Act(
     "enrol_passkey",
+    step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(PASSKEY_ENROLLED,),
     tried=_("add a passkey to the own account"),
 )
-REMOVE_PASSKEY = Act("remove_passkey", events=(PASSKEY_REMOVED,), tried=_("remove a passkey"))
-SET_UP_TOTP = Act("set_up_totp", events=(PERSON_TOTP_SET_UP,), tried=_("set up an authenticator app"))
-REMOVE_TOTP = Act("remove_totp", events=(PERSON_TOTP_REMOVED,), tried=_("remove the authenticator app"))
+REMOVE_PASSKEY = Act("remove_passkey", step_up=StepUp.ALWAYS, events=(PASSKEY_REMOVED,), tried=_("remove a passkey"))
+SET_UP_TOTP = Act(
+    "set_up_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_SET_UP,), tried=_("set up an authenticator app")
+)
+REMOVE_TOTP = Act(
+    "remove_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_REMOVED,), tried=_("remove the authenticator app")
+)
 MAKE_RECOVERY_CODES = Act(
-    "make_recovery_codes", events=(PERSON_RECOVERY_CODES_MADE,), tried=_("have new recovery codes made")
+    "make_recovery_codes",
+    step_up=StepUp.ALWAYS,
+    events=(PERSON_RECOVERY_CODES_MADE,),
+    tried=_("have new recovery codes made"),
 )

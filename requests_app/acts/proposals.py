@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has
 from requests_app.scopes import Scope
 
 TWO_PERSON_SWITCHED_ON = Event(
@@ -74,13 +74,18 @@ PROPOSAL_LAPSED = Event(
 
 SET_TWO_PERSON_CONTROL = Act(
     "set_two_person_control",
+    step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
     tried=_("switch two-person control"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
 )
 CONFIRM_PROPOSAL = Act(
-    "confirm_proposal", scope=Scope.MEMBERS_MANAGE, events=(PROPOSAL_CONFIRMED,), tried=_("confirm a proposed change")
+    "confirm_proposal",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PROPOSAL_CONFIRMED,),
+    tried=_("confirm a proposed change"),
 )
 WITHDRAW_PROPOSAL = Act(
     "withdraw_proposal", scope=Scope.MEMBERS_MANAGE, events=(PROPOSAL_WITHDRAWN,), tried=_("withdraw a proposed change")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp
 from requests_app.scopes import Scope
 
 IDENTITY_LINKED = Event(
@@ -53,6 +53,7 @@ DOMAIN_REMOVED = Event(
 
 SET_SIGN_ON = Act(
     "set_sign_on",
+    step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(SIGN_ON_CHANGED,),
     tried=_("change single sign-on"),
@@ -68,6 +69,7 @@ SET_SIGN_ON = Act(
 )
 CLAIM_DOMAIN = Act(
     "claim_domain",
+    step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_CLAIMED,),
     tried=_("add a domain"),
@@ -76,11 +78,22 @@ CLAIM_DOMAIN = Act(
     ),
 )
 VERIFY_DOMAIN = Act(
-    "verify_domain", scope=Scope.SIGN_ON_MANAGE, events=(DOMAIN_VERIFIED,), tried=_("have a domain proven")
+    "verify_domain",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(DOMAIN_VERIFIED,),
+    tried=_("have a domain proven"),
 )
-REMOVE_DOMAIN = Act("remove_domain", scope=Scope.SIGN_ON_MANAGE, events=(DOMAIN_REMOVED,), tried=_("remove a domain"))
+REMOVE_DOMAIN = Act(
+    "remove_domain",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(DOMAIN_REMOVED,),
+    tried=_("remove a domain"),
+)
 UNLINK_IDENTITY = Act(
     "unlink_identity",
+    step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(IDENTITY_UNLINKED,),
     tried=_("unlink somebody from single sign-on"),

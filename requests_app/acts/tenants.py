@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has, says
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has, says
 from requests_app.scopes import Scope
 
 TENANT_CREATED = Event(
@@ -63,6 +63,7 @@ ADDRESS_REMOVED = Event(
 CREATE_TENANT = Act("create_tenant", events=(TENANT_CREATED,), tried=_("set up a tenant"))
 CHANGE_TENANT = Act(
     "change_tenant",
+    step_up=StepUp.DEPENDS,
     events=(TENANT_CHANGED,),
     tried=_("change the tenant"),
     proposes=(
@@ -75,6 +76,7 @@ CHANGE_TENANT = Act(
 )
 SWITCH_LOCKBOX = Act(
     "switch_lockbox",
+    step_up=StepUp.DEPENDS,
     scope=Scope.TENANT_MANAGE,
     events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
     tried=_("switch Lockbox on or off"),
@@ -82,6 +84,7 @@ SWITCH_LOCKBOX = Act(
 )
 SET_WINDOW_CAP = Act(
     "set_window_cap",
+    step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
     tried=_("set the longest window"),
@@ -89,6 +92,7 @@ SET_WINDOW_CAP = Act(
 )
 SET_YES_RULE = Act(
     "set_yes_rule",
+    step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
     tried=_("set what a yes takes"),
@@ -96,6 +100,7 @@ SET_YES_RULE = Act(
 )
 SET_APPROVAL_PAGE = Act(
     "set_approval_page",
+    step_up=StepUp.ALWAYS,
     events=(TENANT_CHANGED,),
     tried=_("say where the own approval page is"),
     proposes=(Proposal("set_approval_page", _("have a yes signed on your own page %(approval_origin)s, %(only)s")),),

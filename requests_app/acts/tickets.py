@@ -5,8 +5,13 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, UPDATED
-from requests_app.acts.declaration import Act, Event, has, is_actor
+from requests_app.actors import Role
+from requests_app.acts.declaration import Act, Event, Moves, has, is_actor
 from requests_app.scopes import Scope
+from requests_app.states import TICKET_LIVE, TicketState, Timing
+
+WORKERS = frozenset({Role.ENGINEER, Role.STAFF})
+CUSTOMERS = frozenset({Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR})
 
 TICKET_OPENED = Event(
     "ticket.opened",
@@ -75,22 +80,82 @@ TICKET_LINKED = Event(
     siem=UPDATED,
 )
 
-OPEN_TICKET = Act("open_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_OPENED,), tried=_("open a ticket"))
+OPEN_TICKET = Act(
+    "open_ticket",
+    title=_("Open a ticket"),
+    roles=CUSTOMERS | WORKERS,
+    moves=Moves(sources=frozenset(), targets=(TicketState.NEW,)),
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_OPENED,),
+    tried=_("open a ticket"),
+)
 ASSIGN_TICKET = Act(
-    "assign_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_ASSIGNED,), tried=_("take or give a ticket")
+    "assign_ticket",
+    title=_("Take this ticket"),
+    roles=WORKERS,
+    moves=Moves(
+        sources=frozenset({TicketState.NEW, TicketState.ASSIGNED, TicketState.WAITING_FOR_CUSTOMER}),
+        targets=(TicketState.ASSIGNED,),
+    ),
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_ASSIGNED,),
+    tried=_("take or give a ticket"),
 )
 ASK_CUSTOMER = Act(
-    "ask_customer", scope=Scope.TICKETS_WRITE, events=(TICKET_ANSWER_ASKED,), tried=_("ask the customer something")
+    "ask_customer",
+    title=_("Ask the customer"),
+    roles=WORKERS,
+    moves=Moves(sources=frozenset({TicketState.ASSIGNED}), targets=(TicketState.WAITING_FOR_CUSTOMER,)),
+    needs_note=True,
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_ANSWER_ASKED,),
+    tried=_("ask the customer something"),
 )
 ANSWER_TICKET = Act(
-    "answer_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_ANSWERED,), tried=_("answer on a ticket")
+    "answer_ticket",
+    title=_("Answer"),
+    roles=CUSTOMERS,
+    moves=Moves(sources=frozenset({TicketState.WAITING_FOR_CUSTOMER}), targets=(TicketState.ASSIGNED,)),
+    needs_note=True,
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_ANSWERED,),
+    tried=_("answer on a ticket"),
 )
 COMMENT = Act(
     "comment", scope=Scope.TICKETS_WRITE, events=(TICKET_COMMENTED, TICKET_NOTE_ADDED), tried=_("write on a ticket")
 )
 RESOLVE_TICKET = Act(
-    "resolve_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_RESOLVED,), tried=_("resolve a ticket")
+    "resolve_ticket",
+    title=_("Resolve"),
+    roles=WORKERS,
+    moves=Moves(
+        sources=frozenset({TicketState.ASSIGNED, TicketState.WAITING_FOR_CUSTOMER}), targets=(TicketState.RESOLVED,)
+    ),
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_RESOLVED,),
+    tried=_("resolve a ticket"),
 )
-CLOSE_TICKET = Act("close_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_CLOSED,), tried=_("close a ticket"))
-REOPEN_TICKET = Act("reopen_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_REOPENED,), tried=_("reopen a ticket"))
+CLOSE_TICKET = Act(
+    "close_ticket",
+    title=_("Close the ticket"),
+    roles=CUSTOMERS | WORKERS,
+    moves=Moves(sources=TICKET_LIVE | {TicketState.RESOLVED}, targets=(TicketState.CLOSED,)),
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_CLOSED,),
+    tried=_("close a ticket"),
+)
+REOPEN_TICKET = Act(
+    "reopen_ticket",
+    title=_("Reopen"),
+    roles=CUSTOMERS | WORKERS,
+    moves=Moves(
+        sources=frozenset({TicketState.RESOLVED, TicketState.CLOSED}),
+        targets=(TicketState.ASSIGNED, TicketState.NEW),
+        timing=Timing.BEFORE,
+    ),
+    needs_note=True,
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_REOPENED,),
+    tried=_("reopen a ticket"),
+)
 LINK_TICKET = Act("link_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_LINKED,), tried=_("link a ticket"))

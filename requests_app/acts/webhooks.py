@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.acts.declaration import Act, Event, Proposal, has
+from requests_app.acts.declaration import Act, Event, Proposal, StepUp, has
 from requests_app.scopes import Scope
 
 WEBHOOK_ADDED = Event(
@@ -61,9 +61,12 @@ WEBHOOK_REDELIVERED = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )
 
-ADD_WEBHOOK = Act("add_webhook", scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_ADDED,), tried=_("add a webhook"))
+ADD_WEBHOOK = Act(
+    "add_webhook", step_up=StepUp.ALWAYS, scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_ADDED,), tried=_("add a webhook")
+)
 CHANGE_WEBHOOK = Act(
     "change_webhook",
+    step_up=StepUp.DEPENDS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_CHANGED,),
     tried=_("change a webhook"),
@@ -73,6 +76,7 @@ CHANGE_WEBHOOK = Act(
 )
 REMOVE_WEBHOOK = Act(
     "remove_webhook",
+    step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REMOVED,),
     tried=_("remove a webhook"),
@@ -80,12 +84,14 @@ REMOVE_WEBHOOK = Act(
 )
 ROTATE_WEBHOOK_SECRET = Act(
     "rotate_webhook_secret",
+    step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_SECRET_ROTATED,),
     tried=_("have a new secret made for a webhook"),
 )
 DISABLE_WEBHOOK = Act(
     "disable_webhook",
+    step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_DISABLED,),
     tried=_("switch a webhook off"),
@@ -93,6 +99,7 @@ DISABLE_WEBHOOK = Act(
 )
 ENABLE_WEBHOOK = Act(
     "enable_webhook",
+    step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ENABLED,),
     tried=_("switch a webhook on"),

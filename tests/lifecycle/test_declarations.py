@@ -6,6 +6,7 @@ import ast
 import copy
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,18 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import UPDATED
 from requests_app import acts, operations
+from requests_app.actors import Role
 from requests_app.acts import soundness
-from requests_app.acts.declaration import Act, Event, Proposal, has, is_actor, says
+from requests_app.acts.declaration import Act, Event, Moves, Proposal, has, is_actor, says
 from requests_app.events import Event as Name
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
 from requests_app.scopes import Scope
+from requests_app.states import State
 
 WORDS = _("words")
+WALKERS = frozenset({Role.ENGINEER})
+MOVES = Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,))
 #: Functions of the kernel that are given the name of an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act"})
 #: Acts of the system alone.
@@ -48,16 +53,32 @@ def test_the_declarations_are_sound() -> None:
         ([], [event("Thing done")], "Thing done is not of the form subject.past"),
         ([Act("Walk away")], [], "Walk away is no name of an act"),
         (
-            [Act("walk", Scope.LOG_READ, any_token=True, tried=WORDS)],
+            [Act("walk", scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
             [],
             "walk takes any token, and names a scope",
         ),
-        ([Act("walk", Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
+        ([Act("walk", scope=Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
         ([Act("walk", events=(event(),))], [], "walk writes thing.done, which is not declared"),
         (
             [Act("walk", proposes=(Proposal("run", WORDS),))],
             [],
             "walk proposes run: a tenant's proposal has the name of its act",
+        ),
+        ([Act("walk", title=WORDS, events=(event(),), moves=MOVES)], [event()], "nobody may walk"),
+        (
+            [Act("walk", roles=WALKERS, events=(event(),), moves=MOVES)],
+            [event()],
+            "walk moves a state, and has not one title and one event",
+        ),
+        (
+            [Act("walk", title=WORDS, roles=WALKERS, events=(event(),), moves=replace(MOVES, targets=()))],
+            [event()],
+            "walk leads to no state",
+        ),
+        (
+            [Act("walk", title=WORDS, roles=WALKERS, events=(event(),), moves=replace(MOVES, is_decision=True))],
+            [event()],
+            "walk decides without a deadline",
         ),
     ],
 )

@@ -39,7 +39,8 @@ class Command(BaseCommand):
 def _document() -> Iterator[str]:
     yield "# Life cycles"
     yield ""
-    yield "Generated from `requests_app/lifecycle.py` by `python manage.py lifecycle_docs`; not to be edited by hand."
+    written_by = "`python manage.py lifecycle_docs`; not to be edited by hand."
+    yield f"Generated from the acts in `requests_app/acts/` by {written_by}"
     for title, table in (("Access request", TRANSITIONS), ("Ticket", TICKET_TRANSITIONS)):
         yield ""
         yield f"## {title}"
