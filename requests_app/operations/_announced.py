@@ -19,7 +19,7 @@ from requests_app import limits, policy
 from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Person, Proposal, StaffTerm, Tenant
-from requests_app.operations._change import Act, Held
+from requests_app.operations._change import Held, Step
 from requests_app.outbox.topics import Audience, Note, Topic
 
 Said = dict[str, Any]
@@ -32,7 +32,7 @@ class Announced:
     `waits` says whether something under way would be touched: then it takes effect later.
     """
 
-    run: Callable[[Act, Said], None]
+    run: Callable[[Step, Said], None]
     touches: Callable[[Said], Iterable[UUID]]
     lock: Callable[[Said], None] | None = None
     waits: Callable[[Said, datetime], bool] | None = None
@@ -52,15 +52,15 @@ def announced(
     touches: Callable[[Said], Iterable[UUID]] = everybody,
     lock: Callable[[Said], None] | None = None,
     waits: Callable[[Said, datetime], bool] | None = None,
-) -> Callable[[Callable[[Act, Said], None]], Callable[[Act, Said], None]]:
-    def register(body: Callable[[Act, Said], None]) -> Callable[[Act, Said], None]:
+) -> Callable[[Callable[[Step, Said], None]], Callable[[Step, Said], None]]:
+    def register(body: Callable[[Step, Said], None]) -> Callable[[Step, Said], None]:
         ANNOUNCED[name] = Announced(body, touches, lock, waits)
         return body
 
     return register
 
 
-def announce(current: Act, name: str, said: Said) -> None:
+def announce(current: Step, name: str, said: Said) -> None:
     """Go no further where this weakens a tenant that has ever had Lockbox on: the act ends as a proposal.
 
     What is said is kept as it is, and shown: ids as text, and the names that people read.
@@ -74,7 +74,7 @@ def is_announced(name: str, said: Said) -> bool:
     return bool(list(ANNOUNCED[name].touches(said)))
 
 
-def propose(current: Act, name: str, said: Said) -> Proposal:
+def propose(current: Step, name: str, said: Said) -> Proposal:
     """Write the proposal, its entries and its mails.
 
     Where nobody else could confirm it, the waiting time begins now.
@@ -130,7 +130,7 @@ def not_told(row: Proposal) -> set[UUID]:
     return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
 
 
-def tell_late(current: Act, row: Proposal, tenants: set[UUID]) -> None:
+def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
     """Tell tenants that the change did not touch when it was announced, and give them the whole waiting time.
 
     A tenant had Lockbox switched on for the first time meanwhile, for example.
@@ -145,7 +145,7 @@ def tell_late(current: Act, row: Proposal, tenants: set[UUID]) -> None:
 
 
 def witness(
-    current: Act, row: Proposal, event: Event, *, by: str, only: Iterable[UUID] | None = None, **more: Any
+    current: Step, row: Proposal, event: Event, *, by: str, only: Iterable[UUID] | None = None, **more: Any
 ) -> None:
     """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these.
 
@@ -162,7 +162,7 @@ def witness(
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
-def tell(current: Act, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
+def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
     """Mail who decides or administers in each tenant that it touches, or in `only` these; read when the mail leaves."""
     mark = uuid4().hex
     extra = {"what": what, "by": by or current.actor.name}

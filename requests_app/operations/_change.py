@@ -69,7 +69,7 @@ class Held(Exception):
 
 
 @dataclass(kw_only=True)
-class Act:
+class Step:
     """One act under way. `tenant_id` and the subject are known once the row has been found."""
 
     actor: Actor
@@ -151,7 +151,7 @@ class Act:
 
 
 @dataclass(kw_only=True)
-class Step(Act):
+class Move(Step):
     """One move of an access request along one edge of the table."""
 
     row: AccessRequest
@@ -163,7 +163,7 @@ class Step(Act):
 
 
 @dataclass(kw_only=True)
-class TicketStep(Act):
+class TicketMove(Step):
     row: Ticket
     edge: Transition
     note: str = ""
@@ -171,12 +171,12 @@ class TicketStep(Act):
 
 
 @contextmanager
-def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
+def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
     """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503.
 
     Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
     """
-    current = Act(actor=actor, action=action)
+    current = Step(actor=actor, action=action)
     held_outcome: DomainError | None = None
     try:
         with transaction.atomic(durable=True):
@@ -211,7 +211,7 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Act]:
 @contextmanager
 def change(
     access_request_id: object, action: str, *, actor: Actor, note: str = "", is_signed: bool = False
-) -> Iterator[Step]:
+) -> Iterator[Move]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
 
     What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses. A human who
@@ -231,7 +231,7 @@ def change(
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
         outer.concerns("access_request", row, row.tenant_id)
-        step = Step(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
+        step = Move(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (
             outer.tenant_id,
             outer.subject_type,
@@ -266,7 +266,7 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 
 @contextmanager
-def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[TicketStep]:
+def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
     """The same for a ticket and its own table."""
     edge = TICKET_TRANSITIONS[action]
     with act(action, actor=actor) as outer:
@@ -276,7 +276,7 @@ def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "
         outer.concerns("ticket", row, row.tenant_id)
         policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         _require_ticket_edge(row, edge, outer.at)
-        step = TicketStep(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, notes=outer.notes)
+        step = TicketMove(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (
             outer.tenant_id,
             outer.subject_type,
@@ -302,7 +302,7 @@ def touch_ticket(row: Ticket, *, at: datetime) -> None:
     row.save()
 
 
-def apply(step: Step) -> None:
+def apply(step: Move) -> None:
     """Write the row and the entry of one step. Its messages follow when the act ends."""
     row = step.row
     row.state = step.target or step.edge.target
@@ -313,7 +313,7 @@ def apply(step: Step) -> None:
     step.witness(step.edge.event, detail=detail, text=f"{row.reference} {step.note}")
 
 
-def apply_all(steps: list[Step], *, at: datetime) -> None:
+def apply_all(steps: list[Move], *, at: datetime) -> None:
     """Write many steps of the system along one edge in a handful of statements: the sweep's way through the table."""
     if not steps:
         return
@@ -328,15 +328,15 @@ def apply_all(steps: list[Step], *, at: datetime) -> None:
     recorder.record(entries, at=at)
 
 
-def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: str, at: datetime) -> Step:
+def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: str, at: datetime) -> Move:
     """A further step inside an act that is under way already: what follows from it for other access requests."""
-    step = Step(actor=step_actor, action=action, at=at, row=row, edge=TRANSITIONS[action], grant=grant)
+    step = Move(actor=step_actor, action=action, at=at, row=row, edge=TRANSITIONS[action], grant=grant)
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
     return step
 
 
-def _take_key(current: Act) -> None:
+def _take_key(current: Step) -> None:
     """Take the key of the form that was sent, before anything is locked: the same form waits here for the first try."""
     once = current.actor.once
     if once is None or not once.key or once.claim in outcome.current().used:
@@ -360,14 +360,14 @@ def _take_key(current: Act) -> None:
     raise SentAlready from first
 
 
-def _note_commit(current: Act) -> None:
+def _note_commit(current: Step) -> None:
     if current.only_notes:
         return
     once = current.actor.once
     outcome.note(current.subject_type, current.subject_id, claim=once.claim if once is not None else None)
 
 
-def _post(current: Act) -> None:
+def _post(current: Step) -> None:
     once = current.actor.once
     if once is not None and once.claim not in outcome.current().used:
         # With the act or not at all: a caller who heard no answer may ask again, and it is done once.
@@ -432,7 +432,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     raise error
 
 
-def _refused(current: Act, refusal: DomainError) -> None:
+def _refused(current: Step, refusal: DomainError) -> None:
     """A refused act of a known person is evidence: of the attempt, with its reason, and of nothing else."""
     actor = current.actor
     if not actor.is_person:

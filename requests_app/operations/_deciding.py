@@ -5,10 +5,10 @@ from __future__ import annotations
 from requests_app.manifest import Signed
 from requests_app.models import Decision
 from requests_app.operations import _signing as signing
-from requests_app.operations._change import Step
+from requests_app.operations._change import Move
 
 
-def decide(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None = None) -> None:
+def decide(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None = None) -> None:
     """Write the decision inside the step under way. Its signature is verified here, and the tenant's rule kept."""
     row, actor = step.row, step.actor
     assert actor.deciding_human is not None  # the policy saw to it

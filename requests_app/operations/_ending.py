@@ -10,14 +10,14 @@ from django.db.models import F, QuerySet
 from audit_app import canonical
 from requests_app.actors import Actor
 from requests_app.models import AccessRequest, Grant
-from requests_app.operations._change import Act, Step, apply, begin
+from requests_app.operations._change import Move, Step, apply, begin
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.states import PENDING, State
 
 EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 
 
-def end_access(current: Act, which: QuerySet[Any], *, cause: str) -> int:
+def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
     """Withdraw what is pending and close what is open among these, inside the act under way.
 
     All rows are locked before the first is changed, requests before grants before any chain head: two such acts
@@ -44,11 +44,11 @@ def end_access(current: Act, which: QuerySet[Any], *, cause: str) -> int:
     return ended
 
 
-def close_grant(step: Step, reason: Grant.CloseReason) -> None:
+def close_grant(step: Move, reason: Grant.CloseReason) -> None:
     close_grants([step], reason)
 
 
-def close_grants(steps: list[Step], reason: Grant.CloseReason) -> None:
+def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
     """Close the grants of these steps; a window that ran out closed at its end, whenever the sweep came by."""
     for step in steps:
         grant = step.grant
@@ -77,7 +77,7 @@ def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
         yield early[0].closed_at, early
 
 
-def tell_ended(step: Step) -> None:
+def tell_ended(step: Move) -> None:
     """Tell the outcome to the engineer and to everybody who had been asked."""
     asked = EVERYBODY if step.row.state == State.PENDING_CUSTOMER else EVERYBODY[:2]
     step.tell(about(step.row, Topic.ACCESS_REQUEST_ENDED, *asked))

@@ -12,7 +12,7 @@ from audit_app import recorder
 from requests_app import mailboxes
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person
-from requests_app.operations._change import Act, lock_access
+from requests_app.operations._change import Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.states import PENDING, State
 
@@ -29,7 +29,7 @@ def lock_humans(*humans: UUID) -> None:
     lock_access(_of_humans(*humans))
 
 
-def join_same_mailbox(current: Act, person: Person) -> None:
+def join_same_mailbox(current: Step, person: Person) -> None:
     """Let a new account, whose row is not yet written, count as one with others whose address is the same mailbox.
 
     Both addresses are verified: nobody is taken for somebody else by what a third one wrote.
@@ -49,7 +49,7 @@ def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
     return sorted(set(_of_mailbox(email, but=but).values_list("human_id", flat=True)))
 
 
-def join_verified(current: Act, person: Person) -> None:
+def join_verified(current: Step, person: Person) -> None:
     """The same for an account that is there, once its address is verified. All humans are locked (`lock_humans`)."""
     for human in others_of_mailbox(person.email, but=person.pk):
         if human == person.human_id:
@@ -67,7 +67,7 @@ def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
     return people.filter(email_verified_at__isnull=False).exclude(pk=but).order_by("created_at")
 
 
-def merge(current: Act, kept: UUID, gone: UUID) -> int:
+def merge(current: Step, kept: UUID, gone: UUID) -> int:
     """Make one human of two; return how many access requests ended because one human now stood on both sides of them.
 
     Both are locked already (`lock_humans`). What is over stays as it was decided.
@@ -97,7 +97,7 @@ def logs_of(*humans: UUID) -> list[UUID]:
     return [PROVIDER_LOG, *sorted({*member_of, *about})]
 
 
-def witness_in(current: Act, event: Event, logs: list[UUID], **said: Any) -> None:
+def witness_in(current: Step, event: Event, logs: list[UUID], **said: Any) -> None:
     """The same entry in each of these logs, in the recorder's order."""
     entry = current.entry(event, **said)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)

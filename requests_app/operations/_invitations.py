@@ -13,14 +13,14 @@ from requests_app import limits, link_secrets
 from requests_app.actors import Side
 from requests_app.errors import Unacceptable
 from requests_app.models import Invitation
-from requests_app.operations._change import Act
+from requests_app.operations._change import Step
 from requests_app.outbox.topics import Audience, Note, Topic
 
 #: As the column has it (RFC 5321, section 4.5.3.1.3).
 _EMAIL_MAX = 254
 
 
-def send(current: Act, row: Invitation) -> None:
+def send(current: Step, row: Invitation) -> None:
     """Give the row the secret of this sending, and have the mail sent that carries it."""
     row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
     row.valid_from = row.valid_from or current.at

@@ -12,7 +12,7 @@ from requests_app.actors import Actor
 from requests_app.errors import NotAllowed
 from requests_app.events import Event
 from requests_app.models import Person
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._humans import lock_humans
 from requests_app.operations._people import described
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -22,7 +22,7 @@ from requests_app.outbox.topics import Audience, Note, Topic
 class Own:
     """One such act under way; `person` is locked."""
 
-    act: Act
+    act: Step
     person: Person
     tenants: tuple[UUID, ...]
 

@@ -16,7 +16,7 @@ from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
-from requests_app.operations._change import Act
+from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.passwords import require_far
@@ -26,7 +26,7 @@ ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR, Membership.Role.DEPUTY)
 
 
-def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
+def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership:
     if role not in Membership.Role.values:
         raise Unacceptable(_("There is no such role."), field="role")
     if Membership.objects.filter(tenant=tenant, person=person, role=role).exists():
@@ -44,7 +44,7 @@ def give(current: Act, tenant: Tenant, person: Person, role: str) -> Membership:
     return membership
 
 
-def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -> None:
+def take(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
     """Take one role away, never the last of the tenant's; that the person keeps another is the caller's to see."""
     require_not_last(tenant, membership)
     role = membership.role
@@ -56,7 +56,7 @@ def take(current: Act, tenant: Tenant, person: Person, membership: Membership) -
     tell_approvers(current, tenant, role, person, given=False)
 
 
-def tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
+def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
     """Who decides for a tenant never changes quietly."""
     if role not in DECIDING:
         return
@@ -72,7 +72,7 @@ def tell_approvers(current: Act, tenant: Tenant, role: str, person: Person, *, g
     )
 
 
-def require_two(current: Act, tenant: Tenant) -> None:
+def require_two(current: Step, tenant: Tenant) -> None:
     """Under two-person control who decides is changed by what two people agreed on, through whichever door.
 
     The acts of people are held before they come here (`_second.hold`); a directory's, or the provider's, are refused.
@@ -108,7 +108,7 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
         raise WrongState(words % {"name": name})
 
 
-def switch_off(current: Act, person: Person, memberships: list[Membership]) -> None:
+def switch_off(current: Step, person: Person, memberships: list[Membership]) -> None:
     """End the account, its tokens, and what it had asked for or been given. Its roles stay, and count for nothing.
 
     Raises WrongState for the last who decides for a tenant. The tenants of `memberships` are locked already.
@@ -132,7 +132,7 @@ def switch_off(current: Act, person: Person, memberships: list[Membership]) -> N
     end_access(current, AccessRequest.objects.filter(requested_by=person), cause="person-switched-off")
 
 
-def switch_on(current: Act, person: Person, memberships: list[Membership]) -> None:
+def switch_on(current: Step, person: Person, memberships: list[Membership]) -> None:
     _require_proof(current, *_held_by(person))
     for membership in memberships:
         if membership.role in DECIDING:
@@ -146,7 +146,7 @@ def switch_on(current: Act, person: Person, memberships: list[Membership]) -> No
         tell_approvers(current, membership.tenant, membership.role, person, given=True)
 
 
-def administered(tenant_id: object, current: Act) -> Tenant:
+def administered(tenant_id: object, current: Step) -> Tenant:
     tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
     current.concerns("tenant", tenant, tenant.pk)
     policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
@@ -157,7 +157,7 @@ def memberships_of(person: Person) -> list[Membership]:
     return list(person.memberships.select_related("tenant").order_by("pk"))
 
 
-def _require_proof(current: Act, *roles: str) -> None:
+def _require_proof(current: Step, *roles: str) -> None:
     """Who decides or manages is not changed by whoever found a session left open."""
     if policy.DECIDING_OR_MANAGING & set(roles):
         policy.require_step_up(current.actor, current.at)

@@ -18,10 +18,10 @@ from requests_app.actors import Side
 from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.events import Event
 from requests_app.models import Proposal, Tenant
-from requests_app.operations._change import Act, Held
+from requests_app.operations._change import Held, Step
 from requests_app.outbox.topics import Audience, Note, Topic
 
-Body = Callable[[Act, Tenant, dict[str, Any]], Any]
+Body = Callable[[Step, Tenant, dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def controlled(name: str, *, lock: Callable[[dict[str, Any]], None] | None = Non
     return register
 
 
-def hold(current: Act, tenant: Tenant, **said: Any) -> None:
+def hold(current: Step, tenant: Tenant, **said: Any) -> None:
     """Go no further where the tenant is under two-person control: the act ends as a proposal, and nothing else.
 
     To propose takes fresh proof whatever the act itself asks for, and wherever it asks: a session that was left open
@@ -58,7 +58,7 @@ def hold(current: Act, tenant: Tenant, **said: Any) -> None:
         raise Held(lambda: _proposed(current, tenant, said))
 
 
-def require_customer(current: Act, tenant: Tenant) -> None:
+def require_customer(current: Step, tenant: Tenant) -> None:
     """Under two-person control neither the provider nor a machine changes who decides."""
     if not tenant.needs_two or current.confirmed is not None:
         return
@@ -74,7 +74,7 @@ def require_two_left(tenant: Tenant) -> None:
         raise WrongState(_("Two-person control needs two people who administer or decide. Switch it off first."))
 
 
-def tell(current: Act, row: Proposal, what: str) -> None:
+def tell(current: Step, row: Proposal, what: str) -> None:
     """Whoever decides or administers reads of each step."""
     current.tell(
         Note(
@@ -88,7 +88,7 @@ def tell(current: Act, row: Proposal, what: str) -> None:
     )
 
 
-def tell_yes_rules(current: Act, tenant: Tenant, **said: str) -> None:
+def tell_yes_rules(current: Step, tenant: Tenant, **said: str) -> None:
     """What makes a yes count is never changed quietly: whoever decides or administers reads what it is and was."""
     current.tell(
         Note(
@@ -107,7 +107,7 @@ def told(row: Proposal) -> dict[str, Any]:
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 
-def _proposed(current: Act, tenant: Tenant, said: dict[str, Any]) -> DomainError:
+def _proposed(current: Step, tenant: Tenant, said: dict[str, Any]) -> DomainError:
     pending = tenant.proposals.pending(current.at)
     if pending.filter(act=current.action, said=said).exists():
         raise WrongState(_("This is proposed already, and waits for somebody else."))

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from requests_app.events import Event
 from requests_app.models import Passkey, Person, SignOn, Tenant
-from requests_app.operations._change import Act
+from requests_app.operations._change import Step
 from requests_app.outbox.topics import Audience, Note, Topic
 
 
@@ -31,7 +31,7 @@ def gets_in_alone(person: Person) -> bool:
     return person.has_usable_password() or Passkey.objects.live().of_this_site().filter(person=person).exists()
 
 
-def let_in(current: Act, tenant: Tenant, person: Person) -> None:
+def let_in(current: Step, tenant: Tenant, person: Person) -> None:
     """Let an administrator who came by the recovery key in past single sign-on, where it is the only way.
 
     Whoever could do that is lost, or would have; and nobody may be there to answer for the identity provider.
@@ -46,7 +46,7 @@ def let_in(current: Act, tenant: Tenant, person: Person) -> None:
     tell(current, Topic.SIGN_ON_CHANGED, tenant, tenant.pk)
 
 
-def tell(current: Act, topic: Topic, tenant: Tenant, about: UUID) -> None:
+def tell(current: Step, topic: Topic, tenant: Tenant, about: UUID) -> None:
     current.tell(
         Note(
             topic=topic,

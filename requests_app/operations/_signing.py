@@ -13,7 +13,7 @@ from requests_app import manifest, webauthn
 from requests_app.errors import DeviceBoundRequired, OwnKeyRequired, PasskeyUnknown, SignatureRequired
 from requests_app.manifest import Signed
 from requests_app.models import Decision, Passkey, SignedDecision, Tenant
-from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._change import PROVIDER_LOG, Move
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Proof:
         }
 
 
-def verified(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
+def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
     """The proof that the decider signed just this decision, with a passkey that the log knows.
 
     Raises a kind of ManifestRefused or PasskeyRefused, or FactsChanged. The act holds the turn at the log: a passkey
@@ -73,7 +73,7 @@ def verified(step: Step, stage: Decision.Stage, verdict: Decision.Verdict, signa
     return Proof(text=signature.manifest, nonce=said["nonce"], passkey=row, asserted=asserted)
 
 
-def require_rule(step: Step, proof: Proof | None) -> None:
+def require_rule(step: Move, proof: Proof | None) -> None:
     """Raise unless a yes of the customer's is signed as the tenant's own rule wants it.
 
     The rule is read here, after the act took its turn at the log: whoever changes it takes that turn, too.
@@ -116,13 +116,13 @@ def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
     }
 
 
-def _decider(step: Step) -> dict[str, str]:
+def _decider(step: Move) -> dict[str, str]:
     actor = step.actor
     name = actor.machine.decides_for_name if actor.machine is not None else actor.name
     return {"id": str(actor.decider), "name": name}
 
 
-def _passkey(step: Step, stage: Decision.Stage, credential: bytes) -> Passkey:
+def _passkey(step: Move, stage: Decision.Stage, credential: bytes) -> Passkey:
     """The decider's own, in use, and told of in the log where whoever checks the decision looks for it."""
     rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
     row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()

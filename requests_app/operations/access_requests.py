@@ -32,7 +32,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
-from requests_app.operations._change import Act, Step, act, change, once
+from requests_app.operations._change import Move, Step, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.outbox.topics import Audience, Topic
@@ -178,7 +178,7 @@ def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
     return canonical.digest(_facts(row, resources)).hex()
 
 
-def _drafted(ask: Ask, current: Act) -> AccessRequest:
+def _drafted(ask: Ask, current: Step) -> AccessRequest:
     """An unsaved row with its tenant, service and reason; finding them is the scope check."""
     actor = current.actor
     row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
@@ -198,7 +198,7 @@ def _drafted(ask: Ask, current: Act) -> AccessRequest:
     return row
 
 
-def _fill(row: AccessRequest, ask: Ask, current: Act) -> None:
+def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
     if ask.level not in Level.values:
@@ -269,7 +269,7 @@ def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
-def _require_facts(step: Step) -> None:
+def _require_facts(step: Move) -> None:
     """What made the access request right must still hold when somebody says yes to it."""
     row = step.row
     if row.ticket is not None and not row.ticket.is_live:
@@ -283,7 +283,7 @@ def _require_facts(step: Step) -> None:
         raise FactsChanged(_("A resource that was asked for is gone."))
 
 
-def _require_cosigned(step: Step) -> None:
+def _require_cosigned(step: Move) -> None:
     """Raise LogNotCosigned where the tenant binds windows to its witnesses, and they don't vouch for the log now.
 
     The rule and the witnesses are read here, after the act took its turn at the log: whoever changes them takes that
@@ -296,7 +296,7 @@ def _require_cosigned(step: Step) -> None:
         raise LogNotCosigned(sentences.not_cosigned(tenant, hours, doubt))
 
 
-def _open(step: Step) -> None:
+def _open(step: Move) -> None:
     """The window starts at this yes, and is as long as was asked for, or as the cap is now if that is less."""
     row = step.row
     _require_cosigned(step)

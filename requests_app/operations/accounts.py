@@ -14,7 +14,7 @@ from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
 from requests_app.operations._announced import Said, announce, announced, everybody
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
 from requests_app.operations._people import key
 
@@ -43,7 +43,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
     return _account(person_id)
 
 
-def _link(current: Act, person: Person, other: Person) -> None:
+def _link(current: Step, person: Person, other: Person) -> None:
     logs = logs_of(person.human_id, other.human_id)
     said = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
     said |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
@@ -93,7 +93,7 @@ def _lock(said: Said) -> None:
 
 
 @announced("link_accounts", touches=_touched_by_linking, lock=_lock)
-def _link_agreed(current: Act, said: Said) -> None:
+def _link_agreed(current: Step, said: Said) -> None:
     person, other = _account(said["person"]), _account(said["other"])
     if (str(person.human_id), str(other.human_id)) != (said["human"], said["other_human"]):
         raise WrongState(_("It was changed since."))
@@ -122,7 +122,7 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
     return person
 
 
-def _unlink(current: Act, person: Person) -> None:
+def _unlink(current: Step, person: Person) -> None:
     before, logs = person.human_id, logs_of(person.human_id)
     said = {**_described(person), "human_before": str(before), "human": str(part(person))}
     witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=said, text=person.name)
@@ -147,7 +147,7 @@ def _stands_in(said: Said, at: datetime) -> bool:
 
 
 @announced("unlink_accounts", touches=_touched_by_parting, lock=_lock, waits=_stands_in)
-def _unlink_agreed(current: Act, said: Said) -> None:
+def _unlink_agreed(current: Step, said: Said) -> None:
     person = _account(said["person"])
     if str(person.human_id) != said["human"]:
         raise WrongState(_("It was changed since."))
@@ -163,7 +163,7 @@ def _account(person_id: object) -> Person:
     return person
 
 
-def _require_not_own(current: Act, *people: Person) -> None:
+def _require_not_own(current: Step, *people: Person) -> None:
     """Who one is, is for somebody else to say: otherwise one of the staff could make two of himself."""
     if current.actor.human_id in {person.human_id for person in people}:
         raise NotAllowed(_("This is your own account. Somebody else of the staff has to do it."))

@@ -14,7 +14,7 @@ from requests_app.actors import Actor
 from requests_app.errors import Unacceptable
 from requests_app.events import Event
 from requests_app.models import Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._people import administered
 from requests_app.operations._second import controlled, hold, tell_yes_rules
@@ -44,7 +44,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
 
 
 @controlled("set_approval_page")
-def _set_approval_page(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_approval_page(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before = _now(tenant)
     _set(tenant, said["approval_origin"], said["approval_rp_id"], keys_only=said["own_keys_only"])
     tenant.save(update_fields=list(_FIELDS))

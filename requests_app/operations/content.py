@@ -39,7 +39,7 @@ from requests_app.errors import (
 from requests_app.events import Event
 from requests_app.models import ContentAccess, Grant, Level, Person, Resource
 from requests_app.models.services import is_own_place
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations.streams import Place, WindowClosed, watched
 from requests_app.policy import Look
 
@@ -229,7 +229,7 @@ def _record(
     return looked
 
 
-def _authorised(current: Act, grant_id: object, resource_id: object, *, level: Level) -> Looked:
+def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> Looked:
     """Lock the grant, and ask the rule that never bends (`policy.require_look`) of what is so from then on."""
     actor = current.actor
     rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
@@ -267,7 +267,7 @@ def _has_second_factor(actor: Actor) -> bool:
 
 
 def _append(
-    current: Act,
+    current: Step,
     looked: Looked,
     kind: ContentAccess.Kind,
     detail: Mapping[str, object],

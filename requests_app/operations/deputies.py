@@ -13,7 +13,7 @@ from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Membership, OutOfOffice, Person, Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._people import ADMINISTRATOR, key
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -67,7 +67,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
     return row
 
 
-def _deputy(tenant: Tenant, deputy_id: object, current: Act) -> Person:
+def _deputy(tenant: Tenant, deputy_id: object, current: Step) -> Person:
     people = Person.objects.active().humans().filter(memberships__tenant=tenant, memberships__role__in=_DEPUTIES)
     person = people.filter(pk=key(deputy_id)).exclude(human_id=current.actor.human).first()
     if person is None:
@@ -76,7 +76,7 @@ def _deputy(tenant: Tenant, deputy_id: object, current: Act) -> Person:
     return person
 
 
-def _require_time(row: OutOfOffice, current: Act) -> None:
+def _require_time(row: OutOfOffice, current: Step) -> None:
     if row.until_at <= row.from_at:
         raise Unacceptable(_("Choose an end after the beginning, and in the future."), field="until_at")
     if row.until_at > current.at + limits.OUT_OF_OFFICE_MAX:
@@ -84,7 +84,7 @@ def _require_time(row: OutOfOffice, current: Act) -> None:
         raise Unacceptable(_("Choose an end within %(days)d days.") % {"days": days}, field="until_at")
 
 
-def _witness(current: Act, row: OutOfOffice, event: Event) -> None:
+def _witness(current: Step, row: OutOfOffice, event: Event) -> None:
     said = {"absence": str(row.pk), "approver": str(row.approver_id), "approver_name": row.approver.name}
     said |= {"deputy": str(row.deputy_id), "deputy_name": row.deputy.name}
     said |= {"from_at": canonical.instant(row.from_at), "until_at": canonical.instant(row.until_at)}

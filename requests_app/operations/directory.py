@@ -15,7 +15,7 @@ from requests_app.actors import Actor
 from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._people import (
     DECIDING,
     administered,
@@ -166,7 +166,7 @@ def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
     return list(people.order_by("pk").select_for_update(no_key=True))
 
 
-def _take_or_leave_member(current: Act, tenant: Tenant, person: Person, membership: Membership) -> None:
+def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
     """Whoever would be left without a role is a member. Raises WrongState where that is what is taken."""
     if not person.memberships.exclude(pk=membership.pk).exists():
         if membership.role == Membership.Role.MEMBER:
@@ -201,7 +201,7 @@ def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
     return named.order_by("-removed_at").first()
 
 
-def _set(current: Act, tenant: Tenant, person: Person, record: DirectoryRecord | None, wanted: _Wanted) -> None:
+def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord | None, wanted: _Wanted) -> None:
     record = record or _unwritten(tenant, person)
     is_back = record.removed_at is not None
     _require_free(tenant, wanted, but=person)
@@ -237,7 +237,7 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
         raise Taken
 
 
-def _give_and_take(current: Act, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
+def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
     """First give, then take away: nobody is without a role in between, nor the tenant without an approver."""
     held = {membership.role: membership for membership in memberships_of(person)}
     wanted = set(roles) or {Membership.Role.MEMBER.value}
@@ -252,7 +252,7 @@ def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
     return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
 
 
-def _keep(current: Act, record: DirectoryRecord, wanted: _Wanted) -> None:
+def _keep(current: Step, record: DirectoryRecord, wanted: _Wanted) -> None:
     record.user_name, record.user_key = wanted.user_name, _folded(wanted.user_name)
     record.external_id = wanted.external_id
     record.given_name, record.family_name = wanted.given_name, wanted.family_name

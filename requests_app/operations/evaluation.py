@@ -13,7 +13,7 @@ from requests_app.evaluation import Action, Facts, Question, Verdict, Window
 from requests_app.events import Event
 from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, last_ended, read, require_still
-from requests_app.operations._change import Act, act, security_log
+from requests_app.operations._change import Step, act, security_log
 
 _KINDS = {
     Action.LIST: ContentAccess.Kind.LIST_ALLOWED,
@@ -49,7 +49,7 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
     return replace(verdict, entry=written.seq if written else None)
 
 
-def _allowed(current: Act, question: Question, facts: Facts, window: Window) -> AuditEntry:
+def _allowed(current: Step, question: Question, facts: Facts, window: Window) -> AuditEntry:
     assert facts.tenant_id is not None
     assert facts.resource_id is not None
     access = ContentAccess(
@@ -72,7 +72,7 @@ def _allowed(current: Act, question: Question, facts: Facts, window: Window) -> 
     )
 
 
-def _refused(current: Act, question: Question, facts: Facts, verdict: Verdict) -> AuditEntry | None:
+def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) -> AuditEntry | None:
     if facts.resource_id is None:
         who = str(current.actor.person_id)
         security_log.warning("act.refused", action=current.action, code=verdict.reason, person=who)

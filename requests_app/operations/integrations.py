@@ -28,7 +28,7 @@ from requests_app.errors import (
 from requests_app.events import Event
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._announced import Said, announce, announced, everybody, is_announced, propose
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._second import controlled, hold
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
@@ -151,7 +151,7 @@ def _lock_client(said: dict[str, Any]) -> None:
 
 
 @announced("let_client_ask", lock=_lock_client)
-def _ask_agreed(current: Act, said: Said) -> None:
+def _ask_agreed(current: Step, said: Said) -> None:
     client = Client.objects.filter(pk=said["client"]).live().select_related("account", "tenant", "decides_for").first()
     if client is None:
         raise WrongState(_("This client was removed."))
@@ -162,7 +162,7 @@ def _ask_agreed(current: Act, said: Said) -> None:
 
 
 @controlled("change_client", lock=_lock_client)
-def _change_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for")
     client = rows.filter(pk=said["client"]).first()
     if client is None:
@@ -173,7 +173,7 @@ def _change_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> Non
     _change_client(current, client, before)
 
 
-def _change_client(current: Act, client: Client, before: dict[str, Any]) -> None:
+def _change_client(current: Step, client: Client, before: dict[str, Any]) -> None:
     after = _described(client)
     client.save(update_fields=["scopes", "decides_for"])
     was = {f"{name}_before": before[name] for name in ("scopes", "decides_for_id") if before[name] != after[name]}
@@ -279,7 +279,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
     return Made(token, secret)
 
 
-def _let_go(account: Person, current: Act) -> str | None:
+def _let_go(account: Person, current: Step) -> str | None:
     """Have the newest of a client's lasting tokens end soon, and all others now. Returns the id of the former."""
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
@@ -423,7 +423,7 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 # --- What they share -----------------------------------------------------------------------------------------
 
 
-def _managed(client_id: object, current: Act, *, or_staff: bool = False) -> Client:
+def _managed(client_id: object, current: Step, *, or_staff: bool = False) -> Client:
     _require_human(current.actor)
     rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
     client: Client = rows.locked().find(client_id)
@@ -431,7 +431,7 @@ def _managed(client_id: object, current: Act, *, or_staff: bool = False) -> Clie
     return client
 
 
-def _require_manager(current: Act, client: Client, *, or_staff: bool = False) -> None:
+def _require_manager(current: Step, client: Client, *, or_staff: bool = False) -> None:
     """A tenant's client is its administrator's alone; the provider's is the staff's."""
     current.concerns("client", client, client.tenant_id or PROVIDER_LOG)
     if client.tenant_id is None or (or_staff and current.actor.is_staff):
@@ -507,12 +507,12 @@ def _log_of(person: Person) -> UUID:
     return tenant_id or PROVIDER_LOG
 
 
-def _revoke_all(account: Person, current: Act) -> None:
+def _revoke_all(account: Person, current: Step) -> None:
     live = Token.objects.filter(account=account).live(current.at)
     live.update(revoked_at=current.at, revoked_by=current.actor.person)
 
 
-def _tell_of_decider(current: Act, client: Client) -> None:
+def _tell_of_decider(current: Step, client: Client) -> None:
     """Who decides for a tenant never changes quietly."""
     if client.tenant_id is None or client.decides_for is None:
         return

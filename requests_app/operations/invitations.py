@@ -13,7 +13,7 @@ from requests_app.errors import DomainError, NotFound, TooMany, Unacceptable, Wr
 from requests_app.events import Event
 from requests_app.models import Invitation, Membership, Person, Tenant
 from requests_app.models.people import actor_of
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
 from requests_app.operations._invitations import address_of, said, send
 from requests_app.operations._people import (
@@ -51,7 +51,7 @@ def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> 
 
 
 @controlled("invite_person")
-def _invite(current: Act, tenant: Tenant, wanted: dict[str, Any]) -> Invitation:
+def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation:
     _require_new(tenant, wanted["email"], current)
     row = Invitation(tenant=tenant, email=wanted["email"], role=wanted["role"])
     row.invited_by_id = current.proposer or current.actor.person
@@ -124,7 +124,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
     return person
 
 
-def is_good(row: Invitation, tenant: Tenant, current: Act) -> bool:
+def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
     """Whether its link opens anything now: it is open, and whoever sent it may still say who belongs to the tenant."""
     if not row.is_open(current.at):
         return False
@@ -139,7 +139,7 @@ def is_good(row: Invitation, tenant: Tenant, current: Act) -> bool:
     return True
 
 
-def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Act) -> Person:
+def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Step) -> Person:
     """A new account for the address; or the one it has, where that belongs to nobody yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
@@ -154,7 +154,7 @@ def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, curre
     return person
 
 
-def _require_inviter(current: Act, tenant: Tenant, role: str) -> None:
+def _require_inviter(current: Step, tenant: Tenant, role: str) -> None:
     _require_sender(current.actor, tenant, role)
 
 
@@ -166,7 +166,7 @@ def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
         policy.require_role(actor, ADMINISTRATOR, tenant_id=tenant.pk)
 
 
-def _managed(invitation_id: object, current: Act) -> Invitation:
+def _managed(invitation_id: object, current: Step) -> Invitation:
     """An invitation that nobody has answered, if the actor may say who belongs to its tenant."""
     row: Invitation = Invitation.objects.visible_to(current.actor).find(invitation_id)
     tenant = Tenant.objects.locked().get(pk=row.tenant_id)
@@ -181,7 +181,7 @@ def _managed(invitation_id: object, current: Act) -> Invitation:
     return row
 
 
-def _require_new(tenant: Tenant, email: str, current: Act) -> None:
+def _require_new(tenant: Tenant, email: str, current: Step) -> None:
     """What is said here is about the own tenant alone."""
     if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
         raise Unacceptable(_("This is the address of one of your people. Give them the role instead."), field="email")

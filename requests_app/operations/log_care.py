@@ -22,7 +22,7 @@ from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable,
 from requests_app.events import Event
 from requests_app.ids import as_id
 from requests_app.models import AccessRequest, Tenant
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._second import controlled, hold
 from requests_app.states import PENDING, State
 
@@ -94,7 +94,7 @@ def _why_not(refusal: Refusal) -> str:
     return _("The hashes here do not lead to the newest checkpoint. Close this log with a tombstone.")
 
 
-def _log(log_id: object, current: Act) -> ChainHead:
+def _log(log_id: object, current: Step) -> ChainHead:
     """The log of a tenant, or the provider's own, with the turn at it."""
     if str(log_id) == str(PROVIDER_LOG):
         if not (current.actor.is_system or current.actor.is_staff):
@@ -135,7 +135,7 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
 
 
 @controlled("set_log_retention")
-def _set_retention(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_retention(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.log_retention_days = tenant.log_retention_days, said["days"]
     tenant.save(update_fields=["log_retention_days"])
     detail = {"log_retention_days": said["days"], "log_retention_days_before": before}

@@ -23,7 +23,7 @@ from requests_app.models import (
     Token,
 )
 from requests_app.operations._announced import Said, announce, announced, is_announced
-from requests_app.operations._change import PROVIDER_LOG, Act, act, lock_access
+from requests_app.operations._change import PROVIDER_LOG, Step, act, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._own import own_act
@@ -95,7 +95,7 @@ def make_staff(person_id: object, *, actor: Actor) -> Person:
     return person
 
 
-def _make_staff(current: Act, person: Person) -> None:
+def _make_staff(current: Step, person: Person) -> None:
     person.is_staff = True
     person.save(update_fields=["is_staff"])
     StaffTerm.begin(person, at=current.at)
@@ -120,7 +120,7 @@ def _lock_named(said: Said) -> None:
 
 
 @announced("make_staff", lock=_lock_named)
-def _make_staff_agreed(current: Act, said: Said) -> None:
+def _make_staff_agreed(current: Step, said: Said) -> None:
     person = _of_provider(said["person"])
     if person.is_staff:
         raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
@@ -152,7 +152,7 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
 
 @controlled("give_role")
-def _give_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _give_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = Person.objects.active().humans().filter(pk=key(said["person"]), memberships__tenant=tenant).first()
     if person is None:
         raise NotFound
@@ -173,7 +173,7 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
 
 @controlled("take_role")
-def _take_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _take_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     membership = _takeable(tenant, said["person"], said["role"])
     take(current, tenant, membership.person, membership)
 
@@ -213,7 +213,7 @@ def _require_not_in_queue(service: Service, person: Person, role: str) -> None:
         raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
 
 
-def _give_queue_role(current: Act, service: Service, person: Person, role: str) -> QueueAssignment:
+def _give_queue_role(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
     row = QueueAssignment.objects.create(service=service, person=person, role=role, given_at=current.at)
     detail = {**described(person), "role": role, "service": service.key}
     current.witness(Event.ROLE_GIVEN, detail=detail, text=person.name)
@@ -221,7 +221,7 @@ def _give_queue_role(current: Act, service: Service, person: Person, role: str) 
 
 
 @announced("give_queue_role", lock=_lock_named)
-def _give_queue_role_agreed(current: Act, said: Said) -> None:
+def _give_queue_role_agreed(current: Step, said: Said) -> None:
     service, person = Service.objects.get(pk=said["service"]), _of_provider(said["person"])
     _require_not_in_queue(service, person, said["role"])
     current.subject_type, current.subject_id = "person", str(person.pk)
@@ -274,13 +274,13 @@ def _lock_account(said: dict[str, Any]) -> None:
 
 
 @controlled("switch_off_person", lock=_lock_account)
-def _off_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _off_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=True)
     switch_off(current, person, memberships_of(person))
 
 
 @controlled("switch_on_person", lock=_lock_account)
-def _on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=False)
     switch_on(current, person, memberships_of(person))
 
@@ -295,7 +295,7 @@ def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Per
     return person
 
 
-def _hold_if_deciding(current: Act, person: Person, held: list[Membership]) -> None:
+def _hold_if_deciding(current: Step, person: Person, held: list[Membership]) -> None:
     for membership in held:
         if membership.role in DECIDING:
             hold(current, membership.tenant, person=str(person.pk), name=person.name)
@@ -321,7 +321,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 
 
 @announced("switch_on_provider", lock=_lock_named)
-def _on_agreed(current: Act, said: Said) -> None:
+def _on_agreed(current: Step, said: Said) -> None:
     person = Person.objects.get_queryset().humans().get(pk=said["person"])
     if person.is_active:
         raise WrongState(_("This was done already."))
@@ -380,7 +380,7 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     return person
 
 
-def _managed(person_id: object, current: Act) -> Person:
+def _managed(person_id: object, current: Step) -> Person:
     """The person, if the actor is staff or the administrator of the tenant that the person belongs to."""
     actor = current.actor
     # The account of a client is no person: it ends with its client, and stays ended.

@@ -16,7 +16,7 @@ from requests_app.errors import MachineMayNotDecide, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.lifecycle import TRANSITIONS
 from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
-from requests_app.operations._change import Act, act, apply, begin
+from requests_app.operations._change import Step, act, apply, begin
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import about
 from requests_app.operations._people import key
@@ -79,7 +79,7 @@ def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
     return row
 
 
-def _require_decider(current: Act, tenant: Tenant) -> None:
+def _require_decider(current: Step, tenant: Tenant) -> None:
     policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
     if current.actor.deciding_human is None:
         raise MachineMayNotDecide
@@ -103,7 +103,7 @@ def _length(hours: int) -> timedelta:
     return timedelta(hours=hours)
 
 
-def _deny(current: Act, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
+def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
     """Deny each along the table's own edge; return the references of those, and of what this human may not decide.
 
     What is past its deadline expires.
@@ -129,13 +129,13 @@ def _deny(current: Act, rows: QuerySet[AccessRequest], locked: set[UUID], mute: 
     return denied, left
 
 
-def _end(current: Act, which: QuerySet[Mute]) -> list[str]:
+def _end(current: Step, which: QuerySet[Mute]) -> list[str]:
     ended = [str(pk) for pk in which.values_list("pk", flat=True)]
     Mute.objects.filter(pk__in=ended).update(lifted_at=current.at)
     return ended
 
 
-def _witness(current: Act, row: Mute, event: Event, said: dict[str, Any]) -> None:
+def _witness(current: Step, row: Mute, event: Event, said: dict[str, Any]) -> None:
     engineer = row.engineer
     who = {"engineer": str(engineer.pk) if engineer else None, "engineer_name": engineer.name if engineer else ""}
     until = {"until_at": canonical.instant(row.until_at)}

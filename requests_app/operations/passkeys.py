@@ -17,7 +17,7 @@ from requests_app.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacc
 from requests_app.events import Event
 from requests_app.models import Membership, Passkey, Person, Tenant
 from requests_app.models.people import actor_of
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import described, logs_of, logs_with
 from requests_app.outbox.topics import Audience, Note, Topic
 
@@ -126,14 +126,14 @@ def _require_not_last(row: Passkey) -> None:
             raise LastPasskey
 
 
-def _witnessed(current: Act, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
+def _witnessed(current: Step, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
     """The entry in each log, with all that a signature by this key is verified with."""
     current.subject_type, current.subject_id = "passkey", str(row.pk)
     entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
     return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
-def _tell(current: Act, row: Passkey, logs: list[UUID], *, change: str) -> None:
+def _tell(current: Step, row: Passkey, logs: list[UUID], *, change: str) -> None:
     mark = uuid4().hex
     for position, log in enumerate(logs):
         holder = (Audience.ACCOUNT_HOLDER,) if position == 0 else ()

@@ -18,7 +18,7 @@ from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Membership, Person, Proposal, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._people import administered
 from requests_app.operations._second import CONTROLLED, controlled, hold, require_two_left, tell, told
 
@@ -46,7 +46,7 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
 
 
 @controlled("set_two_person_control")
-def _switch(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _switch(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     tenant.needs_two = bool(said["on"])
     require_two_left(tenant)
     tenant.save(update_fields=["needs_two"])
@@ -104,7 +104,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     return row
 
 
-def _taken(row: Proposal, current: Act) -> tuple[Proposal, Tenant]:
+def _taken(row: Proposal, current: Step) -> tuple[Proposal, Tenant]:
     """The proposal and its tenant, locked; for one of the people who may be the second."""
     tenant = Tenant.objects.locked().select_related("plan").get(pk=row.tenant_id)
     row = Proposal.objects.locked().select_related("proposed_by").get(pk=row.pk)
@@ -195,7 +195,7 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     return done
 
 
-def _confirmed_by_staff(row: Proposal, current: Act) -> Proposal:
+def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
     row = _of_staff(row, current)
     if row.effective_at is not None:
         raise WrongState(_("This was confirmed already, or needs nobody to confirm it."))
@@ -218,7 +218,7 @@ def _confirmed_by_staff(row: Proposal, current: Act) -> Proposal:
     return row
 
 
-def _of_staff(row: Proposal, current: Act) -> Proposal:
+def _of_staff(row: Proposal, current: Step) -> Proposal:
     """The proposal, locked, for one of the staff."""
     row = _locked(row, current)
     policy.require_staff(current.actor)
@@ -227,7 +227,7 @@ def _of_staff(row: Proposal, current: Act) -> Proposal:
     return row
 
 
-def _locked(row: Proposal, current: Act) -> Proposal:
+def _locked(row: Proposal, current: Step) -> Proposal:
     row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
     current.concerns("proposal", row, PROVIDER_LOG)
     if row.ended_at is not None:
@@ -246,11 +246,11 @@ def _doubt(row: Proposal) -> str:
     return ""
 
 
-def _lapse(row: Proposal, current: Act, why: str) -> None:
+def _lapse(row: Proposal, current: Step, why: str) -> None:
     _end(row, current, Proposal.Outcome.LAPSED, Event.PROPOSAL_LAPSED, "lapsed", reason=why)
 
 
-def _end(row: Proposal, current: Act, outcome: str, event: Event, what: str, **more: Any) -> None:
+def _end(row: Proposal, current: Step, outcome: str, event: Event, what: str, **more: Any) -> None:
     row.ended_at, row.outcome = current.at, outcome
     row.save(update_fields=["ended_at", "outcome"])
     confirmed_by = row.confirmed_by.name if row.confirmed_by else ""

@@ -14,7 +14,7 @@ from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._invitations import address_of, said, send
 from requests_app.operations._people import administered
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -91,7 +91,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
     return row.tenant_id
 
 
-def _tell(current: Act, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
+def _tell(current: Step, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
     """Everybody of the tenant: who is left to stop it may be anybody."""
     current.tell(
         Note(

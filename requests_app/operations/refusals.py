@@ -9,7 +9,7 @@ from requests_app.actors import Actor
 from requests_app.errors import DomainError
 from requests_app.events import Event
 from requests_app.models import AccessRequest
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._own import own_act
 
 #: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
@@ -46,7 +46,7 @@ def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
             own.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
 
 
-def _is_noted(current: Act, text: str) -> bool:
+def _is_noted(current: Step, text: str) -> bool:
     assert current.tenant_id is not None
     entries = AuditEntry.objects.filter(tenant_id=current.tenant_id, actor_id=current.actor.person).order_by("-seq")
     newest = entries.values_list("event", "subject_id", "text", "at")[:LOOKED_AT]

@@ -15,7 +15,7 @@ from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import Event
 from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import described as key_described
 from requests_app.operations._keys import logs_of, logs_with
 from requests_app.operations._people import ADMINISTRATOR, DECIDING, described, key
@@ -49,7 +49,7 @@ def _lock_person(said: dict[str, Any]) -> None:
 
 
 @controlled("reset_second_factors", lock=_lock_person)
-def _reset_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _reset_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     people = Person.objects.get_queryset().humans()
     person = people.filter(pk=key(said["person"]), memberships__tenant=tenant).first()
     if person is None:
@@ -61,7 +61,7 @@ def _reset_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None
     _reset(current, person, keys)
 
 
-def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None, list[Passkey]]:
+def _found(person_id: object, current: Step) -> tuple[Person, Tenant | None, list[Passkey]]:
     """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken.
 
     Their passkeys are read and not locked: whoever adds or takes one away waits for the person. A decision takes its
@@ -86,7 +86,7 @@ def _found(person_id: object, current: Act) -> tuple[Person, Tenant | None, list
     return person, tenant, keys
 
 
-def _require_resetter(current: Act, person: Person) -> None:
+def _require_resetter(current: Step, person: Person) -> None:
     actor = current.actor
     if actor.machine is not None:
         raise NotAllowed
@@ -107,7 +107,7 @@ def _require_any(person: Person, keys: list[Passkey]) -> None:
         raise WrongState(_("%(name)s has no second factor.") % {"name": person.name})
 
 
-def _reset(current: Act, person: Person, keys: list[Passkey]) -> None:
+def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
     had_app = person.totp_set_up_at is not None
     person.totp_set_up_at = None
     # Whoever found the device may be signed in on it.
@@ -128,7 +128,7 @@ def _reset(current: Act, person: Person, keys: list[Passkey]) -> None:
     _tell(current, person)
 
 
-def _witness(current: Act, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
+def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
     """The log is the register of keys: each key's end is an entry wherever the key is one, beside that of the reset."""
     said = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
     entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=said, text=person.name)
@@ -142,7 +142,7 @@ def _witness(current: Act, person: Person, keys: list[Passkey], *, had_app: bool
     recorder.record(entries, at=current.at)
 
 
-def _tell(current: Act, person: Person) -> None:
+def _tell(current: Step, person: Person) -> None:
     mark = uuid4().hex
     for position, log in enumerate(logs_of(person)):
         holder = (Audience.ACCOUNT_HOLDER,) if position == 0 else ()

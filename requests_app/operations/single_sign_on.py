@@ -18,7 +18,7 @@ from requests_app.actors import Actor
 from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_verified, lock_humans, logs_of, merge, others_of_mailbox, witness_in
 from requests_app.operations._people import (
     ADMINISTRATOR,
@@ -91,7 +91,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
 
 
 @controlled("set_sign_on")
-def _sign_on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _sign_on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
     was = described_connection(row)
     row.sealed = said["_sealed"] or row.sealed
@@ -102,7 +102,7 @@ def _sign_on_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> No
     _save_connection(current, tenant, row, was, has_secret=bool(said["_sealed"]))
 
 
-def _save_connection(current: Act, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
+def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
     row.changed_at = current.at
     row.save()
     now = described_connection(row)
@@ -125,7 +125,7 @@ def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
 
 
 @controlled("claim_domain")
-def _claim_domain(current: Act, tenant: Tenant, said: dict[str, Any]) -> Domain:
+def _claim_domain(current: Step, tenant: Tenant, said: dict[str, Any]) -> Domain:
     name = said["domain"]
     _require_new_domain(tenant, name)
     row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
@@ -318,7 +318,7 @@ def _proves_address(person: Person, came: Came) -> bool:
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 
 
-def _link(current: Act, tenant: Tenant | None, person: Person, came: Came) -> None:
+def _link(current: Step, tenant: Tenant | None, person: Person, came: Came) -> None:
     Identity.objects.create(
         tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
     )
@@ -326,7 +326,7 @@ def _link(current: Act, tenant: Tenant | None, person: Person, came: Came) -> No
     current.witness(Event.IDENTITY_LINKED, detail=detail, text=person.name)
 
 
-def _make_one(current: Act, person: Person, other: Person, came: Came) -> None:
+def _make_one(current: Step, person: Person, other: Person, came: Came) -> None:
     """One human counts once, whatever accounts they have (threat 2)."""
     said = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     said |= {"human": str(other.human_id), "human_before": str(person.human_id)}
@@ -336,7 +336,7 @@ def _make_one(current: Act, person: Person, other: Person, came: Came) -> None:
     person.human_id = other.human_id
 
 
-def _follow(current: Act, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
+def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
     """Give and take what the groups say, of those roles that any group gives: others are the administrators' alone.
 
     The last who decides stays, and so does a last role; whoever should have none is a member.
@@ -366,7 +366,7 @@ def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
     return False
 
 
-def _administered(tenant_id: object, current: Act) -> Tenant:
+def _administered(tenant_id: object, current: Step) -> Tenant:
     """The tenant, for its administrator who has just proved who they are: with a machine's word alone, whoever took its
     secret could lead all of the tenant's people astray."""
     tenant = administered(tenant_id, current)

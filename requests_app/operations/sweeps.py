@@ -18,7 +18,7 @@ from requests_app import bell, clock
 from requests_app.actors import Actor
 from requests_app.database import bounds
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations._change import Step, act, apply_all, begin
+from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
 from requests_app.outbox.topics import Audience, Note, Topic, post
 from requests_app.states import State
@@ -177,5 +177,5 @@ def _tell(notes: list[Note]) -> int:
     return len(notes)
 
 
-def _notes(steps: list[Step]) -> list[Note]:
+def _notes(steps: list[Move]) -> list[Note]:
     return [note for step in steps for note in step.notes]

@@ -33,7 +33,7 @@ from requests_app.models import (
 )
 from requests_app.models.services import is_own_place
 from requests_app.operations._announced import Said, announce, announced, is_announced
-from requests_app.operations._change import PROVIDER_LOG, Act, act
+from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._second import controlled, hold, require_customer, tell_yes_rules
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -65,7 +65,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 
 
 @controlled("switch_lockbox")
-def _switch_lockbox(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _switch_lockbox(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     on = bool(said["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("This is no longer to be done."))
@@ -104,7 +104,7 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
 
 
 @controlled("set_window_cap")
-def _set_window_cap(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_window_cap(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
     tenant.save(update_fields=["window_cap"])
     current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
@@ -131,7 +131,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
 
 
 @controlled("set_yes_rule")
-def _set_yes_rule(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_yes_rule(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _require_signer(tenant, said["rule"])
     before, tenant.yes_rule = tenant.yes_rule, said["rule"]
     tenant.save(update_fields=["yes_rule"])
@@ -313,7 +313,7 @@ def _lock_plan(said: Said) -> None:
 
 
 @announced("change_plan", touches=_tenants_of_plan, lock=_lock_plan)
-def _change_plan_agreed(current: Act, said: Said) -> None:
+def _change_plan_agreed(current: Step, said: Said) -> None:
     plan = Plan.objects.get(pk=said["row"])
     _require_unchanged(plan, said)
     current.subject_type, current.subject_id = "plan", str(plan.pk)
@@ -329,7 +329,7 @@ def _lock_tenant(said: Said) -> None:
 
 
 @announced("move_tenant", touches=_tenant_said, lock=_lock_tenant)
-def _move_tenant_agreed(current: Act, said: Said) -> None:
+def _move_tenant_agreed(current: Step, said: Said) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
     if str(tenant.plan_id) != said["was"]:
         raise WrongState(_("It was changed since."))
@@ -339,7 +339,7 @@ def _move_tenant_agreed(current: Act, said: Said) -> None:
 
 
 @announced("add_service")
-def _add_service_agreed(current: Act, said: Said) -> None:
+def _add_service_agreed(current: Step, said: Said) -> None:
     service = Service()
     current.subject_type, current.subject_id = "service", str(service.pk)
     _save_service(current, service, said)
@@ -358,14 +358,14 @@ def _service_in_use(said: Said, at: datetime) -> bool:
 
 
 @announced("change_service", lock=_lock_service, waits=_service_in_use)
-def _change_service_agreed(current: Act, said: Said) -> None:
+def _change_service_agreed(current: Step, said: Said) -> None:
     service = Service.objects.get(pk=said["row"])
     _require_unchanged(service, said)
     current.subject_type, current.subject_id = "service", str(service.pk)
     _save_service(current, service, said["set"])
 
 
-def _save_service(current: Act, service: Service, wanted: Said) -> None:
+def _save_service(current: Step, service: Service, wanted: Said) -> None:
     was_covered = None if service._state.adding else service.is_covered
     if wanted.get("connector", service.connector) not in KINDS:
         raise Unacceptable(_("There is no such connector."), field="connector")
@@ -375,7 +375,7 @@ def _save_service(current: Act, service: Service, wanted: Said) -> None:
 
 
 @announced("add_resource", touches=_tenant_said)
-def _add_resource_agreed(current: Act, said: Said) -> None:
+def _add_resource_agreed(current: Step, said: Said) -> None:
     resource = Resource(tenant=Tenant.objects.get(pk=said["tenant"]), service=Service.objects.get(pk=said["service"]))
     _require_place(resource, said["wanted"].get("locator"))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
@@ -400,7 +400,7 @@ def _resource_in_use(said: Said, at: datetime) -> bool:
 
 
 @announced("rename_resource", touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
-def _rename_resource_agreed(current: Act, said: Said) -> None:
+def _rename_resource_agreed(current: Step, said: Said) -> None:
     resource = Resource.objects.get(pk=said["resource"])
     if resource.name != said["was"]:
         raise WrongState(_("It was changed since."))
@@ -426,7 +426,7 @@ def _copy_with(row: Any, wanted: Said) -> Any:
     return other
 
 
-def _witness_coverage(current: Act, service: Service) -> None:
+def _witness_coverage(current: Step, service: Service) -> None:
     """Whether a service is covered decides whether customers are asked: it is in the log of each that it concerns."""
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
@@ -450,7 +450,7 @@ def _require_place(resource: Resource, locator: object) -> None:
         raise Unacceptable(_("Another resource has this place, or a place above or below it."), field="locator")
 
 
-def _own_tenant(tenant_id: object, current: Act) -> Tenant:
+def _own_tenant(tenant_id: object, current: Step) -> Tenant:
     """The tenant, if its own administrator acts: the provider's people never choose for a customer."""
     tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(tenant_id)
     current.concerns("tenant", tenant, tenant.pk)
@@ -458,7 +458,7 @@ def _own_tenant(tenant_id: object, current: Act) -> Tenant:
     return tenant
 
 
-def _change_row(current: Act, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
+def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
     """Set the allowed fields, validate, save, and witness what it was before; nothing is saved if nothing differs."""
     if unknown := sorted(set(wanted) - allowed):
         raise Unacceptable(_("This cannot be changed here."), field=unknown[0])

@@ -16,7 +16,7 @@ from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
 from requests_app.operations import _elsewhere
-from requests_app.operations._change import TicketStep, act, change_ticket, touch_ticket
+from requests_app.operations._change import TicketMove, act, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.states import TicketState
@@ -215,12 +215,12 @@ def _is_answer(ticket_id: object, actor: Actor) -> bool:
     return ticket.state == TicketState.WAITING_FOR_CUSTOMER
 
 
-def _say(step: TicketStep) -> None:
+def _say(step: TicketMove) -> None:
     if step.note:
         step.tell(_answer_note(step.row, _said(step), step.actor))
 
 
-def _said(step: TicketStep) -> TicketComment:
+def _said(step: TicketMove) -> TicketComment:
     return TicketComment.objects.create(
         tenant_id=step.row.tenant_id,
         ticket=step.row,

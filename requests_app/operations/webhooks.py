@@ -20,7 +20,7 @@ from requests_app.actors import Actor, Role
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 from requests_app.outbox.topics import WEBHOOK, Audience, Note, Topic
@@ -114,11 +114,11 @@ def change_webhook(
 
 
 @controlled("change_webhook", lock=_lock_webhook)
-def _change_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _change_webhook(current, _still(tenant, said), (said["_url"], said["events"], said["label"]))
 
 
-def _change_webhook(current: Act, webhook: Webhook, wanted: tuple[str, list[str], str]) -> None:
+def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str], str]) -> None:
     is_elsewhere = webhook.url != wanted[0]
     webhook.url, webhook.events, webhook.label = wanted
     if is_elsewhere:
@@ -139,11 +139,11 @@ def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
 
 
 @controlled("remove_webhook", lock=_lock_webhook)
-def _remove_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _remove_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _remove_webhook(current, _still(tenant, said))
 
 
-def _remove_webhook(current: Act, webhook: Webhook) -> None:
+def _remove_webhook(current: Step, webhook: Webhook) -> None:
     current.witness(Event.WEBHOOK_REMOVED, detail=_said(webhook), text=webhook.place)
     webhook.removed_at, webhook.is_on = current.at, False
     webhook.sealed = webhook.former_sealed = ""
@@ -174,7 +174,7 @@ def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 @controlled("disable_webhook", lock=_lock_webhook)
-def _disable_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _disable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _switch_off(_still(tenant, said), Webhook.Because.PERSON, current)
 
 
@@ -211,14 +211,14 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 @controlled("enable_webhook", lock=_lock_webhook)
-def _enable_confirmed(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _enable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     webhook = _still(tenant, said)
     if (webhook.place, webhook.events) != (said["place"], said["events"]):
         raise WrongState(_("This webhook was changed since. Propose it again."))
     _switch_on(webhook, current)
 
 
-def _switch_on(webhook: Webhook, current: Act) -> None:
+def _switch_on(webhook: Webhook, current: Step) -> None:
     _require_off(webhook)
     webhook.is_on, webhook.off_at, webhook.off_because = True, None, ""
     webhook.from_at = max(webhook.from_at, current.at - CATCH_UP)
@@ -285,19 +285,19 @@ def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
 # --- Helpers -------------------------------------------------------------------------------------------
 
 
-def _own(webhook_id: object, current: Act) -> Webhook:
+def _own(webhook_id: object, current: Step) -> Webhook:
     """The webhook, locked, if whoever looks after it acts."""
     webhook = _found(webhook_id, current)
     _concern(current, webhook, webhook.tenant_id)
     return webhook
 
 
-def _found(webhook_id: object, current: Act) -> Webhook:
+def _found(webhook_id: object, current: Step) -> Webhook:
     webhook: Webhook = Webhook.objects.visible_to(current.actor).present().locked().find(webhook_id)
     return webhook
 
 
-def _concern(current: Act, webhook: Webhook, tenant_id: UUID | None) -> None:
+def _concern(current: Step, webhook: Webhook, tenant_id: UUID | None) -> None:
     """Customers never choose for the provider, nor the provider's people for a customer."""
     if tenant_id is None:
         if not current.actor.is_staff:
@@ -309,7 +309,7 @@ def _concern(current: Act, webhook: Webhook, tenant_id: UUID | None) -> None:
         policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant_id)
 
 
-def _hold(current: Act, row: Webhook, **said: Any) -> None:
+def _hold(current: Step, row: Webhook, **said: Any) -> None:
     """Who is told of what is one of the tenant's rules. The provider's own webhooks are under nobody's control."""
     if row.tenant_id is not None:
         # Read under the turn at the log, which whoever switches two-person control takes as well.
@@ -333,7 +333,7 @@ def _require_off(webhook: Webhook) -> None:
         raise WrongState(_("This webhook is on already."))
 
 
-def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> None:
+def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> None:
     _require_on(webhook)
     webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
     webhook.save()
@@ -342,7 +342,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Act) -> Non
     )
 
 
-def _begin_anew(webhook: Webhook, current: Act) -> None:
+def _begin_anew(webhook: Webhook, current: Step) -> None:
     """Forget its failures: what waits is tried at once."""
     webhook.failures, webhook.failing_since = 0, None
     _waiting(webhook).update(next_attempt_at=current.at)

@@ -19,7 +19,7 @@ from requests_app.errors import NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.ids import as_id
 from requests_app.models import Tenant
-from requests_app.operations._change import Act, act
+from requests_app.operations._change import Step, act
 from requests_app.operations._second import controlled, hold
 from requests_app.outbound import BadTarget, Target
 
@@ -49,7 +49,7 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
 
 
 @controlled("add_witness")
-def _add_witness(current: Act, tenant: Tenant, said: dict[str, Any]) -> Witness:
+def _add_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> Witness:
     _require_room(tenant, said["vkey"])
     at = current.at
     witness = Witness.objects.create(tenant_id=tenant.pk, vkey=said["vkey"], url=said["url"], added_at=at, due_at=at)
@@ -77,7 +77,7 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
 
 
 @controlled("remove_witness")
-def _remove_witness(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _remove_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     witness = _removable(tenant, said["witness"])
     current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
     witness.delete()
@@ -116,7 +116,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 
 
 @controlled("set_cosigning")
-def _set_cosigning(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_cosigning(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     hours = said["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
         raise WrongState(_("There is no witness any more, and no window could ever open."))
@@ -125,7 +125,7 @@ def _set_cosigning(current: Act, tenant: Tenant, said: dict[str, Any]) -> None:
     current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
 
 
-def _own_tenant(tenant_id: object, current: Act) -> Tenant:
+def _own_tenant(tenant_id: object, current: Step) -> Tenant:
     """The tenant, locked, if its own administrator acts: the provider never chooses who watches the provider."""
     tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
     current.concerns("tenant", tenant, tenant.pk)
