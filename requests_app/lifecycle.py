@@ -30,6 +30,7 @@ class Transition:
     needs_step_up: bool = False
     needs_note: bool = False
     is_decision: bool = False
+    closes: str = ""
 
     @property
     def target(self) -> str:
@@ -69,6 +70,7 @@ def _row(act: Act, moves: Moves) -> Transition:
         needs_step_up=act.step_up is StepUp.ALWAYS,
         needs_note=act.needs_note,
         is_decision=moves.is_decision,
+        closes=moves.closes,
     )
 
 

@@ -38,7 +38,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
         entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=edge.event)
         return entries.filter(actor_kind="person").exists()
     grant = row.grant
-    if grant.close_reason != _CLOSES.get(edge.action) or grant.closed_by is None:
+    if not edge.closes or grant.close_reason != edge.closes or grant.closed_by is None:
         return False
     return bool(grant.closed_by.human_id == actor.human_id)
 
@@ -93,7 +93,6 @@ def _closed(grant: Grant) -> str:
     return _("The window has closed by itself.")
 
 
-_CLOSES = {"release": Grant.CloseReason.RELEASED, "revoke": Grant.CloseReason.REVOKED}
 _OF_STATE = {
     State.PENDING_PROVIDER: lambda values: (
         _("This access request still waits for %(provider)s. You can answer after %(provider)s has confirmed it.")

@@ -155,7 +155,7 @@ RELEASE = Act(
     "release",
     title=_("I am done"),
     roles=frozenset({Role.REQUESTER}),
-    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_RELEASED,),
     tried=_("give a window back"),
@@ -165,7 +165,7 @@ REVOKE = Act(
     title=_("Close now"),
     # The system: the same consequences as of "withdraw", for a window that is open already.
     roles=frozenset({Role.APPROVER, Role.PROVIDER_APPROVER, Role.STAFF, Role.SYSTEM}),
-    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="revoked"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_REVOKED,),
     tried=_("close a window"),
@@ -174,6 +174,6 @@ CLOSE = Act(
     "close",
     title=_("Close"),
     roles=frozenset({Role.SYSTEM}),
-    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER, closes="elapsed"),
     events=(GRANT_CLOSED,),
 )

@@ -56,6 +56,8 @@ TOKEN_REVOKED = Event(
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 
+LET_CLIENT_ASK = Proposal("let_client_ask", _("allow the client %(name)s, for every tenant: %(gained)s"), by_staff=True)
+
 CREATE_CLIENT = Act(
     "create_client", step_up=StepUp.ALWAYS, scope=Scope.TOKENS_MANAGE, events=(CLIENT_CREATED,), tried=_("add a client")
 )
@@ -67,7 +69,7 @@ CHANGE_CLIENT = Act(
     tried=_("change a client"),
     proposes=(
         Proposal("change_client", _("let the client %(name)s decide for %(decides_for)s")),
-        Proposal("let_client_ask", _("allow the client %(name)s, for every tenant: %(gained)s"), by_staff=True),
+        LET_CLIENT_ASK,
     ),
 )
 ROTATE_CLIENT_SECRET = Act(

@@ -84,12 +84,16 @@ class StepUp(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """How an act moves the state of its row. `sources` is empty for the act that makes the row."""
+    """How an act moves the state of its row. `sources` is empty for the act that makes the row.
+
+    `closes` is how the window closes by it, as the grant has it (Grant.CloseReason).
+    """
 
     sources: frozenset[str]
     targets: tuple[str, ...]
     timing: Timing = Timing.ANY
     is_decision: bool = False
+    closes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +101,8 @@ class Act:
     """One thing that somebody can do.
 
     `title` names it where it is offered. `roles` are those of which one is needed on the row, and `moves` how its state
-    moves. `scope` is what a token needs; without one no token is enough, unless `any_token` is. `tried` follows "tried
+    moves. `is_of_approver`: a client does it in the name of the approver for whom it decides, though it is no decision.
+    `scope` is what a token needs; without one no token is enough, unless `any_token` is. `tried` follows "tried
     to", in the entry about a refusal. The system's own acts have none: nobody tried them.
     """
 
@@ -109,6 +114,7 @@ class Act:
     moves: Moves | None = None
     step_up: StepUp = StepUp.NEVER
     needs_note: bool = False
+    is_of_approver: bool = False
     events: tuple[Event, ...] = ()
     tried: Promise | None = None
     proposes: tuple[Proposal, ...] = ()

@@ -55,12 +55,32 @@ RESOURCE_CHANGED = Event(
     siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
 )
 
+CHANGE_PLAN = Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True)
+ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True)
+CHANGE_SERVICE = Proposal("change_service", _("change the service %(name)s: %(changes)s"), by_staff=True)
+ADD_RESOURCE = Proposal(
+    "add_resource",
+    _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
+    by_staff=True,
+)
+RENAME_RESOURCE = Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True)
+MAKE_STAFF_ANNOUNCED = Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True)
+GIVE_QUEUE_ROLE_ANNOUNCED = Proposal(
+    "give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True
+)
+LINK_ACCOUNTS_ANNOUNCED = Proposal(
+    "link_accounts", _("count the accounts of %(name)s and %(other_name)s as one human"), by_staff=True
+)
+UNLINK_ACCOUNTS_ANNOUNCED = Proposal(
+    "unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True
+)
+
 SAVE_PLAN = Act(
     "save_plan",
     step_up=StepUp.DEPENDS,
     events=(PLAN_CHANGED,),
     tried=_("change a plan"),
-    proposes=(Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True),),
+    proposes=(CHANGE_PLAN,),
 )
 SAVE_SERVICE = Act(
     "save_service",
@@ -68,8 +88,8 @@ SAVE_SERVICE = Act(
     events=(SERVICE_CHANGED,),
     tried=_("change a service"),
     proposes=(
-        Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True),
-        Proposal("change_service", _("change the service %(name)s: %(changes)s"), by_staff=True),
+        ADD_SERVICE,
+        CHANGE_SERVICE,
     ),
 )
 SAVE_RESOURCE = Act(
@@ -78,12 +98,8 @@ SAVE_RESOURCE = Act(
     events=(RESOURCE_ADDED, RESOURCE_CHANGED),
     tried=_("change a resource"),
     proposes=(
-        Proposal(
-            "add_resource",
-            _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
-            by_staff=True,
-        ),
-        Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True),
+        ADD_RESOURCE,
+        RENAME_RESOURCE,
     ),
 )
 ADD_PERSON = Act("add_person", step_up=StepUp.DEPENDS, events=(PERSON_CREATED,), tried=_("add an account"))
@@ -92,14 +108,14 @@ MAKE_STAFF = Act(
     step_up=StepUp.ALWAYS,
     events=(ROLE_GIVEN,),
     tried=_("make somebody staff"),
-    proposes=(Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True),),
+    proposes=(MAKE_STAFF_ANNOUNCED,),
 )
 GIVE_QUEUE_ROLE = Act(
     "give_queue_role",
     step_up=StepUp.DEPENDS,
     events=(ROLE_GIVEN,),
     tried=_("put somebody into a queue"),
-    proposes=(Proposal("give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True),),
+    proposes=(GIVE_QUEUE_ROLE_ANNOUNCED,),
 )
 TAKE_QUEUE_ROLE = Act(
     "take_queue_role", step_up=StepUp.DEPENDS, events=(ROLE_TAKEN,), tried=_("take somebody out of a queue")
@@ -109,14 +125,12 @@ LINK_ACCOUNTS = Act(
     step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_LINKED,),
     tried=_("link two accounts"),
-    proposes=(
-        Proposal("link_accounts", _("count the accounts of %(name)s and %(other_name)s as one human"), by_staff=True),
-    ),
+    proposes=(LINK_ACCOUNTS_ANNOUNCED,),
 )
 UNLINK_ACCOUNTS = Act(
     "unlink_accounts",
     step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_UNLINKED,),
     tried=_("unlink an account"),
-    proposes=(Proposal("unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True),),
+    proposes=(UNLINK_ACCOUNTS_ANNOUNCED,),
 )

@@ -51,6 +51,12 @@ PERSON_SWITCHED_ON = Event(
     siem=Meaning(Family.ACCOUNT, 2, severity=Severity.LOW),
 )
 
+SWITCH_ON_PROVIDER = Proposal(
+    "switch_on_provider",
+    _("switch on the account of %(name)s again, with the roles that it has"),
+    by_staff=True,
+)
+
 GIVE_ROLE = Act(
     "give_role",
     step_up=StepUp.DEPENDS,
@@ -83,11 +89,7 @@ SWITCH_ON_PERSON = Act(
     tried=_("switch an account on"),
     proposes=(
         Proposal("switch_on_person", _("switch on the account of %(name)s")),
-        Proposal(
-            "switch_on_provider",
-            _("switch on the account of %(name)s again, with the roles that it has"),
-            by_staff=True,
-        ),
+        SWITCH_ON_PROVIDER,
     ),
 )
 RESET_SECOND_FACTORS = Act(

@@ -24,10 +24,16 @@ MUTE_LIFTED = Event(
 DENY_ALL_AND_MUTE = Act(
     "deny_all_and_mute",
     step_up=StepUp.DEPENDS,
+    is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_SET,),
     tried=_("deny all that waits, and mute"),
 )
 LIFT_MUTE = Act(
-    "lift_mute", step_up=StepUp.ALWAYS, scope=Scope.DECISIONS_WRITE, events=(MUTE_LIFTED,), tried=_("lift a mute")
+    "lift_mute",
+    step_up=StepUp.ALWAYS,
+    is_of_approver=True,
+    scope=Scope.DECISIONS_WRITE,
+    events=(MUTE_LIFTED,),
+    tried=_("lift a mute"),
 )

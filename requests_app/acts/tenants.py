@@ -60,19 +60,19 @@ ADDRESS_REMOVED = Event(
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 
+MOVE_TENANT = Proposal(
+    "move_tenant",
+    _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
+    by_staff=True,
+)
+
 CREATE_TENANT = Act("create_tenant", events=(TENANT_CREATED,), tried=_("set up a tenant"))
 CHANGE_TENANT = Act(
     "change_tenant",
     step_up=StepUp.DEPENDS,
     events=(TENANT_CHANGED,),
     tried=_("change the tenant"),
-    proposes=(
-        Proposal(
-            "move_tenant",
-            _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
-            by_staff=True,
-        ),
-    ),
+    proposes=(MOVE_TENANT,),
 )
 SWITCH_LOCKBOX = Act(
     "switch_lockbox",

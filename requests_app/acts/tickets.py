@@ -122,7 +122,11 @@ ANSWER_TICKET = Act(
     tried=_("answer on a ticket"),
 )
 COMMENT = Act(
-    "comment", scope=Scope.TICKETS_WRITE, events=(TICKET_COMMENTED, TICKET_NOTE_ADDED), tried=_("write on a ticket")
+    "comment",
+    roles=CUSTOMERS | WORKERS,
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_COMMENTED, TICKET_NOTE_ADDED),
+    tried=_("write on a ticket"),
 )
 RESOLVE_TICKET = Act(
     "resolve_ticket",
@@ -158,4 +162,10 @@ REOPEN_TICKET = Act(
     events=(TICKET_REOPENED,),
     tried=_("reopen a ticket"),
 )
-LINK_TICKET = Act("link_ticket", scope=Scope.TICKETS_WRITE, events=(TICKET_LINKED,), tried=_("link a ticket"))
+LINK_TICKET = Act(
+    "link_ticket",
+    roles=CUSTOMERS | WORKERS,
+    scope=Scope.TICKETS_WRITE,
+    events=(TICKET_LINKED,),
+    tried=_("link a ticket"),
+)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations, sentences
 from requests_app.actors import Actor, Role
+from requests_app.acts.access_requests import REVOKE
 from requests_app.admin.acts import Act, NoteForm
 from requests_app.admin.base import Related, StaffAdmin
 from requests_app.admin.columns import NOTHING, door, length, link_to, list_of, reached
@@ -100,7 +101,7 @@ def signed_by(row: Decision) -> str:
 
 def is_open(row: AccessRequest) -> bool:
     """Offered where the table lets staff close a window."""
-    edge = TRANSITIONS["revoke"]
+    edge = TRANSITIONS[REVOKE.name]
     return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]  # annotated
 
 

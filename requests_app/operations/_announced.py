@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical, recorder
 from requests_app import limits, policy
+from requests_app.acts.declaration import Proposal as Change
 from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Person, Proposal, StaffTerm, Tenant
@@ -47,34 +48,34 @@ def everybody(said: Said | None = None) -> list[UUID]:
 
 
 def announced(
-    name: str,
+    change: Change,
     *,
     touches: Callable[[Said], Iterable[UUID]] = everybody,
     lock: Callable[[Said], None] | None = None,
     waits: Callable[[Said, datetime], bool] | None = None,
 ) -> Callable[[Callable[[Step, Said], None]], Callable[[Step, Said], None]]:
     def register(body: Callable[[Step, Said], None]) -> Callable[[Step, Said], None]:
-        ANNOUNCED[name] = Announced(body, touches, lock, waits)
+        ANNOUNCED[change.name] = Announced(body, touches, lock, waits)
         return body
 
     return register
 
 
-def announce(current: Step, name: str, said: Said) -> None:
+def announce(current: Step, change: Change, said: Said) -> None:
     """Go no further where this weakens a tenant that has ever had Lockbox on: the act ends as a proposal.
 
     What is said is kept as it is, and shown: ids as text, and the names that people read.
     """
-    if is_announced(name, said):
+    if is_announced(change, said):
         policy.require_step_up(current.actor, current.at)
-        raise Held(lambda: _outcome(propose(current, name, said)))
+        raise Held(lambda: _outcome(propose(current, change, said)))
 
 
-def is_announced(name: str, said: Said) -> bool:
-    return bool(list(ANNOUNCED[name].touches(said)))
+def is_announced(change: Change, said: Said) -> bool:
+    return bool(list(ANNOUNCED[change.name].touches(said)))
 
 
-def propose(current: Step, name: str, said: Said) -> Proposal:
+def propose(current: Step, change: Change, said: Said) -> Proposal:
     """Write the proposal, its entries and its mails.
 
     Where nobody else could confirm it, the waiting time begins now.
@@ -84,11 +85,11 @@ def propose(current: Step, name: str, said: Said) -> Proposal:
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
     policy.require_step_up(actor, current.at)
-    if Proposal.objects.of_staff().pending(current.at).filter(act=name, said=said).exists():
+    if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=said).exists():
         raise WrongState(_("This is proposed already."))
     row = Proposal.objects.create(
         tenant=None,
-        act=name,
+        act=change.name,
         said=said,
         proposed_by_id=actor.person,
         proposed_human=actor.human,

@@ -19,6 +19,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import bell, clock, limits, outcome, policy, standing
 from requests_app.actors import Actor, Side
+from requests_app.acts.declaration import Act
 from requests_app.database.errors import gave_up_waiting
 from requests_app.errors import (
     DeadlinePassed,
@@ -44,8 +45,6 @@ security_log = structlog.get_logger("security")
 
 P = ParamSpec("P")
 
-#: What a client does, as it decides, for an approver.
-_AS_APPROVER = frozenset({"deny_all_and_mute", "lift_mute"})
 #: PostgreSQL, appendix A: unique_violation.
 _UNIQUE_VIOLATION = "23505"
 #: Before the row is found and locked, an act has no instant.
@@ -73,7 +72,7 @@ class Step:
     """One act under way. `tenant_id` and the subject are known once the row has been found."""
 
     actor: Actor
-    action: str
+    act: Act
     at: datetime = NOT_YET
     tenant_id: UUID | None = None
     subject_type: str = ""
@@ -115,8 +114,13 @@ class Step:
         return own_account() if is_hidden else nullcontext()
 
     @property
+    def action(self) -> str:
+        """The act's name, as the log has it."""
+        return self.act.name
+
+    @property
     def is_decision(self) -> bool:
-        return self.action in TRANSITIONS and TRANSITIONS[self.action].is_decision
+        return self.act.moves is not None and self.act.moves.is_decision
 
     def tell(self, note: Note) -> None:
         self.notes.append(note)
@@ -141,7 +145,7 @@ class Step:
             tenant_id=self.tenant_id,
             event=event,
             door=self.actor.door,
-            actor=_described(self.actor, decides=self.is_decision or self.action in _AS_APPROVER),
+            actor=_described(self.actor, decides=self.is_decision or self.act.is_of_approver),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
@@ -171,12 +175,12 @@ class TicketMove(Step):
 
 
 @contextmanager
-def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
+def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
     """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503.
 
     Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
     """
-    current = Step(actor=actor, action=action)
+    current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
     try:
         with transaction.atomic(durable=True):
@@ -184,7 +188,7 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
             current.has_begun = True
             if rereads:
                 current.actor = reread(actor)
-            policy.require_act(current.actor, action)
+            policy.require_act(current.actor, declared.name)
             try:
                 yield current
             except Held as held:
@@ -210,15 +214,15 @@ def act(action: str, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
 
 @contextmanager
 def change(
-    access_request_id: object, action: str, *, actor: Actor, note: str = "", is_signed: bool = False
+    access_request_id: object, declared: Act, *, actor: Actor, note: str = "", is_signed: bool = False
 ) -> Iterator[Move]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
 
     What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses. A human who
     makes the same move again, by a second click or a call that is sent once more, is answered by the first: `Repeated`.
     """
-    edge = TRANSITIONS[action]
-    with act(action, actor=actor) as outer:
+    edge = TRANSITIONS[declared.name]
+    with act(declared, actor=actor) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
         with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
@@ -231,7 +235,7 @@ def change(
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
         outer.concerns("access_request", row, row.tenant_id)
-        step = Move(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
+        step = Move(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (
             outer.tenant_id,
             outer.subject_type,
@@ -266,17 +270,17 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 
 @contextmanager
-def change_ticket(ticket_id: object, action: str, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
+def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
     """The same for a ticket and its own table."""
-    edge = TICKET_TRANSITIONS[action]
-    with act(action, actor=actor) as outer:
+    edge = TICKET_TRANSITIONS[declared.name]
+    with act(declared, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
         lock_access(AccessRequest.objects.filter(ticket=row))
         outer.concerns("ticket", row, row.tenant_id)
         policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
         _require_ticket_edge(row, edge, outer.at)
-        step = TicketMove(actor=outer.actor, action=action, at=outer.at, row=row, edge=edge, notes=outer.notes)
+        step = TicketMove(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (
             outer.tenant_id,
             outer.subject_type,
@@ -328,9 +332,9 @@ def apply_all(steps: list[Move], *, at: datetime) -> None:
     recorder.record(entries, at=at)
 
 
-def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, action: str, at: datetime) -> Move:
+def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: Act, at: datetime) -> Move:
     """A further step inside an act that is under way already: what follows from it for other access requests."""
-    step = Move(actor=step_actor, action=action, at=at, row=row, edge=TRANSITIONS[action], grant=grant)
+    step = Move(actor=step_actor, act=declared, at=at, row=row, edge=TRANSITIONS[declared.name], grant=grant)
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
     return step

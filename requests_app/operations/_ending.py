@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 
 from audit_app import canonical
 from requests_app.actors import Actor
+from requests_app.acts.access_requests import REVOKE, WITHDRAW
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import Move, Step, apply, begin
 from requests_app.outbox.topics import Audience, Note, Topic
@@ -31,8 +32,7 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
         grant = grants.get(row.pk)
         if row.state_at(current.at) != row.state:
             continue
-        action = "revoke" if grant else "withdraw"
-        step = begin(Actor.system(cause), row, grant, action, current.at)
+        step = begin(Actor.system(cause), row, grant, REVOKE if grant else WITHDRAW, current.at)
         step.detail = {"cause": cause, "by": by.name, "by_id": str(by.person_id) if by.person_id else None}
         if grant:
             close_grant(step, Grant.CloseReason.REVOKED)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from audit_app import recorder
 from requests_app.actors import Actor
+from requests_app.acts.declaration import Act
 from requests_app.errors import NotAllowed
 from requests_app.events import Event
 from requests_app.models import Person
@@ -51,9 +52,9 @@ class Own:
 
 
 @contextmanager
-def own_act(action: str, *, actor: Actor, humans: Sequence[UUID] = ()) -> Iterator[Own]:
+def own_act(declared: Act, *, actor: Actor, humans: Sequence[UUID] = ()) -> Iterator[Own]:
     """`humans` are others whom this may turn out to be about: they are locked with the person, before all else."""
-    with act(action, actor=actor) as current:
+    with act(declared, actor=actor) as current:
         if humans:
             lock_humans(current.actor.human, *humans)
         person = Person.objects.get_queryset().humans().select_for_update(no_key=True).get(pk=current.actor.person)

@@ -1,7 +1,7 @@
 """Two-person control: holds a change back until another human confirms it, and runs it then.
 
 An act under control says so with `hold`, after it has judged who acts and before it writes. What it would then have
-done is registered by `controlled`, under the act's name, for `confirm_proposal` to run.
+done is registered by `controlled`, for the act, for `confirm_proposal` to run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Side
+from requests_app.acts.declaration import Act
 from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
 from requests_app.events import Event
 from requests_app.models import Proposal, Tenant
@@ -35,9 +36,9 @@ class Controlled:
 CONTROLLED: dict[str, Controlled] = {}
 
 
-def controlled(name: str, *, lock: Callable[[dict[str, Any]], None] | None = None) -> Callable[[Body], Body]:
+def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None) -> Callable[[Body], Body]:
     def register(body: Body) -> Body:
-        CONTROLLED[name] = Controlled(body, lock)
+        CONTROLLED[act.name] = Controlled(body, lock)
         return body
 
     return register

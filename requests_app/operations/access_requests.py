@@ -12,6 +12,15 @@ from django.utils.translation import gettext as _
 from audit_app import canonical, witnesses
 from requests_app import limits, policy, sentences
 from requests_app.actors import Actor, Role
+from requests_app.acts.access_requests import (
+    APPROVE_AS_CUSTOMER,
+    APPROVE_AS_PROVIDER,
+    DENY_AS_CUSTOMER,
+    DENY_AS_PROVIDER,
+    EXPIRE,
+    SUBMIT,
+    WITHDRAW,
+)
 from requests_app.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
 from requests_app.ids import as_id
 from requests_app.lifecycle import TRANSITIONS
@@ -67,8 +76,8 @@ class Ask:
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     """Raise an access request; the provider's approvers of the service's queue are asked first."""
-    edge = TRANSITIONS["submit"]
-    with act("submit", actor=actor) as current:
+    edge = TRANSITIONS[SUBMIT.name]
+    with act(SUBMIT, actor=actor) as current:
         # Whoever is being switched off, or loses the role, either sees this access request or is seen by it.
         Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
@@ -102,7 +111,7 @@ def approve_as_provider(
 ) -> AccessRequest:
     """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
     is_signed = signature is not None
-    with change(access_request_id, "approve_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
         row = step.row
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
@@ -125,7 +134,7 @@ def deny_as_provider(
     access_request_id: object, *, actor: Actor, note: str, signature: Signed | None = None
 ) -> AccessRequest:
     is_signed = signature is not None
-    with change(access_request_id, "deny_as_provider", actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, DENY_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed) as step:
         decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
@@ -137,7 +146,7 @@ def approve_as_customer(
 ) -> AccessRequest:
     """Say yes for the customer: the window opens at this instant."""
     is_signed = signature is not None
-    with change(access_request_id, "approve_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed) as step:
         _require_facts(step)
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature)
         _open(step)
@@ -149,7 +158,7 @@ def deny_as_customer(
     access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
 ) -> AccessRequest:
     is_signed = signature is not None
-    with change(access_request_id, "deny_as_customer", actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, DENY_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed) as step:
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
@@ -157,13 +166,13 @@ def deny_as_customer(
 
 @once
 def withdraw(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    with change(access_request_id, "withdraw", actor=actor, note=note) as step:
+    with change(access_request_id, WITHDRAW, actor=actor, note=note) as step:
         tell_ended(step)
     return step.row
 
 
 def expire(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    with change(access_request_id, "expire", actor=actor) as step:
+    with change(access_request_id, EXPIRE, actor=actor) as step:
         tell_ended(step)
     return step.row
 

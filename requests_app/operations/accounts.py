@@ -10,6 +10,12 @@ from django.utils.translation import gettext as _
 
 from requests_app import policy
 from requests_app.actors import Actor
+from requests_app.acts.installation import (
+    LINK_ACCOUNTS,
+    LINK_ACCOUNTS_ANNOUNCED,
+    UNLINK_ACCOUNTS,
+    UNLINK_ACCOUNTS_ANNOUNCED,
+)
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
@@ -27,7 +33,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
     An access request under way on which they stood as two ends: asked for by one and decided by the other, or decided
     by both.
     """
-    with act("link_accounts", actor=actor) as current:
+    with act(LINK_ACCOUNTS, actor=actor) as current:
         policy.require_staff(current.actor)
         person, other = _account(person_id), _account(other_id)
         lock_humans(person.human_id, other.human_id)
@@ -38,7 +44,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
             words = _("%(name)s and %(other)s count as one already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
         policy.require_step_up(current.actor, current.at)
-        announce(current, "link_accounts", _link_said(person, other))
+        announce(current, LINK_ACCOUNTS_ANNOUNCED, _link_said(person, other))
         _link(current, person, other)
     return _account(person_id)
 
@@ -92,7 +98,7 @@ def _lock(said: Said) -> None:
     lock_humans(*(UUID(said[name]) for name in ("human", "other_human") if name in said))
 
 
-@announced("link_accounts", touches=_touched_by_linking, lock=_lock)
+@announced(LINK_ACCOUNTS_ANNOUNCED, touches=_touched_by_linking, lock=_lock)
 def _link_agreed(current: Step, said: Said) -> None:
     person, other = _account(said["person"]), _account(said["other"])
     if (str(person.human_id), str(other.human_id)) != (said["human"], said["other_human"]):
@@ -106,7 +112,7 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
 
     Decisions that were taken stay as they are; what it asked for itself and is under way follows it.
     """
-    with act("unlink_accounts", actor=actor) as current:
+    with act(UNLINK_ACCOUNTS, actor=actor) as current:
         policy.require_staff(current.actor)
         person = _account(person_id)
         lock_humans(person.human_id)
@@ -117,7 +123,7 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
             raise WrongState(_("%(name)s is linked to no other account.") % {"name": person.name})
         policy.require_step_up(current.actor, current.at)
         said = {"person": str(person.pk), "name": person.name, "human": str(person.human_id)}
-        announce(current, "unlink_accounts", said)
+        announce(current, UNLINK_ACCOUNTS_ANNOUNCED, said)
         _unlink(current, person)
     return person
 
@@ -146,7 +152,7 @@ def _stands_in(said: Said, at: datetime) -> bool:
     return AccessRequest.objects.under_way(at).filter(is_theirs).exists()
 
 
-@announced("unlink_accounts", touches=_touched_by_parting, lock=_lock, waits=_stands_in)
+@announced(UNLINK_ACCOUNTS_ANNOUNCED, touches=_touched_by_parting, lock=_lock, waits=_stands_in)
 def _unlink_agreed(current: Step, said: Said) -> None:
     person = _account(said["person"])
     if str(person.human_id) != said["human"]:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import clock, limits, link_secrets, policy
 from requests_app.actors import Actor
+from requests_app.acts.own_account import ASK_FOR_RESET, CONFIRM_ADDRESS, REQUEST_ADDRESS
 from requests_app.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.events import Event
 from requests_app.models import AddressChange, Person
@@ -24,7 +25,7 @@ def ask_for_reset(*, email: str, actor: Actor) -> None:
     Whether anybody has it is looked up when the mail leaves. So whoever asks is answered alike, and as fast, for an
     address that is nobody's. It leaves no entry: nothing is changed, and whose log it were in is not known here.
     """
-    with act("ask_for_reset", actor=actor) as current:
+    with act(ASK_FOR_RESET, actor=actor) as current:
         email = address_of(email)
         current.at = clock.now()
         current.tell(
@@ -43,7 +44,7 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
 
     What was asked for before ends. Whether the address is somebody's already is told to its reader alone.
     """
-    with own_act("request_address", actor=actor) as own:
+    with own_act(REQUEST_ADDRESS, actor=actor) as own:
         person, at = own.person, own.act.at
         _require_own_keeping(person)
         email = address_of(email)
@@ -74,7 +75,7 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
     if known is None:
         raise NotFound
     others = others_of_mailbox(known.email, but=known.person_id)
-    with own_act("confirm_address", actor=actor, humans=others) as own:
+    with own_act(CONFIRM_ADDRESS, actor=actor, humans=others) as own:
         person, at = own.person, own.act.at
         row = AddressChange.objects.locked().get(pk=known.pk)
         if row.ended_at is not None or row.expires_at <= at or row.email_before != person.email:

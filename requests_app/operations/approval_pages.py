@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import approval_page, policy
 from requests_app.actors import Actor
+from requests_app.acts.tenants import SET_APPROVAL_PAGE
 from requests_app.errors import Unacceptable
 from requests_app.events import Event
 from requests_app.models import Tenant
@@ -28,7 +29,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
     The origin alone may then read and decide by the API from a browser, with a token of the tenant's. `keys_only` has
     a yes count only where it is signed with a key of that page's site, so that no page of the provider can get one.
     """
-    with act("set_approval_page", actor=actor) as current:
+    with act(SET_APPROVAL_PAGE, actor=actor) as current:
         tenant = administered(tenant_id, current)
         before = _now(tenant)
         _set(tenant, origin, rp_id, keys_only=keys_only)
@@ -43,7 +44,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
     return tenant
 
 
-@controlled("set_approval_page")
+@controlled(SET_APPROVAL_PAGE)
 def _set_approval_page(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before = _now(tenant)
     _set(tenant, said["approval_origin"], said["approval_rp_id"], keys_only=said["own_keys_only"])

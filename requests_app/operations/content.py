@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import clock, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.content import LIST_ITEMS, NOTE_OUTCOME, OPEN_ITEM
 from requests_app.connectors.base import (
     Connector,
     ConnectorError,
@@ -186,7 +187,7 @@ def _open(
 
     The name is read between two checks and leaves this function only after the second has been committed.
     """
-    with act("open_item", actor=actor) as current:
+    with act(OPEN_ITEM, actor=actor) as current:
         looked = _authorised(current, grant_id, resource_id, level=Level.READ)
         if place is not None:
             # Before anything is asked of the connector, and where a refusal is an entry.
@@ -221,7 +222,7 @@ def _record(
     **columns: object,
 ) -> Looked:
     """Authorise and record in one transaction; when this returns, both are committed."""
-    with act("list_items" if level == Level.NAMES else "open_item", actor=actor) as current:
+    with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
         looked = _authorised(current, grant_id, resource_id, level=level)
         if listed is not None:
             columns |= ContentAccess.objects.columns_of_list(looked.grant, looked.resource, listed)
@@ -290,7 +291,7 @@ def _note(
     looked: Looked, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
     """Record how a look ended when it did not end well; this needs no open window."""
-    with act("note_outcome", actor=actor) as current:
+    with act(NOTE_OUTCOME, actor=actor) as current:
         current.correlation_id = looked.grant.access_request_id
         current.concerns("grant", looked.grant, looked.grant.tenant_id)
         # What is noted is what the engineer typed, and may be longer than any item's id.

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit_app import canonical
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
 from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Membership, OutOfOffice, Person, Tenant
@@ -30,7 +31,7 @@ def set_out_of_office(
     The deputy gets the mails about decisions and holds the role of an approver for that time, read when it is used. It
     ends by the clock: nothing has to run for it to end.
     """
-    with act("set_out_of_office", actor=actor) as current:
+    with act(SET_OUT_OF_OFFICE, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
         policy.require_role(current.actor, _APPROVER, tenant_id=tenant.pk)
@@ -51,7 +52,7 @@ def set_out_of_office(
 
 def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
     """End it before its time: the approver does, or the tenant's administrator. The deputy decides nothing any more."""
-    with act("end_out_of_office", actor=actor) as current:
+    with act(END_OUT_OF_OFFICE, actor=actor) as current:
         row: OutOfOffice = OutOfOffice.objects.visible_to(current.actor).find(absence_id)
         tenant = Tenant.objects.locked().get(pk=row.tenant_id)
         row = OutOfOffice.objects.locked().select_related("deputy", "approver").get(pk=row.pk)

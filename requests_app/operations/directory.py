@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits
 from requests_app.actors import Actor
+from requests_app.acts.members import CHANGE_PROVISIONED, PROVISION_MEMBER, PROVISION_ROLE, REMOVE_PROVISIONED
 from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
@@ -66,7 +67,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 
     Who was deleted there and comes back under the same name is the same person, with the roles of now.
     """
-    with act("provision_member", actor=actor) as current:
+    with act(PROVISION_MEMBER, actor=actor) as current:
         tenant = administered(tenant_id, current)
         roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
         found = _checked(replace(profile, roles=roles))
@@ -100,7 +101,7 @@ def change_provisioned(
 
     `still` is called under the locks, and raises where the person is not as the directory has read them.
     """
-    with act("change_provisioned", actor=actor) as current:
+    with act(CHANGE_PROVISIONED, actor=actor) as current:
         person, record = _found(person_id, actor)
         tenant = administered(tenant_id, current)
         _require_as_read(still)
@@ -123,7 +124,7 @@ def provision_role(
     First given, then taken, so that a role can be handed over; all of it, or nothing. Who is gone has nothing to be
     taken away. What is so already leaves no entry.
     """
-    with act("provision_role", actor=actor) as current:
+    with act(PROVISION_ROLE, actor=actor) as current:
         people = {person.pk: person for person in _present(to | away_from, actor)}
         tenant = administered(tenant_id, current)
         _require_as_read(still)
@@ -140,7 +141,7 @@ def provision_role(
 
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
     """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
-    with act("remove_provisioned", actor=actor) as current:
+    with act(REMOVE_PROVISIONED, actor=actor) as current:
         person, record = _found(person_id, actor)
         tenant = administered(tenant_id, current)
         _require_as_read(still)

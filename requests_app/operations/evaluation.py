@@ -9,6 +9,7 @@ from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
 from requests_app import evaluation, policy
 from requests_app.actors import Actor
+from requests_app.acts.content import ALLOW_ACCESS
 from requests_app.evaluation import Action, Facts, Question, Verdict, Window
 from requests_app.events import Event
 from requests_app.models import ContentAccess
@@ -29,7 +30,7 @@ def allow_access(question: Question, *, actor: Actor) -> Verdict:
     a client asks so: the service that is about to open the content.
     """
     written: AuditEntry | None
-    with act("allow_access", actor=actor, rereads=False) as current:
+    with act(ALLOW_ACCESS, actor=actor, rereads=False) as current:
         # Before anything is looked up: a person learns nothing by it, and leaves no line in an engineer's window.
         policy.require_service(actor)
         asked = ask(question, actor=actor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requests_app.actors import Actor
+from requests_app.acts.access_requests import CLOSE, RELEASE, REVOKE
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import change, once
 from requests_app.operations._ending import close_grant
@@ -11,7 +12,7 @@ from requests_app.operations._ending import close_grant
 @once
 def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
     """The engineer is done."""
-    with change(access_request_id, "release", actor=actor, note=note) as step:
+    with change(access_request_id, RELEASE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.RELEASED)
     return step.row
 
@@ -19,13 +20,13 @@ def release(access_request_id: object, *, actor: Actor, note: str = "") -> Acces
 @once
 def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
     """Close the window now. Giving no reason is fine: whoever may close need not argue."""
-    with change(access_request_id, "revoke", actor=actor, note=note) as step:
+    with change(access_request_id, REVOKE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.REVOKED)
     return step.row
 
 
 def close(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """Write down that the window ran out; it gave nothing from `closes_at` on, whether or not this has run."""
-    with change(access_request_id, "close", actor=actor) as step:
+    with change(access_request_id, CLOSE, actor=actor) as step:
         close_grant(step, Grant.CloseReason.ELAPSED)
     return step.row

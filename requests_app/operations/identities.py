@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requests_app import policy
 from requests_app.actors import Actor
+from requests_app.acts.single_sign_on import UNLINK_IDENTITY
 from requests_app.errors import NotAllowed, NotFound
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Identity, Person, StaffTerm, Tenant
@@ -17,7 +18,7 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
     Whoever is signed in with the account is out at once. The next sign-in is looked at as a first one. A tenant's are
     its administrator's to unlink, the provider's the staff's. Who is one human stays as it is: staff say that.
     """
-    with act("unlink_identity", actor=actor) as current:
+    with act(UNLINK_IDENTITY, actor=actor) as current:
         row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
         people = Person.objects.get_queryset().select_for_update(no_key=True)
         person = people.get(pk=row.person_id)

@@ -15,6 +15,17 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import api_secrets, clock, limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.callers import (
+    CHANGE_CLIENT,
+    CREATE_CLIENT,
+    CREATE_TOKEN,
+    LET_CLIENT_ASK,
+    MAKE_LASTING_TOKEN,
+    REMOVE_CLIENT,
+    REVOKE_TOKEN,
+    ROTATE_CLIENT_SECRET,
+    STEP_UP_TOKEN,
+)
 from requests_app.errors import (
     InsufficientScope,
     NoPasswordCounts,
@@ -68,7 +79,7 @@ def create_client(
     Under two-person control it is made without a decider: whoever sees its secret is one person. One of the provider's
     is made without what is announced to customers first: that it may ask about every tenant, or ask for access.
     """
-    with act("create_client", actor=actor) as current:
+    with act(CREATE_CLIENT, actor=actor) as current:
         _require_human(current.actor)
         tenant: Tenant | None = None
         if tenant_id is not None:
@@ -96,7 +107,7 @@ def create_client(
         client.save(force_insert=True)
         current.witness(Event.CLIENT_CREATED, detail=_described(client), text=str(client))
         if said is not None:
-            propose(current, "let_client_ask", said)
+            propose(current, LET_CLIENT_ASK, said)
         _tell_of_decider(current, client)
     return Made(client, secret)
 
@@ -108,7 +119,7 @@ def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
     """Set what a client may do, and for which approver it decides; None takes the latter away."""
-    with act("change_client", actor=actor) as current:
+    with act(CHANGE_CLIENT, actor=actor) as current:
         client = _managed(client_id, current)
         before = _described(client)
         if scopes is not None:
@@ -130,7 +141,7 @@ def change_client(
             if set(client.scopes) - set(said["gained"]) != set(before["scopes"]):
                 words = _("This is announced to customers first: %(scopes)s. Choose it by itself.")
                 raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
-            announce(current, "let_client_ask", said)
+            announce(current, LET_CLIENT_ASK, said)
         if is_given_to_decide and client.tenant is not None:
             client.tenant.refresh_from_db(fields=["needs_two"])
             hold(current, client.tenant, **after)
@@ -142,7 +153,7 @@ def _to_announce(client: Client, before: Iterable[str]) -> Said | None:
     """What a client of the provider's would gain that is announced to customers first; None where that is nothing."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     said = {"client": str(client.pk), "name": client.account.name, "gained": gained}
-    return said if client.tenant_id is None and gained and is_announced("let_client_ask", said) else None
+    return said if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, said) else None
 
 
 def _lock_client(said: dict[str, Any]) -> None:
@@ -150,7 +161,7 @@ def _lock_client(said: dict[str, Any]) -> None:
     list(Client.objects.filter(pk=said["client"]).locked())
 
 
-@announced("let_client_ask", lock=_lock_client)
+@announced(LET_CLIENT_ASK, lock=_lock_client)
 def _ask_agreed(current: Step, said: Said) -> None:
     client = Client.objects.filter(pk=said["client"]).live().select_related("account", "tenant", "decides_for").first()
     if client is None:
@@ -161,7 +172,7 @@ def _ask_agreed(current: Step, said: Said) -> None:
     _change_client(current, client, before)
 
 
-@controlled("change_client", lock=_lock_client)
+@controlled(CHANGE_CLIENT, lock=_lock_client)
 def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for")
     client = rows.filter(pk=said["client"]).first()
@@ -187,7 +198,7 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
     Under two-person control not to one that decides: whoever sees the secret could decide alone.
     """
-    with act("rotate_client_secret", actor=actor) as current:
+    with act(ROTATE_CLIENT_SECRET, actor=actor) as current:
         client = _managed(client_id, current)
         _require_held(current.actor, client.scopes)
         if client.decides_for is not None and _needs_two(client):
@@ -214,7 +225,7 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
     Staff may remove a tenant's client too, as they may switch off its people: that gives nobody anything.
     """
-    with act("remove_client", actor=actor) as current:
+    with act(REMOVE_CLIENT, actor=actor) as current:
         client = _managed(client_id, current, or_staff=True)
         client.account.is_active = False
         client.account.save(update_fields=["is_active"])
@@ -252,7 +263,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     The one before works for a week more, or until its own end; one that was before that is dead at once.
     """
-    with act("make_lasting_token", actor=actor) as current:
+    with act(MAKE_LASTING_TOKEN, actor=actor) as current:
         client = _managed(client_id, current)
         if client.scopes != [Scope.MEMBERS_PROVISION]:
             words = _("Only a client with the scope %(scope)s alone has such a token: one that keeps people.")
@@ -295,7 +306,7 @@ def _let_go(account: Person, current: Step) -> str | None:
 
 def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
     """Make a token that carries its human. Made with a token, it can do no more than that one."""
-    with act("create_token", actor=actor) as current:
+    with act(CREATE_TOKEN, actor=actor) as current:
         _require_human(current.actor)
         person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
         wanted = _scopes(scopes, frozenset(Scope))
@@ -333,7 +344,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
     """End a token: its owner does, the administrator of the owner's tenant, or staff. A directory's too."""
-    with act("revoke_token", actor=actor) as current:
+    with act(REVOKE_TOKEN, actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).revocable().find(token_id)
         person = token.account
         current.concerns("token", token, _log_of(person))
@@ -359,7 +370,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
         raise NotAllowed
     # Before the act: hashing takes a while, and an act holds its place in the log.
     is_right = is_proven(person)
-    with act("step_up_token", actor=actor) as current:
+    with act(STEP_UP_TOKEN, actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
         current.concerns("token", token, _log_of(person))
         if not is_right:

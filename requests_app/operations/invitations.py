@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import hashing, limits, link_secrets, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.invitations import ACCEPT_INVITATION, INVITE_PERSON, RESEND_INVITATION, WITHDRAW_INVITATION
 from requests_app.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Invitation, Membership, Person, Tenant
@@ -35,7 +36,7 @@ def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> 
     The answer is the same whether or not the address has an account elsewhere. Nobody is made by it: whoever reads the
     mail chooses name and password (`accept_invitation`).
     """
-    with act("invite_person", actor=actor) as current:
+    with act(INVITE_PERSON, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
         if role not in Membership.Role.values:
@@ -50,7 +51,7 @@ def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> 
         return _invite(current, tenant, {"email": email, "role": role})
 
 
-@controlled("invite_person")
+@controlled(INVITE_PERSON)
 def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation:
     _require_new(tenant, wanted["email"], current)
     row = Invitation(tenant=tenant, email=wanted["email"], role=wanted["role"])
@@ -63,7 +64,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
 
 def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     """Send a new link, for another 7 days; the one before is dead."""
-    with act("resend_invitation", actor=actor) as current:
+    with act(RESEND_INVITATION, actor=actor) as current:
         row = _managed(invitation_id, current)
         if row.is_recovery:
             raise WrongState(_("This was sent by the recovery key. It can be stopped, and is not sent again."))
@@ -79,7 +80,7 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     """Take an invitation back: its link is dead at once. What the recovery key began, an approver may stop as well."""
-    with act("withdraw_invitation", actor=actor) as current:
+    with act(WITHDRAW_INVITATION, actor=actor) as current:
         row = _managed(invitation_id, current)
         row.withdrawn_at = current.at
         row.save(update_fields=["withdrawn_at"])
@@ -93,7 +94,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
     Raises NotFound for every link that is no good, whatever the reason. `actor` is nobody yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
-    with hashing.ahead(password) if is_known else nullcontext(), act("accept_invitation", actor=actor) as current:
+    with hashing.ahead(password) if is_known else nullcontext(), act(ACCEPT_INVITATION, actor=actor) as current:
         known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).first()
         if known is None:
             raise NotFound

@@ -12,6 +12,8 @@ from audit_app import canonical
 from audit_app.models import ChainHead
 from requests_app import policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.log import EXPORT_LOG, TAKE_EVIDENCE
+from requests_app.acts.mail import PARK_MAIL, RESEND_MAIL
 from requests_app.errors import NotAllowed, WrongState
 from requests_app.events import Event
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
@@ -27,7 +29,7 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
 
     The caller streams it once this has returned.
     """
-    with act("export_log", actor=actor) as current:
+    with act(EXPORT_LOG, actor=actor) as current:
         if str(log_id) == str(PROVIDER_LOG):
             pk, readers = PROVIDER_LOG, frozenset({Role.STAFF, Role.SYSTEM})
             current.concerns("log", ChainHead(pk=pk), pk)
@@ -54,7 +56,7 @@ def take_evidence(
     The caller streams it once this has returned. A caller that has nothing to stream, because it took this person for
     one who may not, is not ready: should the role have come meanwhile, nothing is said to have left.
     """
-    with act("take_evidence", actor=actor) as current:
+    with act(TAKE_EVIDENCE, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
         row = None
         if access_request_id is not None:
@@ -78,7 +80,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
     One that tells of several tells them all again; until it has left, none of them can be sent beside it.
     """
-    with act("resend_mail", actor=actor) as current:
+    with act(RESEND_MAIL, actor=actor) as current:
         policy.require_staff(current.actor)
         message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
         current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
@@ -100,7 +102,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
     """Give up on a mail, and say so in the tenant's log: whoever should have been told was not."""
     if not actor.is_system:
         raise NotAllowed
-    with act("park_mail", actor=actor) as current:
+    with act(PARK_MAIL, actor=actor) as current:
         message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
         current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
         if message.state != OutboxMessage.State.WAITING:

@@ -18,6 +18,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app import clock, limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
 from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.ids import as_id
@@ -44,7 +45,7 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
     Nothing is deleted: what was found stays, and what was signed of it stays provable.
     """
-    with act("tombstone", actor=actor) as current:
+    with act(TOMBSTONE, actor=actor) as current:
         head = _log(log_id, current)
         _require_staff_or_operator(current.actor)
         comment = limits.require_text(comment, field="comment", at_most=limits.COMMENT_MAX)
@@ -60,7 +61,7 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
 
     For the operator of the machine that signs: no other machine has the file.
     """
-    with act("adopt_log_head", actor=actor) as current:
+    with act(ADOPT_LOG_HEAD, actor=actor) as current:
         head = _log(log_id, current)
         if not current.actor.is_system:
             raise NotAllowed
@@ -119,7 +120,7 @@ def _require_staff_or_operator(actor: Actor) -> None:
 
 def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
     """Set for how many days the tenant's log is kept; None keeps it for good. What is older goes within hours."""
-    with act("set_log_retention", actor=actor) as current:
+    with act(SET_LOG_RETENTION, actor=actor) as current:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
         policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
@@ -134,7 +135,7 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
     return tenant
 
 
-@controlled("set_log_retention")
+@controlled(SET_LOG_RETENTION)
 def _set_retention(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.log_retention_days = tenant.log_retention_days, said["days"]
     tenant.save(update_fields=["log_retention_days"])
@@ -154,7 +155,7 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
         return 0
     # Before the turn at the log is taken: this reads every entry that is to go.
     pruning.require_kept(wanted)
-    with act("prune_log", actor=actor) as current:
+    with act(PRUNE_LOG, actor=actor) as current:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("log", tenant, tenant.pk)
         still = _plan(tenant)

@@ -10,6 +10,16 @@ from django.utils.translation import gettext as _
 
 from requests_app import hashing, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.installation import (
+    ADD_PERSON,
+    GIVE_QUEUE_ROLE,
+    GIVE_QUEUE_ROLE_ANNOUNCED,
+    MAKE_STAFF,
+    MAKE_STAFF_ANNOUNCED,
+    TAKE_QUEUE_ROLE,
+)
+from requests_app.acts.members import GIVE_ROLE, SWITCH_OFF_PERSON, SWITCH_ON_PERSON, SWITCH_ON_PROVIDER, TAKE_ROLE
+from requests_app.acts.own_account import SET_PASSWORD
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import (
@@ -62,13 +72,13 @@ def add_person(
 
     A customer's people come by invitation (`invite_person`): nobody else ever knew their password.
     """
-    with act("add_person", actor=actor) as current:
+    with act(ADD_PERSON, actor=actor) as current:
         policy.require_staff(current.actor)
         person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
         current.concerns("person", person, PROVIDER_LOG)
         if is_staff:
             policy.require_step_up(current.actor, current.at)
-            if is_announced("make_staff", _named(person)):
+            if is_announced(MAKE_STAFF_ANNOUNCED, _named(person)):
                 words = _(
                     "Add the account first. Then choose “Make staff” on its page: that is announced to customers."
                 )
@@ -83,14 +93,14 @@ def add_person(
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
     """Make one of the provider's people staff. Once a customer has had Lockbox on, this is announced first."""
-    with act("make_staff", actor=actor) as current:
+    with act(MAKE_STAFF, actor=actor) as current:
         policy.require_staff(current.actor)
         person = _of_provider(person_id)
         current.concerns("person", person, PROVIDER_LOG)
         if person.is_staff:
             raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
         policy.require_step_up(current.actor, current.at)
-        announce(current, "make_staff", _named(person))
+        announce(current, MAKE_STAFF_ANNOUNCED, _named(person))
         _make_staff(current, person)
     return person
 
@@ -119,7 +129,7 @@ def _lock_named(said: Said) -> None:
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=said["person"]))
 
 
-@announced("make_staff", lock=_lock_named)
+@announced(MAKE_STAFF_ANNOUNCED, lock=_lock_named)
 def _make_staff_agreed(current: Step, said: Said) -> None:
     person = _of_provider(said["person"])
     if person.is_staff:
@@ -133,7 +143,7 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
     Staff can set up a new tenant's first people. From then on who decides there is the customer's choice alone.
     """
-    with act("give_role", actor=actor) as current:
+    with act(GIVE_ROLE, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("tenant", tenant, tenant.pk)
         if current.actor.is_staff:
@@ -151,7 +161,7 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
         return give(current, tenant, person, role)
 
 
-@controlled("give_role")
+@controlled(GIVE_ROLE)
 def _give_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = Person.objects.active().humans().filter(pk=key(said["person"]), memberships__tenant=tenant).first()
     if person is None:
@@ -164,7 +174,7 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
     Whoever held none would be a stranger, whom nobody could bring back; switching the account off is the way out.
     """
-    with act("take_role", actor=actor) as current:
+    with act(TAKE_ROLE, actor=actor) as current:
         tenant = administered(tenant_id, current)
         membership = _takeable(tenant, person_id, role)
         if role in DECIDING:
@@ -172,7 +182,7 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
         take(current, tenant, membership.person, membership)
 
 
-@controlled("take_role")
+@controlled(TAKE_ROLE)
 def _take_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     membership = _takeable(tenant, said["person"], said["role"])
     take(current, tenant, membership.person, membership)
@@ -193,7 +203,7 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
     """Staff put one of the provider's people into a service's queue. Once a customer has had Lockbox on, this is
     announced first."""
-    with act("give_queue_role", actor=actor) as current:
+    with act(GIVE_QUEUE_ROLE, actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
         person = _of_provider(person_id)
@@ -204,7 +214,7 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         if role == QueueAssignment.Role.PROVIDER_APPROVER:
             policy.require_step_up(current.actor, current.at)
         said = {**_named(person), "role": role, "service": str(service.pk), "service_name": service.name}
-        announce(current, "give_queue_role", said)
+        announce(current, GIVE_QUEUE_ROLE_ANNOUNCED, said)
         return _give_queue_role(current, service, person, role)
 
 
@@ -220,7 +230,7 @@ def _give_queue_role(current: Step, service: Service, person: Person, role: str)
     return row
 
 
-@announced("give_queue_role", lock=_lock_named)
+@announced(GIVE_QUEUE_ROLE_ANNOUNCED, lock=_lock_named)
 def _give_queue_role_agreed(current: Step, said: Said) -> None:
     service, person = Service.objects.get(pk=said["service"]), _of_provider(said["person"])
     _require_not_in_queue(service, person, said["role"])
@@ -230,7 +240,7 @@ def _give_queue_role_agreed(current: Step, said: Said) -> None:
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
     """Staff take one of the provider's people out of a queue; an engineer's access there ends with it."""
-    with act("take_queue_role", actor=actor) as current:
+    with act(TAKE_QUEUE_ROLE, actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
         row = QueueAssignment.objects.filter(service=service, person=key(person_id), role=role).first()
@@ -255,7 +265,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
     A tenant's administrator may switch off people of the tenant; staff anybody but the last who decide for a tenant.
     """
-    with act("switch_off_person", actor=actor) as current:
+    with act(SWITCH_OFF_PERSON, actor=actor) as current:
         person = _managed(person_id, current)
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
@@ -273,13 +283,13 @@ def _lock_account(said: dict[str, Any]) -> None:
     lock_access(AccessRequest.objects.filter(requested_by=key(said["person"])))
 
 
-@controlled("switch_off_person", lock=_lock_account)
+@controlled(SWITCH_OFF_PERSON, lock=_lock_account)
 def _off_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=True)
     switch_off(current, person, memberships_of(person))
 
 
-@controlled("switch_on_person", lock=_lock_account)
+@controlled(SWITCH_ON_PERSON, lock=_lock_account)
 def _on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     person = _account_of(tenant, said, is_active=False)
     switch_on(current, person, memberships_of(person))
@@ -306,7 +316,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 
     One of the provider's people who would be staff, an engineer or an approver again is announced first.
     """
-    with act("switch_on_person", actor=actor) as current:
+    with act(SWITCH_ON_PERSON, actor=actor) as current:
         person = _managed(person_id, current)
         if person.is_active:
             raise WrongState(_("%(name)s is switched on already.") % {"name": person.name})
@@ -315,12 +325,12 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
         held = memberships_of(person)
         _hold_if_deciding(current, person, held)
         if person.is_staff or person.queue_assignments.exists():
-            announce(current, "switch_on_provider", _named(person))
+            announce(current, SWITCH_ON_PROVIDER, _named(person))
         switch_on(current, person, held)
     return person
 
 
-@announced("switch_on_provider", lock=_lock_named)
+@announced(SWITCH_ON_PROVIDER, lock=_lock_named)
 def _on_agreed(current: Step, said: Said) -> None:
     person = Person.objects.get_queryset().humans().get(pk=said["person"])
     if person.is_active:
@@ -336,7 +346,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     or nothing is changed; and its holder is told, in case it was somebody else.
     """
     others = _newly_known(actor) if how == "reset" else []
-    with hashing.ahead(password), own_act("set_password", actor=actor, humans=others) as own:
+    with hashing.ahead(password), own_act(SET_PASSWORD, actor=actor, humans=others) as own:
         person = own.person
         if person.signs_in_elsewhere():
             raise NotAllowed

@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from audit_app import canonical
 from requests_app import limits, policy
 from requests_app.actors import Actor
+from requests_app.acts.access_requests import DENY_AS_CUSTOMER
+from requests_app.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
 from requests_app.errors import MachineMayNotDecide, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.lifecycle import TRANSITIONS
@@ -23,7 +25,7 @@ from requests_app.operations._people import key
 from requests_app.outbox.topics import Audience, Note, Topic
 from requests_app.states import PENDING, State
 
-_DENY = TRANSITIONS["deny_as_customer"]
+_DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
 
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
@@ -34,7 +36,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
     of the same human ends with it. One that ends before the mute it replaces lifts that in part, and so takes the same
     proof as lifting it.
     """
-    with act("deny_all_and_mute", actor=actor) as current:
+    with act(DENY_ALL_AND_MUTE, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
         # Requests before the tenant before the log, as each decision does. Those at the provider, too: one that is
         # being passed on is either denied here, or finds the mute. And everybody's: whose they are may still change.
@@ -64,7 +66,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
     """Take access requests again before the mute ends; another that keeps the same human away stays."""
-    with act("lift_mute", actor=actor) as current:
+    with act(LIFT_MUTE, actor=actor) as current:
         row: Mute = Mute.objects.visible_to(current.actor).find(mute_id)
         tenant = Tenant.objects.locked().get(pk=row.tenant_id)
         row = Mute.objects.locked().select_related("engineer").get(pk=row.pk)
@@ -118,7 +120,7 @@ def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute:
         if not policy.may(current.actor, _DENY, row, decided_by=row.deciders):
             left.append(row.reference)
             continue
-        step = begin(current.actor, row, None, _DENY.action, current.at)
+        step = begin(current.actor, row, None, DENY_AS_CUSTOMER, current.at)
         step.note, step.detail = mute.note, {"mute": str(mute.pk)}
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY)
         # The customer's people get one mail about all of them.

@@ -13,6 +13,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import limits, policy, webauthn
 from requests_app.actors import Actor
+from requests_app.acts.own_account import ENROL_PASSKEY, REMOVE_PASSKEY
 from requests_app.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.models import Membership, Passkey, Person, Tenant
@@ -41,7 +42,7 @@ def enrol_passkey(
     It will say yes in this person's name. So it takes fresh proof of who they are; it is in the log of each of their
     tenants, key and all, or not added; and they and those tenants' approvers are told.
     """
-    with act("enrol_passkey", actor=actor) as current:
+    with act(ENROL_PASSKEY, actor=actor) as current:
         person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
         logs = logs_of(person)
         # In the recorder's order: the others' turns are taken when their entries are written.
@@ -85,7 +86,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
     The last that its holder can't do without stays. Who lost the device has it taken away by somebody else, together
     with all others (reset_second_factors).
     """
-    with act("remove_passkey", actor=actor) as current:
+    with act(REMOVE_PASSKEY, actor=actor) as current:
         row = Passkey.objects.visible_to(current.actor).find(passkey_id)
         # Whatever else takes away a second factor of this person waits here.
         Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)

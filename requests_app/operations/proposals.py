@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import clock, limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.proposals import APPLY_PROPOSAL, CONFIRM_PROPOSAL, SET_TWO_PERSON_CONTROL, WITHDRAW_PROPOSAL
 from requests_app.database import bounds
 from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
 from requests_app.events import PROVIDER_LOG, Event
@@ -33,7 +34,7 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
 
     Taking it away is itself under it.
     """
-    with act("set_two_person_control", actor=actor) as current:
+    with act(SET_TWO_PERSON_CONTROL, actor=actor) as current:
         tenant = administered(tenant_id, current)
         if current.actor.machine is not None:
             raise NotAllowed
@@ -45,7 +46,7 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
     return tenant
 
 
-@controlled("set_two_person_control")
+@controlled(SET_TWO_PERSON_CONTROL)
 def _switch(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     tenant.needs_two = bool(said["on"])
     require_two_left(tenant)
@@ -59,7 +60,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
     Whoever proposed it must still administer the tenant. `keep` is for an act that takes one (reset_second_factors).
     A change of the staff's takes effect after the waiting time, which begins now.
     """
-    with act("confirm_proposal", actor=actor) as current:
+    with act(CONFIRM_PROPOSAL, actor=actor) as current:
         row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
         if row.tenant_id is None:
             return _confirmed_by_staff(row, current)
@@ -90,7 +91,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
     One of the staff's is withdrawn by anybody of the staff, until it takes effect.
     """
-    with act("withdraw_proposal", actor=actor) as current:
+    with act(WITHDRAW_PROPOSAL, actor=actor) as current:
         row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
         if row.tenant_id is None:
             row = _of_staff(row, current)
@@ -131,7 +132,7 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     A tenant that it touches by now, and that was not told, is told first: the change then waits for the whole waiting
     time from here on.
     """
-    with act("apply_proposal", actor=actor) as current:
+    with act(APPLY_PROPOSAL, actor=actor) as current:
         if not current.actor.is_system:
             raise NotAllowed
         row: Proposal = Proposal.objects.of_staff().find(proposal_id)

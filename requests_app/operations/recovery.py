@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import guesses, policy, recovery
 from requests_app.actors import Actor
+from requests_app.acts.invitations import MAKE_RECOVERY_KEY, TRY_RECOVERY_KEY, USE_RECOVERY_KEY
 from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
@@ -30,7 +31,7 @@ class MadeKey:
 
 def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
     """Make the tenant's recovery key; the one before is dead. Its administrator alone does, and nobody else sees it."""
-    with act("make_recovery_key", actor=actor) as current:
+    with act(MAKE_RECOVERY_KEY, actor=actor) as current:
         tenant = administered(tenant_id, current)
         if current.actor.machine is not None:
             raise NotAllowed
@@ -52,7 +53,7 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
     an administrator or approver who is still there can stop it. Raises NotFound for every key that is no good.
     """
     tenant_id = _tenant_of(key, actor=actor)
-    with act("use_recovery_key", actor=actor) as current:
+    with act(USE_RECOVERY_KEY, actor=actor) as current:
         tenant = Tenant.objects.locked().get(pk=tenant_id)
         row = RecoveryKey.objects.live().locked().filter(tenant=tenant, secret_hash=recovery.hashed(key)).first()
         if row is None:
@@ -79,7 +80,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
     if not attempt.count():
         guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)
         raise TooMany(_("Too many keys were wrong. Try again in 15 minutes."))
-    with act("try_recovery_key", actor=actor) as current:
+    with act(TRY_RECOVERY_KEY, actor=actor) as current:
         row = RecoveryKey.objects.live().filter(secret_hash=recovery.hashed(key)).first()
         if row is None:
             current.tenant_id, current.subject_type, current.subject_id = PROVIDER_LOG, "address", actor.ip

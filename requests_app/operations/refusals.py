@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from audit_app.models import AuditEntry
 from requests_app.actors import Actor
+from requests_app.acts import ACTS
+from requests_app.acts.own_account import STEP_UP
 from requests_app.errors import DomainError
 from requests_app.events import Event
 from requests_app.models import AccessRequest
@@ -23,7 +25,7 @@ def note_refusal(access_request_id: object, *, action: str, refusal: DomainError
     if not refusal.is_evidence:
         return
     # The form or the key that was sent is not used up by a refusal.
-    with act(action, actor=actor.sending(None)) as current:
+    with act(ACTS[action], actor=actor.sending(None)) as current:
         current.only_notes = True
         row = AccessRequest.objects.visible_to(current.actor).find(access_request_id)
         current.correlation_id = row.pk
@@ -39,7 +41,7 @@ def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
     It is in the log of each tenant that the person belongs to, or in the provider's: a session that was left open or
     taken is tried out where the people who trust it can see.
     """
-    with own_act("step_up", actor=actor.sending(None)) as own:
+    with own_act(STEP_UP, actor=actor.sending(None)) as own:
         own.act.only_notes = True
         text = f"step_up {refusal.code}"
         if not _is_noted(own.act, text):

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import policy
 from requests_app.actors import Actor
+from requests_app.acts.members import RESET_SECOND_FACTORS
 from requests_app.errors import NotAllowed, NotFound, WrongState
 from requests_app.events import Event
 from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
@@ -31,7 +32,7 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: Keep = None) 
     A tenant's administrator does it for its people; for the provider's own, a superuser among the staff. Staff never do
     it for a customer's people, for that would be a way to become one of them, and nobody does it for themselves.
     """
-    with act("reset_second_factors", actor=actor) as current:
+    with act(RESET_SECOND_FACTORS, actor=actor) as current:
         current.keep = keep
         person, tenant, keys = _found(person_id, current)
         _require_resetter(current, person)
@@ -48,7 +49,7 @@ def _lock_person(said: dict[str, Any]) -> None:
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
 
 
-@controlled("reset_second_factors", lock=_lock_person)
+@controlled(RESET_SECOND_FACTORS, lock=_lock_person)
 def _reset_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     people = Person.objects.get_queryset().humans()
     person = people.filter(pk=key(said["person"]), memberships__tenant=tenant).first()

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import policy
 from requests_app.actors import Actor
+from requests_app.acts.own_account import MAKE_RECOVERY_CODES, REMOVE_TOTP, SET_UP_TOTP
 from requests_app.errors import LastSecondFactor, WrongState
 from requests_app.events import Event
 from requests_app.models import Person
@@ -22,7 +23,7 @@ Keep = Callable[[Person], None]
 
 def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
     """Take an authenticator app as a second factor. Its first code was right; the door has looked."""
-    with own_act("set_up_totp", actor=actor) as own:
+    with own_act(SET_UP_TOTP, actor=actor) as own:
         policy.require_step_up(own.act.actor, own.act.at)
         if own.person.totp_set_up_at is not None:
             raise WrongState(_("You have an authenticator app already. Remove it before you set up another one."))
@@ -35,7 +36,7 @@ def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
 
 def remove_totp(*, actor: Actor, keep: Keep) -> Person:
     """Give the authenticator app up. Whoever must have a second factor keeps the last one."""
-    with own_act("remove_totp", actor=actor) as own:
+    with own_act(REMOVE_TOTP, actor=actor) as own:
         policy.require_step_up(own.act.actor, own.act.at)
         if own.person.totp_set_up_at is None:
             raise WrongState(_("You have no authenticator app."))
@@ -49,7 +50,7 @@ def remove_totp(*, actor: Actor, keep: Keep) -> Person:
 
 def make_recovery_codes(*, actor: Actor, keep: Keep) -> Person:
     """Make new recovery codes; those there were stop working."""
-    with own_act("make_recovery_codes", actor=actor) as own:
+    with own_act(MAKE_RECOVERY_CODES, actor=actor) as own:
         policy.require_step_up(own.act.actor, own.act.at)
         if not own.person.has_second_factor:
             raise WrongState(_("Recovery codes stand in for a second factor. Set one up first."))

@@ -15,6 +15,14 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor
+from requests_app.acts.single_sign_on import (
+    CLAIM_DOMAIN,
+    NOTE_BYPASS,
+    REMOVE_DOMAIN,
+    SET_SIGN_ON,
+    SIGN_IN,
+    VERIFY_DOMAIN,
+)
 from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
@@ -76,7 +84,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
     `was` is when what the human has seen was set, and None where there was nothing: of two who change it at once, the
     second is refused, for all of it is set, and what the first has set would be gone unseen.
     """
-    with act("set_sign_on", actor=actor) as current:
+    with act(SET_SIGN_ON, actor=actor) as current:
         tenant = _administered(tenant_id, current)
         # The tenant is locked: nobody else changes it from here on.
         row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
@@ -90,7 +98,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
     return row
 
 
-@controlled("set_sign_on")
+@controlled(SET_SIGN_ON)
 def _sign_on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
     was = described_connection(row)
@@ -114,7 +122,7 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
     """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
-    with act("claim_domain", actor=actor) as current:
+    with act(CLAIM_DOMAIN, actor=actor) as current:
         tenant = _administered(tenant_id, current)
         name = name.strip().lower().rstrip(".") if isinstance(name, str) else ""
         if not domains.is_name(name):
@@ -124,7 +132,7 @@ def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
         return _claim_domain(current, tenant, {"domain": name})
 
 
-@controlled("claim_domain")
+@controlled(CLAIM_DOMAIN)
 def _claim_domain(current: Step, tenant: Tenant, said: dict[str, Any]) -> Domain:
     name = said["domain"]
     _require_new_domain(tenant, name)
@@ -150,7 +158,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
     peer = str(looked_at.tenant_id)
     problem = domains.problem(looked_at.name, looked_at.challenge, peer=peer) if is_theirs else "unreachable"
-    with act("verify_domain", actor=actor) as current:
+    with act(VERIFY_DOMAIN, actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
         _administered(row.tenant_id, current)
         if row.verified_at is not None:
@@ -170,7 +178,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
     """Forget a domain. Who has been linked by it stays linked; nobody else is."""
-    with act("remove_domain", actor=actor) as current:
+    with act(REMOVE_DOMAIN, actor=actor) as current:
         row: Domain = Domain.objects.visible_to(current.actor).find(domain_id)
         _administered(row.tenant_id, current)
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
@@ -195,7 +203,7 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
     """
     if not actor.is_system:
         raise NotAllowed
-    with act("sign_in", actor=actor) as current:
+    with act(SIGN_IN, actor=actor) as current:
         _open_connection(tenant_id, came)
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
@@ -239,7 +247,7 @@ def preview(tenant_id: UUID | None, *, came: Came) -> tuple[Person | None, list[
 
 def note_bypass(*, actor: Actor) -> None:
     """Somebody who may get in past single sign-on does: it is in the log and told to all, or they do not get in."""
-    with act("note_bypass", actor=actor) as current:
+    with act(NOTE_BYPASS, actor=actor) as current:
         person = Person.objects.get_queryset().get(pk=current.actor.person)
         row = SignOn.objects.filter(break_glass=person, is_only=True).select_related("tenant").first()
         if row is None:

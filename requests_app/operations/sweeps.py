@@ -16,6 +16,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 
 from requests_app import bell, clock
 from requests_app.actors import Actor
+from requests_app.acts.access_requests import CLOSE, EXPIRE
 from requests_app.database import bounds
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._change import Move, act, apply_all, begin
@@ -108,10 +109,10 @@ def _elapsed(at: datetime) -> QuerySet[Any]:
 
 
 def _expire(which: Q, *, actor: Actor, limit: int) -> int:
-    with act("expire", actor=actor) as current:
+    with act(EXPIRE, actor=actor) as current:
         current.at = clock.now()
         rows = _overdue(current.at).filter(which).only(*_NEEDED)[:limit]
-        steps = [begin(actor, row, None, "expire", current.at) for row in rows.claimed()]  # type: ignore[attr-defined]  # ScopedQuerySet
+        steps = [begin(actor, row, None, EXPIRE, current.at) for row in rows.claimed()]  # type: ignore[attr-defined]  # ScopedQuerySet
         for step in steps:
             tell_ended(step)
         apply_all(steps, at=current.at)
@@ -120,14 +121,14 @@ def _expire(which: Q, *, actor: Actor, limit: int) -> int:
 
 
 def _close(which: Q, *, actor: Actor, limit: int) -> int:
-    with act("close", actor=actor) as current:
+    with act(CLOSE, actor=actor) as current:
         current.at = clock.now()
         ripe = list(_elapsed(current.at).filter(which).values_list("pk", flat=True)[:limit])
         elapsed = AccessRequest.objects.filter(state=State.OPEN, pk__in=ripe).only(*_NEEDED)
         rows = list(elapsed.order_by("pk").claimed())
         grants = Grant.objects.filter(access_request__in=[row.pk for row in rows]).order_by("pk").locked()
         by_request = {grant.access_request_id: grant for grant in grants}
-        steps = [begin(actor, row, by_request[row.pk], "close", current.at) for row in rows]
+        steps = [begin(actor, row, by_request[row.pk], CLOSE, current.at) for row in rows]
         close_grants(steps, Grant.CloseReason.ELAPSED)
         apply_all(steps, at=current.at)
         current.notes.extend(_notes(steps))

@@ -18,6 +18,26 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.installation import (
+    ADD_RESOURCE,
+    ADD_SERVICE,
+    CHANGE_PLAN,
+    CHANGE_SERVICE,
+    RENAME_RESOURCE,
+    SAVE_PLAN,
+    SAVE_RESOURCE,
+    SAVE_SERVICE,
+)
+from requests_app.acts.tenants import (
+    ADD_ADDRESS,
+    CHANGE_TENANT,
+    CREATE_TENANT,
+    MOVE_TENANT,
+    REMOVE_ADDRESS,
+    SET_WINDOW_CAP,
+    SET_YES_RULE,
+    SWITCH_LOCKBOX,
+)
 from requests_app.connectors.registry import KINDS
 from requests_app.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.events import Event
@@ -49,7 +69,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
     the provider. Neither the provider nor a machine switches it there, in either direction.
     """
-    with act("switch_lockbox", actor=actor) as current:
+    with act(SWITCH_LOCKBOX, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if tenant.lockbox_on == on:
             return tenant
@@ -64,7 +84,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     return tenant
 
 
-@controlled("switch_lockbox")
+@controlled(SWITCH_LOCKBOX)
 def _switch_lockbox(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     on = bool(said["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
@@ -91,7 +111,7 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
 
     Whoever has read what it `was` changes that and nothing else: of two who do so at once, the second is refused.
     """
-    with act("set_window_cap", actor=actor) as current:
+    with act(SET_WINDOW_CAP, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if seconds not in limits.window_choices(max(limits.window_choices(24 * 60 * 60))):
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
@@ -103,7 +123,7 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
     return tenant
 
 
-@controlled("set_window_cap")
+@controlled(SET_WINDOW_CAP)
 def _set_window_cap(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
     tenant.save(update_fields=["window_cap"])
@@ -115,7 +135,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
 
     It counts from the next yes on, also for what waits already. A rule that nobody could meet is refused.
     """
-    with act("set_yes_rule", actor=actor) as current:
+    with act(SET_YES_RULE, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if current.actor.machine is not None:
             raise NotAllowed
@@ -130,7 +150,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
     return tenant
 
 
-@controlled("set_yes_rule")
+@controlled(SET_YES_RULE)
 def _set_yes_rule(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _require_signer(tenant, said["rule"])
     before, tenant.yes_rule = tenant.yes_rule, said["rule"]
@@ -151,7 +171,7 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
     """Add an address that is told and decides nothing."""
-    with act("add_address", actor=actor) as current:
+    with act(ADD_ADDRESS, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         email = _email(email)
         if tenant.notification_addresses.filter(email=email).exists():
@@ -163,7 +183,7 @@ def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor)
 
 
 def remove_address(address_id: object, *, actor: Actor) -> None:
-    with act("remove_address", actor=actor) as current:
+    with act(REMOVE_ADDRESS, actor=actor) as current:
         address = NotificationAddress.objects.visible_to(current.actor).find(address_id)
         _own_tenant(address.tenant_id, current)
         current.witness(Event.ADDRESS_REMOVED, detail={"email": address.email}, text=address.email)
@@ -171,7 +191,7 @@ def remove_address(address_id: object, *, actor: Actor) -> None:
 
 
 def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UTC", actor: Actor) -> Tenant:
-    with act("create_tenant", actor=actor) as current:
+    with act(CREATE_TENANT, actor=actor) as current:
         policy.require_staff(current.actor)
         tenant = Tenant(
             name=limits.require_text(name, field="name", at_most=120),
@@ -192,7 +212,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     A plan that does not include Lockbox leaves a Lockbox that is on as it is: nobody loses protection by a contract.
     To put a tenant on such a plan is announced to it, for it could not switch Lockbox on again.
     """
-    with act("change_tenant", actor=actor) as current:
+    with act(CHANGE_TENANT, actor=actor) as current:
         policy.require_staff(current.actor)
         tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(tenant_id)
         if "plan_id" in wanted:
@@ -207,10 +227,10 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         if tenant.plan.includes_lockbox and not plan.includes_lockbox:
             said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
             others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
-            if others and is_announced("move_tenant", said):
+            if others and is_announced(MOVE_TENANT, said):
                 words = _("A plan without Lockbox is announced to the customer. Change the name or time zone first.")
                 raise Unacceptable(words, field=others[0])
-            announce(current, "move_tenant", {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
+            announce(current, MOVE_TENANT, {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
         if plan.pk != tenant.plan_id and _tenant_said({"tenant": str(tenant.pk)}):
             _require_kept(plan, current.at)
         _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
@@ -218,13 +238,13 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
 
 def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
-    with act("save_plan", actor=actor) as current:
+    with act(SAVE_PLAN, actor=actor) as current:
         policy.require_staff(current.actor)
         plan = _plan(plan_id, is_locked=True) if plan_id else Plan()
         current.concerns("plan", plan, PROVIDER_LOG)
         wanted = {"name": name, "includes_lockbox": includes_lockbox}
         if plan_id and plan.includes_lockbox and not includes_lockbox:
-            announce(current, "change_plan", _differing(plan, wanted))
+            announce(current, CHANGE_PLAN, _differing(plan, wanted))
         _change_row(current, plan, wanted, allowed=set(wanted), event=Event.PLAN_CHANGED)
     return plan
 
@@ -236,7 +256,7 @@ def save_service(
 
     To cover one is done at once. What else is changed, and a new one that is not covered, is announced.
     """
-    with act("save_service", actor=actor) as current:
+    with act(SAVE_SERVICE, actor=actor) as current:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).locked().find(service_id) if service_id else Service()
         current.concerns("service", service, PROVIDER_LOG)
@@ -248,10 +268,10 @@ def save_service(
         wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
         if was_covered is None and not is_covered:
             _validated(Service(**wanted))
-            announce(current, "add_service", wanted)
+            announce(current, ADD_SERVICE, wanted)
         elif was_covered is not None and (said := _differing(service, wanted))["set"] not in ({}, {"is_covered": True}):
             _validated(_copy_with(service, wanted))
-            announce(current, "change_service", said)
+            announce(current, CHANGE_SERVICE, said)
         _save_service(current, service, wanted)
     return service
 
@@ -261,7 +281,7 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
 
     At a service that is not covered nobody asks the customer: there a new one is announced, as the service itself was.
     """
-    with act("save_resource", actor=actor) as current:
+    with act(SAVE_RESOURCE, actor=actor) as current:
         policy.require_staff(current.actor)
         if resource_id:
             resource = Resource.objects.visible_to(current.actor).locked().find(resource_id)
@@ -278,15 +298,15 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             _validated(_copy_with(resource, wanted))
             of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
             of |= {"service": str(resource.service_id), "service_name": resource.service.name}
-            announce(current, "add_resource", {**of, "name": wanted.get("name", ""), "wanted": wanted})
+            announce(current, ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted})
         if resource_id and wanted.get("name", resource.name) != resource.name:
             said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
             _validated(_copy_with(resource, {"name": wanted["name"]}))
             is_both = wanted.get("is_active", resource.is_active) != resource.is_active
-            if is_both and is_announced("rename_resource", said):
+            if is_both and is_announced(RENAME_RESOURCE, said):
                 words = _("A new name is announced to the customer. Change whether it is active first, by itself.")
                 raise Unacceptable(words, field="is_active")
-            announce(current, "rename_resource", said)
+            announce(current, RENAME_RESOURCE, said)
         _change_row(current, resource, wanted, allowed=allowed, event=event)
     return resource
 
@@ -312,7 +332,7 @@ def _lock_plan(said: Said) -> None:
     list(Plan.objects.select_for_update(no_key=True).filter(pk=said["row"]))
 
 
-@announced("change_plan", touches=_tenants_of_plan, lock=_lock_plan)
+@announced(CHANGE_PLAN, touches=_tenants_of_plan, lock=_lock_plan)
 def _change_plan_agreed(current: Step, said: Said) -> None:
     plan = Plan.objects.get(pk=said["row"])
     _require_unchanged(plan, said)
@@ -328,7 +348,7 @@ def _lock_tenant(said: Said) -> None:
     list(Tenant.objects.filter(pk=said["tenant"]).locked())
 
 
-@announced("move_tenant", touches=_tenant_said, lock=_lock_tenant)
+@announced(MOVE_TENANT, touches=_tenant_said, lock=_lock_tenant)
 def _move_tenant_agreed(current: Step, said: Said) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
     if str(tenant.plan_id) != said["was"]:
@@ -338,7 +358,7 @@ def _move_tenant_agreed(current: Step, said: Said) -> None:
     _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
 
 
-@announced("add_service")
+@announced(ADD_SERVICE)
 def _add_service_agreed(current: Step, said: Said) -> None:
     service = Service()
     current.subject_type, current.subject_id = "service", str(service.pk)
@@ -357,7 +377,7 @@ def _service_in_use(said: Said, at: datetime) -> bool:
     return AccessRequest.objects.under_way(at).filter(service=said["row"]).exists()
 
 
-@announced("change_service", lock=_lock_service, waits=_service_in_use)
+@announced(CHANGE_SERVICE, lock=_lock_service, waits=_service_in_use)
 def _change_service_agreed(current: Step, said: Said) -> None:
     service = Service.objects.get(pk=said["row"])
     _require_unchanged(service, said)
@@ -374,7 +394,7 @@ def _save_service(current: Step, service: Service, wanted: Said) -> None:
         _witness_coverage(current, service)
 
 
-@announced("add_resource", touches=_tenant_said)
+@announced(ADD_RESOURCE, touches=_tenant_said)
 def _add_resource_agreed(current: Step, said: Said) -> None:
     resource = Resource(tenant=Tenant.objects.get(pk=said["tenant"]), service=Service.objects.get(pk=said["service"]))
     _require_place(resource, said["wanted"].get("locator"))
@@ -399,7 +419,7 @@ def _resource_in_use(said: Said, at: datetime) -> bool:
     return AccessRequest.objects.under_way(at).filter(scope__resource=said["resource"]).exists()
 
 
-@announced("rename_resource", touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
+@announced(RENAME_RESOURCE, touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
 def _rename_resource_agreed(current: Step, said: Said) -> None:
     resource = Resource.objects.get(pk=said["resource"])
     if resource.name != said["was"]:

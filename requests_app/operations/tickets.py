@@ -10,6 +10,17 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
+from requests_app.acts.tickets import (
+    ANSWER_TICKET,
+    ASK_CUSTOMER,
+    ASSIGN_TICKET,
+    CLOSE_TICKET,
+    COMMENT,
+    LINK_TICKET,
+    OPEN_TICKET,
+    REOPEN_TICKET,
+    RESOLVE_TICKET,
+)
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS
@@ -41,8 +52,8 @@ class Report:
 
 def open_ticket(report: Report, *, actor: Actor) -> Ticket:
     """Open a ticket, or record one; the service's queue is told, and so is whom it was recorded for."""
-    edge = TICKET_TRANSITIONS["open_ticket"]
-    with act("open_ticket", actor=actor) as current:
+    edge = TICKET_TRANSITIONS[OPEN_TICKET.name]
+    with act(OPEN_TICKET, actor=actor) as current:
         tenant = Tenant.objects.visible_to(current.actor).find(report.tenant_id)
         service = Service.objects.visible_to(current.actor).find(report.service_id)
         current.concerns("tenant", tenant, tenant.pk)
@@ -85,7 +96,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
 
 def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None) -> Ticket:
     """Take a ticket, or give it to another engineer of its queue."""
-    with change_ticket(ticket_id, "assign_ticket", actor=actor) as step:
+    with change_ticket(ticket_id, ASSIGN_TICKET, actor=actor) as step:
         wanted: Any = assignee_id or step.actor.person
         engineers = Person.objects.get_queryset().in_queue(step.row.service_id, Role.ENGINEER)
         assignee = engineers.filter(pk=wanted).first()
@@ -101,11 +112,10 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
 
     Said once more it changes nothing and is no entry: a help desk may repeat itself.
     """
-    with act("link_ticket", actor=actor) as current:
+    with act(LINK_TICKET, actor=actor) as current:
         ticket: Ticket = Ticket.objects.visible_to(current.actor).locked().find(ticket_id)
         current.concerns("ticket", ticket, ticket.tenant_id)
-        edge = TICKET_TRANSITIONS["close_ticket"]
-        policy.require_role(current.actor, edge.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+        policy.require_role(current.actor, LINK_TICKET.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
         before = _elsewhere.described(ticket)
         ticket.external_reference = _elsewhere.reference(external_reference)
         ticket.external_url = _elsewhere.url(external_url)
@@ -125,20 +135,20 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
 
 def ask_customer(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
     """Ask the customer something, and wait for the answer."""
-    with change_ticket(ticket_id, "ask_customer", actor=actor, note=note) as step:
+    with change_ticket(ticket_id, ASK_CUSTOMER, actor=actor, note=note) as step:
         _say(step)
     return step.row
 
 
 def answer_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
-    with change_ticket(ticket_id, "answer_ticket", actor=actor, note=note) as step:
+    with change_ticket(ticket_id, ANSWER_TICKET, actor=actor, note=note) as step:
         _say(step)
     return step.row
 
 
 def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
     """Say that the problem is solved. What access was asked for or given under the ticket ends with it."""
-    with change_ticket(ticket_id, "resolve_ticket", actor=actor, note=note) as step:
+    with change_ticket(ticket_id, RESOLVE_TICKET, actor=actor, note=note) as step:
         step.row.resolved_at = step.at
         _say(step)
         end_access(step, AccessRequest.objects.filter(ticket=step.row), cause="ticket-resolved")
@@ -146,7 +156,7 @@ def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket
 
 
 def close_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
-    with change_ticket(ticket_id, "close_ticket", actor=actor, note=note) as step:
+    with change_ticket(ticket_id, CLOSE_TICKET, actor=actor, note=note) as step:
         step.row.closed_at = step.at
         _say(step)
         end_access(step, AccessRequest.objects.filter(ticket=step.row), cause="ticket-closed")
@@ -154,7 +164,7 @@ def close_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
 
 
 def reopen_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
-    with change_ticket(ticket_id, "reopen_ticket", actor=actor, note=note) as step:
+    with change_ticket(ticket_id, REOPEN_TICKET, actor=actor, note=note) as step:
         step.target = TicketState.ASSIGNED if step.row.assignee_id else TicketState.NEW
         step.row.resolved_at = step.row.closed_at = None
         _say(step)
@@ -167,16 +177,15 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
     A customer's comment on a ticket that waits for the customer is the act of answering it, and moves it on.
     """
     if not is_internal and _is_answer(ticket_id, actor):
-        with change_ticket(ticket_id, "answer_ticket", actor=actor, note=body) as step:
+        with change_ticket(ticket_id, ANSWER_TICKET, actor=actor, note=body) as step:
             answer = _said(step)
             step.tell(_answer_note(step.row, answer, step.actor))
         return answer
-    with act("comment", actor=actor) as current:
+    with act(COMMENT, actor=actor) as current:
         rows = Ticket.objects.visible_to(current.actor)
         ticket = rows.select_related("assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
         current.concerns("ticket", ticket, ticket.tenant_id)
-        edge = TICKET_TRANSITIONS["close_ticket"]
-        policy.require_role(current.actor, edge.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+        policy.require_role(current.actor, COMMENT.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
         if is_internal and not policy.sees_internal_notes(current.actor):
             raise NotAllowed
         if ticket.state == TicketState.CLOSED:

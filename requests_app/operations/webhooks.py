@@ -17,6 +17,17 @@ from django.utils.translation import gettext_lazy
 from audit_app import queries
 from requests_app import bell, limits, policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.webhooks import (
+    ADD_WEBHOOK,
+    CHANGE_WEBHOOK,
+    DISABLE_WEBHOOK,
+    ENABLE_WEBHOOK,
+    GIVE_UP_WEBHOOK,
+    REDELIVER,
+    REMOVE_WEBHOOK,
+    ROTATE_WEBHOOK_SECRET,
+    SEND_WEBHOOK_TEST,
+)
 from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.events import PROVIDER_LOG, Event
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
@@ -55,7 +66,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
 
     It hears of what happens from now on. Under two-person control it is off until two have switched it on.
     """
-    with act("add_webhook", actor=actor) as current:
+    with act(ADD_WEBHOOK, actor=actor) as current:
         tenant, webhook, keys = None, Webhook(), Keys.new()
         if tenant_id is not None:
             tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
@@ -91,7 +102,7 @@ def change_webhook(
     actor: Actor,
 ) -> Webhook:
     """Change where it is, what it hears of, or its label. What waits goes to the new address, at once."""
-    with act("change_webhook", actor=actor) as current:
+    with act(CHANGE_WEBHOOK, actor=actor) as current:
         webhook = _own(webhook_id, current)
         was = (webhook.url, webhook.events, webhook.label)
         wanted = (
@@ -113,7 +124,7 @@ def change_webhook(
     return webhook
 
 
-@controlled("change_webhook", lock=_lock_webhook)
+@controlled(CHANGE_WEBHOOK, lock=_lock_webhook)
 def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _change_webhook(current, _still(tenant, said), (said["_url"], said["events"], said["label"]))
 
@@ -131,14 +142,14 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
 
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
     """Tell it nothing more, from now on. Its keys are gone at once, its deliveries within the hour."""
-    with act("remove_webhook", actor=actor) as current:
+    with act(REMOVE_WEBHOOK, actor=actor) as current:
         webhook = _own(webhook_id, current)
         policy.require_step_up(current.actor, current.at)
         _hold(current, webhook, **_of(webhook))
         _remove_webhook(current, webhook)
 
 
-@controlled("remove_webhook", lock=_lock_webhook)
+@controlled(REMOVE_WEBHOOK, lock=_lock_webhook)
 def _remove_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _remove_webhook(current, _still(tenant, said))
 
@@ -152,7 +163,7 @@ def _remove_webhook(current: Step, webhook: Webhook) -> None:
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
     """Make new keys. Those before sign along for a day, so that the receiver can be changed in between."""
-    with act("rotate_webhook_secret", actor=actor) as current:
+    with act(ROTATE_WEBHOOK_SECRET, actor=actor) as current:
         webhook, keys = _own(webhook_id, current), Keys.new()
         policy.require_step_up(current.actor, current.at)
         webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
@@ -164,7 +175,7 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
 
 def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Send it nothing until it is switched on again."""
-    with act("disable_webhook", actor=actor) as current:
+    with act(DISABLE_WEBHOOK, actor=actor) as current:
         webhook = _own(webhook_id, current)
         _require_on(webhook)
         policy.require_step_up(current.actor, current.at)
@@ -173,7 +184,7 @@ def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     return webhook
 
 
-@controlled("disable_webhook", lock=_lock_webhook)
+@controlled(DISABLE_WEBHOOK, lock=_lock_webhook)
 def _disable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     _switch_off(_still(tenant, said), Webhook.Because.PERSON, current)
 
@@ -182,7 +193,7 @@ def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhoo
     """Switch off one that fails for days or says that it is gone, and tell those who look after it."""
     if not actor.is_system:
         raise NotAllowed
-    with act("give_up_webhook", actor=actor) as current:
+    with act(GIVE_UP_WEBHOOK, actor=actor) as current:
         webhook = _found(webhook_id, current)
         current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
         _switch_off(webhook, Webhook.Because(because), current)
@@ -201,7 +212,7 @@ def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhoo
 
 def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Go on where it stopped; what is older than CATCH_UP is left out."""
-    with act("enable_webhook", actor=actor) as current:
+    with act(ENABLE_WEBHOOK, actor=actor) as current:
         webhook = _own(webhook_id, current)
         _require_off(webhook)
         policy.require_step_up(current.actor, current.at)
@@ -210,7 +221,7 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     return webhook
 
 
-@controlled("enable_webhook", lock=_lock_webhook)
+@controlled(ENABLE_WEBHOOK, lock=_lock_webhook)
 def _enable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     webhook = _still(tenant, said)
     if (webhook.place, webhook.events) != (said["place"], said["events"]):
@@ -232,7 +243,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
     """Send a message that says nothing but that it arrived, once, to one that is switched off as well."""
-    with act("send_webhook_test", actor=actor) as current:
+    with act(SEND_WEBHOOK_TEST, actor=actor) as current:
         webhook = _own(webhook_id, current)
         tests = OutboxMessage.objects.filter(webhook=webhook, topic=messages.TEST)
         if tests.filter(state=OutboxMessage.State.WAITING).exists():
@@ -248,7 +259,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
 
 def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
     """Send one message once more under the same id. It waits for none, and none waits for it."""
-    with act("redeliver", actor=actor) as current:
+    with act(REDELIVER, actor=actor) as current:
         found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
         webhook = _own(found.webhook_id, current)
         message: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)

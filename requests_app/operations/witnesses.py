@@ -15,6 +15,7 @@ from audit_app.models import Witness
 from audit_app.notes import BadNote
 from requests_app import policy
 from requests_app.actors import Actor, Role
+from requests_app.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
 from requests_app.errors import NotFound, Unacceptable, WrongState
 from requests_app.events import Event
 from requests_app.ids import as_id
@@ -39,7 +40,7 @@ _BAD_URL: dict[str, Promise] = {
 
 def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
     """Register a witness by its key; it is asked from the next checkpoint on."""
-    with act("add_witness", actor=actor) as current:
+    with act(ADD_WITNESS, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         wanted = {"vkey": _vkey(vkey, tenant), "url": _url(url)}
         _require_room(tenant, wanted["vkey"])
@@ -48,7 +49,7 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
         return _add_witness(current, tenant, wanted)
 
 
-@controlled("add_witness")
+@controlled(ADD_WITNESS)
 def _add_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> Witness:
     _require_room(tenant, said["vkey"])
     at = current.at
@@ -67,7 +68,7 @@ def _require_room(tenant: Tenant, vkey: str) -> None:
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
     """Ask this witness no more. What it cosigned stays; under the rule it counts no more from now on."""
-    with act("remove_witness", actor=actor) as current:
+    with act(REMOVE_WITNESS, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         witness = _removable(tenant, witness_id)
         policy.require_step_up(current.actor, current.at)
@@ -76,7 +77,7 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
         _remove_witness(current, tenant, said)
 
 
-@controlled("remove_witness")
+@controlled(REMOVE_WITNESS)
 def _remove_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     witness = _removable(tenant, said["witness"])
     current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
@@ -100,7 +101,7 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
     """Set that a window opens only if a witness cosigned the log within so many hours; None takes the rule away."""
-    with act("set_cosigning", actor=actor) as current:
+    with act(SET_COSIGNING, actor=actor) as current:
         tenant = _own_tenant(tenant_id, current)
         if hours is not None and not SHORTEST_RULE <= hours <= LONGEST_RULE:
             bounds = {"least": SHORTEST_RULE, "most": LONGEST_RULE}
@@ -115,7 +116,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
     return tenant
 
 
-@controlled("set_cosigning")
+@controlled(SET_COSIGNING)
 def _set_cosigning(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     hours = said["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app import limits, policy
 from requests_app.actors import Actor, Role, Side
+from requests_app.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.errors import NotFound, Unacceptable
 from requests_app.ids import as_id
 from requests_app.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
@@ -24,7 +25,7 @@ from requests_app.states import PENDING, TICKET_LIVE, State, TicketState, Timing
 PAGE = 25
 LIVE, ANY = "live", "any"
 _LINE = ("tenant", "service", "assignee", "opened_by", "on_behalf_of")
-_OPENERS = TICKET_TRANSITIONS["open_ticket"].roles
+_OPENERS = OPEN_TICKET.roles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +105,14 @@ def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transiti
 
 def may_comment(row: Ticket, *, actor: Actor) -> bool:
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    allowed = policy.may_act(actor, "comment") and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
+    allowed = policy.may_act(actor, COMMENT.name) and bool(COMMENT.roles & held)
     return row.state != TicketState.CLOSED and allowed
 
 
 def may_link(row: Ticket, *, actor: Actor) -> bool:
     """Whether this actor may say what the ticket is called elsewhere: also once it is closed."""
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    return policy.may_act(actor, "link_ticket") and bool(TICKET_TRANSITIONS["close_ticket"].roles & held)
+    return policy.may_act(actor, LINK_TICKET.name) and bool(LINK_TICKET.roles & held)
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:

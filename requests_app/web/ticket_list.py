@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from requests_app.actors import Actor, Role, Side
+from requests_app.acts.tickets import OPEN_TICKET
 from requests_app.errors import Malformed
-from requests_app.lifecycle import TICKET_TRANSITIONS
 from requests_app.queries import inbox
 from requests_app.queries import tickets as queries
 from requests_app.web.forms.tickets import FilterForm
@@ -87,4 +87,4 @@ def _list_url(values: dict[str, Any]) -> str:
 
 def openers(actor: Actor) -> frozenset[Role]:
     """The roles of this person that may open a ticket."""
-    return TICKET_TRANSITIONS["open_ticket"].roles & actor.roles
+    return OPEN_TICKET.roles & actor.roles

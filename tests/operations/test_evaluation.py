@@ -18,6 +18,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app import clock, operations
 from requests_app.actors import Actor
+from requests_app.acts.content import OPEN_ITEM
 from requests_app.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
 from requests_app.evaluation import Ended, Question, Verdict
 from requests_app.models import (
@@ -260,7 +261,7 @@ def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> s
     """What the content pages' own way through the rule says: a code, or nothing where it lets through."""
     level = Level.READ if action == "read" else Level.NAMES
     try:
-        with act("open_item", actor=cast.as_("priya")) as current:
+        with act(OPEN_ITEM, actor=cast.as_("priya")) as current:
             content._authorised(current, grant.pk, resource.pk, level=level)
     except DomainError as refusal:
         return refusal.code
