@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -305,16 +306,36 @@ def actor_of(
 ) -> Actor:
     """Read the roles as they are now. Somebody who is switched off holds none, whatever rows are left, and so does the
     account of a client: what a client may do is in its token."""
-    tenant_roles: dict[UUID, set[Role]] = {}
-    queue_roles: dict[UUID, set[Role]] = {}
-    holds_roles = person.is_active and person.kind == Person.Kind.HUMAN
-    if holds_roles and person.side == Person.Side.CUSTOMER:
-        for tenant_id, role in Membership.objects.filter(person=person).values_list("tenant_id", "role"):
-            tenant_roles.setdefault(tenant_id, set()).add(Role(role))
+    held: Iterable[tuple[UUID, str]] = ()
+    if _holds_roles(person):
+        of_tenants, of_queues = Membership.objects.filter(person=person), QueueAssignment.objects.filter(person=person)
+        if person.side == Person.Side.CUSTOMER:
+            held = of_tenants.values_list("tenant_id", "role")
+        else:
+            held = of_queues.values_list("service_id", "role")
+    return _actor_with(person, held, door=door, stepped_up_at=stepped_up_at, request_id=request_id, ip=ip)
+
+
+def _holds_roles(person: Person) -> bool:
+    return person.is_active and person.kind == Person.Kind.HUMAN
+
+
+def _actor_with(
+    person: Person,
+    held: Iterable[tuple[UUID, str]],
+    *,
+    door: str,
+    stepped_up_at: datetime | None,
+    request_id: str,
+    ip: str,
+) -> Actor:
+    """`held` are the roles: of tenants on the customers' side, of services on the provider's."""
+    roles: dict[UUID, set[Role]] = {}
+    for where, role in held:
+        roles.setdefault(where, set()).add(Role(role))
+    tenant_roles = roles if person.side == Person.Side.CUSTOMER else {}
+    queue_roles = roles if person.side == Person.Side.PROVIDER else {}
     stands_in_for = _deputise(person, tenant_roles)
-    if holds_roles and person.side == Person.Side.PROVIDER:
-        for service_id, role in QueueAssignment.objects.filter(person=person).values_list("service_id", "role"):
-            queue_roles.setdefault(service_id, set()).add(Role(role))
     return Actor(
         side=Side(person.side),
         door=door,
@@ -393,18 +414,28 @@ def _with_decider(machine: Machine, client: Client) -> Machine:
     )
 
 
+#: Where somebody of this side holds roles, and which: the columns beside a person.
+_PLACES = {
+    Side.CUSTOMER: ("memberships__tenant_id", "memberships__role"),
+    Side.PROVIDER: ("queue_assignments__service_id", "queue_assignments__role"),
+}
+
+
 def reread(actor: Actor) -> Actor:
     """The same actor with the roles that hold at this moment; for use inside the transaction that relies on them."""
     if not actor.is_person:
         return actor
     if actor.token_id is not None:
         return _reread_token(actor)
-    person = Person.objects.get_queryset().filter(pk=actor.person).first()
-    if person is None or not person.is_active:
+    place, role = _PLACES[actor.side]
+    # One row for each role, or one without any.
+    rows = Person.objects.get_queryset().annotate(held_in=F(place), held_role=F(role)).filter(pk=actor.person)
+    people: list[Any] = list(rows)
+    if not people or not people[0].is_active:
         return _without_roles(actor)
-    return actor_of(
-        person, door=actor.door, stepped_up_at=actor.stepped_up_at, request_id=actor.request_id, ip=actor.ip
-    ).sending(actor.once)
+    held = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
+    who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
+    return _actor_with(people[0], held, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
 
 
 def _reread_token(actor: Actor) -> Actor:
