@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from requests_app.manifest import Signed
-from requests_app.models import Decision
+from requests_app.models import Decision, Tenant
 from requests_app.operations import _signing as signing
 from requests_app.operations._change import Move
 
 
-def decide(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed | None = None) -> None:
-    """Write the decision inside the step under way. Its signature is verified here, and the tenant's rule kept."""
+def decide(
+    step: Move,
+    stage: Decision.Stage,
+    verdict: Decision.Verdict,
+    signature: Signed | None = None,
+    *,
+    rules: Tenant | None = None,
+) -> None:
+    """Write the decision inside the step under way. Its signature is verified here.
+
+    A customer's approval must meet the tenant's `rules`. The caller read them after the act took its turn at the log.
+    """
     row, actor = step.row, step.actor
     assert actor.deciding_human is not None  # the policy saw to it
     proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
     if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
-        signing.require_rule(step, proof)
+        assert rules is not None
+        signing.require_rule(rules, proof)
     away = actor.stands_in_for.get(row.tenant_id, ()) if stage == Decision.Stage.CUSTOMER else ()
     decision = Decision.objects.create(
         tenant=row.tenant,

@@ -73,12 +73,11 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
     return Proof(text=signature.manifest, nonce=said["nonce"], passkey=row, asserted=asserted)
 
 
-def require_rule(step: Move, proof: Proof | None) -> None:
+def require_rule(tenant: Tenant, proof: Proof | None) -> None:
     """Raise unless a yes of the customer's is signed as the tenant's own rule wants it.
 
-    The rule is read here, after the act took its turn at the log: whoever changes it takes that turn, too.
+    The caller read `tenant` after the act took its turn at the log. A change of the rule takes the same turn.
     """
-    tenant = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id").get(pk=step.row.tenant_id)
     if not tenant.wants_signature:
         return
     if proof is None:

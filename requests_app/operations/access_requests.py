@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
@@ -112,8 +113,7 @@ def approve_as_provider(
     """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
     is_signed = signature is not None
     with change(access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed) as step:
-        _require_facts(step)
-        row = step.row
+        row, facts = step.row, _require_facts(step)
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
         if asks_customer and (mute := _mute(row, step.at)):
@@ -125,7 +125,7 @@ def approve_as_provider(
             step.decide_by = limits.customer_deadline(step.at)
             step.tell(about(row, Topic.DECIDE_AS_CUSTOMER, Audience.CUSTOMER))
         else:
-            _open(step)
+            _open(step, facts)
     return step.row
 
 
@@ -147,9 +147,9 @@ def approve_as_customer(
     """Say yes for the customer: the window opens at this instant."""
     is_signed = signature is not None
     with change(access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed) as step:
-        _require_facts(step)
-        decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature)
-        _open(step)
+        facts = _require_facts(step)
+        decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature, rules=facts)
+        _open(step, facts)
     return step.row
 
 
@@ -278,37 +278,41 @@ def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
-def _require_facts(step: Move) -> None:
-    """What made the access request right must still hold when somebody says yes to it."""
+def _require_facts(step: Move) -> Tenant:
+    """Check that the facts behind the access request still hold when somebody approves it.
+
+    Returns the tenant's rules about approvals, read in the same statement. The act has taken its turn at the log, and
+    a change of a rule or of a witness takes the same turn. So neither can change until the act commits.
+    """
     row = step.row
     if row.ticket is not None and not row.ticket.is_live:
         raise FactsChanged(_("The ticket is %(state)s.") % {"state": row.ticket.get_state_display()})
-    engineer = QueueAssignment.objects.filter(
+    engineers = QueueAssignment.objects.filter(
         person=row.requested_by_id, person__is_active=True, service=row.service_id, role=Role.ENGINEER
     )
-    if not engineer.exists():
+    gone = AccessRequestResource.objects.filter(access_request=row, resource__is_active=False)
+    rules = Tenant.objects.only("yes_rule", "own_keys_only", "approval_rp_id", "cosigned_within")
+    rules = rules.annotate(has_engineer=Exists(engineers), has_gone=Exists(gone))
+    facts: Tenant = rules.get(pk=row.tenant_id)
+    if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s no longer works for this service.") % {"name": row.requested_by.name})
-    if row.resources.filter(is_active=False).exists():
+    if facts.has_gone:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("A resource that was asked for is gone."))
+    return facts
 
 
-def _require_cosigned(step: Move) -> None:
-    """Raise LogNotCosigned where the tenant binds windows to its witnesses, and they don't vouch for the log now.
-
-    The rule and the witnesses are read here, after the act took its turn at the log: whoever changes them takes that
-    turn, too, so a rule that was set while this act waited counts.
-    """
-    tenant = step.row.tenant
-    hours = Tenant.objects.filter(pk=tenant.pk).values_list("cosigned_within", flat=True).get()
+def _require_cosigned(step: Move, facts: Tenant) -> None:
+    """Raise LogNotCosigned where the tenant binds windows to its witnesses, and they don't vouch for the log now."""
+    tenant, hours = step.row.tenant, facts.cosigned_within
     doubt = None if hours is None else witnesses.doubt(tenant.pk, hours, step.at)
     if hours is not None and doubt is not None:
         raise LogNotCosigned(sentences.not_cosigned(tenant, hours, doubt))
 
 
-def _open(step: Move) -> None:
+def _open(step: Move, facts: Tenant) -> None:
     """The window starts at this yes, and is as long as was asked for, or as the cap is now if that is less."""
     row = step.row
-    _require_cosigned(step)
+    _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
     grant = Grant.objects.create(
         tenant=row.tenant,
