@@ -152,6 +152,20 @@ def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
 
 
+def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
+    """Take the turn at one log until the caller commits, and return its head.
+
+    PostgreSQL brings the instant after the wait along: the function in FROM holds the lock before the database works
+    out what is selected. Elsewhere the instant is None, and the caller asks its clock.
+    """
+    if connection.vendor != "postgresql":
+        return _locked_heads({tenant_id})[tenant_id], None
+    with connection.awaiting(_HEADS, tenant_id), connection.cursor() as cursor:  # type: ignore[attr-defined]  # our own
+        cursor.execute(_TURN, [tenant_id])
+        *head, at = cursor.fetchone()
+    return ChainHead(**dict(zip(_HEAD, head, strict=True))), at
+
+
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
     """The entry as a row at the end of its log; the head moves on with it."""
     at = at if head.last_at is None else max(at, head.last_at)
@@ -217,6 +231,7 @@ def _locked_or_made(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
 
 
 _HEAD = [str(field.column) for field in ChainHead._meta.concrete_fields]
+_TURN = f"SELECT {', '.join(_HEAD)}, clock_timestamp() FROM audit_lock_head(%s)"  # noqa: S608 - names of the model
 _LOCK = f"SELECT {', '.join(_HEAD)} FROM {_HEADS} WHERE tenant_id = %s FOR UPDATE"  # noqa: S608 - names of the model
 
 

@@ -98,6 +98,15 @@ def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
     return held
 
 
+def is_visible(actor: Actor, row: Raised) -> bool:
+    """Whether `visible_to` would find this row for the actor, whose roles may have changed since it did."""
+    if actor.is_system or is_staff(actor):
+        return True
+    if actor.side is Side.CUSTOMER:
+        return row.tenant_id in actor.tenant_ids
+    return row.service_id in actor.service_ids
+
+
 def sees_looks(actor: Actor, row: Raised) -> bool:
     """Whether this actor sees by name what was looked at; a member of the tenant sees how much it was."""
     return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))

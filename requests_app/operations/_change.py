@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
@@ -35,7 +35,7 @@ from requests_app.errors import (
 from requests_app.events import PROVIDER_LOG as PROVIDER_LOG
 from requests_app.events import Event
 from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
-from requests_app.models import AccessRequest, Grant, IdempotencyKey, Service, Tenant, Ticket
+from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.models.row_security import own_account
 from requests_app.outbox.topics import Note, post
@@ -93,20 +93,25 @@ class Step:
     # Whether the transaction is open, and the key of the form is taken.
     has_begun: bool = False
 
-    def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> None:
+    def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> ChainHead:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
 
-        From here on a refusal is an entry in that log.
+        From here on a refusal is an entry in that log. Returns the log's head, for an act that writes one entry alone.
         """
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
-        self.take_turn(tenant_id)
+        head = self.take_turn(tenant_id)
         # Once more: a role may have been taken away while this act waited for its turn.
         self.actor = reread(self.actor)
+        return head
 
-    def take_turn(self, log_id: UUID) -> None:
+    def take_turn(self, log_id: UUID) -> ChainHead:
         """Take the turn at a log and read the clock, for an act that is about no row."""
         with self.reaching(log_id):
-            self.at = _not_before_the_log(log_id)
+            head, brought = recorder.turn(log_id)
+        at = clock.now() if brought is None else clock.brought(brought)
+        # A clock that was set back must not bring a closed window to life again.
+        self.at = at if head.last_at is None else max(at, head.last_at)
+        return head
 
     def reaching(self, log_id: UUID) -> AbstractContextManager[None]:
         """Let a customer's request write to the provider's log, which PostgreSQL hides from it."""
@@ -222,29 +227,35 @@ def change(
     makes the same move again, by a second click or a call that is sent once more, is answered by the first: `Repeated`.
     """
     edge = TRANSITIONS[declared.name]
-    with act(declared, actor=actor) as outer:
+    # Who acts is read once, under the locks: what they may see and do is judged by that alone.
+    with act(declared, actor=actor, rereads=False) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
-        with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
-            grant = Grant.objects.locked().filter(access_request=row).first()
-        if grant is not None:
-            row.grant = grant
+        grant = _locked_grant(row) if State.OPEN in edge.sources else None
         if len(edge.targets) > 1:
             # Which way the edge leads hangs on these two; they must not change while it is taken.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
-        outer.concerns("access_request", row, row.tenant_id)
+        head = outer.concerns("access_request", row, row.tenant_id)
+        if not policy.is_visible(outer.actor, row):
+            raise NotFound
         step = Move(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
+        step.head = head
         step.tenant_id, step.subject_type, step.subject_id = (
             outer.tenant_id,
             outer.subject_type,
             outer.subject_id,
         )
         step.correlation_id = row.pk
+        if edge.is_decision:
+            prefetch_related_objects([row], Prefetch("decisions", Decision.objects.select_related("decider")))
         earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
+        if edge.is_decision:
+            # What is decided here is not among them.
+            del row._prefetched_objects_cache["decisions"]
         if not is_repeated:
             standing.require_move(row, edge, at=step.at)
             if edge.needs_step_up and not is_signed:
@@ -254,6 +265,15 @@ def change(
             apply(step)
     if is_repeated:
         raise Repeated(row)
+
+
+def _locked_grant(row: AccessRequest) -> Grant | None:
+    """The grant, locked after its access request. A pending one has none, and it is made under that lock alone."""
+    with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
+        grant = Grant.objects.locked().filter(access_request=row).first()
+    if grant is not None:
+        row.grant = grant
+    return grant
 
 
 def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
@@ -382,13 +402,6 @@ def _post(current: Step) -> None:
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()
-
-
-def _not_before_the_log(tenant_id: UUID) -> datetime:
-    # A clock that was set back must not bring a closed window to life again.
-    last = recorder.lock(tenant_id)
-    at = clock.now()
-    return at if last is None else max(at, last)
 
 
 def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
