@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from requests_app.demo import world as demo
 from requests_app.models import AccessRequest
-from tests.browser.axe import WIDTHS, Shapes, faults
+from tests.browser.axe import WIDTHS, Shapes, faults, width_for
 from tests.browser.conftest import Visit
 from tests.words.crawl import (
     FILES,
@@ -113,7 +113,7 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
 def test_pages_have_no_fault(visit: Visit, group: str) -> None:
-    """At both widths, and for axe-core in both themes.
+    """Measured at both widths; read by axe-core in both themes, at the one width that belongs to its route.
 
     A group is one test: its people's ways through the product take as long as the pages, and would be gone by twice.
     """
@@ -123,7 +123,7 @@ def test_pages_have_no_fault(visit: Visit, group: str) -> None:
         visitor.watch.expected |= {403, 404, 409}
         for page in there:
             visitor.goto(page.address)
-            found += faults(visitor.page, read=WIDTHS)
+            found += faults(visitor.page, read=(width_for(page.route, WIDTHS),))
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
