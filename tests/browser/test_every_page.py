@@ -103,6 +103,7 @@ def test_every_page_that_there_is_is_among_them() -> None:
     assert FILES - {"reader"} <= NO_PAGES
 
 
+@pytest.mark.timeout(900)
 def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
     """The crawl passes over it, because of its words; it is long, and the same for everybody."""
     visitor = visit("")
@@ -110,7 +111,7 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
     assert faults(visitor.page) == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("group", GROUPS)
 def test_pages_have_no_fault(visit: Visit, group: str) -> None:
     """Measured at both widths; read by axe-core in both themes, at the one width that belongs to its route.

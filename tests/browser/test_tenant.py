@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from audit_app.models import AuditEntry
@@ -74,6 +75,7 @@ def test_an_administrator_brings_people_and_addresses_in(visit: Visit) -> None:
     check(page, widths=(360, 1280))
 
 
+@pytest.mark.timeout(900)
 def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
     otto = visit("otto.brandt", form=True)
     page = otto.page
