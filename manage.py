@@ -16,7 +16,7 @@ def main() -> None:
     from django.db import DatabaseError
 
     from lockbox_site import starting
-    from requests_app.errors import DomainError
+    from requests_app.domain.errors import DomainError
     from requests_app.management import _ending
 
     with starting.settings_or_exit(PROGRAM):

@@ -155,7 +155,7 @@ def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
 
 def _lift_limits() -> None:
     """The limits on one engineer and on a tenant's clients are not what is measured."""
-    from requests_app import limits
+    from requests_app.domain import limits
     from requests_app.operations import integrations
 
     integrations.MOST_CLIENTS = limits.PENDING_MAX = limits.HOURLY_MAX = sys.maxsize
@@ -213,7 +213,7 @@ def _sweep(swept: Callable[..., int], name: str, due: int, bar: Any) -> Any:
     import time
 
     from bench.measure import Result
-    from requests_app.actors import Actor
+    from requests_app.domain.actors import Actor
     from requests_app.tasks import BATCH
 
     ticking = bar.add_task("sweep", total=due)

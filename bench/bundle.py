@@ -14,7 +14,7 @@ from django.db import connection
 
 from audit_app import checkpoints, keys
 from bench.measure import Result, process
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Plan, Tenant
 
 ROOT = Path(__file__).resolve().parents[1]

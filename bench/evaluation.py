@@ -17,7 +17,7 @@ from django.db import connection
 
 from bench import grants, over_http, together
 from bench.measure import Result
-from requests_app.evaluation import Question
+from requests_app.domain.evaluation import Question
 from requests_app.operations import allow_access
 from requests_app.queries.evaluation import evaluate
 from tests.caller import service_of

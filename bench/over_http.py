@@ -19,8 +19,8 @@ from django.test import override_settings
 from bench import grants, together
 from bench.measure import Result
 from requests_app import operations
-from requests_app.scopes import Scope
-from requests_app.worker.supervisor import web_command
+from requests_app.domain.scopes import Scope
+from requests_app.work.supervisor import web_command
 from tests.cast import Cast
 
 #: As many as the machine has cores, and for each of them as many threads as there are callers.

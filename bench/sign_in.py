@@ -14,7 +14,8 @@ from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from bench.measure import Result
-from requests_app import clock, guesses
+from requests_app.domain import clock
+from requests_app.identity import guesses
 from requests_app.models import OutboxMessage, Person, Tries
 
 #: Milliseconds between the medians of two that nobody may tell apart.

@@ -20,10 +20,10 @@ from django.urls import reverse
 
 from bench import over_http
 from bench.measure import Result
+from lockbox_site.demo.browser import Browser
 from requests_app import operations
-from requests_app.demo.browser import Browser
-from requests_app.scopes import Scope
-from requests_app.worker.supervisor import web_command
+from requests_app.domain.scopes import Scope
+from requests_app.work.supervisor import web_command
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Tenant
 from tests.cast import Cast, gather
 

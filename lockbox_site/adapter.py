@@ -10,13 +10,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from requests_app import factors, guesses, hashing, operations
-from requests_app.actors import Actor
-from requests_app.errors import Busy
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Busy
+from requests_app.doors.web._step_up import remember_sign_in
+from requests_app.doors.web.middleware import actor_in
+from requests_app.identity import factors, guesses
 from requests_app.models.row_security import own_account
+from requests_app.platform import hashing
 from requests_app.queries import actor_of
-from requests_app.web._step_up import remember_sign_in
-from requests_app.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
 

@@ -12,11 +12,13 @@ from django import forms
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from requests_app import clock, factors, guesses, operations
-from requests_app.actors import Actor
-from requests_app.errors import CodeAlreadyUsed, TooMany
-from requests_app.web._step_up import note_second_factor
-from requests_app.web.forms.security import code_field
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import CodeAlreadyUsed, TooMany
+from requests_app.doors.web._step_up import note_second_factor
+from requests_app.doors.web.forms.security import code_field
+from requests_app.identity import factors, guesses
 
 
 class ResetPasswordForm(LibraryResetForm):

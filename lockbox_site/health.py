@@ -16,8 +16,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from lockbox_site import readiness
 from lockbox_site.readiness import ALL, PARTS, STATES, Check, bad
-from requests_app import clock, statics
-from requests_app.database import bounds
+from requests_app.domain import clock
+from requests_app.platform import statics
+from requests_app.platform.database import bounds
 
 ANSWER_WITHIN = 1.5
 #: A write is tried no more often than this.

@@ -20,10 +20,11 @@ from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from lockbox_site import health, views
-from requests_app import clock, outcome
-from requests_app.errors import DomainError
-from requests_app.waiting import Waiting
-from requests_app.web import keeping
+from requests_app.domain import clock
+from requests_app.domain.errors import DomainError
+from requests_app.doors.web import keeping
+from requests_app.platform import outcome
+from requests_app.platform.waiting import Waiting
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 

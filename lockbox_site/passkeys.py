@@ -19,14 +19,16 @@ from django.views.decorators.http import require_http_methods
 from django.views.generic.base import ContextMixin
 
 from lockbox_site.forms import CodeForm
-from requests_app import challenges, clock, factors, guesses, proofs, webauthn
-from requests_app.challenges import Purpose
-from requests_app.errors import PasskeyRefused, TooMany, TooManyGuesses
+from requests_app.domain import clock
+from requests_app.domain.errors import PasskeyRefused, TooMany, TooManyGuesses
+from requests_app.doors.web._step_up import local, note_second_factor
+from requests_app.doors.web.errors import refusal as page_of
+from requests_app.doors.web.forms.security import assertion_field
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.identity import challenges, factors, guesses, verification
+from requests_app.identity.challenges import Purpose
 from requests_app.models import Passkey, Person
-from requests_app.web._step_up import local, note_second_factor
-from requests_app.web.errors import refusal as page_of
-from requests_app.web.forms.security import assertion_field
-from requests_app.web.forms.strict import StrictForm
+from requests_app.platform import webauthn
 
 security_log = structlog.get_logger("security")
 
@@ -54,7 +56,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form.require_known()
     onward = local(request.POST.get("next"))
     try:
-        row = proofs.passkey_of(form.cleaned_data["assertion"] if form.is_valid() else None, purpose=Purpose.SIGN_IN)
+        row = verification.passkey_of(
+            form.cleaned_data["assertion"] if form.is_valid() else None, purpose=Purpose.SIGN_IN
+        )
     except PasskeyRefused as refused:
         security_log.warning("sign_in.failed", ip=ip, code=refused.code)
         return _refused(request, onward)
@@ -93,7 +97,7 @@ class PasskeyAfterPasswordForm(forms.Form):
         answer = self.cleaned_data["assertion"]
         try:
             ip = self.request.META.get("REMOTE_ADDR", "")
-            proofs.is_this_persons_passkey(self.user, answer, purpose=Purpose.SECOND_FACTOR, ip=ip)
+            verification.is_this_persons_passkey(self.user, answer, purpose=Purpose.SECOND_FACTOR, ip=ip)
         except (PasskeyRefused, TooMany) as refused:
             raise forms.ValidationError(str(refused.message)) from refused
         return answer

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max, Min, QuerySet
 
-from requests_app import clock, statics
+from requests_app.domain import clock
+from requests_app.platform import statics
 
 # The task writes this row when it has succeeded.
 SWEEP = "sweep"
@@ -101,7 +102,7 @@ def try_to_write() -> None:
     """
     from audit_app import recorder
     from requests_app.models import Heartbeat
-    from requests_app.worker import heartbeats
+    from requests_app.work import heartbeats
 
     at = clock.now()
     entry = recorder.Witnessed(

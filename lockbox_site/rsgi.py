@@ -22,9 +22,9 @@ from django.urls import get_resolver
 
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
-from requests_app import hashing, outbound, sockets
-from requests_app.api import reader
+from requests_app.doors.api import reader
 from requests_app.operations import streams
+from requests_app.platform import hashing, outbound, sockets
 
 #: Each client holds a descriptor, the slow ones for long.
 DESCRIPTORS = 65_536

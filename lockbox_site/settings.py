@@ -142,7 +142,7 @@ LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key"))
 LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
 # The log does not know what it watches: what an event means to a SIEM is declared beside the act.
-LOG_MEANINGS = "requests_app.acts.MEANINGS"
+LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
 # Witnesses are asked over the network. Where they may be reached without TLS and on this very network is said here.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
@@ -211,10 +211,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "lockbox_site.middleware.SessionLimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "requests_app.web.middleware.ActorMiddleware",
-    "requests_app.web.once.OnceMiddleware",
-    "requests_app.web.gate.SecondFactorMiddleware",
-    "requests_app.web.stepping.StepUpMiddleware",
+    "requests_app.doors.web.middleware.ActorMiddleware",
+    "requests_app.doors.web.once.OnceMiddleware",
+    "requests_app.doors.web.gate.SecondFactorMiddleware",
+    "requests_app.doors.web.stepping.StepUpMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -233,7 +233,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "lockbox_site.context.site",
-                "requests_app.web.context.page",
+                "requests_app.doors.web.context.page",
             ],
             # Every form is sent once, whoever writes its template.
             "builtins": ["requests_app.templatetags.once"],
@@ -248,7 +248,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": url_of("DATABASE_URL", env.db_url, default=f"sqlite:///{DATA_DIR / 'lockbox.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    _database["ENGINE"] = "requests_app.database.sqlite"
+    _database["ENGINE"] = "requests_app.platform.database.sqlite"
     directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
         # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
@@ -260,7 +260,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 elif _database["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must begin with postgres:// or sqlite://.")
 else:
-    _database["ENGINE"] = "requests_app.database.postgresql"
+    _database["ENGINE"] = "requests_app.platform.database.postgresql"
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
     # No "pool": its threads do not survive the fork of django-q2's workers.
@@ -287,15 +287,15 @@ WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, m
 AUTH_USER_MODEL = "requests_app.Person"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
-    "requests_app.hashing.Argon2PasswordHasher",
-    "requests_app.hashing.PBKDF2PasswordHasher",
+    "requests_app.platform.hashing.Argon2PasswordHasher",
+    "requests_app.platform.hashing.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "requests_app.passwords.NothingNear"},
-    {"NAME": "requests_app.passwords.NotGuessedSoon"},
-    {"NAME": "requests_app.passwords.NotStolen"},
+    {"NAME": "requests_app.identity.passwords.NothingNear"},
+    {"NAME": "requests_app.identity.passwords.NotGuessedSoon"},
+    {"NAME": "requests_app.identity.passwords.NotStolen"},
 ]
 # A folder with the ranges of Pwned Passwords, or the address of a service that answers as theirs does. "" is neither.
 BREACHED_PASSWORDS = text("BREACHED_PASSWORDS", default="")
@@ -453,10 +453,10 @@ _mail = url_of("EMAIL_URL", env.email_url, default=f"filemail://{DATA_DIR / 'mai
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
     # One file per mail, that a mail program opens, in place of a log of several.
-    EMAIL_BACKEND = "requests_app.notifications.files.EmailBackend"
+    EMAIL_BACKEND = "requests_app.messages.mails.files.EmailBackend"
 elif EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
     # With a bound on each dialogue's time and on each answer's length.
-    EMAIL_BACKEND = "requests_app.notifications.smtp.EmailBackend"
+    EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
 # The library drops the slash that makes the path absolute; mails would land wherever a process was started.
 EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
@@ -483,7 +483,7 @@ REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")
 Q_CLUSTER: dict[str, Any] = {
     "name": "lockbox",
     "orm": "default",
-    "broker_class": "requests_app.worker.broker.HeartbeatBroker",
+    "broker_class": "requests_app.work.broker.HeartbeatBroker",
     # The mail server, receivers of webhooks and witnesses may each hang and hold one; the fourth goes on working.
     "workers": whole_number("WORKERS", default=4, least=1, most=32),
     "timeout": 60,
@@ -543,12 +543,12 @@ API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=
 EVALUATIONS_PER_MINUTE = whole_number("EVALUATIONS_PER_MINUTE", default=120_000, least=1, most=100_000_000)
 REST_FRAMEWORK: dict[str, object] = {
     # A view that forgets to say who may call is closed to everybody.
-    "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.api.authentication.BearerAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.doors.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "requests_app.api.schema.Schema",
-    "EXCEPTION_HANDLER": "requests_app.api.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "requests_app.doors.api.schema.Schema",
+    "EXCEPTION_HANDLER": "requests_app.doors.api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS: dict[str, object] = {
@@ -558,24 +558,24 @@ SPECTACULAR_SETTINGS: dict[str, object] = {
     "OAS_VERSION": "3.1.0",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "requests_app.api.schema.close_bodies",
+        "requests_app.doors.api.schema.close_bodies",
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "SideEnum": ["provider", "customer"],
-        "StateEnum": "requests_app.states.State.values",
-        "GrantStateEnum": "requests_app.api.grants.STATES",
-        "TicketStateEnum": "requests_app.states.TicketState.values",
-        "TicketActionsEnum": "requests_app.api.ticket_shapes.ACTIONS",
+        "StateEnum": "requests_app.domain.states.State.values",
+        "GrantStateEnum": "requests_app.doors.api.grants.STATES",
+        "TicketStateEnum": "requests_app.domain.states.TicketState.values",
+        "TicketActionsEnum": "requests_app.doors.api.ticket_shapes.ACTIONS",
         "AllowedActionsEnum": ["approve", "deny", "withdraw", "release", "revoke"],
         "DeliveryStateEnum": ["waiting", "delivered", "parked"],
         "KindEnum": ["person", "client"],
-        "LookKindEnum": "requests_app.api.grants.LOOKS",
-        "TenantRoleEnum": "requests_app.api.members.ROLES",
-        "ResourceKindEnum": "requests_app.api.resources.KINDS",
-        "ReasonEnum": "requests_app.api.azure_shapes.SOURCES",
-        "AzureStatusEnum": "requests_app.api.azure_shapes.STATUSES",
+        "LookKindEnum": "requests_app.doors.api.grants.LOOKS",
+        "TenantRoleEnum": "requests_app.doors.api.members.ROLES",
+        "ResourceKindEnum": "requests_app.doors.api.resources.KINDS",
+        "ReasonEnum": "requests_app.doors.api.azure_shapes.SOURCES",
+        "AzureStatusEnum": "requests_app.doors.api.azure_shapes.STATUSES",
         "AzureVerdictEnum": ["Approve", "Deny"],
-        "EvaluationReasonEnum": "requests_app.evaluation.REASONS",
+        "EvaluationReasonEnum": "requests_app.domain.evaluation.REASONS",
     },
 }

@@ -49,7 +49,7 @@ def why_database_failed(failure: Exception) -> str:
 
 def require_fit() -> None:
     """Refuse to serve pages that could not be made, and logs that would be signed under another name."""
-    from requests_app import statics
+    from requests_app.platform import statics
 
     if why := statics.why_not_collected():
         raise ImproperlyConfigured(why)
@@ -79,7 +79,7 @@ def compare_heads() -> None:
     Without its database a web server adds nothing. As soon as there is one it compares, before it answers anybody.
     """
     from audit_app import setback
-    from requests_app import clock
+    from requests_app.domain import clock
 
     if not _has_compared():
         setback.compare_when_connected(clock.now)
@@ -96,7 +96,7 @@ def _has_compared() -> bool:
     from django.db import DatabaseError, InterfaceError, connection
 
     from audit_app import setback
-    from requests_app import clock
+    from requests_app.domain import clock
 
     try:
         setback.compare_once(clock.now())

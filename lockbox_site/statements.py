@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import connections
 
-from requests_app.database import bounds
+from requests_app.platform.database import bounds
 
 
 def bound() -> None:

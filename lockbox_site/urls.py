@@ -37,8 +37,8 @@ def sign_in_urls() -> list[URLPattern]:
 
 
 urlpatterns = [
-    path("", include("requests_app.web.urls", namespace="web")),
-    path("", include("requests_app.api.urls", namespace="api")),
+    path("", include("requests_app.doors.web.urls", namespace="web")),
+    path("", include("requests_app.doors.api.urls", namespace="api")),
     path("accounts/", include(sign_in_urls())),
     path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
     path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),

@@ -11,9 +11,9 @@ from django.template import TemplateDoesNotExist, loader
 from django.utils.translation import gettext as _
 from django.views import defaults
 
-from requests_app import outcome
-from requests_app.errors import DomainError, OutcomeUnknown
-from requests_app.web.errors import way_on
+from requests_app.domain.errors import DomainError, OutcomeUnknown
+from requests_app.doors.web.errors import way_on
+from requests_app.platform import outcome
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ class RequestsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from requests_app import checks  # noqa: F401 - importing registers them
+        from requests_app.work import startup_checks  # noqa: F401 - importing registers them
 
 
 class LockboxAdminConfig(AdminConfig):
     """Puts the project's own site in place of Django's, so that each registration lands there."""
 
-    default_site = "requests_app.admin.site.LockboxAdminSite"
+    default_site = "requests_app.doors.admin.site.LockboxAdminSite"

@@ -10,13 +10,15 @@ from audit_app import checkpoints, cosigning
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import BadKey, NoKey
 from audit_app.log_name import WrongName
-from requests_app import bell, clock, guesses, outbound, resealing, turns
-from requests_app.actors import Actor
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.identity import guesses
 from requests_app.operations import checks, integrations, log_care, proposals, sweeps
-from requests_app.outbox import delivery
-from requests_app.webhooks import delivery as webhooks
-from requests_app.webhooks import dispatch, tidying
-from requests_app.worker.guard import guarded
+from requests_app.platform import bell, outbound, turns
+from requests_app.work import outbox, resealing
+from requests_app.work.guard import guarded
+from requests_app.work.webhooks import delivery as webhooks
+from requests_app.work.webhooks import dispatch, tidying
 
 logger = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ def drain_outbox() -> int:
     """Deliver the messages that are due. Whatever rang for them may be an event for webhooks as well."""
     if dispatch.has_news():
         bell.ring(bell.DELIVER_WEBHOOKS)
-    return _until_done(bell.DRAIN_OUTBOX, lambda: delivery.drain(limit=BATCH))
+    return _until_done(bell.DRAIN_OUTBOX, lambda: outbox.drain(limit=BATCH))
 
 
 @guarded

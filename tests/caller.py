@@ -8,12 +8,13 @@ from typing import Any
 
 from django.test import Client as Browser
 
-from requests_app import clock, operations
-from requests_app.actors import Actor
-from requests_app.api import oauth
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.doors.api import oauth
 from requests_app.models import Client, Token
 from requests_app.models.people import actor_of_token
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.cast import PASSWORD, Cast
 from tests.factors import anybodys_code
 

@@ -19,9 +19,10 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 
 from audit_app.models import AuditEntry
-from requests_app import clock, link_secrets, operations
-from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed
 from requests_app.models import (
     AccessRequest,
     Grant,

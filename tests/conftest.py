@@ -22,7 +22,7 @@ from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 
-from requests_app import clock
+from requests_app.domain import clock
 from tests import ground
 from tests.remembered import MEMORY
 
@@ -269,9 +269,9 @@ def _nothing_left_over() -> Iterator[None]:
 
 def _forget_counts() -> None:
     """Forget what the process counts by the ids of rows: the cast has the same ids in each test."""
-    from requests_app import held
-    from requests_app.api import events, quota
+    from requests_app.doors.api import events, quota
     from requests_app.operations import streams
+    from requests_app.platform import held
 
     quota.CALLS.clear()
     events._sizes.clear()

@@ -11,9 +11,11 @@ from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.urls import reverse
 
-from requests_app import clock, factors, totp
+from requests_app.domain import clock
+from requests_app.doors.web.middleware import STEPPED_UP
+from requests_app.identity import factors
 from requests_app.models import Person
-from requests_app.web.middleware import STEPPED_UP
+from requests_app.platform import totp
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 

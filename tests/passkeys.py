@@ -8,9 +8,10 @@ import re
 import secrets
 from typing import Any
 
-from requests_app import operations, webauthn
-from requests_app.demo.authenticator import Authenticator
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
 from requests_app.models import Passkey
+from requests_app.platform import webauthn
 from tests.cast import Cast
 
 ORIGIN = "http://localhost:8000"

@@ -22,7 +22,7 @@ import time_machine
 from django.db import connection
 from psycopg import sql
 
-from requests_app import clock
+from requests_app.domain import clock
 from tests import ground
 
 P = ParamSpec("P")

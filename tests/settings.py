@@ -24,7 +24,7 @@ os.environ["LOG_LEVEL"] = "WARNING"
 from lockbox_site.settings import *  # noqa: E402,F403
 from lockbox_site.settings import ALLOWED_HOSTS, CACHES, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
-if DATABASES["default"]["ENGINE"] == "requests_app.database.sqlite":
+if DATABASES["default"]["ENGINE"] == "requests_app.platform.database.sqlite":
     # A file and not memory: threads and child processes of a test then see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "test.sqlite3")}
 

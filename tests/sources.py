@@ -14,7 +14,7 @@ PRODUCT = (*PACKAGES, "templates", "bin", "deploy", "bench")
 
 
 def name_of(path: Path) -> str:
-    """Return the path from the root of the project, as in `requests_app/clock.py`."""
+    """Return the path from the root of the project, as in `requests_app/domain/clock.py`."""
     return path.relative_to(ROOT).as_posix()
 
 

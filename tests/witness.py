@@ -13,7 +13,7 @@ from django.conf import settings
 
 from audit_app import checkpoints, keys, notes, tree
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
-from requests_app import clock
+from requests_app.domain import clock
 
 
 class Said(NamedTuple):

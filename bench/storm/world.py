@@ -42,7 +42,8 @@ def _rows(count: int) -> dict[str, Any]:
     from allauth.mfa.models import Authenticator
     from django.contrib.auth.hashers import make_password
 
-    from requests_app import clock, factors
+    from requests_app.domain import clock
+    from requests_app.identity import factors
     from requests_app.models import Membership, Person, Plan, QueueAssignment, Resource, Service, StaffTerm, Tenant
 
     at, password, sealed = clock.now(), make_password(PASSWORD), factors.seal(SECRET)
@@ -110,10 +111,11 @@ def _content(root: Path, world: dict[str, Any]) -> None:
 
 def _callers(world: dict[str, Any]) -> dict[str, Any]:
     """Personal tokens for everybody; for each tenant a machine that decides for an approver, and a directory."""
-    from requests_app import clock, operations
+    from requests_app import operations
+    from requests_app.domain import clock
+    from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope, in_order
     from requests_app.models import Client, Person
     from requests_app.queries import actor_of
-    from requests_app.scopes import OF_PROVIDER_CLIENTS, Scope, in_order
 
     def actor(name: str) -> Any:
         return actor_of(Person.objects.get(pk=world["people"][name]["id"]), door="pages", stepped_up_at=clock.now())

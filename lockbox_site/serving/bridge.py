@@ -25,10 +25,10 @@ from lockbox_site.middleware import StaticFilesMiddleware
 from lockbox_site.serving import bodies, environ, outlet
 from lockbox_site.serving.pool import Full, Job, Pool
 from lockbox_site.serving.refusals import Refusals
-from requests_app import hashing, waiting
 from requests_app.operations.streams import WindowClosed
-from requests_app.sockets import Line
-from requests_app.worker import signs
+from requests_app.platform import hashing, waiting
+from requests_app.platform.sockets import Line
+from requests_app.work import signs
 
 #: An answer up to this length is handed over at once, because the kernel takes all of it.
 AT_ONCE = 64 * 1024

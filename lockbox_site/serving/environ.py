@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 
 from lockbox_site.middleware import client_address
-from requests_app import waiting
-from requests_app.guesses import network_of
+from requests_app.identity.guesses import network_of
+from requests_app.platform import waiting
 
 _PROTOCOLS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
 _FIXED: dict[str, Any] = {

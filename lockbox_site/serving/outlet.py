@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from requests_app.sockets import STALLED_SECONDS, Gone, Line
+from requests_app.platform.sockets import STALLED_SECONDS, Gone, Line
 
 #: What may be on its way to one client, in bytes, and what is given to the server at once.
 WINDOW, PIECE = 128 * 1024, 16 * 1024

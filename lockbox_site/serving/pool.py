@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from requests_app import clock
+from requests_app.domain import clock
 
 log = structlog.get_logger(__name__)
 

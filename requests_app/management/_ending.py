@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.management.base import CommandError
 
-from requests_app.database.errors import CommitUnknown
-from requests_app.errors import OutcomeUnknown
+from requests_app.domain.errors import OutcomeUnknown
+from requests_app.platform.database.errors import CommitUnknown
 
 #: Refused, and nothing was saved; and nobody knows whether it was. The same as of the command line for customers.
 REFUSED, NOT_KNOWN = 1, 5

@@ -8,7 +8,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from audit_app import log_name, setback
-from requests_app import clock, statics
+from requests_app.domain import clock
+from requests_app.platform import statics
 
 
 def require_migrated() -> None:

@@ -9,8 +9,8 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from audit_app.models import LogAlarm
-from requests_app.actors import Actor
-from requests_app.ids import as_id
+from requests_app.domain.actors import Actor
+from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import PROVIDER_LOG
 

@@ -16,9 +16,9 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from requests_app import limits
+from requests_app.domain import limits
+from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import ScopedQuerySet
-from requests_app.states import PENDING, State
 
 #: How many bytes of its digest stand for the id of a name that was listed.
 LISTED_ID = 16
@@ -187,7 +187,7 @@ class Decision(models.Model):
     deputy_for = models.JSONField(_("deputy for"), null=True, blank=True, editable=False)
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
-    # Of what was signed, in hexadecimal: SHA-256, see `requests_app.manifest`. Empty where nothing was.
+    # Of what was signed, in hexadecimal: SHA-256, see `requests_app.domain.manifest`. Empty where nothing was.
     manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
     # By which key, for those who show it: of the log's entry of the decision, which is what counts.
     signed_with = models.JSONField(_("signed with"), null=True, blank=True, editable=False)

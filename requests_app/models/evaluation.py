@@ -14,16 +14,16 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit_app import recorder
 from audit_app.models import ChainHead
-from requests_app import clock, policy
-from requests_app.actors import CLIENT_ROLES, Actor
-from requests_app.errors import InsufficientScope, NotAllowed
-from requests_app.evaluation import Action, Ended, Facts, Question, Window
-from requests_app.ids import as_id
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import CLIENT_ROLES, Actor
+from requests_app.domain.errors import InsufficientScope, NotAllowed
+from requests_app.domain.evaluation import Action, Ended, Facts, Question, Window
+from requests_app.domain.ids import as_id
+from requests_app.domain.scopes import Scope
 from requests_app.models.access import AccessRequestResource, Grant
 from requests_app.models.integrations import Client, Token
 from requests_app.models.people import Membership, Person, QueueAssignment
 from requests_app.models.services import Resource, is_under
-from requests_app.scopes import Scope
 
 
 @dataclass(frozen=True)

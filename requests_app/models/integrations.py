@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.actors import Actor, Role, Side
+from requests_app.domain.actors import Actor, Role, Side
 from requests_app.models.scoping import ScopedQuerySet
 
 
@@ -137,7 +137,7 @@ class IdempotencyKey(models.Model):
     `done_at` is written by the act itself, in its transaction; the answer follows. Whoever dies between the two has
     done it once all the same, and `subject_id` says to what. `claim` is new for each who takes the key over, so that
     one who was taken for dead, and is not, commits nothing any more. `holder` names the one who holds it
-    (`requests_app.holders`).
+    (`requests_app.platform.holders`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

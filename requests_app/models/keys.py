@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.actors import Actor
+from requests_app.domain.actors import Actor
 from requests_app.models.scoping import ScopedQuerySet
 
 if TYPE_CHECKING:

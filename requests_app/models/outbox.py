@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
 
+#: The lanes of a message; the class below has what each is.
+FANOUT, MAIL, WEBHOOK = "fanout", "mail", "webhook"
 _FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
 
 

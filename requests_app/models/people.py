@@ -18,9 +18,10 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from audit_app import recorder
-from requests_app import clock
-from requests_app.actors import CLIENT_ROLES, Actor, Away, Machine, Role, Side
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import clock
+from requests_app.domain.actors import CLIENT_ROLES, Actor, Away, Machine, Role, Side
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.scopes import known
 from requests_app.models.deputies import OutOfOffice
 from requests_app.models.directory import DirectoryRecord
 from requests_app.models.integrations import Client, Token
@@ -28,7 +29,6 @@ from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.single_sign_on import SignOn
 from requests_app.models.tenants import Tenant
-from requests_app.scopes import known
 
 
 class PersonQuerySet(models.QuerySet["Person"]):

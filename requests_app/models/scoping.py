@@ -10,9 +10,9 @@ from typing import Any, Self
 from django.db import connections, models
 from django.db.models import Q
 
-from requests_app.actors import Actor, Side
-from requests_app.errors import NotFound
-from requests_app.ids import as_id
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.errors import NotFound
+from requests_app.domain.ids import as_id
 
 #: More rows than these are locked in one statement.
 EACH_FOR_ITSELF = 20

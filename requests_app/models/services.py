@@ -8,7 +8,7 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from requests_app.actors import Actor, Side
+from requests_app.domain.actors import Actor, Side
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tenants import Tenant
 

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.models.scoping import ScopedQuerySet
-from requests_app.states import TICKET_LIVE, TicketState
 
 
 class TicketQuerySet(ScopedQuerySet):

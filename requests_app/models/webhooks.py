@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.outbox import OutboxMessage
 from requests_app.models.scoping import ScopedQuerySet
-from requests_app.outbound import BadTarget, Target
+from requests_app.platform.outbound import BadTarget, Target
 
 
 class WebhookQuerySet(ScopedQuerySet):

@@ -1,6 +1,6 @@
 """The one room: the only code that changes domain rows. Every door calls these, with an actor."""
 
-from requests_app.manifest import Signed
+from requests_app.domain.manifest import Signed
 from requests_app.operations import checks, content, streams, sweeps
 from requests_app.operations.access_requests import (
     Ask,

@@ -15,13 +15,13 @@ from uuid import UUID, uuid4
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, recorder
-from requests_app import limits, policy
-from requests_app.acts.declaration import Proposal as Change
-from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import limits, policy
+from requests_app.domain.acts.declaration import Proposal as Change
+from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person, Proposal, StaffTerm, Tenant
 from requests_app.operations._change import Held, Step
-from requests_app.outbox.topics import Audience, Note, Topic
 
 Said = dict[str, Any]
 

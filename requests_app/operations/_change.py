@@ -17,11 +17,10 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import bell, clock, limits, outcome, policy, standing
-from requests_app.actors import Actor, Side
-from requests_app.acts.declaration import Act
-from requests_app.database.errors import gave_up_waiting
-from requests_app.errors import (
+from requests_app.domain import clock, limits, policy
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.acts.declaration import Act
+from requests_app.domain.errors import (
     DeadlinePassed,
     DomainError,
     NotAllowed,
@@ -32,14 +31,17 @@ from requests_app.errors import (
     StoreUnavailable,
     WrongState,
 )
-from requests_app.events import PROVIDER_LOG as PROVIDER_LOG
-from requests_app.events import Event
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
+from requests_app.domain.events import PROVIDER_LOG as PROVIDER_LOG
+from requests_app.domain.events import Event
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
+from requests_app.domain.states import PENDING, State, TicketState, Timing
+from requests_app.messages.topics import Note, post
 from requests_app.models import AccessRequest, Decision, Grant, IdempotencyKey, Service, Tenant, Ticket
 from requests_app.models.people import reread
 from requests_app.models.row_security import own_account
-from requests_app.outbox.topics import Note, post
-from requests_app.states import PENDING, State, TicketState, Timing
+from requests_app.platform import bell, outcome
+from requests_app.platform.database.errors import gave_up_waiting
+from requests_app.queries import standing
 
 security_log = structlog.get_logger("security")
 

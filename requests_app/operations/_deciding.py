@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from requests_app.manifest import Signed
+from requests_app.domain.manifest import Signed
 from requests_app.models import Decision, Tenant
 from requests_app.operations import _signing as signing
 from requests_app.operations._change import Move

@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
 from django.utils.translation import gettext as _
 
-from requests_app import limits
-from requests_app.errors import Unacceptable, WrongState
+from requests_app.domain import limits
+from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.models import Ticket
 
 #: Unicode's general categories of what is not seen, or changes how what follows is seen: controls, marks of direction,

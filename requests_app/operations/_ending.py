@@ -8,12 +8,12 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from audit_app import canonical
-from requests_app.actors import Actor
-from requests_app.acts.access_requests import REVOKE, WITHDRAW
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import REVOKE, WITHDRAW
+from requests_app.domain.states import PENDING, State
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import Move, Step, apply, begin
-from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.states import PENDING, State
 
 EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 

@@ -9,12 +9,11 @@ from uuid import UUID, uuid4
 from django.db.models import Q, QuerySet
 
 from audit_app import recorder
-from requests_app import mailboxes
-from requests_app.events import PROVIDER_LOG, Event
-from requests_app.models import AccessRequest, Decision, Membership, Person
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.states import PENDING, State
+from requests_app.models import AccessRequest, Decision, Membership, Person, mailboxes
 from requests_app.operations._change import Step, lock_access
 from requests_app.operations._ending import end_access
-from requests_app.states import PENDING, State
 
 _UNDER_WAY = (*PENDING, State.OPEN)
 

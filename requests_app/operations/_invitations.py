@@ -9,12 +9,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app import limits, link_secrets
-from requests_app.actors import Side
-from requests_app.errors import Unacceptable
+from requests_app.domain import limits, link_secrets
+from requests_app.domain.actors import Side
+from requests_app.domain.errors import Unacceptable
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation
 from requests_app.operations._change import Step
-from requests_app.outbox.topics import Audience, Note, Topic
 
 #: As the column has it (RFC 5321, section 4.5.3.1.3).
 _EMAIL_MAX = 254

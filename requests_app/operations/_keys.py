@@ -6,9 +6,10 @@ import base64
 from typing import Any
 from uuid import UUID
 
-from requests_app import webauthn
+from requests_app.domain import base64url
 from requests_app.models import Passkey, Person, Tenant
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.platform import webauthn
 
 
 def logs_of(person: Person) -> list[UUID]:
@@ -37,7 +38,7 @@ def described(row: Passkey) -> dict[str, Any]:
         "side": str(person.side),
         "passkey": str(row.pk),
         "passkey_name": row.name,
-        "credential": webauthn.to_text(bytes(row.credential_id)),
+        "credential": base64url.to_text(bytes(row.credential_id)),
         "public_key": base64.b64encode(webauthn.spki_of(cose)).decode(),
         "algorithm": row.algorithm,
         "rp_id": row.rp_id,

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from audit_app import recorder
-from requests_app.actors import Actor
-from requests_app.acts.declaration import Act
-from requests_app.errors import NotAllowed
-from requests_app.events import Event
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Act
+from requests_app.domain.errors import NotAllowed
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._humans import lock_humans
 from requests_app.operations._people import described
-from requests_app.outbox.topics import Audience, Note, Topic
 
 
 @dataclass(frozen=True)

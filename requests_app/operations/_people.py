@@ -10,16 +10,16 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Role
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import Event
-from requests_app.ids import as_id
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Role
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.domain.ids import as_id
+from requests_app.identity.passwords import require_far
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
 from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
-from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.passwords import require_far
 
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 #: Who decides, may come to decide, or says who does: nobody is made one quietly, and never by the provider.

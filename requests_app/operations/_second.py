@@ -13,14 +13,14 @@ from uuid import uuid4
 
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Side
-from requests_app.acts.declaration import Act
-from requests_app.errors import ChangeProposed, DomainError, NotAllowed, WrongState
-from requests_app.events import Event
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Side
+from requests_app.domain.acts.declaration import Act
+from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Proposal, Tenant
 from requests_app.operations._change import Held, Step
-from requests_app.outbox.topics import Audience, Note, Topic
 
 Body = Callable[[Step, Tenant, dict[str, Any]], Any]
 

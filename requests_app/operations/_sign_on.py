@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from requests_app.events import Event
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Passkey, Person, SignOn, Tenant
 from requests_app.operations._change import Step
-from requests_app.outbox.topics import Audience, Note, Topic
 
 
 def described_connection(row: SignOn) -> dict[str, Any]:

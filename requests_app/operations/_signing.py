@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.conf import settings
 
-from requests_app import manifest, webauthn
-from requests_app.errors import DeviceBoundRequired, OwnKeyRequired, PasskeyUnknown, SignatureRequired
-from requests_app.manifest import Signed
+from requests_app.domain import base64url, manifest
+from requests_app.domain.errors import DeviceBoundRequired, OwnKeyRequired, PasskeyUnknown, SignatureRequired
+from requests_app.domain.manifest import Signed
 from requests_app.models import Decision, Passkey, SignedDecision, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Move
+from requests_app.platform import webauthn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,9 @@ class Proof:
     def assertion(self) -> dict[str, str]:
         """The three parts that anybody verifies anew, in Base64url as WebAuthn has them."""
         return {
-            "clientDataJSON": webauthn.to_text(self.asserted.client_data),
-            "authenticatorData": webauthn.to_text(self.asserted.authenticator_data),
-            "signature": webauthn.to_text(self.asserted.signature),
+            "clientDataJSON": base64url.to_text(self.asserted.client_data),
+            "authenticatorData": base64url.to_text(self.asserted.authenticator_data),
+            "signature": base64url.to_text(self.asserted.signature),
         }
 
 
@@ -106,7 +107,7 @@ def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
             "assertion": proof.assertion,
             "passkey": str(row.pk),
             **({"passkey_name": decision.key_name} if decision.key_name else {}),
-            "credential": webauthn.to_text(bytes(row.credential_id)),
+            "credential": base64url.to_text(bytes(row.credential_id)),
             "public_key": base64.b64encode(webauthn.spki_of(bytes(row.public_key))).decode(),
             "algorithm": row.algorithm,
             "rp_id": row.rp_id,

@@ -11,9 +11,9 @@ from django.db.models import Exists
 from django.utils.translation import gettext as _
 
 from audit_app import canonical, witnesses
-from requests_app import limits, policy, sentences
-from requests_app.actors import Actor, Role
-from requests_app.acts.access_requests import (
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.access_requests import (
     APPROVE_AS_CUSTOMER,
     APPROVE_AS_PROVIDER,
     DENY_AS_CUSTOMER,
@@ -22,10 +22,12 @@ from requests_app.acts.access_requests import (
     SUBMIT,
     WITHDRAW,
 )
-from requests_app.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
-from requests_app.ids import as_id
-from requests_app.lifecycle import TRANSITIONS
-from requests_app.manifest import Signed
+from requests_app.domain.errors import FactsChanged, LogNotCosigned, Muted, TooMany, Unacceptable
+from requests_app.domain.ids import as_id
+from requests_app.domain.lifecycle import TRANSITIONS
+from requests_app.domain.manifest import Signed
+from requests_app.domain.states import State
+from requests_app.messages.topics import Audience, Topic
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -45,8 +47,7 @@ from requests_app.models.scoping import new_reference
 from requests_app.operations._change import Move, Step, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
-from requests_app.outbox.topics import Audience, Topic
-from requests_app.states import State
+from requests_app.words import sentences
 
 
 @dataclass(frozen=True, kw_only=True)

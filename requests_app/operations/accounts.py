@@ -8,16 +8,16 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app import policy
-from requests_app.actors import Actor
-from requests_app.acts.installation import (
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.installation import (
     LINK_ACCOUNTS,
     LINK_ACCOUNTS_ANNOUNCED,
     UNLINK_ACCOUNTS,
     UNLINK_ACCOUNTS_ANNOUNCED,
 )
-from requests_app.errors import NotAllowed, NotFound, WrongState
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain.errors import NotAllowed, NotFound, WrongState
+from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
 from requests_app.operations._announced import Said, announce, announced, everybody
 from requests_app.operations._change import Step, act

@@ -6,17 +6,17 @@ from uuid import uuid4
 
 from django.utils.translation import gettext as _
 
-from requests_app import clock, limits, link_secrets, policy
-from requests_app.actors import Actor
-from requests_app.acts.own_account import ASK_FOR_RESET, CONFIRM_ADDRESS, REQUEST_ADDRESS
-from requests_app.errors import NotAllowed, NotFound, Unacceptable
-from requests_app.events import Event
+from requests_app.domain import clock, limits, link_secrets, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.own_account import ASK_FOR_RESET, CONFIRM_ADDRESS, REQUEST_ADDRESS
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AddressChange, Person
 from requests_app.operations._change import act
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._invitations import address_of
 from requests_app.operations._own import own_act
-from requests_app.outbox.topics import Audience, Note, Topic
 
 
 def ask_for_reset(*, email: str, actor: Actor) -> None:

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app import approval_page, policy
-from requests_app.actors import Actor
-from requests_app.acts.tenants import SET_APPROVAL_PAGE
-from requests_app.errors import Unacceptable
-from requests_app.events import Event
+from requests_app.domain import approval_page, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.tenants import SET_APPROVAL_PAGE
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.events import Event
 from requests_app.models import Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._keys import is_anybody_ready

@@ -15,10 +15,11 @@ from django.utils.translation import gettext as _
 from audit_app import queries
 from audit_app.models import LogCheck
 from audit_app.verify import Verification
-from requests_app import bell, clock, outcome, policy
-from requests_app.actors import Actor, Role
-from requests_app.errors import WrongState
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import WrongState
 from requests_app.models import Tenant
+from requests_app.platform import bell, outcome
 
 logger = structlog.get_logger(__name__)
 

@@ -11,10 +11,7 @@ from typing import NoReturn
 
 from django.utils.translation import gettext as _
 
-from requests_app import clock, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.content import LIST_ITEMS, NOTE_OUTCOME, OPEN_ITEM
-from requests_app.connectors.base import (
+from requests_app.content.connectors.base import (
     Connector,
     ConnectorError,
     Item,
@@ -23,13 +20,16 @@ from requests_app.connectors.base import (
     Message,
     Stream,
 )
-from requests_app.connectors.base import ItemNotFound as NoSuchItem
-from requests_app.connectors.base import ItemUnreadable as Unreadable
-from requests_app.connectors.base import LinkRefused as Link
-from requests_app.connectors.base import Malformed as BadQuestion
-from requests_app.connectors.base import OutsideResource as Outside
-from requests_app.connectors.registry import connector_for
-from requests_app.errors import (
+from requests_app.content.connectors.base import ItemNotFound as NoSuchItem
+from requests_app.content.connectors.base import ItemUnreadable as Unreadable
+from requests_app.content.connectors.base import LinkRefused as Link
+from requests_app.content.connectors.base import Malformed as BadQuestion
+from requests_app.content.connectors.base import OutsideResource as Outside
+from requests_app.content.connectors.registry import connector_for
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.content import LIST_ITEMS, NOTE_OUTCOME, OPEN_ITEM
+from requests_app.domain.errors import (
     ContentUnavailable,
     DomainError,
     Malformed,
@@ -37,12 +37,12 @@ from requests_app.errors import (
     NotFound,
     Unacceptable,
 )
-from requests_app.events import Event
+from requests_app.domain.events import Event
+from requests_app.domain.policy import Look
 from requests_app.models import ContentAccess, Grant, Level, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
 from requests_app.operations.streams import Place, WindowClosed, watched
-from requests_app.policy import Look
 
 PAGE = 100
 

@@ -8,15 +8,15 @@ from uuid import uuid4
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
-from requests_app import limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
-from requests_app.errors import NotAllowed, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
+from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, OutOfOffice, Person, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._people import ADMINISTRATOR, key
-from requests_app.outbox.topics import Audience, Note, Topic
 
 _APPROVER = frozenset({Role.APPROVER})
 #: Whom an approver may name: another approver, or somebody to whom the administrator gave the role for it.

@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
-from requests_app import limits
-from requests_app.actors import Actor
-from requests_app.acts.members import CHANGE_PROVISIONED, PROVISION_MEMBER, PROVISION_ROLE, REMOVE_PROVISIONED
-from requests_app.errors import NotFound, Taken, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.members import CHANGE_PROVISIONED, PROVISION_MEMBER, PROVISION_ROLE, REMOVE_PROVISIONED
+from requests_app.domain.errors import NotFound, Taken, Unacceptable, WrongState
+from requests_app.domain.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._people import (

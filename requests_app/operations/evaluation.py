@@ -7,11 +7,11 @@ from uuid import uuid4
 
 from audit_app import canonical, recorder
 from audit_app.models import AuditEntry
-from requests_app import evaluation, policy
-from requests_app.actors import Actor
-from requests_app.acts.content import ALLOW_ACCESS
-from requests_app.evaluation import Action, Facts, Question, Verdict, Window
-from requests_app.events import Event
+from requests_app.domain import evaluation, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.content import ALLOW_ACCESS
+from requests_app.domain.evaluation import Action, Facts, Question, Verdict, Window
+from requests_app.domain.events import Event
 from requests_app.models import ContentAccess
 from requests_app.models.evaluation import ask, last_ended, read, require_still
 from requests_app.operations._change import Step, act, security_log

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from requests_app.actors import Actor
-from requests_app.acts.access_requests import CLOSE, RELEASE, REVOKE
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import CLOSE, RELEASE, REVOKE
 from requests_app.models import AccessRequest, Grant
 from requests_app.operations._change import change, once
 from requests_app.operations._ending import close_grant

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from requests_app import policy
-from requests_app.actors import Actor
-from requests_app.acts.single_sign_on import UNLINK_IDENTITY
-from requests_app.errors import NotAllowed, NotFound
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import Identity, Person, StaffTerm, Tenant
 from requests_app.operations._change import act
 from requests_app.operations._people import ADMINISTRATOR, described

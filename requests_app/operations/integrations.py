@@ -13,9 +13,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app import api_secrets, clock, limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.callers import (
+from requests_app.domain import api_secrets, clock, limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
     CREATE_TOKEN,
@@ -26,7 +26,7 @@ from requests_app.acts.callers import (
     ROTATE_CLIENT_SECRET,
     STEP_UP_TOKEN,
 )
-from requests_app.errors import (
+from requests_app.domain.errors import (
     InsufficientScope,
     NoPasswordCounts,
     NotAllowed,
@@ -36,13 +36,13 @@ from requests_app.errors import (
     WrongProof,
     WrongState,
 )
-from requests_app.events import Event
+from requests_app.domain.events import Event
+from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
 from requests_app.operations._announced import Said, announce, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._second import controlled, hold
-from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 
 security_log = structlog.get_logger("security")
 

@@ -7,11 +7,16 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from requests_app import hashing, limits, link_secrets, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.invitations import ACCEPT_INVITATION, INVITE_PERSON, RESEND_INVITATION, WITHDRAW_INVITATION
-from requests_app.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain import limits, link_secrets, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.invitations import (
+    ACCEPT_INVITATION,
+    INVITE_PERSON,
+    RESEND_INVITATION,
+    WITHDRAW_INVITATION,
+)
+from requests_app.domain.errors import DomainError, NotFound, TooMany, Unacceptable, WrongState
+from requests_app.domain.events import Event
 from requests_app.models import Invitation, Membership, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
@@ -28,6 +33,7 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._second import controlled, hold
 from requests_app.operations._sign_on import let_in
+from requests_app.platform import hashing
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:

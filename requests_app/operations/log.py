@@ -10,16 +10,16 @@ from django.utils.translation import gettext as _
 
 from audit_app import canonical
 from audit_app.models import ChainHead
-from requests_app import policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.log import EXPORT_LOG, TAKE_EVIDENCE
-from requests_app.acts.mail import PARK_MAIL, RESEND_MAIL
-from requests_app.errors import NotAllowed, WrongState
-from requests_app.events import Event
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.log import EXPORT_LOG, TAKE_EVIDENCE
+from requests_app.domain.acts.mail import PARK_MAIL, RESEND_MAIL
+from requests_app.domain.errors import NotAllowed, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages import together
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
+from requests_app.models.outbox import MAIL
 from requests_app.operations._change import PROVIDER_LOG, act
-from requests_app.outbox import together
-from requests_app.outbox.topics import MAIL
 
 LOG_READERS = policy.LOG_READERS
 

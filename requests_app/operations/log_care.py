@@ -16,16 +16,16 @@ from django.utils.translation import gettext as _
 from audit_app import checkpoints, heads, own, pruning
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
-from requests_app import clock, limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
-from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import Event
-from requests_app.ids import as_id
+from requests_app.domain import clock, limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
+from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.domain.ids import as_id
+from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._second import controlled, hold
-from requests_app.states import PENDING, State
 
 logger = structlog.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from zoneinfo import available_timezones
 
 from django.utils.translation import gettext as _
 
-from requests_app import hashing, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.installation import (
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.installation import (
     ADD_PERSON,
     GIVE_QUEUE_ROLE,
     GIVE_QUEUE_ROLE_ANNOUNCED,
@@ -18,10 +18,17 @@ from requests_app.acts.installation import (
     MAKE_STAFF_ANNOUNCED,
     TAKE_QUEUE_ROLE,
 )
-from requests_app.acts.members import GIVE_ROLE, SWITCH_OFF_PERSON, SWITCH_ON_PERSON, SWITCH_ON_PROVIDER, TAKE_ROLE
-from requests_app.acts.own_account import SET_PASSWORD
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain.acts.members import (
+    GIVE_ROLE,
+    SWITCH_OFF_PERSON,
+    SWITCH_ON_PERSON,
+    SWITCH_ON_PROVIDER,
+    TAKE_ROLE,
+)
+from requests_app.domain.acts.own_account import SET_PASSWORD
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Topic
 from requests_app.models import (
     AccessRequest,
     Membership,
@@ -54,7 +61,7 @@ from requests_app.operations._people import (
     take,
 )
 from requests_app.operations._second import controlled, hold
-from requests_app.outbox.topics import Topic
+from requests_app.platform import hashing
 
 
 def add_person(

@@ -10,20 +10,20 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
-from requests_app import limits, policy
-from requests_app.actors import Actor
-from requests_app.acts.access_requests import DENY_AS_CUSTOMER
-from requests_app.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
-from requests_app.errors import MachineMayNotDecide, Unacceptable, WrongState
-from requests_app.events import Event
-from requests_app.lifecycle import TRANSITIONS
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import DENY_AS_CUSTOMER
+from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
+from requests_app.domain.errors import MachineMayNotDecide, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.domain.lifecycle import TRANSITIONS
+from requests_app.domain.states import PENDING, State
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
 from requests_app.operations._change import Step, act, apply, begin
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import about
 from requests_app.operations._people import key
-from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.states import PENDING, State
 
 _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 

@@ -11,16 +11,17 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app import limits, policy, webauthn
-from requests_app.actors import Actor
-from requests_app.acts.own_account import ENROL_PASSKEY, REMOVE_PASSKEY
-from requests_app.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.own_account import ENROL_PASSKEY, REMOVE_PASSKEY
+from requests_app.domain.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, Passkey, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import described, logs_of, logs_with
-from requests_app.outbox.topics import Audience, Note, Topic
+from requests_app.platform import webauthn
 
 #: Whoever has more has lost track of them.
 MOST = 10

@@ -10,18 +10,23 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app import clock, limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.proposals import APPLY_PROPOSAL, CONFIRM_PROPOSAL, SET_TWO_PERSON_CONTROL, WITHDRAW_PROPOSAL
-from requests_app.database import bounds
-from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import clock, limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.proposals import (
+    APPLY_PROPOSAL,
+    CONFIRM_PROPOSAL,
+    SET_TWO_PERSON_CONTROL,
+    WITHDRAW_PROPOSAL,
+)
+from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
+from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import Membership, Person, Proposal, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
 from requests_app.operations._change import Step, act
 from requests_app.operations._people import administered
 from requests_app.operations._second import CONTROLLED, controlled, hold, require_two_left, tell, told
+from requests_app.platform.database import bounds
 
 #: What is due takes the turn at every tenant's log. All wait while it waits for one that somebody does not give back.
 LOCK_SECONDS = 0.5

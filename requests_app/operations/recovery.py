@@ -9,16 +9,17 @@ from uuid import uuid4
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app import guesses, policy, recovery
-from requests_app.actors import Actor
-from requests_app.acts.invitations import MAKE_RECOVERY_KEY, TRY_RECOVERY_KEY, USE_RECOVERY_KEY
-from requests_app.errors import NotAllowed, NotFound, TooMany, Unacceptable
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import policy, recovery
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.invitations import MAKE_RECOVERY_KEY, TRY_RECOVERY_KEY, USE_RECOVERY_KEY
+from requests_app.domain.errors import NotAllowed, NotFound, TooMany, Unacceptable
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.identity import guesses
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._invitations import address_of, said, send
 from requests_app.operations._people import administered
-from requests_app.outbox.topics import Audience, Note, Topic
 
 
 @dataclass(frozen=True)

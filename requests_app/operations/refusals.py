@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audit_app.models import AuditEntry
-from requests_app.actors import Actor
-from requests_app.acts import ACTS
-from requests_app.acts.own_account import STEP_UP
-from requests_app.errors import DomainError
-from requests_app.events import Event
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.own_account import STEP_UP
+from requests_app.domain.errors import DomainError
+from requests_app.domain.events import Event
 from requests_app.models import AccessRequest
 from requests_app.operations._change import Step, act
 from requests_app.operations._own import own_act

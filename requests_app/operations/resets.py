@@ -10,18 +10,18 @@ from uuid import UUID, uuid4
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app import policy
-from requests_app.actors import Actor
-from requests_app.acts.members import RESET_SECOND_FACTORS
-from requests_app.errors import NotAllowed, NotFound, WrongState
-from requests_app.events import Event
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.members import RESET_SECOND_FACTORS
+from requests_app.domain.errors import NotAllowed, NotFound, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import described as key_described
 from requests_app.operations._keys import logs_of, logs_with
 from requests_app.operations._people import ADMINISTRATOR, DECIDING, described, key
 from requests_app.operations._second import controlled, hold
-from requests_app.outbox.topics import Audience, Note, Topic
 
 Keep = Callable[[Any], object] | None
 

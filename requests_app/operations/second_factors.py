@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from django.utils.translation import gettext as _
 
-from requests_app import policy
-from requests_app.actors import Actor
-from requests_app.acts.own_account import MAKE_RECOVERY_CODES, REMOVE_TOTP, SET_UP_TOTP
-from requests_app.errors import LastSecondFactor, WrongState
-from requests_app.events import Event
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.own_account import MAKE_RECOVERY_CODES, REMOVE_TOTP, SET_UP_TOTP
+from requests_app.domain.errors import LastSecondFactor, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Topic
 from requests_app.models import Person
 from requests_app.operations._own import Own, own_act
-from requests_app.outbox.topics import Topic
 
 Keep = Callable[[Person], None]
 

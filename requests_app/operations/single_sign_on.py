@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Actor
-from requests_app.acts.single_sign_on import (
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.single_sign_on import (
     CLAIM_DOMAIN,
     NOTE_BYPASS,
     REMOVE_DOMAIN,
@@ -23,8 +23,10 @@ from requests_app.acts.single_sign_on import (
     SIGN_IN,
     VERIFY_DOMAIN,
 )
-from requests_app.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain.errors import NotAllowed, Taken, TooMany, Unacceptable, WrongState
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.identity.sso import domains, sealing
+from requests_app.messages.topics import Topic
 from requests_app.models import DirectoryRecord, Domain, Identity, Membership, Person, SignOn, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_verified, lock_humans, logs_of, merge, others_of_mailbox, witness_in
@@ -39,9 +41,7 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._second import controlled, hold
 from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
-from requests_app.outbound import BadTarget, Target
-from requests_app.outbox.topics import Topic
-from requests_app.sso import domains, sealing
+from requests_app.platform.outbound import BadTarget, Target
 
 MOST_DOMAINS, MOST_GROUPS = 50, 100
 

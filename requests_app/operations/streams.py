@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils.translation import gettext as _
 
-from requests_app import clock
-from requests_app.errors import DomainError, TooMany
+from requests_app.domain import clock
+from requests_app.domain.errors import DomainError, TooMany
 from requests_app.models import Grant
 
 log = structlog.get_logger(__name__)

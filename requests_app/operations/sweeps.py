@@ -14,15 +14,16 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
-from requests_app import bell, clock
-from requests_app.actors import Actor
-from requests_app.acts.access_requests import CLOSE, EXPIRE
-from requests_app.database import bounds
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import CLOSE, EXPIRE
+from requests_app.domain.states import State
+from requests_app.messages.topics import Audience, Note, Topic, post
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations._change import Move, act, apply_all, begin
 from requests_app.operations._ending import about, close_grants, tell_ended
-from requests_app.outbox.topics import Audience, Note, Topic, post
-from requests_app.states import State
+from requests_app.platform import bell
+from requests_app.platform.database import bounds
 
 logger = structlog.get_logger(__name__)
 

@@ -16,9 +16,10 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app import limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.installation import (
+from requests_app.content.connectors.registry import KINDS
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
     ADD_SERVICE,
     CHANGE_PLAN,
@@ -28,7 +29,7 @@ from requests_app.acts.installation import (
     SAVE_RESOURCE,
     SAVE_SERVICE,
 )
-from requests_app.acts.tenants import (
+from requests_app.domain.acts.tenants import (
     ADD_ADDRESS,
     CHANGE_TENANT,
     CREATE_TENANT,
@@ -38,9 +39,9 @@ from requests_app.acts.tenants import (
     SET_YES_RULE,
     SWITCH_LOCKBOX,
 )
-from requests_app.connectors.registry import KINDS
-from requests_app.errors import NotAllowed, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,
@@ -56,7 +57,6 @@ from requests_app.operations._announced import Said, announce, announced, is_ann
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._second import controlled, hold, require_customer, tell_yes_rules
-from requests_app.outbox.topics import Audience, Note, Topic
 
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 

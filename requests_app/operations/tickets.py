@@ -8,9 +8,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Actor, Role, Side
-from requests_app.acts.tickets import (
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.acts.tickets import (
     ANSWER_TICKET,
     ASK_CUSTOMER,
     ASSIGN_TICKET,
@@ -21,16 +21,16 @@ from requests_app.acts.tickets import (
     REOPEN_TICKET,
     RESOLVE_TICKET,
 )
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import Event
-from requests_app.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.states import TicketState
+from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
 from requests_app.operations import _elsewhere
 from requests_app.operations._change import TicketMove, act, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
-from requests_app.outbox.topics import Audience, Note, Topic
-from requests_app.states import TicketState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import queries
-from requests_app import bell, limits, policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.webhooks import (
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.webhooks import (
     ADD_WEBHOOK,
     CHANGE_WEBHOOK,
     DISABLE_WEBHOOK,
@@ -28,15 +28,17 @@ from requests_app.acts.webhooks import (
     ROTATE_WEBHOOK_SECRET,
     SEND_WEBHOOK_TEST,
 )
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.messages.topics import Audience, Note, Topic
+from requests_app.messages.webhooks import messages, sealing
+from requests_app.messages.webhooks.standard import Keys
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
+from requests_app.models.outbox import WEBHOOK
 from requests_app.operations._change import Step, act
 from requests_app.operations._second import controlled, hold
-from requests_app.outbound import BadTarget, Target
-from requests_app.outbox.topics import WEBHOOK, Audience, Note, Topic
-from requests_app.webhooks import messages, sealing
-from requests_app.webhooks.standard import Keys
+from requests_app.platform import bell
+from requests_app.platform.outbound import BadTarget, Target
 
 MOST_WEBHOOKS = 10
 #: After a new secret was made, the one before signs along for so long.

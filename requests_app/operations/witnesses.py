@@ -13,16 +13,16 @@ from django.utils.translation import gettext_lazy
 from audit_app import witnesses
 from audit_app.models import Witness
 from audit_app.notes import BadNote
-from requests_app import policy
-from requests_app.actors import Actor, Role
-from requests_app.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
-from requests_app.errors import NotFound, Unacceptable, WrongState
-from requests_app.events import Event
-from requests_app.ids import as_id
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
+from requests_app.domain.errors import NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
+from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._second import controlled, hold
-from requests_app.outbound import BadTarget, Target
+from requests_app.platform.outbound import BadTarget, Target
 
 #: Each is asked anew for every checkpoint.
 MOST_WITNESSES = 10

@@ -10,14 +10,15 @@ from django.db.models import Aggregate, Case, Count, Q, Sum, TextField, Value, W
 from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
 
-from requests_app import policy, standing
-from requests_app.actors import Actor, Role
-from requests_app.errors import WrongState
-from requests_app.ids import as_id
-from requests_app.lifecycle import TRANSITIONS, Transition, actions_from
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import WrongState
+from requests_app.domain.ids import as_id
+from requests_app.domain.lifecycle import TRANSITIONS, Transition, actions_from
+from requests_app.domain.states import PENDING, State, Timing
 from requests_app.models import AccessRequest, ContentAccess, Grant, Person
 from requests_app.models.access import ALLOWED
-from requests_app.states import PENDING, State, Timing
+from requests_app.queries import standing
 
 _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "grant__closed_by")
 

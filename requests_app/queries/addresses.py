@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from requests_app import link_secrets
-from requests_app.errors import NotFound
+from requests_app.domain import link_secrets
+from requests_app.domain.errors import NotFound
 from requests_app.models import AddressChange, Person
 
 

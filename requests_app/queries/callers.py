@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from django.db.models import Max
 
-from requests_app.actors import Actor
+from requests_app.domain.actors import Actor
 from requests_app.models import Client, Tenant, Token
 
 #: More tokens of a tenant's people are found through the API.

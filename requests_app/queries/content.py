@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from requests_app import policy
-from requests_app.actors import Actor, Role
-from requests_app.errors import NotAllowed, NotFound
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.models import Grant, Resource
 from requests_app.queries import access
 

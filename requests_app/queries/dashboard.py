@@ -16,10 +16,10 @@ from django.db.models import Max, QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
 from audit_app.models import ChainHead, LogAlarm
-from requests_app import policy
-from requests_app.actors import Actor
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, Service, TaskAttempt, Tenant
-from requests_app.states import State
 
 MOST = 10_000
 SHOWN = 5

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from requests_app import policy
-from requests_app.actors import Actor, Role, Side
-from requests_app.errors import NotAllowed, NotFound
-from requests_app.ids import as_id
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.ids import as_id
 from requests_app.models import Membership, Person, Tenant
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from requests_app import evaluation
-from requests_app.actors import Actor
-from requests_app.evaluation import Question, Verdict
+from requests_app.domain import evaluation
+from requests_app.domain.actors import Actor
+from requests_app.domain.evaluation import Question, Verdict
 from requests_app.models.evaluation import ask, last_ended, read, require_still
 
 

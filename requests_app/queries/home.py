@@ -11,11 +11,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import OuterRef, Q, Subquery
 
-from requests_app.actors import Actor, Role, Side
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState
 from requests_app.models import AccessRequest, ContentAccess, Grant, Membership, Person, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
 from requests_app.queries import inbox
-from requests_app.states import PENDING, TICKET_LIVE, State, TicketState
 
 _TICKET = ("tenant", "service", "assignee", "opened_by")
 

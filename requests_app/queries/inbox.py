@@ -15,11 +15,11 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
-from requests_app.actors import Actor, Role, Side
-from requests_app.errors import Malformed
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.errors import Malformed
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
-from requests_app.states import State
 
 #: What one line of a list shows of an access request.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")

@@ -11,9 +11,9 @@ from django.db.models import Max, Q, QuerySet
 
 from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogCheck
-from requests_app import policy
-from requests_app.actors import Actor, Role
-from requests_app.events import PROVIDER_LOG
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AccessRequest, Person, Tenant, Ticket
 from requests_app.queries import tenant as tenants
 

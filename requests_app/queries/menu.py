@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from requests_app.actors import Actor, Role
+from requests_app.domain.actors import Actor, Role
 from requests_app.models import Tenant
 
 

@@ -11,8 +11,8 @@ from django.db.models import Count, Max, Q
 from django.utils.functional import cached_property
 
 from audit_app.models import AuditEntry
-from requests_app.actors import Actor
-from requests_app.events import Event
+from requests_app.domain.actors import Actor
+from requests_app.domain.events import Event
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.queries import access, inbox
 from requests_app.queries.inbox import COUNTED

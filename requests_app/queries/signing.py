@@ -13,10 +13,11 @@ from django.conf import settings
 from audit_app import canonical
 from audit_app.checkpoints import origin_of
 from audit_app.models import AuditEntry, Checkpoint
-from requests_app import manifest, webauthn
-from requests_app.actors import Actor, Side
-from requests_app.events import PROVIDER_LOG, Event
+from requests_app.domain import manifest
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Passkey, Tenant
+from requests_app.platform import webauthn
 
 
 def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime) -> str:

@@ -8,13 +8,13 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
-from requests_app import policy
-from requests_app.actors import Actor, Role
-from requests_app.errors import NotFound
-from requests_app.ids import as_id
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import NotFound
+from requests_app.domain.ids import as_id
+from requests_app.identity.sso import domains, sealing
+from requests_app.identity.sso.oidc import Party
 from requests_app.models import Domain, Identity, Person, SignOn, Tenant
-from requests_app.sso import domains, sealing
-from requests_app.sso.oidc import Party
 
 PROVIDER = "provider"
 

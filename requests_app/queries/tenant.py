@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from requests_app import clock, link_secrets, policy
-from requests_app.actors import Actor, Role, Side
-from requests_app.errors import NotFound
+from requests_app.domain import clock, link_secrets, policy
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.errors import NotFound
+from requests_app.domain.states import State
 from requests_app.models import (
     AccessRequest,
     Invitation,
@@ -28,7 +29,6 @@ from requests_app.models import (
     Service,
     Tenant,
 )
-from requests_app.states import State
 
 #: More people are found by searching for them.
 SHOWN = 100

@@ -10,17 +10,17 @@ from uuid import UUID
 from django.db.models import Prefetch, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app import limits, policy
-from requests_app.actors import Actor, Role, Side
-from requests_app.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
-from requests_app.errors import NotFound, Unacceptable
-from requests_app.ids import as_id
-from requests_app.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
+from requests_app.domain.errors import NotFound, Unacceptable
+from requests_app.domain.ids import as_id
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, Transition, actions_from
+from requests_app.domain.states import PENDING, TICKET_LIVE, State, TicketState, Timing
 from requests_app.models import AccessRequest, Person, Resource, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.tickets import TicketQuerySet
 from requests_app.queries.inbox import Cursor
-from requests_app.states import PENDING, TICKET_LIVE, State, TicketState, Timing
 
 PAGE = 25
 LIVE, ANY = "live", "any"

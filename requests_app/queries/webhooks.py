@@ -7,11 +7,11 @@ from typing import cast
 
 from django.db.models import Prefetch, Q, QuerySet
 
-from requests_app import policy
-from requests_app.actors import Actor, Role
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt
+from requests_app.models.outbox import WEBHOOK
 from requests_app.models.webhooks import WebhookQuerySet
-from requests_app.outbox.topics import WEBHOOK
 
 SHOWN = 25
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})

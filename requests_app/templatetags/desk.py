@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from django import template
 from django.utils.safestring import SafeString, mark_safe
 
-from requests_app import sentences
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Decision
-from requests_app.states import State
+from requests_app.words import sentences
 
 register = template.Library()
 

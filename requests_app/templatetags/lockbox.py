@@ -15,7 +15,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from requests_app.templatetags import _states, _text, _times
+from requests_app.words import states, times
+from requests_app.words import text as _text
 
 register = template.Library()
 
@@ -33,7 +34,7 @@ def when(context: Context, at: datetime | None) -> str:
     """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone; nothing for no instant."""
     if at is None:
         return ""
-    words = _times.when_words(at, context.get("now"))
+    words = times.when_words(at, context.get("now"))
     return format_html('<time class="when" datetime="{}">{}</time>', at.isoformat(), words)
 
 
@@ -45,7 +46,7 @@ def relative(context: Context, at: datetime | None) -> str:
     return format_html(
         '<time class="relative" datetime="{}" data-relative>{}</time>',
         at.isoformat(),
-        _times.relative_words(at, context["now"]),
+        times.relative_words(at, context["now"]),
     )
 
 
@@ -60,19 +61,19 @@ def when_full(context: Context, at: datetime | None) -> str:
 @register.filter
 def duration(seconds: float | None) -> str:
     """`{{ access_request.window_for|duration }}`: "2 hours"."""
-    return "" if seconds is None else _times.duration_words(seconds)
+    return "" if seconds is None else times.duration_words(seconds)
 
 
 @register.filter
 def duration_number(seconds: float) -> int:
     """`{% blocktranslate count n=seconds|duration_number %}`: "1 hour is asked for", "2 hours are asked for"."""
-    return _times.duration_number(seconds)
+    return times.duration_number(seconds)
 
 
 @register.simple_tag
 def relative_words() -> str:
     """Give the words of relative times to countdown.js, as JSON for an attribute."""
-    return json.dumps(_times.unit_patterns(), ensure_ascii=False)
+    return json.dumps(times.unit_patterns(), ensure_ascii=False)
 
 
 @register.simple_tag(takes_context=True)
@@ -99,8 +100,8 @@ def deadline(
             "kind": kind,
             "over": over,
             "is_past": left <= 0,
-            "is_soon": 0 < left <= _times.SECONDS_MATTER,
-            "soon_seconds": _times.SECONDS_MATTER,
+            "is_soon": 0 < left <= times.SECONDS_MATTER,
+            "soon_seconds": times.SECONDS_MATTER,
             "total": total,
             "used": max(0, min(total, total - int(left))),
         },
@@ -128,7 +129,7 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
 
     `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
     """
-    look = _states.look_of(state, subject, word)
+    look = states.look_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
 
 
@@ -161,7 +162,7 @@ def person(context: Context, someone: Any, role: str = "", organisation: str = "
 @register.filter
 def level_words(level: object, kind: object = "") -> str:
     """`{{ access_request.level|level_words:resource.kind }}`: "read messages"."""
-    return _states.level_words(level, kind)
+    return states.level_words(level, kind)
 
 
 @register.filter

@@ -8,7 +8,7 @@ from django import template
 from django.template.defaulttags import CsrfTokenNode
 from django.utils.html import format_html
 
-from requests_app import outcome
+from requests_app.platform import outcome
 
 register = template.Library()
 

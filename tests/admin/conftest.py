@@ -17,7 +17,9 @@ from django_q.models import OrmQ, Schedule, Task
 from audit_app import checkpoints
 from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
-from requests_app import bell, clock, operations, schedules
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
 from requests_app.models import (
     ContentAccess,
     Domain,
@@ -33,8 +35,9 @@ from requests_app.models import (
     Tenant,
     WebhookAttempt,
 )
-from requests_app.outbox.topics import MAIL
-from requests_app.scopes import Scope
+from requests_app.models.outbox import MAIL
+from requests_app.platform import bell
+from requests_app.work import schedules
 from tests.caller import client_of, token_of
 from tests.cast import Cast
 from tests.factors import stepped_up

@@ -9,8 +9,8 @@ from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
 from requests_app.models import Client, Person, Token
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
 from tests.admin.conftest import act_address, address
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from requests_app import clock
+from requests_app.domain import clock
 from tests.admin.conftest import MODELS, address, populate
 from tests.cast import Cast
 

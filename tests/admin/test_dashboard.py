@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from audit_app import checkpoints
 from audit_app.models import LogAlarm
-from requests_app import clock, operations
-from requests_app.errors import NotAllowed
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed
 from requests_app.models import Grant, Heartbeat, OutboxMessage, TaskAttempt
 from requests_app.queries import dashboard as queries
 from tests.admin.conftest import add_mail, add_task, populate

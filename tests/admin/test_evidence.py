@@ -84,7 +84,7 @@ def test_only_the_portals_own_classes_are_registered() -> None:
     assert EmailAddress not in admin.site._registry
     assert Group not in admin.site._registry
     modules = {type(model_admin).__module__ for model_admin in admin.site._registry.values()}
-    assert all(module.startswith("requests_app.admin.") for module in modules), modules
+    assert all(module.startswith("requests_app.doors.admin.") for module in modules), modules
     before = dict(admin.site._registry)
     admin.site.register(EmailAddress, allauth.account.admin.EmailAddressAdmin)
     assert admin.site._registry == before

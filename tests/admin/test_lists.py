@@ -16,8 +16,9 @@ from django_q.models import Failure, OrmQ, Success
 
 from audit_app.admin import CappedPaginator
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.errors import ChangeProposed
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import ChangeProposed
 from requests_app.models import AccessRequest, Decision, Grant, Membership, OutboxMessage, Person, Tenant, Ticket
 from tests.admin.conftest import add_mail, add_task, address
 from tests.cast import Cast

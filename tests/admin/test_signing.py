@@ -12,9 +12,9 @@ from django.test import Client
 
 from audit_app import checkpoints, keys
 from audit_app.models import AuditEntry, ClosedShard, LogAlarm, LogKey
-from requests_app import clock
-from requests_app.admin.signing import _FOUND
-from requests_app.events import Event
+from requests_app.domain import clock
+from requests_app.domain.events import Event
+from requests_app.doors.admin.signing import _FOUND
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast
 from tests.sources import nodes_of

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Person, Plan, Proposal, Service, Tenant
 from tests.admin.conftest import act_address, address, signed_in
 from tests.cast import Cast, events_in

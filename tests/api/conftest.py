@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from requests_app.api import quota
+from requests_app.doors.api import quota
 from tests.caller import Caller, caller_for
 from tests.cast import Cast
 

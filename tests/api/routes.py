@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from requests_app import clock
-from requests_app.api import reader
+from requests_app.domain import clock
+from requests_app.doors.api import reader
 from tests.cast import PASSWORD
 from tests.factors import anybodys_code
 from tests.isolation.test_api_routes import ApiWorld

@@ -11,9 +11,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tries
-from requests_app.scopes import Scope
 from tests.api.test_idempotency import asking
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast

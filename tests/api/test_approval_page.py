@@ -9,7 +9,7 @@ import pytest
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from requests_app.demo.authenticator import Authenticator
+from lockbox_site.demo.authenticator import Authenticator
 from requests_app.models import Passkey
 from tests.caller import Caller, caller_for
 from tests.cast import Cast, events_in

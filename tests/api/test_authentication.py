@@ -12,13 +12,14 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
-from requests_app import api_secrets, operations
-from requests_app.acts import SCOPES
-from requests_app.api_secrets import Kind
-from requests_app.errors import InsufficientScope, NotFound
+from requests_app import operations
+from requests_app.domain import api_secrets
+from requests_app.domain.acts import SCOPES
+from requests_app.domain.api_secrets import Kind
+from requests_app.domain.errors import InsufficientScope, NotFound
+from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from requests_app.models import AccessRequest, Client, Token
 from requests_app.models.people import actor_of_token
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast
 

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
-from requests_app.scopes import Scope
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, Cast
 from tests.offenders import collected

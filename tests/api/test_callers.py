@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
+from requests_app.domain.scopes import Scope
 from requests_app.models import Client, Token
-from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import Cast
 

@@ -15,10 +15,10 @@ from django.test import Client as Browser
 from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.api import authzen
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import authzen
 from requests_app.models import Client, ContentAccess, Membership, OutboxMessage, Person, Token
 from requests_app.models.row_security import own_account
-from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast, events_of
 from tests.offenders import collected
@@ -538,7 +538,7 @@ def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any
 
 @pytest.fixture
 def certified(gateway: Caller, monkeypatch: pytest.MonkeyPatch) -> Caller:
-    monkeypatch.setattr("requests_app.api.decision_point.answered", _fixture_policy)
+    monkeypatch.setattr("requests_app.doors.api.decision_point.answered", _fixture_policy)
     return gateway
 
 

@@ -11,11 +11,12 @@ from django.core.signals import request_finished
 from django.db import close_old_connections
 
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import held, operations
-from requests_app.api import events
+from requests_app import operations
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import events
+from requests_app.messages.webhooks import messages
 from requests_app.models import Client, Token
-from requests_app.scopes import Scope
-from requests_app.webhooks import messages
+from requests_app.platform import held
 from tests.caller import Caller
 from tests.cast import Cast
 from tests.offenders import collected

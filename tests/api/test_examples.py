@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
-from requests_app.demo.authenticator import Authenticator
-from requests_app.scopes import Scope
+from requests_app.domain.scopes import Scope
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
 from tests.caller import caller_for, client_of
 from tests.cast import Cast

@@ -12,9 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import Grant, QueueAssignment
 from requests_app.operations import content
-from requests_app.scopes import Scope
 from tests.caller import Caller
 from tests.cast import Cast, events_in
 from tests.content import CANARY, fill, mail_id

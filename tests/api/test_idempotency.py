@@ -16,13 +16,15 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
-from requests_app import clock, holders, operations, process_names
-from requests_app.actors import Actor, Once
-from requests_app.api import idempotency
-from requests_app.errors import DomainError, StoreUnavailable, WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor, Once
+from requests_app.domain.errors import DomainError, StoreUnavailable, WrongState
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import idempotency
 from requests_app.models import AccessRequest, IdempotencyKey, Ticket, Token
 from requests_app.models.people import actor_of_token
-from requests_app.scopes import Scope
+from requests_app.platform import holders, process_names
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
 

@@ -15,9 +15,10 @@ from django.db import connection
 from audit_app import canonical, checkpoints, keys, tree
 from audit_app.models import AuditEntry, ChainHead, Checkpoint
 from audit_app.notes import Head, Note
-from requests_app import clock, operations
-from requests_app.events import PROVIDER_LOG
-from requests_app.scopes import Scope
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.scopes import Scope
 from tests.audit.test_log import _tamper
 from tests.caller import Caller
 from tests.cast import Cast

@@ -13,8 +13,10 @@ from django.db import close_old_connections
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app import downloads, held, operations
-from requests_app.scopes import Scope
+from requests_app import operations
+from requests_app.content import downloads
+from requests_app.domain.scopes import Scope
+from requests_app.platform import held
 from tests.api.test_log import path, signed
 from tests.audit import bundles
 from tests.caller import Caller

@@ -11,9 +11,9 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.errors import Unacceptable
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.scopes import Scope
 from requests_app.models import Membership, Person
-from requests_app.scopes import Scope
 from tests.caller import Caller, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.factors import give_app

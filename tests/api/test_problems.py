@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
-from requests_app.api import authentication
+from requests_app.doors.api import authentication
 from requests_app.models import AccessRequest, IdempotencyKey
 from tests.api.test_idempotency import asking
 from tests.caller import Caller

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from requests_app import clock
-from requests_app.api.quota import Quota
+from requests_app.domain import clock
+from requests_app.doors.api.quota import Quota
 from tests.caller import Caller
 from tests.cast import Cast
 

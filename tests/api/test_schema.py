@@ -18,13 +18,14 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
 from audit_app import checkpoints
-from requests_app import clock, operations
-from requests_app.api import events, quota, reader
-from requests_app.api.base import ApiView
-from requests_app.api.scim import views as scim
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import events, quota, reader
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.scim import views as scim
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
-from requests_app.scopes import Scope
 from tests.api.routes import OPEN
 from tests.caller import Caller, token_of
 from tests.cast import Cast

@@ -17,14 +17,15 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.actors import Actor, Role
-from requests_app.api.errors import NotTheSame
-from requests_app.api.scim import bodies, discovery, shapes
-from requests_app.api.scim.shapes import ERROR, GROUP, USER, group_id
-from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.errors import NotTheSame
+from requests_app.doors.api.scim import bodies, discovery, shapes
+from requests_app.doors.api.scim.shapes import ERROR, GROUP, USER, group_id
 from requests_app.models import DirectoryRecord, Membership, OutboxMessage, Person, Token
-from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
 from tests.web.pages import signed_in

@@ -10,8 +10,8 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import NotificationAddress, OutboxMessage, Tenant
-from requests_app.scopes import Scope
 from tests.caller import Caller
 from tests.cast import Cast, events_in
 from tests.offenders import collected

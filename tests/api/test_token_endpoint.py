@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
-from requests_app.api import oauth
+from requests_app.domain.scopes import Scope, in_order
+from requests_app.doors.api import oauth
 from requests_app.models import Token
-from requests_app.scopes import Scope, in_order
 from tests.caller import access_token, client_of
 from tests.cast import Cast
 

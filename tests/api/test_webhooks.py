@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import IdempotencyKey, OutboxMessage, Webhook, WebhookAttempt
-from requests_app.scopes import Scope
 from tests.caller import Caller
 from tests.cast import Cast, events_in
 

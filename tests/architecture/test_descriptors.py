@@ -22,14 +22,14 @@ NUMBERS |= {"socket.setdefaulttimeout"}
 LISTS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", "/dev/stdin")
 #: Each exception, with the reason why no descriptor of SQLite's can be meant.
 ALLOWED = {
-    "requests_app/sockets.py": {"/dev/fd": "reads the numbers, and neither copies nor closes any of them"},
-    "requests_app/connectors/_paths.py": {
+    "requests_app/platform/sockets.py": {"/dev/fd": "reads the numbers, and neither copies nor closes any of them"},
+    "requests_app/content/connectors/_paths.py": {
         "os.dup": "copies a directory that it opened itself, and a directory is no database",
         "os.close": "closes directories that it opened itself",
     },
     "requests_app/management/_pull.py": {"os.dup2": "closes the standard output, and SQLite refuses numbers below 3"},
     "requests_app/management/commands/evidence.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
-    "requests_app/demo/people.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
+    "lockbox_site/demo/people.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
     "lockbox_site/environment.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
     "audit_app/keys.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
 }
@@ -43,7 +43,7 @@ OPENERS = {
 #: Modules that know the place and open files: which files those are.
 OPENS_OTHERS = {
     "audit_app/heads.py": "opens the lock file beside, which is no database",
-    "requests_app/demo/proof.py": "names the state of a witness's own process, and opens a bundle",
+    "lockbox_site/demo/proof.py": "names the state of a witness's own process, and opens a bundle",
 }
 
 

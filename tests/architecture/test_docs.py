@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from requests_app.lifecycle import TRANSITIONS
+from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.management.commands import lifecycle_docs
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit_app import checkpoints, pruning, recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app.actors import Actor
+from requests_app.domain.actors import Actor
 from requests_app.models import Plan, Tenant
 from requests_app.operations import log_care
 

@@ -14,7 +14,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
 from audit_app.verify import verify
-from requests_app.events import Event
+from requests_app.domain.events import Event
 from tests.audit import care
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db]

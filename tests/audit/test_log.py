@@ -19,7 +19,7 @@ from audit_app.models import AuditEntry, ChainHead
 from audit_app.places import Places
 from audit_app.verify import verify
 from requests_app import operations
-from requests_app.errors import StoreUnavailable
+from requests_app.domain.errors import StoreUnavailable
 from tests.cast import Cast, events_in, gather
 
 AT = dt.datetime(2026, 11, 25, 14, 5, tzinfo=dt.UTC)

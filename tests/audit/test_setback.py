@@ -20,7 +20,7 @@ from django.db.backends.signals import connection_created
 from audit_app import checkpoints, heads, setback
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from lockbox_site import readiness, starting
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.management import _fitness
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append, cut_to, meddle, uuid_sql

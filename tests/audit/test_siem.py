@@ -23,8 +23,9 @@ from audit_app.models import AuditEntry, ChainHead
 from audit_app.places import Place, Places
 from audit_app.siem import FORMATS, Source, cef, events, ocsf
 from audit_app.siem.source import VERSION
-from requests_app import clock, operations
-from requests_app.events import Event
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.events import Event
 from requests_app.models import Client, Resource
 from tests.audit import care, cef_reader
 from tests.audit.test_log import AT, _tamper, an_entry

@@ -16,7 +16,7 @@ from audit_app import checkpoints, cosigning, keys, notes, proofs, tree, witness
 from audit_app.models import Checkpoint, Cosignature, Tile, Witness
 from audit_app.notes import Head, Note
 from audit_app.witnesses import Doubt
-from requests_app import clock
+from requests_app.domain import clock
 from tests.audit import care
 from tests.audit.test_checkpoints import append, meddle
 from tests.witness import Said, SmallWitness, said, sign

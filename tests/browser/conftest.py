@@ -12,8 +12,8 @@ from django.test import Client
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from requests_app.demo import people
-from requests_app.demo import world as demo
+from lockbox_site.demo import people
+from lockbox_site.demo import world as demo
 from requests_app.models import Person
 from tests.browser.keeping import Keeper
 from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_wanted, find_chromium

@@ -20,9 +20,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit_app import canonical
+from lockbox_site.demo import people
+from lockbox_site.demo.world import as_
 from requests_app import operations
-from requests_app.demo import people
-from requests_app.demo.world import as_
 from requests_app.models import AccessRequest, Decision, Passkey, Person, Tenant
 from tests.docs.documents import ROOT
 from tests.factors import a_code

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import expect
 
+from lockbox_site.demo.world import as_, resource
 from requests_app import operations
-from requests_app.demo.world import as_, resource
 from requests_app.models import AccessRequest, Grant
 from tests.browser.axe import check
 from tests.browser.conftest import Visit

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from playwright.sync_api import Page, expect
 
-from requests_app import clock, operations
-from requests_app.demo.world import as_
+from lockbox_site.demo.world import as_
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, ContentAccess, Grant, Service, Tenant, Ticket
 from tests.browser.axe import check
 from tests.browser.conftest import Visit

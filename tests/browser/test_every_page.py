@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from requests_app.demo import world as demo
+from lockbox_site.demo import world as demo
 from requests_app.models import AccessRequest
 from tests.browser.axe import WIDTHS, Shapes, faults, width_for
 from tests.browser.conftest import Visit

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from audit_app import checkpoints
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Tenant
 from tests.audit.bundles import verified
 from tests.browser.axe import check

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from audit_app import checkpoints
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Tenant
 from tests.browser.keeping import Keeper
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from lockbox_site.demo.world import as_, resource
 from requests_app import operations
-from requests_app.demo.world import as_, resource
 from requests_app.models import AccessRequest, Grant
 from tests.browser.conftest import Visit
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from requests_app.templatetags import _links
-from requests_app.templatetags._text import HIDDEN
+from requests_app.words import links
+from requests_app.words.text import HIDDEN
 from tests.browser.conftest import Visit
 
 ADDRESSES = [
@@ -38,7 +38,7 @@ def test_a_browser_finds_the_host_that_is_shown(visit: Visit) -> None:
     page = visit("").goto("/")
     wrong, read = [], 0
     for text in ADDRESSES:
-        for part in _links.parts(text, ends=HIDDEN):
+        for part in links.parts(text, ends=HIDDEN):
             if isinstance(part, str):
                 continue
             read += 1

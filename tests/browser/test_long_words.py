@@ -9,10 +9,10 @@ import pytest
 from django.conf import settings
 from django.db.models import Model
 
+from lockbox_site.demo.world import as_
 from requests_app import models, operations
-from requests_app.demo.world import as_
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Resource
-from requests_app.states import State
 from tests.browser.axe import WIDTHS, Shapes, faults
 from tests.browser.conftest import Visit
 from tests.words.crawl import addresses, crawl

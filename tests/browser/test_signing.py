@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from audit_app import checkpoints
-from requests_app import clock, operations
-from requests_app.demo.world import as_
+from lockbox_site.demo.world import as_
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Decision, Passkey, SignedDecision
 from tests.audit.bundles import verified
 from tests.browser.axe import check

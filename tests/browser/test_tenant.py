@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from audit_app.models import AuditEntry
-from requests_app import link_secrets, tasks
+from requests_app import tasks
+from requests_app.domain import link_secrets
 from requests_app.models import Invitation, NotificationAddress, Person, Tenant
 from tests.browser.axe import check
 from tests.browser.conftest import Visit

@@ -15,8 +15,8 @@ from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
+from requests_app.doors.web.middleware import STEPPED_UP
 from requests_app.models import Person
-from requests_app.web.middleware import STEPPED_UP
 from tests.factors import a_code
 
 FLAGS = [

@@ -13,8 +13,8 @@ import pytest
 from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
-from requests_app.api import quota
-from requests_app.scopes import Scope
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import quota
 from tests import ground
 from tests.caller import token_of
 from tests.cast import Cast

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from requests_app.domain.scopes import LABELS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
 from requests_app.models import Client, Ticket, TicketComment
-from requests_app.scopes import LABELS, OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope
 from tests.cast import Cast
 from tests.docs.documents import ROOT
 from tests.docs.walk import walking

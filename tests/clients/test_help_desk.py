@@ -12,9 +12,9 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import AccessRequest, Client, Ticket, Webhook
-from requests_app.scopes import Scope
-from requests_app.webhooks import delivery
+from requests_app.work.webhooks import delivery
 from tests.caller import token_of
 from tests.cast import Cast
 from tests.docs.walk import walking

@@ -70,7 +70,7 @@ def test_an_entry_that_was_changed_is_noticed_here(cast: Cast, shell: Shells, mo
     def changed(_self: object, said: Said) -> str:
         return said.raw.replace("Pat", "Bea")
 
-    monkeypatch.setattr("requests_app.api.log.LogEntryOut.get_record", changed)
+    monkeypatch.setattr("requests_app.doors.api.log.LogEntryOut.get_record", changed)
     otto = shell("otto")
     ended = otto("log", "export", "--json")
     assert (ended.status, json.loads(ended.err)["code"]) == (1, "damaged")

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
 from requests_app.models import AccessRequest, ContentAccess, Resource
-from requests_app.scopes import Scope
 from tests.caller import client_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast, events_of
 from tests.clients.terminal import Shell
@@ -47,8 +48,8 @@ def test_a_list_as_json_is_what_the_api_gave(cast: Cast, shell: Shells) -> None:
 
 def test_a_list_takes_as_many_pages_as_it_needs(cast: Cast, shell: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [cast.submitted() for _ in range(3)]
-    monkeypatch.setattr("requests_app.api.pages.Pages.max_page_size", 200)
-    monkeypatch.setattr("requests_app.api.pages.Pages.get_page_size", lambda *_: 1)
+    monkeypatch.setattr("requests_app.doors.api.pages.Pages.max_page_size", 200)
+    monkeypatch.setattr("requests_app.doors.api.pages.Pages.get_page_size", lambda *_: 1)
     ended = shell("ada")("--json", "requests", "list", "--limit", "2")
     assert [each["id"] for each in ended.json] == [str(row.pk) for row in reversed(rows[1:])]
 

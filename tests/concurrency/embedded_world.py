@@ -23,8 +23,8 @@ def make(port: int) -> dict[str, Any]:
     from django.core.management import call_command
 
     from requests_app import operations
+    from requests_app.domain.scopes import Scope
     from requests_app.models import Membership
-    from requests_app.scopes import Scope
     from tests import caller
     from tests.cast import CUSTOMERS, gather
     from tests.content import fill, mail_id

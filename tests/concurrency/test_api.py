@@ -13,9 +13,10 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from audit_app.models import AuditEntry
-from requests_app import holders, operations
-from requests_app.api import idempotency
+from requests_app import operations
+from requests_app.doors.api import idempotency
 from requests_app.models import AccessRequest, Decision, IdempotencyKey
+from requests_app.platform import holders
 from tests.api.test_idempotency import asking
 from tests.caller import Caller, token_of
 from tests.cast import Cast, gather

@@ -11,10 +11,11 @@ from django.db import transaction
 
 from audit_app.models import AuditEntry
 from audit_app.verify import verify
-from requests_app import clock, operations
-from requests_app.api import quota
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import quota
 from requests_app.models import Client, ContentAccess, Grant, Person, Token
-from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import Cast, gather
 from tests.concurrency.test_races import at_once

@@ -12,9 +12,9 @@ from django.db import connections
 from django.test import Client
 
 from lockbox_site.adapter import DefaultAccountAdapter
-from requests_app import guesses, proofs
-from requests_app.errors import CodeAlreadyUsed, TooManyGuesses
-from requests_app.guesses import Attempt
+from requests_app.domain.errors import CodeAlreadyUsed, TooManyGuesses
+from requests_app.identity import guesses, verification
+from requests_app.identity.guesses import Attempt
 from requests_app.models import Tries
 from tests.cast import PASSWORD, Cast, gather
 from tests.conftest import Traveller
@@ -98,7 +98,7 @@ def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_
     def send() -> None:
         barrier.wait(timeout=20)
         try:
-            outcomes.append(str(proofs.is_this_person(world.ada, PASSWORD, code)))
+            outcomes.append(str(verification.is_this_person(world.ada, PASSWORD, code)))
         except (CodeAlreadyUsed, TooManyGuesses) as refusal:
             outcomes.append(refusal.code)
         finally:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from requests_app import operations
-from requests_app.errors import FactsChanged, Muted
+from requests_app.domain.errors import FactsChanged, Muted
 from requests_app.models import AccessRequest, Decision, Mute
 from tests.cast import Cast, gather
 from tests.concurrency.test_races import at_once

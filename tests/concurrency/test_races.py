@@ -17,9 +17,10 @@ from django.db import DatabaseError, connection, connections, transaction
 from audit_app import checkpoints, heads, proofs, recorder
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm
 from audit_app.verify import verify
-from requests_app import clock, factors, manifest, operations
-from requests_app.actors import Actor
-from requests_app.errors import (
+from requests_app import operations
+from requests_app.domain import clock, manifest
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import (
     ChangeProposed,
     DeadlinePassed,
     DomainError,
@@ -28,7 +29,8 @@ from requests_app.errors import (
     WindowNotOpen,
     WrongState,
 )
-from requests_app.evaluation import Question
+from requests_app.domain.evaluation import Question
+from requests_app.identity import factors
 from requests_app.models import (
     AccessRequest,
     ContentAccess,

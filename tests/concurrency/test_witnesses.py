@@ -9,8 +9,9 @@ import pytest
 
 from audit_app import cosigning
 from audit_app.models import AuditEntry, Cosignature, Witness
-from requests_app import clock, operations
-from requests_app.errors import LogNotCosigned, WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import LogNotCosigned, WrongState
 from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import Cast, gather
 from tests.concurrency.test_races import at_once

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from requests_app.connectors.base import Connector, Limits
-from requests_app.connectors.folder import Folder
-from requests_app.connectors.maildir import Maildir
+from requests_app.content.connectors.base import Connector, Limits
+from requests_app.content.connectors.folder import Folder
+from requests_app.content.connectors.maildir import Maildir
 
 SECRET = b"the other tenant's secret"
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_app.connectors._text import decode, known_charset, one_line, safe_filename
-from requests_app.connectors.base import render_hint
+from requests_app.content.connectors._text import decode, known_charset, one_line, safe_filename
+from requests_app.content.connectors.base import render_hint
 from tests.offenders import collected
 
 

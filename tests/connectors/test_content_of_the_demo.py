@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from requests_app.connectors.base import Connector, Item, Message
-from requests_app.connectors.folder import Folder
-from requests_app.connectors.maildir import Maildir
-from requests_app.demo import content
+from lockbox_site.demo import content
+from requests_app.content.connectors.base import Connector, Item, Message
+from requests_app.content.connectors.folder import Folder
+from requests_app.content.connectors.maildir import Maildir
 from tests.offenders import collected
 
 MAILBOXES = [place for place in content.catalogue() if place.kind == "mailbox"]

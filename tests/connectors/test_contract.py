@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from requests_app.connectors import base
-from requests_app.connectors.base import (
+from requests_app.content.connectors import base
+from requests_app.content.connectors.base import (
     CHUNK_BYTES,
     Connector,
     ConnectorError,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from requests_app.connectors import _paths
-from requests_app.connectors.base import CHUNK_BYTES, ItemNotFound, OutsideResource
-from requests_app.connectors.folder import Folder
+from requests_app.content.connectors import _paths
+from requests_app.content.connectors.base import CHUNK_BYTES, ItemNotFound, OutsideResource
+from requests_app.content.connectors.folder import Folder
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
@@ -294,7 +294,7 @@ def test_an_item_that_goes_away_between_two_looks_is_passed_over(
             (legal / "doc.txt").unlink(missing_ok=True)
         return plain(parent, name)
 
-    monkeypatch.setattr("requests_app.connectors.folder._paths.facts_of", gone)
+    monkeypatch.setattr("requests_app.content.connectors.folder._paths.facts_of", gone)
     assert names(folder) == ["sub"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from requests_app.connectors._html import has_images, sanitised
+from requests_app.content.connectors._html import has_images, sanitised
 from tests.offenders import collected
 
 # Written out here once more, so that a widened list in the code is noticed.

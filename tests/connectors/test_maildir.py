@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from requests_app.connectors import _mime, _paths
-from requests_app.connectors.base import (
+from requests_app.content.connectors import _mime, _paths
+from requests_app.content.connectors.base import (
     ItemNotFound,
     ItemTooLarge,
     ItemUnreadable,
@@ -24,7 +24,7 @@ from requests_app.connectors.base import (
     OutsideResource,
     ResourceNotFound,
 )
-from requests_app.connectors.maildir import Maildir
+from requests_app.content.connectors.maildir import Maildir
 from tests.connectors.cases import mail, make_maildir
 from tests.offenders import collected
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from requests_app.connectors import _headers, _mime
-from requests_app.connectors.base import ItemUnreadable, Limits, Message
-from requests_app.connectors.maildir import Maildir
+from requests_app.content.connectors import _headers, _mime
+from requests_app.content.connectors.base import ItemUnreadable, Limits, Message
+from requests_app.content.connectors.maildir import Maildir
 from tests.connectors.cases import make_maildir
 from tests.offenders import collected
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from requests_app.connectors.base import ConnectorUnavailable
-from requests_app.connectors.registry import KINDS, connector_for
+from requests_app.content.connectors.base import ConnectorUnavailable
+from requests_app.content.connectors.registry import KINDS, connector_for
 from tests.connectors.cases import CASES, mail, make_maildir
 
 
@@ -23,7 +23,7 @@ def test_a_connector_reads_under_the_content_root_of_the_settings(tmp_path: Path
     assert item.title == "Found"
 
 
-@pytest.mark.parametrize("name", ["", "imap", "Maildir", "requests_app.connectors.maildir.Maildir"])
+@pytest.mark.parametrize("name", ["", "imap", "Maildir", "requests_app.content.connectors.maildir.Maildir"])
 def test_an_unknown_connector_is_unavailable(name: str) -> None:
     with pytest.raises(ConnectorUnavailable):
         connector_for(name)

@@ -18,8 +18,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from requests_app.database import bounds
-from requests_app.database.pulse import PULSE
+from requests_app.platform.database import bounds
+from requests_app.platform.database.pulse import PULSE
 from tests.wire import Wire, through
 
 

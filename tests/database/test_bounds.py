@@ -12,12 +12,12 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test import Client as Browser
 
 from requests_app import operations
-from requests_app.database import bounds
-from requests_app.database.errors import CommitUnknown
-from requests_app.database.postgresql.base import DatabaseWrapper
-from requests_app.database.pulse import PULSE
-from requests_app.errors import StoreUnavailable
+from requests_app.domain.errors import StoreUnavailable
 from requests_app.models import AccessRequest, Plan
+from requests_app.platform.database import bounds
+from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.postgresql.base import DatabaseWrapper
+from requests_app.platform.database.pulse import PULSE
 from tests.caller import caller_for
 from tests.cast import Cast, events_of, outbox_topics
 from tests.database.conftest import OwnServer, takes

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
-from requests_app.database.errors import CommitUnknown
 from requests_app.models import Plan
+from requests_app.platform.database.errors import CommitUnknown
 from tests.database.conftest import OwnServer
 from tests.wire import AtCommit, Wire
 

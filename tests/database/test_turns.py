@@ -19,15 +19,15 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from audit_app import recorder
 from requests_app import operations
-from requests_app.actors import Once
-from requests_app.acts.declaration import Act
-from requests_app.database import bounds
-from requests_app.database.sqlite.turn import Line, line_at
-from requests_app.database.turns import TURNS, TurnRefused
-from requests_app.errors import OutcomeUnknown, SentAlready, StoreUnavailable
-from requests_app.evaluation import Question
+from requests_app.domain.actors import Once
+from requests_app.domain.acts.declaration import Act
+from requests_app.domain.errors import OutcomeUnknown, SentAlready, StoreUnavailable
+from requests_app.domain.evaluation import Question
 from requests_app.models import AccessRequest, Plan
 from requests_app.operations._change import act, lock_access
+from requests_app.platform.database import bounds
+from requests_app.platform.database.sqlite.turn import Line, line_at
+from requests_app.platform.database.turns import TURNS, TurnRefused
 from tests.caller import service_of
 from tests.cast import Cast
 from tests.database.conftest import takes
@@ -236,7 +236,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
 
 def test_what_all_stuck_locks_may_hold_is_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("requests_app.database.turns.monotonic", lambda: now[0])
+    monkeypatch.setattr("requests_app.platform.database.turns.monotonic", lambda: now[0])
     for lock in range(3):
         for _ in range(4):
             now[0] += 0.001

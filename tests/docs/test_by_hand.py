@@ -12,7 +12,8 @@ import pytest
 from audit_app import checkpoints, evidence
 from audit_app.models import AuditEntry
 from audit_app.parts import Wanted
-from requests_app import clock, manifest, operations
+from requests_app import operations
+from requests_app.domain import clock, manifest
 from requests_app.models import AccessRequest
 from requests_app.queries import signing
 from tests.audit.bundles import verified

@@ -13,8 +13,8 @@ from django.core.management import get_commands, load_command_class
 from audit_app import export, queries
 from audit_app.places import Places
 from lockbox_site import readiness
-from requests_app.actors import Role
-from requests_app.states import State
+from requests_app.domain.actors import Role
+from requests_app.domain.states import State
 from tests.cast import Cast
 from tests.docs.documents import blocks, code_spans, documents, prose
 from tests.sources import ROOT, name_of, nodes_of, product_files

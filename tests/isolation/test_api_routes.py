@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.api.azure import API_VERSION
-from requests_app.api.scim.shapes import GROUP, USER, group_id
+from requests_app.doors.api.azure import API_VERSION
+from requests_app.doors.api.scim.shapes import GROUP, USER, group_id
 from requests_app.models import Client, TicketComment, Token
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast

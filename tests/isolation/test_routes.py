@@ -13,7 +13,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audit_app.models import AuditEntry, Witness
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import (
     AccessRequest,
     Grant,

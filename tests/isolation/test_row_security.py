@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.downloads import in_steps
-from requests_app.errors import ChangeProposed, NotAllowed
-from requests_app.events import PROVIDER_LOG
+from requests_app.content.downloads import in_steps
+from requests_app.domain.errors import ChangeProposed, NotAllowed
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import (
     AccessRequest,
     Membership,

@@ -13,15 +13,16 @@ import pytest
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import UPDATED
-from requests_app import acts, operations
-from requests_app.actors import Role
-from requests_app.acts import soundness
-from requests_app.acts.declaration import Act, Event, Moves, Proposal, has, is_actor, says
-from requests_app.events import Event as Name
+from requests_app import operations
+from requests_app.domain import acts
+from requests_app.domain.actors import Role
+from requests_app.domain.acts import soundness
+from requests_app.domain.acts.declaration import Act, Event, Moves, Proposal, has, is_actor, says
+from requests_app.domain.events import Event as Name
+from requests_app.domain.scopes import Scope
+from requests_app.domain.states import State
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
-from requests_app.scopes import Scope
-from requests_app.states import State
 
 WORDS = _("words")
 WALKERS = frozenset({Role.ENGINEER})

@@ -21,7 +21,7 @@ from hypothesis.strategies import sampled_from
 
 from audit_app.verify import verify
 from requests_app import operations
-from requests_app.errors import DomainError
+from requests_app.domain.errors import DomainError
 from requests_app.models import AccessRequest, Decision, Grant
 from tests.cast import Cast, events_of, gather
 from tests.conftest import sample

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from requests_app import clock, lifecycle, operations
-from requests_app.actors import Actor, Role
-from requests_app.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, WrongState
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition, problems
+from requests_app import operations
+from requests_app.domain import clock, lifecycle
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, NotFound, WrongState
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition, problems
+from requests_app.domain.states import FINAL, PENDING, State, TicketState, Timing
 from requests_app.models import AccessRequest, Decision, Grant, Ticket, TicketComment
 from requests_app.operations._change import Repeated
 from requests_app.queries import tickets as ticket_queries
 from requests_app.queries.access import allowed_actions
-from requests_app.states import FINAL, PENDING, State, TicketState, Timing
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
 #: Who made which move on the way to a state: the same move once more is answered by the first.

@@ -11,7 +11,7 @@ from django.utils.html import escape
 
 from requests_app import operations
 from requests_app.models import Person, Tenant
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast
 
 #: A Tuesday in winter: 14:05 in Berlin, 08:05 in New York, 18:35 in Kolkata.
@@ -23,7 +23,7 @@ class Mails:
 
     def send(self) -> Mails:
         mail.outbox.clear()
-        while delivery.drain():
+        while outbox.drain():
             pass
         return self
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.mail import EmailMultiAlternatives, get_connection
 
-BACKEND = "requests_app.notifications.files.EmailBackend"
+BACKEND = "requests_app.messages.mails.files.EmailBackend"
 
 
 @pytest.fixture

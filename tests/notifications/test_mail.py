@@ -14,15 +14,16 @@ from django.core.mail.message import BadHeaderError
 from django.urls import resolve
 
 from lockbox_site import pseudolocale
-from requests_app import clock, operations
-from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed
-from requests_app.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed
+from requests_app.identity.factors import KeepsRecoveryCodes, drops_totp, keeps_totp
+from requests_app.messages.mails import email, words
+from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Tenant
-from requests_app.notifications import email, words
 from requests_app.operations import sweeps
-from requests_app.outbox import delivery
-from requests_app.outbox.topics import Topic
+from requests_app.work import outbox
 from tests.cast import Cast
 from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
@@ -345,13 +346,13 @@ def test_a_mail_in_another_year_names_the_year(world: Cast, mails: Mails, travel
 
 def test_the_admins_preview_shows_what_would_leave_and_changes_nothing(world: Cast) -> None:
     world.confirmed()
-    delivery._drain_lane("fanout", 100, clock.monotonic() + 60, delivery.Postman())
+    outbox._drain_lane("fanout", 100, clock.monotonic() + 60, outbox.Postman())
     message = OutboxMessage.objects.get(recipient="ada@contoso.example", topic=Topic.DECIDE_AS_CUSTOMER)
     preview = email.render_preview(message)
     message.refresh_from_db()
     assert message.rendered is None
     assert mail.outbox == []
-    delivery.drain()
+    outbox.drain()
     message.refresh_from_db()
     assert message.rendered == preview
     assert email.render_preview(message) == message.rendered

@@ -18,12 +18,14 @@ from django.core import mail
 from audit_app import checkpoints, keys
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.messages.mails import email as mails_as_rendered
+from requests_app.messages.mails import receipts
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage
-from requests_app.notifications import email as mails_as_rendered
-from requests_app.notifications import receipts
-from requests_app.outbox import delivery
-from requests_app.outbox.topics import MAIL, Topic
+from requests_app.models.outbox import MAIL
+from requests_app.work import outbox
 from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast
 from tests.notifications.conftest import Mails
@@ -298,7 +300,7 @@ def test_waiting_is_no_attempt_and_no_failure(world: Cast, mails: Mails, monkeyp
 
     monkeypatch.setattr(checkpoints, "sign", refuses)
     closed(world)
-    while delivery.drain():
+    while outbox.drain():
         pass
     rows = OutboxMessage.objects.filter(lane=MAIL, state="waiting")
     assert {(row.attempts, row.last_error, row.claimed_until, row.rendered) for row in rows} == {(0, "", None, None)}

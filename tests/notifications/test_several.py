@@ -10,9 +10,10 @@ import pytest
 from django.core import mail
 from django.urls import resolve
 
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.messages.mails import _several, email, words
 from requests_app.models import AccessRequest, OutboxMessage, Person
-from requests_app.notifications import _several, email, words
 from requests_app.operations import sweeps
 from tests.cast import Cast
 from tests.notifications.conftest import Mails, says, silent

@@ -10,13 +10,14 @@ import pytest
 from django.core import mail
 from django.test import Client
 
-from requests_app import clock, link_secrets, operations
-from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed
-from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed
+from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app.messages.topics import Topic
 from requests_app.models import ContentAccess, Grant, Invitation, Membership, Tenant
 from requests_app.operations import sweeps
-from requests_app.outbox.topics import Topic
 from tests.cast import JUSTIFICATION, TRIED, Cast
 from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts, says, silent

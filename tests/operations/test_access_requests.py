@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from requests_app import operations
-from requests_app.errors import (
+from requests_app.domain.errors import (
     AlreadyDecidedByYou,
     DeadlinePassed,
     FactsChanged,

@@ -11,14 +11,15 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import link_secrets, operations
-from requests_app.actors import Actor
-from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
-from requests_app.events import PROVIDER_LOG
+from requests_app import operations
+from requests_app.domain import link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import AddressChange, DirectoryRecord, OutboxMessage, Person
 from requests_app.operations import Profile
-from requests_app.outbox import delivery
 from requests_app.queries import actor_of
+from requests_app.work import outbox
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.factors import sign_in
 from tests.web.pages import nothing_happens, signed_in
@@ -37,7 +38,7 @@ def link(row: AddressChange) -> str:
 
 
 def mails(mailoutbox: list[Any]) -> list[tuple[str, str]]:
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     found = sorted((mail.to[0], mail.subject) for mail in mailoutbox)
     mailoutbox.clear()
     return found
@@ -49,7 +50,7 @@ def test_an_address_is_changed_through_both_mailboxes(cast: Cast, mailoutbox: li
     assert (answer.status_code, answer["Location"]) == (302, "/security/")
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
     assert events_in(cast.contoso) == ["person.address_requested"]
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     body = next(mail.body for mail in mailoutbox if mail.to == [NEW])
     [here] = re.findall(r"http://\S+(/address/\S+)", body)
     assert mails(mailoutbox) == [
@@ -132,7 +133,7 @@ def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Ca
     assert "_auth_user_id" not in browser.session
     # A wrong password tells nothing of it.
     assert browser.post(reverse("account_login"), {**form, "password": "wrong"}).status_code == 200
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     [mail] = [mail for mail in mailoutbox if mail.to == [new.email]]
     assert mail.subject == "Set your password"
     [here] = re.findall(r"http://\S+(/accounts/password/reset/key/\S+)", mail.body)
@@ -180,7 +181,7 @@ def test_asking_for_a_new_password_leaves_the_same_for_everybody(cast: Cast) -> 
         ("notify.password_reset", None, "nobody@contoso.example"),
     ]
     assert AuditEntry.objects.count() == 0
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     assert list(OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)) == [
         "ada@contoso.example"
     ]

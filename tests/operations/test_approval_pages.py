@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import clock, manifest, operations, webauthn
-from requests_app.demo.authenticator import Authenticator
-from requests_app.errors import (
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import clock, manifest
+from requests_app.domain.errors import (
     ChangeProposed,
     DomainError,
     LastPasskey,
@@ -26,8 +27,9 @@ from requests_app.errors import (
     Unacceptable,
     WrongState,
 )
-from requests_app.manifest import Signed
+from requests_app.domain.manifest import Signed
 from requests_app.models import AccessRequest, Decision, Passkey, Tenant
+from requests_app.platform import webauthn
 from requests_app.queries import signing
 from tests.cast import Cast, events_in
 from tests.offenders import collected

@@ -12,10 +12,12 @@ from django.db.utils import OperationalError
 from audit_app import checkpoints, recorder
 from audit_app.models import AuditEntry, LogCheck
 from audit_app.verify import Verification
-from requests_app import bell, clock, operations, tasks
-from requests_app.errors import NotAllowed, NotFound, StoreUnavailable, WrongState
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed, NotFound, StoreUnavailable, WrongState
 from requests_app.models import TaskAttempt, Tenant
 from requests_app.operations import checks
+from requests_app.platform import bell
 from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast
 from tests.web.pages import nothing_happens
@@ -305,7 +307,7 @@ def test_what_breaks_every_worker_is_given_up_and_stands_in_nobodys_way(
 
 
 def test_a_lost_ring_is_made_good_by_the_schedule(cast: Cast) -> None:
-    from requests_app import schedules
+    from requests_app.work import schedules
 
     assert bell.CHECK_LOGS in {periodic.func for periodic in schedules.PERIODIC}
 

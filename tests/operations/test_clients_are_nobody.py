@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.errors import NotFound, Unacceptable
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.models import Membership, Person, QueueAssignment, Ticket
 from requests_app.queries import access
 from requests_app.queries import tickets as queries

@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.connectors.base import ByteSource, Connector, ConnectorUnavailable, Item, Listing, Stream
-from requests_app.errors import (
+from requests_app import operations
+from requests_app.content.connectors.base import ByteSource, Connector, ConnectorUnavailable, Item, Listing, Stream
+from requests_app.domain import clock
+from requests_app.domain.errors import (
     ContentUnavailable,
     Malformed,
     NotAllowed,

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from requests_app import operations
-from requests_app.errors import DeadlinePassed, WindowNotOpen
+from requests_app.domain.errors import DeadlinePassed, WindowNotOpen
 from requests_app.models import Grant
 from requests_app.tasks import sweep
 from tests.cast import Cast, events_of

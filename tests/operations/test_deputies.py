@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.actors import Role
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Role
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.models import Decision, Membership, OutboxMessage, OutOfOffice, Person
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +116,7 @@ def test_mails_about_decisions_go_to_the_deputy_as_well_and_only_then(cast: Cast
         travel.to(at)
         OutboxMessage.objects.all().delete()
         cast.confirmed()
-        delivery.drain(limit=100)
+        outbox.drain(limit=100)
         mails = OutboxMessage.objects.filter(lane="mail", topic="notify.decide_as_customer")
         assert set(mails.values_list("recipient", flat=True)) == {
             "ada@contoso.example",
@@ -131,7 +132,7 @@ def test_naming_and_ending_are_in_the_log_and_told_to_who_decides_and_to_the_dep
     operations.end_out_of_office(absence.pk, actor=cast.as_("ada"))
     assert events_in(cast.contoso) == ["role.given", "out_of_office.set", "out_of_office.ended"]
     assert outbox_topics() == ["notify.out_of_office"] * 2
-    delivery.drain(limit=100)
+    outbox.drain(limit=100)
     told = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
     assert set(told) == {f"{name}@contoso.example" for name in ("ada", "alan", "otto")}
 

@@ -16,11 +16,12 @@ from structlog.testing import capture_logs
 
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import clock, operations
-from requests_app.actors import Actor
-from requests_app.acts.content import OPEN_ITEM
-from requests_app.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
-from requests_app.evaluation import Ended, Question, Verdict
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.content import OPEN_ITEM
+from requests_app.domain.errors import DomainError, Malformed, NotAllowed, ServiceClientOnly, StoreUnavailable
+from requests_app.domain.evaluation import Ended, Question, Verdict
 from requests_app.models import (
     AccessRequest,
     AccessRequestResource,

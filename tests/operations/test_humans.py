@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import clock, mailboxes, operations
-from requests_app.actors import Actor
-from requests_app.errors import AlreadyDecidedByYou, NotAllowed, NotFound, OwnAccessRequest, TooMany, WrongState
-from requests_app.events import PROVIDER_LOG
-from requests_app.models import AccessRequest, Client, Decision, Grant, Person
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import AlreadyDecidedByYou, NotAllowed, NotFound, OwnAccessRequest, TooMany, WrongState
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.scopes import Scope
+from requests_app.models import AccessRequest, Client, Decision, Grant, Person, mailboxes
 from requests_app.models.people import actor_of_token
 from requests_app.queries import access, content, inbox
-from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, events_of
 
 pytestmark = pytest.mark.django_db
@@ -125,7 +126,7 @@ def test_a_window_is_looked_through_by_either_account_until_it_closes_and_then_t
 
 
 def test_two_accounts_do_not_ask_twice_as_often(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("requests_app.limits.PENDING_MAX", 1)
+    monkeypatch.setattr("requests_app.domain.limits.PENDING_MAX", 1)
     _linked(cast, "priya", "erik")
     cast.submitted(by="priya")
     with pytest.raises(TooMany):

@@ -13,9 +13,10 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from audit_app.models import AuditEntry
-from requests_app import api_secrets, bell, clock, operations, schedules, tasks
-from requests_app.acts import SCOPES
-from requests_app.errors import (
+from requests_app import operations, tasks
+from requests_app.domain import api_secrets, clock
+from requests_app.domain.acts import SCOPES
+from requests_app.domain.errors import (
     DomainError,
     InsufficientScope,
     NotAllowed,
@@ -24,11 +25,13 @@ from requests_app.errors import (
     TooMany,
     Unacceptable,
 )
+from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
 from requests_app.models import Client, IdempotencyKey, Person, Token
 from requests_app.models.people import actor_of_token
 from requests_app.operations import Made
 from requests_app.operations._change import PROVIDER_LOG
-from requests_app.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order
+from requests_app.platform import bell
+from requests_app.work import schedules
 from tests.caller import client_of
 from tests.cast import Cast, events_in
 from tests.offenders import collected

@@ -23,10 +23,11 @@ from audit_app.models import AuditEntry, ChainHead, ClosedShard, LogAlarm, Signe
 from audit_app.notes import Head, Note
 from audit_app.parts import Wanted
 from audit_app.verify import verify
-from requests_app import clock, operations, tasks
-from requests_app.actors import Actor
-from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.events import Event
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.events import Event
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.operations import log_care
 from requests_app.operations._change import PROVIDER_LOG

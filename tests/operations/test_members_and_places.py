@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from requests_app import operations
-from requests_app.errors import NotAllowed, NotCovered, Unacceptable
+from requests_app.domain.errors import NotAllowed, NotCovered, Unacceptable
 from requests_app.models import Membership, Resource
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 

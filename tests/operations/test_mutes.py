@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.actors import Actor
-from requests_app.errors import (
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import (
     FactsChanged,
     MachineMayNotDecide,
     Muted,
@@ -23,9 +23,9 @@ from requests_app.errors import (
     Unacceptable,
     WrongState,
 )
+from requests_app.domain.scopes import Scope
 from requests_app.models import AccessRequest, Client, Decision, Mute, OutboxMessage, Service
 from requests_app.models.people import actor_of_token
-from requests_app.scopes import Scope
 from tests.cast import Cast, events_in, events_of
 
 pytestmark = pytest.mark.django_db

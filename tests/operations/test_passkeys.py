@@ -11,9 +11,11 @@ from django.db import DatabaseError
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app import errors, operations, webauthn
-from requests_app.events import PROVIDER_LOG
+from requests_app import operations
+from requests_app.domain import base64url, errors
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import OutboxMessage, Passkey, Person
+from requests_app.platform import webauthn
 from tests.cast import Cast, events_in, outbox_topics
 from tests.passkeys import ORIGIN, asked, enrolled
 
@@ -40,7 +42,7 @@ def test_the_entry_is_the_record_of_the_enrolment(cast: Cast) -> None:
         "side": "customer",
         "passkey": str(row.pk),
         "passkey_name": "Phone",
-        "credential": webauthn.to_text(device.credential_id),
+        "credential": base64url.to_text(device.credential_id),
         "public_key": key,
         "algorithm": "ES256",
         "rp_id": "localhost",

@@ -15,11 +15,13 @@ from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from lockbox_site import settings as site
-from requests_app import operations, outbound, passwords
-from requests_app.actors import Actor
-from requests_app.errors import Unacceptable
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Unacceptable
+from requests_app.identity import passwords
 from requests_app.models import Invitation, Person
-from requests_app.outbound import Answer, Unreachable
+from requests_app.platform import outbound
+from requests_app.platform.outbound import Answer, Unreachable
 from tests.cast import Cast, events_in
 from tests.offenders import collected
 

@@ -13,10 +13,10 @@ from django.urls import reverse
 from audit_app import recorder
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.errors import NotAllowed, Unacceptable
+from requests_app.domain.errors import NotAllowed, Unacceptable
 from requests_app.models import OutboxMessage, Person
 from requests_app.operations._change import PROVIDER_LOG
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.factors import sign_in, stepped_up
 
@@ -47,7 +47,7 @@ def signed_in(cast: Cast, name: str) -> Client:
 
 def link_for(cast: Cast, name: str, mailoutbox: list[Any]) -> str:
     Client().post(reverse("account_reset_password"), {"email": cast.people[name].email})
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     found = re.search(r"http://\S+(/accounts/password/reset/key/\S+)", mailoutbox.pop().body)
     OutboxMessage.objects.all().delete()
     assert found
@@ -70,7 +70,7 @@ def test_a_changed_password_is_in_the_log_and_told_to_its_holder(
     assert NEW not in body
     assert "pbkdf2" not in body
     assert mailoutbox == []
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     [mail] = mailoutbox
     assert mail.to == [cast.people[name].email]
     assert mail.subject == "Your password was changed"
@@ -93,7 +93,7 @@ def test_a_password_that_is_set_through_a_link_is_in_the_log_as_that(
     [_made, entry] = entries()
     assert entry.event == "person.password_changed"
     assert '"how":"reset"' in bytes(entry.canonical).decode()
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     assert "through a link that was sent to this address" in mailoutbox[0].body.replace("\n", " ")
     assert elsewhere.get(reverse("web:home")).status_code == 302
     # What was made with the password before is dead, and the new one alone opens nothing.

@@ -11,9 +11,11 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import errors, factors, operations
-from requests_app.demo.authenticator import Authenticator
-from requests_app.events import PROVIDER_LOG
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import errors
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity import factors
 from requests_app.models import OutboxMessage, Passkey, Person, Token
 from tests.caller import caller_for, token_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics

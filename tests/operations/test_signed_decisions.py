@@ -11,8 +11,9 @@ from django.db import IntegrityError, transaction
 
 from audit_app import checkpoints
 from audit_app.models import AuditEntry
-from requests_app import clock, errors, manifest, operations
-from requests_app.demo.authenticator import Authenticator
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import clock, errors, manifest
 from requests_app.models import AccessRequest, Decision, Grant, Passkey, Resource, SignedDecision, Tenant
 from requests_app.queries import signing
 from tests.cast import Cast, events_of, outbox_topics

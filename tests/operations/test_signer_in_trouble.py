@@ -10,8 +10,8 @@ from django.db import transaction
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm
 from requests_app import operations, tasks
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Grant
-from requests_app.states import State
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast, events_of, gather, outbox_topics
 

@@ -14,9 +14,9 @@ from django.db import IntegrityError, transaction
 
 from audit_app import canonical
 from audit_app.models import AuditEntry
-from requests_app import clock, operations, proposals
-from requests_app.database import bounds
-from requests_app.errors import (
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import (
     AlreadyDecidedByYou,
     ChangeProposed,
     DeadlinePassed,
@@ -29,8 +29,9 @@ from requests_app.errors import (
     Unacceptable,
     WrongState,
 )
-from requests_app.events import PROVIDER_LOG
-from requests_app.factors import drops_all
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.domain.scopes import Scope
+from requests_app.identity.factors import drops_all
 from requests_app.models import (
     AccessRequest,
     Client,
@@ -46,8 +47,9 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.models.people import actor_of_token
+from requests_app.platform.database import bounds
 from requests_app.queries import tenant as queries
-from requests_app.scopes import Scope
+from requests_app.words import proposals
 from tests.cast import Cast, events_in, outbox_topics
 from tests.database.conftest import takes
 from tests.database.test_bounds import held

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.actors import Actor
-from requests_app.errors import ChangeProposed, StepUpRequired
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed, StepUpRequired
 from requests_app.models import OutboxMessage, QueueAssignment, Tenant
 from tests.cast import Cast
 from tests.witness import SmallWitness

@@ -10,13 +10,13 @@ import pytest
 from django.db import OperationalError
 
 from requests_app import operations, tasks
-from requests_app.database import bounds
-from requests_app.errors import StoreUnavailable
+from requests_app.domain.errors import StoreUnavailable
+from requests_app.domain.states import State
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage
 from requests_app.operations import sweeps
-from requests_app.outbox import delivery
-from requests_app.outbox.topics import Topic
-from requests_app.states import State
+from requests_app.platform.database import bounds
+from requests_app.work import outbox
 from tests.cast import Cast, events_of, outbox_topics
 from tests.database.conftest import takes
 from tests.database.test_bounds import held
@@ -103,7 +103,7 @@ def test_a_reminder_told_before_the_decision_is_not_sent_after_it(
     travel.by(hours=1)
     assert remind(cast) == 1
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
-    while delivery.drain():
+    while outbox.drain():
         pass
     assert [m for m in mailoutbox if m.extra_headers["X-Lockbox-Topic"] == Topic.REMINDER] == []
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from audit_app.models import AuditEntry, Witness
-from requests_app import factors, operations
-from requests_app.actors import Actor
-from requests_app.errors import (
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import (
     ChangeProposed,
     DeadlinePassed,
     NotAllowed,
@@ -22,6 +22,9 @@ from requests_app.errors import (
     Unacceptable,
     WrongState,
 )
+from requests_app.domain.scopes import Scope
+from requests_app.identity import factors
+from requests_app.identity.sso import sealing
 from requests_app.models import (
     Client,
     Domain,
@@ -35,10 +38,8 @@ from requests_app.models import (
     Webhook,
 )
 from requests_app.models.people import actor_of_token
-from requests_app.outbox import delivery
-from requests_app.proposals import words
-from requests_app.scopes import Scope
-from requests_app.sso import sealing
+from requests_app.words.proposals import words
+from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
 from tests.passkeys import enrolled
 from tests.web.pages import nothing_happens, signed_in
@@ -369,7 +370,7 @@ def test_a_proposal_is_withdrawn_by_whoever_could_confirm_it(two: Cast) -> None:
     with pytest.raises(WrongState):
         operations.confirm_proposal(row.pk, actor=two.as_("ada"))
     assert events_in(two.contoso)[-2:] == ["proposal.withdrawn", "act.refused"]
-    delivery.drain(limit=100)
+    outbox.drain(limit=100)
     told = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
     assert {f"{name}@contoso.example" for name in ("ada", "alan", "ines")} == set(told)
 

@@ -12,10 +12,10 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.messages.webhooks import sealing
+from requests_app.messages.webhooks.standard import Keys
 from requests_app.models import OutboxMessage, Webhook, WebhookCursor
-from requests_app.webhooks import sealing
-from requests_app.webhooks.standard import Keys
 from tests.cast import Cast, events_in
 from tests.offenders import collected
 

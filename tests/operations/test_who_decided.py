@@ -18,15 +18,16 @@ from audit_app.models import AuditEntry
 from audit_app.places import Places
 from audit_app.said import read
 from audit_app.siem import FORMATS, Source
-from requests_app import clock, operations
-from requests_app.actors import Actor
-from requests_app.errors import WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import WrongState
+from requests_app.domain.scopes import Scope
+from requests_app.doors.web._log_words import About, sentence_of
+from requests_app.messages.mails import facts
+from requests_app.messages.webhooks import messages
 from requests_app.models import AccessRequest, Decision, OutboxMessage, Token
 from requests_app.models.people import actor_of_token
-from requests_app.notifications import facts
-from requests_app.scopes import Scope
-from requests_app.web._log_words import About, sentence_of
-from requests_app.webhooks import messages
 from tests.caller import caller_for, client_of
 from tests.cast import Cast
 from verify import lockbox_verify as lv

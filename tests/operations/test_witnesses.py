@@ -10,8 +10,9 @@ import pytest
 
 from audit_app import cosigning, keys, notes
 from audit_app.models import AuditEntry, Cosignature, Witness
-from requests_app import clock, operations
-from requests_app.errors import LogNotCosigned, NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import LogNotCosigned, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
 from tests.cast import Cast, events_in, events_of
 from tests.witness import Said, SmallWitness, said, sign

@@ -56,7 +56,7 @@ class Server(Controller):
 
 
 def _use(settings: Any, port: int) -> None:
-    settings.EMAIL_BACKEND = "requests_app.notifications.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, 5
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
 

@@ -11,12 +11,15 @@ from django.db import InterfaceError, OperationalError
 from structlog.testing import capture_logs
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.actors import Actor
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.messages import handlers
+from requests_app.messages.mails import email
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage
-from requests_app.notifications import email
-from requests_app.outbox import delivery, handlers
-from requests_app.outbox.topics import FANOUT, MAIL, Topic
+from requests_app.models.outbox import FANOUT, MAIL
+from requests_app.work import outbox
 from tests.cast import Cast, events_in
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 def drain_all() -> int:
     done = 0
-    while found := delivery.drain():
+    while found := outbox.drain():
         done += found
     return done
 
@@ -65,12 +68,12 @@ def test_one_note_becomes_one_mail_for_each_recipient(cast: Cast) -> None:
 
 
 def test_an_empty_outbox_ends_the_loop(cast: Cast) -> None:
-    assert delivery.drain() == 0
+    assert outbox.drain() == 0
 
 
 def test_a_drain_works_no_more_than_its_limit(cast: Cast) -> None:
     cast.submitted()
-    assert delivery.drain(limit=2) == 2
+    assert outbox.drain(limit=2) == 2
     assert OutboxMessage.objects.filter(state="delivered").count() == 2
 
 
@@ -106,12 +109,12 @@ def test_killed_before_the_sending_nothing_is_lost(cast: Cast, travel: Any, monk
     travel.freeze()
     a_waiting_mail(cast)
     with monkeypatch.context() as patch:
-        patch.setattr("requests_app.notifications.postman.Postman.send", _killed)
+        patch.setattr("requests_app.messages.mails.postman.Postman.send", _killed)
         with pytest.raises(Killed):
-            delivery.drain()
-    assert delivery.drain() == 0, "it is leased"
+            outbox.drain()
+    assert outbox.drain() == 0, "it is leased"
     travel.by(minutes=2)
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["pat@provider.example"]
 
 
@@ -121,18 +124,18 @@ def test_killed_between_sending_and_marking_the_very_same_mail_leaves_again(
     travel.freeze()
     message = a_waiting_mail(cast)
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "_settle", _killed)
+        patch.setattr(outbox, "_settle", _killed)
         with pytest.raises(Killed):
-            delivery.drain()
+            outbox.drain()
     # Whatever is renamed meanwhile, what was sent once is sent again word by word.
     cast.contoso.name = "Contoso Renamed"
     cast.contoso.save()
     travel.by(minutes=2)
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     first, second = (m.message() for m in mail.outbox)
     assert first.as_bytes() == second.as_bytes()
     assert first["Message-ID"].startswith(f"<{message.pk}.")
-    assert delivery.drain() == 0
+    assert outbox.drain() == 0
 
 
 def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
@@ -141,7 +144,7 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
     """Frozen between looking and keeping, for longer than its lease; what it would tell has other times in it."""
     travel.freeze()
     cast.ticket()
-    delivery.drain(limit=1)
+    outbox.drain(limit=1)
     OutboxMessage.objects.exclude(pk=OutboxMessage.objects.filter(lane=MAIL)[0].pk).delete()
     plain = email.render
 
@@ -149,11 +152,11 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
         monkeypatch.setattr(email, "render", plain)
         found = plain(message, at, **more)
         travel.by(minutes=3)
-        assert delivery.drain() == 1
+        assert outbox.drain() == 1
         return found
 
     monkeypatch.setattr(email, "render", render_and_freeze)
-    delivery.drain()
+    outbox.drain()
     first, second = (m.message().as_bytes() for m in mail.outbox)
     assert first == second
 
@@ -191,16 +194,16 @@ def test_a_link_for_a_new_password_is_sent_again_to_the_letter(
     travel.freeze()
     ada = cast.people["ada"]
     operations.ask_for_reset(email=ada.email, actor=Actor.stranger(door="pages"))
-    delivery.drain(limit=1)
+    outbox.drain(limit=1)
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "_settle", _killed)
+        patch.setattr(outbox, "_settle", _killed)
         for minutes in (2, 60, 2):
             with pytest.raises(Killed):
-                delivery.drain()
+                outbox.drain()
             travel.by(minutes=minutes)
     ada.set_password("of the link that came first")
     ada.save()
-    delivery.drain()
+    outbox.drain()
     first, second, later, used = (m.message() for m in mail.outbox)
     assert first.as_bytes() == second.as_bytes()
     # After an hour it is a fresh link in a new mail, and so it is once the person used the first one.
@@ -213,9 +216,9 @@ def test_killed_in_the_middle_of_fanning_out_every_mail_is_made_once(
     travel.freeze()
     cast.submitted()
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "_settle", _killed)
+        patch.setattr(outbox, "_settle", _killed)
         with pytest.raises(Killed):
-            delivery.drain()
+            outbox.drain()
     assert not OutboxMessage.objects.filter(lane=MAIL).exists(), "rolled back with its note"
     travel.by(minutes=2)
     drain_all()
@@ -225,10 +228,10 @@ def test_killed_in_the_middle_of_fanning_out_every_mail_is_made_once(
 def test_what_a_slow_drain_has_lost_to_another_is_not_sent_twice(cast: Cast, travel: Any) -> None:
     travel.freeze()
     a_waiting_mail(cast)
-    [slow] = delivery._claim(MAIL, 10)
+    [slow] = outbox._claim(MAIL, 10)
     travel.by(minutes=2)
-    assert delivery.drain() == 1
-    assert not delivery._take(slow)
+    assert outbox.drain() == 1
+    assert not outbox._take(slow)
     assert len(mail.outbox) == 1
 
 
@@ -236,7 +239,7 @@ def test_a_drain_out_of_time_puts_back_what_it_has_not_begun(cast: Cast, monkeyp
     cast.submitted()
     seconds = iter([0.0, 0.0, 1.0, 2.0, 50.0])
     monkeypatch.setattr(clock, "monotonic", lambda: next(seconds, 50.0))
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     assert not OutboxMessage.objects.filter(claimed_until__isnull=False).exists()
     monkeypatch.undo()
     drain_all()
@@ -246,13 +249,13 @@ def test_a_drain_out_of_time_puts_back_what_it_has_not_begun(cast: Cast, monkeyp
 def test_each_wait_is_longer_than_the_one_before_and_jittered() -> None:
     minutes = [0.5, 2, 10, 30, 60, 120, 240, 240, 240]
     for attempts, least in enumerate(minutes, start=1):
-        waits = {delivery.back_off(attempts) for _ in range(20)}
+        waits = {outbox.back_off(attempts) for _ in range(20)}
         assert len(waits) > 1
         assert all(dt.timedelta(minutes=least) <= wait <= dt.timedelta(minutes=least * 1.2) for wait in waits)
 
 
 def test_the_last_attempt_comes_about_three_days_after_the_first() -> None:
-    waited = sum((delivery.back_off(n) for n in range(1, delivery.MOST_ATTEMPTS)), dt.timedelta())
+    waited = sum((outbox.back_off(n) for n in range(1, outbox.MOST_ATTEMPTS)), dt.timedelta())
     assert dt.timedelta(days=2.5) < waited < dt.timedelta(days=3.7)
 
 
@@ -263,16 +266,16 @@ def test_a_mail_that_fails_for_three_days_is_parked_with_an_entry(
     message = a_waiting_mail(cast)
     # Nothing that makes the mail moot: it is the server that is gone.
     AccessRequest.objects.update(decide_by=start + dt.timedelta(days=9))
-    monkeypatch.setattr("requests_app.notifications.email.built", _broken)
-    for _ in range(delivery.MOST_ATTEMPTS):
+    monkeypatch.setattr("requests_app.messages.mails.email.built", _broken)
+    for _ in range(outbox.MOST_ATTEMPTS):
         message.refresh_from_db()
         assert message.state == "waiting"
         travel.to(message.next_attempt_at)
-        assert delivery.drain() == 1
+        assert outbox.drain() == 1
     message.refresh_from_db()
     assert (message.state, message.attempts, message.claimed_until) == ("parked", 24, None)
     assert message.last_error == "Unexpected: ZeroDivisionError"
-    assert delivery.drain() == 0
+    assert outbox.drain() == 0
     assert events_in(cast.contoso)[-1] == "mail.parked"
     assert dt.timedelta(days=2.5) < clock.now() - start < dt.timedelta(days=3.7)
 
@@ -282,12 +285,12 @@ def test_a_mail_that_kills_its_worker_is_parked_in_the_end(
 ) -> None:
     travel.freeze()
     message = a_waiting_mail(cast)
-    monkeypatch.setattr("requests_app.notifications.email.built", _killed)
-    for _ in range(delivery.MOST_ATTEMPTS):
+    monkeypatch.setattr("requests_app.messages.mails.email.built", _killed)
+    for _ in range(outbox.MOST_ATTEMPTS):
         with pytest.raises(Killed):
-            delivery.drain()
+            outbox.drain()
         travel.by(minutes=3)
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     message.refresh_from_db()
     assert message.state == "parked"
 
@@ -296,8 +299,8 @@ def test_an_error_says_where_it_happened_and_nothing_of_the_mail(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = a_waiting_mail(cast)
-    monkeypatch.setattr("requests_app.notifications.email.built", _quoting)
-    delivery.drain()
+    monkeypatch.setattr("requests_app.messages.mails.email.built", _quoting)
+    outbox.drain()
     message.refresh_from_db()
     assert message.last_error == "Unexpected: ValueError"
     assert "canary" not in "".join(capsys.readouterr())
@@ -311,20 +314,20 @@ def test_an_outage_of_the_database_blames_no_mail(cast: Cast, monkeypatch: pytes
         raise kind("the server closed the connection unexpectedly")
 
     with monkeypatch.context() as patch, capture_logs() as said:
-        patch.setattr(handlers.moot, "why", is_away)
+        patch.setattr(handlers.outdated, "why", is_away)
         with pytest.raises(kind):
-            delivery.drain()
+            outbox.drain()
     assert [line["event"] for line in said] == ["outbox.interrupted"]
     message.refresh_from_db()
     assert (message.state, message.attempts, message.claimed_until, message.last_error) == ("waiting", 0, None, "")
     assert mail.outbox == []
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     assert len(mail.outbox) == 1
 
 
 def test_a_mail_that_has_left_is_marked_when_the_database_is_back(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     message = a_waiting_mail(cast)
-    plain, tries = delivery._settle, []
+    plain, tries = outbox._settle, []
 
     def settle(*given: Any) -> None:
         tries.append(given)
@@ -332,12 +335,12 @@ def test_a_mail_that_has_left_is_marked_when_the_database_is_back(cast: Cast, mo
             raise OperationalError
         plain(*given)
 
-    monkeypatch.setattr(delivery, "_SETTLE_AGAIN", (0, 0, 0))
-    monkeypatch.setattr(delivery, "_settle", settle)
-    assert delivery.drain() == 1
+    monkeypatch.setattr(outbox, "_SETTLE_AGAIN", (0, 0, 0))
+    monkeypatch.setattr(outbox, "_settle", settle)
+    assert outbox.drain() == 1
     message.refresh_from_db()
     assert (message.state, message.attempts, len(mail.outbox)) == ("delivered", 1, 1)
-    assert delivery.drain() == 0
+    assert outbox.drain() == 0
 
 
 def test_one_broken_mail_does_not_hold_up_the_others(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +350,7 @@ def test_one_broken_mail_does_not_hold_up_the_others(cast: Cast, monkeypatch: py
     def broken_for_pat(rendered: dict[str, Any], **more: Any) -> Any:
         return _broken() if rendered["to"].startswith("pat@") else whole(rendered, **more)
 
-    monkeypatch.setattr("requests_app.notifications.email.built", broken_for_pat)
+    monkeypatch.setattr("requests_app.messages.mails.email.built", broken_for_pat)
     drain_all()
     assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["bea@provider.example", "paula@provider.example"]
     [waiting] = mails(Topic.DECIDE_AS_PROVIDER, "waiting")
@@ -382,7 +385,7 @@ def test_a_window_that_has_closed_is_not_announced_as_open(cast: Cast, travel: A
 
 def test_whoever_lost_the_role_meanwhile_is_told_nothing(cast: Cast) -> None:
     cast.confirmed()
-    delivery._drain_lane(FANOUT, 100, clock.monotonic() + 60, delivery.Postman())
+    outbox._drain_lane(FANOUT, 100, clock.monotonic() + 60, outbox.Postman())
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
     operations.switch_off_person(cast.paula.pk, actor=cast.as_("stella"))
     drain_all()
@@ -412,7 +415,7 @@ def test_a_parked_mail_can_be_sent_again_under_the_same_id(cast: Cast) -> None:
     message = a_waiting_mail(cast)
     operations.park_mail(message.pk, actor=cast.system("outbox"), error="The server refused the recipient: 550")
     operations.resend_mail(message.pk, actor=cast.as_("stella"))
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     message.refresh_from_db()
     assert mail.outbox[0].message()["Message-ID"] == email.sent_id(message.rendered or {})
     assert AuditEntry.objects.filter(event="mail.resent").count() == 1

@@ -13,19 +13,22 @@ import pytest
 from django.core import mail
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations
-from requests_app.errors import WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import WrongState
+from requests_app.messages import grouping, handlers
+from requests_app.messages.mails import email
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage, QueueAssignment
-from requests_app.notifications import email
+from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.operations import sweeps
-from requests_app.outbox import delivery, grouping, handlers
-from requests_app.outbox.topics import FANOUT, MAIL, Topic
+from requests_app.work import outbox
 from tests.cast import Cast, events_in
 
 pytestmark = pytest.mark.django_db
 
 
-SEND = "requests_app.notifications.postman.Postman.send"
+SEND = "requests_app.messages.mails.postman.Postman.send"
 
 
 class Killed(BaseException):
@@ -54,7 +57,7 @@ def in_order(rows: Iterable[AccessRequest]) -> list[str]:
 def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
     """Send what is due on one topic; nothing else is of interest here."""
     OutboxMessage.objects.exclude(topic=topic).delete()
-    while delivery.drain():
+    while outbox.drain():
         pass
 
 
@@ -505,8 +508,8 @@ def _killed(*args: object, **kwargs: object) -> Any:
 
 
 def _refused(*args: object, **kwargs: object) -> Any:
-    raise delivery.Refused("The server refused the recipient: 550")
+    raise outbox.Refused("The server refused the recipient: 550")
 
 
 def _not_accepted(*args: object, **kwargs: object) -> Any:
-    raise delivery.NotAccepted("The server refused the mail: 451")
+    raise outbox.NotAccepted("The server refused the mail: 451")

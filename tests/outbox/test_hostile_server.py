@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
-from requests_app.notifications import smtp
-from requests_app.notifications.postman import Postman, Unreachable
+from requests_app.messages.mails import smtp
+from requests_app.messages.mails.postman import Postman, Unreachable
 
 Talk = Callable[[socket.socket, threading.Event], None]
 
@@ -75,7 +75,7 @@ def _never_reads_the_mail(peer: socket.socket, over: threading.Event) -> None:
 @pytest.fixture
 def server(settings: Any) -> Iterator[Callable[[Talk], None]]:
     """Start a server that talks like this to everybody who connects; each wait of ours ends within a second or two."""
-    settings.EMAIL_BACKEND = "requests_app.notifications.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_TIMEOUT = "127.0.0.1", 1
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
     listening, over = socket.create_server(("127.0.0.1", 0)), threading.Event()

@@ -10,12 +10,13 @@ import pytest
 from django.core import mail
 from django.db import connections
 
-from requests_app import clock
-from requests_app.limits import MAILS_AT_ONCE
+from requests_app.domain import clock
+from requests_app.domain.limits import MAILS_AT_ONCE
+from requests_app.messages.mails import email
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage
-from requests_app.notifications import email
-from requests_app.outbox import delivery
-from requests_app.outbox.topics import MAIL, Topic
+from requests_app.models.outbox import MAIL
+from requests_app.work import outbox
 from tests.cast import gather
 from tests.outbox.conftest import Postbox
 
@@ -28,7 +29,7 @@ def _drain_at_once() -> None:
     def run() -> None:
         try:
             barrier.wait(timeout=10)
-            while delivery.drain(limit=7):
+            while outbox.drain(limit=7):
                 pass
         except Exception as error:
             errors.append(error)

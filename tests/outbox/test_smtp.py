@@ -13,12 +13,14 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import connection
 
 from audit_app.models import AuditEntry
-from requests_app import bell, clock
+from requests_app.domain import clock
+from requests_app.messages.mails import email
+from requests_app.messages.mails.postman import Postman
+from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage
-from requests_app.notifications import email
-from requests_app.notifications.postman import Postman
-from requests_app.outbox import delivery
-from requests_app.outbox.topics import MAIL, Topic
+from requests_app.models.outbox import MAIL
+from requests_app.platform import bell
+from requests_app.work import outbox
 from tests.cast import Cast, gather
 from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
@@ -74,7 +76,7 @@ def test_a_full_mailbox_is_tried_again(cast: Cast, postbox: Postbox, travel: Any
     assert at + dt.timedelta(seconds=30) <= message.next_attempt_at <= at + dt.timedelta(seconds=36)
     postbox.refusals.clear()
     travel.to(message.next_attempt_at)
-    assert delivery.drain() == 1
+    assert outbox.drain() == 1
     assert postbox.addresses == ["pat@provider.example"]
 
 
@@ -109,12 +111,12 @@ def test_a_hanging_server_costs_one_timeout_and_loses_nothing(cast: Cast, hangin
 @pytest.mark.django_db(transaction=True)
 def test_a_hanging_server_holds_one_worker(transactional_db: None, hanging_server: list[socket.socket]) -> None:
     a_submission(gather())
-    delivery.drain(limit=1)
+    outbox.drain(limit=1)
     found: list[float] = []
 
     def drain() -> None:
         began = time.monotonic()
-        delivery.drain()
+        outbox.drain()
         found.append(time.monotonic() - began)
         connection.close()
 
@@ -142,12 +144,12 @@ def test_what_comes_while_another_drain_has_its_turn_is_rung_for(
         fields = {"tenant": cast.contoso, "recipient": "paula@provider.example", "lane": MAIL, "payload": first.payload}
         fields |= {"created_at": clock.now(), "next_attempt_at": clock.now()}
         later.append(OutboxMessage.objects.create(topic=first.topic, about=first.about, key="later", **fields))
-        assert delivery.drain() == 0
+        assert outbox.drain() == 0
 
     monkeypatch.setattr(Postman, "send", send)
     rung: list[tuple[str, ...]] = []
     monkeypatch.setattr(bell, "ring", lambda *tasks: rung.append(tasks))
-    assert delivery.drain(limit=1) == 1
+    assert outbox.drain(limit=1) == 1
     assert rung == [()]
 
 
@@ -163,7 +165,7 @@ def test_nothing_is_locked_while_a_mail_is_on_its_way(
 
     a_waiting_mail(cast)
     monkeypatch.setattr(Postman, "send", send)
-    delivery.drain()
+    outbox.drain()
     assert blocks == [len(connection.atomic_blocks)], "no block but the test's own"
 
 

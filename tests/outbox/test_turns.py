@@ -12,7 +12,7 @@ import pytest
 from django.core.cache import cache, caches
 from django.db import OperationalError
 
-from requests_app import process_names, turns
+from requests_app.platform import process_names, turns
 
 pytestmark = pytest.mark.django_db
 

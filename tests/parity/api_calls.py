@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from requests_app import clock
-from requests_app.api.scim.shapes import group_id
+from requests_app.domain import clock
+from requests_app.doors.api.scim.shapes import group_id
+from requests_app.identity.sso import domains
 from requests_app.models import Tenant
-from requests_app.sso import domains
 from tests.caller import Caller
 from tests.cast import JUSTIFICATION, TRIED, Cast
 

@@ -15,8 +15,9 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import clock, limits, operations
-from requests_app.errors import DomainError, TooMany
+from requests_app import operations
+from requests_app.domain import clock, limits
+from requests_app.domain.errors import DomainError, TooMany
 from requests_app.models import AccessRequest, Decision, Grant, Resource, Ticket, Token
 from requests_app.operations import sweeps
 from tests.caller import Caller, token_of

@@ -21,18 +21,19 @@ from django.urls import reverse
 
 from audit_app import checkpoints
 from audit_app.models import AuditEntry, LogAlarm, Witness
-from requests_app import clock, link_secrets, operations
-from requests_app.actors import Actor
-from requests_app.acts import SCOPES
-from requests_app.errors import ChangeProposed
-from requests_app.evaluation import Question
-from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts import SCOPES
+from requests_app.domain.errors import ChangeProposed
+from requests_app.domain.evaluation import Question
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app.domain.scopes import Scope
+from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app.identity.sso import domains
 from requests_app.models import Identity, NotificationAddress, OutboxMessage, Proposal, QueueAssignment, Tenant, Webhook
 from requests_app.models.people import actor_of_token
-from requests_app.outbox import delivery
-from requests_app.scopes import Scope
-from requests_app.sso import domains
+from requests_app.work import outbox
 from tests.caller import Caller, access_token, client_of, token_of
 from tests.cast import JUSTIFICATION, PASSWORD, TRIED, Cast
 from tests.factors import SECRET, anybodys_code, give_app, set_up_app, stepped_up
@@ -331,7 +332,7 @@ def _unplaced(cast: Cast) -> Any:
 
 def _sent_mail(cast: Cast) -> OutboxMessage:
     cast.ticket()
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     return OutboxMessage.objects.filter(lane="mail", state="delivered").order_by("recipient")[0]
 
 

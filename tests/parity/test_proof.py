@@ -11,12 +11,12 @@ from django.test import Client as Browser
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.acts import ACTS
-from requests_app.acts.declaration import StepUp
-from requests_app.errors import StepUpRequired
-from requests_app.lifecycle import TRANSITIONS
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.declaration import StepUp
+from requests_app.domain.errors import StepUpRequired
+from requests_app.domain.lifecycle import TRANSITIONS
+from requests_app.domain.scopes import Scope
 from requests_app.models import Decision, Grant, Proposal, Token
-from requests_app.scopes import Scope
 from tests.caller import Caller, service_of, token_of
 from tests.cast import Cast, events_in, events_of
 from tests.parity.api_calls import AZURE_CALLS, CALLS

@@ -8,7 +8,7 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.errors import WrongState
+from requests_app.domain.errors import WrongState
 from requests_app.models import Decision
 from tests.caller import Caller, token_of
 from tests.cast import Cast

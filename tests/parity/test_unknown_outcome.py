@@ -19,10 +19,11 @@ from django.db import OperationalError, connections
 from django.test import Client
 
 from audit_app.models import AuditEntry
-from requests_app import downloads, held, operations, outcome, tasks
-from requests_app.actors import Actor
-from requests_app.database.errors import CommitUnknown
-from requests_app.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
+from requests_app import operations, tasks
+from requests_app.content import downloads
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
+from requests_app.doors.web import decisions
 from requests_app.management import _ending
 from requests_app.management.commands import log_key
 from requests_app.models import (
@@ -36,7 +37,8 @@ from requests_app.models import (
     Token,
 )
 from requests_app.operations import _change
-from requests_app.web import decisions
+from requests_app.platform import held, outcome
+from requests_app.platform.database.errors import CommitUnknown
 from tests.admin.conftest import act_address
 from tests.api import test_azure
 from tests.api.test_idempotency import asking
@@ -134,7 +136,7 @@ def test_a_second_try_acts_once_whatever_became_of_the_first(
     row = world.confirmed()
     ada, form = signed_in(world, "ada"), answer(row, "deny", once="x", comment="Not now.")
     with monkeypatch.context() as away:
-        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        away.setattr("requests_app.doors.web.once._if_done", lambda once: None)
         with losing_answer(monkeypatch, is_saved=is_saved):
             found = ada.post(page_of(row, "decide", "deny"), form)
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
@@ -160,7 +162,7 @@ def test_the_page_that_does_not_know_sends_the_same_form_again_and_acts_once(
     ticket = world.ticket()
     erik, page = signed_in(world, "erik"), f"/tickets/{ticket.pk}/comment/"
     with monkeypatch.context() as away:
-        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        away.setattr("requests_app.doors.web.once._if_done", lambda once: None)
         with losing_answer(monkeypatch, is_saved=is_saved):
             found = erik.post(page, {"note": "Seen.", "once": "x"})
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
@@ -177,7 +179,7 @@ def test_a_page_about_an_outage_keeps_what_was_typed(world: Cast, monkeypatch: p
     def away(*args: Any, **options: Any) -> None:
         raise OperationalError("gone")
 
-    for where in ("requests_app.operations._change._post", "requests_app.web.middleware.actor_of"):
+    for where in ("requests_app.operations._change._post", "requests_app.doors.web.middleware.actor_of"):
         with monkeypatch.context() as failing:
             failing.setattr(where, away)
             found = erik.post(page, {"note": "Seen.", "once": "x"})
@@ -191,7 +193,7 @@ def test_an_approval_is_kept_without_its_proof_and_a_new_password_not_at_all(
 ) -> None:
     row, ada = world.confirmed(), signed_in(world, "ada")
     with monkeypatch.context() as away:
-        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        away.setattr("requests_app.doors.web.once._if_done", lambda once: None)
         with losing_answer(monkeypatch, is_saved=False):
             found = ada.post(page_of(row, "decide", "approve"), answer(row, once="x", comment="Please be quick."))
     action, fields = sent_from(found)
@@ -200,7 +202,7 @@ def test_an_approval_is_kept_without_its_proof_and_a_new_password_not_at_all(
     new = "four-lamps-beside-the-river"
     form = {"oldpassword": PASSWORD, "password1": new, "password2": new, "once": "y"}
     with monkeypatch.context() as away:
-        away.setattr("requests_app.web.once._if_done", lambda once: None)
+        away.setattr("requests_app.doors.web.once._if_done", lambda once: None)
         with losing_answer(monkeypatch, is_saved=False):
             found = ada.post("/accounts/password/change/", form)
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
@@ -276,7 +278,7 @@ def test_a_page_that_only_reads_says_nothing_of_changes(world: Cast, monkeypatch
     def away(*args: Any, **options: Any) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("requests_app.web.ticket_list.queries.page", away)
+    monkeypatch.setattr("requests_app.doors.web.ticket_list.queries.page", away)
     found = ada.get("/tickets/")
     assert found.status_code == 503
     assert "can’t reach its database" in words_of(found)

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Membership, Person, Plan, Tenant
 from tests.factors import give_app, sign_in
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from audit_app.models import AuditEntry
 from audit_app.recorder import Witnessed, record
-from requests_app import clock
+from requests_app.domain import clock
 from tests import ground
 from tests.conftest import NetworkRefused, Traveller
 

@@ -17,17 +17,19 @@ from django.test import Client
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from requests_app import guesses, hashing, operations
-from requests_app.errors import Busy
-from requests_app.hashing import Gate
+from requests_app import operations
+from requests_app.domain.errors import Busy
+from requests_app.identity import guesses
 from requests_app.models import Person, Tries
 from requests_app.models.people import actor_of
+from requests_app.platform import hashing
+from requests_app.platform.hashing import Gate
 from tests.caller import Caller, token_of
 from tests.cast import Cast
 from tests.site.conftest import PASSWORD
 
 #: The product's own, where other tests have a quick one.
-HASHERS = ["requests_app.hashing.Argon2PasswordHasher", "requests_app.hashing.PBKDF2PasswordHasher"]
+HASHERS = ["requests_app.platform.hashing.Argon2PasswordHasher", "requests_app.platform.hashing.PBKDF2PasswordHasher"]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from requests_app.api import reader
+from requests_app.doors.api import reader
 from tests.cast import PASSWORD, Cast
 from tests.site.test_settings import PRODUCTION, setting
 from tests.web.pages import nothing_happens, signed_in

@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from audit_app import setback
 from audit_app.models import ChainHead, LogAlarm, SignedHead
 from lockbox_site import health, readiness
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
 
 

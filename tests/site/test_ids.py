@@ -11,7 +11,7 @@ import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.urls.converters import UUIDConverter
 
-from requests_app.ids import as_id
+from requests_app.domain.ids import as_id
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
 from tests.offenders import collected
@@ -95,16 +95,16 @@ def test_another_form_is_absent_by_every_door(cast: Cast, other: str) -> None:
 def test_text_is_made_an_id_in_one_place() -> None:
     """`UUID(…)` of what somebody sent would take the other forms again."""
     ours = {
-        "ids.py": "the place",
+        "domain/ids.py": "the place",
         "queries/inbox.py": "its own cursor",
         "queries/log.py": "a column of the log",
-        "webhooks/messages.py": "a column of the log",
+        "messages/webhooks/messages.py": "a column of the log",
         "operations/_keys.py": "a column",
         "operations/accounts.py": "what was kept of a proposal",
         "operations/single_sign_on.py": "columns, and what was kept of a proposal",
-        "api/passkeys.py": "the caller's own",
-        "api/scim/groups.py": "members as they were shown a moment ago",
-        "events.py": "a constant",
+        "doors/api/passkeys.py": "the caller's own",
+        "doors/api/scim/groups.py": "members as they were shown a moment ago",
+        "domain/events.py": "a constant",
         "models/row_security.py": "a constant",
     }
     found = set()

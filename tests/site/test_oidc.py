@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc import jws
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
-from requests_app.outbound import Answer
-from requests_app.sso import oidc
-from requests_app.sso.oidc import Party, SignOnFailed
+from requests_app.identity.sso import oidc
+from requests_app.identity.sso.oidc import Party, SignOnFailed
+from requests_app.platform.outbound import Answer
 from tests.offenders import collected
 
 ISSUER, CLIENT, NONCE, NOW = "https://idp.example", "lockbox", "n" * 43, 1_790_000_000

@@ -23,10 +23,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from requests_app import clock, outbound
-from requests_app.errors import Busy
-from requests_app.outbound import Answer, BadTarget, Target, Unreachable
-from requests_app.sso import oidc
+from requests_app.domain import clock
+from requests_app.domain.errors import Busy
+from requests_app.identity.sso import oidc
+from requests_app.platform import outbound
+from requests_app.platform.outbound import Answer, BadTarget, Target, Unreachable
 from tests.conftest import NetworkRefused
 from tests.offenders import collected
 

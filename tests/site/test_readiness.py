@@ -20,10 +20,10 @@ from django.test import Client
 from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from lockbox_site import health, readiness
-from requests_app import clock
-from requests_app.database import bounds
+from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage
-from requests_app.worker import heartbeats
+from requests_app.platform.database import bounds
+from requests_app.work import heartbeats
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 
@@ -361,7 +361,7 @@ def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None
 
 
 def test_a_host_that_was_taken_away_is_forgotten_after_a_week() -> None:
-    from requests_app.worker import beat
+    from requests_app.work import beat
 
     at = clock.now()
     old = at - beat.FORGET_AFTER - dt.timedelta(seconds=1)

@@ -33,8 +33,8 @@ from lockbox_site.middleware import RequestLogMiddleware, StaticFilesMiddleware
 from lockbox_site.serving import bodies, bridge, environ, outlet, pool
 from lockbox_site.serving.bridge import Bridge
 from lockbox_site.serving.handler import Handler
-from requests_app import hashing, waiting
 from requests_app.operations.streams import WindowClosed
+from requests_app.platform import hashing, waiting
 
 View = Callable[[Any], HttpResponseBase]
 

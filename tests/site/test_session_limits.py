@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Membership, Person, QueueAssignment, Service, Tenant, Ticket
 from tests.conftest import Traveller
 from tests.factors import give_app, sign_in

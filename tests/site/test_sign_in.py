@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from bench.sign_in import plain
 from lockbox_site.environment import env
-from requests_app import proofs, tasks
+from requests_app import tasks
+from requests_app.identity import verification
 from requests_app.models import Person, Tries
 from tests.conftest import Traveller
 from tests.factors import a_code
@@ -94,7 +95,7 @@ def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
         assert attempt(approver.email, "wrong", ip=f"10.0.1.{number}") == ""
     assert attempt(approver.email, PASSWORD, ip="10.0.2.1") == ""
     # It keeps the person from signing in, and from nothing where they are signed in.
-    assert proofs.is_this_person(approver, PASSWORD, a_code(approver))
+    assert verification.is_this_person(approver, PASSWORD, a_code(approver))
     for number in range(10):
         attempt(f"nobody{number}@contoso.example", "wrong", ip="10.0.3.1")
     assert attempt(member.email, PASSWORD, ip="10.0.3.1") == ""

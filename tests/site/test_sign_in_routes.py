@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def test_signed_in_pages_are_not_kept_by_the_browser(cast: Cast) -> None:
 def test_a_reset_link_leads_to_this_site_whatever_the_host_header_says(cast: Cast, mailoutbox: list, settings) -> None:
     settings.BASE_URL = "https://lockbox.example"
     Client().post(reverse("account_reset_password"), {"email": cast.ada.email}, headers={"host": "localhost:6666"})
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     [mail] = mailoutbox
     assert "https://lockbox.example/accounts/password/reset/key/" in mail.body
     assert "6666" not in mail.body

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from requests_app import sockets
+from requests_app.platform import sockets
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks for Linux's numbers")
 

@@ -64,9 +64,9 @@ threading.Thread.start = look_and_start
 
 import lockbox_site.rsgi
 from audit_app import setback
-from requests_app import hashing, outbound
-from requests_app.api import reader
-from requests_app.database import bounds
+from requests_app.platform import hashing, outbound
+from requests_app.doors.api import reader
+from requests_app.platform.database import bounds
 
 for thread in held:
     start(thread)

@@ -19,8 +19,8 @@ from django.test import Client
 from django.urls import path
 
 from lockbox_site import statements
-from requests_app.database import bounds
 from requests_app.models import Plan
+from requests_app.platform.database import bounds
 from tests.ground import database_url
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -104,7 +104,7 @@ def both():
     return *shown(), *inside
 print(*both())
 from django.db import connections
-from requests_app.database import bounds
+from requests_app.platform.database import bounds
 bounds.of_process(bounds.worker(wait_seconds=30))
 connections.close_all()
 print(*both())

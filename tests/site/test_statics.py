@@ -9,8 +9,8 @@ from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.management import CommandError
 from django.test import Client
 
-from requests_app import statics
 from requests_app.management import _fitness
+from requests_app.platform import statics
 from tests.site.test_settings import manage
 
 COMMAND = "Run: manage.py collectstatic --noinput"

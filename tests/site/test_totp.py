@@ -7,8 +7,8 @@ import datetime as dt
 
 import pytest
 
-from requests_app import totp
-from requests_app.demo.browser import SENT_WITHIN, App
+from lockbox_site.demo.browser import SENT_WITHIN, App
+from requests_app.platform import totp
 from tests.conftest import Traveller
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()

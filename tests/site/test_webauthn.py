@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from requests_app import errors, webauthn
-from requests_app.demo.authenticator import Authenticator
-from requests_app.webauthn import from_text, to_text
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app.domain import errors
+from requests_app.domain.base64url import from_text, to_text
+from requests_app.platform import webauthn
 from tests.offenders import collected
 
 PARTY = webauthn.Party(rp_id="lockbox.example", name="Lockbox", origins=frozenset({"https://lockbox.example"}))

@@ -11,7 +11,7 @@ import pytest
 
 from bench.storm import lifecycle
 from bench.storm.lifecycle import ACCESS_REQUEST, TICKET
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from tests.offenders import collected
 from tests.storm import forged
 from tests.storm.forged import ADA, BEGUN, ENGINEER, GRANT, PAT, RESOURCE, at, entry, life

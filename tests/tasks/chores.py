@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from requests_app.worker.guard import guarded
+from requests_app.work.guard import guarded
 
 
 @guarded

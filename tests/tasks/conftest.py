@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 
 from requests_app.models import Heartbeat
-from requests_app.worker.processes import kill_tree, tree
+from requests_app.work.processes import kill_tree, tree
 from tests.ground import database_url
 
 T = TypeVar("T")

@@ -3,4 +3,4 @@
 from tests.tasks.web_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.web_settings import PASSWORD_HASHERS as _QUICK
 
-PASSWORD_HASHERS = ["requests_app.hashing.Argon2PasswordHasher", *_QUICK]
+PASSWORD_HASHERS = ["requests_app.platform.hashing.Argon2PasswordHasher", *_QUICK]

@@ -9,9 +9,11 @@ from django.db import OperationalError, connection, connections
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import async_task
 
-from requests_app import bell, clock, operations, schedules
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage
-from requests_app.worker import beat
+from requests_app.platform import bell
+from requests_app.work import beat, schedules
 from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,7 +181,7 @@ def test_two_beats_do_not_double_the_work(attempt: int) -> None:
 
 @pytest.mark.slow
 def test_of_many_who_claim_a_turn_one_gets_it(travel: Traveller) -> None:
-    from requests_app.worker import heartbeats
+    from requests_app.work import heartbeats
 
     got: list[bool] = []
     minute = beat.dt.timedelta(minutes=1)

@@ -6,7 +6,8 @@ import pytest
 from django.db import transaction
 from django_q.models import OrmQ
 
-from requests_app import bell, clock
+from requests_app.domain import clock
+from requests_app.platform import bell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,11 +10,11 @@ from django_q.signals import post_execute
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Heartbeat
-from requests_app.worker import broker as module
-from requests_app.worker import heartbeats
-from requests_app.worker.broker import HeartbeatBroker
+from requests_app.work import broker as module
+from requests_app.work import heartbeats
+from requests_app.work.broker import HeartbeatBroker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from requests_app import acts, checks, lifecycle, schedules
+from requests_app.domain import acts, lifecycle
+from requests_app.work import schedules, startup_checks
 from tests.offenders import collected
 
 
@@ -63,7 +64,7 @@ def test_an_unsound_declaration_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "CONNECTORS", "requests_app.connectors.gone")
+    monkeypatch.setattr(startup_checks, "CONNECTORS", "requests_app.content.connectors.gone")
     assert found() == ["requests_app.E030"]
 
 
@@ -71,7 +72,7 @@ def test_connectors_that_do_not_import_are_refused(monkeypatch: pytest.MonkeyPat
 def test_a_database_among_the_content_is_refused(place: str, tmp_path: Path) -> None:
     """To read it as content would drop SQLite's locks, and show it to engineers."""
     (tmp_path / "link").symlink_to(tmp_path / "content", target_is_directory=True)
-    sqlite = {**settings.DATABASES["default"], "ENGINE": "requests_app.database.sqlite"}
+    sqlite = {**settings.DATABASES["default"], "ENGINE": "requests_app.platform.database.sqlite"}
     for root in ("content", "link"):
         here = {"CONTENT_ROOT": tmp_path / root, "LOG_HEADS_FILE": tmp_path / "log_heads.sqlite3"}
         inside = {"default": {**sqlite, "NAME": str(tmp_path / "content" / place)}}

@@ -12,9 +12,9 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage
-from requests_app.worker import heartbeats, supervisor
+from requests_app.work import heartbeats, supervisor
 from tests.cast import gather
 
 pytestmark = pytest.mark.django_db(transaction=True)

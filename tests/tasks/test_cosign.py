@@ -12,7 +12,9 @@ import pytest
 from audit_app import proofs
 from audit_app.models import Checkpoint, Cosignature, Witness
 from lockbox_site import readiness
-from requests_app import clock, operations, schedules, tasks
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.work import schedules
 from tests.cast import Cast
 from tests.witness import SmallWitness, said, sign
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from audit_app import checkpoints, evidence, older
 from audit_app.models import AuditEntry, Tile
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.management.commands import evidence as command
 from tests.audit.bundles import files_of, manifest_of, records, verified
 from tests.cast import Cast

@@ -21,7 +21,7 @@ from django.db import OperationalError, transaction
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.management import _pull
 from requests_app.management._pull import Cursor, CursorInUse
 from tests import ground

@@ -19,9 +19,9 @@ from django_q.tasks import async_task
 from audit_app import checkpoints, keys
 from audit_app.models import AuditEntry, Checkpoint
 from audit_app.notes import Note
-from requests_app import clock
+from requests_app.domain import clock
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Heartbeat, OutboxMessage, TaskAttempt
-from requests_app.states import State
 from tests.cast import gather
 from tests.ports import free_port
 from tests.tasks.conftest import Notes, Running, Start, beats, in_service, runs, wait_for

@@ -12,11 +12,12 @@ from django.test import override_settings
 from django_q.exceptions import TimeoutException
 from django_q.signals import post_execute_in_worker, pre_execute
 
-from requests_app import clock, tasks
-from requests_app.database import bounds
+from requests_app import tasks
+from requests_app.domain import clock
 from requests_app.models import Heartbeat, TaskAttempt
-from requests_app.worker import guard
-from requests_app.worker.guard import guarded
+from requests_app.platform.database import bounds
+from requests_app.work import guard
+from requests_app.work.guard import guarded
 from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)

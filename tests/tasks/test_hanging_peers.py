@@ -14,9 +14,10 @@ import pytest
 from django.conf import settings
 
 from audit_app.models import AuditEntry, Checkpoint, Witness
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.states import State
 from requests_app.models import AccessRequest, OutboxMessage
-from requests_app.states import State
 from tests.cast import gather
 from tests.tasks.conftest import Start, in_service, wait_for
 from tests.witness import SmallWitness

@@ -20,10 +20,10 @@ from django.db import connection
 
 from audit_app.models import AuditEntry
 from audit_app.verify import verify
-from requests_app import clock
-from requests_app.demo.browser import Browser, Stopped
+from lockbox_site.demo.browser import Browser, Stopped
+from requests_app.domain import clock
+from requests_app.messages.mails.email import sent_id
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage
-from requests_app.notifications.email import sent_id
 from tests.cast import PASSWORD, Cast, gather
 from tests.factors import a_code
 from tests.ports import free_port

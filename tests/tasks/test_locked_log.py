@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from requests_app import operations
+from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess
-from requests_app.scopes import Scope
 from tests.cast import gather
 from tests.database.test_bounds import held
 from tests.ports import free_port

@@ -13,9 +13,9 @@ from django.db import connections
 from audit_app import verify
 from audit_app.models import AuditEntry
 from requests_app import tasks
-from requests_app.database.errors import CommitUnknown
-from requests_app.errors import OutcomeUnknown
+from requests_app.domain.errors import OutcomeUnknown
 from requests_app.models import AccessRequest, Grant, OutboxMessage
+from requests_app.platform.database.errors import CommitUnknown
 from tests.cast import Cast, gather
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,9 +11,9 @@ import pytest
 from django.db import connection
 from django_q.tasks import async_task
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Heartbeat
-from requests_app.worker.processes import tree
+from requests_app.work.processes import tree
 from tests.ground import database_url
 from tests.tasks.conftest import Notes, Start, beats, in_service, runs, wait_for
 

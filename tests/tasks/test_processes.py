@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from requests_app.worker import processes
-from requests_app.worker.processes import Child, kill_tree, tree
-from requests_app.worker.undertaker import Undertaker
+from requests_app.work import processes
+from requests_app.work.processes import Child, kill_tree, tree
+from requests_app.work.undertaker import Undertaker
 from tests.tasks.conftest import wait_for
 
 # Ignores SIGTERM, starts a child in its own session and one that has left it, and says when all are there.

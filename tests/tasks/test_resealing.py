@@ -8,9 +8,11 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.core.management import call_command
 
-from requests_app import clock, factors, operations, tasks
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.identity import factors
+from requests_app.messages.webhooks import sealing
 from requests_app.models import Webhook
-from requests_app.webhooks import sealing
 from tests.cast import Cast
 from tests.factors import SECRET, a_code
 

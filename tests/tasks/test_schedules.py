@@ -10,7 +10,8 @@ from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 from pytest_django import DjangoAssertNumQueries
 
-from requests_app import clock, schedules
+from requests_app.domain import clock
+from requests_app.work import schedules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

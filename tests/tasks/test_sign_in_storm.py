@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from requests_app.demo.browser import Browser
-from requests_app.worker.processes import tree
+from lockbox_site.demo.browser import Browser
+from requests_app.work.processes import tree
 from tests.cast import PASSWORD, gather
 from tests.ports import free_port
 from tests.tasks.conftest import Start, web_alone

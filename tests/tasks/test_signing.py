@@ -20,9 +20,12 @@ from django_q.models import OrmQ
 from audit_app import checkpoints, keys
 from audit_app.models import AuditEntry, Checkpoint, LogAlarm, LogKey
 from audit_app.notes import Note, Verifier
-from requests_app import bell, clock, operations, schedules, tasks
-from requests_app.events import Event
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.events import Event
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.platform import bell
+from requests_app.work import schedules
 from tests.audit.test_checkpoints import TENANT, append, cut_to
 from tests.cast import Cast, gather
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import pytest
 
 from lockbox_site.serving.pool import Pool
-from requests_app import clock
-from requests_app.worker import notify, signs
-from requests_app.worker.processes import is_stopped
-from requests_app.worker.signs import Signs
+from requests_app.domain import clock
+from requests_app.work import notify, signs
+from requests_app.work.processes import is_stopped
+from requests_app.work.signs import Signs
 from tests.ports import free_port
 from tests.tasks.conftest import Running, Start, runs, wait_for
 

@@ -16,11 +16,11 @@ import pytest
 from django.urls import reverse
 
 from audit_app.models import ChainHead
+from lockbox_site.demo.browser import Browser
 from requests_app import operations
-from requests_app.demo.browser import Browser
+from requests_app.domain.scopes import Scope
 from requests_app.models import ContentAccess, Grant, Token
 from requests_app.operations.streams import MOST_PER_GRANT
-from requests_app.scopes import Scope
 from tests.cast import PASSWORD, gather
 from tests.content import fill
 from tests.factors import a_code

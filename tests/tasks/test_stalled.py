@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
+from lockbox_site.demo.browser import Browser
 from lockbox_site.serving import outlet
-from requests_app import clock
-from requests_app.demo.browser import Browser
+from requests_app.domain import clock
 from requests_app.models import ContentAccess, Grant
 from tests.cast import PASSWORD, events_of, gather
 from tests.content import fill

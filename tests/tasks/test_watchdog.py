@@ -6,9 +6,9 @@ import pytest
 from django.db import OperationalError
 from django.db.models import QuerySet
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import Heartbeat
-from requests_app.worker.watchdog import Watchdog
+from requests_app.work.watchdog import Watchdog
 
 # The watchdog drops its connection after a failure, which a test's own transaction would not survive.
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from requests_app.worker.processes import tree
+from requests_app.work.processes import tree
 from tests.caller import token_of
 from tests.cast import gather
 from tests.ports import free_port

@@ -19,7 +19,7 @@ from audit_app import checkpoints, keys, notes, proofs, witnesses
 from audit_app.models import AuditEntry, Checkpoint, Cosignature, Witness
 from audit_app.notes import Head, Note, Verifier
 from requests_app import operations, tasks
-from requests_app.errors import LogNotCosigned
+from requests_app.domain.errors import LogNotCosigned
 from requests_app.models import AccessRequest, Grant
 from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from requests_app import webauthn
-from requests_app.demo.authenticator import Authenticator
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app.platform import webauthn
 from tests.offenders import collected
 from tests.verify.runs import lv, verdict
 from tests.verify.writer import CUSTOMER, ENGINEER, PROVIDER, TENANT, Log, bundle, canonical, entry, instant, leaf

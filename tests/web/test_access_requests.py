@@ -8,7 +8,8 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from requests_app import clock, limits, operations
+from requests_app import operations
+from requests_app.domain import clock, limits
 from requests_app.models import AccessRequest, ContentAccess, Grant
 from requests_app.queries import inbox
 from tests.cast import Cast

@@ -11,12 +11,14 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations, sentences
-from requests_app.evaluation import Question
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.evaluation import Question
+from requests_app.doors.web._log_words import sentence_of
 from requests_app.models import Grant
 from requests_app.queries import access
 from requests_app.queries.log import About
-from requests_app.web._log_words import sentence_of
+from requests_app.words import sentences
 from tests.caller import service_of
 from tests.cast import Cast
 

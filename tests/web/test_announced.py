@@ -8,9 +8,9 @@ import pytest
 from django.urls import reverse
 
 from requests_app import operations
-from requests_app.errors import ChangeProposed
+from requests_app.domain.errors import ChangeProposed
+from requests_app.domain.scopes import Scope
 from requests_app.models import Proposal, Tenant
-from requests_app.scopes import Scope
 from tests.caller import Caller, caller_for
 from tests.cast import Cast
 from tests.web.pages import signed_in

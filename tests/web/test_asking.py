@@ -13,8 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations, sentences
+from requests_app import operations
 from requests_app.models import AccessRequest, Resource, Ticket
+from requests_app.words import sentences
 from tests.cast import JUSTIFICATION, TRIED, Cast, events_in, events_of
 from tests.offenders import collected
 

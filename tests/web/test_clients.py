@@ -8,10 +8,10 @@ import pytest
 from django.urls import reverse
 
 from requests_app import operations
-from requests_app.errors import NotFound
+from requests_app.domain.errors import NotFound
+from requests_app.domain.scopes import Scope
 from requests_app.models import Client, Person, Token
 from requests_app.operations import Made
-from requests_app.scopes import Scope
 from tests.caller import Caller, access_token, client_of
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.factors import a_code

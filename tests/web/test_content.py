@@ -17,14 +17,15 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from audit_app.models import AuditEntry
-from requests_app import operations, sentences
-from requests_app.connectors.base import ConnectorUnavailable
-from requests_app.downloads import disposition
+from requests_app import operations
+from requests_app.content.connectors.base import ConnectorUnavailable
+from requests_app.content.downloads import disposition
+from requests_app.doors.web.content import TEXT_BYTES
 from requests_app.models import ContentAccess, Grant, Resource
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
-from requests_app.web.content import TEXT_BYTES
+from requests_app.words import sentences
 from tests.cast import Cast
 from tests.content import CANARY, PNG, fill, mail_id
 from tests.offenders import collected

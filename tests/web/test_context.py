@@ -10,8 +10,8 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from requests_app.doors.web import context
 from requests_app.queries import inbox, menu
-from requests_app.web import context
 from tests.cast import Cast
 from tests.web.pages import queries_of, same_queries, signed_in
 

@@ -15,8 +15,9 @@ from django.urls import reverse
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app import operations, proofs
-from requests_app.errors import TooMany
+from requests_app import operations
+from requests_app.domain.errors import TooMany
+from requests_app.identity import verification
 from requests_app.models import AccessRequest, Decision, Grant, Person
 from tests.cast import Cast, events_of, outbox_topics
 from tests.offenders import collected
@@ -336,7 +337,7 @@ def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, mo
         gate.wait()
         try:
             with contextlib.suppress(TooMany):
-                proofs.is_this_person(cast.ada, "wrong", "")
+                verification.is_this_person(cast.ada, "wrong", "")
         finally:
             connection.close()
 
@@ -460,7 +461,7 @@ def test_the_second_click_of_two_leads_to_the_same_receipt(cast: Cast) -> None:
 
 def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) -> None:
     """The page was read before the first click's decision, and the operation runs after it."""
-    from requests_app.web import decisions
+    from requests_app.doors.web import decisions
 
     row, plain = cast.confirmed(), decisions.act_of
 

@@ -11,8 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import factors, operations
-from requests_app.errors import LastSecondFactor, SecondFactorRequired
+from requests_app import operations
+from requests_app.domain.errors import LastSecondFactor, SecondFactorRequired
+from requests_app.identity import factors
 from requests_app.models import ContentAccess, Grant, Person, Token
 from requests_app.operations import content
 from tests.caller import Caller, token_of

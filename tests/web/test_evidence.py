@@ -20,12 +20,14 @@ from django.urls import reverse
 
 from audit_app import checkpoints, older, recorder, zips
 from audit_app.models import AuditEntry, LogAlarm, Tile
-from requests_app import clock, downloads, operations
-from requests_app.errors import NotAllowed, NotFound
-from requests_app.events import Event
+from requests_app import operations
+from requests_app.content import downloads
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.events import Event
+from requests_app.doors.web import _progress
+from requests_app.doors.web.timeline import pdf, story
 from requests_app.models import AccessRequest, Grant, Tenant
-from requests_app.web import _progress
-from requests_app.web.timeline import pdf, story
 from tests.audit.bundles import files_of, manifest_of, records, verified
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
@@ -716,7 +718,7 @@ def test_whoever_may_no_more_gets_no_zip(
 def test_a_role_that_comes_between_the_look_and_the_act_takes_nothing(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("requests_app.web.evidence.takes_evidence", lambda actor, tenant_id: False)
+    monkeypatch.setattr("requests_app.doors.web.evidence.takes_evidence", lambda actor, tenant_id: False)
     client = signed_in(cast, "otto")
     with only_a_refusal():
         response = post(client, closed)

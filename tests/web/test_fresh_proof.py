@@ -13,9 +13,11 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import clock, guesses, policy, totp
-from requests_app.errors import StepUpRequired
+from requests_app.domain import clock, policy
+from requests_app.domain.errors import StepUpRequired
+from requests_app.identity import guesses
 from requests_app.models import AccessRequest, Person, Tenant, Tries
+from requests_app.platform import totp
 from tests.cast import PASSWORD, Cast, events_of
 from tests.conftest import Traveller
 from tests.factors import SECRET, a_code, set_up_app, sign_in

@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from requests_app import limits, operations
+from requests_app import operations
+from requests_app.domain import limits
 from requests_app.models import AccessRequest
 from tests.cast import Cast
 from tests.web.pages import look, nothing_happens, page_of, queries_of, same_queries, signed_in

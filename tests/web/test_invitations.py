@@ -12,11 +12,12 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import link_secrets, operations
-from requests_app.actors import Actor
-from requests_app.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app import operations
+from requests_app.domain import link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.models import Invitation, Membership, OutboxMessage, Person
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, signed_in
 
@@ -32,7 +33,7 @@ def link(secret: str) -> str:
 
 def sent_link() -> str:
     """The link of the newest mail, as its reader finds it."""
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     found = re.search(r"http://localhost:8000(/invitation/[^/\s]+/)", str(mail.outbox[-1].body))
     assert found is not None
     return found[1]
@@ -213,8 +214,8 @@ def test_an_account_that_belongs_to_nobody_is_taken_over_by_whoever_reads_its_ma
 def test_what_was_answered_is_not_sent_again_and_a_mail_not_too_often(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("requests_app.limits.INVITATION_SENDS_MAX", 2)
-    monkeypatch.setattr("requests_app.limits.INVITATIONS_MAX", 2)
+    monkeypatch.setattr("requests_app.domain.limits.INVITATION_SENDS_MAX", 2)
+    monkeypatch.setattr("requests_app.domain.limits.INVITATIONS_MAX", 2)
     row, ines = cast.invited(), signed_in(cast, "ines")
     form = {"act": "send_again", "invitation": str(row.pk)}
     assert ines.post(people_of(cast), form).status_code == 302
@@ -230,7 +231,7 @@ def test_what_was_answered_is_not_sent_again_and_a_mail_not_too_often(
 
 def test_a_withdrawn_invitation_is_not_mailed_any_more(cast: Cast) -> None:
     operations.withdraw_invitation(cast.invited().pk, actor=cast.as_("ines"))
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     assert not OutboxMessage.objects.filter(lane="mail").exists()
 
 

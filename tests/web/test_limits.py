@@ -6,8 +6,8 @@ import pytest
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 
-from requests_app.errors import TooMany
-from requests_app.web.errors import refusal
+from requests_app.domain.errors import TooMany
+from requests_app.doors.web.errors import refusal
 from tests.cast import Cast
 from tests.web.pages import signed_in
 

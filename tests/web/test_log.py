@@ -19,11 +19,12 @@ from django.urls import reverse
 from audit_app import canonical, recorder
 from audit_app import queries as audit
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import clock, operations
-from requests_app.events import Event
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.events import Event
+from requests_app.doors.web import _log_words
 from requests_app.models import Person, Tenant
 from requests_app.queries import log as queries
-from requests_app.web import _log_words
 from tests.cast import Cast, events_in
 from tests.offenders import collected
 from tests.sources import ROOT, nodes_of

@@ -16,10 +16,11 @@ from django.urls import reverse
 
 from audit_app import checkpoints
 from audit_app.models import Checkpoint, Cosignature, LogAlarm, LogCheck, Witness
-from requests_app import clock, tasks
+from requests_app import tasks
+from requests_app.domain import clock
+from requests_app.doors.web import _log_state
 from requests_app.models import Tenant
 from requests_app.operations import checks
-from requests_app.web import _log_state
 from tests.audit import care
 from tests.audit.test_checkpoints import meddle, uuid_sql
 from tests.cast import Cast

@@ -15,9 +15,12 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.siem import FORMATS
-from requests_app import clock, downloads, held, operations
-from requests_app.errors import NotAllowed
-from requests_app.web import _progress
+from requests_app import operations
+from requests_app.content import downloads
+from requests_app.domain import clock
+from requests_app.domain.errors import NotAllowed
+from requests_app.doors.web import _progress
+from requests_app.platform import held
 from tests.audit import cef_reader
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in

@@ -15,7 +15,8 @@ from django.urls import reverse
 from audit_app import checkpoints, cosigning, keys
 from audit_app.models import Cosignature, LogAlarm, Witness
 from audit_app.notes import Head, Note
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import PASSWORD, Cast, events_in, events_of
 from tests.factors import anybodys_code

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations, tasks
+from requests_app import operations, tasks
+from requests_app.domain import clock
 from requests_app.models import IdempotencyKey, Mute, Person, Ticket, TicketComment, Token
 from tests.cast import PASSWORD, Cast
 from tests.concurrency.test_races import at_once
@@ -245,7 +246,7 @@ def test_where_the_first_answer_was_not_kept_the_thing_itself_is_shown(
         failing.setattr(operations, "keep_answer", fail)
         # It is saved, and says so.
         assert erik.post(page, form).status_code == 302
-    monkeypatch.setattr("requests_app.web.once.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("requests_app.doors.web.once.ANSWER_SECONDS", 0.1)
     assert erik.post(page, form)["Location"] == reverse("web:ticket", args=[ticket.pk])
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
 

@@ -12,9 +12,11 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import errors, factors, operations
-from requests_app.demo.authenticator import Authenticator
-from requests_app.errors import LastPasskey, LastSecondFactor
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import errors
+from requests_app.domain.errors import LastPasskey, LastSecondFactor
+from requests_app.identity import factors
 from requests_app.models import Passkey, Person, Tries
 from requests_app.operations._change import PROVIDER_LOG
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics

@@ -21,9 +21,10 @@ from django.urls import reverse
 
 from audit_app import checkpoints, keys, recorder
 from audit_app.models import AuditEntry, Checkpoint, Cosignature, LogAlarm
-from requests_app import clock, operations
-from requests_app.queries import proofs as queries
-from requests_app.web import proofs as pages
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.doors.web import log_proofs as pages
+from requests_app.queries import log_proofs as queries
 from tests.audit import care
 from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast

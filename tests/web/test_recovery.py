@@ -10,12 +10,13 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import operations, recovery
-from requests_app.actors import Actor
-from requests_app.errors import NotAllowed, NotFound
-from requests_app.events import PROVIDER_LOG
+from requests_app import operations
+from requests_app.domain import recovery
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import Invitation, OutboxMessage, Person, RecoveryKey, Tries
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast, events_in, outbox_topics
 from tests.web.pages import nothing_happens, signed_in
 
@@ -75,7 +76,7 @@ def test_it_lets_an_administrator_in_after_three_days_and_everybody_is_told(cast
     key = made(cast)
     answer = used(cast, key)
     assert (answer.status_code, events_in(cast.contoso)[-1]) == (200, "recovery_key.used")
-    delivery.drain(limit=100)
+    outbox.drain(limit=100)
     told = OutboxMessage.objects.filter(lane="mail", topic="notify.recovery_key", payload__what="used")
     everybody = {f"{name}@contoso.example" for name in ("mia", "ada", "alan", "otto", "ines", "soc")}
     assert set(told.values_list("recipient", flat=True)) == everybody

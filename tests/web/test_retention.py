@@ -10,7 +10,8 @@ from django.urls import reverse
 
 from audit_app import checkpoints
 from audit_app.models import ChainHead
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import Tenant
 from tests.cast import Cast, events_in
 from tests.offenders import collected

@@ -9,8 +9,8 @@ import pytest
 from django import forms
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from requests_app.doors.web._secrets import all_forms, is_marked, is_secret, may_wait
 from requests_app.models import Service, Tenant
-from requests_app.web._secrets import all_forms, is_marked, is_secret, may_wait
 from tests.cast import PASSWORD, Cast
 from tests.factors import a_code
 from tests.web.pages import only_a_refusal, signed_in

@@ -11,10 +11,13 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
-from requests_app import clock, factors, operations, totp
-from requests_app.errors import StepUpRequired, WrongState
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import StepUpRequired, WrongState
+from requests_app.identity import factors
 from requests_app.models import OutboxMessage, Person
 from requests_app.operations._change import PROVIDER_LOG
+from requests_app.platform import totp
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.conftest import Traveller
 from tests.factors import SECRET, a_code, set_up_app, sign_in, stepped_up

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from requests_app import sentences
 from requests_app.models import AccessRequest, ContentAccess, Person, Resource
 from requests_app.queries import access
+from requests_app.words import sentences
 from tests.cast import Cast
 
 

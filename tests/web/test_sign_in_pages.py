@@ -7,9 +7,9 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from requests_app import clock
+from requests_app.domain import clock
 from requests_app.models import OutboxMessage, Person
-from requests_app.outbox import delivery
+from requests_app.work import outbox
 from tests.cast import Cast
 from tests.factors import a_code
 
@@ -70,7 +70,7 @@ def test_signing_out_takes_a_post(client: Client, ana: Person) -> None:
 def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: Person) -> None:
     client.post(reverse("account_reset_password"), {"email": ana.email})
     assert mail.outbox == []
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     [message] = mail.outbox
     assert message.subject == "Set a new password"
     path = re.search(r"https?://[^/\s]+(/\S+)", str(message.body))
@@ -88,7 +88,7 @@ def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
     """The mailbox alone lets nobody in: the code is asked for at the next sign-in, and no session is begun before."""
     browser = Client()
     browser.post(reverse("account_reset_password"), {"email": cast.ada.email})
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     [message] = [each for each in mail.outbox if each.to == [cast.ada.email] and each.subject == "Set a new password"]
     path = re.search(r"https?://[^/\s]+(/\S+)", str(message.body))
     assert path
@@ -112,7 +112,7 @@ def test_a_reset_for_a_stranger_looks_the_same_and_sends_nothing(client: Client,
         ("notify.password_reset", "fanout", None, "ana@contoso.example"),
         ("notify.password_reset", "fanout", None, "nobody@contoso.example"),
     ]
-    delivery.drain(limit=10)
+    outbox.drain(limit=10)
     assert [message.to for message in mail.outbox] == [["ana@contoso.example"]]
     assert stranger.status_code == known.status_code
     assert stranger.redirect_chain == known.redirect_chain

@@ -17,11 +17,13 @@ from audit_app import queries, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Places
 from audit_app.siem import FORMATS, Source
-from requests_app import clock, errors, manifest, operations, webauthn
+from requests_app import operations
+from requests_app.domain import clock, errors, manifest
+from requests_app.messages.webhooks import messages
 from requests_app.models import AccessRequest, Decision, Resource, Tenant
-from requests_app.outbox import delivery
+from requests_app.platform import webauthn
 from requests_app.queries import signing
-from requests_app.webhooks import messages
+from requests_app.work import outbox
 from tests.audit import cef_reader
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import PASSWORD, Cast, events_of
@@ -69,7 +71,7 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
     assert whole.count(f"S{key}") == whole.count("Not signed") == 1
     assert f"said yes for the customer, s{key}" in whole
     assert "said yes for the provider, not signed" in whole
-    while delivery.drain():
+    while outbox.drain():
         pass
     [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "may read" in each.subject]
     short = " ".join(digest[at : at + 4] for at in range(0, 16, 4))
@@ -165,7 +167,7 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
 
     # The mail about the closed window names both, and so does the administration.
     operations.revoke(row.pk, actor=cast.as_("ada"))
-    while delivery.drain():
+    while outbox.drain():
         pass
     [closed] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "closed" in each.subject]
     said = " ".join(closed.body.split())

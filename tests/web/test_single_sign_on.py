@@ -21,16 +21,18 @@ from django.urls import reverse
 from joserfc.jwk import KeySet, RSAKey
 
 from audit_app.models import AuditEntry
-from requests_app import clock, operations, outbound, tasks
-from requests_app.actors import Actor
-from requests_app.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound, StepUpRequired, Unacceptable, WrongState
+from requests_app.domain.scopes import Scope
+from requests_app.doors.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
+from requests_app.identity.sso import domains, sealing
 from requests_app.models import Client as Client_
 from requests_app.models import Domain, Identity, Invitation, OutboxMessage, Person, SignOn, Token
 from requests_app.operations import Connection, Profile
-from requests_app.outbox import delivery
-from requests_app.scopes import Scope
-from requests_app.sso import domains, sealing
-from requests_app.web.single_sign_on import DISCOVERED_SECONDS, DOWN_SECONDS, FLOW_SECONDS, cookie
+from requests_app.platform import outbound
+from requests_app.work import outbox
 from tests.caller import Caller, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
 from tests.factors import give_app, sign_in
@@ -505,7 +507,7 @@ def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_get
     assert who(browser) == ""
     assert right.context["form"].errors == wrong.context["form"].errors
     browser.post(reverse("account_reset_password"), {"email": world.ada.email})
-    delivery.drain(limit=50)
+    outbox.drain(limit=50)
     assert not any("password" in mail.subject for mail in mailoutbox)
     with pytest.raises(NotAllowed):
         operations.set_password(actor=world.as_("ada"), password="another battery of 7 horses", how="reset")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from requests_app import webauthn
+from requests_app.platform import webauthn
 from tests.cast import Cast
 from tests.web.pages import signed_in
 from tests.web.test_passkeys import SET_UP, without_factor

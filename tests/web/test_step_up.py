@@ -13,9 +13,9 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.events import PROVIDER_LOG
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.identity.sso import sealing
 from requests_app.models import Mute, Person, QueueAssignment, SignOn, Tenant, Tries
-from requests_app.sso import sealing
 from tests.cast import PASSWORD, Cast, events_in
 from tests.conftest import Traveller
 from tests.factors import a_code

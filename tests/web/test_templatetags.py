@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from requests_app.states import State, TicketState
+from requests_app.domain.states import State, TicketState
 
 NOW = datetime(2025, 11, 25, 9, 55, tzinfo=UTC)
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")

@@ -12,7 +12,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
 from requests_app.models import Membership, NotificationAddress, Person, Tenant
 from requests_app.queries import tenant as queries
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics

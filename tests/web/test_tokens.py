@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from requests_app import operations
-from requests_app.acts import SCOPES
+from requests_app.domain.acts import SCOPES
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.queries import callers

@@ -17,11 +17,15 @@ from django.urls import reverse
 from django_q.models import OrmQ
 
 from audit_app.models import AuditEntry, ChainHead
-from requests_app import bell, clock, operations, outbound, schedules, tasks
-from requests_app.events import PROVIDER_LOG
+from requests_app import operations, tasks
+from requests_app.domain import clock
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.messages.webhooks import messages, schedule, sealing
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
-from requests_app.outbox import delivery as mails
-from requests_app.webhooks import delivery, dispatch, messages, schedule, sealing, tidying
+from requests_app.platform import bell, outbound
+from requests_app.work import outbox as mails
+from requests_app.work import schedules
+from requests_app.work.webhooks import delivery, dispatch, tidying
 from tests.cast import Cast, events_in
 from tests.webhooks.receiver import Got, Receiver, add, fresh, verified
 from tests.webhooks.test_standard import is_v1a

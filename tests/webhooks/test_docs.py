@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from requests_app import clock, outbound
-from requests_app.events import TITLES
+from requests_app.domain import clock
+from requests_app.domain.events import TITLES
+from requests_app.messages.webhooks import messages, schedule, standard
 from requests_app.operations import webhooks
-from requests_app.webhooks import delivery, messages, schedule, standard, tidying
+from requests_app.platform import outbound
+from requests_app.work.webhooks import delivery, tidying
 from tests.docs.documents import blocks
 
 PAGE = (Path(settings.BASE_DIR) / "docs" / "webhooks.md").read_text(encoding="utf-8")

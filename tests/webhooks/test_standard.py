@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from requests_app import clock
-from requests_app.webhooks import sealing
-from requests_app.webhooks.standard import Keys, headers
+from requests_app.domain import clock
+from requests_app.messages.webhooks import sealing
+from requests_app.messages.webhooks.standard import Keys, headers
 
 #: From the standard and its libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -16,11 +16,13 @@ from django.utils import translation
 
 from audit_app.models import AuditEntry, Witness
 from lockbox_site import pseudolocale
-from requests_app import clock, models, schedules
-from requests_app.connectors import registry
-from requests_app.demo import world as demo
-from requests_app.outbox.topics import Topic
-from requests_app.scopes import Scope
+from lockbox_site.demo import world as demo
+from requests_app import models
+from requests_app.content.connectors import registry
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.messages.topics import Topic
+from requests_app.work import schedules
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 from tests.words.reading import World
 

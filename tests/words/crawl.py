@@ -15,9 +15,10 @@ from django.test import Client
 from django.urls import Resolver404, resolve, reverse
 
 from audit_app.models import Witness
-from requests_app import clock, link_secrets, operations, webauthn
-from requests_app.actors import Actor
-from requests_app.demo.authenticator import Authenticator
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
 from requests_app.models import (
     AccessRequest,
     AddressChange,
@@ -30,6 +31,7 @@ from requests_app.models import (
     WebhookAttempt,
 )
 from requests_app.models import Client as Caller
+from requests_app.platform import webauthn
 from requests_app.queries import actor_of
 from tests.factors import stepped_up
 from tests.witness import SmallWitness

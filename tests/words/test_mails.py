@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from django.utils import translation
 
-from requests_app import clock, link_secrets, operations, totp, webauthn
-from requests_app.actors import Actor
-from requests_app.demo.authenticator import Authenticator
-from requests_app.demo.world import as_
-from requests_app.errors import ChangeProposed
-from requests_app.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from lockbox_site.demo.authenticator import Authenticator
+from lockbox_site.demo.world import as_
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed
+from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app.messages import grouping, handlers
+from requests_app.messages.mails import email
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
-from requests_app.notifications import email
-from requests_app.outbox import grouping, handlers
-from requests_app.outbox.topics import FANOUT, MAIL, Topic
+from requests_app.models.outbox import FANOUT, MAIL
+from requests_app.platform import totp, webauthn
 from tests.words.reading import World, spoken
 
 

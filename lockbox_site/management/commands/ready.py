@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from lockbox_site.readiness import ALL, PARTS, is_fit, run_checks
-from requests_app.database import bounds
+from requests_app.platform.database import bounds
 
 
 class Command(BaseCommand):

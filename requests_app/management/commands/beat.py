@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from requests_app.worker.beat import Beat
+from requests_app.work.beat import Beat
 
 
 class Command(BaseCommand):

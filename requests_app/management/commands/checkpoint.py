@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 from audit_app import checkpoints
 from audit_app.heads import HeadsUnavailable
 from audit_app.keys import NoKey
-from requests_app import clock
+from requests_app.domain import clock
 
 BATCH = 500
 

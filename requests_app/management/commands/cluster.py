@@ -5,9 +5,9 @@ from typing import Any
 from django.db import connections
 from django_q.management.commands import qcluster
 
-from requests_app.database import bounds
 from requests_app.management._fitness import compare_heads, require_log_name
-from requests_app.worker.broker import WAIT_SECONDS
+from requests_app.platform.database import bounds
+from requests_app.work.broker import WAIT_SECONDS
 
 
 class Command(qcluster.Command):

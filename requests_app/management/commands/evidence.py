@@ -24,10 +24,11 @@ from audit_app.evidence import Evidence
 from audit_app.keys import NoKey
 from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
-from requests_app import clock, operations
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.doors.web.timeline import Subject, timelines
 from requests_app.management._logs import actor, log_of
 from requests_app.models import AccessRequest, Tenant
-from requests_app.web.timeline import Subject, timelines
 
 ACTOR = actor("evidence")
 #: Tells how many more are done.

@@ -21,8 +21,8 @@ from rich.progress import Progress
 
 from audit_app.siem import FORMATS
 from requests_app import operations
-from requests_app.actors import Actor
-from requests_app.ids import as_id
+from requests_app.domain.actors import Actor
+from requests_app.domain.ids import as_id
 from requests_app.management._pull import Cursor, CursorInUse, Lines, Pull, ReaderGone
 from requests_app.models import Tenant
 from requests_app.queries import log as queries

@@ -6,10 +6,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from requests_app import clock
-from requests_app.database import bounds
+from requests_app.domain import clock
 from requests_app.models import Heartbeat
-from requests_app.worker import heartbeats
+from requests_app.platform.database import bounds
+from requests_app.work import heartbeats
 
 
 class Command(BaseCommand):

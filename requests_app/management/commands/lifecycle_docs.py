@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import translation
 
-from requests_app.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
-from requests_app.states import Timing
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS, Transition
+from requests_app.domain.states import Timing
 
 _START = "[*]"
 _WHEN = {Timing.ANY: "any time", Timing.BEFORE: "before the deadline", Timing.AFTER: "from the deadline on"}
@@ -40,7 +40,7 @@ def _document() -> Iterator[str]:
     yield "# Life cycles"
     yield ""
     written_by = "`python manage.py lifecycle_docs`; not to be edited by hand."
-    yield f"Generated from the acts in `requests_app/acts/` by {written_by}"
+    yield f"Generated from the acts in `requests_app/domain/acts/` by {written_by}"
     for title, table in (("Access request", TRANSITIONS), ("Ticket", TICKET_TRANSITIONS)):
         yield ""
         yield f"## {title}"

@@ -7,9 +7,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from requests_app import clock, schedules, webauthn
+from requests_app.domain import clock
 from requests_app.management._fitness import compare_heads, require_log_name, require_migrated, require_static_files
-from requests_app.worker import supervisor
+from requests_app.platform import webauthn
+from requests_app.work import schedules, supervisor
 
 
 class Command(BaseCommand):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from audit_app import checkpoints, heads
 from audit_app.heads import HeadsUnavailable
 from requests_app import operations
-from requests_app.errors import DomainError
+from requests_app.domain.errors import DomainError
 from requests_app.management._ending import refused
 from requests_app.management._logs import Log, actor, log_of
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import translation
 
-from requests_app.api import reader
+from requests_app.doors.api import reader
 
 DOCUMENT, CLIENT = Path("docs") / "openapi.json", Path("clients") / "python" / "lockbox_client"
 _GENERATOR = ("openapi-python-client", "generate", "--meta", "none", "--overwrite")

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils.translation import gettext as _
 
-from requests_app import resealing
 from requests_app.models import Webhook
-from requests_app.webhooks import tidying
+from requests_app.work import resealing
+from requests_app.work.webhooks import tidying
 
 
 class Command(BaseCommand):

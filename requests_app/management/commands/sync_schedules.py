@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from requests_app import clock, schedules
+from requests_app.domain import clock
+from requests_app.work import schedules
 
 
 class Command(BaseCommand):

@@ -1,0 +1,117 @@
+"""A passkey in software: what a phone or a security key would answer, for the demo and the tests.
+
+It stands in for the device *and* for the finger on it, so what it signs shows that the format holds, and nothing about
+a human. Its answers are those of WebAuthn, Level 3 (JSON as in section 5.1), with attestation "none".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from fido2.cose import ES256, RS256, CoseKey, EdDSA
+from fido2.webauthn import Aaguid, AttestationObject, AttestedCredentialData, AuthenticatorData
+
+from requests_app.domain.base64url import from_text, to_text
+
+FLAG = AuthenticatorData.FLAG
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+_COSE: dict[str, type[CoseKey]] = {"ES256": ES256, "EdDSA": EdDSA, "RS256": RS256}
+
+
+def _made(algorithm: str) -> PrivateKey:
+    if algorithm == "EdDSA":
+        return ed25519.Ed25519PrivateKey.generate()
+    if algorithm == "RS256":
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass(kw_only=True)
+class Authenticator:
+    """One key on one device. The fields may be changed between two answers, to play a device that is wrong."""
+
+    origin: str
+    algorithm: str = "ES256"
+    aaguid: bytes = bytes(16)
+    is_backup_eligible: bool = False
+    is_backed_up: bool = False
+    verifies_user: bool = True
+    #: Many devices don't count: zero for ever.
+    counts: bool = True
+    sign_count: int = 0
+    rp_id: str = ""
+    credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    key: PrivateKey | None = None
+    #: Whose key it is, as the device was told when it made it; it says so where nobody else has.
+    user_handle: bytes = b""
+
+    def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the key: RegistrationResponseJSON to PublicKeyCredentialCreationOptionsJSON."""
+        self.rp_id = self.rp_id or options["rp"]["id"]
+        self.key = self.key or _made(self.algorithm)
+        self.user_handle = from_text(options.get("user", {}).get("id", ""))
+        cose = _COSE[self.algorithm].from_cryptography_key(self.key.public_key())
+        credential = AttestedCredentialData.create(Aaguid(self.aaguid), self.credential_id, cose)
+        data = AuthenticatorData.create(self._rp_hash, self._flags | FLAG.AT, self._counted(), credential)
+        return self._answer(
+            clientDataJSON=self._client("webauthn.create", options["challenge"]),
+            attestationObject=AttestationObject.create("none", data, {}),
+        )
+
+    def get(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Sign: AuthenticationResponseJSON to PublicKeyCredentialRequestOptionsJSON."""
+        self.rp_id = self.rp_id or options["rpId"]
+        said = self._client("webauthn.get", options["challenge"])
+        data = bytes(AuthenticatorData.create(self._rp_hash, self._flags, self._counted()))
+        signature = self._signed(data + hashlib.sha256(said).digest())
+        handle = {"userHandle": self.user_handle} if self.user_handle else {}
+        return self._answer(clientDataJSON=said, authenticatorData=data, signature=signature, **handle)
+
+    def sign(self, challenge: bytes, *, rp_id: str) -> dict[str, Any]:
+        """The same, where nothing but the challenge is at hand."""
+        return self.get({"challenge": to_text(challenge), "rpId": rp_id})
+
+    @property
+    def _rp_hash(self) -> bytes:
+        return hashlib.sha256(self.rp_id.encode()).digest()
+
+    @property
+    def _flags(self) -> AuthenticatorData.FLAG:
+        flags = FLAG.UP
+        flags |= FLAG.UV if self.verifies_user else FLAG(0)
+        flags |= FLAG.BE if self.is_backup_eligible else FLAG(0)
+        return flags | (FLAG.BS if self.is_backed_up else FLAG(0))
+
+    def _counted(self) -> int:
+        self.sign_count += 1 if self.counts else 0
+        return self.sign_count
+
+    def _client(self, kind: str, challenge: str) -> bytes:
+        from_text(challenge)
+        said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+        return json.dumps(said, separators=(",", ":")).encode()
+
+    def _signed(self, message: bytes) -> bytes:
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return self.key.sign(message)
+        assert self.key is not None, "a key signs after it was made"
+        return self.key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+
+    def _answer(self, **parts: bytes) -> dict[str, Any]:
+        return {
+            "id": to_text(self.credential_id),
+            "rawId": to_text(self.credential_id),
+            "type": "public-key",
+            "authenticatorAttachment": "platform",
+            "clientExtensionResults": {},
+            "response": {name: to_text(bytes(part)) for name, part in parts.items()},
+        }

@@ -1,0 +1,154 @@
+"""What the people of the demo do through the real doors, and the timeline that tells it.
+
+Every line is printed after it was seen: a page that answered, a mail that arrived, an entry in the log. Whatever is
+not as it should be stops the demo with an exit status of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+from rich.console import Console
+
+from lockbox_site.demo.authenticator import Authenticator
+from lockbox_site.demo.browser import Browser, Form, Page, Stopped
+from lockbox_site.demo.stage import RP_ID, Mail, Stage
+from requests_app.domain import clock, manifest
+
+
+@dataclass
+class Play:
+    stage: Stage
+    console: Console
+    started: float = field(default_factory=clock.monotonic)
+    people: dict[str, Browser] = field(default_factory=dict)
+    devices: dict[str, Authenticator] = field(default_factory=dict)
+
+    # --- Telling ---------------------------------------------------------------------------------------------
+
+    def tell(self, who: str, what: str, *, detail: str = "") -> None:
+        """Print one line of the timeline: when, who, what."""
+        seconds = clock.monotonic() - self.started
+        self.console.print(f"[dim]{seconds:6.1f} s[/]  [bold]{who:<18}[/] {what}", highlight=False, soft_wrap=True)
+        if detail:
+            self.console.print(f"{'':29}[italic]{detail}[/]", highlight=False, soft_wrap=True)
+
+    def scene(self, title: str) -> None:
+        self.console.print(f"\n[bold underline]{title}[/]")
+
+    def mail(self, mail: Mail, who: str) -> None:
+        self.tell(who, f"gets a mail: “{mail.subject}”")
+
+    # --- Doing -----------------------------------------------------------------------------------------------
+
+    def person(self, login: str) -> Browser:
+        if login not in self.people:
+            self.people[login] = self.stage.browser(login)
+        return self.people[login]
+
+    def opens_ticket(self, login: str, *, service: str, title: str, body: str) -> str:
+        """A customer's member opens a ticket; return its address."""
+        browser = self.person(login)
+        page = browser.get("/tickets/new/")
+        form = page.form(having="title")
+        chosen = choice_of(page, form, "service", service)
+        page = browser.submit(page, form, service=chosen, title=title, body=body, priority="normal")
+        expect(page.path.count("/") == 3 and title in page.text, "the ticket is shown", page)
+        return page.path
+
+    def takes(self, login: str, ticket: str) -> None:
+        browser = self.person(login)
+        page = browser.get(ticket)
+        page = browser.submit(page, page.form("/assign_ticket/"))
+        expect(page.status == 200 and "The ticket is assigned." in page.text, "the ticket is taken", page)
+
+    def asks(self, login: str, address: str, *, resource: str, window: str, tried: str, why: str, **more: str) -> str:
+        """An engineer fills in the form, reads the preview, submits; return the access request's address."""
+        browser = self.person(login)
+        page = browser.get(address)
+        form = page.form(having="justification")
+        chosen = choice_of(page, form, "resource_ids", resource)
+        filled = {"resource_ids": chosen, "level": "read", "window_for": window, "tried": tried, "justification": why}
+        page = browser.submit(page, form, step="preview", **filled, **more)
+        expect(page.status == 200 and "wants to" in page.text, "the preview shows the customer's sentence", page)
+        page = browser.submit(page, page.form(having="justification"), step="submit", **filled, **more)
+        expect(page.path.startswith("/access-requests/"), "the access request is submitted", page)
+        return page.path
+
+    def adds_passkey(self, login: str) -> None:
+        """From here on this person signs what they decide, and waits for no code."""
+        self.devices[login] = self.stage.passkey(login)
+
+    def decides(self, login: str, access_request: str, verdict: str, *, comment: str = "") -> Page:
+        """Review, confirm, receipt: signed with the passkey of whoever has one, else with the password and a code."""
+        browser = self.person(login)
+        review = browser.get(access_request)
+        expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
+        page = browser.get(f"{access_request}decide/{verdict}/")
+        device = self.devices.get(login)
+        if device is not None:
+            return self._signs(browser, page, device, comment)
+        form = page.form(having="digest")
+        proof: dict[str, str] = {}
+        # A sign-in of the last minutes is proof enough, and the page asks for no other.
+        if "password" in form.values:
+            proof = {"password": browser.password, "code": browser.code() if browser.code else ""}
+        page = browser.submit(page, form, comment=comment, **proof)
+        expect(page.path.endswith("/receipt/"), f"{login} gets a receipt", page)
+        return page
+
+    def _signs(self, browser: Browser, page: Page, device: Authenticator, comment: str) -> Page:
+        """Sign the text that the page shows, and send the signature over it as the only proof."""
+        form = page.form(having="assertion")
+        [text] = form.values["manifest"]
+        digest = manifest.challenge_of(text)
+        answer = json.dumps(device.sign(digest, rp_id=RP_ID))
+        page = browser.submit(page, form, assertion=answer, comment=comment)
+        expect(page.path.endswith("/receipt/"), f"{browser.email} gets a receipt", page)
+        expect(digest.hex() in page.body.decode(), "the receipt shows the digest of what was signed", page)
+        return page
+
+    def window_of(self, login: str, access_request: str) -> str:
+        page = self.person(login).get(access_request)
+        links = page.links("/windows/")
+        expect(bool(links), "the engineer is shown the way to the content", page)
+        return links[0]
+
+    def items(self, login: str, window: str) -> tuple[str, list[str]]:
+        """The first resource's list, and the addresses of its items."""
+        browser = self.person(login)
+        page = browser.get(window)
+        lists = [link for link in page.links(window) if link.count("/") == 4]
+        page = browser.get(lists[0]) if lists else page
+        expect(page.status == 200, "the list of items is shown", page)
+        found = items(page)
+        for folder in [] if found else page.links("folder="):
+            inside = browser.get(join(page.url, folder))
+            found += [join(inside.url, link) for link in items(inside)]
+        expect(bool(found), "the list names items", page)
+        return page.url, found
+
+
+def expect(seen: bool, what: str, page: Page | None = None) -> None:
+    """Go on if this was seen; stop the demo, and say what was there instead, if not."""
+    if not seen:
+        where = f" {page.path} answered {page.status}: {page.text[:400]}" if page else ""
+        raise Stopped(f"Not seen: {what}.{where}")
+
+
+def items(page: Page) -> list[str]:
+    """What can be opened: shown on a page, or downloaded."""
+    return page.links("/item/?") + page.links("/raw/?")
+
+
+def choice_of(page: Page, form: Form, name: str, words: str) -> str:
+    """The value of the choice whose words begin so."""
+    found = next((value for value, said in form.choices.get(name, []) if said.startswith(words)), None)
+    expect(found is not None, f"{name} offers {words}", page)
+    return str(found)
+
+
+def join(base: str, address: str) -> str:
+    return urljoin(base, address)

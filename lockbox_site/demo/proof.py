@@ -1,0 +1,190 @@
+"""The scenes in which the customer trusts nobody: a witness of its own, and evidence that is checked at home."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from django.conf import settings
+
+from lockbox_site.demo.browser import Page, Stopped
+from lockbox_site.demo.play import Play, expect
+from lockbox_site.demo.stage import HOST, Mail, free_port
+from requests_app.domain import clock
+
+WITNESS = "witness.contoso.example"
+#: One file, which the customer has from the product's source and runs on a machine of its own.
+VERIFIER = Path(settings.BASE_DIR) / "verify" / "lockbox_verify.py"
+BUNDLE = Path(settings.DATA_DIR) / "evidence.zip"
+T = TypeVar("T")
+_VKEY = re.compile(r"[^\s'\"<>]+/log/[0-9a-f-]{36}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What Contoso keeps for itself from the first day on."""
+
+    log_key: str
+    key_file: Path
+    witness_key: str
+    checkpoint: Path
+
+
+def at_home(*arguments: str, expected: int = 0) -> str:
+    """Run the verifier as the customer does: alone, without the product's packages in reach."""
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-I", str(VERIFIER), *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    said = (done.stdout + done.stderr).strip()
+    expect(done.returncode == expected, f"the verifier ends with {expected}, not {done.returncode}: {said}")
+    return said
+
+
+@contextmanager
+def a_witness(here: Play) -> Iterator[Kept]:
+    """Contoso notes its log's key, runs a witness, and has its administrator register it."""
+    here.scene("Contoso trusts nobody: it keeps the log's key, and runs a witness of its own")
+    home = Path(settings.DATA_DIR) / "contoso-at-home"
+    home.mkdir()
+    administrator = here.person("ines.vogel")
+    tenant = next(iter(administrator.get("/").links("/tenant/")), "")
+    expect(bool(tenant), "the administrator is shown the way to the tenant")
+    rules = f"{tenant}witnesses/"
+    log_key = _until(lambda: _log_key(administrator.get(rules)), "the log has a verifier key")
+    key_file = home / "log.key"
+    key_file.write_text(log_key + "\n")
+    here.tell("Ines Vogel", "notes the verifier key of Contoso's log", detail=log_key)
+    witness_key = at_home("witness-key", "--name", WITNESS, "--key-file", str(home / "witness.key")).splitlines()[-1]
+    port = free_port()
+    log = (home / "witness.log").open("wb")
+    process = subprocess.Popen(  # noqa: S603 - our own command line
+        [
+            sys.executable, "-I", str(VERIFIER), "witness", "--name", WITNESS,
+            "--key-file", str(home / "witness.key"), "--state", str(home / "witness.sqlite3"),
+            "--log", log_key, "--listen", f"{HOST}:{port}",
+        ],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    log.close()
+    try:
+        page = administrator.get(rules)
+        page = administrator.submit(page, page.form(having="vkey"), vkey=witness_key, url=f"http://{HOST}:{port}/")
+        expect(WITNESS in page.text, "the witness is registered", page)
+        here.tell("Ines Vogel", "registers it; from here on it cosigns every checkpoint that continues the last one")
+        checkpoint = home / "checkpoint-first-day.txt"
+        origin = log_key.partition("+")[0]
+        checkpoint.write_text(_until(lambda: _held(home, origin), "the witness has cosigned the log", within=60) + "\n")
+        yield Kept(log_key, key_file, witness_key, checkpoint)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+
+
+def receipt_of_the_mail(here: Play, mail: Mail, kept: Kept) -> None:
+    """The mail that says that the window has closed carries the proof of it, and of both decisions before it."""
+    attached = [part for part in mail.message.iter_attachments() if str(part.get_filename()).endswith(".tlog-proof")]
+    expect(len(attached) == 3, "the closing mail carries three receipts")
+    for part in attached:
+        receipt = Path(settings.DATA_DIR) / "contoso-at-home" / str(part.get_filename())
+        receipt.write_bytes(_bytes_of(part.get_content()))
+        at_home("verify", str(receipt), "--key", kept.log_key)
+        here.tell("Ada Keller", f"checks a receipt in the mail on her own machine: {receipt.name} is good")
+
+
+def the_evidence(here: Play, kept: Kept, entries: int) -> None:
+    here.scene("Contoso's auditor takes the evidence home, and checks it without a network")
+    auditor = here.person("otto.brandt")
+    log = next(iter(auditor.get("/").links("/log/")), "")
+    _until(lambda: _cosigned(auditor.get(f"{log}checkpoint/"), entries), "the log is signed and cosigned", within=90)
+    page = auditor.get(f"{log}evidence/")
+    taken = auditor.submit(page, page.form(having="download"))
+    expect(taken.status == 200 and taken.headers.get_content_type() == "application/zip", "evidence comes", taken)
+    BUNDLE.write_bytes(taken.body)
+    here.tell("Otto Brandt", f"downloads the evidence of Contoso's whole log ({len(taken.body) // 1024} kB)")
+    said = at_home(
+        "verify", str(BUNDLE), "--key", kept.log_key, "--witness", kept.witness_key, "--previous", str(kept.checkpoint)
+    )
+    here.tell(
+        "Otto Brandt", "runs lockbox_verify.py: everything holds, and it continues what was kept on the first day"
+    )
+    signed = "signed by Ada Keller <ada.keller@contoso.example>'s passkey Software passkey"
+    expect(signed in said, f"the verifier says whose passkey signed the yes: {said}")
+    expect("signed in the name of Pat Doyle" in said, f"the verifier says that the provider's yes is signed: {said}")
+    here.tell(
+        "Otto Brandt",
+        "reads there whose passkey signed the yes, and which decisions nobody signed",
+        detail="The passkeys were software here: it shows that the format holds, and nothing about a human.",
+    )
+    here.console.print(said, highlight=False, markup=False, soft_wrap=True)
+    program = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)}"
+    by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(kept.key_file)}"
+    here.console.print(f"Once more by hand: {by_hand}", highlight=False, soft_wrap=True)
+    _one_word(here, kept)
+
+
+def _one_word(here: Play, kept: Kept) -> None:
+    """Somebody who changes one word of one entry is named by its index."""
+    forged = BUNDLE.with_name("evidence-forged")
+    shutil.unpack_archive(BUNDLE, forged)
+    entries = forged / "entries-0.jsonl"
+    lines = entries.read_bytes().split(b"\n")
+    index = next(at for at, line in enumerate(lines) if b"content.opened" in line)
+    lines[index] = lines[index].replace(b"content.opened", b"content.listed")
+    entries.write_bytes(b"\n".join(lines))
+    said = at_home("verify", str(forged), "--key", kept.log_key, expected=1)
+    expect(str(index) in said, f"the verifier names entry {index}: {said}")
+    shutil.rmtree(forged)
+    here.tell("Otto Brandt", f"tries it: one word of entry {index} changed, and the verifier names the entry")
+
+
+# --- Pieces --------------------------------------------------------------------------------------------------
+
+
+def _log_key(page: Page) -> str:
+    found = _VKEY.search(html.unescape(page.body.decode()))
+    return found[0] if found else ""
+
+
+def _held(home: Path, origin: str) -> str:
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [sys.executable, "-I", str(VERIFIER), "previous", origin, "--state", str(home / "witness.sqlite3")],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cosigned(page: Page, entries: int) -> bool:
+    """Whether the newest checkpoint covers so many entries and bears the witness's line."""
+    lines = page.body.decode().split("\n")
+    return page.status == 200 and int(lines[1]) >= entries and any(line.startswith(f"— {WITNESS} ") for line in lines)
+
+
+def _from_here(path: Path) -> Path:
+    base = Path(settings.BASE_DIR)
+    return path.relative_to(base) if path.is_relative_to(base) else path
+
+
+def _bytes_of(content: object) -> bytes:
+    return content.encode() if isinstance(content, str) else bytes(content)  # type: ignore[call-overload]
+
+
+def _until(look: Callable[[], T], what: str, *, within: float = 30.0) -> T:
+    ends = clock.monotonic() + within
+    while clock.monotonic() < ends:
+        if found := look():
+            return found
+        time.sleep(0.3)
+    raise Stopped(f"Within {within:.0f} s it was not seen that {what}.")

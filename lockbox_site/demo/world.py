@@ -1,0 +1,123 @@
+"""Build the demo world through the operations: tenants, people, content, and what has happened so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from lockbox_site.demo import content, people
+from requests_app import operations
+from requests_app.domain import clock, link_secrets
+from requests_app.domain.actors import Actor
+from requests_app.identity import factors
+from requests_app.models import Person, Plan, Resource, Service, Tenant
+from requests_app.models.people import actor_of
+
+
+def exists() -> bool:
+    return Tenant.objects.filter(slug=people.TENANTS[0].slug).exists()
+
+
+def build(*, with_history: bool = True) -> None:
+    """Build the world once; `with_history` adds tickets and access requests as if a day had gone by already."""
+    content.build(Path(settings.CONTENT_ROOT))
+    secrets = people.passwords()
+    staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
+    if staff is None:
+        staff = Person.objects.create_superuser(people.STAFF.email, secrets[people.STAFF.email], name=people.STAFF.name)
+        _set_up_app(people.STAFF)
+    _services_and_provider(as_(people.STAFF.email), secrets)
+    for tenant in people.TENANTS:
+        _tenant(tenant, as_(people.STAFF.email), secrets)
+    if with_history:
+        from lockbox_site.demo import history
+
+        history.play()
+
+
+def as_(login: str, *, fresh: bool = True) -> Actor:
+    """Act as one of the demo's people, by email, or by the part before the at-sign."""
+    lookup = {"email": login} if "@" in login else {"email__startswith": f"{login}@"}
+    person = Person.objects.get(**lookup)
+    return actor_of(person, door="command", stepped_up_at=clock.now() if fresh else None)
+
+
+def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
+    operations.save_plan(actor=staff, name="E5", includes_lockbox=True)
+    operations.save_plan(actor=staff, name="Basic", includes_lockbox=False)
+    for key, name, connector in (
+        (people.EXCHANGE, "Exchange Online", "maildir"),
+        (people.SHAREPOINT, "SharePoint Online", "folder"),
+    ):
+        operations.save_service(actor=staff, key=key, name=name, connector=connector)
+    for character in people.PROVIDER:
+        person = operations.add_person(
+            actor=staff,
+            email=character.email,
+            name=character.name,
+            password=secrets[character.email],
+            time_zone=character.time_zone,
+        )
+        # As they do by the link that the first sign-in sends: the password is theirs, and so is the address.
+        own = actor_of(person, door="command")
+        operations.set_password(actor=own, password=secrets[character.email], how="reset")
+        for key, role in character.queues:
+            operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
+        _set_up_app(character)
+
+
+def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) -> None:
+    """Staff set up the tenant and its first administrator and approver; the rest is the administrator's work."""
+    plan = Plan.objects.get(name=wanted.plan)
+    tenant = operations.create_tenant(
+        name=wanted.name, slug=wanted.slug, plan_id=plan.pk, time_zone=wanted.time_zone, actor=staff
+    )
+    _resources(tenant, staff)
+    characters = [character for character in people.members() if character.tenant == wanted.slug]
+    first = characters[0]
+    administrator = _invited(tenant, first, "administrator", by=staff, password=secrets[first.email])
+    _set_up_app(first)
+    for role in first.roles[1:]:
+        operations.give_role(tenant.pk, administrator.pk, role=role, actor=as_(first.email))
+    for character in characters[1:]:
+        password, by = secrets[character.email], as_(first.email)
+        person = _invited(tenant, character, character.roles[0], by=by, password=password)
+        for role in character.roles[1:]:
+            operations.give_role(tenant.pk, person.pk, role=role, actor=as_(first.email))
+        _set_up_app(character)
+    operations.add_address(
+        tenant.pk, email=f"security@{wanted.slug}.example", label="Security team", actor=as_(first.email)
+    )
+    if wanted.lockbox:
+        operations.switch_lockbox(tenant.pk, on=True, actor=as_(first.email))
+
+
+def _set_up_app(character: people.Character) -> None:
+    """Who needs a second factor sets one up at the first sign-in."""
+    if character.needs_app:
+        keep = factors.keeps_totp(people.give_app(character.email))
+        operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
+
+
+def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
+    """Invite somebody, and accept as they would by the link in their mail."""
+    row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
+    link = link_secrets.of(row.pk, row.sends)
+    stranger = Actor.stranger(door="command")
+    person = operations.accept_invitation(link, name=who.name, password=password, actor=stranger)
+    return operations.set_preferences(actor=as_(person.email), time_zone=who.time_zone)
+
+
+def _resources(tenant: Tenant, staff: Actor) -> None:
+    for slug, service_key, kind, name, locator in content.catalogue():
+        if slug == tenant.slug:
+            service = Service.objects.get(key=service_key)
+            operations.save_resource(
+                actor=staff, tenant_id=tenant.pk, service_id=service.pk, kind=kind, name=name, locator=locator
+            )
+
+
+def resource(tenant: str, name: str) -> Resource:
+    """A resource of the demo's by the start of its name."""
+    return Resource.objects.get(tenant__slug=tenant, name__startswith=name)

@@ -1,0 +1,46 @@
+"""`manage.py demo` (called by bin/demo): play the main job through the real doors; exit 0 only if all was seen."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+from rich.console import Console
+from rich.panel import Panel
+
+from lockbox_site.demo.browser import Stopped
+from lockbox_site.demo.scenes import introduction, play, working
+from lockbox_site.demo.stage import STEPS, Stage
+
+
+class Command(BaseCommand):
+    help = "Play the main job through the real doors, in a data directory of its own, and print it as a timeline."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        # For the demo itself: its stage has settings of its own, and so a process of its own.
+        parser.add_argument("--prepare", action="store_true", help=SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["prepare"]:
+            for step in STEPS:
+                call_command(*step)
+            return
+        console = Console(width=max(Console().width, 100))
+        console.print(Panel(introduction(), title="Customer Lockbox", title_align="left"))
+        stage = Stage()
+        try:
+            with working(console, "Setting up the stage …"):
+                context = stage.set_up()
+                context.__enter__()
+            try:
+                play(stage, console)
+            finally:
+                context.__exit__(None, None, None)
+        except Stopped as failure:
+            console.print(f"\n[bold red]The demo stopped.[/] {failure}", highlight=False, soft_wrap=True)
+            sys.exit(1)
+        console.print("\n[bold green]Every step was observed.[/]")

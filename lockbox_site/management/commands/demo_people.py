@@ -1,0 +1,78 @@
+"""`manage.py demo_people [--json] [--code WHO]`: who can sign in to the demo world as whom, and with what."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from lockbox_site.demo import people
+from lockbox_site.demo.world import exists
+from requests_app.domain import clock
+from requests_app.management._shell import line
+from requests_app.platform import totp
+
+
+class Command(BaseCommand):
+    help = "List the people of the demo world with their passwords, which are made per installation."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for programs: a list of objects")
+        parser.add_argument("--code", metavar="WHO", help="the code that this person's authenticator app shows now")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not exists():
+            raise CommandError(f"There is no demo world here. Make it: {line('demo_world')}", returncode=2)
+        if options["code"]:
+            self.stdout.write(_code(options["code"]))
+            return
+        rows = [_row(character) for character in people.everybody()]
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+            return
+        table = Table(title="Who can sign in", title_justify="left", box=None, pad_edge=False)
+        for heading in ("Side", "Who", "Roles", "Email", "Password", "Authenticator app"):
+            table.add_column(heading, no_wrap=heading in ("Email", "Password", "Authenticator app"), overflow="fold")
+        for row in rows:
+            side, roles = row["tenant"] or settings.PROVIDER_NAME, ", ".join(row["roles"]).replace("_", " ")
+            table.add_row(side, row["name"], roles, row["email"], row["password"], row["app"] or "–")
+        console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 150))
+        console.print(table)
+        console.print(
+            "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the code"
+            f" of the moment:\n{line('demo_people --code ada.keller')}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if any("engineer" in row["roles"] and not row["app"] for row in rows):
+            console.print(
+                "\nThe engineers of this demo world have no second factor: it is switched off for them"
+                " (ENGINEER_SECOND_FACTOR=off).\nIn a real installation they must have one.",
+                highlight=False,
+            )
+
+
+def _code(login: str) -> str:
+    secrets = people.app_secrets()
+    found = next((address for address in secrets if address == login or address.startswith(f"{login}@")), None)
+    if found is None:
+        raise CommandError(f"Nobody of the demo world who has an authenticator app is called {login!r}.", returncode=2)
+    return totp.code(secrets[found], totp.step_at(clock.now()))
+
+
+def _row(character: people.Character) -> dict[str, Any]:
+    tenant = next((tenant.name for tenant in people.TENANTS if tenant.slug == character.tenant), None)
+    return {
+        "email": character.email,
+        "password": people.passwords()[character.email],
+        "app": people.app_secrets().get(character.email, ""),
+        "name": character.name,
+        "side": character.side,
+        "tenant": tenant,
+        "roles": character.role_names,
+    }

@@ -1,0 +1,24 @@
+"""`manage.py demo_world`: make the demo world, once; run again, it changes nothing."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from lockbox_site.demo import world
+
+
+class Command(BaseCommand):
+    help = "Make the demo world: Contoso, Fabrikam and Northwind with people, content, tickets and access requests."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--bare", action="store_true", help="people and content only, nothing that happened yet")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if world.exists():
+            self.stdout.write("The demo world is there already.")
+            return
+        world.build(with_history=not options["bare"])
+        self.stdout.write("The demo world is made.")

@@ -1,0 +1,1 @@
+"""Ways to a customer's content: connectors and downloads."""

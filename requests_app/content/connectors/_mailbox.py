@@ -1,0 +1,137 @@
+"""The files of a Maildir: which messages and folders are there, in which order, and under which names."""
+
+import heapq
+import io
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from requests_app.content.connectors import _paths, _stored
+from requests_app.content.connectors.base import ConnectorError, ItemNotFound, Malformed
+
+Entry = tuple[int, str, str, str]  # delivered at (seconds), unique name, "cur" or "new", file name
+Opened = tuple[io.FileIO, os.stat_result, str]  # the last is the name of the file
+
+_ATTEMPTS = 5
+_DELIVERED = re.compile(r"(\d{9,11})\.")
+_CURSOR = re.compile(r"1(\d{1,12})~(.+)\Z", re.DOTALL)
+
+
+class Cursor:
+    """Where a page begins: after a folder's name, or below a message's (delivered at, unique name)."""
+
+    def __init__(self, folder: str | None, message: tuple[int, str] | None) -> None:
+        self._folder = folder
+        self._message = message
+
+    @classmethod
+    def read(cls, after: str | None) -> "Cursor":
+        """Read what an earlier page gave; raises Malformed for anything else."""
+        if after is None:
+            return cls("", None)
+        match = _CURSOR.match(after)
+        if match:
+            return cls(None, (int(match[1]), match[2]))
+        if after[:1] == "0" and is_folder_name(after[1:]):
+            return cls(after[1:], None)
+        raise Malformed("This is not a cursor of this listing.")
+
+    def precedes_folder(self, name: str) -> bool:
+        """Say whether a folder of this name is still to come."""
+        return self._folder is not None and name > self._folder
+
+    def precedes_message(self, stamp: int, unique: str) -> bool:
+        """Say whether a message delivered then, with this name, is still to come."""
+        return self._message is None or (stamp, unique) < self._message
+
+
+def require_maildir(box: int, error: type[ConnectorError]) -> None:
+    """Raise this error unless the open directory has both `cur` and `new`."""
+    try:
+        for place in ("cur", "new"):
+            with _paths.subdirectory(box, [place]):
+                pass
+    except ItemNotFound as absent:
+        raise error("This directory is no Maildir.") from absent
+
+
+def is_folder_name(name: str) -> bool:
+    """Say whether this is how Maildir++ names a folder of a mailbox."""
+    return _paths.is_safe_name(name) and name.startswith(".")
+
+
+def folders(box: int) -> list[str]:
+    """Return the names of the mailbox's folders; what only looks like one is passed over when it is opened."""
+    with _paths.translated(), os.scandir(box) as entries:
+        names = [entry.name for entry in entries if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False)]
+    return sorted(names)
+
+
+def _entries(box: int) -> Iterator[tuple[os.DirEntry[str], str]]:
+    for place in ("cur", "new"):
+        with _paths.subdirectory(box, [place]) as messages, _paths.translated(), os.scandir(messages) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    yield entry, place
+
+
+def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
+    """Return the newest entries from the cursor on, and how many cannot be served; no message is opened for it."""
+    unlisted = 0
+
+    def served() -> Iterator[Entry]:
+        nonlocal unlisted
+        for entry, place in _entries(box):
+            unique = unique_name(entry.name)
+            if not is_unique_name(unique) or not entry.is_file(follow_symlinks=False):
+                unlisted += 1
+                continue
+            try:
+                stamp = _stamp(unique) or seconds(entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue  # Somebody read or moved it meanwhile; it has another name by now.
+            if cursor.precedes_message(stamp, unique):
+                yield stamp, unique, place, entry.name
+
+    with _paths.translated():
+        entries = heapq.nlargest(count, served(), key=lambda entry: entry[:2])
+    return entries, unlisted
+
+
+def unique_name(file_name: str) -> str:
+    """Return the part of a file's name that stays when flags are set."""
+    return file_name.partition(":")[0]
+
+
+def is_unique_name(name: str) -> bool:
+    """Say whether a message can be served under this unique name."""
+    return _paths.is_safe_name(name) and not name.startswith(".") and ":" not in name
+
+
+def delivered_at(unique: str, facts: _stored.Facts) -> datetime:
+    """Return when the message came: the unique name begins with it, else the file's time must do."""
+    return datetime.fromtimestamp(_stamp(unique) or seconds(facts), UTC)
+
+
+def _stamp(unique: str) -> int:
+    match = _DELIVERED.match(unique)
+    return int(match[1]) if match else 0
+
+
+def seconds(facts: os.stat_result | _stored.Facts) -> int:
+    """Return a file's time within what a date can hold."""
+    return min(max(int(facts.st_mtime), 0), 99_999_999_999)
+
+
+def find(box: int, unique: str) -> Opened:
+    """Open the message with this unique name, wherever its flags have moved it meanwhile."""
+    for _ in range(_ATTEMPTS):
+        found = next(((entry.name, place) for entry, place in _entries(box) if unique_name(entry.name) == unique), None)
+        if found:
+            try:
+                with _paths.subdirectory(box, [found[1]]) as messages:
+                    return *_paths.open_file(messages, found[0], is_from_listing=True), found[0]
+            except ItemNotFound:
+                continue
+    raise ItemNotFound("No message has exactly this id.")

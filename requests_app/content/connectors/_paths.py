@@ -1,0 +1,191 @@
+"""Opens files and folders under a root so that no name, link or swap leads anywhere else.
+
+Each component is opened relative to the descriptor of the one before, never following a link. So a folder that is
+replaced by a link between a check and its use is refused by the kernel, not by a comparison that came too early.
+"""
+
+import errno
+import io
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from requests_app.content.connectors.base import (
+    CHUNK_BYTES,
+    ByteSource,
+    ConnectorError,
+    ConnectorUnavailable,
+    ItemNotFound,
+    LinkRefused,
+    OutsideResource,
+    ResourceNotFound,
+)
+
+# As long as the log's column for an item's name.
+_MAX_PATH_BYTES = 1024
+_MAX_DEPTH = 32
+_COMMON = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = _COMMON | os.O_DIRECTORY
+# Without O_NONBLOCK, opening a FIFO waits for a writer that never comes.
+_FILE = _COMMON | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def is_safe_name(name: str) -> bool:
+    """Say whether one component of a path can be served: it has one spelling, and no way up, out or across."""
+    return (
+        name not in ("", ".", "..")
+        and "/" not in name
+        and "\\" not in name
+        and not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name)
+    )
+
+
+def is_servable(parents: list[str], name: str) -> bool:
+    """Say whether an entry of a folder can be asked for by its path."""
+    try:
+        split("/".join([*parents, name]))
+    except ConnectorError:
+        return False
+    return True
+
+
+def split(path: str) -> list[str]:
+    """Return the components of a relative path in its only accepted spelling, or raise OutsideResource."""
+    if len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
+        raise ItemNotFound("The name is longer than any name can be.")
+    names = path.split("/")
+    if len(names) > _MAX_DEPTH or not all(is_safe_name(name) for name in names):
+        raise OutsideResource("The name is not a plain relative path.")
+    return names
+
+
+@contextmanager
+def resource(root: Path, locator: str) -> Iterator[int]:
+    """Open the folder that a locator names under the root, and give its descriptor; raises ResourceNotFound."""
+    names = split(locator)
+    try:
+        # The root itself is the operator's word and may be a link; what lies under it may not.
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConnectorUnavailable("The content root cannot be opened.") from error
+    try:
+        descriptor = _walk(descriptor, names)
+    except ItemNotFound as error:
+        raise ResourceNotFound("The locator names no folder.") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def subdirectory(descriptor: int, names: list[str]) -> Iterator[int]:
+    """Walk down from an open folder, which stays open, and give the descriptor of the last one."""
+    inner = _walk(os.dup(descriptor), names)
+    try:
+        yield inner
+    finally:
+        os.close(inner)
+
+
+def _walk(descriptor: int, names: list[str]) -> int:
+    """Exchange the descriptor of a folder for that of one below it."""
+    for name in names:
+        try:
+            inner = _open_directory(descriptor, name)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def _open_directory(parent: int, name: str) -> int:
+    _require(parent, name, stat.S_ISDIR)
+    with translated():
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
+    """Open a regular file in an open folder; a link, device, socket, FIFO or folder is refused without waiting.
+
+    A name that was just read from the folder has the folder's own spelling, and need not be looked for again.
+    """
+    _require(parent, name, stat.S_ISREG, is_from_listing)
+    with translated():
+        file = io.FileIO(os.open(name, _FILE, dir_fd=parent), "rb")
+    facts = os.fstat(file.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        file.close()
+        raise ItemNotFound("This is not a regular file.")
+    return file, facts
+
+
+def facts_of(parent: int, name: str) -> os.stat_result:
+    """Return the facts of an entry itself; raises OutsideResource for a link."""
+    with translated():
+        facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if stat.S_ISLNK(facts.st_mode):
+        raise LinkRefused("This is a link.")
+    return facts
+
+
+def has_exactly(parent: int, name: str) -> bool:
+    """Say whether the folder holds this very name.
+
+    A file system that folds case or Unicode forms answers to names that it does not hold. Such a second spelling
+    would be a second name for the log.
+    """
+    with translated(), os.scandir(parent) as entries:
+        return any(entry.name == name for entry in entries)
+
+
+def _require(parent: int, name: str, is_wanted: Callable[[int], bool], is_from_listing: bool = False) -> None:
+    # Looking before opening keeps a device from being opened at all; the open itself holds against a swap.
+    if not is_wanted(facts_of(parent, name).st_mode) or not (is_from_listing or has_exactly(parent, name)):
+        raise ItemNotFound("Nothing of this kind has exactly this name.")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the operating system's refusals into the contract's errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.ENXIO):
+            raise ItemNotFound("Nothing has exactly this name.") from error
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise LinkRefused("A link stands where a file or folder was expected.") from error
+        raise ConnectorUnavailable("The store refused.") from error
+
+
+class FileSource(ByteSource):
+    """A regular file as chunks: exactly the bytes that it had when it was opened, or an error."""
+
+    def __init__(self, file: io.FileIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._size
+        while left:
+            chunk = read_exactly_some(self._file, min(CHUNK_BYTES, left))
+            left -= len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+def read_exactly_some(file: io.FileIO, count: int) -> bytes:
+    """Read 1 to `count` bytes that must be there; a closed or shrunken file is an error, never a silent end."""
+    try:
+        chunk = file.read(count)
+    except (OSError, ValueError) as error:
+        raise ConnectorUnavailable("The item could not be read to its end.") from error
+    if not chunk:
+        raise ConnectorUnavailable("The item became shorter while it was read.")
+    return chunk

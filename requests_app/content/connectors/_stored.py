@@ -1,0 +1,128 @@
+"""Mail as it lies in a file: as it came, or compressed, as Dovecot's zlib plugin leaves it under the same name."""
+
+import io
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from requests_app.content.connectors import _paths
+from requests_app.content.connectors.base import CHUNK_BYTES, ItemTooLarge, ItemUnreadable, Limits
+
+_GZIP: Final = b"\x1f\x8b\x08"
+#: The window size that compressors use, at each of their four levels (RFC 1950, section 2.2).
+_ZLIB: Final = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+#: Zstandard, LZ4, xz and bzip2: nothing here reads them.
+_FOREIGN: Final = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\xfd7zXZ\x00", b"BZh91AY")
+#: zlib's own number for "gzip or zlib, by the first bytes".
+_EITHER: Final = 47
+_SIZE = re.compile(r",S=(\d{1,12})(?=[,:]|\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is to be known of a stored mail: its size as it came, and when its file was changed."""
+
+    st_size: int
+    st_mtime: float
+
+
+def plain(file: io.FileIO, facts: os.stat_result, name: str, limits: Limits, *, whole: bool) -> tuple[io.FileIO, Facts]:
+    """Return the mail as it came, ready to be read from any place; closes `file` where that is another one.
+
+    Decompressed it lies in a file without a name, which is gone when it is closed. Without `whole` that holds no more
+    than a header may take, and the size is the one that the file's name or its end states. Raises ItemTooLarge once
+    the mail is larger than the limit, and ItemUnreadable where it can't be decompressed.
+    """
+    magic = file.read(8)
+    file.seek(0)
+    if not _is_compressed(file, magic):
+        return file, Facts(facts.st_size, facts.st_mtime)
+    if facts.st_size > limits.item_bytes:
+        # Streams can be made that are long and stand for nothing.
+        raise ItemTooLarge("The message is larger than the limit.")
+    try:
+        most = limits.item_bytes if whole else limits.header_bytes
+        found, size, is_all = _decompressed(file, most, cut=not whole)
+        if not is_all:
+            size = max(size, _stated_size(file, magic, name))
+    finally:
+        file.close()
+    return found, Facts(size, facts.st_mtime)
+
+
+def _is_compressed(file: io.FileIO, magic: bytes) -> bool:
+    if magic.startswith(_FOREIGN):
+        raise ItemUnreadable("This message is compressed in a way that can't be read here.")
+    if magic.startswith(_GZIP):
+        return True
+    if not magic.startswith(_ZLIB):
+        return False
+    # A mail may begin with these two letters as well; it is then no stream of zlib's.
+    try:
+        zlib.decompressobj().decompress(file.read(CHUNK_BYTES), 1)
+    except zlib.error:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+def _decompressed(file: io.FileIO, most: int, *, cut: bool) -> tuple[io.FileIO, int, bool]:
+    """Write the mail to a file of its own; with `cut` its beginning is enough."""
+    target = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  the caller reads and closes it
+    size = 0
+    try:
+        for block in _blocks(file):
+            size += len(block)
+            if size > most and not cut:
+                raise ItemTooLarge("The message is larger than the limit.")
+            target.write(block)
+            if size >= most and cut:
+                break
+        else:
+            return _rewound(target), size, True
+        return _rewound(target), size, False
+    except BaseException:
+        target.close()
+        raise
+
+
+def _rewound(target: io.FileIO) -> io.FileIO:
+    target.seek(0)
+    return target
+
+
+def _blocks(file: io.FileIO) -> Iterator[bytes]:
+    """Decompress in blocks of a bounded size, whatever a few bytes claim to stand for."""
+    stream, data = zlib.decompressobj(_EITHER), file.read(CHUNK_BYTES)
+    while True:
+        try:
+            block = stream.decompress(data, CHUNK_BYTES)
+        except zlib.error as error:
+            raise ItemUnreadable("This message was compressed and is damaged.") from error
+        if block:
+            yield block
+        if stream.eof:
+            # gzip may write several streams one after the other; what else follows is no part of the mail.
+            data = stream.unused_data or file.read(CHUNK_BYTES)
+            if not data.startswith(_GZIP):
+                return
+            stream = zlib.decompressobj(_EITHER)
+            continue
+        data = stream.unconsumed_tail or file.read(CHUNK_BYTES)
+        if not data and not block:
+            raise ItemUnreadable("This message was compressed and ends too early.")
+
+
+def _stated_size(file: io.FileIO, magic: bytes, name: str) -> int:
+    """The size that the file's name states (`,S=`), or the end of a gzip file; 0 where neither does."""
+    if stated := _SIZE.search(name):
+        return int(stated[1])
+    if not magic.startswith(_GZIP):
+        return 0
+    file.seek(-4, io.SEEK_END)
+    return int.from_bytes(_paths.read_exactly_some(file, 4), "little")

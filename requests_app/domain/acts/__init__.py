@@ -1,0 +1,40 @@
+"""Every act and every event, declared once. Each module here is found by being here, and none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TypeVar
+
+from audit_app.meanings import Meaning
+from requests_app.domain.acts.declaration import Act, Event, Proposal
+from requests_app.domain.acts.soundness import problems as _problems
+from requests_app.domain.scopes import Scope
+
+_Declared = TypeVar("_Declared", Act, Event)
+
+
+def _declared(kind: type[_Declared]) -> list[_Declared]:
+    """Return what the modules here bind to a name, in their order; what one imports from another counts once."""
+    found: dict[int, _Declared] = {}
+    for module in iter_modules(__path__):
+        for value in vars(import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(value, kind):
+                found.setdefault(id(value), value)
+    return list(found.values())
+
+
+_ALL_ACTS, _ALL_EVENTS = _declared(Act), _declared(Event)
+ACTS: dict[str, Act] = {act.name: act for act in _ALL_ACTS}
+EVENTS: dict[str, Event] = {str(event): event for event in _ALL_EVENTS}
+PROPOSALS: dict[str, Proposal] = {each.name: each for act in _ALL_ACTS for each in act.proposes}
+#: What an act needs of a token, for those that a token may do.
+SCOPES: dict[str, Scope] = {act.name: act.scope for act in _ALL_ACTS if act.scope is not None}
+#: What each event means to a SIEM (`settings.LOG_MEANINGS`).
+MEANINGS: dict[str, Meaning] = {str(event): event.meaning for event in _ALL_EVENTS}
+
+
+def problems() -> Iterator[str]:
+    """Say what is unsound in the declarations; the start-up check refuses to run with any."""
+    return _problems(_ALL_ACTS, _ALL_EVENTS)

@@ -1,0 +1,179 @@
+"""Acts on an access request and its window."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Event, Moves, StepUp, has
+from requests_app.domain.scopes import Scope
+from requests_app.domain.states import PENDING, State, Timing
+
+ACCESS_REQUEST_SUBMITTED = Event(
+    "access_request.submitted",
+    label=_("Access request submitted"),
+    sentence=_("{who} asked to {ask} for {length}"),
+    variants=((has("reason", "legal_demand"), _("{who} asked to {ask} for {length}, because {authority} demands it")),),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
+)
+ACCESS_REQUEST_APPROVED_BY_PROVIDER = Event(
+    "access_request.approved_by_provider",
+    label=_("Approved by the provider"),
+    sentence=_("{who} approved {request} for {provider}; {tenant} is asked next"),
+    variants=((has("state", "OPEN"), _("{who} approved {request} for {provider}; the window is open until {until}")),),
+    siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
+)
+ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
+    "access_request.denied_by_provider",
+    label=_("Denied by the provider"),
+    sentence=_("{who} denied {request} for {provider}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
+)
+ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
+    "access_request.approved_by_customer",
+    label=_("Approved by the customer"),
+    sentence=_("{who} approved {request} for {tenant}; the window is open until {until}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
+)
+ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
+    "access_request.denied_by_customer",
+    label=_("Denied by the customer"),
+    sentence=_("{who} denied {request} for {tenant}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
+)
+ACCESS_REQUEST_WITHDRAWN = Event(
+    "access_request.withdrawn",
+    label=_("Access request withdrawn"),
+    sentence=_("{who} withdrew {request}"),
+    variants=((has("cause"), _("{request} was withdrawn, because {cause}")),),
+    siem=UPDATED,
+)
+ACCESS_REQUEST_EXPIRED = Event(
+    "access_request.expired",
+    label=_("Access request expired"),
+    sentence=_("Nobody answered {request} in time; it expired"),
+    siem=UPDATED,
+)
+GRANT_RELEASED = Event(
+    "grant.released",
+    label=_("Window given back"),
+    sentence=_("{who} gave the window of {request} back early"),
+    siem=Meaning(Family.USER_ACCESS, 2),
+)
+GRANT_REVOKED = Event(
+    "grant.revoked",
+    label=_("Window closed early"),
+    sentence=_("{who} closed the window of {request} early"),
+    variants=((has("cause"), _("The window of {request} was closed, because {cause}")),),
+    siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
+)
+GRANT_CLOSED = Event(
+    "grant.closed",
+    label=_("Window closed by itself"),
+    sentence=_("The window of {request} closed by itself"),
+    siem=Meaning(Family.USER_ACCESS, 2),
+)
+
+SUBMIT = Act(
+    "submit",
+    title=_("Ask for access"),
+    roles=frozenset({Role.ENGINEER}),
+    moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),
+    scope=Scope.REQUESTS_SUBMIT,
+    events=(ACCESS_REQUEST_SUBMITTED,),
+    tried=_("ask for access"),
+)
+APPROVE_AS_PROVIDER = Act(
+    "approve_as_provider",
+    title=_("Approve"),
+    roles=frozenset({Role.PROVIDER_APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_PROVIDER}),
+        targets=(State.PENDING_CUSTOMER, State.OPEN),
+        timing=Timing.BEFORE,
+        is_decision=True,
+    ),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.DECISIONS_WRITE,
+    events=(ACCESS_REQUEST_APPROVED_BY_PROVIDER,),
+    tried=_("approve an access request for the provider"),
+)
+DENY_AS_PROVIDER = Act(
+    "deny_as_provider",
+    title=_("Deny"),
+    roles=frozenset({Role.PROVIDER_APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_PROVIDER}), targets=(State.DENIED,), timing=Timing.BEFORE, is_decision=True
+    ),
+    needs_note=True,
+    scope=Scope.DECISIONS_WRITE,
+    events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
+    tried=_("deny an access request for the provider"),
+)
+APPROVE_AS_CUSTOMER = Act(
+    "approve_as_customer",
+    title=_("Approve"),
+    roles=frozenset({Role.APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_CUSTOMER}), targets=(State.OPEN,), timing=Timing.BEFORE, is_decision=True
+    ),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.DECISIONS_WRITE,
+    events=(ACCESS_REQUEST_APPROVED_BY_CUSTOMER,),
+    tried=_("approve an access request for the customer"),
+)
+DENY_AS_CUSTOMER = Act(
+    "deny_as_customer",
+    title=_("Deny"),
+    roles=frozenset({Role.APPROVER}),
+    moves=Moves(
+        sources=frozenset({State.PENDING_CUSTOMER}), targets=(State.DENIED,), timing=Timing.BEFORE, is_decision=True
+    ),
+    scope=Scope.DECISIONS_WRITE,
+    events=(ACCESS_REQUEST_DENIED_BY_CUSTOMER,),
+    tried=_("deny an access request for the customer"),
+)
+WITHDRAW = Act(
+    "withdraw",
+    title=_("Withdraw"),
+    # The system: the consequence of a closed ticket, a person switched off or a role taken away.
+    roles=frozenset({Role.REQUESTER, Role.SYSTEM}),
+    moves=Moves(sources=PENDING, targets=(State.WITHDRAWN,), timing=Timing.BEFORE),
+    scope=Scope.REQUESTS_SUBMIT,
+    events=(ACCESS_REQUEST_WITHDRAWN,),
+    tried=_("withdraw an access request"),
+)
+EXPIRE = Act(
+    "expire",
+    title=_("Expire"),
+    roles=frozenset({Role.SYSTEM}),
+    moves=Moves(sources=PENDING, targets=(State.EXPIRED,), timing=Timing.AFTER),
+    events=(ACCESS_REQUEST_EXPIRED,),
+)
+RELEASE = Act(
+    "release",
+    title=_("I am done"),
+    roles=frozenset({Role.REQUESTER}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
+    scope=Scope.GRANTS_CLOSE,
+    events=(GRANT_RELEASED,),
+    tried=_("give a window back"),
+)
+REVOKE = Act(
+    "revoke",
+    title=_("Close now"),
+    # The system: the same consequences as of "withdraw", for a window that is open already.
+    roles=frozenset({Role.APPROVER, Role.PROVIDER_APPROVER, Role.STAFF, Role.SYSTEM}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="revoked"),
+    scope=Scope.GRANTS_CLOSE,
+    events=(GRANT_REVOKED,),
+    tried=_("close a window"),
+)
+CLOSE = Act(
+    "close",
+    title=_("Close"),
+    roles=frozenset({Role.SYSTEM}),
+    moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER, closes="elapsed"),
+    events=(GRANT_CLOSED,),
+)

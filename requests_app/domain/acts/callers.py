@@ -1,0 +1,94 @@
+"""Acts on clients and tokens of the API."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.scopes import Scope
+
+CLIENT_CREATED = Event(
+    "client.created",
+    label=_("Client added"),
+    sentence=_("{who} added the client {name}"),
+    variants=((has("decides_for"), _("{who} added the client {name}, which decides for {decides_for}")),),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
+)
+CLIENT_CHANGED = Event(
+    "client.changed",
+    label=_("Client changed"),
+    sentence=_("{who} changed the client {name}"),
+    variants=(
+        (has("decides_for"), _("{who} changed the client {name}; it decides for {decides_for}")),
+        (has("decides_for_id_before"), _("{who} changed the client {name}; it decides for nobody any more")),
+    ),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+CLIENT_TOKEN_MADE = Event(
+    "client.token_made",
+    label=_("Lasting token made"),
+    sentence=_("{who} made a lasting token for the client {name}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Token made", Severity.MEDIUM),
+)
+CLIENT_SECRET_ROTATED = Event(
+    "client.secret_rotated",
+    label=_("Client’s secret changed"),
+    sentence=_("{who} gave the client {name} a new secret"),
+    siem=Meaning(Family.ENTITY, OTHER, "Secret rotated", Severity.MEDIUM),
+)
+CLIENT_REMOVED = Event(
+    "client.removed",
+    label=_("Client removed"),
+    sentence=_("{who} removed the client {name}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+TOKEN_CREATED = Event(
+    "token.created",
+    label=_("Token made"),
+    sentence=_("{who} made the token “{name}”"),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
+)
+TOKEN_REVOKED = Event(
+    "token.revoked",
+    label=_("Token revoked"),
+    sentence=_("{who} revoked the token “{name}” of {person_name}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+
+LET_CLIENT_ASK = Proposal("let_client_ask", _("allow the client %(name)s, for every tenant: %(gained)s"), by_staff=True)
+
+CREATE_CLIENT = Act(
+    "create_client", step_up=StepUp.ALWAYS, scope=Scope.TOKENS_MANAGE, events=(CLIENT_CREATED,), tried=_("add a client")
+)
+CHANGE_CLIENT = Act(
+    "change_client",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.TOKENS_MANAGE,
+    events=(CLIENT_CHANGED,),
+    tried=_("change a client"),
+    proposes=(
+        Proposal("change_client", _("let the client %(name)s decide for %(decides_for)s")),
+        LET_CLIENT_ASK,
+    ),
+)
+ROTATE_CLIENT_SECRET = Act(
+    "rotate_client_secret",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TOKENS_MANAGE,
+    events=(CLIENT_SECRET_ROTATED,),
+    tried=_("give a client a new secret"),
+)
+REMOVE_CLIENT = Act("remove_client", scope=Scope.TOKENS_MANAGE, events=(CLIENT_REMOVED,), tried=_("remove a client"))
+MAKE_LASTING_TOKEN = Act(
+    "make_lasting_token",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TOKENS_MANAGE,
+    events=(CLIENT_TOKEN_MADE,),
+    tried=_("make a lasting token for a client"),
+)
+CREATE_TOKEN = Act(
+    "create_token", step_up=StepUp.DEPENDS, scope=Scope.TOKENS_MANAGE, events=(TOKEN_CREATED,), tried=_("make a token")
+)
+REVOKE_TOKEN = Act("revoke_token", scope=Scope.TOKENS_MANAGE, events=(TOKEN_REVOKED,), tried=_("revoke a token"))
+STEP_UP_TOKEN = Act("step_up_token", any_token=True, tried=_("confirm with the password who holds a token"))

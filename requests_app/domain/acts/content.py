@@ -1,0 +1,87 @@
+"""Acts on content under a window: through us, or through a service elsewhere."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, has
+from requests_app.domain.scopes import Scope
+
+CONTENT_LIST_ASKED = Event(
+    "content.list_asked",
+    label=_("Asked for a list of names"),
+    sentence=_("{who} asked for the names in {resource_name}"),
+    siem=Meaning(Family.DATASTORE, 4),
+)
+CONTENT_LISTED = Event(
+    "content.listed",
+    label=_("Names listed"),
+    sentence=_("{who} was shown {names} in {resource_name}"),
+    siem=Meaning(Family.DATASTORE, 8),
+)
+CONTENT_OPENED = Event(
+    "content.opened",
+    label=_("Item opened"),
+    sentence=_("{who} opened {item} in {resource_name}"),
+    variants=((has("part"), _("{who} opened an attachment of {item} in {resource_name}")),),
+    siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW),
+)
+CONTENT_DOWNLOADED = Event(
+    "content.downloaded",
+    label=_("Item downloaded"),
+    sentence=_("{who} downloaded {item} from {resource_name}"),
+    variants=((has("part"), _("{who} downloaded an attachment of {item} in {resource_name}")),),
+    siem=Meaning(Family.DATASTORE, OTHER, "Download", Severity.LOW),
+)
+CONTENT_FAILED = Event(
+    "content.failed",
+    label=_("Content could not be read"),
+    sentence=_("{who} tried to look at {item} in {resource_name}; it could not be read"),
+    variants=((has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
+    siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW, has_failed=True),
+)
+CONTENT_CUT = Event(
+    "content.cut",
+    label=_("Reading cut off"),
+    sentence=_("{who} was reading {item} in {resource_name}; it was cut off when the window closed"),
+    siem=Meaning(Family.DATASTORE, OTHER, "Cut off", Severity.MEDIUM, Action.DENIED),
+)
+CONTENT_ACCESS_ALLOWED = Event(
+    "content.access_allowed",
+    label=_("Access allowed elsewhere"),
+    sentence=_("{who} let {engineer} open {item} in {resource_name} through another service"),
+    variants=(
+        (has("action", "list"), _("{who} let {engineer} see names in {resource_name} through another service")),
+        (
+            has("action", "download", and_also="item"),
+            _("{who} let {engineer} download {item} from {resource_name} through another service"),
+        ),
+        (
+            has("action", "download"),
+            _("{who} let {engineer} download something from {resource_name} through another service"),
+        ),
+        (has("item", ""), _("{who} let {engineer} open something in {resource_name} through another service")),
+    ),
+    siem=Meaning(
+        Family.DATASTORE,
+        1,
+        severity=Severity.LOW,
+        action=Action.ALLOWED,
+        by_action=(
+            ("list", Meaning(Family.DATASTORE, 8, severity=Severity.LOW, action=Action.ALLOWED)),
+            ("download", Meaning(Family.DATASTORE, OTHER, "Download", Severity.LOW, Action.ALLOWED)),
+        ),
+    ),
+)
+
+WATCH = Act("watch", tried=_("see what is looked at through a window"))
+LIST_ITEMS = Act("list_items", events=(CONTENT_LIST_ASKED, CONTENT_LISTED), tried=_("see the names in a resource"))
+OPEN_ITEM = Act("open_item", events=(CONTENT_OPENED, CONTENT_DOWNLOADED), tried=_("open an item"))
+NOTE_OUTCOME = Act("note_outcome", events=(CONTENT_FAILED, CONTENT_CUT))
+ALLOW_ACCESS = Act(
+    "allow_access",
+    scope=Scope.EVALUATE,
+    events=(CONTENT_ACCESS_ALLOWED,),
+    tried=_("let content be opened through another service"),
+)

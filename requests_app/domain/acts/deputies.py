@@ -1,0 +1,37 @@
+"""Acts by which an approver names who decides in their place."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, StepUp
+from requests_app.domain.scopes import Scope
+
+OUT_OF_OFFICE_SET = Event(
+    "out_of_office.set",
+    label=_("Deputy named"),
+    sentence=_("{who} is out of the office; {deputy_name} decides from {from_at} until {until_at}"),
+    siem=Meaning(Family.USER_ACCESS, 1, severity=Severity.MEDIUM),
+)
+OUT_OF_OFFICE_ENDED = Event(
+    "out_of_office.ended",
+    label=_("Deputy’s time ended early"),
+    sentence=_("{who} ended the time in which {deputy_name} decides for {approver_name}"),
+    siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
+)
+
+SET_OUT_OF_OFFICE = Act(
+    "set_out_of_office",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(OUT_OF_OFFICE_SET,),
+    tried=_("name a deputy"),
+)
+END_OUT_OF_OFFICE = Act(
+    "end_out_of_office",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(OUT_OF_OFFICE_ENDED,),
+    tried=_("end a deputy’s time"),
+)

@@ -1,0 +1,136 @@
+"""Acts of staff on what all tenants share: plans, services, resources, queues, and the provider’s people."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.acts.members import PERSON_CREATED, ROLE_GIVEN, ROLE_TAKEN
+
+PLAN_CHANGED = Event(
+    "plan.changed",
+    label=_("Plan changed"),
+    sentence=_("{who} changed a plan: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+SERVICE_CHANGED = Event(
+    "service.changed",
+    label=_("Service changed"),
+    sentence=_("{who} changed a service: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+ACCOUNTS_LINKED = Event(
+    "accounts.linked",
+    label=_("Accounts linked as one human’s"),
+    sentence=_("{who} linked the accounts of {name} and {other_name}: they count as one human"),
+    variants=(
+        (
+            has("because", "same_identity"),
+            _("The account {email} counts as one human with another one that signs in at {issuer} as the same"),
+        ),
+        (
+            has("because", "same_address"),
+            _("The new account {email} counts as one human with another account of the same mailbox"),
+        ),
+    ),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Link", Severity.MEDIUM),
+)
+ACCOUNTS_UNLINKED = Event(
+    "accounts.unlinked",
+    label=_("Account no longer linked"),
+    sentence=_("{who} unlinked the account of {name}: it counts as a human of its own"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Unlink", Severity.MEDIUM),
+)
+RESOURCE_ADDED = Event(
+    "resource.added",
+    label=_("Resource added"),
+    sentence=_("{who} added the resource {resource_set}"),
+    siem=CREATED,
+)
+RESOURCE_CHANGED = Event(
+    "resource.changed",
+    label=_("Resource changed"),
+    sentence=_("{who} changed a resource: {changes}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+
+CHANGE_PLAN = Proposal("change_plan", _("change the plan %(name)s: %(changes)s"), by_staff=True)
+ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox does not cover"), by_staff=True)
+CHANGE_SERVICE = Proposal("change_service", _("change the service %(name)s: %(changes)s"), by_staff=True)
+ADD_RESOURCE = Proposal(
+    "add_resource",
+    _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
+    by_staff=True,
+)
+RENAME_RESOURCE = Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True)
+MAKE_STAFF_ANNOUNCED = Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True)
+GIVE_QUEUE_ROLE_ANNOUNCED = Proposal(
+    "give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True
+)
+LINK_ACCOUNTS_ANNOUNCED = Proposal(
+    "link_accounts", _("count the accounts of %(name)s and %(other_name)s as one human"), by_staff=True
+)
+UNLINK_ACCOUNTS_ANNOUNCED = Proposal(
+    "unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True
+)
+
+SAVE_PLAN = Act(
+    "save_plan",
+    step_up=StepUp.DEPENDS,
+    events=(PLAN_CHANGED,),
+    tried=_("change a plan"),
+    proposes=(CHANGE_PLAN,),
+)
+SAVE_SERVICE = Act(
+    "save_service",
+    step_up=StepUp.DEPENDS,
+    events=(SERVICE_CHANGED,),
+    tried=_("change a service"),
+    proposes=(
+        ADD_SERVICE,
+        CHANGE_SERVICE,
+    ),
+)
+SAVE_RESOURCE = Act(
+    "save_resource",
+    step_up=StepUp.DEPENDS,
+    events=(RESOURCE_ADDED, RESOURCE_CHANGED),
+    tried=_("change a resource"),
+    proposes=(
+        ADD_RESOURCE,
+        RENAME_RESOURCE,
+    ),
+)
+ADD_PERSON = Act("add_person", step_up=StepUp.DEPENDS, events=(PERSON_CREATED,), tried=_("add an account"))
+MAKE_STAFF = Act(
+    "make_staff",
+    step_up=StepUp.ALWAYS,
+    events=(ROLE_GIVEN,),
+    tried=_("make somebody staff"),
+    proposes=(MAKE_STAFF_ANNOUNCED,),
+)
+GIVE_QUEUE_ROLE = Act(
+    "give_queue_role",
+    step_up=StepUp.DEPENDS,
+    events=(ROLE_GIVEN,),
+    tried=_("put somebody into a queue"),
+    proposes=(GIVE_QUEUE_ROLE_ANNOUNCED,),
+)
+TAKE_QUEUE_ROLE = Act(
+    "take_queue_role", step_up=StepUp.DEPENDS, events=(ROLE_TAKEN,), tried=_("take somebody out of a queue")
+)
+LINK_ACCOUNTS = Act(
+    "link_accounts",
+    step_up=StepUp.ALWAYS,
+    events=(ACCOUNTS_LINKED,),
+    tried=_("link two accounts"),
+    proposes=(LINK_ACCOUNTS_ANNOUNCED,),
+)
+UNLINK_ACCOUNTS = Act(
+    "unlink_accounts",
+    step_up=StepUp.ALWAYS,
+    events=(ACCOUNTS_UNLINKED,),
+    tried=_("unlink an account"),
+    proposes=(UNLINK_ACCOUNTS_ANNOUNCED,),
+)

@@ -1,0 +1,117 @@
+"""Acts on a log: what leaves it, how long it is retained, who witnesses it."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has, says
+from requests_app.domain.scopes import Scope
+
+LOG_EXPORTED = Event(
+    "log.exported",
+    label=_("Log exported"),
+    sentence=_("{who} exported the log as {format}"),
+    siem=Meaning(Family.LOG, 3, severity=Severity.LOW),
+)
+LOG_EVIDENCE_TAKEN = Event(
+    "log.evidence_taken",
+    label=_("Evidence downloaded"),
+    sentence=_("{who} downloaded the evidence of the log"),
+    variants=(
+        (has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
+        (has("kind", "period"), _("{who} downloaded the evidence of a period of the log")),
+    ),
+    siem=Meaning(Family.LOG, 3, severity=Severity.LOW),
+)
+LOG_KEY_ROTATED = Event(
+    "log.key_rotated",
+    label=_("Log key changed"),
+    sentence=_("The log is signed with a new key from here on: {new_key} in place of {old_keys}"),
+    siem=Meaning(Family.LOG, OTHER, "Key rotated", Severity.MEDIUM),
+)
+LOG_TOMBSTONED = Event(
+    "log.tombstoned",
+    label=_("Damaged log closed, and a new one begun"),
+    sentence=_("{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"),
+    siem=Meaning(Family.LOG, OTHER, "Shard closed", Severity.HIGH),
+)
+LOG_PRUNED = Event(
+    "log.pruned",
+    label=_("Old entries removed"),
+    sentence=_("{who} removed the entries before number {to}, which were older than {days}"),
+    siem=Meaning(Family.LOG, 2, severity=Severity.MEDIUM),
+)
+LOG_HEAD_ADOPTED = Event(
+    "log.head_adopted",
+    label=_("Newest checkpoint vouched for"),
+    sentence=_("{who} was told by the operator to go on from the newest checkpoint, whose copy outside was lost"),
+    siem=Meaning(Family.LOG, OTHER, "Head vouched for", Severity.HIGH),
+)
+LOG_POLICY_CHANGED = Event(
+    "log.policy_changed",
+    label=_("Rules of the log changed"),
+    sentence=_("{who} changed the rules of the log"),
+    variants=(
+        (
+            has("cosigned_within"),
+            _("{who} set that a window opens only if a witness cosigned the log within {cosigned_within}"),
+        ),
+        (says("cosigned_within"), _("{who} set that a window opens whether or not a witness cosigned the log")),
+        (has("log_retention_days"), _("{who} set that entries of the log are kept for {retention}")),
+        (says("log_retention_days"), _("{who} set that entries of the log are kept for good")),
+    ),
+    siem=Meaning(Family.LOG, OTHER, "Policy changed", Severity.MEDIUM),
+)
+WITNESS_ADDED = Event(
+    "witness.added",
+    label=_("Witness added"),
+    sentence=_("{who} added the witness {name} at {url}"),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
+)
+WITNESS_REMOVED = Event(
+    "witness.removed",
+    label=_("Witness removed"),
+    sentence=_("{who} removed the witness {name}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.MEDIUM),
+)
+
+EXPORT_LOG = Act("export_log", scope=Scope.LOG_READ, events=(LOG_EXPORTED,), tried=_("export the log"))
+TAKE_EVIDENCE = Act("take_evidence", scope=Scope.LOG_READ, events=(LOG_EVIDENCE_TAKEN,), tried=_("download evidence"))
+SET_LOG_RETENTION = Act(
+    "set_log_retention",
+    step_up=StepUp.ALWAYS,
+    events=(LOG_POLICY_CHANGED,),
+    tried=_("set how long the log is kept"),
+    proposes=(Proposal("set_log_retention", _("keep the log for %(days)s days"), without=_("keep the log for good")),),
+)
+PRUNE_LOG = Act("prune_log", events=(LOG_PRUNED,), tried=_("remove old entries"))
+SET_COSIGNING = Act(
+    "set_cosigning",
+    step_up=StepUp.ALWAYS,
+    events=(LOG_POLICY_CHANGED,),
+    tried=_("set whether a witness must have cosigned the log"),
+    proposes=(
+        Proposal(
+            "set_cosigning",
+            _("open windows only if a witness cosigned the log within the last %(time)s"),
+            without=_("open windows whether or not a witness cosigned the log"),
+        ),
+    ),
+)
+ADD_WITNESS = Act(
+    "add_witness",
+    step_up=StepUp.ALWAYS,
+    events=(WITNESS_ADDED,),
+    tried=_("register a witness"),
+    proposes=(Proposal("add_witness", _("register the witness %(name)s at %(url)s")),),
+)
+REMOVE_WITNESS = Act(
+    "remove_witness",
+    step_up=StepUp.ALWAYS,
+    events=(WITNESS_REMOVED,),
+    tried=_("remove a witness"),
+    proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),
+)
+TOMBSTONE = Act("tombstone", events=(LOG_TOMBSTONED,), tried=_("close the damaged log"))
+ADOPT_LOG_HEAD = Act("adopt_log_head", events=(LOG_HEAD_ADOPTED,), tried=_("vouch for the newest checkpoint"))

@@ -1,0 +1,130 @@
+"""Acts on a tenant’s people and their roles, by people and by a directory."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp
+from requests_app.domain.scopes import Scope
+
+ROLE_GIVEN = Event(
+    "role.given",
+    label=_("Role given"),
+    sentence=_("{who} gave {name} the role “{role}”"),
+    siem=Meaning(Family.USER_ACCESS, 1, severity=Severity.MEDIUM),
+)
+ROLE_TAKEN = Event(
+    "role.taken",
+    label=_("Role taken away"),
+    sentence=_("{who} took the role “{role}” from {name}"),
+    siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
+)
+PERSON_CREATED = Event(
+    "person.created",
+    label=_("Person added"),
+    sentence=_("{who} added an account for {name} ({email})"),
+    siem=Meaning(Family.ACCOUNT, 1, severity=Severity.LOW),
+)
+PERSON_CHANGED = Event(
+    "person.changed",
+    label=_("Person changed"),
+    sentence=_("{who} changed the account of {name}"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Update", Severity.LOW),
+)
+PERSON_SECOND_FACTORS_RESET = Event(
+    "person.second_factors_reset",
+    label=_("Second factors reset"),
+    sentence=_("{who} reset the second factors of {name}"),
+    siem=Meaning(Family.ACCOUNT, 11, severity=Severity.HIGH),
+)
+PERSON_SWITCHED_OFF = Event(
+    "person.switched_off",
+    label=_("Person switched off"),
+    sentence=_("{who} switched off the account of {name}"),
+    siem=Meaning(Family.ACCOUNT, 5, severity=Severity.LOW),
+)
+PERSON_SWITCHED_ON = Event(
+    "person.switched_on",
+    label=_("Person switched on"),
+    sentence=_("{who} switched on the account of {name}"),
+    siem=Meaning(Family.ACCOUNT, 2, severity=Severity.LOW),
+)
+
+SWITCH_ON_PROVIDER = Proposal(
+    "switch_on_provider",
+    _("switch on the account of %(name)s again, with the roles that it has"),
+    by_staff=True,
+)
+
+GIVE_ROLE = Act(
+    "give_role",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(ROLE_GIVEN,),
+    tried=_("give a role"),
+    proposes=(Proposal("give_role", _("give %(name)s the role “%(role)s”")),),
+)
+TAKE_ROLE = Act(
+    "take_role",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(ROLE_TAKEN,),
+    tried=_("take a role away"),
+    proposes=(Proposal("take_role", _("take the role “%(role)s” from %(name)s")),),
+)
+SWITCH_OFF_PERSON = Act(
+    "switch_off_person",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PERSON_SWITCHED_OFF,),
+    tried=_("switch an account off"),
+    proposes=(Proposal("switch_off_person", _("switch off the account of %(name)s")),),
+)
+SWITCH_ON_PERSON = Act(
+    "switch_on_person",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PERSON_SWITCHED_ON,),
+    tried=_("switch an account on"),
+    proposes=(
+        Proposal("switch_on_person", _("switch on the account of %(name)s")),
+        SWITCH_ON_PROVIDER,
+    ),
+)
+RESET_SECOND_FACTORS = Act(
+    "reset_second_factors",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PERSON_SECOND_FACTORS_RESET,),
+    tried=_("reset somebody’s second factors"),
+    proposes=(Proposal("reset_second_factors", _("reset the second factors of %(name)s")),),
+)
+PROVISION_MEMBER = Act(
+    "provision_member",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_PROVISION,
+    events=(PERSON_CREATED,),
+    tried=_("add somebody from the directory"),
+)
+CHANGE_PROVISIONED = Act(
+    "change_provisioned",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_PROVISION,
+    events=(PERSON_CHANGED,),
+    tried=_("change somebody as the directory has them"),
+)
+PROVISION_ROLE = Act(
+    "provision_role",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_PROVISION,
+    events=(ROLE_GIVEN, ROLE_TAKEN),
+    tried=_("give or take a role as the directory has it"),
+)
+REMOVE_PROVISIONED = Act(
+    "remove_provisioned",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.MEMBERS_PROVISION,
+    events=(PERSON_SWITCHED_OFF,),
+    tried=_("remove somebody whom the directory removed"),
+)

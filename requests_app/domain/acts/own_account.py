@@ -1,0 +1,92 @@
+"""Acts of a person on their own account."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, StepUp, has
+from requests_app.domain.scopes import Scope
+
+PERSON_PASSWORD_CHANGED = Event(
+    "person.password_changed",
+    label=_("Password changed"),
+    sentence=_("{who} changed the password of the own account"),
+    variants=((has("how", "reset"), _("{who} set a new password through a link that was sent to {email}")),),
+    siem=Meaning(Family.ACCOUNT, 3, severity=Severity.MEDIUM),
+)
+PERSON_ADDRESS_REQUESTED = Event(
+    "person.address_requested",
+    label=_("Change of an address asked for"),
+    sentence=_("{who} asked for another address, {new_email}"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Change of address asked for", Severity.LOW),
+)
+PERSON_ADDRESS_CHANGED = Event(
+    "person.address_changed",
+    label=_("Address changed"),
+    sentence=_("{who} changed the own address from {email_before} to {email}"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Address changed", Severity.MEDIUM),
+)
+PASSKEY_ENROLLED = Event(
+    "passkey.enrolled",
+    label=_("Passkey added"),
+    sentence=_("{who} added the passkey “{passkey_name}” to the own account"),
+    siem=Meaning(Family.ACCOUNT, 10, severity=Severity.MEDIUM),
+)
+PASSKEY_REMOVED = Event(
+    "passkey.removed",
+    label=_("Passkey removed"),
+    sentence=_("{who} removed the passkey “{passkey_name}” of {name}"),
+    siem=Meaning(Family.ACCOUNT, 11, severity=Severity.MEDIUM),
+)
+PERSON_TOTP_SET_UP = Event(
+    "person.totp_set_up",
+    label=_("Authenticator app set up"),
+    sentence=_("{who} set up an authenticator app for the own account"),
+    siem=Meaning(Family.ACCOUNT, 10, severity=Severity.LOW),
+)
+PERSON_TOTP_REMOVED = Event(
+    "person.totp_removed",
+    label=_("Authenticator app removed"),
+    sentence=_("{who} removed the authenticator app from the own account"),
+    siem=Meaning(Family.ACCOUNT, 11, severity=Severity.MEDIUM),
+)
+PERSON_RECOVERY_CODES_MADE = Event(
+    "person.recovery_codes_made",
+    label=_("Recovery codes made"),
+    sentence=_("{who} had new recovery codes made for the own account"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Recovery codes made", Severity.MEDIUM),
+)
+
+STEP_UP = Act("step_up", tried=_("prove who they are"))
+SET_PASSWORD = Act(
+    "set_password",
+    step_up=StepUp.DEPENDS,
+    events=(PERSON_PASSWORD_CHANGED,),
+    tried=_("change the password of the own account"),
+)
+ASK_FOR_RESET = Act("ask_for_reset", tried=_("ask for a new password"))
+REQUEST_ADDRESS = Act(
+    "request_address", step_up=StepUp.ALWAYS, events=(PERSON_ADDRESS_REQUESTED,), tried=_("ask for another address")
+)
+CONFIRM_ADDRESS = Act("confirm_address", events=(PERSON_ADDRESS_CHANGED,), tried=_("take another address"))
+ENROL_PASSKEY = Act(
+    "enrol_passkey",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.DECISIONS_WRITE,
+    events=(PASSKEY_ENROLLED,),
+    tried=_("add a passkey to the own account"),
+)
+REMOVE_PASSKEY = Act("remove_passkey", step_up=StepUp.ALWAYS, events=(PASSKEY_REMOVED,), tried=_("remove a passkey"))
+SET_UP_TOTP = Act(
+    "set_up_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_SET_UP,), tried=_("set up an authenticator app")
+)
+REMOVE_TOTP = Act(
+    "remove_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_REMOVED,), tried=_("remove the authenticator app")
+)
+MAKE_RECOVERY_CODES = Act(
+    "make_recovery_codes",
+    step_up=StepUp.ALWAYS,
+    events=(PERSON_RECOVERY_CODES_MADE,),
+    tried=_("have new recovery codes made"),
+)

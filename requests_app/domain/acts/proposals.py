@@ -1,0 +1,93 @@
+"""Acts on changes that need a second person."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.scopes import Scope
+
+TWO_PERSON_SWITCHED_ON = Event(
+    "two_person_control.switched_on",
+    label=_("Two-person control switched on"),
+    sentence=_("{who} switched two-person control on"),
+    siem=Meaning(Family.ENTITY, 8, severity=Severity.LOW),
+)
+TWO_PERSON_SWITCHED_OFF = Event(
+    "two_person_control.switched_off",
+    label=_("Two-person control switched off"),
+    sentence=_("{who} switched two-person control off"),
+    siem=Meaning(Family.ENTITY, 9, severity=Severity.HIGH),
+)
+PROPOSAL_MADE = Event(
+    "proposal.made",
+    label=_("Change proposed"),
+    sentence=_("{who} proposed to {proposed}"),
+    variants=(
+        (
+            has("told_late", and_also="effective_at"),
+            _("{proposed_by} had proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+        ),
+        (has("told_late"), _("{proposed_by} had proposed to {proposed}")),
+        (
+            has("effective_at"),
+            _("{who} proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+        ),
+    ),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
+)
+PROPOSAL_CONFIRMED = Event(
+    "proposal.confirmed",
+    label=_("Change confirmed"),
+    sentence=_("{who} confirmed what {proposed_by} had proposed: to {proposed}"),
+    variants=(
+        (
+            has("told_late"),
+            _("{proposed_by} had proposed to {proposed}, and it was confirmed. It takes effect {effective_at}"),
+        ),
+        (
+            has("effective_at"),
+            _("{who} confirmed what {proposed_by} had proposed: to {proposed}. It takes effect {effective_at}"),
+        ),
+    ),
+    siem=Meaning(Family.ENTITY, OTHER, "Confirm", Severity.MEDIUM),
+)
+PROPOSAL_WITHDRAWN = Event(
+    "proposal.withdrawn",
+    label=_("Proposed change withdrawn"),
+    sentence=_("{who} withdrew what {proposed_by} had proposed: to {proposed}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+PROPOSAL_APPLIED = Event(
+    "proposal.applied",
+    label=_("Announced change took effect"),
+    sentence=_("What {proposed_by} had proposed took effect: to {proposed} ({confirmed})"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
+)
+PROPOSAL_LAPSED = Event(
+    "proposal.lapsed",
+    label=_("Announced change lapsed"),
+    sentence=_("What {proposed_by} had proposed lapsed, nothing was changed: to {proposed}. {lapsed}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Lapse", Severity.LOW),
+)
+
+SET_TWO_PERSON_CONTROL = Act(
+    "set_two_person_control",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
+    tried=_("switch two-person control"),
+    proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
+)
+CONFIRM_PROPOSAL = Act(
+    "confirm_proposal",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PROPOSAL_CONFIRMED,),
+    tried=_("confirm a proposed change"),
+)
+WITHDRAW_PROPOSAL = Act(
+    "withdraw_proposal", scope=Scope.MEMBERS_MANAGE, events=(PROPOSAL_WITHDRAWN,), tried=_("withdraw a proposed change")
+)
+APPLY_PROPOSAL = Act("apply_proposal", events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED))

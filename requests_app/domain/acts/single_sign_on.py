@@ -1,0 +1,102 @@
+"""Acts on how a tenant’s people sign in, and the sign-in itself."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp
+from requests_app.domain.scopes import Scope
+
+IDENTITY_LINKED = Event(
+    "identity.linked",
+    label=_("Linked to single sign-on"),
+    sentence=_("{name} signed in at {issuer} for the first time"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Linked", Severity.MEDIUM),
+)
+IDENTITY_UNLINKED = Event(
+    "identity.unlinked",
+    label=_("No longer linked to single sign-on"),
+    sentence=_("{who} unlinked {name} from {issuer}"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Unlinked", Severity.MEDIUM),
+)
+SIGN_ON_CHANGED = Event(
+    "sign_on.changed",
+    label=_("Single sign-on changed"),
+    sentence=_("{who} changed single sign-on: {issuer}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
+)
+SIGN_ON_BYPASSED = Event(
+    "sign_on.bypassed",
+    label=_("Signed in past single sign-on"),
+    sentence=_("{who} signed in past single sign-on"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Signed in past single sign-on", Severity.HIGH),
+)
+DOMAIN_CLAIMED = Event(
+    "domain.claimed",
+    label=_("Domain added"),
+    sentence=_("{who} added the domain {domain}"),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
+)
+DOMAIN_VERIFIED = Event(
+    "domain.verified",
+    label=_("Domain proven"),
+    sentence=_("{who} had the domain {domain} proven"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+DOMAIN_REMOVED = Event(
+    "domain.removed",
+    label=_("Domain removed"),
+    sentence=_("{who} removed the domain {domain}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+
+SET_SIGN_ON = Act(
+    "set_sign_on",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(SIGN_ON_CHANGED,),
+    tried=_("change single sign-on"),
+    proposes=(
+        Proposal(
+            "set_sign_on",
+            _(
+                "have people sign in at %(issuer)s with the client %(client_id)s: single sign-on is %(sign_on)s; "
+                "groups that give roles: %(groups)s; who gets in without it: %(break_glass)s"
+            ),
+        ),
+    ),
+)
+CLAIM_DOMAIN = Act(
+    "claim_domain",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(DOMAIN_CLAIMED,),
+    tried=_("add a domain"),
+    proposes=(
+        Proposal("claim_domain", _("claim the domain %(domain)s, whose people then sign in with single sign-on")),
+    ),
+)
+VERIFY_DOMAIN = Act(
+    "verify_domain",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(DOMAIN_VERIFIED,),
+    tried=_("have a domain proven"),
+)
+REMOVE_DOMAIN = Act(
+    "remove_domain",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(DOMAIN_REMOVED,),
+    tried=_("remove a domain"),
+)
+UNLINK_IDENTITY = Act(
+    "unlink_identity",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.SIGN_ON_MANAGE,
+    events=(IDENTITY_UNLINKED,),
+    tried=_("unlink somebody from single sign-on"),
+)
+SIGN_IN = Act("sign_in", events=(IDENTITY_LINKED,), tried=_("sign in through single sign-on"))
+NOTE_BYPASS = Act("note_bypass", events=(SIGN_ON_BYPASSED,), tried=_("sign in past single sign-on"))

@@ -1,0 +1,51 @@
+"""Finds what is unsound in the declarations; the start-up check refuses to run with any."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from requests_app.domain.acts.declaration import Act, Event
+from requests_app.domain.states import Timing
+
+_ACT = re.compile(r"[a-z]+(_[a-z]+)*")
+_EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
+
+
+def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
+    """Say what is wrong, each with the name of the act or the event."""
+    acts, events = list(acts), list(events)
+    yield from _twice("act", [act.name for act in acts])
+    yield from _twice("event", events)
+    yield from _twice("proposal", [proposal.name for act in acts for proposal in act.proposes])
+    yield from (f"{event} is not of the form subject.past" for event in events if not _EVENT.fullmatch(event))
+    for act in acts:
+        if not _ACT.fullmatch(act.name):
+            yield f"{act.name} is no name of an act"
+        if act.scope is not None and act.any_token:
+            yield f"{act.name} takes any token, and names a scope"
+        if (act.scope is not None or act.any_token) and act.tried is None:
+            yield f"a token may do {act.name}, and its refusal has no words"
+        yield from _of_moves(act)
+        yield from (f"{act.name} writes {event}, which is not declared" for event in act.events if event not in events)
+        for proposal in act.proposes:
+            if not proposal.by_staff and proposal.name != act.name:
+                yield f"{act.name} proposes {proposal.name}: a tenant's proposal has the name of its act"
+
+
+def _of_moves(act: Act) -> Iterator[str]:
+    if act.moves is None:
+        return
+    if not act.roles:
+        yield f"nobody may {act.name}"
+    if act.title is None or len(act.events) != 1:
+        yield f"{act.name} moves a state, and has not one title and one event"
+    if not act.moves.targets:
+        yield f"{act.name} leads to no state"
+    if act.moves.is_decision and act.moves.timing is not Timing.BEFORE:
+        yield f"{act.name} decides without a deadline"
+
+
+def _twice(kind: str, names: Iterable[str]) -> Iterator[str]:
+    yield from (f"the {kind} {name} is declared {n} times" for name, n in Counter(map(str, names)).items() if n > 1)

@@ -1,0 +1,113 @@
+"""Acts on a tenant and its settings."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import CREATED, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has, says
+from requests_app.domain.scopes import Scope
+
+TENANT_CREATED = Event(
+    "tenant.created",
+    label=_("Tenant created"),
+    sentence=_("{who} set up {name} on the plan {plan}"),
+    siem=CREATED,
+)
+TENANT_CHANGED = Event(
+    "tenant.changed",
+    label=_("Tenant changed"),
+    sentence=_("{who} changed the tenant: {changes}"),
+    variants=(
+        (has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),
+        (has("yes_rule", "any"), _("{who} set that a yes counts signed or not")),
+        (has("yes_rule", "signed"), _("{who} set that a yes must be signed with a passkey")),
+        (
+            has("yes_rule", "device_bound"),
+            _("{who} set that a yes must be signed with a passkey that can’t leave its device"),
+        ),
+        (
+            has("own_keys_only"),
+            _("{who} set that a yes takes a key of {approval_rp_id}, added on the own approval page {approval_origin}"),
+        ),
+        (has("approval_origin"), _("{who} set the own approval page to {approval_origin}; any key counts for a yes")),
+        (says("approval_origin"), _("{who} set that there is no own approval page; any key counts for a yes")),
+    ),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
+)
+LOCKBOX_SWITCHED_ON = Event(
+    "lockbox.switched_on",
+    label=_("Lockbox switched on"),
+    sentence=_("{who} switched Lockbox on"),
+    siem=Meaning(Family.ENTITY, 8, severity=Severity.LOW),
+)
+LOCKBOX_SWITCHED_OFF = Event(
+    "lockbox.switched_off",
+    label=_("Lockbox switched off"),
+    sentence=_("{who} switched Lockbox off"),
+    siem=Meaning(Family.ENTITY, 9, severity=Severity.HIGH),
+)
+ADDRESS_ADDED = Event(
+    "notification_address.added",
+    label=_("Notification address added"),
+    sentence=_("{who} added {email} to the addresses that only get mail"),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
+)
+ADDRESS_REMOVED = Event(
+    "notification_address.removed",
+    label=_("Notification address removed"),
+    sentence=_("{who} removed {email} from the addresses that only get mail"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+
+MOVE_TENANT = Proposal(
+    "move_tenant",
+    _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
+    by_staff=True,
+)
+
+CREATE_TENANT = Act("create_tenant", events=(TENANT_CREATED,), tried=_("set up a tenant"))
+CHANGE_TENANT = Act(
+    "change_tenant",
+    step_up=StepUp.DEPENDS,
+    events=(TENANT_CHANGED,),
+    tried=_("change the tenant"),
+    proposes=(MOVE_TENANT,),
+)
+SWITCH_LOCKBOX = Act(
+    "switch_lockbox",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.TENANT_MANAGE,
+    events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
+    tried=_("switch Lockbox on or off"),
+    proposes=(Proposal("switch_lockbox", _("switch Lockbox %(on)s")),),
+)
+SET_WINDOW_CAP = Act(
+    "set_window_cap",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TENANT_MANAGE,
+    events=(TENANT_CHANGED,),
+    tried=_("set the longest window"),
+    proposes=(Proposal("set_window_cap", _("set the longest window to %(time)s")),),
+)
+SET_YES_RULE = Act(
+    "set_yes_rule",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TENANT_MANAGE,
+    events=(TENANT_CHANGED,),
+    tried=_("set what a yes takes"),
+    proposes=(Proposal("set_yes_rule", _("let a yes count if it is %(rule)s")),),
+)
+SET_APPROVAL_PAGE = Act(
+    "set_approval_page",
+    step_up=StepUp.ALWAYS,
+    events=(TENANT_CHANGED,),
+    tried=_("say where the own approval page is"),
+    proposes=(Proposal("set_approval_page", _("have a yes signed on your own page %(approval_origin)s, %(only)s")),),
+)
+ADD_ADDRESS = Act(
+    "add_address", scope=Scope.TENANT_MANAGE, events=(ADDRESS_ADDED,), tried=_("add a notification address")
+)
+REMOVE_ADDRESS = Act(
+    "remove_address", scope=Scope.TENANT_MANAGE, events=(ADDRESS_REMOVED,), tried=_("remove a notification address")
+)

@@ -1,0 +1,117 @@
+"""Acts on a webhook and its messages."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.scopes import Scope
+
+WEBHOOK_ADDED = Event(
+    "webhook.added",
+    label=_("Webhook added"),
+    sentence=_("{who} added a webhook to {place}"),
+    siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
+)
+WEBHOOK_CHANGED = Event(
+    "webhook.changed",
+    label=_("Webhook changed"),
+    sentence=_("{who} changed the webhook to {place}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+WEBHOOK_REMOVED = Event(
+    "webhook.removed",
+    label=_("Webhook removed"),
+    sentence=_("{who} removed the webhook to {place}"),
+    siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
+)
+WEBHOOK_SECRET_ROTATED = Event(
+    "webhook.secret_rotated",
+    label=_("Webhook given a new secret"),
+    sentence=_("{who} had a new secret made for the webhook to {place}"),
+    siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
+)
+WEBHOOK_DISABLED = Event(
+    "webhook.disabled",
+    label=_("Webhook switched off"),
+    sentence=_("{who} switched the webhook to {place} off"),
+    variants=(
+        (has("because", "gone"), _("The webhook to {place} was switched off, because it answered that it is gone")),
+        (has("because", "failing"), _("The webhook to {place} was switched off, because it failed for days")),
+    ),
+    siem=Meaning(Family.ENTITY, 9, severity=Severity.MEDIUM),
+)
+WEBHOOK_ENABLED = Event(
+    "webhook.enabled",
+    label=_("Webhook switched on"),
+    sentence=_("{who} switched the webhook to {place} on again"),
+    siem=Meaning(Family.ENTITY, 8, severity=Severity.LOW),
+)
+WEBHOOK_TESTED = Event(
+    "webhook.tested",
+    label=_("Webhook tested"),
+    sentence=_("{who} sent a test to the webhook to {place}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Tested"),
+)
+WEBHOOK_REDELIVERED = Event(
+    "webhook.redelivered",
+    label=_("Message to a webhook sent again"),
+    sentence=_("{who} had a message sent again to the webhook to {place}"),
+    siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
+)
+
+ADD_WEBHOOK = Act(
+    "add_webhook", step_up=StepUp.ALWAYS, scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_ADDED,), tried=_("add a webhook")
+)
+CHANGE_WEBHOOK = Act(
+    "change_webhook",
+    step_up=StepUp.DEPENDS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_CHANGED,),
+    tried=_("change a webhook"),
+    proposes=(
+        Proposal("change_webhook", _("tell the webhook at %(place_before)s, from now on at %(place)s, of %(events)s")),
+    ),
+)
+REMOVE_WEBHOOK = Act(
+    "remove_webhook",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_REMOVED,),
+    tried=_("remove a webhook"),
+    proposes=(Proposal("remove_webhook", _("remove the webhook at %(place)s")),),
+)
+ROTATE_WEBHOOK_SECRET = Act(
+    "rotate_webhook_secret",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_SECRET_ROTATED,),
+    tried=_("have a new secret made for a webhook"),
+)
+DISABLE_WEBHOOK = Act(
+    "disable_webhook",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_DISABLED,),
+    tried=_("switch a webhook off"),
+    proposes=(Proposal("disable_webhook", _("switch off the webhook at %(place)s")),),
+)
+ENABLE_WEBHOOK = Act(
+    "enable_webhook",
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_ENABLED,),
+    tried=_("switch a webhook on"),
+    proposes=(Proposal("enable_webhook", _("switch on the webhook at %(place)s, which is told of %(events)s")),),
+)
+SEND_WEBHOOK_TEST = Act(
+    "send_webhook_test", scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_TESTED,), tried=_("send a test to a webhook")
+)
+REDELIVER = Act(
+    "redeliver",
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_REDELIVERED,),
+    tried=_("have a message sent again to a webhook"),
+)
+GIVE_UP_WEBHOOK = Act("give_up_webhook", events=(WEBHOOK_DISABLED,))

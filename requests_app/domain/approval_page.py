@@ -1,0 +1,56 @@
+"""The address of a customer's own approval page, and the site that its passkeys belong to. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+
+from requests_app.domain.errors import Unacceptable
+
+MOST = 253 + len("https://") + len(":65535")
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+
+
+def origin_of(text: str, *, own: str, needs_tls: bool) -> str:
+    """The origin in this text, as a browser writes it (RFC 6454), or a refusal. `own` is the host of this site."""
+    text = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise _unfit() from None
+    host = parts.hostname or ""
+    if len(text) > MOST or parts.scheme not in ("https", "http") or not _HOST.match(host):
+        raise _unfit()
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+    if text.lower() not in (origin, f"{parts.scheme}://{host}:{usual}"):
+        raise _unfit()
+    if parts.scheme == "http" and (needs_tls or not _is_this_machine(host)):
+        raise Unacceptable(_("The page must be served by https."), field="origin")
+    if host == own:
+        raise Unacceptable(_("This is where the provider’s own pages are."), field="origin")
+    return origin
+
+
+def rp_id_of(text: str, *, origin: str, own: str) -> str:
+    """The RP ID of keys that are made on this origin's page (WebAuthn, section 5.1.3): its host, or the end of it."""
+    host = urlsplit(origin).hostname or ""
+    rp_id = text.strip().lower() or host
+    if not _HOST.match(rp_id) or (host != rp_id and not host.endswith(f".{rp_id}")):
+        raise Unacceptable(_("This is the host of the page, or the end of it."), field="rp_id")
+    if "." not in rp_id:
+        raise Unacceptable(_("A name of one word belongs to nobody."), field="rp_id")
+    if own == rp_id or own.endswith(f".{rp_id}"):
+        raise Unacceptable(_("The provider’s own pages could ask for such keys."), field="rp_id")
+    return rp_id
+
+
+def _is_this_machine(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _unfit() -> Unacceptable:
+    return Unacceptable(_("Write it like https://approvals.example.com, with nothing behind."), field="origin")

@@ -1,0 +1,191 @@
+"""Pure: "may this person do this to this, now?" What is asked, what was found, and the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from requests_app.domain import policy
+from requests_app.domain.errors import Malformed, NotAllowed, NotCovered, NotFound, UnknownAction, WindowNotOpen
+from requests_app.domain.policy import Look
+
+#: The longest that a question may carry: an address of a mail, a locator, an item of a resource.
+SUBJECT_MAX, RESOURCE_MAX, ITEM_MAX = 320, 400, 1024
+#: What a person may be called by who asks; the first is the product's own word.
+SUBJECT_TYPES = frozenset({"engineer", "user"})
+
+
+class Action(StrEnum):
+    LIST = "list"
+    READ = "read"
+    DOWNLOAD = "download"
+
+
+#: The reason of a yes; that of a no is the code of the refusal that it is.
+WINDOW_OPEN = "window_open"
+REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotAllowed, NotFound, UnknownAction)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A subject by id or email, an action, and a resource by id, or by its locator or name in the tenant.
+
+    `service` is the key of the resource's service; `tenant` is an id or a short name, and may be left empty. `item` is
+    what the asker calls the one thing that is opened; it is written down and decides nothing.
+    """
+
+    subject_type: str
+    subject: str
+    action: str
+    service: str
+    resource: str
+    tenant: str = ""
+    item: str = ""
+
+    def __post_init__(self) -> None:
+        for text, most in (
+            (self.subject_type, 60),
+            (self.subject, SUBJECT_MAX),
+            (self.action, 60),
+            (self.service, 60),
+            (self.resource, RESOURCE_MAX),
+            (self.tenant, 60),
+            (self.item, ITEM_MAX),
+        ):
+            if len(text) > most or not _is_storable(text):
+                raise Malformed
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a column takes it (PostgreSQL's has no place for a zero), and UTF-8 (which has none for half a pair)."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One unclosed grant of the subject's human in the resource's tenant, and whether it names the resource."""
+
+    grant_id: UUID
+    access_request_id: UUID
+    reference: str
+    level: str
+    opens_at: datetime
+    closes_at: datetime
+    requester_human: UUID
+    ticket_state: str | None
+    is_engineer: bool
+    is_in_scope: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was found, as it stood at one instant. A resource that the asker may not know of was not found.
+
+    Of the asker it is what holds now, not what held when their door was opened: whether the account and the token are
+    live, whether the token, and the client that it is of, still have the scope, and the roles in the resource's tenant.
+    """
+
+    at: datetime
+    asker_is_active: bool
+    asker_is_staff: bool
+    asker_has_scope: bool = True
+    asker_roles: frozenset[str] = frozenset()
+    person_id: UUID | None = None
+    person_name: str = ""
+    human_id: UUID | None = None
+    tenant_id: UUID | None = None
+    resource_id: UUID | None = None
+    resource_name: str = ""
+    is_active: bool = False
+    is_own_place: bool = False
+    windows: list[Window] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A closed window that covered what is asked: when it ended, how, and by whom."""
+
+    grant_id: UUID
+    access_request_id: UUID
+    closed_at: datetime
+    close_reason: str
+    closed_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Yes or no, and why. A yes names its window and the end of it: it holds no longer than that.
+
+    `entry` is the number of the entry in the tenant's log, where the answer is in there. `ended` comes with a no: the
+    last window that covered what is asked.
+    """
+
+    decision: bool
+    reason: str
+    at: datetime
+    grant_id: UUID | None = None
+    closes_at: datetime | None = None
+    entry: int | None = None
+    ended: Ended | None = None
+
+
+def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) -> tuple[Verdict, Window | None]:
+    """Answer the question from what was found, with the window that a yes stands on, or that a no speaks of.
+
+    `sees_people` is false for an asker of a customer: they know of the provider's people by their windows alone, so
+    without one a person who is there and one who is not have the same answer.
+    """
+    if question.action not in list(Action):
+        return Verdict(decision=False, reason=UnknownAction.code, at=at), None
+    is_known = facts.person_id is not None and question.subject_type in SUBJECT_TYPES
+    if facts.resource_id is None or not is_known:
+        return Verdict(decision=False, reason=NotFound.code, at=at), None
+    if not facts.windows:
+        return Verdict(decision=False, reason=WindowNotOpen.code if sees_people else NotFound.code, at=at), None
+    # What names the resource comes first, and of that what is open longest.
+    ordered = sorted(facts.windows, key=lambda window: (window.is_in_scope, window.closes_at), reverse=True)
+    codes = [_refusal(question, facts, window, at) for window in ordered]
+    for window, code in zip(ordered, codes, strict=True):
+        if code is None:
+            yes = Verdict(
+                decision=True, reason=WINDOW_OPEN, at=at, grant_id=window.grant_id, closes_at=window.closes_at
+            )
+            return yes, window
+    nearest = ordered[0]
+    return Verdict(decision=False, reason=str(codes[0]), at=at), nearest if nearest.is_in_scope else None
+
+
+def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
+    """Whether a no speaks of no window for the resource, so that one that was closed is what there is to say."""
+    return window is None and not verdict.decision and verdict.reason in (NotCovered.code, WindowNotOpen.code)
+
+
+def after(verdict: Verdict, ended: Ended | None) -> Verdict:
+    """Say that the window for the resource was closed, and not that another window never covered it."""
+    return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
+
+
+def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
+    """The code of what the one rule about looking says against this window, or nothing."""
+    look = Look(
+        is_engineer=window.is_engineer,
+        is_own=window.requester_human == facts.human_id,
+        opens_at=window.opens_at,
+        closes_at=window.closes_at,
+        ticket_state=window.ticket_state,
+        is_own_place=facts.is_own_place,
+        is_active=facts.is_active,
+        is_in_scope=window.is_in_scope,
+        gives_read=window.level == Action.READ,
+        needs_read=question.action != Action.LIST,
+    )
+    try:
+        policy.require_look(look, at=at)
+    except NotAllowed as refusal:
+        return refusal.code
+    return None

@@ -1,0 +1,138 @@
+"""The exact text that a decision signs: which access request, what, for whom, until when, and what the log was then.
+
+Whoever signs it signs SHA-256 of `lockbox-decision-v1`, a line feed, and these bytes (RFC 8785); that is the challenge
+of the passkey. The nonce is what shows that a text was made here, and for whom: random bytes, and a MAC over all the
+rest. It serves once, because one person decides once on an access request, and a row with it is unique.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils.crypto import salted_hmac
+
+from audit_app import canonical
+from requests_app.domain import errors
+from requests_app.domain.base64url import from_text, to_text
+
+FORMAT = "lockbox-decision-v1"
+PREFIX = FORMAT.encode() + b"\n"
+GOOD_FOR = timedelta(minutes=5)
+#: Twenty resources with the longest names there are stay below this.
+MOST = 256 * 1024
+_RANDOM = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """What a door hands over with a decision: the text as it was signed, and what the passkey answered."""
+
+    manifest: str
+    assertion: object
+
+
+def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
+    """The text to sign from these facts, good for five minutes and never beyond the deadline."""
+    not_after = canonical.instant(min(at + GOOD_FOR, deadline))
+    said = {**facts, "format": FORMAT, "not_after": not_after, "nonce": ""}
+    salt = secrets.token_bytes(_RANDOM)
+    return canonical.encode({**said, "nonce": to_text(salt + _mac(said, salt))}).decode()
+
+
+def challenge_of(text: str) -> bytes:
+    """What the passkey signs of it, and the digest that people compare."""
+    return hashlib.sha256(PREFIX + text.encode()).digest()
+
+
+def shown(text: str) -> str:
+    """The same text set for people to read: what is signed is the text, and not this."""
+    return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+
+
+def not_after(text: str) -> datetime:
+    return datetime.fromisoformat(json.loads(text)["not_after"])
+
+
+def read(text: object) -> dict[str, Any]:
+    """What a text says that was made here. Raises ManifestChanged for any other."""
+    if not isinstance(text, str) or len(text) > MOST:
+        raise errors.ManifestChanged
+    try:
+        said = json.loads(text)
+        nonce = said["nonce"]
+        if canonical.encode(said).decode() != text or not isinstance(nonce, str):
+            raise errors.ManifestChanged
+        salt = _salt_of(nonce)
+        mac = _mac({**said, "nonce": ""}, salt)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise errors.ManifestChanged from error
+    if not hmac.compare_digest(to_text(salt + mac).encode(), nonce.encode()):
+        raise errors.ManifestChanged
+    return dict(said)
+
+
+def require(said: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> None:
+    """Raise unless a text is about just this, still good, and all that it says is still so.
+
+    The checkpoint is the one that was the last when the text was made; the MAC vouches for it.
+    """
+    about = ("tenant", "access_request", "stage", "decision", "decider")
+    if any(said.get(name) != facts[name] for name in about):
+        raise errors.ManifestForeign
+    if canonical.instant(at) >= said["not_after"]:
+        raise errors.ManifestExpired
+    now = {**facts, "checkpoint": said.get("checkpoint")}
+    if {**now, **{name: said[name] for name in ("format", "not_after", "nonce")}} != said:
+        raise errors.FactsChanged
+
+
+def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], checkpoint: Any) -> dict[str, Any]:
+    """Everything about one decision that a human should have read before; `row` is an access request."""
+    confirmed = next((each for each in row.decisions.all() if each.stage == "provider"), None)
+    return {
+        "tenant": _named(row.tenant_id, row.tenant.name),
+        "access_request": {"id": str(row.pk), "reference": row.reference, "digest": row.content_digest},
+        "stage": stage,
+        "decision": verdict,
+        "service": row.service.key,
+        "resources": [
+            {
+                "id": str(each.resource_id),
+                "kind": str(each.resource.kind),
+                "name": each.resource.name,
+                "locator": each.resource.locator,
+            }
+            for each in row.scope.select_related("resource")
+        ],
+        "level": str(row.level),
+        "minutes": min(row.window_for, row.tenant.window_cap) // 60,
+        "engineer": _named(row.requested_by_id, row.requested_by.name),
+        "provider_approver": _named(confirmed.decider_id, confirmed.decider.name) if confirmed else None,
+        "decider": decider,
+        "checkpoint": checkpoint,
+    }
+
+
+def _named(pk: UUID, name: str) -> dict[str, str]:
+    return {"id": str(pk), "name": name}
+
+
+def _salt_of(nonce: str) -> bytes:
+    try:
+        raw = from_text(nonce)
+    except errors.PasskeyUnreadable as error:
+        raise errors.ManifestChanged from error
+    if len(raw) != _RANDOM + hashlib.sha256().digest_size:
+        raise errors.ManifestChanged
+    return raw[:_RANDOM]
+
+
+def _mac(said: dict[str, Any], salt: bytes) -> bytes:
+    return salted_hmac("requests_app.manifest", salt + canonical.encode(said), algorithm="sha256").digest()

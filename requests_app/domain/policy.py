@@ -1,0 +1,226 @@
+"""Pure: may this actor take this edge on this row? No queries, no clock, no state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.acts import ACTS, SCOPES
+from requests_app.domain.errors import (
+    AlreadyDecidedByYou,
+    InsufficientScope,
+    MachineMayNotDecide,
+    NotAllowed,
+    NotCovered,
+    OwnAccessRequest,
+    SecondFactorRequired,
+    ServiceClientOnly,
+    StepUpRequired,
+    WindowNotOpen,
+)
+from requests_app.domain.lifecycle import Transition
+from requests_app.domain.scopes import Scope
+from requests_app.domain.states import TICKET_LIVE, TicketState
+
+#: Who reads a tenant's whole log: its deciding, auditing and administering people.
+LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
+#: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
+OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
+
+#: Who can't do with a password alone. A deputy among them: the day on which they decide must not be that of the set-up.
+DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the rule about looking at content reads: of the engineer, the grant, its ticket and the resource.
+
+    `closes_at` is the end of a grant that nobody has closed; one that was closed gives no look at all. `ticket_state`
+    is None where there is no ticket, as with a law-enforcement demand. `lacks_second_factor` is of those who look here:
+    where another service asks the decision point, that service has signed the engineer in.
+    """
+
+    is_engineer: bool
+    is_own: bool
+    lacks_second_factor: bool = False
+    is_closed: bool = False
+    opens_at: datetime
+    closes_at: datetime
+    ticket_state: str | None
+    is_own_place: bool
+    is_active: bool
+    is_in_scope: bool
+    gives_read: bool
+    needs_read: bool
+
+
+def require_look(look: Look, *, at: datetime) -> None:
+    """The rule that never bends: a live grant of this engineer, on this very resource, at this instant.
+
+    The content pages and the decision point both ask here. Raises NotAllowed, or one of its kinds.
+    """
+    if not look.is_engineer:
+        raise NotAllowed
+    if not look.is_own:
+        raise NotAllowed(_("This window is somebody else's."))
+    if look.lacks_second_factor:
+        raise SecondFactorRequired
+    if look.is_closed or not limits.is_within(at, look.opens_at, look.closes_at):
+        raise WindowNotOpen
+    if look.ticket_state is not None and look.ticket_state not in TICKET_LIVE:
+        raise WindowNotOpen(_("The ticket is %(state)s.") % {"state": TicketState(look.ticket_state).label})
+    if not (look.is_own_place and look.is_active and look.is_in_scope):
+        raise NotCovered
+    if look.needs_read and not look.gives_read:
+        raise NotCovered(_("This window covers names only."))
+
+
+class Raised(Protocol):
+    """What a policy reads of an access request."""
+
+    tenant_id: UUID
+    service_id: UUID
+    requester_human: UUID
+
+
+def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
+    """The actor's roles on this row, REQUESTER included for whoever raised it, under whichever account."""
+    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
+        held |= {Role.REQUESTER}
+    return held
+
+
+def is_visible(actor: Actor, row: Raised) -> bool:
+    """Whether `visible_to` would find this row for the actor, whose roles may have changed since it did."""
+    if actor.is_system or is_staff(actor):
+        return True
+    if actor.side is Side.CUSTOMER:
+        return row.tenant_id in actor.tenant_ids
+    return row.service_id in actor.service_ids
+
+
+def sees_looks(actor: Actor, row: Raised) -> bool:
+    """Whether this actor sees by name what was looked at; a member of the tenant sees how much it was."""
+    return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))
+
+
+def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
+    """Whether a page should offer the edge; the freshness of the sign-in is asked for later."""
+    try:
+        require(actor, edge, row, decided_by=decided_by)
+    except NotAllowed:
+        return False
+    return True
+
+
+def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> None:
+    """Raise NotAllowed, or one of its kinds, unless the actor may take the edge.
+
+    `decided_by` holds the humans who have decided on this access request at an earlier stage.
+    """
+    require_act(actor, edge.action)
+    if not edge.roles & roles_of(actor, row):
+        raise NotAllowed
+    if not edge.is_decision:
+        return
+    if actor.deciding_human is None:
+        raise MachineMayNotDecide
+    if actor.deciding_human == row.requester_human:
+        raise OwnAccessRequest
+    if actor.deciding_human in decided_by:
+        raise AlreadyDecidedByYou
+
+
+def may_act(actor: Actor, action: str) -> bool:
+    """Whether this actor's token, if it is one, may be used for an act of this name."""
+    if actor.scopes is None:
+        return True
+    act = ACTS.get(action)
+    return act is not None and (act.any_token or act.scope in actor.scopes)
+
+
+def require_act(actor: Actor, action: str) -> None:
+    """Raise InsufficientScope where a token is used for an act whose scope it does not have."""
+    if not may_act(actor, action):
+        raise InsufficientScope(SCOPES.get(action, ""))
+
+
+def require_scope(actor: Actor, scope: Scope) -> None:
+    """The same for what is only read."""
+    if actor.scopes is not None and scope not in actor.scopes:
+        raise InsufficientScope(scope)
+
+
+def require_step_up(actor: Actor, at: datetime) -> None:
+    """Raise StepUpRequired unless this person proved who they are within the last five minutes.
+
+    A client has no password to enter: that it may decide at all was allowed by somebody who had. Nor has the system.
+    """
+    if actor.machine is not None or actor.is_system:
+        return
+    if not is_fresh(actor, at):
+        raise StepUpRequired
+
+
+def is_fresh(actor: Actor, at: datetime) -> bool:
+    """Whether this person proved who they are within the last five minutes. At five minutes exactly, it is over."""
+    since = actor.stepped_up_at
+    return since is not None and since <= at < since + limits.STEP_UP_FOR
+
+
+def require_role(actor: Actor, roles: frozenset[Role], *, tenant_id: UUID, service_id: UUID | None = None) -> None:
+    if not roles & actor.roles_on(tenant_id=tenant_id, service_id=service_id):
+        raise NotAllowed
+
+
+def require_staff(actor: Actor) -> None:
+    if not is_staff(actor):
+        raise NotAllowed
+
+
+def require_asker(actor: Actor) -> None:
+    """Raise NotAllowed unless the actor may ask about others: staff, and who reads a tenant's log, of that tenant."""
+    if not (is_staff(actor) or tenants_read(actor)):
+        raise NotAllowed
+
+
+def require_service(actor: Actor) -> None:
+    """Raise ServiceClientOnly unless a client acts, and in nobody's name.
+
+    What a service reports stands in an engineer's window as something they did: no person writes that about another.
+    """
+    if actor.machine is None or actor.person_id != actor.machine.account_id:
+        raise ServiceClientOnly
+
+
+def tenants_read(actor: Actor) -> frozenset[UUID]:
+    """The tenants of a customer's person or client whose whole log they read."""
+    if actor.side is not Side.CUSTOMER:
+        return frozenset()
+    return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
+
+
+def needs_second_factor(actor: Actor) -> bool:
+    """Whether a password alone is not enough: for people who decide or manage, for staff, and for engineers.
+
+    Engineers are those who open content; the operator may leave their second factor to somebody else.
+    """
+    return bool(actor.roles & DECIDING_OR_MANAGING) or (
+        settings.ENGINEER_SECOND_FACTOR and Role.ENGINEER in actor.roles
+    )
+
+
+def is_staff(actor: Actor) -> bool:
+    return actor.is_staff and actor.side is Side.PROVIDER
+
+
+def sees_internal_notes(actor: Actor) -> bool:
+    return actor.side is not Side.CUSTOMER

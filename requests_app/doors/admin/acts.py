@@ -1,0 +1,199 @@
+"""What staff may do: each act is a form and one operation, run outside any transaction of the admin's own.
+
+Django wraps the saving of its change form in a transaction, in which an operation, being durable, refuses to run.
+And a change form sets fields, where an operation decides. So nothing here is a change form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from zoneinfo import available_timezones
+
+import structlog
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed, DomainError, Malformed, SentAlready, StepUpRequired, Unacceptable
+from requests_app.models import Person, Tenant
+
+security_log = structlog.get_logger("security")
+
+#: So many rows are handled in one request; more would outlast it.
+BULK_MAX = 100
+REFUSALS_SHOWN = 10
+TENANTS_SUGGESTED = 200
+_STORE_DOWN = 503
+
+Words = str | Promise
+
+
+class ActForm(forms.Form):
+    """Takes the row that it is about. It judges shapes alone; what is allowed is the operation's to say."""
+
+    def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
+        self.row = row
+        super().__init__(*args, **kwargs)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Set the choices and first values that follow from the row."""
+
+
+class NoteForm(ActForm):
+    note = forms.CharField(
+        label=gettext_lazy("Comment"), widget=forms.Textarea, required=False, max_length=limits.COMMENT_MAX
+    )
+
+
+class NeededNoteForm(ActForm):
+    note = forms.CharField(label=gettext_lazy("Comment"), widget=forms.Textarea, max_length=limits.COMMENT_MAX)
+
+
+def _always(row: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """`run(row, actor, data)` calls the operation; what it returns is shown if it is a row of the same model.
+
+    `offered` says whether the row's page has the button; the operation says whether it happens. `bulk` is the words
+    of the list's button where many rows may be handled at once, without a form.
+    """
+
+    name: str
+    label: Words
+    run: Callable[[Any, Actor, dict[str, Any]], Any]
+    done: Words
+    form: type[ActForm] = ActForm
+    explains: Words = ""
+    offered: Callable[[Any], bool] = _always
+    bulk: Words = ""
+
+
+def actor_in(request: HttpRequest) -> Actor:
+    """The actor of a signed-in request, as the middleware built it, with the door "admin"."""
+    return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
+
+
+def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
+    """Run the act with what the form holds: (its result, 0), or the refusal put on the form and its status."""
+    try:
+        _require_known_fields(form, request)
+        if not form.is_valid():
+            return None, 200
+        return act.run(form.row, actor_in(request), form.cleaned_data), 0
+    except DomainError as refusal:
+        if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired | ChangeProposed):
+            raise
+        field = refusal.field if isinstance(refusal, Unacceptable) and refusal.field in form.fields else None
+        form.is_valid()
+        form.add_error(field, str(refusal.message))
+        return None, refusal.status
+
+
+def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
+    """Run the act on each chosen row, one transaction each, and say how many it was done to and why not to the rest."""
+    chosen = list(rows[: BULK_MAX + 1])
+    if len(chosen) > BULK_MAX:
+        messages.error(request, _("Choose at most %(most)d at once. Nothing was done.") % {"most": BULK_MAX})
+        return
+    done = proposed = 0
+    refusals: list[str] = []
+    for row in chosen:
+        actor = actor_in(request)
+        try:
+            # One form asks for many acts. If it is sent again, what the first try did not get to is done.
+            act.run(row, actor.sending(actor.once and actor.once.part(row.pk)), {})
+            done += 1
+        except SentAlready:
+            done += 1
+        except ChangeProposed:
+            proposed += 1
+        except DomainError as refusal:
+            if refusal.status == _STORE_DOWN or isinstance(refusal, StepUpRequired):
+                raise
+            refusals.append(f"{name_of(row)}: {refusal.message}")
+    if done:
+        words = ngettext("%(label)s: done for %(n)d.", "%(label)s: done for %(n)d.", done)
+        messages.success(request, words % {"label": act.bulk, "n": done})
+    if proposed:
+        words = ngettext("%(label)s: proposed for %(n)d.", "%(label)s: proposed for %(n)d.", proposed)
+        messages.success(request, words % {"label": act.bulk, "n": proposed})
+    for line in refusals[:REFUSALS_SHOWN]:
+        messages.error(request, line)
+    left = len(refusals) - REFUSALS_SHOWN
+    if left > 0:
+        words = ngettext("%(n)d more was refused.", "%(n)d more were refused.", left)
+        messages.error(request, words % {"n": left})
+
+
+def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
+    """Refuse what the form does not ask for: somebody tries to set it, and must not believe that it was set."""
+    known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"}
+    if unknown := sorted(set(request.POST) - known):
+        security_log.warning("admin.unknown_fields", person=str(request.user.pk), fields=unknown[:10])
+        raise Malformed(_("This cannot be set here: %(names)s.") % {"names": ", ".join(unknown[:10])})
+
+
+# --- Fields ------------------------------------------------------------------------------------------------
+
+
+class Suggesting(forms.TextInput):
+    """A text field with the browser's own list of suggestions: it needs no script, and takes what is not listed."""
+
+    def __init__(self, suggest: Callable[[], list[tuple[str, str]]]) -> None:
+        super().__init__(attrs={"autocomplete": "off"})
+        self.suggest = suggest
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        key = f"{(attrs or {}).get('id', name)}_suggestions"
+        field = super().render(name, value, {**(attrs or {}), "list": key}, renderer)
+        options = format_html_join("", '<option value="{}">{}</option>', self.suggest())
+        return format_html('{}<datalist id="{}">{}</datalist>', field, key, options)
+
+
+def _tenants() -> list[tuple[str, str]]:
+    return list(Tenant.objects.order_by("name").values_list("slug", "name")[:TENANTS_SUGGESTED])
+
+
+class TenantField(forms.CharField):
+    """A tenant by its short name, which is suggested while one types."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", gettext_lazy("Tenant"))
+        kwargs.setdefault("help_text", gettext_lazy("The tenant's short name."))
+        super().__init__(widget=Suggesting(_tenants), **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        typed = super().clean(value)
+        tenant = Tenant.objects.filter(slug=typed.lower()).first() if typed else None
+        if typed and tenant is None:
+            raise ValidationError(_("There is no tenant of this short name."))
+        return tenant
+
+
+class PersonField(forms.EmailField):
+    """A person by the address that they sign in with."""
+
+    def clean(self, value: Any) -> Any:
+        typed = super().clean(value)
+        person = Person.objects.filter(email=typed.lower()).first() if typed else None
+        if typed and person is None:
+            raise ValidationError(_("Nobody signs in with this address."))
+        return person
+
+
+def time_zones() -> list[tuple[str, str]]:
+    return [(name, name.replace("_", " ")) for name in sorted(available_timezones())]

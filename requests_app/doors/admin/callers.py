@@ -1,0 +1,207 @@
+"""Who calls the API: the provider's own clients for staff to look after; everybody's, and their tokens, to end."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.scopes import OF_PROVIDER_CLIENTS
+from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import mono, page_of
+from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.models import Client, Person, Token
+from requests_app.operations import Made
+from requests_app.platform.addresses import absolute
+from requests_app.words import scopes as scope_words
+
+
+@admin.display(description=gettext_lazy("name"))
+def name(row: Client | Token) -> str:
+    """What leads to the row's own page; the account beside it leads to the account's."""
+    return str(row)
+
+
+@admin.display(description=gettext_lazy("scopes"))
+def scopes(row: Client | Token) -> str:
+    return mono(" ".join(row.scopes))
+
+
+@admin.display(description=gettext_lazy("works"), boolean=True)
+def works(row: Client) -> bool:
+    return row.account.is_active
+
+
+@admin.display(description=gettext_lazy("works"), boolean=True)
+def is_live(row: Token) -> bool:
+    """Read when the page was, as the row says."""
+    return row.account.is_active and row.is_live(row.read_at)  # type: ignore[attr-defined]  # annotated by StaffAdmin
+
+
+# --- Clients -------------------------------------------------------------------------------------------------
+
+
+class ScopesForm(ActForm):
+    scopes = forms.MultipleChoiceField(label=gettext_lazy("What it may do"), widget=forms.CheckboxSelectMultiple)
+
+    def prepare(self) -> None:
+        self.fields["scopes"].choices = scope_words.choices(OF_PROVIDER_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
+        if self.row is not None:
+            self.initial.update({"scopes": self.row.scopes})
+
+
+class ClientForm(ScopesForm):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=80)
+    field_order = ("name", "scopes")
+
+
+def is_own(row: Client) -> bool:
+    """The provider's own, and not removed."""
+    return row.tenant_id is None and row.account.is_active
+
+
+def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
+    return operations.create_client(actor=actor, **data)
+
+
+def change(row: Client, actor: Actor, data: dict[str, Any]) -> Client:
+    return operations.change_client(row.pk, scopes=data["scopes"], actor=actor)
+
+
+def rotate(row: Client, actor: Actor, data: dict[str, Any]) -> Made:
+    return operations.rotate_client_secret(row.pk, actor=actor)
+
+
+def remove(row: Client, actor: Actor, data: dict[str, Any]) -> Client:
+    return operations.remove_client(row.pk, actor=actor)
+
+
+class ClientAdmin(StaffAdmin):
+    list_display = (name, "tenant", scopes, works, "decides_for", "created_at")
+    reads: ClassVar = ("account", "tenant", "decides_for", "created_by")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk", "account"), tenant="tenant", words=("account__name",))
+    list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
+    lead = gettext_lazy(
+        "Machines that call the API. Those without a tenant are the provider’s own and serve every tenant. A "
+        "customer’s is kept by its own administrator; you can only end it."
+    )
+    facts: ClassVar = [
+        ("", ("account", "id", "tenant", scopes, "decides_for", works)),
+        (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at")),
+    ]
+    related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
+    adding: ClassVar = Act(
+        name="add",
+        label=gettext_lazy("Add a client"),
+        form=ClientForm,
+        run=add,
+        done=gettext_lazy("The client was added."),
+        explains=gettext_lazy(
+            "One of the provider’s own: it serves every tenant, and decides nothing. Its secret is shown once."
+        ),
+    )
+    acts: ClassVar = [
+        Act(
+            name="change",
+            label=gettext_lazy("Change what it may do"),
+            form=ScopesForm,
+            run=change,
+            done=gettext_lazy("The client was changed. It counts from its next call on."),
+            offered=is_own,
+        ),
+        Act(
+            name="rotate",
+            label=gettext_lazy("Make a new secret"),
+            run=rotate,
+            done=gettext_lazy("A new secret was made."),
+            explains=gettext_lazy(
+                "It is shown once. The secret of now, and every token of this client, is dead at once."
+            ),
+            offered=is_own,
+        ),
+        Act(
+            name="remove",
+            label=gettext_lazy("Remove the client"),
+            run=remove,
+            done=gettext_lazy("The client was removed. What it had is dead."),
+            explains=gettext_lazy("Its secret and its tokens are dead at once. Nobody can bring it back."),
+            offered=works,
+            bulk=gettext_lazy("Remove"),
+        ),
+    ]
+
+    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+        """A new secret is the answer to the act itself: it is kept as its hash alone."""
+        if not isinstance(result, Made):
+            return super().done(request, act, row, result)
+        if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
+            words = _(
+                "Part of what the client may do was proposed: customers are told first. You find it under Proposals."
+            )
+            messages.info(request, words)
+        context = {
+            **self._context(request, result.row),
+            "title": _("The client’s secret"),
+            "client": result.row,
+            "secret": result.secret,
+            "token_url": absolute(reverse("api:token")),
+            "back_url": page_of(result.row),
+        }
+        response = TemplateResponse(request, "admin/client_secret.html", context)
+        patch_cache_control(response, no_store=True, private=True)
+        return response
+
+
+# --- Tokens --------------------------------------------------------------------------------------------------
+
+
+def may_be_revoked(row: Token) -> bool:
+    """One that works. Access tokens of a client last an hour, and end with its secret."""
+    return row.kind != Token.Kind.ACCESS and row.is_live(clock.now())
+
+
+def revoke(row: Token, actor: Actor, data: dict[str, Any]) -> Token:
+    return operations.revoke_token(row.pk, actor=actor)
+
+
+class TokenAdmin(StaffAdmin):
+    list_display = (name, "account", "kind", "hint", is_live, "created_at", "expires_at", "last_used_at")
+    reads: ClassVar = ("account", "revoked_by")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk", "account"), people=("account",))
+    list_filter = (
+        by_choice("kind", gettext_lazy("kind"), Token.Kind.choices),
+        by_row("account", gettext_lazy("account"), Person),
+    )
+    lead = gettext_lazy("Kept as hashes: nobody can read one here. People make their own, on their own page.")
+    facts: ClassVar = [
+        ("", ("account", "name", "kind", "hint", scopes, is_live)),
+        (
+            gettext_lazy("Since when"),
+            ("created_at", "expires_at", "last_used_at", "stepped_up_at", "revoked_at", "revoked_by"),
+        ),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="revoke",
+            label=gettext_lazy("Revoke the token"),
+            run=revoke,
+            done=gettext_lazy("The token is revoked."),
+            explains=gettext_lazy("It is dead at once, for good. What was done with it stays done."),
+            offered=may_be_revoked,
+            bulk=gettext_lazy("Revoke"),
+        )
+    ]

@@ -1,0 +1,193 @@
+"""How a value of a row is shown, in a list and on its own page: one rendering for both."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import label_for_field, lookup_field, quote
+from django.db import models
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app.domain.events import door_title
+from requests_app.templatetags import lockbox as tags
+from requests_app.words import text, times
+
+NOTHING = "–"
+
+Column = str | Callable[[Any], Any]
+
+#: Words for columns to which the models give none of their own, or none that can be translated.
+LABELS: dict[str, Promise] = {
+    "access_request": gettext_lazy("access request"),
+    "account": gettext_lazy("account"),
+    "added_at": gettext_lazy("added"),
+    "asked_at": gettext_lazy("asked for"),
+    "assignee": gettext_lazy("engineer"),
+    "at": gettext_lazy("at"),
+    "author": gettext_lazy("written by"),
+    "break_glass": gettext_lazy("gets in all the same"),
+    "checked_to": gettext_lazy("looked at anew up to"),
+    "closed_at": gettext_lazy("closed"),
+    "closed_by": gettext_lazy("closed by"),
+    "cosigned_at": gettext_lazy("cosigned last"),
+    "dated_at": gettext_lazy("confirmed last"),
+    "created_by": gettext_lazy("added by"),
+    "decider": gettext_lazy("decided by"),
+    "decider_human": gettext_lazy("human who decided"),
+    "done": gettext_lazy("entries checked"),
+    "door": gettext_lazy("door"),
+    "due_at": gettext_lazy("is asked next"),
+    "end_seq": gettext_lazy("next number"),
+    "ended_at": gettext_lazy("ended"),
+    "engineer": gettext_lazy("engineer"),
+    "event": gettext_lazy("event"),
+    "failures": gettext_lazy("failures in a row"),
+    "first_seq": gettext_lazy("first number"),
+    "first_used_at": gettext_lazy("signed first"),
+    "found_size": gettext_lazy("entries found"),
+    "held_size": gettext_lazy("entries that it holds"),
+    "human_id": gettext_lazy("human"),
+    "id": gettext_lazy("id"),
+    "last_at": gettext_lazy("newest entry"),
+    "last_login": gettext_lazy("last signed in"),
+    "message": gettext_lazy("message"),
+    "on_behalf_of": gettext_lazy("for"),
+    "opened_by": gettext_lazy("opened by"),
+    "person": gettext_lazy("person"),
+    "position": gettext_lazy("position"),
+    "previous": gettext_lazy("asked before as"),
+    "pruned_to": gettext_lazy("removed up to"),
+    "requested_by": gettext_lazy("engineer"),
+    "requester_human": gettext_lazy("human who asked"),
+    "resource": gettext_lazy("resource"),
+    "revoked_by": gettext_lazy("revoked by"),
+    "seq": gettext_lazy("number"),
+    "service": gettext_lazy("service"),
+    "signed_at": gettext_lazy("signed"),
+    "since": gettext_lazy("since"),
+    "size": gettext_lazy("entries"),
+    "tenant": gettext_lazy("tenant"),
+    "ticket": gettext_lazy("ticket"),
+    "unsigned_since": gettext_lazy("waits for its checkpoint since"),
+    "webhook": gettext_lazy("webhook"),
+    "worked_at": gettext_lazy("worked on last"),
+}
+
+
+@admin.display(description=gettext_lazy("door"), ordering="door")
+def door(row: Any) -> str:
+    return door_title(row.door)
+
+
+def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
+    """Render one value as safe HTML. Text that strangers wrote hides nothing and keeps its direction to itself."""
+    field, attribute, value = lookup_field(column, row, model_admin)
+    if value is None or value == "":
+        return NOTHING
+    if field is None:
+        is_flag = getattr(attribute, "boolean", False)
+        return _yes_or_no(value) if is_flag else _plain(value)
+    if field.is_relation:
+        return link_to(value)
+    if field.flatchoices:
+        return str(dict(field.flatchoices).get(value, value))
+    if isinstance(field, models.BooleanField):
+        return _yes_or_no(value)
+    return text.visible_block(value) if isinstance(field, models.TextField) else _plain(value)
+
+
+def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
+    named = LABELS.get(column) if isinstance(column, str) else None
+    words = str(named or label_for_field(column, model_admin.model, model_admin))
+    return words[:1].upper() + words[1:]
+
+
+def link_to(row: models.Model, words: Any = None) -> str:
+    """A link to a row's page; the bare words where the portal has no page for it."""
+    said = words if hasattr(words, "__html__") else text.visible_single(row if words is None else words)
+    try:
+        return format_html('<a href="{}">{}</a>', page_of(row), said)
+    except NoReverseMatch:
+        return said
+
+
+def page_of(row: models.Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[quoted(row)])
+
+
+def quoted(row: models.Model) -> Any:
+    """A row's key as it stands in an address; one of bytes as Django reads it from text, in base 64."""
+    return quote(b64encode(bytes(row.pk)).decode() if isinstance(row.pk, bytes | memoryview) else row.pk)
+
+
+def list_of(model: type[models.Model], **filters: object) -> str:
+    """The address of a model's list with these filters set."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist", query=filters or None)
+
+
+def instant(at: datetime | None) -> str:
+    if at is None:
+        return NOTHING
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), times.when_words(at, None))
+
+
+def length(name: str, description: Any) -> Callable[[Any], str]:
+    """A column of seconds, in words."""
+
+    @admin.display(description=description, ordering=name)
+    def column(row: Any) -> str:
+        return times.duration_words(getattr(row, name))
+
+    return column
+
+
+def state(subject: str, description: Any) -> Callable[[Any], str]:
+    """A column with the badge of a row's state as it is stored."""
+
+    @admin.display(description=description, ordering="state")
+    def column(row: Any) -> str:
+        return tags.badge(row.state, subject=subject)
+
+    return column
+
+
+def reached(path: str, description: Any, *, words: str = "") -> Callable[[Any], str]:
+    """A column that links to a row reached over foreign keys: `reached("grant__engineer", …)`."""
+
+    @admin.display(description=description)
+    def column(row: Any) -> str:
+        for name in path.split("__"):
+            row = getattr(row, name, None)
+            if row is None:
+                return NOTHING
+        return link_to(row, getattr(row, words) if words else None)
+
+    return column
+
+
+def mono(value: object) -> str:
+    return format_html('<span class="mono">{}</span>', value)
+
+
+def preformatted(value: str) -> str:
+    """Several lines as they are, with hidden characters shown."""
+    return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', text.visible_block(value, has_links=False))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return instant(value)
+    # A value that is safe already must stay it: str() would have the template escape it.
+    return value if hasattr(value, "__html__") else text.visible_single(str(value))
+
+
+def _yes_or_no(value: object) -> str:
+    return _("yes") if value else _("no")

@@ -1,0 +1,202 @@
+"""The portal's first page: each figure with what it means and a link to the rows behind it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django_q.models import Failure, OrmQ
+
+from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
+from requests_app.domain.actors import Actor
+from requests_app.domain.states import State
+from requests_app.doors.admin.columns import link_to, list_of, page_of
+from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, TaskAttempt
+from requests_app.operations._change import PROVIDER_LOG
+from requests_app.queries import dashboard as queries
+from requests_app.queries.dashboard import Count, Dashboard, Sign, Stage
+from requests_app.words import times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """`alarm` is said in words beside the figure, too: colour alone tells nothing."""
+
+    label: str
+    figure: str
+    detail: str
+    url: str
+    alarm: str = ""
+
+
+def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
+    found = queries.dashboard(actor=actor, at=at)
+    return {
+        "groups": [
+            (_("Access"), [*(_stage(stage, at) for stage in found.stages), _windows(found, at)]),
+            (_("Signed logs"), [_refused(found), _unsigned(found, at)]),
+            (_("Mail"), [_outbox(found, at), _parked(found)]),
+            (_("Background work"), [_workers(found, at), _sweep(found, at), _queue(found), _failure(found, at)]),
+        ],
+        "closing_next": [
+            {
+                "grant": link_to(grant.access_request),
+                "tenant": link_to(grant.tenant),
+                "engineer": link_to(grant.engineer),
+                "closes_at": grant.closes_at,
+                "url": page_of(grant),
+            }
+            for grant in found.closing_next
+        ],
+        "windows_url": list_of(Grant, window="open"),
+        "logs": [
+            {
+                "name": _("The provider's own") if log.tenant_id == PROVIDER_LOG else log.tenant_name or log.tenant_id,
+                "size": log.size,
+                "last_at": log.last_at,
+                "url": list_of(AuditEntry, tenant_id=log.tenant_id),
+            }
+            for log in found.largest_logs
+        ],
+        "logs_words": _("%(entries)s in %(logs)s")
+        % {
+            "entries": ngettext("%(n)d entry", "%(n)d entries", found.entries) % {"n": found.entries},
+            "logs": ngettext("%(n)d log", "%(n)d logs", found.logs) % {"n": found.logs},
+        },
+        "logs_url": list_of(ChainHead),
+    }
+
+
+def _stage(stage: Stage, at: dt.datetime) -> Tile:
+    who = _("Waiting for the provider") if stage.state == State.PENDING_PROVIDER else _("Waiting for the customer")
+    late = ngettext(
+        "%(n)d more is past its deadline and not yet written down as expired",
+        "%(n)d more are past their deadline and not yet written down as expired",
+        stage.late.n,
+    ) % {"n": stage.late.n}
+    return Tile(
+        label=who,
+        figure=_figure(stage.waiting),
+        detail=_("Answer by %(when)s at the soonest.") % {"when": _relative(stage.oldest, at)}
+        if stage.oldest
+        else _("Nothing waits."),
+        url=list_of(AccessRequest, state=stage.state.value, o="8"),
+        alarm=late if stage.late.n else "",
+    )
+
+
+def _windows(found: Dashboard, at: dt.datetime) -> Tile:
+    soonest = found.closing_next[0].closes_at if found.closing_next else None
+    return Tile(
+        label=_("Open windows"),
+        figure=_figure(found.open_windows),
+        detail=_("The next one closes %(when)s.") % {"when": _relative(soonest, at)} if soonest else _("None is open."),
+        url=list_of(Grant, window="open", o="6"),
+    )
+
+
+def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
+    since = found.outbox_due_since
+    return Tile(
+        label=_("Waiting to be sent"),
+        figure=_figure(found.outbox_waiting),
+        detail=_("The oldest has been due since %(when)s.") % {"when": _relative(since, at)}
+        if since
+        else _("Nothing is due."),
+        url=list_of(OutboxMessage, state="waiting"),
+        alarm=_("Mail is late") if found.outbox_is_late else "",
+    )
+
+
+def _parked(found: Dashboard) -> Tile:
+    return Tile(
+        label=_("Mail given up"),
+        figure=_figure(found.mail_parked),
+        detail=_("Somebody was not told what they should know.") if found.mail_parked.n else _("Everybody was told."),
+        url=list_of(OutboxMessage, state="parked"),
+        alarm=_("Look at them, and send them again") if found.mail_parked.n else "",
+    )
+
+
+def _refused(found: Dashboard) -> Tile:
+    n = found.logs_refused.n
+    return Tile(
+        label=_("Logs that are refused"),
+        figure=_figure(found.logs_refused),
+        detail=_("They are not what was signed of them, or cannot be compared.") if n else _("None is refused."),
+        url=list_of(LogAlarm),
+        alarm=_("Each says what was found and what to do") if n else "",
+    )
+
+
+def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
+    since = found.unsigned_since
+    return Tile(
+        label=_("Waiting for a checkpoint"),
+        figure=_figure(found.logs_unsigned),
+        detail=_("The oldest waits since %(when)s.") % {"when": _relative(since, at)}
+        if since
+        else _("Every entry is signed."),
+        url=list_of(SignedHead),
+        alarm=_("Is the machine that has the log’s key at work?") if found.signing_is_late else "",
+    )
+
+
+def _workers(found: Dashboard, at: dt.datetime) -> Tile:
+    return Tile(
+        label=_("Clusters alive"),
+        figure=str(found.workers_alive),
+        detail=_seen(_("Last sign of life"), found.workers, at),
+        url=list_of(Heartbeat),
+        alarm="" if found.workers.is_fresh else _("No cluster works"),
+    )
+
+
+def _sweep(found: Dashboard, at: dt.datetime) -> Tile:
+    return Tile(
+        label=_("Last sweep"),
+        figure=times.relative_words(found.sweep.at, at) if found.sweep.at else _("never"),
+        detail=_seen(_("The beat was last seen"), found.beat, at),
+        url=list_of(Heartbeat),
+        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines hold all the same"),
+    )
+
+
+def _queue(found: Dashboard) -> Tile:
+    return Tile(
+        label=_("Queued tasks"),
+        figure=_figure(found.queued),
+        detail=_("Waiting for a worker, or in its hands."),
+        url=list_of(OrmQ),
+    )
+
+
+def _failure(found: Dashboard, at: dt.datetime) -> Tile:
+    last = found.last_failure
+    parked = found.tasks_parked.n
+    given_up = ngettext("%(n)d task was given up", "%(n)d tasks were given up", parked) % {"n": parked}
+    return Tile(
+        label=_("Last failure"),
+        figure=times.relative_words(last.stopped, at) if last else _("none"),
+        detail=last.func if last else _("No task has failed."),
+        url=list_of(TaskAttempt, parked="yes") if parked else list_of(Failure),
+        alarm=given_up if parked else "",
+    )
+
+
+def _seen(what: str, sign: Sign, at: dt.datetime) -> str:
+    when = times.relative_words(sign.at, at) if sign.at else _("never")
+    return _("%(what)s: %(when)s.") % {"what": what, "when": when}
+
+
+def _relative(when: dt.datetime | None, at: dt.datetime) -> str:
+    if when is None:
+        return ""
+    return f"{times.when_words(when, at)} ({times.relative_words(when, at)})"
+
+
+def _figure(count: Count) -> str:
+    return _("over %(n)d") % {"n": count.n} if count.is_capped else str(count.n)

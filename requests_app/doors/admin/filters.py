@@ -1,0 +1,120 @@
+"""Filters of the lists: a choice from a few, or a row that a link has named. None of them scans a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.ids import as_id
+from requests_app.models import Tenant
+
+#: With more tenants than this the list offers none: a tenant's own page leads to what belongs to it.
+TENANTS_OFFERED = 50
+
+Choices = Iterable[tuple[str, Any]]
+
+
+class Filter(admin.SimpleListFilter):
+    """One parameter of the address; what is not among its choices is refused, and not passed to the database."""
+
+    narrow: Callable[[QuerySet, str], QuerySet]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        value = self.value()
+        if value is None or value == "":
+            return queryset
+        if value not in {str(key) for key, _words in self.lookup_choices}:
+            raise IncorrectLookupParameters(self.parameter_name)
+        return type(self).narrow(queryset, value)
+
+    @property
+    def options(self) -> list[tuple[str, Any, bool]]:
+        """What the page offers: (value, words, whether it is chosen)."""
+        chosen = self.value() or ""
+        return [("", _("all"), not chosen), *((str(k), words, str(k) == chosen) for k, words in self.lookup_choices)]
+
+
+def by_choice(
+    lookup: str, title: Any, choices: Choices, *, narrow: Callable[[QuerySet, str], QuerySet] | None = None
+) -> type[Filter]:
+    """Offer a fixed list of values of one column."""
+    offered = list(choices)
+
+    class ByChoice(Filter):
+        parameter_name = lookup
+
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+            return offered
+
+    ByChoice.title = title
+    ByChoice.narrow = staticmethod(narrow or (lambda rows, value: rows.filter(**{lookup: value})))
+    return ByChoice
+
+
+def by_flag(lookup: str, title: Any) -> type[Filter]:
+    return by_choice(
+        lookup,
+        title,
+        [("yes", _("yes")), ("no", _("no"))],
+        narrow=lambda rows, value: rows.filter(**{lookup: value == "yes"}),
+    )
+
+
+def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> type[Filter]:
+    """Appears once a link has set it, with the name of that row (or the bare id, where no model is given)."""
+
+    class ByRow(Filter):
+        parameter_name = lookup
+
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+            return [(value, words)] if (value := self.value()) and (words := _named(model, value)) else []
+
+        def has_output(self) -> bool:
+            # Set to something that is no row it must be refused, which happens only to filters that show.
+            return bool(self.value())
+
+    ByRow.title = title
+    ByRow.narrow = staticmethod(lambda rows, value: rows.filter(**{lookup: value}))
+    return ByRow
+
+
+def by_tenant(lookup: str = "tenant") -> type[Filter]:
+    class ByTenant(Filter):
+        parameter_name = lookup
+        title = _("tenant")
+
+        def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+            found = list(Tenant.objects.order_by("name").values_list("pk", "name")[: TENANTS_OFFERED + 1])
+            offered = [(str(pk), name) for pk, name in found] if len(found) <= TENANTS_OFFERED else []
+            chosen = self.value()
+            if chosen and chosen not in dict(offered) and (words := _named(Tenant, chosen)):
+                offered.append((chosen, words))
+            return offered
+
+        def has_output(self) -> bool:
+            return bool(self.value() or self.lookup_choices)
+
+    ByTenant.narrow = staticmethod(lambda rows, value: rows.filter(**{lookup: value}))
+    return ByTenant
+
+
+def _named(model: type[models.Model] | None, value: str) -> str:
+    """What to call the row of this id; nothing where there is none."""
+    if model is None:
+        return value if _is_uuid(value) else ""
+    key = model._meta.pk
+    if isinstance(key, models.UUIDField) and not _is_uuid(value):
+        return ""
+    row = model._default_manager.filter(pk=value).first()
+    return str(row) if row else ""
+
+
+def _is_uuid(value: str) -> bool:
+    return as_id(value) is not None

@@ -1,0 +1,135 @@
+"""A list as its page shows it: headings, cells, the dates to choose from, the pages."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any, cast
+
+from django.contrib.admin.templatetags.admin_list import result_headers
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
+from django.db.models import Max, Min
+from django.utils import dateformat, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app.doors.admin.columns import Column, heading, link_to, shown
+
+_YEAR, _MONTH, _DAY = ("year", "month", "day")
+
+
+def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
+    """What the list's template reads beside Django's own."""
+    rows = list(changes.result_list)
+    columns = [column for column in changes.list_display if column != "action_checkbox"]
+    shown_rows = table(rows, columns, model_admin)
+    return {
+        "table": shown_rows,
+        "headings": _headings(changes, shown_rows["names"]),
+        "bulk": [act for act in model_admin.acts if act.bulk] if rows else [],
+        "filters": changes.filter_specs,
+        "search": model_admin.search,
+        "query": changes.query,
+        "kept": _kept(changes),
+        "is_narrowed": bool(changes.query or changes.has_active_filters),
+        "dates": _dates(changes),
+        "pages": _pages(changes, len(rows)),
+    }
+
+
+def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> dict[str, Any]:
+    """Headings and rows of cells: (heading, value). The first cell leads to the row's page."""
+    names = [heading(column, model_admin) for column in columns]
+    body = []
+    for row in rows:
+        cells = [shown(row, column, model_admin) for column in columns]
+        first = cells[0] if "<a " in cells[0] else link_to(row, _bare(cells[0], row))
+        rest = list(zip(names[1:], cells[1:], strict=True))
+        body.append({"pk": row.pk, "name": model_admin.name_of(row), "first": first, "cells": rest})
+    return {"names": names, "rows": body}
+
+
+def _bare(cell: str, row: Any) -> object:
+    """A cell that is markup already keeps it inside the link."""
+    return cell if hasattr(cell, "__html__") else (cell or row)
+
+
+def _headings(changes: ChangeList, names: list[str]) -> list[dict[str, Any]]:
+    """Django's headings know how to sort; the words are ours."""
+    heads = [head for head in result_headers(changes) if "action-checkbox" not in str(head.get("class_attrib", ""))]
+    return [{**head, "text": name} for head, name in zip(heads, names, strict=True)]
+
+
+def _kept(changes: ChangeList) -> list[tuple[str, str]]:
+    """What the filters' form must carry along: the order, and the date that was chosen."""
+    specs: list[Any] = changes.filter_specs
+    shown_by_form = {SEARCH_VAR, *(spec.parameter_name for spec in specs)}
+    return [(name, value) for name, value in changes.params.items() if name not in shown_by_form and name != "e"]
+
+
+def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
+    """Say "51 to 100 of more than 10,000", and the addresses of the pages beside this one."""
+    paginator: Any = changes.paginator
+    # A single page is shown whatever page was asked for.
+    number = changes.page_num if changes.multi_page else 1
+    first = (number - 1) * changes.list_per_page + 1
+    values = {"first": first, "last": first + here - 1, "n": paginator.count}
+    if not here:
+        words = ""
+    elif paginator.is_capped:
+        words = _("%(first)d to %(last)d of more than %(n)d") % values
+    else:
+        words = ngettext("%(n)d row", "%(first)d to %(last)d of %(n)d", paginator.count) % values
+    return {
+        "words": words,
+        "newer_url": changes.get_query_string({PAGE_VAR: number - 1}) if number > 1 else "",
+        "older_url": changes.get_query_string({PAGE_VAR: number + 1}) if number < paginator.num_pages else "",
+    }
+
+
+def _dates(changes: ChangeList) -> dict[str, Any] | None:
+    """Years, then months, then days, between the first row and the last of the whole table, or of its dated rows.
+
+    Django's own looks through every row for the dates that occur; two ends of an index cost nothing.
+    """
+    name = changes.date_hierarchy
+    rows = cast(Any, changes.model_admin).dated_rows(changes) if name else None
+    if rows is None:
+        return None
+    # One query for each end: asked for both at once, SQLite reads the whole index.
+    ends = [rows.order_by().aggregate(end=of(name))["end"] for of in (Min, Max)]
+    if ends[0] is None:
+        return None
+    first, last = (timezone.localtime(end).date() for end in ends)
+    chosen = (changes.params.get(f"{name}__{part}") for part in (_YEAR, _MONTH, _DAY))
+    parts = tuple(int(value or 0) for value in takewhile(bool, chosen))
+
+    def link(*values: int) -> str:
+        named = {f"{name}__{part}": value for part, value in zip((_YEAR, _MONTH, _DAY), values, strict=False)}
+        return changes.get_query_string(named, [f"{name}__"])
+
+    trail = [(_("All dates"), link())] + [(_said(parts[:n]), link(*parts[:n])) for n in range(1, len(parts) + 1)]
+    offered = [(_said(value), link(*value)) for value in _below(parts, first, last)]
+    return {"trail": trail[:-1] if parts else [], "here": trail[-1][0], "offered": offered}
+
+
+def _below(parts: tuple[int, ...], first: dt.date, last: dt.date) -> list[tuple[int, ...]]:
+    if not parts:
+        return [(year,) for year in range(last.year, first.year - 1, -1)]
+    if len(parts) == 1:
+        months = [(parts[0], month) for month in range(1, 13)]
+        return [m for m in months if (first.year, first.month) <= m <= (last.year, last.month)]
+    if len(parts) == 2:
+        days = range(1, calendar.monthrange(*parts)[1] + 1)
+        return [(*parts, day) for day in days if first <= dt.date(*parts, day) <= last]
+    return []
+
+
+def _said(parts: tuple[int, ...]) -> str:
+    if len(parts) == 1:
+        return str(parts[0])
+    # Translators: a month, and a day, in the letters of Django's "date" filter: November 2026; 25 November 2026
+    pattern = _("F Y") if len(parts) == 2 else _("j F Y")
+    return dateformat.format(dt.date(*parts, *(1,) * (3 - len(parts))), pattern)

@@ -1,0 +1,318 @@
+"""The tenants' logs, with the names that the log itself does not know and the links that it cannot make."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from audit_app import witnesses
+from audit_app.admin import AuditEntryAdmin, ChainHeadAdmin
+from audit_app.models import AuditEntry, ChainHead, Checkpoint, Cosignature, LogAlarm, Witness
+from audit_app.notes import BadNote, Verifier
+from requests_app.domain.events import TITLES, title_of
+from requests_app.domain.ids import as_id
+from requests_app.doors.admin.access import SEALED
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, door, link_to, list_of, mono, preformatted
+from requests_app.doors.admin.filters import Choices, Filter, by_choice, by_row
+from requests_app.doors.admin.searching import Search
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    OutboxMessage,
+    Person,
+    Plan,
+    Resource,
+    Service,
+    Tenant,
+    Ticket,
+    Webhook,
+)
+from requests_app.operations._change import PROVIDER_LOG
+from requests_app.words import text
+
+_SUBJECTS: dict[str, type[models.Model]] = {
+    "access_request": AccessRequest,
+    "grant": Grant,
+    "outbox_message": OutboxMessage,
+    "person": Person,
+    "plan": Plan,
+    "resource": Resource,
+    "service": Service,
+    "tenant": Tenant,
+    "ticket": Ticket,
+    "webhook": Webhook,
+}
+TENANT_NAME = Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1])
+_REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")).values("reference")[:1])
+
+
+class ByLog(Filter):
+    """One tenant's log, or the provider's own. Without one the newest entries of all logs are shown."""
+
+    parameter_name = "tenant_id"
+    title = _("log")
+    narrow = staticmethod(lambda rows, value: rows.filter(tenant_id=value))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        named = Tenant.objects.order_by("name").values_list("pk", "name")
+        chosen = self.value()
+        found = [(str(pk), name) for pk, name in named[:50]]
+        if chosen and chosen not in dict(found):
+            found += [(str(pk), name) for pk, name in named if str(pk) == chosen]
+        return [(str(PROVIDER_LOG), _("The provider's own")), *found]
+
+
+def in_one_log(declared: type[Filter]) -> type[Filter]:
+    """A filter that stands on an index of one log: it is offered once a log is chosen."""
+
+    class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
+        def has_output(self) -> bool:
+            return bool(self.request.GET.get("tenant_id")) and super().has_output()
+
+    return InOneLog
+
+
+@admin.display(description=_("what happened"))
+def event(entry: AuditEntry) -> str:
+    return title_of(entry.event)
+
+
+@admin.display(description=_("log"))
+def tenant(entry: Any) -> str:
+    return _named(entry.tenant_id, entry.tenant_name)
+
+
+@admin.display(description=_("access request"))
+def access_request(entry: Any) -> str:
+    if entry.correlation_id is None:
+        return NOTHING
+    return link_to(AccessRequest(pk=entry.correlation_id), entry.reference or entry.correlation_id)
+
+
+@admin.display(description=_("about"))
+def subject(entry: AuditEntry) -> str:
+    model = _SUBJECTS.get(entry.subject_type)
+    if model is None:
+        return mono(entry.subject_id)
+    row = model._default_manager.filter(pk=entry.subject_id).first()
+    return link_to(row) if row else mono(f"{entry.subject_type} {entry.subject_id}")
+
+
+@admin.display(description=_("person"))
+def actor(entry: AuditEntry) -> str:
+    if entry.actor_id is None:
+        return text.visible_single(entry.actor_name)
+    return link_to(Person(pk=entry.actor_id), entry.actor_name)
+
+
+@admin.display(description=_("entries"), ordering="size")
+def entries(head: ChainHead) -> str:
+    return format_html('<a href="{}">{}</a>', list_of(AuditEntry, tenant_id=head.pk), head.size)
+
+
+@admin.display(description=_("part"), ordering="shard")
+def part(head: ChainHead) -> str:
+    return str(head.shard + 1)
+
+
+class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
+    list_display = ("at", event, actor, access_request, tenant, door, "seq")
+    list_filter = (
+        ByLog,
+        in_one_log(by_choice("event", _("what happened"), [(str(name), words) for name, words in TITLES.items()])),
+        in_one_log(by_row("actor_id", _("person"), Person)),
+        in_one_log(by_row("correlation_id", _("access request"), AccessRequest)),
+        in_one_log(by_row("subject_id", _("about"))),
+    )
+    # Offered once a log is chosen, as the filters are: the index on `at` is one of each log.
+    date_hierarchy = "at"
+    lead = SEALED
+    words = _("Log entries")
+    search: ClassVar = Search(references=("correlation_id",), tenant="tenant_id")
+
+    def name_of(self, row: Any) -> str:
+        log = log_name(row.tenant_id, row.tenant_name)
+        return str(_("%(log)s, entry %(number)d") % {"log": log, "number": row.seq})
+
+    def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
+        chosen = changes.params.get("tenant_id")
+        return AuditEntry.objects.filter(tenant_id=chosen) if chosen and _is_uuid(chosen) else None
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        is_date = lookup.startswith(f"{self.date_hierarchy}__")
+        if is_date and not (request is not None and request.GET.get("tenant_id")):
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    @admin.display(description=_("Canonical record"))
+    def layout(self, entry: AuditEntry) -> str:
+        return preformatted(self.record(entry))
+
+    @admin.display(description=_("Leaf hash (SHA-256)"))
+    def grouped_leaf(self, entry: AuditEntry) -> str:
+        return text.digest_groups(self.leaf(entry))
+
+    facts: ClassVar = [
+        ("", ("at", event, "event", actor, door, tenant, "seq", access_request, subject)),
+        (_("Evidence"), ("is_intact", "grouped_leaf", "layout")),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Within one log by its own number, for which there is an index; over all of them by the key."""
+        return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """An access request's entries are looked up in its tenant's log, where there is an index for them."""
+        found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
+        if search_term and found is not None:
+            return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False
+        if _is_uuid(search_term):
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term)
+
+
+class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
+    list_display = (tenant, entries, "last_at", "unsigned_since")
+    words = _("Logs")
+    lead = _("One log per tenant, and one for what concerns none of them.")
+    facts: ClassVar = [
+        ("", (tenant, entries, "last_at")),
+        (_("How it is signed"), (part, "first_seq", "unsigned_since", "pruned_to")),
+    ]
+    related: ClassVar = [
+        Related(model=LogAlarm, by=lambda head: {"tenant_id": head.pk}),
+        Related(
+            model=Checkpoint, by=lambda head: {"tenant_id": head.pk}, order=("-id",), title=_("Newest checkpoints")
+        ),
+        Related(model=AuditEntry, by=lambda head: {"tenant_id": head.pk}, order=("-seq",), title=_("Newest entries")),
+    ]
+
+    def name_of(self, row: Any) -> str:
+        return log_name(row.pk, row.tenant_name)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
+
+
+@admin.display(description=_("witness"))
+def witness(row: Any) -> str:
+    return text.visible_single(str(row))
+
+
+@admin.display(description=_("what is wrong"))
+def problem(row: Witness) -> str:
+    return witnesses.problem_words(row.problem) if row.problem else NOTHING
+
+
+@admin.display(description=_("address"))
+def address(row: Witness) -> str:
+    return text.visible_single(row.url)
+
+
+@admin.display(description=_("key"))
+def vkey(row: Any) -> str:
+    return mono(row.vkey)
+
+
+@admin.display(description=_("checkpoint"))
+def checkpoint(row: Any) -> str:
+    return str(_("%(size)d entries, part %(shard)d") % {"size": row.size, "shard": row.shard + 1})
+
+
+@admin.display(description=_("line"))
+def line(row: Cosignature) -> str:
+    return preformatted(row.line)
+
+
+class Failing(Filter):
+    parameter_name = "failing"
+    title = _("how it stands")
+    narrow = staticmethod(lambda rows, value: rows.filter(problem="") if value == "no" else rows.exclude(problem=""))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        return [("yes", _("does not cosign")), ("no", _("well"))]
+
+
+class ByWitness(Filter):
+    """Appears once a link from a witness has set it."""
+
+    parameter_name = "vkey"
+    title = _("witness")
+    narrow = staticmethod(lambda rows, value: rows.filter(vkey=value))
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
+        try:
+            return [(value, Verifier.parse(value).name)] if (value := self.value()) else []
+        except BadNote:
+            return []
+
+    def has_output(self) -> bool:
+        return bool(self.value())
+
+
+class WitnessAdmin(StaffAdmin):
+    """To look at. Staff never choose who watches the provider."""
+
+    list_display = (witness, tenant, "cosigned_at", problem, "failures", "due_at")
+    list_filter = (Failing, ByLog)
+    ordering = ("-added_at", "-pk")
+    words = _("Witnesses")
+    lead = _("Whom tenants have asked to cosign their logs. Only a tenant’s own administrators add or remove them.")
+    facts: ClassVar = [
+        ("", (witness, tenant, address, "added_at")),
+        (_("How it stands"), ("cosigned_at", "held_size", problem, "failures", "due_at")),
+        (_("Evidence"), (vkey,)),
+    ]
+    related: ClassVar = [
+        Related(
+            model=Cosignature,
+            by=lambda row: {"tenant_id": row.tenant_id, "vkey": row.vkey},
+            order=("-id",),
+            title=_("Newest cosignatures"),
+        )
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
+
+
+class CosignatureAdmin(StaffAdmin):
+    list_display = (witness, tenant, checkpoint, "at")
+    list_filter = (ByLog, in_one_log(ByWitness))
+    ordering = ("-id",)
+    words = _("Cosignatures")
+    lead = _("What witnesses signed. It stays when a witness goes.")
+    facts: ClassVar = [("", (witness, tenant, checkpoint, "at")), (_("Evidence"), (vkey, line))]
+
+    def name_of(self, row: Any) -> str:
+        return str(_("%(witness)s, %(size)d entries") % {"witness": row, "size": row.size})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        of = Checkpoint.objects.filter(pk=OuterRef("checkpoint_id"))
+        found = super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
+        return found.annotate(size=Subquery(of.values("size")), shard=Subquery(of.values("shard")))
+
+
+def _named(tenant_id: UUID, name: str | None) -> str:
+    if tenant_id == PROVIDER_LOG:
+        return str(_("The provider's own"))
+    return link_to(Tenant(pk=tenant_id), name) if name else mono(tenant_id)
+
+
+def log_name(tenant_id: UUID, name: str | None) -> str:
+    return str(_("The provider's own")) if tenant_id == PROVIDER_LOG else name or str(tenant_id)
+
+
+def _is_uuid(typed: str) -> bool:
+    return as_id(typed.strip()) is not None

@@ -1,0 +1,146 @@
+"""What leaves by mail: read-only, but that a mail may be sent once more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotFound
+from requests_app.doors.admin.acts import Act
+from requests_app.doors.admin.base import StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, link_to, mono, preformatted, state
+from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.messages.mails import email
+from requests_app.messages.topics import Topic
+from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ticket, Webhook
+from requests_app.models.outbox import FANOUT, MAIL, WEBHOOK
+
+STATE = state("message", _("state"))
+#: A mail's look is made by styles in its own markup. In a sandbox without scripts, forms or addresses to load from,
+#: they can do nothing but colour.
+_SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+
+
+@admin.display(description=_("about"))
+def about(row: OutboxMessage) -> str:
+    """A link to the row that the message is about, whichever table it stands in."""
+    for model in (AccessRequest, Ticket, Tenant, Person, Webhook):
+        found = model._default_manager.filter(pk=row.about).first()
+        if found is not None:
+            return link_to(found)
+    return mono(row.about)
+
+
+@admin.display(description=_("told"))
+def payload(row: OutboxMessage) -> str:
+    return preformatted(json.dumps(row.payload, indent=2, ensure_ascii=False))
+
+
+def part(name: str, description: Any) -> Any:
+    """One part of the mail as it was rendered; nothing before its first attempt."""
+
+    @admin.display(description=description)
+    def column(row: OutboxMessage) -> str:
+        rendered = row.rendered or {}
+        if not rendered.get(name):
+            return NOTHING
+        return preformatted(rendered[name]) if "\n" in rendered[name] else mono(rendered[name])
+
+    return column
+
+
+@admin.display(description=_("Message-ID"))
+def sent_id(row: OutboxMessage) -> str:
+    rendered = row.rendered or {}
+    return mono(email.sent_id(rendered)) if rendered.get("message_id") else NOTHING
+
+
+@admin.display(description=_("body"))
+def posted(row: OutboxMessage) -> str:
+    body = (row.rendered or {}).get("body")
+    return preformatted(body) if body else NOTHING
+
+
+@admin.display(description=_("HTML part"))
+def html_part(row: OutboxMessage) -> str:
+    if not (row.rendered or {}).get("html"):
+        return NOTHING
+    url = reverse("admin:requests_app_outboxmessage_html", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', url, _("Look at it"))
+
+
+def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
+    return operations.resend_mail(row.pk, actor=actor)
+
+
+def redeliver(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
+    return operations.redeliver(row.pk, actor=actor)
+
+
+class OutboxMessageAdmin(StaffAdmin):
+    list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
+    reads: ClassVar = ("tenant",)
+    ordering = ("-created_at",)
+    date_hierarchy = "created_at"
+    lead = _("Each message first becomes one mail for each recipient, and those are sent until the server takes them.")
+    search: ClassVar = Search(ids=("pk", "about"), tenant="tenant")
+    list_filter = (
+        by_choice("state", _("state"), OutboxMessage.State.choices),
+        by_choice("lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("to be told")), (WEBHOOK, _("to a webhook"))]),
+        by_choice("topic", _("topic"), [(topic.value, topic.purpose) for topic in Topic]),
+        by_tenant(),
+        by_row("about", _("about")),
+        by_row("webhook", _("webhook"), Webhook),
+    )
+    facts: ClassVar = [
+        ("", ("topic", STATE, "lane", "recipient", "person", "tenant", about, payload)),
+        (_("Delivery"), ("attempts", "created_at", "next_attempt_at", "claimed_until", "delivered_at", "last_error")),
+        (
+            _("The mail as it was sent"),
+            (part("subject", _("subject")), sent_id, part("text", _("text")), html_part),
+        ),
+        (_("The message as it is posted"), ("webhook", part("id", _("id of the message")), posted)),
+        (_("Identity"), ("id", "key")),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="resend",
+            label=_("Send again"),
+            run=resend,
+            done=_("The mail will be sent again."),
+            explains=_("It keeps its Message-ID: a mailbox that has it already shows it once."),
+            offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
+            bulk=_("Send these mails again"),
+        ),
+        Act(
+            name="redeliver",
+            label=_("Send again to the webhook"),
+            run=redeliver,
+            done=_("The message will be sent again."),
+            explains=_("It keeps its id: a receiver that has it already knows it again."),
+            offered=lambda row: (
+                row.lane == WEBHOOK and row.tenant_id is None and row.state != OutboxMessage.State.WAITING
+            ),
+        ),
+    ]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.html_view)
+        return [path("<uuid:pk>/html/", view, name="requests_app_outboxmessage_html"), *super().get_urls()]
+
+    def html_view(self, request: HttpRequest, pk: object) -> HttpResponse:
+        """The HTML part alone, as a mail program shows it, shut in a sandbox."""
+        row = self._find(request, str(pk))
+        html = (row.rendered or {}).get("html")
+        if not html:
+            raise NotFound
+        return HttpResponse(html, headers={"Content-Security-Policy": _SANDBOX})

@@ -1,0 +1,457 @@
+"""People, the roles they hold, and the queues they work in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.doors.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import preformatted
+from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.identity import factors
+from requests_app.models import (
+    AccessRequest,
+    Decision,
+    Grant,
+    Invitation,
+    Membership,
+    Passkey,
+    Person,
+    Proposal,
+    QueueAssignment,
+    Service,
+    Ticket,
+    Token,
+)
+from requests_app.operations._change import PROVIDER_LOG
+from requests_app.words import proposals
+
+
+class NewPersonForm(ActForm):
+    email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with it."))
+    name = forms.CharField(label=_("Name"), max_length=120)
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
+    is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("May use this portal."))
+    password = forms.CharField(
+        label=_("First password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_(
+            "At least 12 characters. It opens nothing but a mail with a link, through which they set their own."
+        ),
+    )
+
+
+class QueueForm(ActForm):
+    service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
+    role = forms.ChoiceField(label=_("Role"), choices=QueueAssignment.Role.choices)
+
+
+class TenantRoleForm(ActForm):
+    tenant = TenantField()
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+
+
+class OtherAccountForm(ActForm):
+    other = PersonField(label=_("The other account"), help_text=_("The email address that it signs in with."))
+
+
+def add_person(row: None, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.add_person(actor=actor, **data)
+
+
+def give_role(row: Person, actor: Actor, data: dict[str, Any]) -> Membership:
+    return operations.give_role(data["tenant"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def give_queue_role(row: Person, actor: Actor, data: dict[str, Any]) -> QueueAssignment:
+    return operations.give_queue_role(data["service"].pk, row.pk, role=data["role"], actor=actor)
+
+
+def make_staff(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.make_staff(row.pk, actor=actor)
+
+
+def take_queue_role(row: QueueAssignment, actor: Actor, data: dict[str, Any]) -> None:
+    operations.take_queue_role(row.service_id, row.person_id, role=row.role, actor=actor)
+
+
+def switch_off(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.switch_off_person(row.pk, actor=actor)
+
+
+def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.switch_on_person(row.pk, actor=actor)
+
+
+def reset_second_factors(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.reset_second_factors(row.pk, actor=actor, keep=factors.drops_all)
+
+
+def resend_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.resend_invitation(row.pk, actor=actor)
+
+
+def withdraw_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.withdraw_invitation(row.pk, actor=actor)
+
+
+def is_unanswered(row: Invitation) -> bool:
+    return row.accepted_at is None and row.withdrawn_at is None and not row.is_recovery
+
+
+def link_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.link_accounts(row.pk, data["other"].pk, actor=actor)
+
+
+def unlink_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.unlink_accounts(row.pk, actor=actor)
+
+
+def is_linked(person: Person) -> bool:
+    return (
+        is_human(person)
+        and Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists()
+    )
+
+
+def is_human(person: Person) -> bool:
+    """The account of a client has no acts of its own: it ends with its client."""
+    return person.kind == Person.Kind.HUMAN
+
+
+def _own_log(person: Person) -> UUID:
+    """The log in which a person's acts are found fast: their tenant's, or the provider's own."""
+    membership = person.memberships.first()
+    return membership.tenant_id if membership else PROVIDER_LOG
+
+
+class PersonAdmin(StaffAdmin):
+    list_display = ("name", "email", "side", "is_active", "is_staff", "last_login", "created_at")
+    ordering = ("name",)
+    search: ClassVar = Search(ids=("pk", "human_id"), emails=("email",), words=("name", "email"))
+    list_filter = (
+        by_choice("side", _("side"), Person.Side.choices),
+        by_choice("kind", _("kind"), Person.Kind.choices),
+        by_flag("is_active", _("active")),
+        by_flag("is_staff", _("staff")),
+        by_row("human_id", _("human")),
+    )
+    lead = _("Nobody is ever deleted, for their name stands in logs. Switched off, an account can do nothing.")
+    facts: ClassVar = [
+        ("", ("name", "email", "side", "kind", "is_active", "is_staff", "created_at", "last_login")),
+        (_("Preferences"), ("time_zone", "language", "theme")),
+        (_("Identity"), ("id", "human_id")),
+    ]
+    related: ClassVar = [
+        Related(model=Person, by=lambda p: {"human_id": p.human_id}, title=_("All accounts of this human")),
+        Related(model=Membership, by=lambda p: {"person": p} if p.side == "customer" else None),
+        Related(model=QueueAssignment, by=lambda p: {"person": p} if p.side == "provider" else None),
+        Related(
+            model=AccessRequest,
+            by=lambda p: {"requested_by": p} if p.side == "provider" else None,
+            title=_("Access requests raised"),
+        ),
+        Related(model=Grant, by=lambda p: {"engineer": p} if p.side == "provider" else None),
+        Related(model=Decision, by=lambda p: {"decider": p}),
+        Related(model=Passkey, by=lambda p: {"person": p}, title=_("Passkeys")),
+        Related(model=Token, by=lambda p: {"account": p}),
+        Related(model=Ticket, by=lambda p: {"opened_by": p}, title=_("Tickets opened")),
+        Related(
+            model=Ticket,
+            by=lambda p: {"assignee": p} if p.side == "provider" else None,
+            title=_("Tickets in work"),
+        ),
+        Related(
+            model=AuditEntry,
+            by=lambda p: {"tenant_id": _own_log(p), "actor_id": p.pk},
+            order=("-seq",),
+            title=_("What this person did, in the log of their own side"),
+        ),
+    ]
+    adding: ClassVar = Act(
+        name="add",
+        label=_("Add a person"),
+        form=NewPersonForm,
+        run=add_person,
+        done=_("The person was added. They can do nothing until they are given a role."),
+        explains=_("For the provider's people. A customer's come by invitation, from the page of their tenant."),
+    )
+    acts: ClassVar = [
+        Act(
+            name="queue",
+            label=_("Put into a queue"),
+            form=QueueForm,
+            run=give_queue_role,
+            done=_("The role was given."),
+            offered=lambda p: is_human(p) and p.side == "provider" and p.is_active,
+        ),
+        Act(
+            name="make-staff",
+            label=_("Make staff"),
+            run=make_staff,
+            done=_("The person is a member of the staff."),
+            explains=_(
+                "They may then use this portal. Once a customer has had Lockbox on, a second member of the staff "
+                "confirms it, customers are told, and it takes effect after the waiting time."
+            ),
+            offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
+        ),
+        Act(
+            name="give-role",
+            label=_("Give a role in a tenant"),
+            form=TenantRoleForm,
+            run=give_role,
+            done=_("The role was given, and the tenant's approvers are told."),
+            explains=_("Once a tenant has somebody in a role that decides, only the customer gives it to others."),
+            offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
+        ),
+        Act(
+            name="switch-off",
+            label=_("Switch off"),
+            run=switch_off,
+            done=_("The account is switched off. What it had asked for or been given has ended."),
+            explains=_("At once the account can do nothing, and the access it had asked for or been given ends."),
+            offered=lambda p: is_human(p) and p.is_active,
+            bulk=_("Switch off"),
+        ),
+        Act(
+            name="switch-on",
+            label=_("Switch on"),
+            run=switch_on,
+            done=_("The account is switched on."),
+            explains=_("The account works again, with the roles that it still holds."),
+            offered=lambda p: is_human(p) and not p.is_active,
+            bulk=_("Switch on"),
+        ),
+        Act(
+            name="reset",
+            label=_("Reset second factors"),
+            run=reset_second_factors,
+            done=_("The second factors are gone, and every session has ended. The next sign-in sets up new ones."),
+            explains=_(
+                "For one of the provider's people who has lost the device and the recovery codes; a superuser does it. "
+                "Until new ones are set up, the password alone lets in whoever knows it."
+            ),
+            offered=lambda p: is_human(p) and p.side == "provider" and p.has_second_factor,
+        ),
+        Act(
+            name="link",
+            label=_("Link with another account"),
+            form=OtherAccountForm,
+            run=link_accounts,
+            done=_("The two accounts count as one human from now on."),
+            explains=_(
+                "For two accounts of the same human. They then count once on every access request. One under way on "
+                "which they stood on both sides ends. It is in the log of each tenant that it concerns."
+            ),
+            offered=is_human,
+        ),
+        Act(
+            name="unlink",
+            label=_("Unlink"),
+            run=unlink_accounts,
+            done=_("The account counts as a human of its own from now on."),
+            explains=_("For an account that was linked by mistake. Decisions that were taken stay as they are."),
+            offered=is_linked,
+        ),
+    ]
+
+
+class MembershipAdmin(StaffAdmin):
+    list_display = ("person", "role", "tenant", "given_at")
+    reads: ClassVar = ("person", "tenant")
+    ordering = ("-given_at",)
+    search: ClassVar = Search(ids=("person", "tenant"), tenant="tenant", people=("person",))
+    list_filter = (
+        by_choice("role", _("role"), Membership.Role.choices),
+        by_tenant(),
+        by_row("person", _("person"), Person),
+    )
+    lead = _("Roles in a tenant are taken away by the tenant's own administrator.")
+    facts: ClassVar = [("", ("person", "role", "tenant", "given_at"))]
+
+
+class InvitationAdmin(StaffAdmin):
+    list_display = ("email", "role", "tenant", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at")
+    reads: ClassVar = ("tenant", "invited_by")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
+    list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
+    lead = _("The link is in the mail alone. Once somebody decides for a tenant, only its own administrator invites.")
+    facts: ClassVar = [
+        ("", ("email", "role", "tenant", "invited_by", "sends")),
+        (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="send-again",
+            label=_("Send again"),
+            run=resend_invitation,
+            done=_("A new mail goes out. The link in the one before opens nothing any more."),
+            offered=is_unanswered,
+        ),
+        Act(
+            name="withdraw",
+            label=_("Withdraw"),
+            run=withdraw_invitation,
+            done=_("The invitation is withdrawn."),
+            offered=is_unanswered,
+        ),
+    ]
+
+
+class PasskeyAdmin(StaffAdmin):
+    list_display = ("name", "person", "tenant", "created_at", "removed_at", "is_backup_eligible")
+    reads: ClassVar = ("person", "tenant")
+    ordering = ("-created_at",)
+    search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",))
+    list_filter = (by_tenant(), by_row("person", _("person"), Person))
+    lead = _("Added and removed by their holders. What a key has signed stays signed, and the log tells of each.")
+    facts: ClassVar = [
+        ("", ("name", "person", "tenant", "created_at", "removed_at")),
+        (_("Key"), ("algorithm", "rp_id", "origin", "aaguid", "is_backup_eligible", "is_backed_up", "sign_count")),
+    ]
+
+
+class OutOfOfficeAdmin(StaffAdmin):
+    list_display = ("approver", "deputy", "tenant", "from_at", "until_at", "ended_at")
+    reads: ClassVar = ("approver", "deputy", "tenant")
+    ordering = ("-from_at",)
+    search: ClassVar = Search(ids=("approver", "deputy"), tenant="tenant", people=("approver", "deputy"))
+    list_filter = (by_tenant(),)
+    words = _("Deputies")
+    lead = _("Named by each tenant's approvers. A deputy holds the role for that time alone.")
+    facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
+
+
+class MuteAdmin(StaffAdmin):
+    list_display = ("__str__", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied")
+    reads: ClassVar = ("engineer", "tenant", "set_by")
+    ordering = ("-set_at",)
+    search: ClassVar = Search(ids=("pk", "engineer"), tenant="tenant", people=("engineer", "set_by"))
+    list_filter = (by_tenant(),)
+    lead = _("Set by each tenant's approvers: until then nothing is put to them. They alone lift one.")
+    facts: ClassVar = [("", ("engineer", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied", "note"))]
+
+
+@admin.display(description=_("what"))
+def _said(row: Proposal) -> str:
+    return preformatted(json.dumps(row.shown, indent=2, ensure_ascii=False))
+
+
+@admin.display(description=_("change"))
+def _words(row: Proposal) -> str:
+    return proposals.words(row.act, row.said)
+
+
+@admin.display(description=_("state"))
+def _state(row: Proposal) -> str:
+    """What it waits for, or how it ended, at the instant at which the row was read."""
+    at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
+    if row.ended_at is not None:
+        return row.get_outcome_display() if row.outcome else gettext("ended")
+    if row.effective_at is None:
+        return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
+    if row.effective_at <= at:
+        return gettext("due: it takes effect once nothing is under way that it would touch")
+    if row.is_alone:
+        return gettext("announced; nobody else was staff who could confirm it")
+    return gettext("announced")
+
+
+@admin.display(description=_("announced to"))
+def _touched(row: Proposal) -> str:
+    return ", ".join(row.touched.order_by("name").values_list("name", flat=True))
+
+
+def confirm_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
+    return operations.confirm_proposal(row.pk, actor=actor)
+
+
+def withdraw_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
+    return operations.withdraw_proposal(row.pk, actor=actor)
+
+
+def is_unconfirmed(row: Proposal) -> bool:
+    return is_ahead(row) and row.effective_at is None
+
+
+def is_ahead(row: Proposal) -> bool:
+    """One of the staff's that has not come to its end. A tenant's own is for its people."""
+    return row.tenant_id is None and row.ended_at is None
+
+
+class ProposalAdmin(StaffAdmin):
+    list_display = (_words, _state, "tenant", "proposed_by", "proposed_at", "effective_at", "ended_at", "confirmed_by")
+    reads: ClassVar = ("tenant", "proposed_by", "confirmed_by")
+    ordering = ("-proposed_at",)
+    search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
+    list_filter = (by_tenant(),)
+    lead = _(
+        "A change by staff that weakens customers is confirmed here by a second member of the staff. It is announced, "
+        "and takes effect after the waiting time. A tenant's own proposals are for its people: they are only shown."
+    )
+    facts: ClassVar = [
+        ("", (_words, _state, "tenant", _touched, "act", _said)),
+        (_("Times"), ("proposed_by", "proposed_at", "expires_at")),
+        (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="confirm",
+            label=_("Confirm the change"),
+            run=confirm_proposal,
+            done=_("The change is confirmed. The customers are told from when it takes effect."),
+            explains=_(
+                "For a second person who has been staff for at least the waiting time. It takes effect that time after "
+                "your confirmation, and until then anybody of the staff can withdraw it."
+            ),
+            offered=is_unconfirmed,
+        ),
+        Act(
+            name="withdraw",
+            label=_("Withdraw the change"),
+            run=withdraw_proposal,
+            done=_("The change is withdrawn, and nothing was changed. The customers are told."),
+            offered=is_ahead,
+        ),
+    ]
+
+    def name_of(self, row: Proposal) -> str:
+        return capfirst(proposals.words(row.act, row.said))
+
+
+class QueueAssignmentAdmin(StaffAdmin):
+    list_display = ("person", "role", "service", "given_at")
+    reads: ClassVar = ("person", "service")
+    ordering = ("-given_at",)
+    search: ClassVar = Search(ids=("person", "service"), people=("person",))
+    list_filter = (
+        by_choice("role", _("role"), QueueAssignment.Role.choices),
+        by_row("service", _("service"), Service),
+        by_row("person", _("person"), Person),
+    )
+    facts: ClassVar = [("", ("person", "role", "service", "given_at"))]
+    acts: ClassVar = [
+        Act(
+            name="take",
+            label=_("Take out of the queue"),
+            run=take_queue_role,
+            done=_("The role was taken away."),
+            explains=_("What an engineer had asked for or been given in this queue ends with the role."),
+            bulk=_("Take out of the queue"),
+        )
+    ]

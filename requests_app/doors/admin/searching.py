@@ -1,0 +1,80 @@
+"""Finding rows fast: what was typed is recognised first, and then looked up where there is an index for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from requests_app.domain.ids import as_id
+from requests_app.models import Person, Tenant
+
+_REFERENCE = re.compile(r"(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
+#: So many tenants or people of a name are taken into account; a name that fits more is too short to help.
+NAMESAKES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Which columns answer to what. `words` is for tables of thousands: it reads every row.
+
+    On tables of millions only ids, references, addresses and the ids of tenants and people are asked for, each of
+    which has its index.
+    """
+
+    ids: tuple[str, ...] = ("pk",)
+    references: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    tenant: str = ""
+    exact: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def narrow(self, rows: QuerySet, typed: str) -> QuerySet:
+        typed = " ".join(typed.replace("\x00", "").split())
+        return rows.filter(self._wanted(typed)) if typed else rows
+
+    @property
+    def help(self) -> str:
+        """Say what may be typed."""
+        parts = [
+            (self.references, _("reference")),
+            (self.ids, _("id")),
+            (self.emails or self.people, _("email address")),
+            (self.tenant, _("name of a tenant")),
+            (self.people, _("name of a person")),
+            (self.words or self.exact, _("name")),
+        ]
+        return _("Search by: %(ways)s.") % {"ways": ", ".join(words for columns, words in parts if columns)}
+
+    def _wanted(self, typed: str) -> Q:
+        if key := as_id(typed):
+            return _any(self.ids, key)
+        if found := _REFERENCE.fullmatch(typed.upper()):
+            return _any(self.references, "-".join(found.groups()))
+        either = _any(tuple(f"{column}__icontains" for column in self.words), typed) | _any(self.exact, typed)
+        if "@" in typed:
+            either |= _any(self.emails, typed.lower())
+        elif self.tenant:
+            either |= Q(**{f"{self.tenant}__in": _ids(Tenant.objects.filter(name__icontains=typed))})
+        if self.people:
+            column = "email" if "@" in typed else "name__icontains"
+            people = _ids(Person.objects.filter(**{column: typed.lower() if "@" in typed else typed}))
+            either |= _any(tuple(f"{path}__in" for path in self.people), people)
+        return either
+
+
+def _ids(rows: QuerySet) -> list[UUID]:
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:NAMESAKES])
+
+
+def _any(columns: tuple[str, ...], value: Any) -> Q:
+    """Any of these columns has the value; nothing at all where there is no column."""
+    either = Q(pk__in=[])
+    for column in columns:
+        either |= Q(**{column: value})
+    return either

@@ -1,0 +1,143 @@
+"""Services, and the resources that access may be asked for."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from requests_app import operations
+from requests_app.content.connectors.registry import KINDS
+from requests_app.domain.actors import Actor
+from requests_app.doors.admin.acts import Act, ActForm, TenantField
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
+
+#: What the operations do with a change that weakens customers.
+_ANNOUNCED = _(
+    "Once a customer has had Lockbox on, a change that weakens its protection is announced: its people get a mail at "
+    "once, a second member of the staff confirms it, and it takes effect after the waiting time."
+)
+
+
+class ServiceForm(ActForm):
+    key = forms.SlugField(label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens; in the log."))
+    name = forms.CharField(label=_("Name"), max_length=80)
+    connector = forms.ChoiceField(label=_("Connector"), choices=lambda: [(kind, kind) for kind in KINDS])
+    is_covered = forms.BooleanField(
+        label=_("Covered by Lockbox"),
+        required=False,
+        initial=True,
+        help_text=_("What is not covered behaves as if the tenant had no Lockbox, and every page says so."),
+    )
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial.update({name: getattr(self.row, name) for name in self.fields})
+
+
+class NewResourceForm(ActForm):
+    tenant = TenantField()
+    service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
+    kind = forms.ChoiceField(label=_("Kind"), choices=Resource.Kind.choices)
+    name = forms.CharField(label=_("Name"), max_length=200)
+    locator = forms.CharField(
+        label=_("Locator"),
+        max_length=400,
+        help_text=_("The connector's own name for it. It never changes: windows that are open rely on it."),
+    )
+
+
+class ResourceForm(ActForm):
+    name = forms.CharField(label=_("Name"), max_length=200)
+    is_active = forms.BooleanField(
+        label=_("Active"), required=False, help_text=_("Access to what is not active can't be asked for or approved.")
+    )
+
+    def prepare(self) -> None:
+        self.initial.update({"name": self.row.name, "is_active": self.row.is_active})
+
+
+def save_service(row: Service | None, actor: Actor, data: dict[str, Any]) -> Service:
+    return operations.save_service(service_id=row.pk if row else None, actor=actor, **data)
+
+
+def add_resource(row: None, actor: Actor, data: dict[str, Any]) -> Resource:
+    tenant, service = data.pop("tenant"), data.pop("service")
+    return operations.save_resource(tenant_id=tenant.pk, service_id=service.pk, actor=actor, **data)
+
+
+def change_resource(row: Resource, actor: Actor, data: dict[str, Any]) -> Resource:
+    return operations.save_resource(resource_id=row.pk, actor=actor, **data)
+
+
+class ServiceAdmin(StaffAdmin):
+    list_display = ("name", "key", "connector", "is_covered")
+    ordering = ("name",)
+    search: ClassVar = Search(words=("name", "key"))
+    list_filter = (by_flag("is_covered", _("covered by Lockbox")),)
+    facts: ClassVar = [("", list_display)]
+    related: ClassVar = [
+        Related(model=QueueAssignment, by=lambda service: {"service": service}, title=_("The queue's people")),
+        Related(model=AccessRequest, by=lambda service: {"service": service}),
+        Related(model=Ticket, by=lambda service: {"service": service}),
+        Related(model=Resource, by=lambda service: {"service": service}),
+    ]
+    adding: ClassVar = Act(
+        name="add",
+        label=_("Add a service"),
+        form=ServiceForm,
+        run=save_service,
+        done=_("The service was added."),
+        explains=_ANNOUNCED,
+    )
+    acts: ClassVar = [
+        Act(
+            name="change",
+            label=_("Change the service"),
+            form=ServiceForm,
+            run=save_service,
+            done=_("The service was changed."),
+            explains=_ANNOUNCED,
+        )
+    ]
+
+
+class ResourceAdmin(StaffAdmin):
+    list_display = ("name", "kind", "service", "tenant", "is_active")
+    reads: ClassVar = ("tenant", "service")
+    ordering = ("name",)
+    search: ClassVar = Search(tenant="tenant", words=("name", "locator"))
+    list_filter = (
+        by_choice("kind", _("kind"), Resource.Kind.choices),
+        by_flag("is_active", _("active")),
+        by_tenant(),
+        by_row("service", _("service"), Service),
+    )
+    facts: ClassVar = [("", ("name", "kind", "service", "tenant", "locator", "is_active"))]
+    related: ClassVar = [
+        Related(
+            model=AccessRequestResource, by=lambda resource: {"resource": resource}, title=_("Access requests for it")
+        ),
+    ]
+    adding: ClassVar = Act(
+        name="add",
+        label=_("Add a resource"),
+        form=NewResourceForm,
+        run=add_resource,
+        done=_("The resource was added."),
+        explains=_ANNOUNCED,
+    )
+    acts: ClassVar = [
+        Act(
+            name="change",
+            label=_("Change the resource"),
+            form=ResourceForm,
+            run=change_resource,
+            done=_("The resource was changed."),
+            explains=_ANNOUNCED,
+        )
+    ]

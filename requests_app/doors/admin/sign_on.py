@@ -1,0 +1,130 @@
+"""Single sign-on: tenants' connections and domains to read, by which subject people are known, the provider's own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.doors.admin.acts import Act
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, mono, preformatted
+from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.identity.sso import domains
+from requests_app.models import Domain, Identity, Person, SignOn
+from requests_app.queries import single_sign_on as queries
+
+
+@admin.display(description=gettext_lazy("roles by group"))
+def role_map(row: SignOn) -> str:
+    lines = [f"{group} = {role}" for group, role in sorted(row.role_map.items())]
+    return preformatted("\n".join(lines)) if lines else NOTHING
+
+
+@admin.display(description=gettext_lazy("redirect address"))
+def redirect_uri(row: SignOn) -> str:
+    return mono(queries.redirect_uri(str(row.tenant_id)))
+
+
+@admin.display(description=gettext_lazy("subject"))
+def subject(row: Identity) -> str:
+    return mono(row.subject)
+
+
+@admin.display(description=gettext_lazy("proof"))
+def proof(row: Domain) -> str:
+    return mono(domains.url(row.name))
+
+
+def is_own(row: Identity) -> bool:
+    """Of the provider's people: a customer's are its administrator's to unlink."""
+    return row.tenant_id is None
+
+
+def unlink(row: Identity, actor: Actor, data: dict[str, Any]) -> Person:
+    return operations.unlink_identity(row.pk, actor=actor)
+
+
+class SignOnAdmin(StaffAdmin):
+    list_display = ("issuer", "tenant", "is_on", "is_only", "changed_at")
+    reads: ClassVar = ("tenant", "break_glass")
+    ordering = ("-changed_at",)
+    search: ClassVar = Search(ids=("pk",), tenant="tenant", words=("issuer",))
+    list_filter = (
+        by_flag("is_on", gettext_lazy("on")),
+        by_flag("is_only", gettext_lazy("the only way in")),
+        by_tenant(),
+    )
+    words = gettext_lazy("Single sign-on of tenants")
+    lead = gettext_lazy(
+        "Set up by each tenant’s own administrator: it is shown, not set. Whoever answers there can be anybody of the "
+        "tenant."
+    )
+    facts: ClassVar = [
+        ("", ("tenant", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
+        (gettext_lazy("Who comes in"), ("is_on", "is_only", "break_glass")),
+        (gettext_lazy("Claims"), ("key_claim", "groups_claim", role_map)),
+    ]
+    related: ClassVar = [
+        Related(model=Domain, by=lambda row: {"tenant": row.tenant}),
+        Related(model=Identity, by=lambda row: {"tenant": row.tenant}),
+    ]
+
+
+class DomainAdmin(StaffAdmin):
+    list_display = ("name", "tenant", "claimed_at", "verified_at")
+    reads: ClassVar = ("tenant",)
+    ordering = ("name",)
+    search: ClassVar = Search(ids=("pk",), tenant="tenant", words=("name",))
+    list_filter = (by_tenant(),)
+    words = gettext_lazy("Domains")
+    lead = gettext_lazy("Each tenant’s administrator proves them by a file on the domain’s web server.")
+    facts: ClassVar = [("", ("name", "tenant", proof, "claimed_at", "verified_at"))]
+
+
+class IdentityAdmin(StaffAdmin):
+    list_display = (subject, "person", "issuer", "tenant", "linked_at")
+    reads: ClassVar = ("person", "tenant")
+    ordering = ("-linked_at",)
+    search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",), words=("subject",))
+    list_filter = (by_tenant(), by_row("person", gettext_lazy("person"), Person))
+    words = gettext_lazy("Who is known at an identity provider")
+    lead = gettext_lazy(
+        "By issuer and subject, and by no address. Those of a tenant’s people are unlinked by its own administrator."
+    )
+    facts: ClassVar = [("", ("person", "issuer", subject, "tenant", "linked_at"))]
+    acts: ClassVar = [
+        Act(
+            name="unlink",
+            label=gettext_lazy("Unlink"),
+            run=unlink,
+            done=gettext_lazy("The account is unlinked, and whoever was signed in with it is out."),
+            explains=gettext_lazy(
+                "Whoever is signed in with the account is out at once. The next single sign-on is looked at as a first "
+                "one: by a verified address of the provider’s domains."
+            ),
+            offered=is_own,
+        )
+    ]
+
+
+def own_connection(site: Any, request: HttpRequest) -> HttpResponse:
+    """The provider's own connection, as the operator has set it. Whoever could change it here could be anybody of the
+    provider's people, so it is in no form."""
+    context = {
+        **site.each_context(request),
+        "title": _("Single sign-on of the provider"),
+        "issuer": settings.SSO_ISSUER,
+        "client_id": settings.SSO_CLIENT_ID,
+        "domains": sorted(settings.SSO_DOMAINS),
+        "redirect_uri": queries.redirect_uri(queries.PROVIDER),
+    }
+    return TemplateResponse(request, "admin/single_sign_on.html", context)

@@ -1,0 +1,240 @@
+"""How the logs are signed: checkpoints, keys, and the alarms with the way back from each. All of it to read."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit_app import checkpoints, keys
+from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey
+from requests_app import operations
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
+from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, mono, preformatted
+from requests_app.doors.admin.filters import by_choice
+from requests_app.doors.admin.log import TENANT_NAME, ByLog, log_name, tenant
+from requests_app.words import text
+
+#: By the code of a refusal (audit_app.checkpoints.Refusal): what was found.
+_FOUND: dict[str, Promise] = {
+    "missing": gettext_lazy("An entry is missing: number %(seq)s."),
+    "altered": gettext_lazy("An entry is not as it was written: number %(seq)s."),
+    "different": gettext_lazy("Of the %(signed)s entries that were signed, at least one is another one now."),
+    "shorter": gettext_lazy("%(signed)s entries were signed, and only %(found)s are there."),
+    "tile": gettext_lazy("The stored hashes of the tree do not belong to each other, or some are gone."),
+    "signature": gettext_lazy("A signature that had just been made was not good: the machine that signs makes errors."),
+    "no_tombstone": gettext_lazy(
+        "This part of the log begins at number %(seq)s, and nothing was closed there that would let it."
+    ),
+    "outside_behind": gettext_lazy(
+        "%(signed)s entries are signed, and the file outside the database knows of %(kept)s."
+    ),
+    "outside_unreadable": gettext_lazy("The file outside the database can’t be read."),
+}
+_DAMAGED = gettext_lazy(
+    "If a backup was restored: restore a newer one that has all that was signed, and the log is signed again by "
+    "itself. If there is none, or somebody changed the database: keep a copy of it as it is, tell the tenant, and "
+    "close this log with a tombstone. It goes on as its next part, and what was signed before stays provable."
+)
+_OUTSIDE = gettext_lazy(
+    "Put LOG_HEADS_FILE back from its backup on the machine that signs. If there is none, and you are sure that the "
+    "database was not set back: manage.py log_heads adopt, there."
+)
+_MACHINE = gettext_lazy("Try again on another machine. The log itself is as it was.")
+_WAYS: dict[str, Promise] = {
+    "outside_behind": _OUTSIDE,
+    "outside_unreadable": _OUTSIDE,
+    "signature": _MACHINE,
+}
+
+
+class _Unknown(dict[str, Any]):
+    """The numbers of an alarm; one of an older version may lack some."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+@admin.display(description=gettext_lazy("what was found"))
+def found(alarm: LogAlarm) -> str:
+    words = _FOUND.get(alarm.code)
+    return text.visible_single(str(words) % _Unknown(alarm.detail) if words else alarm.code)
+
+
+@admin.display(description=gettext_lazy("the way back"))
+def way_back(alarm: LogAlarm) -> str:
+    return str(_WAYS.get(alarm.code, _DAMAGED))
+
+
+@admin.display(description=gettext_lazy("code"))
+def code(alarm: LogAlarm) -> str:
+    return mono(alarm.code)
+
+
+@admin.display(description=gettext_lazy("log"))
+def origin(row: Any) -> str:
+    return mono(checkpoints.origin_of(row.tenant_id, row.shard))
+
+
+@admin.display(description=gettext_lazy("root"))
+def root(row: Checkpoint) -> str:
+    return text.digest_groups(bytes(row.root).hex())
+
+
+@admin.display(description=gettext_lazy("checkpoint"))
+def note(row: Any) -> str:
+    text = row.note if isinstance(row, Checkpoint) else row.checkpoint
+    return preformatted(text) if text else NOTHING
+
+
+@admin.display(description=gettext_lazy("part"), ordering="shard")
+def part(row: Any) -> str:
+    return str(row.shard + 1)
+
+
+@admin.display(description=gettext_lazy("key id"))
+def key_id(row: LogKey) -> str:
+    return mono(keys.clock_key(bytes(row.public)).key_id.hex())
+
+
+@admin.display(description=gettext_lazy("public key that dates checkpoints"))
+def vkey(row: LogKey) -> str:
+    return mono(keys.clock_key(bytes(row.public)))
+
+
+@admin.display(description=gettext_lazy("what was found"))
+def verdict(row: LogCheck) -> str:
+    if row.ended_at is None:
+        return _("under way")
+    if not row.flaw:
+        return _("good")
+    return row.flaw if row.flaw_seq is None else _("entry %(seq)d: %(why)s") % {"seq": row.flaw_seq, "why": row.flaw}
+
+
+class TombstoneForm(ActForm):
+    comment = forms.CharField(
+        label=gettext_lazy("What happened"),
+        widget=forms.Textarea,
+        max_length=limits.COMMENT_MAX,
+        help_text=gettext_lazy("It stands in the tenant’s log, for the tenant to read."),
+    )
+
+
+def tombstone(row: LogAlarm, actor: Actor, data: dict[str, Any]) -> UUID:
+    return operations.tombstone(row.pk, comment=data["comment"], actor=actor)
+
+
+class OfOneLog(StaffAdmin):
+    """A table whose rows each belong to one log."""
+
+    list_filter: ClassVar[Any] = (ByLog,)
+
+    def name_of(self, row: Any) -> str:
+        return log_name(row.tenant_id, row.tenant_name)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(tenant_name=TENANT_NAME)
+
+
+class LogAlarmAdmin(OfOneLog):
+    list_display = (tenant, found, "since", "last_at", code)
+    ordering = ("since",)
+    words = gettext_lazy("Log alarms")
+    lead = gettext_lazy(
+        "Logs that the signer refuses. Windows and decisions go on, and so does the log; nothing of it is signed until "
+        "it is put right. An alarm goes by itself when the log is well again."
+    )
+    facts: ClassVar = [("", (tenant, found, "since", "last_at", code)), (gettext_lazy("What to do"), (way_back,))]
+    related: ClassVar = [
+        Related(model=Checkpoint, by=lambda row: {"tenant_id": row.pk}, order=("-id",), title=gettext_lazy("Signed")),
+        Related(model=ClosedShard, by=lambda row: {"tenant_id": row.pk}, order=("-id",)),
+    ]
+    acts: ClassVar = [
+        Act(
+            name="tombstone",
+            label=gettext_lazy("Close this log with a tombstone"),
+            form=TombstoneForm,
+            run=tombstone,
+            done=gettext_lazy("The damaged log is closed, and its next part has begun."),
+            explains=gettext_lazy(
+                "This cannot be taken back. The log as it is here is closed for good, with an entry that says what was "
+                "signed, what was found and what you write. The next entries form a new part of their own. Nothing is "
+                "deleted. Do it only if no backup holds what is missing, and keep a copy of the database first."
+            ),
+        )
+    ]
+
+
+class CheckpointAdmin(OfOneLog):
+    list_display = (tenant, part, "size", "signed_at", "dated_at")
+    ordering = ("-id",)
+    words = gettext_lazy("Checkpoints")
+    lead = gettext_lazy("Signed heads. An hour in which nothing happens dates the newest one anew.")
+    facts: ClassVar = [
+        ("", (tenant, part, "size", "signed_at", "dated_at")),
+        (gettext_lazy("Evidence"), (origin, root, note)),
+    ]
+
+    def name_of(self, row: Any) -> str:
+        return _("%(log)s, %(size)d entries") % {"log": log_name(row.tenant_id, row.tenant_name), "size": row.size}
+
+
+class ClosedShardAdmin(OfOneLog):
+    list_display = (tenant, part, "first_seq", "end_seq", "found_size", "closed_at")
+    ordering = ("-id",)
+    words = gettext_lazy("Closed parts of logs")
+    lead = gettext_lazy("Parts that a tombstone closed. Their numbers are never used again.")
+    facts: ClassVar = [
+        ("", (tenant, part, "first_seq", "end_seq", "found_size", "closed_at")),
+        (gettext_lazy("Signed last"), (origin, note)),
+    ]
+
+
+class SignedHeadAdmin(OfOneLog):
+    list_display = (tenant, part, "size", "dated_at")
+    ordering = ("dated_at", "pk")
+    words = gettext_lazy("Signed so far")
+    lead = gettext_lazy("How far each log is signed, and when that was confirmed last; the oldest first.")
+    facts: ClassVar = [("", (tenant, part, "size", "dated_at", "checked_to", origin))]
+
+
+class LogKeyAdmin(StaffAdmin):
+    list_display = (key_id, "first_used_at")
+    ordering = ("-first_used_at",)
+    words = gettext_lazy("Log keys")
+    lead = gettext_lazy(
+        "Public keys that have signed here. The private ones are not in the database; manage.py log_key rotates them."
+    )
+    facts: ClassVar = [("", (key_id, "first_used_at", vkey))]
+
+    def name_of(self, row: LogKey) -> str:
+        return keys.clock_key(bytes(row.public)).key_id.hex()
+
+
+class LogCheckAdmin(OfOneLog):
+    list_display = (tenant, "asked_at", "done", "size", verdict)
+    list_filter: ClassVar[Any] = (
+        ByLog,
+        by_choice(
+            "found",
+            gettext_lazy("what was found"),
+            [("bad", gettext_lazy("something is wrong")), ("good", gettext_lazy("good"))],
+            narrow=lambda rows, value: (
+                rows.exclude(flaw="") if value == "bad" else rows.filter(flaw="", ended_at__isnull=False)
+            ),
+        ),
+    )
+    ordering = ("-asked_at", "-pk")
+    words = gettext_lazy("Checks of logs")
+    lead = gettext_lazy("Verifications that people asked for on the log’s page.")
+    facts: ClassVar = [("", (tenant, "asked_at", "size", "done", "worked_at", "ended_at", verdict))]

@@ -1,0 +1,240 @@
+"""The admin site of this product: what it shows, in which order, and to whom."""
+
+from __future__ import annotations
+
+from functools import partial, update_wrapper
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django_q.models import Failure, OrmQ, Schedule, Success
+
+from audit_app.models import (
+    AuditEntry,
+    ChainHead,
+    Checkpoint,
+    ClosedShard,
+    Cosignature,
+    LogAlarm,
+    LogCheck,
+    LogKey,
+    SignedHead,
+    Witness,
+)
+from requests_app import models
+from requests_app.domain import clock
+from requests_app.domain.errors import NotFound
+from requests_app.doors.admin import (
+    access,
+    callers,
+    dashboard,
+    log,
+    outbox,
+    people,
+    services,
+    sign_on,
+    signing,
+    tenants,
+    tickets,
+    webhooks,
+    worker,
+)
+from requests_app.doors.admin.acts import actor_in
+from requests_app.doors.admin.base import StaffAdmin
+
+security_log = structlog.get_logger("security")
+
+#: Has a page beside those of its tables.
+_SINGLE_SIGN_ON = _("Single sign-on")
+
+#: The whole portal. What is not here has no page, whoever registers it.
+PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
+    (
+        _("Access"),
+        (
+            (models.AccessRequest, access.AccessRequestAdmin),
+            (models.Grant, access.GrantAdmin),
+            (models.Decision, access.DecisionAdmin),
+            (models.ContentAccess, access.ContentAccessAdmin),
+            (models.AccessRequestResource, access.ScopeAdmin),
+        ),
+    ),
+    (
+        _("Tickets"),
+        ((models.Ticket, tickets.TicketAdmin), (models.TicketComment, tickets.TicketCommentAdmin)),
+    ),
+    (
+        _("Tenants and people"),
+        (
+            (models.Tenant, tenants.TenantAdmin),
+            (models.Plan, tenants.PlanAdmin),
+            (models.Person, people.PersonAdmin),
+            (models.Membership, people.MembershipAdmin),
+            (models.Invitation, people.InvitationAdmin),
+            (models.Passkey, people.PasskeyAdmin),
+            (models.OutOfOffice, people.OutOfOfficeAdmin),
+            (models.Mute, people.MuteAdmin),
+            (models.Proposal, people.ProposalAdmin),
+            (models.QueueAssignment, people.QueueAssignmentAdmin),
+            (models.NotificationAddress, tenants.NotificationAddressAdmin),
+        ),
+    ),
+    (
+        _SINGLE_SIGN_ON,
+        (
+            (models.SignOn, sign_on.SignOnAdmin),
+            (models.Domain, sign_on.DomainAdmin),
+            (models.Identity, sign_on.IdentityAdmin),
+        ),
+    ),
+    (
+        _("Services"),
+        ((models.Service, services.ServiceAdmin), (models.Resource, services.ResourceAdmin)),
+    ),
+    (
+        _("Log"),
+        (
+            (AuditEntry, log.LogEntryAdmin),
+            (ChainHead, log.LogHeadAdmin),
+            (Witness, log.WitnessAdmin),
+            (Cosignature, log.CosignatureAdmin),
+            (LogAlarm, signing.LogAlarmAdmin),
+            (Checkpoint, signing.CheckpointAdmin),
+            (SignedHead, signing.SignedHeadAdmin),
+            (ClosedShard, signing.ClosedShardAdmin),
+            (LogKey, signing.LogKeyAdmin),
+            (LogCheck, signing.LogCheckAdmin),
+        ),
+    ),
+    (
+        _("Callers of the API"),
+        ((models.Client, callers.ClientAdmin), (models.Token, callers.TokenAdmin)),
+    ),
+    (
+        _("Webhooks"),
+        (
+            (models.Webhook, webhooks.WebhookAdmin),
+            (models.WebhookAttempt, webhooks.WebhookAttemptAdmin),
+            (models.WebhookCursor, webhooks.WebhookCursorAdmin),
+        ),
+    ),
+    (
+        _("Background work"),
+        (
+            (models.OutboxMessage, outbox.OutboxMessageAdmin),
+            (OrmQ, worker.QueuedAdmin),
+            (Failure, worker.FailureAdmin),
+            (Success, worker.SuccessAdmin),
+            (Schedule, worker.ScheduleAdmin),
+            (models.Heartbeat, worker.HeartbeatAdmin),
+            (models.TaskAttempt, worker.TaskAttemptAdmin),
+        ),
+    ),
+)
+
+
+class LockboxAdminSite(AdminSite):
+    site_header = _("Customer Lockbox administration")
+    site_title = _("Customer Lockbox")
+    index_title = _("How things stand")
+    index_template = "admin/index.html"
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        for _title, entries in PORTAL:
+            for model, admin_class in entries:
+                super().register(model, admin_class)
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Leave out what libraries bring along: their forms would change rows past the operations.
+
+        django-q2's would let staff schedule any function of the system, and allauth's declare an address verified.
+        """
+
+    # --- Who comes in ----------------------------------------------------------------------------------------
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Send strangers to the product's one sign-in, and give everybody but staff the page of what is not there."""
+        guarded = super().admin_view(view, cacheable)
+
+        def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path() if request.method == "GET" else reverse("admin:index"))
+            if not self.has_permission(request):
+                _refuse(request)
+            return guarded(request, *args, **kwargs)
+
+        return update_wrapper(door, guarded)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one sign-in, with its rate limits, and it is not here."""
+        target = request.GET.get("next", "")
+        if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+            target = reverse("admin:index")
+        if not request.user.is_authenticated:
+            return redirect_to_login(target)
+        if not self.has_permission(request):
+            _refuse(request)
+        return HttpResponseRedirect(target)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("account_logout"))
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("account_change_password"))
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    # --- Pages of no table ------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_view(partial(sign_on.own_connection, self))
+        # First: Django's own last pattern takes everything that is left.
+        return [path("single-sign-on/", view, name="single_sign_on"), *super().get_urls()]
+
+    # --- What stands on every page ---------------------------------------------------------------------------
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        user: Any = request.user
+        return {
+            **super().each_context(request),
+            "now": clock.now(),
+            "theme": getattr(user, "theme", "system"),
+            "provider_name": settings.PROVIDER_NAME,
+            "portal": self._menu(request),
+        }
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
+        found = dashboard.context_of(actor_in(request), clock.now())
+        return super().index(request, {**found, **(extra_context or {})})
+
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
+        """Django's page of one application would be a part of the menu: the first page shows all of it."""
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def _menu(self, request: HttpRequest) -> list[dict[str, Any]]:
+        groups = []
+        for title, entries in PORTAL:
+            items = []
+            for model, admin_class in entries:
+                url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+                words = capfirst(str(admin_class.words or model._meta.verbose_name_plural))
+                items.append({"url": url, "words": words, "is_here": request.path.startswith(url)})
+            if title == _SINGLE_SIGN_ON:
+                url = reverse("admin:single_sign_on")
+                items.insert(0, {"url": url, "words": str(_("The provider’s own")), "is_here": request.path == url})
+            groups.append({"title": title, "items": items})
+        return groups
+
+
+def _refuse(request: HttpRequest) -> None:
+    security_log.warning("admin.refused", person=str(request.user.pk), path=request.path)
+    raise NotFound

@@ -1,0 +1,196 @@
+"""Plans, tenants and the addresses that are told."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.doors.admin.acts import Act, ActForm, PersonField, time_zones
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import length
+from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.models import (
+    AccessRequest,
+    Client,
+    Domain,
+    Grant,
+    Invitation,
+    Membership,
+    Mute,
+    NotificationAddress,
+    OutboxMessage,
+    Plan,
+    Proposal,
+    Resource,
+    SignOn,
+    Tenant,
+    Ticket,
+    Webhook,
+)
+
+WINDOW_CAP = length("window_cap", _("longest window"))
+
+
+class PlanForm(ActForm):
+    name = forms.CharField(label=_("Name"), max_length=60)
+    includes_lockbox = forms.BooleanField(
+        label=_("Includes Lockbox"),
+        required=False,
+        help_text=_("Tenants of this plan may switch Lockbox on. One that is on stays on, whatever the plan."),
+    )
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial.update({"name": self.row.name, "includes_lockbox": self.row.includes_lockbox})
+
+
+class TenantForm(ActForm):
+    """Neither whether Lockbox is on nor how long a window may be: those are the customer's own."""
+
+    name = forms.CharField(label=_("Name"), max_length=120)
+    slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))
+    plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.all())
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial.update({name: getattr(self.row, name) for name in ("name", "slug", "plan", "time_zone")})
+
+
+class RoleForm(ActForm):
+    person = PersonField(
+        label=_("Person"), help_text=_("The email address of an account on the customer's side."), required=True
+    )
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)
+
+
+def save_plan(row: Plan | None, actor: Actor, data: dict[str, Any]) -> Plan:
+    return operations.save_plan(plan_id=row.pk if row else None, actor=actor, **data)
+
+
+def create_tenant(row: None, actor: Actor, data: dict[str, Any]) -> Tenant:
+    plan = data.pop("plan")
+    return operations.create_tenant(plan_id=plan.pk, actor=actor, **data)
+
+
+def change_tenant(row: Tenant, actor: Actor, data: dict[str, Any]) -> Tenant:
+    plan = data.pop("plan")
+    return operations.change_tenant(row.pk, plan_id=plan.pk, actor=actor, **data)
+
+
+def give_role(row: Tenant, actor: Actor, data: dict[str, Any]) -> Membership:
+    return operations.give_role(row.pk, data["person"].pk, role=data["role"], actor=actor)
+
+
+class InvitationForm(ActForm):
+    email = forms.EmailField(label=_("Email"), help_text=_("Whoever reads its mail chooses the name and the password."))
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices, initial="administrator")
+
+
+def invite(row: Tenant, actor: Actor, data: dict[str, Any]) -> Invitation:
+    return operations.invite_person(row.pk, actor=actor, **data)
+
+
+class PlanAdmin(StaffAdmin):
+    list_display = ("name", "includes_lockbox")
+    ordering = ("name",)
+    search: ClassVar = Search(words=("name",))
+    list_filter = (by_flag("includes_lockbox", _("Lockbox")),)
+    facts: ClassVar = [("", ("name", "includes_lockbox"))]
+    related: ClassVar = [Related(model=Tenant, by=lambda plan: {"plan": plan})]
+    adding: ClassVar = Act(
+        name="add", label=_("Add a plan"), form=PlanForm, run=save_plan, done=_("The plan was added.")
+    )
+    acts: ClassVar = [
+        Act(name="change", label=_("Change the plan"), form=PlanForm, run=save_plan, done=_("The plan was changed."))
+    ]
+
+
+class TenantAdmin(StaffAdmin):
+    list_display = ("name", "slug", "plan", "lockbox_on", WINDOW_CAP, "time_zone", "created_at")
+    reads: ClassVar = ("plan",)
+    ordering = ("name",)
+    search: ClassVar = Search(words=("name", "slug"))
+    list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
+    lead = _("Whether Lockbox is on and how long a window may be is each customer's own choice: it is shown, not set.")
+    facts: ClassVar = [
+        ("", ("name", "slug", "plan", "time_zone", "created_at")),
+        (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
+        (_("The customer's own approval page"), ("approval_origin", "approval_rp_id", "own_keys_only")),
+    ]
+    related: ClassVar = [
+        Related(model=AccessRequest, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Grant, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Ticket, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Membership, by=lambda tenant: {"tenant": tenant}, title=_("People and their roles")),
+        Related(model=Invitation, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Resource, by=lambda tenant: {"tenant": tenant}),
+        Related(model=NotificationAddress, by=lambda tenant: {"tenant": tenant}),
+        Related(model=SignOn, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Domain, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Mute, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Proposal, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Client, by=lambda tenant: {"tenant": tenant}),
+        Related(model=Webhook, by=lambda tenant: {"tenant": tenant}),
+        Related(model=OutboxMessage, by=lambda tenant: {"tenant": tenant}),
+        Related(
+            model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant's log")
+        ),
+    ]
+    adding: ClassVar = Act(
+        name="add", label=_("Add a tenant"), form=TenantForm, run=create_tenant, done=_("The tenant was added.")
+    )
+    acts: ClassVar = [
+        Act(
+            name="change",
+            label=_("Change the tenant"),
+            form=TenantForm,
+            run=change_tenant,
+            done=_("The tenant was changed."),
+        ),
+        Act(
+            name="invite",
+            label=_("Invite the first person"),
+            form=InvitationForm,
+            run=invite,
+            done=_("A mail goes out now, with a link that works once, for 7 days."),
+            explains=_(
+                "For a new tenant: its first administrator, who invites the others. Once somebody decides for it, only "
+                "the customer invites."
+            ),
+        ),
+        Act(
+            name="give-role",
+            label=_("Give a role"),
+            form=RoleForm,
+            run=give_role,
+            done=_("The role was given, and the tenant's approvers are told."),
+            explains=_(
+                "For setting up a tenant: its first approver, its first administrator. Once it has somebody in such a "
+                "role, only the customer gives it to others."
+            ),
+        ),
+    ]
+
+    def links(self, row: Tenant) -> list[tuple[str, str]]:
+        return [
+            (str(_("Record a ticket")), reverse("admin:requests_app_ticket_add", query={"tenant": row.slug})),
+            (str(_("Add a resource")), reverse("admin:requests_app_resource_add", query={"tenant": row.slug})),
+        ]
+
+
+class NotificationAddressAdmin(StaffAdmin):
+    list_display = ("email", "label", "tenant", "created_at")
+    reads: ClassVar = ("tenant",)
+    ordering = ("email",)
+    search: ClassVar = Search(emails=("email",), tenant="tenant", words=("email",))
+    list_filter = (by_tenant(),)
+    lead = _("Kept by each tenant's own administrator.")
+    facts: ClassVar = [("", ("email", "label", "tenant", "created_at"))]

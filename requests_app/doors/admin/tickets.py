@@ -1,0 +1,220 @@
+"""Tickets and what was said on them. What is offered comes from the table of moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from audit_app.models import AuditEntry
+from requests_app import operations
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.states import TicketState
+from requests_app.doors.admin.acts import Act, ActForm, NeededNoteForm, NoteForm, PersonField, TenantField
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import list_of, state
+from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
+from requests_app.doors.admin.searching import Search
+from requests_app.models import AccessRequest, Person, Service, Ticket, TicketComment
+
+STATE = state("ticket", _("state"))
+
+
+class LinkForm(ActForm):
+    external_reference = forms.CharField(
+        label=_("Reference elsewhere"), required=False, max_length=Ticket.EXTERNAL_REFERENCE_MAX
+    )
+    external_url = forms.CharField(label=_("Address elsewhere"), required=False, max_length=Ticket.EXTERNAL_URL_MAX)
+
+    def prepare(self) -> None:
+        if self.row is not None:
+            self.initial.update(external_reference=self.row.external_reference, external_url=self.row.external_url)
+
+
+class RecordForm(LinkForm):
+    tenant = TenantField()
+    service = forms.ModelChoiceField(label=_("Service"), queryset=Service.objects.order_by("name"))
+    title = forms.CharField(label=_("Title"), max_length=limits.TITLE_MAX)
+    body = forms.CharField(label=_("What happened"), widget=forms.Textarea, max_length=limits.JUSTIFICATION_MAX)
+    priority = forms.ChoiceField(label=_("Priority"), choices=Ticket.Priority.choices, initial=Ticket.Priority.NORMAL)
+    on_behalf_of = PersonField(
+        label=_("For"),
+        required=False,
+        help_text=_("The email address of the customer who called or wrote; they get the confirmation."),
+    )
+    field_order = ["tenant", "service", "title", "body", "priority", "on_behalf_of"]
+
+
+class AssignForm(ActForm):
+    assignee = forms.ModelChoiceField(label=_("Engineer"), queryset=Person.objects.none())
+
+    def prepare(self) -> None:
+        engineers = Person.objects.get_queryset().in_queue(self.row.service_id, Role.ENGINEER)
+        self.fields["assignee"].queryset = engineers.order_by("name")  # type: ignore[attr-defined]  # a ModelChoiceField
+        self.initial["assignee"] = self.row.assignee_id
+
+
+class CommentForm(ActForm):
+    body = forms.CharField(label=_("Text"), widget=forms.Textarea, max_length=limits.JUSTIFICATION_MAX)
+    is_internal = forms.BooleanField(
+        label=_("Internal note"), required=False, help_text=_("Read by the provider's side alone.")
+    )
+
+
+def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
+    caller = data["on_behalf_of"]
+    report = operations.Report(
+        tenant_id=data["tenant"].pk,
+        service_id=data["service"].pk,
+        title=data["title"],
+        body=data["body"],
+        priority=data["priority"],
+        on_behalf_of_id=caller.pk if caller else None,
+        external_reference=data["external_reference"],
+        external_url=data["external_url"],
+    )
+    return operations.open_ticket(report, actor=actor)
+
+
+def assign(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
+    return operations.assign_ticket(row.pk, assignee_id=data["assignee"].pk, actor=actor)
+
+
+def comment(row: Ticket, actor: Actor, data: dict[str, Any]) -> TicketComment:
+    return operations.comment(row.pk, body=data["body"], is_internal=data["is_internal"], actor=actor)
+
+
+def link(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
+    return operations.link_ticket(row.pk, actor=actor, **data)
+
+
+def noted(operation: Callable[..., Ticket]) -> Callable[[Ticket, Actor, dict[str, Any]], Ticket]:
+    """An act that calls an operation with the form's comment, or with none where there is no form."""
+
+    def run(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
+        return operation(row.pk, actor=actor, note=data.get("note", ""))
+
+    return run
+
+
+def from_table(action: str) -> Callable[[Ticket], bool]:
+    """Offered where the table of moves lets staff make the move."""
+    edge = TICKET_TRANSITIONS[action]
+    return lambda row: row.state in edge.sources and Role.STAFF in edge.roles
+
+
+class TicketAdmin(StaffAdmin):
+    list_display = ("reference", "title", STATE, "priority", "tenant", "service", "assignee", "changed_at")
+    reads: ClassVar = ("tenant", "service", "assignee")
+    ordering = ("-opened_at",)
+    date_hierarchy = "opened_at"
+    search: ClassVar = Search(
+        references=("reference",), tenant="tenant", people=("opened_by", "on_behalf_of", "assignee")
+    )
+    list_filter = (
+        by_choice("state", _("state"), TicketState.choices),
+        by_choice("origin", _("origin"), Ticket.Origin.choices),
+        by_choice("priority", _("priority"), Ticket.Priority.choices),
+        by_tenant(),
+        by_row("service", _("service"), Service),
+        by_row("assignee", _("assignee"), Person),
+        by_row("opened_by", _("opened by"), Person),
+    )
+    facts: ClassVar = [
+        ("", ("reference", "title", STATE, "priority", "origin", "tenant", "service")),
+        (_("What happened"), ("body",)),
+        (_("People"), ("opened_by", "on_behalf_of", "assignee")),
+        (_("Elsewhere"), ("external_reference", "external_url")),
+        (_("Times"), ("opened_at", "changed_at", "resolved_at", "closed_at")),
+    ]
+    related: ClassVar = [
+        Related(model=TicketComment, by=lambda ticket: {"ticket": ticket}, order=("at",), title=_("Conversation")),
+        Related(model=AccessRequest, by=lambda ticket: {"ticket": ticket}),
+    ]
+    adding: ClassVar = Act(
+        name="add", label=_("Record a ticket"), form=RecordForm, run=record, done=_("The ticket was recorded.")
+    )
+    acts: ClassVar = [
+        Act(
+            name="assign",
+            label=_("Assign"),
+            form=AssignForm,
+            run=assign,
+            done=_("The ticket was assigned."),
+            offered=from_table("assign_ticket"),
+        ),
+        Act(
+            name="comment",
+            label=_("Comment"),
+            form=CommentForm,
+            run=comment,
+            done=_("The comment was added."),
+            offered=from_table("close_ticket"),
+        ),
+        Act(
+            name="link",
+            label=_("Set the reference elsewhere"),
+            form=LinkForm,
+            run=link,
+            done=_("The reference was set."),
+        ),
+        Act(
+            name="ask-customer",
+            label=_("Ask the customer"),
+            form=NeededNoteForm,
+            run=noted(operations.ask_customer),
+            done=_("The customer was asked."),
+            offered=from_table("ask_customer"),
+        ),
+        Act(
+            name="resolve",
+            label=_("Resolve"),
+            form=NoteForm,
+            run=noted(operations.resolve_ticket),
+            done=_("The ticket was resolved."),
+            explains=_("Access that was asked for or given under this ticket ends with it."),
+            offered=from_table("resolve_ticket"),
+        ),
+        Act(
+            name="close",
+            label=_("Close the ticket"),
+            form=NoteForm,
+            run=noted(operations.close_ticket),
+            done=_("The ticket was closed."),
+            explains=_("Access that was asked for or given under this ticket ends with it."),
+            offered=from_table("close_ticket"),
+            bulk=_("Close these tickets"),
+        ),
+        Act(
+            name="reopen",
+            label=_("Reopen"),
+            form=NeededNoteForm,
+            run=noted(operations.reopen_ticket),
+            done=_("The ticket was reopened."),
+            offered=from_table("reopen_ticket"),
+        ),
+    ]
+
+    def links(self, row: Ticket) -> list[tuple[str, str]]:
+        return [
+            (str(_("Entries about this ticket")), list_of(AuditEntry, tenant_id=row.tenant_id, subject_id=str(row.pk)))
+        ]
+
+
+class TicketCommentAdmin(StaffAdmin):
+    list_display = ("at", "author", "body", "is_internal", "ticket", "tenant")
+    reads: ClassVar = ("author", "ticket", "tenant")
+    ordering = ("-at",)
+    date_hierarchy = "at"
+    search: ClassVar = Search(
+        ids=("pk", "ticket"), references=("ticket__reference",), tenant="tenant", people=("author",)
+    )
+    list_filter = (by_tenant(), by_row("ticket", _("ticket"), Ticket))
+    facts: ClassVar = [("", ("ticket", "tenant", "author", "at", "is_internal", "body"))]
+
+    def name_of(self, row: TicketComment) -> str:
+        return str(_("Comment on %(ticket)s") % {"ticket": row.ticket})

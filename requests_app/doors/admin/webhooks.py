@@ -1,0 +1,229 @@
+"""Who is told by machine: the provider's own endpoints for staff to look after, and all others to read."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.cache import patch_cache_control
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.events import TITLES, title_of
+from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.base import Related, StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, mono, page_of
+from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
+from requests_app.doors.admin.log import log_name
+from requests_app.doors.admin.searching import Search
+from requests_app.messages.webhooks.messages import ALL
+from requests_app.messages.webhooks.problems import problem_words
+from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookAttempt, WebhookCursor
+from requests_app.operations import Issued
+from requests_app.words import text
+
+
+@admin.display(description=gettext_lazy("where it is"))
+def place(row: Webhook) -> str:
+    """Of a customer's without the path, which may be as good as a password."""
+    return mono(row.url if row.tenant_id is None else row.place)
+
+
+@admin.display(description=gettext_lazy("hears of"))
+def events(row: Webhook) -> str:
+    if ALL in row.events:
+        return _("everything")
+    return ", ".join(title_of(event) for event in row.events)
+
+
+@admin.display(description=gettext_lazy("problem"))
+def problem(row: WebhookAttempt) -> str:
+    return problem_words(row.problem) or NOTHING
+
+
+@admin.display(description=gettext_lazy("beginning of the answer"))
+def answer(row: WebhookAttempt) -> str:
+    return text.visible_single(row.answer) if row.answer else NOTHING
+
+
+@admin.display(description=gettext_lazy("log"))
+def log(row: WebhookCursor) -> str:
+    return log_name(row.log_id, row.tenant_name)  # type: ignore[attr-defined]  # annotated below
+
+
+class WebhookForm(ActForm):
+    url = forms.CharField(label=gettext_lazy("Address"), max_length=1000)
+    label = forms.CharField(label=gettext_lazy("Label"), max_length=80, required=False)
+    events = forms.MultipleChoiceField(label=gettext_lazy("Hears of"), widget=forms.CheckboxSelectMultiple)
+
+    def prepare(self) -> None:
+        choices = [(ALL, _("Everything, and what later versions add"))]
+        choices += [(str(event), str(words)) for event, words in TITLES.items()]
+        self.fields["events"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
+        if self.row is not None:
+            self.initial.update({name: getattr(self.row, name) for name in ("url", "label", "events")})
+
+
+def is_own(row: Webhook) -> bool:
+    """The provider's own, and not removed."""
+    return row.tenant_id is None and row.removed_at is None
+
+
+def add(row: None, actor: Actor, data: dict[str, Any]) -> Issued:
+    return operations.add_webhook(None, actor=actor, **data)
+
+
+def change(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
+    return operations.change_webhook(row.pk, actor=actor, **data)
+
+
+def rotate(row: Webhook, actor: Actor, data: dict[str, Any]) -> Issued:
+    return operations.rotate_webhook_secret(row.pk, actor=actor)
+
+
+def test(row: Webhook, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
+    return operations.send_webhook_test(row.pk, actor=actor)
+
+
+def switch_off(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
+    return operations.disable_webhook(row.pk, actor=actor)
+
+
+def switch_on(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
+    return operations.enable_webhook(row.pk, actor=actor)
+
+
+def remove(row: Webhook, actor: Actor, data: dict[str, Any]) -> None:
+    operations.remove_webhook(row.pk, actor=actor)
+
+
+class WebhookAdmin(StaffAdmin):
+    list_display = (place, "label", "tenant", "is_on", "failing_since", "created_at")
+    reads: ClassVar = ("tenant",)
+    ordering = ("-created_at",)
+    search: ClassVar = Search(tenant="tenant", words=("label",))
+    list_filter = (by_flag("is_on", gettext_lazy("on")), by_tenant())
+    lead = gettext_lazy(
+        "Those without a tenant are the provider’s own and hear of every log. A customer’s is kept by its own "
+        "administrator."
+    )
+    facts: ClassVar = [
+        ("", (place, "label", "tenant", events, "created_at", "removed_at")),
+        (
+            gettext_lazy("How it stands"),
+            ("is_on", "off_at", "off_because", "failures", "failing_since", "from_at"),
+        ),
+        (gettext_lazy("Keys"), ("public_key", "former_until")),
+    ]
+    related: ClassVar = [
+        Related(
+            model=OutboxMessage,
+            by=lambda row: {"webhook": row},
+            columns=("created_at", "topic", "state", "attempts", "last_error"),
+            title=gettext_lazy("Deliveries"),
+            order=("-created_at",),
+        ),
+        Related(model=WebhookAttempt, by=lambda row: {"webhook": row}, order=("-at",)),
+        Related(model=WebhookCursor, by=lambda row: {"webhook": row}),
+    ]
+    adding: ClassVar = Act(
+        name="add",
+        label=gettext_lazy("Add a webhook"),
+        form=WebhookForm,
+        run=add,
+        done=gettext_lazy("The webhook was added."),
+        explains=gettext_lazy("One of the provider’s own: it hears of every log, of those of later tenants, too."),
+    )
+    acts: ClassVar = [
+        Act(
+            name="change",
+            label=gettext_lazy("Change the webhook"),
+            form=WebhookForm,
+            run=change,
+            done=gettext_lazy("The webhook was changed."),
+            offered=is_own,
+        ),
+        Act(
+            name="test",
+            label=gettext_lazy("Send a test"),
+            run=test,
+            done=gettext_lazy("A test is on its way."),
+            offered=is_own,
+        ),
+        Act(
+            name="rotate",
+            label=gettext_lazy("Make a new secret"),
+            run=rotate,
+            done=gettext_lazy("A new secret was made."),
+            explains=gettext_lazy("It is shown once. For 24 hours the keys before sign along."),
+            offered=is_own,
+        ),
+        Act(
+            name="switch-off",
+            label=gettext_lazy("Switch off"),
+            run=switch_off,
+            done=gettext_lazy("Nothing is sent to it until it is switched on again."),
+            offered=lambda row: is_own(row) and row.is_on,
+        ),
+        Act(
+            name="switch-on",
+            label=gettext_lazy("Switch on"),
+            run=switch_on,
+            done=gettext_lazy("It goes on where it stopped."),
+            explains=gettext_lazy("It goes on where it stopped. What is older than three days is left out."),
+            offered=lambda row: is_own(row) and not row.is_on,
+        ),
+        Act(
+            name="remove",
+            label=gettext_lazy("Remove the webhook"),
+            run=remove,
+            done=gettext_lazy("The webhook was removed."),
+            explains=gettext_lazy("Nothing is sent to it any more, nor what waits."),
+            offered=is_own,
+        ),
+    ]
+
+    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+        """New keys are the answer to the act itself: they are stored nowhere from which they could be shown again."""
+        if not isinstance(result, Issued):
+            return super().done(request, act, row, result)
+        context = {
+            **self._context(request, result.webhook),
+            "title": _("The webhook’s secret"),
+            "keys": result.keys,
+            "back_url": page_of(result.webhook),
+        }
+        response = TemplateResponse(request, "admin/webhook_keys.html", context)
+        patch_cache_control(response, no_store=True, private=True)
+        return response
+
+
+class WebhookAttemptAdmin(StaffAdmin):
+    list_display = ("at", "webhook", "status", problem, "milliseconds", "tenant")
+    reads: ClassVar = ("webhook", "tenant")
+    ordering = ("-at",)
+    search: ClassVar = Search(ids=("message",), tenant="tenant")
+    list_filter = (by_row("webhook", gettext_lazy("webhook"), Webhook), by_row("message", gettext_lazy("message")))
+    facts: ClassVar = [("", ("at", "webhook", "message", "status", problem, "milliseconds", answer))]
+
+    def name_of(self, row: WebhookAttempt) -> str:
+        return str(row.status or problem_words(row.problem))
+
+
+class WebhookCursorAdmin(StaffAdmin):
+    list_display = ("webhook", log, "next_seq")
+    reads: ClassVar = ("webhook",)
+    ordering = ("-pk",)
+    search: ClassVar = Search(ids=("log_id",), tenant="log_id")
+    list_filter = (by_row("webhook", gettext_lazy("webhook"), Webhook),)
+    facts: ClassVar = [("", ("webhook", log, "next_seq"))]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        named = Tenant.objects.filter(pk=OuterRef("log_id")).values("name")[:1]
+        return super().get_queryset(request).annotate(tenant_name=Subquery(named))

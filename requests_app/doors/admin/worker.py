@@ -1,0 +1,129 @@
+"""The background work: django-q2's tables and our own signs of life. Only to look at.
+
+django-q2 keeps arguments and results as pickles, and a pickle runs code when it is read: whoever can write to the
+database could run it in the staff's own pages. So no page here reads one: neither column is ever fetched, but for a
+failure's text, which is read by a reader that knows strings and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from base64 import b64decode
+from binascii import Error as NotBase64
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.signing import BadSignature
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django_q.models import OrmQ
+
+from requests_app.doors.admin.base import StaffAdmin
+from requests_app.doors.admin.columns import NOTHING, instant, preformatted
+from requests_app.doors.admin.filters import by_choice
+from requests_app.doors.admin.searching import Search
+from requests_app.models import TaskAttempt
+
+_PICKLES = ("args", "kwargs", "result")
+
+
+class _StringsOnly(pickle.Unpickler):
+    """Reads plain values. Whatever names a class or a function is refused, and so nothing can run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def plain_text(stored: str | None) -> str:
+    """The string that a pickled column holds; a sign in its place where it is anything else."""
+    if not stored:
+        return NOTHING
+    try:
+        value = _StringsOnly(io.BytesIO(b64decode(stored))).load()
+    except (pickle.UnpicklingError, NotBase64, ValueError, EOFError, IndexError, KeyError, AttributeError, TypeError):
+        return str(_("This is no text."))
+    return value if isinstance(value, str) else str(_("This is no text."))
+
+
+@admin.display(description=_("error"))
+def error_text(row: Any) -> str:
+    return preformatted(plain_text(row.stored_result))
+
+
+@admin.display(description=_("task"))
+def queued_name(row: OrmQ) -> str:
+    """The function's name from the signed package; one whose signature is not ours is never unpacked."""
+    try:
+        return str(row.task()["func"])
+    except (BadSignature, KeyError, TypeError):
+        return str(_("not signed by this installation"))
+
+
+class TaskAdmin(StaffAdmin):
+    """What django-q2 keeps of a finished task, without its pickles."""
+
+    list_display = ("started", "func", "stopped", "cluster", "attempt_count", "name")
+    ordering = ("-started",)
+    date_hierarchy = "started"
+    search: ClassVar = Search(exact=("name", "func"), ids=())
+    facts: ClassVar = [("", ("func", "started", "stopped", "cluster", "group", "attempt_count", "name", "id"))]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).defer(*_PICKLES)
+
+
+class SuccessAdmin(TaskAdmin):
+    lead = _("Tasks that came to their end.")
+
+
+class FailureAdmin(TaskAdmin):
+    lead = _("Attempts that failed. A task is tried again, and parked when it goes on failing.")
+    facts: ClassVar = [*TaskAdmin.facts, (_("What went wrong"), (error_text,))]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).annotate(stored_result=Cast("result", TextField()))
+
+
+class QueuedAdmin(StaffAdmin):
+    list_display = ("id", queued_name, "key", "lock")
+    ordering = ("id",)
+    lead = _("A locked task is in a worker's hands until the instant of its lock; the others wait to be taken.")
+    facts: ClassVar = [("", ("id", queued_name, "key", "lock"))]
+
+
+class ScheduleAdmin(StaffAdmin):
+    list_display = ("name", "func", "schedule_type", "minutes", "next_run", "cluster")
+    ordering = ("name",)
+    lead = _("Declared in the code. The beat takes out what does not belong here, and puts right what was changed.")
+    facts: ClassVar = [("", ("name", "func", "schedule_type", "minutes", "repeats", "next_run", "cluster", "cron"))]
+
+
+class HeartbeatAdmin(StaffAdmin):
+    list_display = ("name", "at", "pid", "detail")
+    ordering = ("name",)
+    search: ClassVar = Search(ids=(), words=("name",))
+    facts: ClassVar = [("", list_display)]
+
+
+@admin.display(description=_("parked"), ordering="parked_at")
+def parked(row: TaskAttempt) -> str:
+    return instant(row.parked_at)
+
+
+class TaskAttemptAdmin(StaffAdmin):
+    list_display = ("name", "attempts", "first_at", "last_at", parked)
+    ordering = ("-last_at",)
+    lead = _("Tasks that were begun and have not succeeded. A parked one has been given up: it is an alarm.")
+    search: ClassVar = Search(ids=(), words=("name",))
+    list_filter = (
+        by_choice(
+            "parked",
+            _("parked"),
+            [("yes", _("yes")), ("no", _("no"))],
+            narrow=lambda rows, value: rows.filter(parked_at__isnull=value == "no"),
+        ),
+    )
+    facts: ClassVar = [("", ("name", "attempts", "first_at", "last_at", "parked_at", "last_error", "key"))]

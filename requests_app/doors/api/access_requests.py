@@ -1,0 +1,482 @@
+"""Access requests: raise, read, decide, withdraw; give a window back, close it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock, manifest
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.scopes import Scope
+from requests_app.domain.states import State
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.errors import in_words_of
+from requests_app.doors.api.fields import IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
+from requests_app.doors.api.schema import IF_MATCH, one, problems
+from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
+from requests_app.models import AccessRequest, Decision, Grant, Level
+from requests_app.platform.addresses import absolute
+from requests_app.queries import access, signing
+
+#: What the operations call a field, and this API.
+_FIELDS = {
+    "ticket_id": "ticket",
+    "window_for": "window_seconds",
+    "resource_ids": "resources",
+    "note": "comment",
+    "authority": "demand.authority",
+    "instrument": "demand.instrument",
+    "demand_reference": "demand.reference",
+    "demand_date": "demand.date",
+}
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class KeyOut(serializers.Serializer):
+    """`name` is what its holder calls it, and empty for the provider's people; `rp_id` the site that it belongs to.
+
+    `device_bound`: by its own word it can't leave its device.
+    """
+
+    passkey = serializers.UUIDField()
+    name = serializers.CharField()
+    rp_id = serializers.CharField()
+    device_bound = serializers.BooleanField()
+
+
+class DecisionOut(serializers.Serializer):
+    """`through` names the client that decided for `decider`; null where the human did. `deputy_for` names the
+    approvers who were away, where the decider was their deputy; else it is empty.
+
+    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
+    was; both are null where nothing was signed.
+    """
+
+    stage = serializers.ChoiceField(choices=Decision.Stage.values)
+    verdict = serializers.ChoiceField(choices=Decision.Verdict.values)
+    decider = PersonRef()
+    through = serializers.CharField(source="client", allow_null=True)
+    deputy_for = serializers.SerializerMethodField()
+    comment = serializers.CharField()
+    signed = serializers.BooleanField(source="is_signed")
+    signed_digest = serializers.SerializerMethodField()
+    signed_by = KeyOut(source="signed_with", allow_null=True)
+    at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_deputy_for(self, row: Decision) -> list[str]:
+        return list(row.deputy_for or [])
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_signed_digest(self, row: Decision) -> str | None:
+        return row.manifest_digest or None
+
+
+class WindowOut(serializers.Serializer):
+    """`closed_at` and `close_reason` are null until somebody closes the window, or its end is written down."""
+
+    id = serializers.UUIDField()
+    opens_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True)
+    close_reason = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=Grant.CloseReason.values, allow_null=True))
+    def get_close_reason(self, row: Grant) -> str | None:
+        return row.close_reason or None
+
+
+class AccessRequestLine(serializers.Serializer):
+    """`state` is what holds at this moment, also where no sweep has written it down yet."""
+
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+    tenant = TenantRef()
+    service = ServiceRef()
+    ticket = TicketRef(allow_null=True)
+    engineer = PersonRef(source="requested_by")
+    reason = serializers.ChoiceField(source="reason_kind", choices=AccessRequest.Reason.values)
+    level = serializers.ChoiceField(choices=Level.values)
+    window_seconds = serializers.IntegerField(source="window_for")
+    resources = serializers.SerializerMethodField()
+    state = serializers.SerializerMethodField()
+    submitted_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField(source="state_changed_at")
+    decide_by = serializers.DateTimeField()
+    grant = serializers.SerializerMethodField()
+
+    @extend_schema_field(ResourceRef(many=True))
+    def get_resources(self, row: AccessRequest) -> Any:
+        return ResourceRef([scope.resource for scope in row.scope.all()], many=True).data
+
+    @extend_schema_field(serializers.ChoiceField(choices=State.values))
+    def get_state(self, row: AccessRequest) -> str:
+        return str(row.state_at(self.context["at"]))
+
+    @extend_schema_field(WindowOut(allow_null=True))
+    def get_grant(self, row: AccessRequest) -> Any:
+        grant = getattr(row, "grant", None)
+        return WindowOut(grant).data if grant is not None else None
+
+
+class DemandOut(serializers.Serializer):
+    authority = serializers.CharField()
+    instrument = serializers.CharField()
+    reference = serializers.CharField(source="demand_reference")
+    date = serializers.DateField(source="demand_date")
+
+
+class AccessRequestOut(AccessRequestLine):
+    """`digest` is SHA-256 over the canonical JSON of all that was asked for; the log's entries carry it, too.
+
+    `allowed_actions` are the acts that this caller may do now, from the table that the operations go by.
+    """
+
+    previous = serializers.UUIDField(source="previous_id", allow_null=True)
+    demand = serializers.SerializerMethodField()
+    tried = serializers.CharField()
+    justification = serializers.CharField()
+    needs_customer_approval = serializers.BooleanField()
+    digest = serializers.CharField(source="content_digest")
+    decisions = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(DemandOut(allow_null=True))
+    def get_demand(self, row: AccessRequest) -> Any:
+        return DemandOut(row).data if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND else None
+
+    @extend_schema_field(DecisionOut(many=True))
+    def get_decisions(self, row: AccessRequest) -> Any:
+        return DecisionOut(sorted(row.decisions.all(), key=lambda each: each.at), many=True).data
+
+    @extend_schema_field(
+        serializers.ListField(
+            child=serializers.ChoiceField(choices=["approve", "deny", "withdraw", "release", "revoke"])
+        )
+    )
+    def get_allowed_actions(self, row: AccessRequest) -> list[str]:
+        found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
+        return [edge.action.partition("_as_")[0] for edge in found]
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class DemandIn(Strict):
+    authority = Text()
+    instrument = Text()
+    reference = Text()
+    date = serializers.DateField()
+
+
+class AccessRequestIn(Strict):
+    """Either `ticket`, or `demand` with `tenant` and `service`.
+
+    `engineer`, an id or an address, is for clients alone: for whom they ask.
+    """
+
+    ticket = Uuid(required=False)
+    demand = DemandIn(required=False)
+    tenant = Uuid(required=False)
+    service = Uuid(required=False)
+    resources = Several(child=Uuid(), max_length=100)
+    level = serializers.ChoiceField(choices=Level.values)
+    window_seconds = Whole()
+    tried = Text()
+    justification = Text()
+    previous = Uuid(required=False)
+    engineer = Text(required=False)
+
+
+class CommentIn(Strict):
+    comment = Text(required=False, allow_blank=True, default="")
+
+
+class AssertedIn(Strict):
+    """In Base64url, as the browser gives them (AuthenticatorAssertionResponse)."""
+
+    clientDataJSON = Text()
+    authenticatorData = Text()
+    signature = Text()
+    userHandle = Text(required=False, allow_null=True, allow_blank=True)
+
+
+class AssertionIn(Strict):
+    """AuthenticationResponseJSON of WebAuthn, Level 3, section 5.1."""
+
+    id = Text()
+    rawId = Text()
+    type = serializers.ChoiceField(choices=["public-key"])
+    response = AssertedIn()
+    authenticatorAttachment = Text(required=False, allow_null=True)
+    clientExtensionResults = serializers.DictField(required=False)
+
+
+class SignatureIn(Strict):
+    """`manifest` is the text as it was given out, letter for letter; `assertion` is what the passkey answered."""
+
+    manifest = serializers.CharField(max_length=manifest.MOST, trim_whitespace=False)
+    assertion = AssertionIn()
+
+
+class DecisionIn(CommentIn):
+    """With a `signature` nothing else is asked for; a personal token without one needs a step-up to approve."""
+
+    signature = SignatureIn(required=False)
+
+
+class ManifestOut(serializers.Serializer):
+    """`manifest` is the text to sign, `digest` SHA-256 of it as it is signed (docs/evidence.md), which people compare.
+
+    `asked` is all that was asked for, the reason included, in canonical JSON: SHA-256 of it, in hexadecimal, is
+    `access_request.digest` in the manifest. `request` is what the browser is asked for
+    (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
+    """
+
+    manifest = serializers.CharField()
+    asked = serializers.CharField()
+    digest = serializers.CharField()
+    not_after = serializers.DateTimeField()
+    request = serializers.DictField()
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+class AccessRequestFilter(django_filters.FilterSet):
+    state = django_filters.ChoiceFilter(choices=State.choices, method="in_state")
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="service_id")
+    ticket = IdFilter(field_name="ticket_id")
+    engineer = IdFilter(field_name="requested_by_id")
+    reference = django_filters.CharFilter(field_name="reference", max_length=16)
+    submitted_since = InstantFilter(field_name="submitted_at", lookup_expr="gte")
+    submitted_before = InstantFilter(field_name="submitted_at", lookup_expr="lt")
+
+    def in_state(self, rows: Any, _name: str, value: str) -> Any:
+        return access.in_state(rows, State(value), at=clock.now())
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class AccessRequests(ListView):
+    for_approval_page = True
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.REQUESTS_SUBMIT}
+    shows = "access_request"
+    serializer_class = AccessRequestLine
+    filterset_class = AccessRequestFilter
+    orders = ("-submitted_at", "submitted_at", "decide_by")
+
+    @extend_schema(operation_id="access_requests_list", summary="List access requests", tags=["access requests"])
+    def get(self, request: Any) -> Response:
+        return self.listed(access.access_requests(self.actor), at=clock.now())
+
+    @extend_schema(
+        operation_id="access_requests_submit",
+        summary="Raise an access request",
+        tags=["access requests"],
+        request=AccessRequestIn,
+        responses={201: AccessRequestOut},
+        examples=[
+            OpenApiExample(
+                "Read one mailbox for two hours",
+                request_only=True,
+                value={
+                    "ticket": "{ticket}",
+                    "resources": ["{resource}"],
+                    "level": "read",
+                    "window_seconds": 7200,
+                    "tried": "Rebuilt the index; the invoices are still missing from it.",
+                    "justification": "The index of this mailbox drops messages; only the messages themselves show why.",
+                },
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        found = self.body(AccessRequestIn)
+        actor = self._engineer(found.pop("engineer", None))
+        with in_words_of(_FIELDS):
+            row = operations.submit(_ask(found), actor=actor)
+        return _shown(self, row.pk, status=201)
+
+    def _engineer(self, who: str | None) -> Actor:
+        """A human asks in the own name; a client in that of the engineer it names, who gets the window."""
+        if self.actor.machine is None:
+            if who is not None:
+                raise Unacceptable(_("You ask in your own name."), field="engineer")
+            return self.actor
+        person = access.engineer_named(who or "")
+        if person is None:
+            raise Unacceptable(_("Name the engineer who asks, by id or address."), field="engineer")
+        actor = self.actor_of(self.request, self.token, in_name_of=person)
+        return actor.sending(self.actor.once)
+
+
+class OneAccessRequest(ApiView):
+    for_approval_page = True
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+
+    @extend_schema(
+        operation_id="access_requests_show",
+        summary="Read one access request",
+        tags=["access requests"],
+        responses=one(AccessRequestOut),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        return _shown(self, pk)
+
+
+class _Act(ApiView):
+    """One act on an access request. Decisions ask for `If-Match`: what is decided on is what was read."""
+
+    shows = "access_request"
+    by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]] = {}
+    operation: ClassVar[Callable[..., AccessRequest] | None] = None
+
+    def _acted(self, pk: UUID) -> Response:
+        found = self.body(DecisionIn if self.by_side else CommentIn)
+        note, signature = found["comment"], found.get("signature")
+        if self.by_side:
+            row = access.access_request(pk, actor=self.actor)
+            # A call that is sent once more names what was read before the first one.
+            if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
+                self.require_match(AccessRequestOut, row, at=clock.now())
+        operation = self.by_side[self.actor.side] if self.by_side else type(self).operation
+        assert operation is not None
+        with in_words_of(_FIELDS):
+            if signature is not None:
+                operation(pk, actor=self.actor, note=note, signature=operations.Signed(**signature))
+            else:
+                operation(pk, actor=self.actor, note=note)
+        return _shown(self, pk)
+
+
+_COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": "Seen, and agreed."})]
+
+
+def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
+    return extend_schema(
+        operation_id=f"access_requests_{action}",
+        summary=summary,
+        tags=["access requests"],
+        request=DecisionIn if decides else CommentIn,
+        responses=one(AccessRequestOut) | (problems(412, 428) if decides else {}),
+        parameters=[IF_MATCH] if decides else [],
+        examples=_COMMENT,
+    )
+
+
+class Approve(_Act):
+    for_approval_page = True
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    by_side: ClassVar = {
+        Side.PROVIDER: operations.approve_as_provider,
+        Side.CUSTOMER: operations.approve_as_customer,
+    }
+
+    @_act_schema("approve", "Say yes, for the side that the caller is on", decides=True)
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Deny(_Act):
+    for_approval_page = True
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
+
+    @_act_schema("deny", "Say no, for the side that the caller is on", decides=True)
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Manifest(ApiView):
+    """The text of one's own answer, to be signed with a passkey; good for five minutes, and once."""
+
+    for_approval_page = True
+    scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}
+    parameters: ClassVar = frozenset({"decision"})
+
+    @extend_schema(
+        operation_id="access_requests_manifest",
+        summary="Get the text of a decision, to sign it",
+        tags=["access requests"],
+        parameters=[OpenApiParameter("decision", str, enum=Decision.Verdict.values, required=True)],
+        responses=one(ManifestOut),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        row, at = access.access_request(pk, actor=self.actor), clock.now()
+        verdict = request.query_params.get("decision", "")
+        if verdict not in Decision.Verdict.values:
+            raise Unacceptable(_("Say approve or deny."), field="decision")
+        access.require_offered(row, f"{verdict}_as_{self.actor.side}", actor=self.actor, at=at)
+        text = signing.text_to_sign(row, actor=self.actor, verdict=verdict, at=at)
+        challenge = manifest.challenge_of(text)
+        keys = signing.passkeys(self.actor, row.tenant_id)
+        found = {
+            "manifest": text,
+            "asked": signing.asked_for(row),
+            "digest": challenge.hex(),
+            "not_after": manifest.not_after(text),
+            "request": signing.options(keys, challenge),
+        }
+        return self.shown(ManifestOut, found)
+
+
+class Withdraw(_Act):
+    scopes: ClassVar = {"POST": Scope.REQUESTS_SUBMIT}
+    operation = staticmethod(operations.withdraw)
+
+    @_act_schema("withdraw", "Withdraw an access request")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Release(_Act):
+    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
+    operation = staticmethod(operations.release)
+
+    @_act_schema("release", "Give a window back")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+class Revoke(_Act):
+    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
+    operation = staticmethod(operations.revoke)
+
+    @_act_schema("revoke", "Close a window at once")
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._acted(pk)
+
+
+def _ask(found: dict[str, Any]) -> operations.Ask:
+    demand = found.pop("demand", None)
+    return operations.Ask(
+        ticket_id=found.get("ticket"),
+        demand=operations.Demand(**demand) if demand else None,
+        tenant_id=found.get("tenant"),
+        service_id=found.get("service"),
+        resource_ids=found["resources"],
+        level=found["level"],
+        window_for=found["window_seconds"],
+        tried=found["tried"],
+        justification=found["justification"],
+        previous_id=found.get("previous"),
+    )
+
+
+def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
+    row = access.access_request(pk, actor=view.actor)
+    location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
+    return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())

@@ -1,0 +1,299 @@
+"""AuthZEN Authorization API 1.0: how its questions are read, its answers written, and its faults called.
+
+Members that the standard does not name are ignored here, as it asks for; those that it names are never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import exceptions, serializers
+from rest_framework.response import Response
+
+from requests_app.domain import evaluation
+from requests_app.domain.errors import DomainError, Malformed
+from requests_app.doors.api import errors
+from requests_app.doors.api.schema import Schema
+from requests_app.models import Grant
+
+#: Questions of one call.
+MOST = 100
+
+
+class Semantic(StrEnum):
+    EXECUTE_ALL = "execute_all"
+    DENY_ON_FIRST_DENY = "deny_on_first_deny"
+    PERMIT_ON_FIRST_PERMIT = "permit_on_first_permit"
+
+    def ends_with(self, decision: bool) -> bool:
+        return self == (self.PERMIT_ON_FIRST_PERMIT if decision else self.DENY_ON_FIRST_DENY)
+
+
+class Purpose(StrEnum):
+    ADVICE = "advice"
+    ACCESS = "access"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One question as the standard has it, before anybody says what it means."""
+
+    subject_type: str
+    subject_id: str
+    action: str
+    resource_type: str
+    resource_id: str
+    subject: Mapping[str, Any] = field(default_factory=dict)
+    action_properties: Mapping[str, Any] = field(default_factory=dict)
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+#: The members of a question, and what each must name.
+_NAMED = {"subject": ("type", "id"), "action": ("name",), "resource": ("type", "id")}
+#: What a member takes from the default of its name where it does not say it itself. Of a context these are ours: with
+#: one of its own for the item alone, a question must not turn from access into advice.
+_INHERITED = {**_NAMED, "context": ("purpose", "tenant")}
+_TEXTS = {**_NAMED, "context": ("purpose", "tenant", "item")}
+
+
+def evaluation_in(body: Any) -> Evaluation:
+    """Raises Malformed, with the member that is missing or is of another type."""
+    parts = _parts(body)
+    for part, names in _NAMED.items():
+        if part not in parts:
+            raise Malformed(_("%(member)s is missing.") % {"member": part})
+        for name in names:
+            if name not in parts[part]:
+                raise Malformed(_("%(member)s is missing.") % {"member": f"{part}.{name}"})
+    subject, action, resource = parts["subject"], parts["action"], parts["resource"]
+    return Evaluation(
+        subject_type=subject["type"],
+        subject_id=subject["id"],
+        action=action["name"],
+        resource_type=resource["type"],
+        resource_id=resource["id"],
+        subject=subject.get("properties", {}),
+        action_properties=action.get("properties", {}),
+        resource=resource.get("properties", {}),
+        context=parts.get("context", {}),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    questions: list[Evaluation | Malformed]
+    semantic: Semantic
+
+
+def batch_in(body: Any) -> Batch | None:
+    """The questions in their order, one that can't be read as its fault. None is a call of the single kind."""
+    defaults = _parts(body)
+    asked = body.get("evaluations", [])
+    if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
+        raise Malformed(_("%(member)s is a list of objects.") % {"member": "evaluations"})
+    if len(asked) > MOST:
+        raise Malformed(_("One call takes %(max)d questions.") % {"max": MOST})
+    semantic = _semantic(body.get("options", {}))
+    return Batch([_one_of(each, defaults) for each in asked], semantic) if asked else None
+
+
+def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
+    """A member of a question stands for the whole default of that name, but for what is inherited."""
+    try:
+        own = _parts(asked)
+        for part, names in _INHERITED.items():
+            if part in own:
+                default = defaults.get(part, {})
+                own[part] = {**{name: default[name] for name in names if name in default}, **own[part]}
+        return evaluation_in({**defaults, **own})
+    except Malformed as fault:
+        return fault
+
+
+def _semantic(options: Any) -> Semantic:
+    if not isinstance(options, dict):
+        raise Malformed(_("%(member)s is an object.") % {"member": "options"})
+    wanted = options.get("evaluations_semantic", Semantic.EXECUTE_ALL)
+    if not isinstance(wanted, str) or wanted not in list(Semantic):
+        raise Malformed(_("evaluations_semantic is one of these: ") + ", ".join(Semantic))
+    return Semantic(wanted)
+
+
+def _parts(body: Any) -> dict[str, dict[str, Any]]:
+    """The members of a question that are there, each of the right type; what is required is asked for elsewhere."""
+    if not isinstance(body, dict):
+        raise Malformed(_("The body is an object."))
+    found = {}
+    for part in _TEXTS:
+        if part in body:
+            value = found[part] = body[part]
+            if not isinstance(value, dict) or not isinstance(value.get("properties", {}), dict):
+                raise Malformed(_("%(member)s is an object, and so are its properties.") % {"member": part})
+            for name in _TEXTS[part]:
+                if not isinstance(value.get(name, ""), str):
+                    raise Malformed(_("%(member)s is text.") % {"member": f"{part}.{name}"})
+    # Whoever misspells `access` must not take advice for it.
+    if found.get("context", {}).get("purpose", Purpose.ADVICE) not in list(Purpose):
+        raise Malformed(_("context.purpose is one of these: ") + ", ".join(Purpose))
+    return found
+
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class EvaluationFault(serializers.Serializer):
+    status = serializers.IntegerField()
+    message = serializers.CharField()
+
+
+class EvaluationEnded(serializers.Serializer):
+    """The last window that covered what is asked. `closed_by` is a name; empty where it closed by itself."""
+
+    grant = serializers.UUIDField()
+    closed_at = serializers.DateTimeField()
+    close_reason = serializers.ChoiceField(choices=Grant.CloseReason.values)
+    closed_by = serializers.CharField()
+
+
+class EvaluationContext(serializers.Serializer):
+    """`reason` never changes its meaning. `grant` and `closes_at` come with a yes: it holds no longer than that.
+
+    `ended` comes with a no, where a window for this resource was closed.
+    `entry` is the number of the entry in the tenant's log, where access was asked for. `error` stands alone: this one
+    question of several could not be read.
+    """
+
+    reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
+    at = serializers.DateTimeField(required=False)
+    grant = serializers.UUIDField(required=False)
+    closes_at = serializers.DateTimeField(required=False)
+    ended = EvaluationEnded(required=False)
+    entry = serializers.IntegerField(required=False)
+    error = EvaluationFault(required=False)
+
+
+class EvaluationOut(serializers.Serializer):
+    decision = serializers.BooleanField()
+    context = EvaluationContext()
+
+
+class EvaluationsOut(serializers.Serializer):
+    """`evaluations` in the order of the questions. Without questions in the call it is the answer to a single one."""
+
+    evaluations = EvaluationOut(many=True, required=False)
+    decision = serializers.BooleanField(required=False)
+    context = EvaluationContext(required=False)
+
+
+def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
+    context: dict[str, Any] = {"reason": verdict.reason, "at": verdict.at}
+    if verdict.decision:
+        context |= {"grant": verdict.grant_id, "closes_at": verdict.closes_at}
+    if (ended := verdict.ended) is not None:
+        context["ended"] = {
+            "grant": ended.grant_id,
+            "closed_at": ended.closed_at,
+            "close_reason": ended.close_reason,
+            "closed_by": ended.closed_by,
+        }
+    if verdict.entry is not None:
+        context["entry"] = verdict.entry
+    return {"decision": verdict.decision, "context": context}
+
+
+def fault(error: DomainError) -> dict[str, Any]:
+    """A question that could not be read, among others that could."""
+    return {"decision": False, "context": {"error": {"status": error.status, "message": str(error)}}}
+
+
+# --- Faults --------------------------------------------------------------------------------------------------
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The same refusals as everywhere in the API; a body that is no JSON has the standard's status."""
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        error = Malformed(_("The body must be JSON, and be sent as application/json."))
+    return errors.handle(error, context)
+
+
+# --- In the document -----------------------------------------------------------------------------------------
+
+
+def _object(words: str, required: tuple[str, ...], **members: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "object", "description": words, "properties": members}
+    return {**found, "required": list(required)} if required else found
+
+
+_TEXT = {"type": "string"}
+_PROPERTIES = {"type": "object", "description": "Taken, and of no weight here."}
+_CONTEXT = _object(
+    "Whatever else is in it is of no weight here.",
+    (),
+    purpose={
+        "type": "string",
+        "enum": list(Purpose),
+        "default": Purpose.ADVICE,
+        "description": "`access` writes the entry into the customer's log before the yes: ask so before you open. "
+        "It is for clients alone; a person's token gets 403 `service_client_only`.",
+    },
+    tenant={**_TEXT, "description": "The tenant's id or short name; needed where a resource is not named by its id."},
+    item={**_TEXT, "description": "What is opened, in your words; for the log."},
+)
+
+
+def _members(*, are_required: bool) -> dict[str, Any]:
+    def needed(*names: str) -> tuple[str, ...]:
+        return names if are_required else ()
+
+    return {
+        "subject": _object(
+            "The engineer, by id or email; the type is engineer or user.",
+            needed("type", "id"),
+            type=_TEXT,
+            id=_TEXT,
+            properties=_PROPERTIES,
+        ),
+        "action": _object(
+            "`list`, `read` (show) or `download` (give as a file).",
+            needed("name"),
+            name=_TEXT,
+            properties=_PROPERTIES,
+        ),
+        "resource": _object(
+            "The type is the key of the service; the id is the resource's id, or its locator or name in the tenant.",
+            needed("type", "id"),
+            type=_TEXT,
+            id=_TEXT,
+            properties=_PROPERTIES,
+        ),
+        "context": _CONTEXT,
+    }
+
+
+EVALUATION = _object("", tuple(_NAMED), **_members(are_required=True))
+EVALUATIONS = _object(
+    "",
+    (),
+    **_members(are_required=False),
+    evaluations={
+        "type": "array",
+        "maxItems": MOST,
+        "items": {"type": "object"},
+        "description": "Questions; the members beside it are defaults. One that can't be read is a no of its own.",
+    },
+    options=_object("", (), evaluations_semantic={"type": "string", "enum": list(Semantic)}),
+)
+
+
+class AuthZenSchema(Schema):
+    """The schema of these routes: the statuses of the standard, and those of an installation that can't answer."""
+
+    def _faults(self) -> list[int]:
+        return [400, 401, 403, 406, 413, 429, 503]

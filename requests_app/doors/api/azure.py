@@ -1,0 +1,279 @@
+"""Azure's contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview: what was written for Azure can point here.
+
+Spelling, types and errors are Azure's; who may do what is ours, and the acts are the same operations. The contract has
+no ETag: what guards a decision here is the step-up of a person, or the permission that a client was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.urls import path, re_path
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Side
+from requests_app.domain.errors import Malformed, NotFound, WrongState
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import azure_shapes as shapes
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.pages import CURSOR, Pages
+from requests_app.doors.api.schema import Schema
+from requests_app.models import AccessRequest, Tenant
+from requests_app.queries import access
+from requests_app.queries import tenant as tenants
+
+API_VERSION = "2018-02-28-preview"
+PROVIDER = shapes.PROVIDER
+TAG = "azure"
+
+
+class AzureSchema(Schema):
+    """The schema of these routes: the version that they want, and the errors of their shape."""
+
+    def get_override_parameters(self) -> list[Any]:
+        version = OpenApiParameter(
+            "api-version", str, enum=[API_VERSION], required=getattr(self.view, "needs_version", True)
+        )
+        return [version, *super().get_override_parameters()]
+
+    def _problem(self, status: int) -> dict[str, Any]:
+        component = self.resolve_serializer(shapes.AzureError(), "response")
+        return {**super()._problem(status), "content": {"application/json": {"schema": component.ref}}}
+
+
+class AzureView(ApiView):
+    schema = AzureSchema()
+    has_no_etag: ClassVar[bool] = True
+    needs_version: ClassVar[bool] = True
+    #: Of what could not be done, as it is now.
+    current_status: str = ""
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        version = request.query_params.get("api-version")
+        if version is None and self.needs_version:
+            raise shapes.MissingApiVersionParameter
+        if version is not None and version.lower() != API_VERSION:
+            raise shapes.InvalidApiVersionParameter
+
+    def known_parameters(self) -> frozenset[str]:
+        return self.parameters | {"api-version"}
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return shapes.handle
+
+    def row(self, subscription: UUID, pk: UUID) -> AccessRequest:
+        """The access request, if it is one of this tenant's."""
+        found = access.access_request(pk, actor=self.actor)
+        if found.tenant_id != subscription:
+            raise NotFound
+        return found
+
+
+class TenantOptedIn(AzureView):
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+
+    @extend_schema(
+        operation_id="azure_tenant_opted_in",
+        summary="Whether a tenant has Lockbox on",
+        tags=[TAG],
+        responses={200: shapes.AzureOptedIn},
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        row = tenants.tenant(tenant, actor=self.actor)
+        return Response({"isOptedIn": row.lockbox_on})
+
+
+class _Switch(AzureView):
+    """The contract names no tenant: it is the caller's, who must have one alone."""
+
+    scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
+
+    def _switched(self, *, on: bool) -> Response:
+        self.body(Strict)
+        actor = self.actor
+        if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
+            raise Malformed(_("This is for a caller of one tenant: its Lockbox is switched."))
+        [tenant_id] = actor.tenant_ids
+        operations.switch_lockbox(tenant_id, on=on, actor=actor)
+        return Response(status=200)
+
+
+class EnableLockbox(_Switch):
+    @extend_schema(
+        operation_id="azure_enable_lockbox",
+        summary="Switch Lockbox on in the caller's tenant",
+        tags=[TAG],
+        request=None,
+        responses={200: None},
+    )
+    def post(self, request: Any) -> Response:
+        return self._switched(on=True)
+
+
+class DisableLockbox(_Switch):
+    may_be_proposed: ClassVar = True
+
+    @extend_schema(
+        operation_id="azure_disable_lockbox",
+        summary="Switch Lockbox off in the caller's tenant",
+        tags=[TAG],
+        request=None,
+        responses={200: None},
+    )
+    def post(self, request: Any) -> Response:
+        return self._switched(on=False)
+
+
+class _AzurePages(Pages):
+    cursor_query_param = "$skiptoken"
+    page_size_query_param = ""
+    ordering = ("-submitted_at", "-pk")
+
+
+_TOKEN = {"type": "string", "pattern": f"^{CURSOR.pattern}$"}
+
+
+class Requests(AzureView):
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+    parameters: ClassVar = frozenset({"$filter", "$skiptoken"})
+    needs_version: ClassVar = False
+
+    @extend_schema(
+        operation_id="azure_requests_list",
+        summary="List a tenant's access requests",
+        tags=[TAG],
+        parameters=[
+            OpenApiParameter("$filter", shapes.FILTER, description="properties/status eq 'Pending', with any status."),
+            OpenApiParameter("$skiptoken", _TOKEN, description="Where the page before ended; taken from `nextLink`."),
+        ],
+        responses={200: shapes.AzureRequests},
+    )
+    def get(self, request: Any, subscription: UUID) -> Response:
+        rows, at = self._rows(subscription), clock.now()
+        if (wanted := request.query_params.get("$filter")) is not None:
+            rows = shapes.with_status(rows, shapes.status_in(wanted), at=at)
+        pages = _AzurePages()
+        found = pages.paginate_queryset(rows, request, view=None)
+        shown = {"value": shapes.AzureRequest(found, many=True, context={"at": at}).data}
+        link = pages.get_next_link()
+        return Response({**shown, "nextLink": link} if link else shown)
+
+    def _rows(self, subscription: UUID) -> Any:
+        """To the provider's people a tenant is there as soon as something of it is in their queues."""
+        tenant = Tenant.objects.visible_to(self.actor).find(subscription)
+        rows = access.access_requests(self.actor).filter(tenant=tenant)
+        if self.actor.side is Side.PROVIDER and not self.actor.is_staff and not rows.exists():
+            raise NotFound
+        return rows
+
+
+class OneRequest(AzureView):
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ}
+
+    @extend_schema(
+        operation_id="azure_requests_get",
+        summary="Read one access request",
+        tags=[TAG],
+        responses={200: shapes.AzureRequest},
+    )
+    def get(self, request: Any, subscription: UUID, pk: UUID) -> Response:
+        return Response(shapes.AzureRequest(self.row(subscription, pk), context={"at": clock.now()}).data)
+
+
+class UpdateApproval(AzureView):
+    """The yes or no of the side that the caller is on."""
+
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    operations_of: ClassVar[dict[tuple[Side, str], Callable[..., AccessRequest]]] = {
+        (Side.PROVIDER, "Approve"): operations.approve_as_provider,
+        (Side.PROVIDER, "Deny"): operations.deny_as_provider,
+        (Side.CUSTOMER, "Approve"): operations.approve_as_customer,
+        (Side.CUSTOMER, "Deny"): operations.deny_as_customer,
+    }
+
+    @extend_schema(
+        operation_id="azure_requests_update_approval",
+        summary="Say yes or no",
+        tags=[TAG],
+        request=shapes.ApprovalIn,
+        responses={200: shapes.Approval},
+        examples=[OpenApiExample("Yes", request_only=True, value={"status": "Approve", "reason": "Seen, and agreed."})],
+    )
+    def post(self, request: Any, subscription: UUID, pk: UUID) -> Response:
+        self.row(subscription, pk)
+        status, reason = shapes.approval(self.body(shapes.ApprovalIn))
+        try:
+            row = self.operations_of[self.actor.side, status](pk, actor=self.actor, note=reason)
+        except WrongState:
+            self.current_status = shapes.status_of(self.row(subscription, pk), clock.now())
+            raise
+        # Of a repeated call the first decision is answered, with its reason.
+        decision = row.decision_of(self.actor.deciding_human, str(self.actor.side))
+        return Response({"status": status, "reason": decision.comment if decision else reason})
+
+
+class Operations(AzureView):
+    @extend_schema(
+        operation_id="azure_operations_list",
+        summary="What this contract has",
+        tags=[TAG],
+        responses={200: shapes.AzureOperations},
+    )
+    def get(self, request: Any) -> Response:
+        return Response({"value": [_operation(*each) for each in _OPERATIONS]})
+
+
+class NothingOfAzure(AzureView):
+    """Whatever is not here: an error of Azure's shape, and not a page."""
+
+    needs_version: ClassVar = False
+
+    @extend_schema(exclude=True)
+    def get(self, request: Any, **_named: Any) -> Response:
+        raise NotFound
+
+    post = put = patch = delete = get
+
+    def known_parameters(self) -> frozenset[str]:
+        return frozenset(self.request.query_params)
+
+
+#: Resource, act, and what it does: names as they are given to roles in Azure.
+_OPERATIONS = (
+    ("requests", "read", "Read access requests"),
+    ("requests/updateApproval", "action", "Decide on access requests"),
+    ("tenantOptedIn", "read", "Read whether a tenant has Lockbox on"),
+    ("enableLockbox", "action", "Switch Lockbox on"),
+    ("disableLockbox", "action", "Switch Lockbox off"),
+    ("operations", "read", "Read this list"),
+)
+
+
+def _operation(resource: str, act: str, description: str) -> dict[str, Any]:
+    return {
+        "name": f"{PROVIDER}/{resource}/{act}",
+        "isDataAction": "false",
+        "display": {"provider": PROVIDER, "resource": resource, "operation": act, "description": description},
+    }
+
+
+_OF_TENANT = f"subscriptions/<uuid:subscription>/providers/{PROVIDER}/requests"
+_HERE = f"providers/{PROVIDER}"
+urlpatterns = [
+    path(f"{_HERE}/operations", Operations.as_view(), name="azure_operations"),
+    path(f"{_HERE}/tenantOptedIn/<uuid:tenant>", TenantOptedIn.as_view(), name="azure_opted_in"),
+    path(f"{_HERE}/enableLockbox", EnableLockbox.as_view(), name="azure_enable"),
+    path(f"{_HERE}/disableLockbox", DisableLockbox.as_view(), name="azure_disable"),
+    path(_OF_TENANT, Requests.as_view(), name="azure_requests"),
+    path(f"{_OF_TENANT}/<uuid:pk>", OneRequest.as_view(), name="azure_request"),
+    path(f"{_OF_TENANT}/<uuid:pk>/updateApproval", UpdateApproval.as_view(), name="azure_update_approval"),
+    re_path(r"^(?:subscriptions/[^/]+/)?providers/", NothingOfAzure.as_view(), name="azure_nothing"),
+]

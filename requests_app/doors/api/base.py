@@ -1,0 +1,272 @@
+"""What every route of the API does: who calls, how often, with which scope, once; and then its own few lines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import resolve, reverse
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Once, Side
+from requests_app.domain.errors import NotFound, SecondFactorRequired
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import cors, idempotency, quota
+from requests_app.doors.api.authentication import BearerAuthentication
+from requests_app.doors.api.errors import NotTheSame, PreconditionRequired
+from requests_app.doors.api.pages import PARAMETERS, Pages, require_known, wanted_fields
+from requests_app.models import IdempotencyKey, Person, Token
+from requests_app.models.people import actor_of_token
+from requests_app.models.row_security import only_tenants
+
+
+class TooOften(exceptions.Throttled):
+    default_detail = "Too many calls. Wait, as the header says."
+
+
+class ApiView(APIView):
+    """`scopes` names what a token needs for each method; a method without one needs none but a live token.
+
+    The scope is asked for here so that a caller hears at once, and again in the operation, where it can't be forgotten.
+    """
+
+    authentication_classes = (BearerAuthentication,)
+    permission_classes = ()
+    scopes: ClassVar[dict[str, Scope]] = {}
+    #: Parameters of the query that the route takes, by method.
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    #: Whether a POST changes something, and may carry an Idempotency-Key.
+    changes: ClassVar[bool] = True
+    #: Whether this call may need a second person. It is then answered with 202 (`change_proposed`).
+    may_be_proposed: ClassVar[bool] = False
+    #: The name of the route that reads what a POST changes, where the POST answers as that route does.
+    shows: ClassVar[str] = ""
+    quota_name: ClassVar[str] = "calls"
+    #: Whether a customer's own approval page may call it from a browser.
+    for_approval_page: ClassVar[bool] = False
+
+    token: Token
+    actor: Actor
+    _standing: quota.Standing | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """As the framework does it, with the tenant's wall around it and the answer of a repeated call in front."""
+        if self.for_approval_page and (asked := cors.preflight(request, self._taken())) is not None:
+            return asked
+        self.args, self.kwargs = args, kwargs
+        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
+        self.headers = self.default_response_headers
+        claimed: idempotency.Claimed | None = None
+        with ExitStack() as stack:
+            try:
+                self.initial(wrapped, *args, **kwargs)
+                if self.actor.side is Side.CUSTOMER:
+                    stack.enter_context(only_tenants(self.actor.tenant_ids))
+                claim = self._claim(wrapped)
+                if isinstance(claim, HttpResponse):
+                    return self._finished(claim)
+                if isinstance(claim, idempotency.DoneBefore):
+                    response = self._as_it_is_now(claim)
+                else:
+                    if claim is not None:
+                        claimed = claim
+                        stack.callback(idempotency.release, claim.row)
+                        self.actor = self.actor.sending(Once(claim=claim.row.claim))
+                    handler = getattr(self, (wrapped.method or "").lower(), None) or self.http_method_not_allowed
+                    response = handler(wrapped, *args, **kwargs)
+            except Exception as error:
+                response = self.handle_exception(error)
+            self.response = self.finalize_response(wrapped, response, *args, **kwargs)
+            if isinstance(self.response, Response):
+                self.response.render()
+            if claimed is not None:
+                idempotency.keep(claimed.row, self.response)
+        return self._finished(self.response)
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.auth is None:
+            raise exceptions.NotAuthenticated
+        self.token = cast(Token, request.auth)
+        self.actor = self.actor_of(request, self.token)
+        self.take(1)
+        self._require_second_factor()
+        if not hasattr(self, str(request.method).lower()):
+            raise exceptions.MethodNotAllowed(str(request.method))
+        if (scope := self.scopes.get(self._method(request))) is not None:
+            policy.require_scope(self.actor, scope)
+        require_known(request.query_params, self.known_parameters())
+
+    def _require_second_factor(self) -> None:
+        """As on the pages: people whose role needs a second factor get no further before they have one."""
+        is_person = self.actor.machine is None
+        if is_person and policy.needs_second_factor(self.actor) and not self.token.account.has_second_factor:
+            raise SecondFactorRequired
+
+    def actor_of(self, request: Any, token: Token, *, in_name_of: Person | None = None) -> Actor:
+        return actor_of_token(
+            token,
+            in_name_of=in_name_of,
+            request_id=getattr(request, "request_id", ""),
+            ip=request.META.get("REMOTE_ADDR", ""),
+        )
+
+    def take(self, places: int) -> None:
+        """Count the call, or what it consists of, against the caller's quota. Raises TooOften, and takes none then."""
+        if places > 0:
+            caller = (self.token.account_id, self.quota_name)
+            standing = quota.CALLS.take(caller, self.quota_limit(), places=places)
+            self._standing = replace(standing, name=self.quota_name)
+            if standing.is_over:
+                raise TooOften(wait=standing.reset)
+
+    def quota_limit(self) -> int:
+        return int(settings.API_CALLS_PER_MINUTE)
+
+    def known_parameters(self) -> frozenset[str]:
+        return self.parameters
+
+    def body(self, serializer: type[Any], **context: Any) -> dict[str, Any]:
+        """The body as the serializer takes it, or a refusal that names each fault."""
+        found = serializer(data=self.request.data, context=context)
+        found.is_valid(raise_exception=True)
+        return cast(dict[str, Any], found.validated_data)
+
+    def filtered(self, filterset: type[Any], rows: Any) -> Any:
+        """The filters in the query, with the rows that they let through."""
+        query = self.request.query_params
+        # The library leaves an empty filter out, and whoever meant to narrow would see everything.
+        empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
+        if empty:
+            raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
+        filters = filterset(query, queryset=rows, request=self.request)
+        if not filters.is_valid():
+            raise exceptions.ValidationError(filters.errors)
+        return filters
+
+    def shown(
+        self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
+    ) -> Response:
+        """One row with its ETag; 304 for who has it."""
+        data = serializer(row, context={"actor": self.actor, **context}).data
+        tag = etag(data)
+        is_read = status == 200 and self.request.method in ("GET", "HEAD")
+        if is_read and tag in _tags(self.request.META.get("HTTP_IF_NONE_MATCH", "")):
+            return Response(status=304, headers={"ETag": tag})
+        headers = {"ETag": tag, **({"Location": location} if location else {})}
+        return Response(data, status=status, headers=headers)
+
+    def require_match(self, serializer: type[Any], row: Any, **context: Any) -> None:
+        """Raise unless `If-Match` names the row as this caller would read it now: nobody decides on what they have not
+        read. RFC 9110, section 13.1.1."""
+        wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
+        if not wanted:
+            raise PreconditionRequired
+        data = serializer(row, context={"actor": self.actor, **context}).data
+        # A star would be a decision on whatever is there.
+        if etag(data) not in _tags(wanted):
+            raise NotTheSame
+
+    def _claim(self, request: Any) -> idempotency.Claimed | idempotency.DoneBefore | HttpResponse | None:
+        if request.method != "POST" or not self.changes:
+            return None
+        key = idempotency.key_of(request.META.get("HTTP_IDEMPOTENCY_KEY"))
+        if key is None:
+            return None
+        plain = request._request
+        asked = idempotency.digest(request.method, plain.get_full_path(), plain.body, actor=self.actor)
+        return idempotency.claim(self.token.account, key, asked)
+
+    def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
+        """Answer a call that was done, and whose answer was not kept, with what it was done to. Raises AnswerGone."""
+        address = self.address_of_what(done.row)
+        if not address:
+            raise idempotency.gone(done.row)
+        match = resolve(address)
+        reading = match.func.view_class()  # type: ignore[attr-defined]  # of a route of the API
+        reading.request, reading.actor, reading.token = self.request, self.actor, self.token
+        try:
+            response = cast(Response, reading.get(self.request, **match.kwargs))
+        except NotFound as error:
+            raise idempotency.gone(done.row) from error
+        response["Idempotency-Replayed"] = "true"
+        return response
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        """Where the thing is read to which this was done; "" where there is no such address."""
+        if not self.shows:
+            return ""
+        # What a list's POST has made is what it was done to; elsewhere the address names the thing.
+        return reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.subject_id})
+
+    def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
+        response["Cache-Control"] = "no-store"
+        if self.for_approval_page:
+            cors.allow(self.request, response, actor=getattr(self, "actor", None))
+        if self._standing is not None:
+            for name, value in self._standing.headers.items():
+                response[name] = value
+        return response
+
+    def _taken(self) -> list[str]:
+        return [name.upper() for name in ("get", "post", "patch", "put", "delete") if hasattr(self, name)]
+
+    @staticmethod
+    def _method(request: Any) -> str:
+        return "GET" if request.method in ("HEAD", "OPTIONS") else str(request.method)
+
+
+class ListView(ApiView):
+    """A list: `filterset_class` says by what it is filtered, `orders` in which order it may be had; the first is used
+    unless `order` names another. What is handed to `listed()` is scoped to the actor already."""
+
+    serializer_class: ClassVar[type[Any]]
+    filterset_class: ClassVar[type[Any] | None] = None
+    orders: ClassVar[tuple[str, ...]]
+    pagination_class = Pages
+
+    def listed(self, rows: Any, **context: Any) -> Response:
+        if self.filterset_class is not None:
+            rows = self.filtered(self.filterset_class, rows).qs
+        serializer = self.serializer_class
+        wanted = wanted_fields(self.request.query_params.get("fields"), serializer().fields)
+        pages = self.pagination_class()
+        pages.ordering = self._order()
+        found = pages.paginate_queryset(rows, self.request, view=None)
+        shown = serializer(found, many=True, context={"actor": self.actor, **context})
+        if wanted is not None:
+            for name in set(shown.child.fields) - wanted:
+                shown.child.fields.pop(name)
+        return pages.get_paginated_response(shown.data)
+
+    def known_parameters(self) -> frozenset[str]:
+        if self._method(self.request) != "GET":
+            return frozenset()
+        filters = self.filterset_class.get_filters() if self.filterset_class is not None else {}
+        return PARAMETERS | self.parameters | frozenset(filters) | ({"order"} if len(self.orders) > 1 else set())
+
+    def _order(self) -> tuple[str, ...]:
+        order = self.request.query_params.get("order", self.orders[0])
+        if order not in self.orders:
+            raise exceptions.ValidationError({"order": [_("Choose one of these: ") + ", ".join(self.orders)]})
+        return (order, "-pk" if order.startswith("-") else "pk")
+
+
+def etag(data: Any) -> str:
+    """A strong validator over everything that is shown (RFC 9110, section 8.8.3)."""
+    plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
+
+
+def _tags(header: str) -> Iterable[str]:
+    return {tag.strip() for tag in header.split(",")}

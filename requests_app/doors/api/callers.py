@@ -1,0 +1,338 @@
+"""Clients and personal tokens: made, changed, revoked. A secret is in the answer that makes it, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import IdFilter, Scopes, Strict, Text, Uuid, Whole, YesNoFilter
+from requests_app.doors.api.shapes import PersonRef, TenantRef
+from requests_app.platform.addresses import absolute
+from requests_app.queries import callers
+from requests_app.queries import tenant as tenants
+
+# --- Clients -------------------------------------------------------------------------------------------------
+
+
+class ClientOut(serializers.Serializer):
+    """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives.
+
+    `id` is what it proves who it is by; `actor` is the id by which the log, events and other answers name it.
+    """
+
+    id = serializers.UUIDField()
+    actor = serializers.UUIDField(source="account_id")
+    name = serializers.CharField(source="account.name")
+    tenant = TenantRef(allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField())
+    decides_for = PersonRef(allow_null=True)
+    created_by = PersonRef()
+    created_at = serializers.DateTimeField()
+    secret_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class ClientWithSecret(ClientOut):
+    """`secret` is shown this once."""
+
+    secret = serializers.SerializerMethodField()
+
+    def get_secret(self, row: Any) -> str:
+        return str(self.context["secret"])
+
+
+class ClientIn(Strict):
+    name = Text()
+    scopes = Scopes()
+    decides_for = Uuid(required=False, allow_null=True)
+
+
+class ClientChange(Strict):
+    needs_a_member = True
+
+    scopes = Scopes(required=False)
+    decides_for = Uuid(required=False, allow_null=True)
+
+
+class _Clients(ListView):
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
+    serializer_class = ClientOut
+    orders = ("-created_at",)
+
+    def _made(self, tenant_id: UUID | None) -> Response:
+        if tenant_id is not None:
+            tenants.tenant(tenant_id, actor=self.actor)
+        found = self.body(ClientIn)
+        made = operations.create_client(
+            tenant_id=tenant_id,
+            name=found["name"],
+            scopes=found["scopes"],
+            decides_for_id=found.get("decides_for"),
+            actor=self.actor,
+        )
+        return _with_secret(self, made, status=201)
+
+
+_MADE = {201: ClientWithSecret}
+_EXAMPLES = [
+    OpenApiExample("A SIEM", request_only=True, value={"name": "SIEM", "scopes": ["log:read"]}),
+    OpenApiExample(
+        "A help desk",
+        request_only=True,
+        value={"name": "Help desk", "scopes": ["tickets:read", "tickets:write", "requests:read"]},
+    ),
+]
+
+
+class TenantClients(_Clients):
+    @extend_schema(
+        operation_id="clients_list", summary="List a tenant's clients", tags=["callers"], responses=ClientOut(many=True)
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """For everybody of the tenant, as on the page: a machine may decide for it."""
+        row = tenants.tenant(tenant, actor=self.actor)
+        return self.listed(callers.clients(self.actor, tenant_id=row.pk))
+
+    @extend_schema(
+        operation_id="clients_create",
+        summary="Add a client to a tenant",
+        tags=["callers"],
+        request=ClientIn,
+        responses=_MADE,
+        examples=_EXAMPLES,
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        return self._made(tenant)
+
+
+class ProviderClients(_Clients):
+    """The provider's own clients, which serve every tenant; for staff."""
+
+    @extend_schema(
+        operation_id="provider_clients_list",
+        summary="List the provider's clients",
+        tags=["callers"],
+        responses=ClientOut(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.listed(callers.clients(self.actor))
+
+    @extend_schema(
+        operation_id="provider_clients_create",
+        summary="Add a client of the provider's",
+        tags=["callers"],
+        request=ClientIn,
+        responses=_MADE,
+        examples=_EXAMPLES,
+    )
+    def post(self, request: Any) -> Response:
+        return self._made(None)
+
+
+class OneClient(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.TOKENS_MANAGE)
+
+    @extend_schema(operation_id="clients_show", summary="Read one client", tags=["callers"], responses={200: ClientOut})
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.shown(ClientOut, callers.client(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="clients_change",
+        summary="Set what a client may do",
+        tags=["callers"],
+        request=ClientChange,
+        responses={200: ClientOut},
+        examples=[
+            OpenApiExample(
+                "Decide for an approver",
+                request_only=True,
+                value={"scopes": ["requests:read", "decisions:write"], "decides_for": "{approver}"},
+            )
+        ],
+    )
+    def patch(self, request: Any, pk: UUID) -> Response:
+        found = self.body(ClientChange)
+        wanted = {"decides_for_id": found["decides_for"]} if "decides_for" in found else {}
+        operations.change_client(pk, scopes=found.get("scopes"), actor=self.actor, **wanted)
+        return self.shown(ClientOut, callers.client(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="clients_remove", summary="Remove a client", tags=["callers"], request=None, responses={204: None}
+    )
+    def delete(self, request: Any, pk: UUID) -> Response:
+        operations.remove_client(pk, actor=self.actor)
+        return Response(status=204)
+
+
+class RotateSecret(ApiView):
+    scopes: ClassVar = {"POST": Scope.TOKENS_MANAGE}
+
+    @extend_schema(
+        operation_id="clients_rotate_secret",
+        summary="Give a client a new secret; the one before is dead at once",
+        tags=["callers"],
+        request=None,
+        responses={200: ClientWithSecret},
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        self.body(Strict)
+        return _with_secret(self, operations.rotate_client_secret(pk, actor=self.actor), status=200)
+
+
+def _with_secret(view: ApiView, made: operations.Made, *, status: int) -> Response:
+    row = callers.client(made.row.pk, actor=view.actor)
+    location = absolute(reverse("api:client", args=[row.pk])) if status == 201 else ""
+    return _secret(view.shown(ClientWithSecret, row, status=status, location=location, secret=made.secret))
+
+
+def _secret(response: Response) -> Response:
+    """Not to be kept for a repeated call."""
+    response.is_secret = True
+    return response
+
+
+# --- Personal tokens -----------------------------------------------------------------------------------------
+
+
+class TokenOut(serializers.Serializer):
+    """`hint` is the end of the token, by which its owner tells it from others. `kind` is personal, or lasting: of a
+    directory, whose client is its owner."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    owner = PersonRef(source="account")
+    scopes = serializers.ListField(child=serializers.CharField())
+    hint = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class TokenWithSecret(TokenOut):
+    """`secret` is the token itself; it is shown this once."""
+
+    secret = serializers.SerializerMethodField()
+
+    def get_secret(self, row: Any) -> str:
+        return str(self.context["secret"])
+
+
+@extend_schema_field({"type": "integer", "enum": list(operations.integrations.LIFETIMES)})
+class Days(Whole):
+    """How long a token lives."""
+
+
+class TokenIn(Strict):
+    name = Text()
+    scopes = Scopes()
+    days = Days()
+
+
+class TokenFilter(django_filters.FilterSet):
+    owner = IdFilter(field_name="account_id")
+    is_live = YesNoFilter(method="live")
+
+    def live(self, rows: Any, _name: str, value: bool) -> Any:
+        live = rows.live(clock.now())
+        return live if value else rows.exclude(pk__in=live.values("pk"))
+
+
+class Tokens(ListView):
+    """The caller's own, and for an administrator those of the tenant's people and directories."""
+
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
+    serializer_class = TokenOut
+    filterset_class = TokenFilter
+    orders = ("-created_at", "created_at")
+
+    @extend_schema(
+        operation_id="tokens_list",
+        summary="List personal tokens, and those of directories",
+        tags=["callers"],
+        responses=TokenOut(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.listed(callers.tokens(self.actor))
+
+    @extend_schema(
+        operation_id="tokens_create",
+        summary="Make a personal token",
+        tags=["callers"],
+        request=TokenIn,
+        responses={201: TokenWithSecret},
+        examples=[
+            OpenApiExample(
+                "A week, to read",
+                request_only=True,
+                value={"name": "laptop", "scopes": ["requests:read", "grants:read"], "days": 7},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        made = operations.create_token(**self.body(TokenIn), actor=self.actor)
+        row = callers.token(made.row.pk, actor=self.actor)
+        location = absolute(reverse("api:token_of", args=[row.pk]))
+        return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))
+
+
+class OneToken(ApiView):
+    scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "DELETE": Scope.TOKENS_MANAGE}
+
+    @extend_schema(operation_id="tokens_show", summary="Read one token", tags=["callers"], responses={200: TokenOut})
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.shown(TokenOut, callers.token(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="tokens_revoke",
+        summary="Revoke a token",
+        tags=["callers"],
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Any, pk: UUID) -> Response:
+        operations.revoke_token(pk, actor=self.actor)
+        return Response(status=204)
+
+
+# --- Lasting tokens of directories ----------------------------------------------------------------------------
+
+
+@extend_schema_field({"type": "integer", "minimum": 30, "maximum": 365})
+class LastingDays(Whole):
+    """How long a directory's token lives: 30, 90, 180 or 365 days."""
+
+
+class LastingIn(Strict):
+    days = LastingDays()
+
+
+class LastingToken(ApiView):
+    scopes: ClassVar = {"POST": Scope.TOKENS_MANAGE}
+
+    @extend_schema(
+        operation_id="clients_make_token",
+        summary="Make a lasting token for a directory; the one before works for a week more",
+        tags=["callers"],
+        request=LastingIn,
+        responses={201: TokenWithSecret},
+        examples=[OpenApiExample("A year", request_only=True, value={"days": 365})],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`, and a client whose only scope is `members:provision`."""
+        made = operations.make_lasting_token(pk, **self.body(LastingIn), actor=self.actor)
+        row = callers.token(made.row.pk, actor=self.actor)
+        location = absolute(reverse("api:token_of", args=[row.pk]))
+        return _secret(self.shown(TokenWithSecret, row, status=201, location=location, secret=made.secret))

@@ -1,0 +1,154 @@
+"""The decision point (AuthZEN Authorization API 1.0): may this engineer do this to this, now?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import path, reverse
+from django.views.decorators.http import require_safe
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Malformed
+from requests_app.domain.evaluation import Question
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api import authzen
+from requests_app.doors.api.authzen import Evaluation, Purpose
+from requests_app.doors.api.base import ApiView
+from requests_app.queries.evaluation import evaluate
+
+TAG = "decision point"
+#: A caller's own id of the call, which it gets back as it was, also where it is not one for our logs.
+_ID_MAX = 200
+
+
+def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
+    """The answer to one question. Raises Malformed for one that no rule could be asked about."""
+    question = Question(
+        subject_type=asked.subject_type,
+        subject=asked.subject_id,
+        action=asked.action,
+        service=asked.resource_type,
+        resource=asked.resource_id,
+        tenant=asked.context.get("tenant", ""),
+        item=asked.context.get("item", ""),
+    )
+    ask = operations.allow_access if asked.context.get("purpose") == Purpose.ACCESS else evaluate
+    return authzen.answer(ask(question, actor=actor))
+
+
+class _DecisionPoint(ApiView):
+    """A call has no Idempotency-Key: a yes that was kept would be given again after its window."""
+
+    schema = authzen.AuthZenSchema()
+    scopes: ClassVar = {"POST": Scope.EVALUATE}
+    changes: ClassVar[bool] = False
+    has_no_etag: ClassVar[bool] = True
+    quota_name: ClassVar[str] = "evaluations"
+
+    def quota_limit(self) -> int:
+        return int(settings.EVALUATIONS_PER_MINUTE)
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return authzen.handle
+
+    def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
+        offered = getattr(self.request, "offered_id", "")
+        if offered.isascii() and offered.isprintable() and 0 < len(offered) <= _ID_MAX:
+            response["X-Request-ID"] = offered
+        return super()._finished(response)
+
+
+_QUESTION = {
+    "subject": {"type": "engineer", "id": "priya.nair@provider.example"},
+    "action": {"name": "read"},
+    "resource": {"type": "exchange-online", "id": "finance@contoso.example"},
+    "context": {"tenant": "contoso"},
+}
+
+
+class OneEvaluation(_DecisionPoint):
+    """A no is 200 as well. Advice is not written down; `context.purpose` = `access` is, before the yes."""
+
+    @extend_schema(
+        operation_id="evaluation",
+        summary="Ask whether somebody may do something now",
+        tags=[TAG],
+        request={"application/json": authzen.EVALUATION},
+        responses={200: authzen.EvaluationOut},
+        examples=[
+            OpenApiExample(
+                "Access",
+                request_only=True,
+                value={**_QUESTION, "context": {"tenant": "contoso", "purpose": "access", "item": "7.mail"}},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        return Response(answered(authzen.evaluation_in(request.data), actor=self.actor))
+
+
+class Evaluations(_DecisionPoint):
+    """Answers come in the order of the questions, each of which counts for the quota.
+
+    With `deny_on_first_deny` the first no is the last answer, with `permit_on_first_permit` the first yes is.
+    """
+
+    @extend_schema(
+        operation_id="evaluations",
+        summary="Ask several questions at once",
+        tags=[TAG],
+        request={"application/json": authzen.EVALUATIONS},
+        responses={200: authzen.EvaluationsOut},
+        examples=[
+            OpenApiExample(
+                "Two actions",
+                request_only=True,
+                value={**_QUESTION, "evaluations": [{"action": {"name": "list"}}, {"action": {"name": "read"}}]},
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        batch = authzen.batch_in(request.data)
+        if batch is None:
+            return Response(answered(authzen.evaluation_in(request.data), actor=self.actor))
+        self.take(len(batch.questions) - 1)
+        answers = []
+        for question in batch.questions:
+            answers.append(self._one(question))
+            if batch.semantic.ends_with(answers[-1]["decision"]):
+                break
+        return Response({"evaluations": answers})
+
+    def _one(self, question: Evaluation | Malformed) -> dict[str, Any]:
+        """What is wrong with the caller or the store is an answer to the call, and not to one question."""
+        try:
+            if isinstance(question, Malformed):
+                raise question
+            return answered(question, actor=self.actor)
+        except Malformed as error:
+            return authzen.fault(error)
+
+
+@require_safe
+def configuration(request: HttpRequest) -> JsonResponse:
+    """Where the endpoints are; of the search endpoints, which are not served, there is no word."""
+    return JsonResponse(
+        {
+            "policy_decision_point": settings.BASE_URL,
+            "access_evaluation_endpoint": settings.BASE_URL + reverse("api:evaluation"),
+            "access_evaluations_endpoint": settings.BASE_URL + reverse("api:evaluations"),
+        }
+    )
+
+
+urlpatterns = [
+    path("access/v1/evaluation", OneEvaluation.as_view(), name="evaluation"),
+    path("access/v1/evaluations", Evaluations.as_view(), name="evaluations"),
+    path(".well-known/authzen-configuration", configuration, name="authzen"),
+]

@@ -1,0 +1,94 @@
+"""Out of office: who is away until when, and who decides in their place."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.shapes import PersonRef
+from requests_app.queries import tenant as queries
+
+_TAGS = ["members"]
+
+
+class AbsenceOut(serializers.Serializer):
+    id = serializers.UUIDField()
+    approver = PersonRef()
+    deputy = PersonRef()
+    from_at = serializers.DateTimeField()
+    until_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class AbsenceIn(Strict):
+    deputy = serializers.UUIDField(source="deputy_id")
+    from_at = serializers.DateTimeField()
+    until_at = serializers.DateTimeField()
+
+
+class Absences(ListView):
+    """Who is out of the office now or later."""
+
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ, "POST": Scope.MEMBERS_MANAGE}
+    serializer_class = AbsenceOut
+    orders = ("from_at",)
+
+    @extend_schema(
+        operation_id="absences_list",
+        summary="List who is out of the office, and who decides in their place",
+        tags=_TAGS,
+        responses=AbsenceOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.absences(queries.tenant(tenant, actor=self.actor), at=clock.now()))
+
+    @extend_schema(
+        operation_id="absences_add",
+        summary="Name a deputy for the time of an absence",
+        tags=_TAGS,
+        request=AbsenceIn,
+        responses={201: AbsenceOut},
+        examples=[
+            OpenApiExample(
+                "A week",
+                request_only=True,
+                value={
+                    "deputy": "{deputy}",
+                    "from_at": "{soon}",
+                    "until_at": "{later}",
+                },
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For an approver, for the own absence. The deputy is another approver, or holds the role `deputy`; it ends by
+        itself at `until_at`."""
+        row = queries.tenant(tenant, actor=self.actor)
+        made = operations.set_out_of_office(row.pk, **self.body(AbsenceIn), actor=self.actor)
+        return self.shown(AbsenceOut, made, status=201)
+
+
+class End(ApiView):
+    scopes: ClassVar = {"POST": Scope.MEMBERS_MANAGE}
+
+    @extend_schema(
+        operation_id="absences_end",
+        summary="End an absence before its time",
+        tags=_TAGS,
+        request=None,
+        responses=one(AbsenceOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For the approver, and for the tenant's administrator."""
+        self.body(Strict)
+        return self.shown(AbsenceOut, operations.end_out_of_office(pk, actor=self.actor))

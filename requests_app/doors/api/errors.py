@@ -1,0 +1,245 @@
+"""How the API says no: `application/problem+json` (RFC 9457) with a code that never changes its meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from requests_app.domain import clock
+from requests_app.domain.errors import (
+    Busy,
+    DomainError,
+    InsufficientScope,
+    Malformed,
+    Muted,
+    NotFound,
+    OutcomeUnknown,
+    StoreUnavailable,
+    TooMany,
+    TooManyGuesses,
+    Unacceptable,
+)
+from requests_app.doors.api.authentication import REALM
+from requests_app.platform import outcome
+from requests_app.platform.addresses import absolute
+
+security_log = structlog.get_logger("security")
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+#: So much is said of a fault, and of its place: what was sent is not sent back whole, nor kept with an answer.
+MOST_DETAIL, MOST_FIELD = 300, 120
+
+
+class UnknownParameter(Malformed):
+    """A parameter that a route does not have is refused and not ignored: whoever misspells a filter sees too much."""
+
+    code = "unknown_parameter"
+    default = _("This route has no such parameter.")
+
+
+class NotTheSame(DomainError):
+    """RFC 9110, section 13.1.1: what is decided on is no longer what was read."""
+
+    code, status = "precondition_failed", 412
+    default = _("This is not what you have read. Read it again before you decide.")
+
+
+class PreconditionRequired(DomainError):
+    """RFC 6585, section 3."""
+
+    code, status = "precondition_required", 428
+    default = _("Send If-Match with the ETag of what you have read.")
+
+
+class KeyReused(Unacceptable):
+    code = "idempotency_key_reused"
+    default = _("This Idempotency-Key was used for another call.")
+
+
+class StillUnderWay(DomainError):
+    code, status = "idempotency_in_progress", 409
+    default = _("The first call with this Idempotency-Key has not been answered yet.")
+
+
+class AnswerGone(DomainError):
+    """Done before, and the answer can't be given again: it held a secret, or it was not kept."""
+
+    code, status = "idempotency_answer_gone", 409
+    default = _("This was done before, and its answer was lost.")
+
+
+def problem(
+    *,
+    status: int,
+    code: str,
+    title: str,
+    request_id: str,
+    errors: list[dict[str, str]] | None = None,
+    current: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The members of RFC 9457, section 3.1, and ours: `code`, `request_id`, `errors`, `current`."""
+    found: dict[str, Any] = {
+        "type": f"{settings.BASE_URL}/api/#problem-{code.replace('_', '-')}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "request_id": request_id,
+    }
+    if errors:
+        found["errors"] = errors
+    if current:
+        found["current"] = current
+    return found
+
+
+@contextmanager
+def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
+    """A refusal names the field as the caller sent it: `fields` maps the operation's name to the API's."""
+    try:
+        yield
+    except Unacceptable as refusal:
+        refusal.field = fields.get(refusal.field, refusal.field)
+        raise
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. None is a bug, and becomes a 500 with the request's id."""
+    request = context["request"]
+    request_id = getattr(request, "request_id", "")
+    if isinstance(error, DomainError):
+        return _refusal(error, request, request_id)
+    if isinstance(error, (OperationalError, InterfaceError)):
+        log.error("store.unavailable", error=type(error).__name__, path=request.path)
+        return _refusal(outcome.refusal_of(error), request, request_id)
+    if isinstance(error, Http404):
+        return _refusal(NotFound(), request, request_id)
+    if isinstance(error, RequestDataTooBig):
+        return _plain(413, "too_large", str(_("This is larger than the API takes.")), request_id)
+    if isinstance(error, exceptions.ValidationError):
+        found = _plain(422, Unacceptable.code, str(Unacceptable.default), request_id, list(_errors(error.detail)))
+        return found
+    if isinstance(error, exceptions.APIException):
+        return _of_the_framework(error, request_id)
+    if isinstance(error, (RecursionError, UnicodeError)):
+        # A body that is nested too deeply, or text that is none.
+        return _plain(400, Malformed.code, str(Malformed.default), request_id)
+    if isinstance(error, DatabaseError):
+        log.error("store.failed", error=type(error).__name__, path=request.path)
+    return None
+
+
+def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
+    # Only somebody who is known already: where the store is away, asking for `user` would fail the answer as well.
+    who = getattr(getattr(request, "_user", None), "pk", None)
+    security_log.info("api.refused", code=error.code, path=request.path, user_id=str(who))
+    errors = None
+    if isinstance(error, Unacceptable) and error.field:
+        errors = [{"field": error.field, "detail": str(error)}]
+    current = None if isinstance(error, NotFound) else error.current
+    if isinstance(error, OutcomeUnknown):
+        current = {**error.current, **_where(error.current)}
+    found = _plain(error.status, error.code, str(error), request_id, errors, current)
+    if isinstance(error, InsufficientScope):
+        scope = f', scope="{error.scope}"' if error.scope else ""
+        found["WWW-Authenticate"] = f'{REALM}, error="insufficient_scope"{scope}'
+    if isinstance(error, (StoreUnavailable, StillUnderWay, Busy)):
+        found["Retry-After"] = "2" if isinstance(error, StillUnderWay) else "5"
+    if isinstance(error, OutcomeUnknown) and "Idempotency-Key" in request.headers:
+        # With the same key it is done once, and the answer says what was done.
+        found["Retry-After"] = "5"
+    outcome.current().is_put_off = isinstance(error, Busy)
+    if isinstance(error, TooMany):
+        wait = (error.until - clock.now()).total_seconds() if isinstance(error, (Muted, TooManyGuesses)) else 60
+        found["Retry-After"] = str(max(1, math.ceil(wait)))
+    return found
+
+
+#: The routes that read what acts are about, by the kind of it.
+_ROUTES = {"access_request": "access_request", "ticket": "ticket", "tenant": "tenant", "grant": "grant",
+           "client": "client", "token": "token_of", "webhook": "webhook", "service": "service"}  # fmt: skip
+
+
+def _where(about: Mapping[str, Any]) -> dict[str, str]:
+    """The address at which the caller can look, if the thing has one."""
+    name = _ROUTES.get(about.get("subject_type", ""))
+    try:
+        return {"url": absolute(reverse(f"api:{name}", args=[about["subject_id"]]))} if name else {}
+    except NoReverseMatch:
+        return {}
+
+
+#: The framework's own refusals by their status.
+_CODES = {
+    400: "malformed",
+    401: "invalid_token",
+    403: "not_allowed",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+}
+
+
+def _of_the_framework(error: exceptions.APIException, request_id: str) -> Response:
+    status = error.status_code
+    code, title = _CODES.get(status, "refused"), str(error.detail)
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        title = str(_("No token, or none that is live."))
+    found = _plain(status, code, title, request_id)
+    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        # RFC 6750, section 3.1: no code where no token was sent.
+        is_wrong = isinstance(error, exceptions.AuthenticationFailed)
+        found["WWW-Authenticate"] = REALM + (', error="invalid_token"' if is_wrong else "")
+    wait = getattr(error, "wait", None)
+    if wait:
+        found["Retry-After"] = str(int(wait))
+    return found
+
+
+def _plain(
+    status: int,
+    code: str,
+    title: str,
+    request_id: str,
+    errors: list[dict[str, str]] | None = None,
+    current: dict[str, Any] | None = None,
+) -> Response:
+    body = problem(
+        status=status, code=code, title=title, request_id=request_id, errors=errors, current=_as_text(current)
+    )
+    return Response(body, status=status, content_type=MEDIA_TYPE)
+
+
+def _as_text(current: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {name: str(value) for name, value in current.items()} if current else None
+
+
+def _errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+    """Each fault with the field it is about, as in `resources.0`."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            plain = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)
+            yield from _errors(inner, plain)
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            yield from _errors(inner, f"{path}.{number}" if isinstance(inner, dict) else path)
+    else:
+        yield {"field": _cut(path, MOST_FIELD), "detail": _cut(str(detail), MOST_DETAIL)}
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,269 @@
+"""A tenant's events as they happen: asked for and waited for (long polling), or sent as they come (Server-Sent Events).
+
+Both say of an event what a webhook says. All that wait for the same log in one process look twice a second for one
+number, together, and hold neither a thread nor a connection with the database in between.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app.content.downloads import require_reader
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import DomainError, Malformed, Unacceptable
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.media import JSON_OR_EVENTS, EventStream
+from requests_app.messages.webhooks import messages
+from requests_app.models.people import reread
+from requests_app.models.row_security import only_tenants
+from requests_app.platform import waiting
+from requests_app.platform.held import Place, held
+from requests_app.platform.waiting import LOOK_EVERY
+from requests_app.queries import log as queries
+from requests_app.queries.log import Log
+
+#: The longest that a call waits for an event, and the longest life of a stream, in seconds.
+LONGEST_WAIT, LONGEST_STREAM = 30, 300
+#: How long a silent stream may last on the roles that its reader last had, in seconds. Before anything is told, they
+#: are read anew in any case.
+REREAD_SECONDS = 5.0
+#: So many looks at a silent log, and a stream shows that it is alive.
+BEAT_AFTER = 20
+#: Events of one answer, or of one piece of a stream.
+MOST = 100
+
+_CURSOR = re.compile("[0-9]{1,16}")
+
+
+class EventOut(serializers.Serializer):
+    """`id`, `type`, `timestamp` and `data` are those of the webhook about the same event. `cursor` is the place behind
+    it: `after` this one come all that are newer."""
+
+    cursor = serializers.CharField()
+    id = serializers.CharField()
+    type = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    data = serializers.DictField()
+
+
+class EventsOut(serializers.Serializer):
+    """`cursor` is what to send as `after` next, whether something was found or not."""
+
+    items = EventOut(many=True)
+    cursor = serializers.CharField()
+
+
+@dataclass(frozen=True)
+class Happened:
+    cursor: int
+    message: messages.Message
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        return {"cursor": str(self.cursor), "id": self.message.id, **json.loads(self.message.body)}
+
+    @property
+    def sent(self) -> bytes:
+        """One event of a stream. Its data is one line: in JSON a line break is escaped."""
+        data = json.dumps(self.shown, ensure_ascii=True, separators=(",", ":"))
+        return f"id: {self.cursor}\nevent: {self.message.type}\ndata: {data}\n\n".encode()
+
+
+class Events(ApiView):
+    scopes: ClassVar = {"GET": Scope.LOG_READ}
+    parameters: ClassVar = frozenset({"after", "wait"})
+    renderer_classes = JSON_OR_EVENTS
+    has_no_etag = True
+
+    @extend_schema(
+        operation_id="events",
+        summary="Wait for a tenant's events",
+        tags=["log"],
+        parameters=[
+            OpenApiParameter(
+                "after",
+                {"type": "string", "pattern": f"^{_CURSOR.pattern}$"},
+                description="A cursor of an answer, or 0 for the beginning. Without it, only what happens from now on.",
+            ),
+            OpenApiParameter(
+                "wait",
+                {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT},
+                description="How many seconds to wait if nothing has happened yet.",
+            ),
+            OpenApiParameter(
+                "Last-Event-ID",
+                {"type": "string"},
+                OpenApiParameter.HEADER,
+                description="The cursor from which a stream goes on; stands in for `after`.",
+            ),
+        ],
+        responses={(200, "application/json"): EventsOut, (200, "text/event-stream"): OpenApiTypes.STR},
+    )
+    def get(self, request: Any, tenant: UUID) -> HttpResponseBase:
+        """With `Accept: text/event-stream` the events are sent as they happen, for five minutes at most; whoever
+        connects again goes on where the last stream ended."""
+        log = queries.of_tenant(tenant, actor=self.actor)
+        after, wait = self._after(log), self._wait()
+        if isinstance(request.accepted_renderer, EventStream):
+            return self._stream(log, after)
+        found = happened(log, after)
+        if found or not wait:
+            return _answer(found, after)
+        look = Look(log, actor=self.actor, is_shared=self._is_outside)
+        if self._is_outside:
+            return self._answered_later(look, after, wait)
+        with held(self.token.account_id):
+            for _look in range(round(wait / LOOK_EVERY)):
+                pause(LOOK_EVERY)
+                if found := look.at_news(after):
+                    break
+        return _answer(found, after)
+
+    @property
+    def _is_outside(self) -> bool:
+        """Whether the web server waits in the place of a thread."""
+        return waiting.is_outside(self.request.META)
+
+    def _answered_later(self, look: Look, after: int, wait: int) -> waiting.Waiting:
+        ends = clock.monotonic() + wait
+
+        def answer() -> HttpResponseBase | None:
+            try:
+                found = look.at_news(after)
+                if not found and clock.monotonic() < ends:
+                    return None
+                response = _answer(found, after)
+            except DomainError as refusal:
+                response = self.handle_exception(refusal)
+            return self.finalize_response(self.request, response).render()
+
+        with Place(self.token.account_id) as place:
+            response = waiting.Waiting(self.request._request, answer)
+            response.at_its_end(place.leave)
+            return response
+
+    def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
+        with Place(self.token.account_id) as place:
+            look = Look(log, actor=self.actor, is_shared=self._is_outside)
+            chunks = place.to_the_end_of(told(look, after, wait=no_pause if self._is_outside else pause))
+            response = StreamingHttpResponse(chunks, content_type="text/event-stream")
+            # Some proxies would collect the answer before they pass it on.
+            response["X-Accel-Buffering"] = "no"
+            return response
+
+    def _after(self, log: Log) -> int:
+        size = queries.head(log).size
+        raw = self.request.query_params.get("after")
+        if raw is None:
+            raw = self.request.META.get("HTTP_LAST_EVENT_ID")
+        if raw is None:
+            return size
+        if not _CURSOR.fullmatch(raw):
+            raise Malformed(_("This cursor is none of this log’s."))
+        if int(raw) > size:
+            # As after a backup was restored: what comes under these numbers now is not what came before.
+            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
+        return int(raw)
+
+    def _wait(self) -> int:
+        raw = self.request.query_params.get("wait", "0")
+        if not re.fullmatch("[0-9]{1,2}", raw) or int(raw) > LONGEST_WAIT:
+            raise Malformed(_("Wait for 0 to %(most)d seconds.") % {"most": LONGEST_WAIT})
+        return int(raw)
+
+
+def happened(log: Log, after: int) -> list[Happened]:
+    """What stands in the log from this number on, at most a hundred. A number that was removed is passed over."""
+    if queries.head(log).size <= after:
+        return []
+    rows = list(queries.entries(log).filter(seq__gte=after).order_by("seq")[:MOST])
+    told = messages.of(rows, log.pk)
+    return [Happened(row.seq + 1, message) for row, message in zip(rows, told, strict=True)]
+
+
+class Look:
+    """How one reader looks at one log. `is_shared`: what another reader saw just now counts for this one as well."""
+
+    def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
+        self._log, self._actor, self._is_shared = log, actor, is_shared
+        self._reread_at = clock.monotonic()
+
+    def at_news(self, after: int) -> list[Happened]:
+        """Return what has happened since. Raises NotAllowed, or one of its kinds, where the reader may not any more."""
+        present = clock.monotonic()
+        is_news = not self._is_shared or _size_just_now(self._log) > after
+        if not is_news and present - self._reread_at < REREAD_SECONDS:
+            return []
+        # The database shows this connection nothing of other tenants, and only while it is asked.
+        with only_tenants([self._log.pk]):
+            require_reader(reread(self._actor), self._log.pk)
+            self._reread_at = present
+            return happened(self._log, after) if is_news else []
+
+
+#: The length of each log that somebody waits for, and when that was seen.
+_sizes: dict[UUID, tuple[float, int]] = {}
+
+
+def _size_just_now(log: Log) -> int:
+    """The length of the log, asked once for all that look within the same half of a pause."""
+    present = clock.monotonic()
+    seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
+    if present - seen_at > LOOK_EVERY / 2:
+        size = queries.head(log).size
+        _sizes[log.pk] = (present, size)
+    return size
+
+
+def _answer(found: list[Happened], after: int) -> Response:
+    cursor = found[-1].cursor if found else after
+    return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
+
+
+def told(look: Look, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
+    """Generate the stream. It is empty for a moment where nothing has happened; each piece may be made in another
+    thread."""
+    yield b"retry: 2000\n\n"
+    ends, silent = clock.monotonic() + LONGEST_STREAM, 0
+    for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
+        try:
+            found = look.at_news(after)
+        except DomainError as refusal:
+            # A client that connects again hears why, with its status.
+            yield f": {refusal.code}\n\n".encode()
+            return
+        if found:
+            after, silent = found[-1].cursor, 0
+            yield b"".join(each.sent for each in found)
+            continue
+        silent += 1
+        if silent % BEAT_AFTER == 0:
+            yield b": still here\n\n"
+        yield b""
+        wait(LOOK_EVERY)
+        if clock.monotonic() >= ends:
+            return
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def no_pause(_seconds: float) -> None:
+    """The web server pauses wherever a chunk is empty."""

@@ -1,0 +1,173 @@
+"""Grants: the windows that were given, and what was looked at in them. Content itself is not served here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app.domain import clock, policy
+from requests_app.domain.errors import NotAllowed
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.access_requests import WindowOut
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import IdFilter, InstantFilter
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
+from requests_app.models import ContentAccess, Grant, Level
+from requests_app.queries import access
+
+STATES = ("open", "closed")
+LOOKS = ContentAccess.Kind.values
+_READ = {"GET": Scope.GRANTS_READ}
+_TAGS = ["grants"]
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class AccessRequestRef(serializers.Serializer):
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+
+
+class GrantLine(WindowOut):
+    """`state` is what holds at this moment. Who gives a window back or closes it does so at its access request."""
+
+    state = serializers.SerializerMethodField()
+    access_request = AccessRequestRef()
+    tenant = TenantRef()
+    service = ServiceRef(source="access_request.service")
+    engineer = PersonRef()
+    level = serializers.ChoiceField(choices=Level.values)
+    resources = serializers.SerializerMethodField()
+    closed_by = PersonRef(allow_null=True)
+
+    @extend_schema_field(serializers.ChoiceField(choices=STATES))
+    def get_state(self, row: Grant) -> str:
+        return "open" if row.is_live(self.context["at"]) else "closed"
+
+    @extend_schema_field(ResourceRef(many=True))
+    def get_resources(self, row: Grant) -> Any:
+        return ResourceRef([scope.resource for scope in row.access_request.scope.all()], many=True).data
+
+
+class SeenOut(serializers.Serializer):
+    """How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments of messages that
+    were downloaded; in how many resources; names that were listed.
+
+    `allowed` is how often a service elsewhere was told yes; what came of it is not known here.
+    """
+
+    opened = serializers.IntegerField()
+    downloaded = serializers.IntegerField()
+    attachments = serializers.IntegerField()
+    resources = serializers.IntegerField()
+    listed = serializers.IntegerField()
+    allowed = serializers.IntegerField()
+
+
+class GrantOut(GrantLine):
+    """`allowed_actions` are the acts on the access request that this caller may do now."""
+
+    seen = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(SeenOut())
+    def get_seen(self, row: Grant) -> Any:
+        return SeenOut(access.seen_resources([row.pk])[row.pk]).data
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=["release", "revoke"])))
+    def get_allowed_actions(self, row: Grant) -> list[str]:
+        found = access.allowed_actions(row.access_request, actor=self.context["actor"], at=self.context["at"])
+        return [edge.action for edge in found]
+
+
+class ContentAccessOut(serializers.Serializer):
+    """`item` names what was looked at and quotes nothing of it; it is empty for a list. `names` is how many a list had.
+
+    `opened` was shown on a page, `downloaded` left as a file. `part` is an attachment of a message. What was allowed
+    elsewhere was asked for by a service there.
+    """
+
+    id = serializers.UUIDField()
+    at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=LOOKS)
+    resource = ResourceRef()
+    item = serializers.CharField(source="item_ref")
+    part = serializers.CharField()
+    names = serializers.IntegerField(source="count")
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+class GrantFilter(django_filters.FilterSet):
+    state = django_filters.ChoiceFilter(choices=[(state, state) for state in STATES], method="in_state")
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="access_request__service_id")
+    engineer = IdFilter(field_name="engineer_id")
+    access_request = IdFilter(field_name="access_request_id")
+    opened_since = InstantFilter(field_name="opens_at", lookup_expr="gte")
+    opened_before = InstantFilter(field_name="opens_at", lookup_expr="lt")
+    closes_since = InstantFilter(field_name="closes_at", lookup_expr="gte")
+    closes_before = InstantFilter(field_name="closes_at", lookup_expr="lt")
+
+    def in_state(self, rows: Any, _name: str, value: str) -> Any:
+        return rows.live(clock.now()) if value == "open" else rows.over(clock.now())
+
+
+class ContentAccessFilter(django_filters.FilterSet):
+    kind = django_filters.ChoiceFilter(choices=ContentAccess.Kind.choices)
+    resource = IdFilter(field_name="resource_id")
+    since = InstantFilter(field_name="at", lookup_expr="gte")
+    before = InstantFilter(field_name="at", lookup_expr="lt")
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class Grants(ListView):
+    """Those of one's tenants, or of one's queues."""
+
+    scopes: ClassVar = _READ
+    serializer_class = GrantLine
+    filterset_class = GrantFilter
+    orders = ("-opens_at", "opens_at", "closes_at", "-closes_at")
+
+    @extend_schema(operation_id="grants_list", summary="List windows", tags=_TAGS, responses=GrantLine(many=True))
+    def get(self, request: Any) -> Response:
+        return self.listed(access.grants(self.actor), at=clock.now())
+
+
+class OneGrant(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(operation_id="grants_show", summary="Read one window", tags=_TAGS, responses=one(GrantOut))
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.shown(GrantOut, access.grant(pk, actor=self.actor), at=clock.now())
+
+
+class Accesses(ListView):
+    """For who reads the tenant's log, the engineer of this window, the provider's approvers and staff. Others of the
+    tenant see how much it was: `seen` of the window."""
+
+    scopes: ClassVar = _READ
+    serializer_class = ContentAccessOut
+    filterset_class = ContentAccessFilter
+    orders = ("-at", "at")
+
+    @extend_schema(
+        operation_id="grants_accesses",
+        summary="List what was looked at in a window",
+        tags=_TAGS,
+        responses=ContentAccessOut(many=True),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        row = access.grant(pk, actor=self.actor)
+        if not policy.sees_looks(self.actor, row.access_request):
+            raise NotAllowed
+        return self.listed(access.looks(row))

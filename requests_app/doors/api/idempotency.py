@@ -1,0 +1,287 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same call again gets the same answer.
+
+The key's row is claimed before the act begins. The act itself notes there, in its own transaction, that it was done;
+so a call that is repeated because nobody heard the answer, even one whose process was killed in between, is done once.
+A claim is taken over at once from a holder that is known to be gone. Otherwise the same call waits for a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpResponse
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Malformed, StoreUnavailable
+from requests_app.doors.api.errors import AnswerGone, KeyReused, StillUnderWay
+from requests_app.models import IdempotencyKey, Person
+from requests_app.platform import holders, outcome
+from requests_app.platform.database import bounds
+
+#: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
+_KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
+#: Of what is kept about a call, so much says what was asked; the rest says how the caller stood.
+CALL = 32
+#: A claim that is older is taken over, although nobody knows that its holder is gone: behind a pooler, nobody can.
+CLAIM = timedelta(seconds=60)
+#: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
+WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
+#: How long this process goes on trying to give a claim back, and the pauses in between.
+RELEASE_SECONDS, FIRST_RELEASE_PAUSE, LONGEST_RELEASE_PAUSE = 60.0, 0.1, 2.0
+#: The caller's answer waits no longer for that, where writers stand in line: it has waited for a turn already.
+RELEASE_WAIT_SECONDS = 0.2
+#: What of an answer is kept beside its body.
+_HEADERS = ("Content-Type", "ETag", "Location", "WWW-Authenticate")
+
+
+log = structlog.get_logger(__name__)
+
+_lock = threading.Lock()
+_waiting = 0
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """This call does it."""
+
+    row: IdempotencyKey
+
+
+@dataclass(frozen=True)
+class DoneBefore:
+    """It was done, and its answer was not kept: something failed. `subject_id` is what it was done to."""
+
+    row: IdempotencyKey
+
+
+def key_of(header: str | None) -> str | None:
+    if header is None:
+        return None
+    key = header.strip()
+    if not _KEY.fullmatch(key):
+        raise Malformed(_("An Idempotency-Key has 1 to 255 visible characters."))
+    return key.strip('"') or None
+
+
+def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
+    """What was asked, and by somebody who stood how: two halves of 128 bits.
+
+    Keyed, for a body may hold somebody's first password, and a bare hash of one can be guessed at leisure.
+    """
+    return _half(method.encode(), path.encode(), body) + _half(_standing(actor).encode())
+
+
+def _half(*parts: bytes) -> str:
+    return salted_hmac("lockbox.idempotency", b"\0".join(parts), algorithm="sha256").hexdigest()[:CALL]
+
+
+def _standing(actor: Actor) -> str:
+    """The side and every role, as one text."""
+    held = [(str(place), sorted(roles)) for place, roles in (actor.tenant_roles | actor.queue_roles).items()]
+    return json.dumps([actor.side, actor.is_staff, sorted(held)])
+
+
+def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
+    """Take the key, or return the answer that it got before. Raises KeyReused, StillUnderWay, AnswerGone."""
+    mine = uuid4()
+    holders.began(mine)
+    try:
+        with _patience() as patience:
+            found = _claimed(account, key, asked, mine, patience)
+    except (DatabaseError, InterfaceError) as error:
+        # This act has not begun. What became of an earlier call with the key is not known.
+        _give_back(mine)
+        raise StoreUnavailable(outcome.UNREACHABLE) from error
+    except BaseException:
+        holders.ended(mine)
+        raise
+    if not isinstance(found, Claimed):
+        holders.ended(mine)
+    return found
+
+
+def _claimed(
+    account: Person, key: str, asked: str, mine: UUID, patience: Iterator[None]
+) -> Claimed | DoneBefore | HttpResponse:
+    until = clock.monotonic() + WAIT_SECONDS
+    take = partial(operations.claim_key, account, key=key, asked=asked, claim=mine, claim_for=CLAIM)
+    while True:
+        row = IdempotencyKey.objects.filter(account=account, key=key).first()
+        if row is None:
+            take(holder=holders.current())
+            continue
+        if row.claim == mine:
+            return Claimed(row)
+        if row.asked[:CALL] != asked[:CALL]:
+            raise KeyReused(field="Idempotency-Key")
+        is_done = row.status is not None or row.done_at is not None
+        if row.asked != asked and is_done:
+            if row.done_at is None and row.status is not None and row.status >= 400:
+                words = _("With this Idempotency-Key you were refused when you held other roles. Send another one.")
+                raise KeyReused(words, field="Idempotency-Key")
+            # What was answered then may be more than this caller may know now.
+            raise AnswerGone(_("This was done before, when you held other roles."))
+        if row.status is not None:
+            return _kept(row)
+        is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
+        if is_left and is_done:
+            return DoneBefore(row)
+        if is_left:
+            take(holder=holders.current(), left=row)
+            continue
+        if clock.monotonic() >= until:
+            raise StillUnderWay
+        next(patience)
+
+
+@contextmanager
+def _patience() -> Iterator[Iterator[None]]:
+    """Give pauses to wait in. At most a quarter of the threads wait, so that other calls are never held up by these."""
+    pauses = _pauses()
+    try:
+        yield pauses
+    finally:
+        pauses.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _pauses() -> Iterator[None]:
+    global _waiting
+    with _lock:
+        if _waiting >= max(1, settings.WEB_THREADS // 4):
+            raise StillUnderWay
+        _waiting += 1
+    try:
+        pause = FIRST_PAUSE
+        while True:
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            yield
+    finally:
+        with _lock:
+            _waiting -= 1
+
+
+def keep(row: IdempotencyKey, response: Any) -> None:
+    """Keep the answer. A failure is nobody's answer, and lets the key go for the next try; so does a wait.
+
+    Where the answer can't be kept the caller still hears it: what it says is true. A repeated call is told how the
+    thing is by then.
+    """
+    if response.status_code >= 500 or response.status_code == 429:
+        release(row)
+        return
+    is_secret = getattr(response, "is_secret", False)
+    headers = {name: response[name] for name in _HEADERS if response.has_header(name)}
+    try:
+        operations.keep_answer(
+            row.claim, status=response.status_code, headers=headers, body=None if is_secret else bytes(response.content)
+        )
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("idempotency.answer_not_kept", error=type(error).__name__)
+        release(row)
+    else:
+        holders.ended(row.claim)
+
+
+def _kept(row: IdempotencyKey) -> HttpResponse:
+    if row.body is None:
+        raise AnswerGone(
+            _("This was done before. Its answer held a secret, which is given once."),
+            current={"subject_type": row.subject_type, "subject_id": row.subject_id},
+        )
+    assert row.status is not None
+    response = HttpResponse(bytes(row.body), status=row.status, headers=row.headers)
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def gone(row: IdempotencyKey) -> AnswerGone:
+    return AnswerGone(current={"subject_type": row.subject_type, "subject_id": row.subject_id})
+
+
+def release(row: IdempotencyKey) -> None:
+    """Give the key back for the next try; what was done with it stays. Does nothing once the answer was kept."""
+    _give_back(row.claim)
+
+
+def _give_back(claim: UUID) -> None:
+    if not holders.ended(claim):
+        return
+    try:
+        with bounds.within(replace(bounds.current(), write=RELEASE_WAIT_SECONDS)):
+            operations.release_key(claim)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("idempotency.release_failed", error=type(error).__name__)
+        _left.add(claim)
+
+
+class _Left:
+    """Claims that could not be given back, and one thread that goes on trying while there are any.
+
+    Other processes can't know that nothing is done with these keys here. A thread for each would be thousands where a
+    database can be read and not written, each with a connection of its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[UUID, float] = {}
+        self._is_running = False
+
+    def add(self, claim: UUID) -> None:
+        with self._lock:
+            self._until[claim] = clock.monotonic() + RELEASE_SECONDS
+            if not self._is_running:
+                threading.Thread(target=self._run, name="release", daemon=True).start()
+                self._is_running = True
+
+    def _run(self) -> None:
+        pause = FIRST_RELEASE_PAUSE
+        try:
+            while claims := self._still_left():
+                time.sleep(pause)
+                pause = FIRST_RELEASE_PAUSE if self._released(claims) else min(2 * pause, LONGEST_RELEASE_PAUSE)
+        except BaseException:
+            # A bug. The next claim begins another thread.
+            with self._lock:
+                self._is_running = False
+            raise
+
+    def _still_left(self) -> list[UUID]:
+        """The claims whose time is not over. Where there is none the thread is to end."""
+        with self._lock:
+            self._until = {claim: until for claim, until in self._until.items() if clock.monotonic() < until}
+            self._is_running = bool(self._until)
+            return list(self._until)
+
+    def _released(self, claims: list[UUID]) -> bool:
+        """Give them back, each for itself; False where the database still fails."""
+        try:
+            for claim in claims:
+                operations.release_key(claim)
+                with self._lock:
+                    self._until.pop(claim, None)
+        except (DatabaseError, InterfaceError):
+            return False
+        finally:
+            connection.close()
+        return True
+
+
+_left = _Left()

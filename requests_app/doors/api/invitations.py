@@ -1,0 +1,114 @@
+"""Invitations: sent, sent again, withdrawn. They are accepted on the page that the mail leads to, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict, Text
+from requests_app.doors.api.members import ROLES
+from requests_app.doors.api.schema import one
+from requests_app.models import Invitation
+from requests_app.queries import tenant as queries
+
+_TAGS = ["members"]
+_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
+
+
+class InvitationOut(serializers.Serializer):
+    """`invited_by` is null where the recovery key sent it; it then works from `valid_from`."""
+
+    id = serializers.UUIDField()
+    email = serializers.CharField()
+    role = serializers.ChoiceField(choices=ROLES)
+    invited_by = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    valid_from = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    times_sent = serializers.IntegerField(source="sends")
+    withdrawn_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_invited_by(self, row: Invitation) -> str | None:
+        return row.invited_by.name if row.invited_by else None
+
+
+class InvitationIn(Strict):
+    email = Text()
+    role = serializers.ChoiceField(choices=ROLES)
+
+
+class Invitations(ListView):
+    """Those that nobody has accepted or withdrawn yet; for who may invite."""
+
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE, "POST": Scope.MEMBERS_MANAGE}
+    serializer_class = InvitationOut
+    orders = ("-created_at",)
+
+    @extend_schema(
+        operation_id="invitations_list",
+        summary="List a tenant's open invitations",
+        tags=_TAGS,
+        responses=InvitationOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.invitations(queries.tenant(tenant, actor=self.actor), actor=self.actor))
+
+    @extend_schema(
+        operation_id="invitations_send",
+        summary="Invite an address to a role",
+        tags=_TAGS,
+        request=InvitationIn,
+        responses={201: InvitationOut},
+        examples=[
+            OpenApiExample(
+                "An approver", request_only=True, value={"email": "grace@contoso.example", "role": "approver"}
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator, and for staff while nobody decides for the tenant. The link in the mail works
+        once, for 7 days. The answer is the same whether or not the address has an account elsewhere."""
+        row = queries.tenant(tenant, actor=self.actor)
+        sent = operations.invite_person(row.pk, **self.body(InvitationIn), actor=self.actor)
+        return self.shown(InvitationOut, sent, status=201)
+
+
+class SendAgain(ApiView):
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="invitations_send_again",
+        summary="Send a new link; the one before is dead",
+        tags=_TAGS,
+        request=None,
+        responses=one(InvitationOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For another 7 days."""
+        self.body(Strict)
+        return self.shown(InvitationOut, operations.resend_invitation(pk, actor=self.actor))
+
+
+class Withdraw(ApiView):
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="invitations_withdraw",
+        summary="Take an invitation back",
+        tags=_TAGS,
+        request=None,
+        responses=one(InvitationOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """Its link is dead at once."""
+        self.body(Strict)
+        return self.shown(InvitationOut, operations.withdraw_invitation(pk, actor=self.actor))

@@ -1,0 +1,241 @@
+"""The log: its entries as they are hashed, and how it stands. Of a tenant, or the provider's own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from audit_app import checkpoints, keys
+from audit_app.models import AuditEntry, LogKey
+from audit_app.places import Places
+from audit_app.said import Said, read
+from requests_app.domain.errors import NotFound
+from requests_app.domain.events import Event
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import IdFilter, InstantFilter, WholeFilter
+from requests_app.queries import log as queries
+from requests_app.queries.log import Log
+
+TAGS = ["log"]
+READ: dict[str, Scope] = {"GET": Scope.LOG_READ}
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class ActedForOut(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    email = serializers.CharField()
+
+
+class ActedOut(serializers.Serializer):
+    """`kind` is `person`, `client` or `system`. `in_name_of` is the human for whom a client acted."""
+
+    kind = serializers.CharField(source="actor.kind")
+    id = serializers.SerializerMethodField()
+    name = serializers.CharField(source="actor.name")
+    side = serializers.CharField(source="actor.side")
+    email = serializers.CharField(source="actor.email")
+    in_name_of = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_id(self, said: Said) -> str | None:
+        return said.actor["id"] or None
+
+    @extend_schema_field(ActedForOut(allow_null=True))
+    def get_in_name_of(self, said: Said) -> Any:
+        return ActedForOut(said.whose).data if said.whose else None
+
+
+class SubjectOut(serializers.Serializer):
+    type = serializers.CharField(source="subject_type")
+    id = serializers.CharField(source="subject_id")
+
+
+class LogEntryOut(serializers.Serializer):
+    """`record` is the hashed text to the letter: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`, and the
+    leaf at `index` of the tree `origin`. `seq` goes on over all trees of one log.
+
+    An entry that somebody damaged is not left out: `is_intact` is then false, and `record` null where it is no record.
+    """
+
+    seq = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    event = serializers.CharField()
+    door = serializers.CharField()
+    actor = ActedOut(source="*")
+    subject = SubjectOut(source="*")
+    access_request = serializers.SerializerMethodField()
+    detail = serializers.DictField()
+    origin = serializers.CharField(source="place.origin")
+    index = serializers.IntegerField(source="place.index")
+    leaf_hash = serializers.CharField()
+    is_intact = serializers.BooleanField()
+    record = serializers.SerializerMethodField()
+
+    def to_representation(self, instance: AuditEntry) -> Any:
+        return super().to_representation(read(instance, self.context["places"]))
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_access_request(self, said: Said) -> str | None:
+        return said.access_request or None
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_record(self, said: Said) -> str | None:
+        return said.raw or None
+
+
+class LogOut(serializers.Serializer):
+    """`size` is the number that the next entry gets; what stands before `pruned_to` was removed by the tenant's rule.
+
+    `signed_size` counts the entries of the tree `origin`, which begins at `first_seq`. `keys` are verifier keys
+    (C2SP signed-note) that have signed; whoever trusts one has compared it elsewhere. `alarm` says why the log is not
+    signed any more; null where nothing is wrong.
+    """
+
+    size = serializers.IntegerField()
+    pruned_to = serializers.IntegerField()
+    origin = serializers.CharField()
+    shard = serializers.IntegerField()
+    first_seq = serializers.IntegerField()
+    signed_size = serializers.SerializerMethodField()
+    signed_at = serializers.SerializerMethodField()
+    alarm = serializers.SerializerMethodField()
+    keys = serializers.SerializerMethodField()
+
+    def get_signed_size(self, row: checkpoints.LogState) -> int:
+        return row.checkpoint.size if row.checkpoint else 0
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_signed_at(self, row: checkpoints.LogState) -> Any:
+        at = row.checkpoint.dated_at if row.checkpoint else None
+        return serializers.DateTimeField().to_representation(at) if at else None
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_alarm(self, row: checkpoints.LogState) -> str | None:
+        return row.alarm.code if row.alarm else None
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_keys(self, row: checkpoints.LogState) -> list[str]:
+        publics = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True)
+        return [str(keys.log_key(row.origin, bytes(public))) for public in publics]
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+class EntryFilter(django_filters.FilterSet):
+    event = django_filters.ChoiceFilter(choices=[(str(event), str(event)) for event in Event])
+    actor = IdFilter(field_name="actor_id")
+    access_request = IdFilter(field_name="correlation_id")
+    ticket = IdFilter(method="on_ticket")
+    since = InstantFilter(field_name="at", lookup_expr="gte")
+    until = InstantFilter(field_name="at", lookup_expr="lt")
+    after = WholeFilter(field_name="seq", lookup_expr="gt")
+    before = WholeFilter(field_name="seq", lookup_expr="lt")
+
+    def on_ticket(self, rows: Any, _name: str, value: UUID) -> Any:
+        return queries.on_ticket(rows, value, actor=self.request.parser_context["view"].actor)
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class OfLog(ApiView):
+    """Whose log it is: the tenant's of the path, or without one the provider's."""
+
+    scopes: ClassVar = READ
+
+    def log(self, tenant: UUID | None = None) -> Log:
+        if tenant is None:
+            return queries.of_provider(actor=self.actor)
+        return queries.of_tenant(tenant, actor=self.actor)
+
+    def standing(self, tenant: UUID | None = None) -> Response:
+        return self.shown(LogOut, checkpoints.state(self.log(tenant).pk))
+
+    def entry(self, seq: int, tenant: UUID | None = None) -> Response:
+        log = self.log(tenant)
+        row = queries.entries(log).filter(seq=seq).first()
+        if row is None:
+            raise NotFound
+        return self.shown(LogEntryOut, row, places=Places.of(log.pk))
+
+
+class _Entries(OfLog, ListView):
+    serializer_class = LogEntryOut
+    filterset_class = EntryFilter
+    orders = ("seq", "-seq")
+
+    def entries(self, tenant: UUID | None = None) -> Response:
+        log = self.log(tenant)
+        return self.listed(queries.entries(log), places=Places.of(log.pk))
+
+
+class TenantLog(OfLog):
+    @extend_schema(operation_id="log_show", summary="Read how a log stands", tags=TAGS, responses={200: LogOut})
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.standing(tenant)
+
+
+class ProviderLog(OfLog):
+    """For staff."""
+
+    @extend_schema(
+        operation_id="provider_log_show",
+        summary="Read how the provider's own log stands",
+        tags=TAGS,
+        responses={200: LogOut},
+    )
+    def get(self, request: Any) -> Response:
+        return self.standing()
+
+
+class TenantEntries(_Entries):
+    @extend_schema(
+        operation_id="log_entries",
+        summary="List the entries of a log",
+        tags=TAGS,
+        responses=LogEntryOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """By their number: what is read to its end is gone on with `after` the last one. `until` is not in it."""
+        return self.entries(tenant)
+
+
+class ProviderEntries(_Entries):
+    """For staff."""
+
+    @extend_schema(
+        operation_id="provider_log_entries",
+        summary="List the entries of the provider's own log",
+        tags=TAGS,
+        responses=LogEntryOut(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.entries()
+
+
+class TenantEntry(OfLog):
+    @extend_schema(operation_id="log_entry", summary="Read one entry of a log", tags=TAGS, responses={200: LogEntryOut})
+    def get(self, request: Any, tenant: UUID, seq: int) -> Response:
+        return self.entry(seq, tenant)
+
+
+class ProviderEntry(OfLog):
+    """For staff."""
+
+    @extend_schema(
+        operation_id="provider_log_entry",
+        summary="Read one entry of the provider's own log",
+        tags=TAGS,
+        responses={200: LogEntryOut},
+    )
+    def get(self, request: Any, seq: int) -> Response:
+        return self.entry(seq)

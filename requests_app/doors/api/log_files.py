@@ -1,0 +1,212 @@
+"""The log as a file: an export in one of the formats, and evidence. That it leaves the house is itself an entry.
+
+A file is made while it is read, and ends in the middle if its reader may not have it any more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Generator
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.conf import settings
+from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions
+
+from audit_app import evidence, older
+from audit_app.models import AuditEntry
+from audit_app.parts import Wanted
+from audit_app.places import Places
+from audit_app.proofs import NotProven
+from audit_app.siem import FORMATS, Source
+from requests_app import operations
+from requests_app.content.downloads import disposition, in_batches, in_steps
+from requests_app.domain import clock
+from requests_app.domain.errors import LogDamaged, NotFound, NotYetSigned, Unacceptable
+from requests_app.doors.api.fields import InstantFilter, WholeFilter
+from requests_app.doors.api.log import TAGS, EntryFilter, OfLog
+from requests_app.doors.api.media import Whatever
+from requests_app.doors.api.schema import filters_of, problems
+from requests_app.models import AccessRequest, Tenant
+from requests_app.platform.held import Place
+from requests_app.queries import access
+from requests_app.queries import log as queries
+
+#: When a file was made, in its name.
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+class ExportFilter(EntryFilter):
+    format = django_filters.ChoiceFilter(choices=[(name, name) for name in FORMATS], method="as_it_is")
+
+    def as_it_is(self, rows: Any, _name: str, _value: str) -> Any:
+        return rows
+
+
+class EvidenceFilter(django_filters.FilterSet):
+    """`kept` is the size of a checkpoint that the reader kept: the proof from there is in the bundle."""
+
+    since = InstantFilter(method="as_it_is")
+    until = InstantFilter(method="as_it_is")
+    kept = WholeFilter(method="as_it_is")
+
+    def as_it_is(self, rows: Any, _name: str, _value: Any) -> Any:
+        return rows
+
+
+class _File(OfLog):
+    content_negotiation_class = Whatever
+    has_no_etag = True
+
+    def head(self, request: Any, **_ids: Any) -> Any:
+        """A file is an entry in the log, and its head would be one about nothing."""
+        raise exceptions.MethodNotAllowed("HEAD")
+
+    def sent(self, chunks: Generator[bytes], place: Place, log: UUID, *, name: str, kind: str) -> Any:
+        steps = in_steps(chunks, log, actor=self.actor)
+        response = StreamingHttpResponse(place.to_the_end_of(steps), content_type=kind)
+        response["Content-Disposition"] = disposition(name, as_attachment=True)
+        return response
+
+
+_EXPORT: dict[Any, Any] = {
+    (200, "application/jsonl"): OpenApiTypes.STR,
+    (200, "text/plain"): OpenApiTypes.STR,
+    (200, "text/csv"): OpenApiTypes.STR,
+}
+
+
+class _Export(_File):
+    parameters: ClassVar = frozenset(ExportFilter.get_filters())
+
+    def exported(self, log: queries.Log, called: str) -> Any:
+        """The file, once the log says that it left; `called` is the beginning of its name."""
+        filters = self.filtered(ExportFilter, queries.entries(log))
+        query = self.request.query_params
+        given = {name: str(query[name]) for name in ExportFilter.get_filters() if name in query}
+        kind = given.pop("format", "jsonl")
+        after = filters.form.cleaned_data["after"]
+        if after is not None and after >= queries.head(log).size:
+            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
+        with Place(self.token.account_id) as place:
+            operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
+            wanted, source = FORMATS[kind], Source(Places.of(log.pk), vendor=settings.PROVIDER_NAME)
+            # With its end fixed: a log that grows faster than it is read would never come to one.
+            entries = queries.batches(filters.qs, until=queries.head(log).size)
+            name = f"{called}-log-{_now():{_STAMP}}.{wanted.ending}"
+            chunks = in_batches(wanted.lines(entries, source))
+            return self.sent(chunks, place, log.pk, name=name, kind=wanted.content_type)
+
+
+class Export(_Export):
+    @extend_schema(
+        operation_id="log_export",
+        summary="Take a log along, in one of the formats",
+        tags=TAGS,
+        parameters=filters_of(ExportFilter),
+        responses=_EXPORT,
+    )
+    def get(self, request: Any, tenant: UUID) -> Any:
+        """As `jsonl` unless `format` says otherwise; the oldest entry first. It ends where the log ended when it was
+        asked for; the number in its last line is where the next one goes on, `after` it. What breaks off ends with
+        half a line."""
+        row = queries.readable(tenant, actor=self.actor)
+        return self.exported(queries.Log(row.pk), row.slug)
+
+
+class ProviderExport(_Export):
+    @extend_schema(
+        operation_id="provider_log_export",
+        summary="Export the provider's own log, in one of the formats",
+        tags=TAGS,
+        parameters=filters_of(ExportFilter),
+        responses=_EXPORT,
+    )
+    def get(self, request: Any) -> Any:
+        """For staff. It is written and read as the export of a tenant's log is."""
+        return self.exported(self.log(), "provider")
+
+
+_ZIP: dict[Any, Any] = {(200, "application/zip"): OpenApiTypes.BINARY} | problems(409)
+
+
+class _Evidence(_File):
+    def taken(self, tenant: Tenant, about: AccessRequest | None = None) -> Any:
+        values = self.filtered(EvidenceFilter, AuditEntry.objects.none()).form.cleaned_data
+        since, until, kept = values["since"], values["until"], values["kept"]
+        if since and until and until <= since:
+            raise Unacceptable(_("This instant is not after the first one."), field="until")
+        if kept and not older.is_known(tenant.pk, kept):
+            raise Unacceptable(_("This log has no checkpoint of so many entries."), field="kept")
+        wanted = Wanted(
+            tenant_id=tenant.pk,
+            tenant_name=tenant.name,
+            access_request=about.pk if about else None,
+            since=since,
+            until=until,
+            kept=kept,
+        )
+        at = _now()
+        prepared = _prepared(wanted, at)
+        with Place(self.token.account_id) as place:
+            operations.take_evidence(
+                tenant.pk, actor=self.actor, access_request_id=wanted.access_request, since=since, until=until
+            )
+            name = f"{tenant.slug}-evidence-{about.reference if about else 'log'}-{at:{_STAMP}}.zip"
+            return self.sent(_bundle(prepared), place, tenant.pk, name=name, kind="application/zip")
+
+
+class LogEvidence(_Evidence):
+    parameters: ClassVar = frozenset(EvidenceFilter.get_filters())
+
+    @extend_schema(
+        operation_id="log_evidence",
+        summary="Take evidence of a log along, or of a period of it",
+        tags=TAGS,
+        parameters=filters_of(EvidenceFilter),
+        responses=_ZIP,
+    )
+    def get(self, request: Any, tenant: UUID) -> Any:
+        """A bundle that the verifier checks alone. What is not signed yet is not in it. The timeline for people is
+        added on the page only."""
+        return self.taken(queries.readable(tenant, actor=self.actor))
+
+
+class AccessRequestEvidence(_Evidence):
+    parameters: ClassVar = frozenset({"kept"})
+
+    @extend_schema(
+        operation_id="access_requests_evidence",
+        summary="Take evidence of one access request along",
+        tags=["access requests"],
+        parameters=filters_of(EvidenceFilter, only=["kept"]),
+        responses=_ZIP,
+    )
+    def get(self, request: Any, pk: UUID) -> Any:
+        """All that the log says about it, as a bundle that the verifier checks alone; for those who read the log."""
+        row = access.access_request(pk, actor=self.actor)
+        return self.taken(queries.readable(row.tenant_id, actor=self.actor), row)
+
+
+def _prepared(wanted: Wanted, at: dt.datetime) -> evidence.Evidence:
+    try:
+        return evidence.prepare(wanted, at=at)
+    except NotProven as why:
+        if why.code == "unsigned":
+            raise NotYetSigned(_("Nothing of this is signed yet. Try again in a minute.")) from why
+        if why.code == "absent":
+            raise NotFound from why
+        raise LogDamaged(_("There is no evidence to take: what is stored does not fit what was signed.")) from why
+
+
+def _bundle(prepared: evidence.Evidence) -> Generator[bytes]:
+    yield from prepared.stream()
+
+
+def _now() -> dt.datetime:
+    return clock.now().astimezone(dt.UTC)

@@ -1,0 +1,280 @@
+"""What proves a log: checkpoints with their cosignatures, that an entry is in one, that one grew out of another.
+
+Each is JSON, or with `Accept: text/plain` the text that the C2SP's tools and the verifier read.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from audit_app import checkpoints, notes
+from audit_app.models import Checkpoint
+from audit_app.notes import BadNote, Head, Note, Proof
+from requests_app.doors.api.base import ListView
+from requests_app.doors.api.fields import WholeFilter
+from requests_app.doors.api.log import TAGS, OfLog
+from requests_app.doors.api.media import JSON_OR_TEXT, PlainText
+from requests_app.doors.api.schema import filters_of, problems
+from requests_app.queries import log_proofs as queries
+from requests_app.queries.log_proofs import Growth
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class CosignedOut(serializers.Serializer):
+    """`witness` is its verifier key."""
+
+    witness = serializers.CharField(source="vkey")
+    at = serializers.DateTimeField()
+
+
+class CheckpointLine(serializers.Serializer):
+    """`note` is the signed note (C2SP tlog-checkpoint), with the lines of those who cosigned; `root` is Base64.
+
+    `dated_at` is when it was signed last: a log on which nothing happens is dated anew each hour.
+    """
+
+    shard = serializers.IntegerField()
+    size = serializers.IntegerField()
+    root = serializers.SerializerMethodField()
+    signed_at = serializers.DateTimeField()
+    dated_at = serializers.DateTimeField()
+    cosigned = CosignedOut(source="cosignatures", many=True)
+    note = serializers.SerializerMethodField()
+
+    def get_root(self, row: Checkpoint) -> str:
+        return _b64(bytes(row.root))
+
+    def get_note(self, row: Checkpoint) -> str:
+        lines = "".join(each.line for each in row.cosignatures.all())
+        try:
+            note = Note.parse(row.note)
+            return str(note.with_signatures(notes.signature_lines(lines)) if lines else note)
+        except BadNote:
+            return row.note
+
+
+class CheckpointOut(serializers.Serializer):
+    origin = serializers.CharField()
+    shard = serializers.IntegerField()
+    size = serializers.IntegerField()
+    root = serializers.CharField()
+    note = serializers.CharField()
+
+
+class ProofOut(serializers.Serializer):
+    """`path` leads from the leaf at `index` to the root of `checkpoint` (RFC 9162, section 2.1.3.2); hashes are
+    Base64. `record` is the text of the entry, as it is hashed."""
+
+    index = serializers.IntegerField()
+    path = serializers.SerializerMethodField()
+    record = serializers.SerializerMethodField()
+    checkpoint = serializers.CharField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_path(self, row: Proof) -> list[str]:
+        return [_b64(each) for each in row.path]
+
+    def get_record(self, row: Proof) -> str:
+        return (row.extra or b"").decode(errors="replace")
+
+
+class GrowthOut(serializers.Serializer):
+    """`path` leads from the root of the first `old` entries to that of `checkpoint` (RFC 9162, section 2.1.4.2)."""
+
+    old = serializers.IntegerField()
+    path = serializers.SerializerMethodField()
+    checkpoint = serializers.CharField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_path(self, row: Growth) -> list[str]:
+        return [_b64(each) for each in row.path]
+
+
+class ShardFilter(django_filters.FilterSet):
+    """A log that was damaged and closed goes on in the next shard, which is a tree of its own."""
+
+    shard = WholeFilter(field_name="shard")
+
+
+def _either(shown: Any) -> dict[Any, Any]:
+    """As JSON or as text; and a log that is damaged is 409."""
+    return {(200, "application/json"): shown, (200, "text/plain"): OpenApiTypes.STR} | problems(409)
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class _Proven(OfLog):
+    renderer_classes = JSON_OR_TEXT
+    has_no_etag = True
+
+    def either(self, text: str, shape: type[Any], row: Any) -> Response:
+        if isinstance(self.request.accepted_renderer, PlainText):
+            return Response(text)
+        return Response(shape(row).data)
+
+    def shard(self) -> int | None:
+        """The shard that is asked about; None is the one in use."""
+        if "shard" not in self.request.query_params:
+            return None
+        return int(self.filtered(ShardFilter, Checkpoint.objects.none()).form.cleaned_data["shard"])
+
+    def newest(self, tenant: UUID | None = None) -> Response:
+        log = self.log(tenant)
+        found = queries.checkpoint(log, self.shard())
+        head = Head.parse(Note.parse(found.text).text)
+        row = {
+            "origin": head.origin,
+            "shard": found.shard,
+            "size": head.size,
+            "root": _b64(head.root),
+            "note": found.text,
+        }
+        return self.either(found.text, CheckpointOut, row)
+
+    def proof(self, seq: int, tenant: UUID | None = None) -> Response:
+        found = queries.proof(self.log(tenant), seq)
+        return self.either(str(found), ProofOut, found)
+
+    def growth(self, old: int, new: int, tenant: UUID | None = None) -> Response:
+        found = queries.consistency(self.log(tenant), old, new, self.shard())
+        return self.either(str(found), GrowthOut, found)
+
+
+class _Checkpoints(OfLog, ListView):
+    serializer_class = CheckpointLine
+    filterset_class = ShardFilter
+    orders = ("-size", "size")
+
+    def checkpoints(self, tenant: UUID | None = None) -> Response:
+        log = self.log(tenant)
+        rows: QuerySet[Checkpoint] = Checkpoint.objects.filter(tenant_id=log.pk).prefetch_related("cosignatures")
+        if "shard" not in self.request.query_params:
+            rows = rows.filter(shard=checkpoints.state(log.pk).shard)
+        return self.listed(rows)
+
+
+class TenantCheckpoints(_Checkpoints):
+    @extend_schema(
+        operation_id="log_checkpoints",
+        summary="List the checkpoints of a log",
+        tags=TAGS,
+        responses=CheckpointLine(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """Of the shard in use, unless `shard` names another."""
+        return self.checkpoints(tenant)
+
+
+class ProviderCheckpoints(_Checkpoints):
+    """For staff."""
+
+    @extend_schema(
+        operation_id="provider_log_checkpoints",
+        summary="List the checkpoints of the provider's own log",
+        tags=TAGS,
+        responses=CheckpointLine(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.checkpoints()
+
+
+class TenantCheckpoint(_Proven):
+    parameters: ClassVar = frozenset({"shard"})
+
+    @extend_schema(
+        operation_id="log_checkpoint",
+        summary="Read the newest checkpoint of a log",
+        tags=TAGS,
+        responses=_either(CheckpointOut),
+        parameters=filters_of(ShardFilter),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """Of the shard in use, unless `shard` names another. As text it is a file to keep."""
+        return self.newest(tenant)
+
+
+class ProviderCheckpoint(_Proven):
+    """For staff."""
+
+    parameters: ClassVar = frozenset({"shard"})
+
+    @extend_schema(
+        operation_id="provider_log_checkpoint",
+        summary="Read the newest checkpoint of the provider's own log",
+        tags=TAGS,
+        responses=_either(CheckpointOut),
+        parameters=filters_of(ShardFilter),
+    )
+    def get(self, request: Any) -> Response:
+        return self.newest()
+
+
+class TenantProof(_Proven):
+    @extend_schema(
+        operation_id="log_proof",
+        summary="Have it proven that an entry is in the log that was signed",
+        tags=TAGS,
+        responses=_either(ProofOut),
+    )
+    def get(self, request: Any, tenant: UUID, seq: int) -> Response:
+        """Under the newest checkpoint. As text it is a `.tlog-proof` (C2SP tlog-proof), which the verifier takes."""
+        return self.proof(seq, tenant)
+
+
+class ProviderProof(_Proven):
+    """For staff."""
+
+    @extend_schema(
+        operation_id="provider_log_proof",
+        summary="Have it proven that an entry is in the provider's own log",
+        tags=TAGS,
+        responses=_either(ProofOut),
+    )
+    def get(self, request: Any, seq: int) -> Response:
+        return self.proof(seq)
+
+
+class TenantConsistency(_Proven):
+    parameters: ClassVar = frozenset({"shard"})
+
+    @extend_schema(
+        operation_id="log_consistency",
+        summary="Have it proven that a checkpoint continues an older one",
+        tags=TAGS,
+        responses=_either(GrowthOut),
+        parameters=filters_of(ShardFilter),
+    )
+    def get(self, request: Any, tenant: UUID, old: int, new: int) -> Response:
+        """`new` is the size of a checkpoint of the list. As text it is what `lockbox_verify.py --consistency` takes."""
+        return self.growth(old, new, tenant)
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+class ProviderConsistency(_Proven):
+    """For staff."""
+
+    parameters: ClassVar = frozenset({"shard"})
+
+    @extend_schema(
+        operation_id="provider_log_consistency",
+        summary="Prove that a checkpoint of the provider's own log continues an older one",
+        tags=TAGS,
+        responses=_either(GrowthOut),
+        parameters=filters_of(ShardFilter),
+    )
+    def get(self, request: Any, old: int, new: int) -> Response:
+        return self.growth(old, new)

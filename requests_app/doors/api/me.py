@@ -1,0 +1,91 @@
+"""Who the caller is, and the proof that it is still the same human."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.scopes import in_order
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.fields import Strict, Text
+from requests_app.identity import verification
+from requests_app.models import Person
+
+
+class MeOut(serializers.Serializer):
+    """`kind` is person or client. `roles` holds every role that is held anywhere."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=["person", "client"])
+    name = serializers.CharField()
+    email = serializers.CharField()
+    side = serializers.ChoiceField(choices=["provider", "customer"])
+    tenants = serializers.ListField(child=serializers.UUIDField())
+    roles = serializers.ListField(child=serializers.CharField())
+    scopes = serializers.ListField(child=serializers.CharField())
+    expires_at = serializers.DateTimeField()
+
+
+class StepUpIn(Strict):
+    """`code` is of the authenticator app, or a recovery code: needed by who has a second factor."""
+
+    password = Text(trim_whitespace=False)
+    code = Text(required=False, allow_blank=True)
+
+
+class StepUpOut(serializers.Serializer):
+    until = serializers.DateTimeField()
+
+
+class Me(ApiView):
+    for_approval_page = True
+
+    @extend_schema(operation_id="me", summary="Who the caller is", tags=["caller"], responses={200: MeOut})
+    def get(self, request: Any) -> Response:
+        actor = self.actor
+        return self.shown(
+            MeOut,
+            {
+                "id": self.token.account_id,
+                "kind": "client" if actor.machine else "person",
+                "name": actor.name,
+                "email": "" if actor.machine else actor.email,
+                "side": str(actor.side),
+                "tenants": sorted(actor.tenant_ids),
+                "roles": sorted(str(role) for role in actor.roles),
+                "scopes": in_order(actor.scopes or ()),
+                "expires_at": self.token.expires_at,
+            },
+        )
+
+
+class StepUp(ApiView):
+    """A decision with a personal token needs password and code, given with the very token: for five minutes after this.
+
+    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is refused as
+    `code_already_used`; `current.wait_seconds` says how long the next one takes.
+    """
+
+    for_approval_page = True
+    changes = False
+
+    @extend_schema(
+        operation_id="step_up",
+        summary="Confirm with password and code, so as to decide",
+        tags=["caller"],
+        request=StepUpIn,
+        responses={200: StepUpOut},
+        examples=[OpenApiExample("Confirm", request_only=True, value={"password": "{password}", "code": "{code}"})],
+    )
+    def post(self, request: Any) -> Response:
+        given = self.body(StepUpIn)
+
+        def is_proven(person: Person) -> bool:
+            return verification.is_this_person(person, given["password"], given.get("code", ""), ip=self.actor.ip)
+
+        until = operations.step_up_token(is_proven=is_proven, actor=self.actor)
+        return Response(StepUpOut({"until": until}).data)

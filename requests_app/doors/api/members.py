@@ -1,0 +1,207 @@
+"""A tenant's people: who holds which role; given and taken roles, switched off and on.
+
+A client reads this at most: who decides is decided by people.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict, YesNoFilter
+from requests_app.doors.api.schema import one
+from requests_app.identity import factors
+from requests_app.models import Membership, Person
+from requests_app.models.row_security import own_account
+from requests_app.queries import tenant as queries
+
+ROLES = Membership.Role.values
+_TAGS = ["members"]
+_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class RoleOut(serializers.Serializer):
+    role = serializers.ChoiceField(choices=ROLES)
+    since = serializers.DateTimeField(source="given_at")
+
+
+class MemberOut(serializers.Serializer):
+    """The roles of somebody who is not active count for nothing until the account is switched on again."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    email = serializers.CharField()
+    is_active = serializers.BooleanField()
+    roles = serializers.SerializerMethodField()
+
+    @extend_schema_field(RoleOut(many=True))
+    def get_roles(self, row: Any) -> Any:
+        return RoleOut(row.held, many=True).data
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class RoleIn(Strict):
+    role = serializers.ChoiceField(choices=ROLES)
+
+
+class MemberFilter(django_filters.FilterSet):
+    role = django_filters.ChoiceFilter(choices=Membership.Role.choices, method="in_role")
+    is_active = YesNoFilter()
+    search = django_filters.CharFilter(max_length=120, method="named")
+
+    def in_role(self, rows: Any, _name: str, value: str) -> Any:
+        return queries.in_role(rows, self.request.parser_context["kwargs"]["tenant"], value)
+
+    def named(self, rows: Any, _name: str, value: str) -> Any:
+        return queries.named(rows, value)
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+
+class Members(ListView):
+    """Everybody who holds a role in the tenant, for all of them and for staff."""
+
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
+    serializer_class = MemberOut
+    filterset_class = MemberFilter
+    orders = ("name", "-name")
+
+    @extend_schema(
+        operation_id="members_list",
+        summary="List a tenant's people and their roles",
+        tags=_TAGS,
+        responses=MemberOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.members(queries.tenant(tenant, actor=self.actor)))
+
+
+class OneMember(ApiView):
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
+
+    @extend_schema(
+        operation_id="members_show",
+        summary="Read which roles one person holds",
+        tags=_TAGS,
+        responses=one(MemberOut),
+    )
+    def get(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        return _shown(self, tenant, person)
+
+
+class GiveRole(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_give_role",
+        summary="Give somebody a role",
+        tags=_TAGS,
+        request=RoleIn,
+        responses=one(MemberOut),
+        examples=[OpenApiExample("To decide", request_only=True, value={"role": "approver"})],
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator; staff give a tenant's first people theirs."""
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.give_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
+        return _shown(self, tenant, person)
+
+
+class TakeRole(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_take_role",
+        summary="Take a role from somebody",
+        tags=_TAGS,
+        request=RoleIn,
+        responses=one(MemberOut),
+        examples=[OpenApiExample("To decide no more", request_only=True, value={"role": "approver"})],
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator. A tenant keeps its last approver and administrator, a person the last
+        role."""
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.take_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
+        return _shown(self, tenant, person)
+
+
+class SwitchOff(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_switch_off",
+        summary="Switch somebody's account off; at once it can do nothing",
+        tags=_TAGS,
+        request=None,
+        responses=one(MemberOut),
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator and for staff. Their tokens are dead as well."""
+        operations.switch_off_person(_member(self, tenant, person).pk, actor=self.actor)
+        return _shown(self, tenant, person)
+
+
+class SwitchOn(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_switch_on",
+        summary="Switch somebody's account on again",
+        tags=_TAGS,
+        request=None,
+        responses=one(MemberOut),
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator; for staff, unless it is an approver or an administrator."""
+        operations.switch_on_person(_member(self, tenant, person).pk, actor=self.actor)
+        return _shown(self, tenant, person)
+
+
+class ResetSecondFactors(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="members_reset_second_factors",
+        summary="Reset the second factors of somebody who has lost them",
+        tags=_TAGS,
+        request=None,
+        responses=one(MemberOut),
+    )
+    def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
+        """For the tenant's administrator, and nobody at the provider. Their sessions end, and so do their tokens."""
+        member = _member(self, tenant, person)
+        # A key that was added before the first role is in the provider's log, behind the wall.
+        with own_account():
+            operations.reset_second_factors(member.pk, actor=self.actor, keep=factors.drops_all)
+        return _shown(self, tenant, person)
+
+
+def _member(view: ApiView, tenant: UUID, person: UUID) -> Person:
+    """Somebody of this tenant: staff may switch other accounts, and another tenant's, but not by this address."""
+    row = queries.tenant(tenant, actor=view.actor)
+    view.body(Strict)
+    return queries.person(row, person)
+
+
+def _shown(view: ApiView, tenant: UUID, person: UUID) -> Response:
+    found = queries.person(queries.tenant(tenant, actor=view.actor), person)
+    return view.shown(MemberOut, found)

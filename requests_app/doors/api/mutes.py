@@ -1,0 +1,94 @@
+"""Whom a tenant takes no access requests from now; deny all that waits, and mute."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock, limits
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.shapes import PersonRef
+from requests_app.queries import tenant as queries
+
+_TAGS = ["access requests"]
+
+
+class MuteOut(serializers.Serializer):
+    id = serializers.UUIDField()
+    engineer = PersonRef(allow_null=True, help_text="Null where it is everybody.")
+    set_by = PersonRef()
+    set_at = serializers.DateTimeField()
+    until_at = serializers.DateTimeField()
+    lifted_at = serializers.DateTimeField(allow_null=True)
+    denied = serializers.IntegerField(help_text="How many access requests were denied with it.")
+    note = serializers.CharField()
+
+
+class MuteIn(Strict):
+    engineer = serializers.UUIDField(
+        source="engineer_id", allow_null=True, help_text="Somebody who has asked before; null for everybody."
+    )
+    hours = serializers.ChoiceField(choices=limits.MUTE_HOURS)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=limits.COMMENT_MAX)
+
+
+class Mutes(ListView):
+    """Whom the tenant takes no access requests from now."""
+
+    scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.DECISIONS_WRITE}
+    serializer_class = MuteOut
+    orders = ("until_at",)
+
+    @extend_schema(
+        operation_id="mutes_list",
+        summary="List whom the tenant takes no access requests from now",
+        tags=_TAGS,
+        responses=MuteOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.mutes(queries.tenant(tenant, actor=self.actor), at=clock.now()))
+
+    @extend_schema(
+        operation_id="mutes_add",
+        summary="Deny all that waits for the tenant's answer, and take no more for a while",
+        tags=_TAGS,
+        request=MuteIn,
+        responses={201: MuteOut},
+        examples=[
+            OpenApiExample(
+                "Everybody, for four hours",
+                request_only=True,
+                value={"engineer": None, "hours": 4, "note": "Nobody here asked for any of this."},
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For an approver, with fresh proof. Each access request is denied by a decision of its own. Until it ends,
+        submitting one that would ask this tenant is refused as `muted`, and none is passed on."""
+        row = queries.tenant(tenant, actor=self.actor)
+        made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)
+        return self.shown(MuteOut, made, status=201)
+
+
+class Lift(ApiView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+
+    @extend_schema(
+        operation_id="mutes_lift",
+        summary="Take access requests again before a mute ends",
+        tags=_TAGS,
+        request=None,
+        responses=one(MuteOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For an approver, with fresh proof."""
+        self.body(Strict)
+        return self.shown(MuteOut, operations.lift_mute(pk, actor=self.actor))

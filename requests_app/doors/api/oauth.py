@@ -1,0 +1,193 @@
+"""The token endpoint: a client proves its secret and gets a token for an hour (RFC 6749, section 4.4).
+
+The protocol is Authlib's; what is looked up and what is kept is ours, so that a token is stored as a hash alone and a
+client that was removed gets none.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from authlib.integrations.django_oauth2 import AuthorizationServer
+from authlib.integrations.django_oauth2.requests import DjangoOAuth2Payload, DjangoOAuth2Request
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidScopeError, OAuth2Request, grants
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST, require_safe
+
+from requests_app import operations
+from requests_app.domain import api_secrets
+from requests_app.domain.errors import NotFound
+from requests_app.domain.scopes import Scope, in_order, known
+from requests_app.doors.api.quota import Quota
+from requests_app.models import Client
+from requests_app.platform import outcome
+from requests_app.platform.addresses import absolute
+
+security_log = structlog.get_logger("security")
+log = structlog.get_logger(__name__)
+
+#: Tries of one address within a minute, in each web process: a secret has 238 bits, so this only keeps order.
+TRIES, TRIES_MAX = Quota("token"), 120
+_METHODS = ("client_secret_basic", "client_secret_post")
+
+
+class _Request(DjangoOAuth2Request):
+    """That the way here is encrypted is the site's to see to (SSL_REDIRECT), and a trial has no certificate."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        uri = urlsplit(absolute(request.get_full_path()))._replace(scheme="https").geturl()
+        OAuth2Request.__init__(self, method=request.method, uri=uri, headers=request.headers)
+        self.payload = DjangoOAuth2Payload(request)
+        self._request = request
+
+
+class _Caller(ClientMixin):
+    """A client as Authlib asks for it."""
+
+    def __init__(self, row: Client) -> None:
+        self.row = row
+
+    def get_client_id(self) -> str:
+        return str(self.row.pk)
+
+    def get_allowed_scope(self, scope: str) -> str:
+        """What was asked for and may be had. Asked for nothing, it is everything that the client has."""
+        held = known(self.row.scopes)
+        wanted = known(scope.split()) if scope else held
+        return " ".join(in_order(held & wanted))
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        if not api_secrets.is_whole(client_secret, api_secrets.Kind.CLIENT_SECRET):
+            return False
+        return secrets.compare_digest(self.row.secret_hash, api_secrets.hashed(client_secret))
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method in _METHODS and endpoint == "token"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type == "client_credentials"
+
+
+class _Grant(grants.ClientCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = list(_METHODS)
+
+    def validate_requested_scope(self) -> None:
+        """A scope that the client does not have is refused, and not left out: whoever asked for it relies on it."""
+        wanted = self.request.payload.scope
+        allowed = self.request.client.get_allowed_scope(wanted or "")
+        if wanted and set(wanted.split()) != set(allowed.split()):
+            raise InvalidScopeError
+
+
+class _Server(AuthorizationServer):
+    def __init__(self) -> None:
+        super().__init__(Client, None)
+        self.register_grant(_Grant)
+        self.register_token_generator("default", _issued)
+
+    def query_client(self, client_id: str) -> _Caller | None:
+        try:
+            return _Caller(Client.objects.live().select_related("account").find(client_id))
+        except NotFound:
+            return None
+
+    def create_oauth2_request(self, request: HttpRequest) -> _Request:
+        return _Request(request)
+
+    def handle_response(self, status_code: int, payload: Any, headers: Any) -> HttpResponse:
+        """A client that is unknown or removed and a wrong secret are one answer, with one status, in either method."""
+        if isinstance(payload, dict) and payload.get("error") == "invalid_client":
+            security_log.warning("api.client_refused", why=payload.get("error_description"))
+            status_code, payload = 401, {"error": "invalid_client"}
+            headers = [*headers, ("WWW-Authenticate", 'Basic realm="lockbox"')]
+        found: HttpResponse = super().handle_response(status_code, payload, headers)
+        return found
+
+    def save_token(self, token: dict[str, Any], request: Any) -> None:
+        """It was kept when it was made."""
+
+
+def _issued(grant_type: str, client: _Caller, user: Any = None, scope: str | None = None, **_options: Any) -> Any:
+    granted = known(client.get_allowed_scope(scope or "").split())
+    try:
+        made = operations.issue_access_token(client.row, scopes=granted)
+    except NotFound as error:
+        raise InvalidClientError(description="The secret was changed meanwhile.") from error
+    return {
+        "token_type": "Bearer",
+        "access_token": made.secret,
+        "expires_in": int(operations.integrations.ACCESS_TOKEN_FOR.total_seconds()),
+        "scope": " ".join(in_order(granted)),
+    }
+
+
+_server = _Server()
+
+
+@csrf_exempt
+@require_POST
+def token(request: HttpRequest) -> HttpResponse:
+    """Answer in the form of RFC 6749, sections 5.1 and 5.2, errors as well."""
+    standing = TRIES.take(request.META.get("REMOTE_ADDR", ""), TRIES_MAX)
+    if standing.is_over:
+        found: HttpResponse = JsonResponse({"error": "temporarily_unavailable"}, status=429)
+        found["Retry-After"] = str(standing.reset)
+        return found
+    if request.GET or _is_ambiguous(request):
+        # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
+        return JsonResponse({"error": "invalid_request"}, status=400, headers={"Cache-Control": "no-store"})
+    if _is_readable(request):
+        try:
+            found = _server.create_token_response(request)
+        except (OperationalError, InterfaceError) as error:
+            return _store_failed(request, error)
+    else:
+        found = _server.handle_response(401, {"error": "invalid_client"}, [("Content-Type", "application/json")])
+    found["Cache-Control"] = "no-store"
+    return found
+
+
+def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503 in the standard's shape. It names no error for that; this one is of its section 4.1.2.1."""
+    log.error("store.unavailable", error=type(error).__name__, path=request.path)
+    body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}
+    return JsonResponse(body, status=503, headers={"Cache-Control": "no-store", "Retry-After": "5"})
+
+
+def _is_ambiguous(request: HttpRequest) -> bool:
+    """Whether a parameter is sent twice, or the client proves itself in two ways (RFC 6749, sections 2.3 and 3.2)."""
+    is_repeated = any(len(values) > 1 for _name, values in request.POST.lists())
+    return is_repeated or bool(request.POST.get("client_secret") and "Authorization" in request.headers)
+
+
+def _is_readable(request: HttpRequest) -> bool:
+    """Whether the library can read who calls; it fails where that is no text, as if the fault were ours."""
+    try:
+        extract_basic_authorization(request.headers)
+    except ValueError:
+        return False
+    return True
+
+
+@require_safe
+def metadata(request: HttpRequest) -> JsonResponse:
+    """RFC 8414: where the token endpoint is, and what it takes."""
+    return JsonResponse(
+        {
+            "issuer": settings.BASE_URL,
+            "token_endpoint": settings.BASE_URL + reverse("api:token"),
+            "token_endpoint_auth_methods_supported": list(_METHODS),
+            "grant_types_supported": ["client_credentials"],
+            "response_types_supported": [],
+            "scopes_supported": in_order(Scope),
+            "service_documentation": settings.BASE_URL + reverse("api:reader"),
+        }
+    )

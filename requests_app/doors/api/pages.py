@@ -1,0 +1,76 @@
+"""Lists in pages by cursor, with filters and an order by allow-list, and only those members that are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound as NoSuchPage
+from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
+
+from requests_app.domain.errors import Malformed
+from requests_app.doors.api.errors import UnknownParameter
+
+CURSOR = re.compile(r"[A-Za-z0-9+/]{4,600}={0,2}")
+#: What every list takes beside its own filters.
+PARAMETERS = frozenset({"cursor", "limit", "fields"})
+
+
+class Pages(CursorPagination):
+    """`{"items": [...], "next": URL or null, "previous": URL or null}`. A cursor stays where it is when rows come."""
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "limit"
+    cursor_query_param = "cursor"
+    # Below any two rows of the very same microsecond that could be told apart by nothing else.
+    offset_cutoff = 1000
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        self._require_limit(request.query_params.get("limit"))
+        cursor = request.query_params.get(self.cursor_query_param)
+        try:
+            if cursor is not None and not CURSOR.fullmatch(cursor):
+                raise NoSuchPage
+            return super().paginate_queryset(queryset, request, view)
+        except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:
+            raise Malformed(_("This cursor is none of this list’s.")) from error
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"items": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["items", "next", "previous"],
+            "properties": {"items": schema, "next": link, "previous": link},
+        }
+
+    def _require_limit(self, limit: str | None) -> None:
+        if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= self.max_page_size):
+            raise Malformed(_("A page has 1 to %(max)d items.") % {"max": self.max_page_size})
+
+
+def require_known(names: Iterable[str], known: Iterable[str]) -> None:
+    allowed = frozenset(known)
+    unknown = sorted(set(names) - allowed)
+    if unknown:
+        words = _("There is no parameter %(name)s here. There are: %(known)s.")
+        shown = unknown[0][:40].encode("ascii", "backslashreplace").decode()
+        raise UnknownParameter(words % {"name": shown, "known": ", ".join(sorted(allowed)) or "–"})
+
+
+def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | None:
+    """The members that `fields` asks for; None is all of them."""
+    if raw is None:
+        return None
+    wanted, allowed = frozenset(raw.split(",")), frozenset(known)
+    if not wanted <= allowed:
+        raise Malformed(_("`fields` takes some of these: %(known)s.") % {"known": ", ".join(sorted(allowed))})
+    return wanted

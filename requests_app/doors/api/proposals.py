@@ -1,0 +1,167 @@
+"""Two-person control: switched, and what was proposed under it confirmed or withdrawn.
+
+A call that is held back is answered with 202 and the code `change_proposed`; `current.proposal` names the proposal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.shapes import PersonRef
+from requests_app.identity import factors
+from requests_app.models import Proposal
+from requests_app.models.row_security import own_account
+from requests_app.queries import tenant as queries
+from requests_app.words import proposals
+
+_TAGS = ["members"]
+_ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
+
+
+class ProposalOut(serializers.Serializer):
+    """`act` is what would be done, `words` the same in words that follow "proposes to".
+
+    `effective_at` is null but for a change by the provider's staff that was confirmed: it takes effect then.
+    """
+
+    id = serializers.UUIDField()
+    act = serializers.CharField()
+    words = serializers.SerializerMethodField()
+    proposed_by = PersonRef()
+    proposed_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    effective_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.CharField())
+    def get_words(self, row: Proposal) -> str:
+        return proposals.words(row.act, row.said)
+
+
+class AnnouncedOut(serializers.Serializer):
+    """A change by the provider's staff. `effective_at` is null until a second person confirmed it; `confirmed_by` is
+    null where nobody else was staff who could have confirmed it."""
+
+    id = serializers.UUIDField()
+    act = serializers.CharField()
+    words = serializers.SerializerMethodField()
+    proposed_by = PersonRef()
+    proposed_at = serializers.DateTimeField()
+    confirmed_by = PersonRef(allow_null=True)
+    confirmed_at = serializers.DateTimeField(allow_null=True)
+    effective_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.CharField())
+    def get_words(self, row: Proposal) -> str:
+        return proposals.words(row.act, row.said)
+
+
+class ControlIn(Strict):
+    on = serializers.BooleanField()
+
+
+class ControlOut(serializers.Serializer):
+    on = serializers.BooleanField(source="needs_two")
+
+
+class Proposals(ListView):
+    """What waits for a second person."""
+
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
+    serializer_class = ProposalOut
+    orders = ("expires_at",)
+
+    @extend_schema(
+        operation_id="proposals_list",
+        summary="List what waits for a second person",
+        tags=_TAGS,
+        responses=ProposalOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.proposals(queries.tenant(tenant, actor=self.actor), at=clock.now()))
+
+
+class Announced(ListView):
+    """What the provider's staff plan to change that touches the tenant."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    serializer_class = AnnouncedOut
+    orders = ("proposed_at",)
+
+    @extend_schema(
+        operation_id="announced_changes_list",
+        summary="List what the provider's staff announced",
+        tags=["tenants"],
+        responses=AnnouncedOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """Each takes effect at its `effective_at`, unless it is withdrawn before."""
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.listed(queries.announced([row.pk]))
+
+
+class Control(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="two_person_control_switch",
+        summary="Switch two-person control",
+        tags=_TAGS,
+        request=ControlIn,
+        responses=one(ControlOut),
+        examples=[OpenApiExample("On", request_only=True, value={"on": True})],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. Switching it off is itself under it, and answered with 202."""
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.shown(
+            ControlOut, operations.set_two_person_control(row.pk, **self.body(ControlIn), actor=self.actor)
+        )
+
+
+class Confirm(ApiView):
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="proposals_confirm",
+        summary="Confirm what somebody else proposed; it is done now",
+        tags=_TAGS,
+        request=None,
+        responses=one(ProposalOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For an administrator or approver who is another human than the one who proposed it."""
+        self.body(Strict)
+        # What is confirmed may end a key that the provider's log tells of, behind the wall.
+        with own_account():
+            done = operations.confirm_proposal(pk, actor=self.actor, keep=factors.drops_all)
+        return self.shown(ProposalOut, done)
+
+
+class Withdraw(ApiView):
+    scopes: ClassVar = _ACT
+
+    @extend_schema(
+        operation_id="proposals_withdraw",
+        summary="Take a proposal back, or turn it down",
+        tags=_TAGS,
+        request=None,
+        responses=one(ProposalOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For an administrator or approver, the one who proposed it among them."""
+        self.body(Strict)
+        return self.shown(ProposalOut, operations.withdraw_proposal(pk, actor=self.actor))

@@ -1,0 +1,69 @@
+"""How often one caller may call: counted in each web process, under a lock, so that no two calls take the last place.
+
+It keeps one caller from taking the service away from all others. The limits that guard secrets are elsewhere, and
+count for all processes together.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from requests_app.domain import clock
+
+WINDOW = 60.0
+#: Callers that are remembered; beyond that the oldest windows are forgotten.
+_MOST = 10_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`left` of `limit` calls, and the seconds until all of them are there again."""
+
+    name: str
+    limit: int
+    left: int
+    reset: int
+    is_over: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """draft-ietf-httpapi-ratelimit-headers-10."""
+        return {
+            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={int(WINDOW)}',
+            "RateLimit": f'"{self.name}";r={self.left};t={self.reset}',
+        }
+
+
+class Quota:
+    def __init__(self, name: str) -> None:
+        self._name, self._lock = name, threading.Lock()
+        self._taken: dict[Hashable, tuple[float, int]] = {}
+
+    def take(self, caller: Hashable, limit: int, *, places: int = 1) -> Standing:
+        now = clock.monotonic()
+        with self._lock:
+            since, count = self._taken.get(caller, (now, 0))
+            if now - since >= WINDOW:
+                since, count = now, 0
+            is_over = count + places > limit
+            if not is_over:
+                count += places
+            self._taken[caller] = (since, count)
+            if len(self._taken) > _MOST:
+                self._forget(now)
+        reset = max(1, int(WINDOW - (now - since)) + 1)
+        return Standing(self._name, limit, limit - count, reset, is_over)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._taken.clear()
+
+    def _forget(self, now: float) -> None:
+        live = {who: taken for who, taken in self._taken.items() if now - taken[0] < WINDOW}
+        newest = sorted(live.items(), key=lambda item: item[1][0])[-_MOST // 2 :]
+        self._taken = dict(newest)
+
+
+CALLS = Quota("calls")

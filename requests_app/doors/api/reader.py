@@ -1,0 +1,235 @@
+"""The page that shows the API to people: made on this server from the same document that machines read."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+
+from requests_app.domain import clock
+from requests_app.domain.errors import DomainError, SentAlready
+from requests_app.domain.scopes import LABELS, Scope
+from requests_app.doors.api import errors
+from requests_app.doors.api.schema import WORDS
+
+#: Refusals that the framework makes, by code: no class of ours stands for them.
+_OF_THE_FRAMEWORK = {
+    "invalid_token": (401, "No token, or none that is live."),
+    "method_not_allowed": (405, "The route does not take this method."),
+    "tls_required": (403, "This is called by https, or not at all."),
+    "not_acceptable": (406, "There is no such form of answer."),
+    "too_large": (413, "This is larger than the API takes."),
+    "unsupported_media_type": (415, "The body is no JSON."),
+    "rate_limited": (429, "Too many calls. Wait, as the header says."),
+    "request_timeout": (408, "What was sent did not arrive in time. This try changed nothing."),
+    "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
+}
+#: Refusals of a form that was sent before; a call of the API is told what was done.
+_OF_PAGES = frozenset({SentAlready.code})
+
+
+#: What any route may answer; the page says it once.
+EVERYWHERE = ("400", "401", "403", "404", "406", "409", "413", "415", "422", "429", "503")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One parameter, or one member of a body."""
+
+    name: str
+    kind: str
+    is_required: bool
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Route:
+    id: str
+    method: str
+    path: str
+    summary: str
+    words: str
+    scope: str
+    parameters: list[Member] = field(default_factory=list)
+    body: list[Member] = field(default_factory=list)
+    example: str = ""
+    answers: list[tuple[str, str]] = field(default_factory=list)
+
+
+#: The order of the page, and the heading of each tag of the document.
+GROUPS = {
+    "caller": _("Who calls"),
+    "tenants": _("Tenants"),
+    "members": _("Members"),
+    "single sign-on": _("Single sign-on"),
+    "services": _("Services and resources"),
+    "tickets": _("Tickets"),
+    "access requests": _("Access requests"),
+    "grants": _("Windows"),
+    "log": _("The log"),
+    "events": _("Events"),
+    "webhooks": _("Webhooks"),
+    "callers": _("Clients and tokens"),
+    "decision point": _("The decision point"),
+    "azure": _("Azure’s contract"),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    tag: str
+    routes: list[Route]
+
+    @property
+    def anchor(self) -> str:
+        return self.tag.replace(" ", "-")
+
+    @property
+    def name(self) -> str:
+        return str(GROUPS[self.tag])
+
+
+@dataclass(frozen=True)
+class Code:
+    code: str
+    status: int
+    words: str
+
+    @property
+    def anchor(self) -> str:
+        return self.code.replace("_", "-")
+
+
+@require_safe
+def reader(request: HttpRequest) -> HttpResponse:
+    context = {
+        "now": clock.now(),
+        "groups": groups(translation.get_language()),
+        "codes": codes(),
+        "everywhere": [(status, WORDS[int(status)].replace("`", "")) for status in EVERYWHERE],
+        "scopes": [(str(scope), LABELS[scope]) for scope in Scope],
+        "base_url": settings.BASE_URL,
+    }
+    return render(request, "api/reader.html", context)
+
+
+#: The library loads its own classes when they are first used, and two threads that do so at once fail.
+_making = threading.Lock()
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document. It changes with the code alone, and is made once, in one thread; all others wait for it."""
+    with _making:
+        return _made()
+
+
+@lru_cache(maxsize=1)
+def _made() -> dict[str, Any]:
+    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return found
+
+
+@lru_cache(maxsize=1)
+def as_json() -> bytes:
+    """The document as it is sent. It is for strangers, a megabyte long, and so made and held once."""
+    return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
+
+
+@lru_cache
+def groups(_language: str | None) -> list[Group]:
+    """The routes by their tag, and within one in the order of the addresses, in a language."""
+    found: dict[str, list[Route]] = {}
+    schema = document()
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            if isinstance(operation, dict) and "operationId" in operation:
+                tag = operation["tags"][0]
+                found.setdefault(tag, []).append(_route(schema, path, method, operation))
+    return [Group(tag, found[tag]) for tag in sorted(found, key=list(GROUPS).index)]
+
+
+def codes() -> list[Code]:
+    """Every code that a problem may carry, once each."""
+    kinds = [each for each in _kinds(DomainError) if each.code not in _OF_PAGES]
+    found = {each.code: Code(each.code, each.status, _in_words(each)) for each in kinds}
+    found |= {code: Code(code, status, words) for code, (status, words) in _OF_THE_FRAMEWORK.items()}
+    return sorted(found.values(), key=lambda each: (each.status, each.code))
+
+
+def _in_words(kind: type[DomainError]) -> str:
+    if kind.default is DomainError.default and kind is not DomainError:
+        return " ".join((kind.__doc__ or "").split())
+    return str(kind.default)
+
+
+def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
+    assert errors.MEDIA_TYPE  # its kinds are among the subclasses because it is imported
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+
+
+def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Route:
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    examples = [each.get("value") for each in content.get("examples", {}).values()]
+    words = operation.get("description", "").partition("\n\nScope:")[0]
+    return Route(
+        id=operation["operationId"],
+        method=method.upper(),
+        path=path,
+        summary=operation.get("summary", ""),
+        words="" if words.startswith("Scope:") else words.replace("`", ""),
+        scope=operation.get("x-scope", ""),
+        parameters=[
+            Member(
+                each["name"], _kind(schema, each["schema"]), each.get("required", False), each.get("description", "")
+            )
+            for each in operation.get("parameters", [])
+        ],
+        body=list(_members(schema, content.get("schema", {}))),
+        example=json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
+        answers=[
+            (status, answer.get("description", "").replace("`", ""))
+            for status, answer in operation["responses"].items()
+            if status not in EVERYWHERE
+        ],
+    )
+
+
+def _members(schema: dict[str, Any], shape: dict[str, Any]) -> Iterator[Member]:
+    shape = _resolved(schema, shape)
+    required = shape.get("required", [])
+    for name, each in shape.get("properties", {}).items():
+        yield Member(name, _kind(schema, each), name in required, each.get("description", ""))
+
+
+def _kind(schema: dict[str, Any], shape: dict[str, Any]) -> str:
+    shape = _resolved(schema, shape)
+    if "enum" in shape:
+        return " | ".join(str(each) for each in shape["enum"])
+    kind = shape.get("type", "object")
+    kind = " or ".join(kind) if isinstance(kind, list) else kind
+    if kind == "array":
+        return f"[{_kind(schema, shape.get('items', {}))}]"
+    return str(shape.get("format", kind))
+
+
+def _resolved(schema: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
+    for wrapped in ("allOf", "oneOf", "anyOf"):
+        if wrapped in shape:
+            shape = shape[wrapped][0]
+    if "$ref" in shape:
+        found: dict[str, Any] = schema["components"]["schemas"][shape["$ref"].rpartition("/")[2]]
+        return found
+    return shape

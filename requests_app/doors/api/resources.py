@@ -1,0 +1,110 @@
+"""Services, and the resources of a tenant in them, that an access request may name."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import IdFilter, YesNoFilter
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.shapes import ServiceRef
+from requests_app.models import Resource
+from requests_app.queries import tenant as queries
+
+KINDS = Resource.Kind.values
+_READ = {"GET": Scope.TENANT_READ}
+
+# --- Services ------------------------------------------------------------------------------------------------
+
+
+class ServiceOut(ServiceRef):
+    """One that is not covered behaves as if the tenant had no Lockbox."""
+
+    is_covered = serializers.BooleanField()
+
+
+class ServiceFilter(django_filters.FilterSet):
+    key = django_filters.CharFilter(max_length=60)
+    is_covered = YesNoFilter()
+
+
+class Services(ListView):
+    """To customers all; to the provider's people those of their queues."""
+
+    scopes: ClassVar = _READ
+    serializer_class = ServiceOut
+    filterset_class = ServiceFilter
+    orders = ("name", "-name")
+
+    @extend_schema(
+        operation_id="services_list", summary="List services", tags=["services"], responses=ServiceOut(many=True)
+    )
+    def get(self, request: Any) -> Response:
+        return self.listed(queries.service_rows(self.actor))
+
+
+class OneService(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(
+        operation_id="services_show", summary="Read one service", tags=["services"], responses=one(ServiceOut)
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.shown(ServiceOut, queries.service(pk, actor=self.actor))
+
+
+# --- Resources -----------------------------------------------------------------------------------------------
+
+
+class ResourceOut(serializers.Serializer):
+    """`locator` is the service's own name for it. One that is not active can't be asked for, nor looked into."""
+
+    id = serializers.UUIDField()
+    service = ServiceRef()
+    kind = serializers.ChoiceField(choices=KINDS)
+    name = serializers.CharField()
+    locator = serializers.CharField()
+    is_active = serializers.BooleanField()
+
+
+class ResourceFilter(django_filters.FilterSet):
+    service = IdFilter(field_name="service_id")
+    kind = django_filters.ChoiceFilter(choices=Resource.Kind.choices)
+    name = django_filters.CharFilter(lookup_expr="icontains", max_length=200)
+    locator = django_filters.CharFilter(max_length=400)
+    is_active = YesNoFilter()
+
+
+class Resources(ListView):
+    """To the tenant's people and staff all; to engineers those of their queues, which they may ask for."""
+
+    scopes: ClassVar = _READ
+    serializer_class = ResourceOut
+    filterset_class = ResourceFilter
+    orders = ("name", "-name")
+
+    @extend_schema(
+        operation_id="resources_list",
+        summary="List a tenant's resources",
+        tags=["services"],
+        responses=ResourceOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.resources(tenant, actor=self.actor))
+
+
+class OneResource(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(
+        operation_id="resources_show", summary="Read one resource", tags=["services"], responses=one(ResourceOut)
+    )
+    def get(self, request: Any, tenant: UUID, resource: UUID) -> Response:
+        return self.shown(ResourceOut, queries.resource(tenant, resource, actor=self.actor))

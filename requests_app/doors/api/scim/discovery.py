@@ -1,0 +1,183 @@
+"""What this server says of itself to a directory: RFC 7643, sections 5 to 7, and RFC 7644, section 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+
+from requests_app.doors.api.scim.shapes import GROUP, USER
+from requests_app.models import Membership
+
+_CORE = "urn:ietf:params:scim:schemas:core:2.0"
+#: Of one page of a list.
+MOST = 200
+
+
+def service_provider_config() -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:ServiceProviderConfig"],
+        "documentationUri": f"{settings.BASE_URL.rstrip('/')}/api/",
+        "patch": {"supported": True},
+        "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
+        "filter": {"supported": True, "maxResults": MOST},
+        "changePassword": {"supported": False},
+        "sort": {"supported": False},
+        "etag": {"supported": True},
+        "authenticationSchemes": [
+            {
+                "type": "oauthbearertoken",
+                "name": "OAuth Bearer Token",
+                "description": "A token of one of the tenant's clients, with the scope members:provision.",
+                "specUri": "https://www.rfc-editor.org/info/rfc6750",
+                "primary": True,
+            }
+        ],
+        "meta": {"resourceType": "ServiceProviderConfig", "location": _here("scim_config")},
+    }
+
+
+_DESCRIBED = {"User": "Somebody of the tenant", "Group": "A role of the tenant, and who holds it"}
+_SCHEMAS = {"User": USER, "Group": GROUP}
+
+
+def resource_types() -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "schemas": [f"{_CORE}:ResourceType"],
+            "id": name,
+            "name": name,
+            "endpoint": f"/{name}s",
+            "description": _DESCRIBED[name],
+            "schema": schema,
+            "schemaExtensions": [],
+            "meta": {"resourceType": "ResourceType", "location": _here("scim_resource_type", name)},
+        }
+        for name, schema in _SCHEMAS.items()
+    }
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    return {USER: user_schema(), GROUP: group_schema()}
+
+
+def group_schema() -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:Schema"],
+        "id": GROUP,
+        "name": "Group",
+        "description": _DESCRIBED["Group"],
+        "attributes": [
+            _attribute(
+                "displayName",
+                "The role",
+                required=True,
+                mutability="readOnly",
+                uniqueness="server",
+                canonical=list(Membership.Role.values),
+            ),
+            _attribute(
+                "members",
+                "Who holds it",
+                kind="complex",
+                many=True,
+                parts=[
+                    _attribute("value", "The id of a User", mutability="immutable"),
+                    _attribute("$ref", "Where that User is", kind="reference", mutability="immutable", to=["User"]),
+                    _attribute("type", "Always a User", mutability="immutable", canonical=["User"]),
+                ],
+            ),
+        ],
+        "meta": {"resourceType": "Schema", "location": _here("scim_schema", GROUP)},
+    }
+
+
+def user_schema() -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:Schema"],
+        "id": USER,
+        "name": "User",
+        "description": "Somebody of the tenant",
+        "attributes": [
+            _attribute("userName", "The name in the directory", required=True, uniqueness="server"),
+            _attribute("displayName", "The name that is shown"),
+            _attribute(
+                "name",
+                "The parts of the name",
+                kind="complex",
+                parts=[_attribute("givenName", "The given name"), _attribute("familyName", "The family name")],
+            ),
+            _attribute("active", "Whether the account may be used", kind="boolean"),
+            _attribute(
+                "emails",
+                "The address; one is kept",
+                kind="complex",
+                many=True,
+                required=True,
+                parts=[
+                    _attribute("value", "The address", required=True),
+                    _attribute("type", "Always the one at work", mutability="readOnly", canonical=["work"]),
+                    _attribute("primary", "Always, for it is the only one", kind="boolean", mutability="readOnly"),
+                ],
+            ),
+            _attribute(
+                "roles",
+                "What somebody may do for the tenant",
+                kind="complex",
+                many=True,
+                parts=[_attribute("value", "The role", canonical=list(Membership.Role.values))],
+            ),
+            _attribute(
+                "groups",
+                "The roles once more, as groups",
+                kind="complex",
+                many=True,
+                mutability="readOnly",
+                parts=[
+                    _attribute("value", "The id of a Group", mutability="readOnly"),
+                    _attribute("$ref", "Where that Group is", kind="reference", mutability="readOnly", to=["Group"]),
+                    _attribute("display", "The role", mutability="readOnly"),
+                    _attribute("type", "Always directly", mutability="readOnly", canonical=["direct"]),
+                ],
+            ),
+        ],
+        "meta": {"resourceType": "Schema", "location": _here("scim_schema", USER)},
+    }
+
+
+def _attribute(
+    name: str,
+    description: str,
+    *,
+    kind: str = "string",
+    many: bool = False,
+    required: bool = False,
+    mutability: str = "readWrite",
+    uniqueness: str = "none",
+    canonical: list[str] | None = None,
+    to: list[str] | None = None,
+    parts: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": name,
+        "type": kind,
+        "multiValued": many,
+        "description": description,
+        "required": required,
+        "mutability": mutability,
+        "returned": "default",
+    }
+    if kind == "string":
+        found |= {"caseExact": False, "uniqueness": uniqueness}
+    if to:
+        found |= {"referenceTypes": to, "caseExact": True}
+    if canonical:
+        found["canonicalValues"] = canonical
+    if parts:
+        found["subAttributes"] = parts
+    return found
+
+
+def _here(name: str, *args: str) -> str:
+    return settings.BASE_URL.rstrip("/") + reverse(f"api:{name}", args=args)

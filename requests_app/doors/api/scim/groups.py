@@ -1,0 +1,128 @@
+"""Groups: a tenant's roles, and who holds them (RFC 7643, section 4.2). Their members are changed, and nothing else.
+
+What is asked for is compared with who is a member now, and only the difference is asked of the operation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from requests_app.domain.ids import as_id
+from requests_app.doors.api.scim import filters
+from requests_app.doors.api.scim.shapes import GROUP, PATCH, Fault
+
+#: A directory sends its members in portions of a few hundred.
+MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
+#: Of these nothing is kept, or they can't be other than they are.
+_PASSED_OVER = frozenset({"schemas", "externalid", "meta"})
+
+Members = frozenset[UUID]
+
+
+def patched(resource: dict[str, Any], body: Any) -> Members:
+    """Who is a member once the operations are done, one after the other (RFC 7644, section 3.5.2)."""
+    body = _folded(body)
+    asked = body.get("operations")
+    if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
+        raise Fault("invalidSyntax", _("A change is a PatchOp with its Operations."))
+    if len(asked) > MOST_OPERATIONS:
+        raise Fault("invalidValue", _("One call takes %(max)d operations.") % {"max": MOST_OPERATIONS})
+    members = members_of(resource)
+    for each in asked:
+        each = _folded(each)
+        kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
+        if kind not in ("add", "replace", "remove"):
+            raise Fault("invalidSyntax", _("An operation is add, replace or remove."))
+        if path is None:
+            if kind == "remove" or not isinstance(value, dict):
+                raise Fault("noTarget", _("Say what is to be changed."))
+            for name, inner in value.items():
+                members = _changed(resource, members, kind, str(name), inner)
+        elif isinstance(path, str):
+            members = _changed(resource, members, kind, path, value)
+        else:
+            raise Fault("invalidPath", _("A path is a text."))
+    return members
+
+
+def replaced(resource: dict[str, Any], body: Any) -> Members:
+    """A whole Group. One that says nothing of its members keeps them."""
+    body = _folded(body)
+    if GROUP not in (body.get("schemas") or []):
+        raise Fault("invalidSyntax", _("A Group names its schema: %(schema)s.") % {"schema": GROUP})
+    _require_name(resource, body.get("displayname"))
+    return members_of(resource) if body.get("members") is None else _listed(body["members"])
+
+
+def members_of(resource: dict[str, Any]) -> Members:
+    return frozenset(UUID(each["value"]) for each in resource["members"])
+
+
+# --- One change ----------------------------------------------------------------------------------------------
+
+
+def _changed(resource: dict[str, Any], members: Members, kind: str, path: str, value: Any) -> Members:
+    target = filters.target(path, GROUP)
+    name = target.name
+    if name in _PASSED_OVER:
+        return members
+    if name in ("displayname", "id"):
+        _require_name(resource, value, of=name) if kind != "remove" else _refuse_name()
+        return members
+    if name != "members" or target.part not in (None, "value"):
+        raise Fault("invalidPath", _("There is no such path."))
+    if target.chooses is not None:
+        rows = [{"value": str(each), "type": "User"} for each in members]
+        chosen = frozenset(UUID(row["value"]) for row in rows if target.chooses(row))
+        if not chosen:
+            raise filters.no_target()
+        if kind == "remove":
+            return members - chosen
+        # To change one into another is to take one away and add the other.
+        return (members - chosen) | _listed(value)
+    if kind == "add":
+        return members | _listed(value)
+    if kind == "replace":
+        return _listed(value)
+    # Entra ID says in the value which ones it means; without one it is all of them.
+    return members - _listed(value) if value else frozenset()
+
+
+def _require_name(resource: dict[str, Any], said: Any, *, of: str = "displayname") -> None:
+    held = resource["id" if of == "id" else "displayName"]
+    if said is not None and str(said).lower() != held.lower():
+        _refuse_name()
+
+
+def _refuse_name() -> None:
+    raise Fault("mutability", _("Groups are the roles: they have their names for good."))
+
+
+def _listed(value: Any) -> Members:
+    values = value if isinstance(value, list) else [value]
+    if len(values) > MOST_MEMBERS:
+        raise Fault("invalidValue", _("There are too many values."))
+    found = set()
+    for each in values:
+        row = _folded({"value": each} if isinstance(each, str) else each)
+        if str(row.get("type", "User")).lower() != "user":
+            raise Fault("invalidValue", _("Members are people: a group is no member of a role."))
+        found.add(_key(row.get("value")))
+    return frozenset(found)
+
+
+def _key(value: Any) -> UUID:
+    found = as_id(value)
+    if found is None:
+        raise Fault("invalidValue", _("A member is named by the id of a User."))
+    return found
+
+
+def _folded(body: Any) -> dict[str, Any]:
+    """Names of attributes have no case (RFC 7643, section 2.1)."""
+    if not isinstance(body, dict):
+        raise Fault("invalidSyntax", _("This is no object."))
+    return {str(name).lower(): value for name, value in body.items()}

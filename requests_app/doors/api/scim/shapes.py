@@ -1,0 +1,205 @@
+"""SCIM's shapes: its media type, its lists and errors, and one person as a User."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID, uuid5
+
+from django.conf import settings
+from django.urls import reverse
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from audit_app import canonical
+from requests_app.domain.errors import Malformed
+from requests_app.doors.api import errors
+from requests_app.models import Membership, Person, Tenant
+
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+_MESSAGES = "urn:ietf:params:scim:api:messages:2.0"
+LIST, ERROR, PATCH = f"{_MESSAGES}:ListResponse", f"{_MESSAGES}:Error", f"{_MESSAGES}:PatchOp"
+MEDIA_TYPE = "application/scim+json"
+
+
+class ScimParser(JSONParser):
+    media_type = MEDIA_TYPE
+
+
+class ScimRenderer(JSONRenderer):
+    media_type, format = MEDIA_TYPE, "scim"
+
+
+class Fault(Malformed):
+    """What can't be done as it was asked. `scim_type` is a word of RFC 7644, section 3.12."""
+
+    def __init__(self, scim_type: str, message: Any) -> None:
+        super().__init__(message)
+        self.scim_type = scim_type
+
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+def user(person: Person) -> dict[str, Any]:
+    """One of `queries.directory.people()`. Of its addresses and names there is one each."""
+    record = getattr(person, "directory", None)
+    changed_at = record.changed_at if record else person.created_at
+    found: dict[str, Any] = {
+        "schemas": [USER],
+        "id": str(person.pk),
+        "userName": record.user_name if record else person.email,
+        "displayName": person.name,
+        "active": person.is_active,
+        "emails": [{"value": person.email, "type": "work", "primary": True}],
+        "roles": [{"value": each.role} for each in _held(person)],
+        "groups": [_group_ref(each) for each in _held(person)],
+        "meta": {
+            "resourceType": "User",
+            "created": canonical.instant(person.created_at),
+            "lastModified": canonical.instant(changed_at),
+            "location": location(person.pk),
+        },
+    }
+    if record and record.external_id:
+        found["externalId"] = record.external_id
+    names = {"givenName": record.given_name, "familyName": record.family_name} if record else {}
+    if names := {name: value for name, value in names.items() if value}:
+        found["name"] = names
+    return versioned(found)
+
+
+def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any]:
+    """A role of the tenant with those who hold it (RFC 7643, section 4.2)."""
+    pk = group_id(tenant.pk, role)
+    return versioned(
+        {
+            "schemas": [GROUP],
+            "id": str(pk),
+            "displayName": role,
+            "members": [{"value": str(each.pk), "$ref": location(each.pk), "type": "User"} for each in members],
+            "meta": {"resourceType": "Group", "location": group_location(pk)},
+        }
+    )
+
+
+def group_id(tenant_id: UUID, role: str) -> UUID:
+    """The same for good: a role has no row that could have one."""
+    return uuid5(tenant_id, role)
+
+
+def _group_ref(membership: Membership) -> dict[str, str]:
+    pk = group_id(membership.tenant_id, membership.role)
+    return {"value": str(pk), "$ref": group_location(pk), "display": membership.role, "type": "direct"}
+
+
+def versioned(resource: dict[str, Any]) -> dict[str, Any]:
+    """With its version (RFC 7644, section 3.14): a digest of all that is shown, when it was changed last left out."""
+    meta = {name: value for name, value in resource["meta"].items() if name != "lastModified"}
+    plain = json.dumps({**resource, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
+    version = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
+    return {**resource, "meta": {**resource["meta"], "version": version}}
+
+
+def _held(person: Person) -> list[Membership]:
+    held: list[Membership] = person.held  # type: ignore[attr-defined]  # prefetched by the query
+    return held
+
+
+def location(pk: Any) -> str:
+    return settings.BASE_URL.rstrip("/") + reverse("api:scim_user", args=[pk])
+
+
+def group_location(pk: Any) -> str:
+    return settings.BASE_URL.rstrip("/") + reverse("api:scim_group", args=[pk])
+
+
+def listed(rows: list[dict[str, Any]], *, total: int, start: int = 1) -> dict[str, Any]:
+    """RFC 7644, section 3.4.2."""
+    return {
+        "schemas": [LIST],
+        "totalResults": total,
+        "startIndex": start,
+        "itemsPerPage": len(rows),
+        "Resources": rows,
+    }
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$.-]{0,99}")
+#: RFC 7643, section 7, "returned": always, whatever is asked for.
+_ALWAYS = ("schemas", "id")
+
+
+def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None) -> dict[str, Any]:
+    """What `attributes` asks for, or all but what `excludedAttributes` names (RFC 7644, section 3.9)."""
+    if wanted is not None and excluded is not None:
+        raise Fault("invalidValue", "attributes and excludedAttributes exclude each other.")
+    if wanted is not None:
+        names = _names(wanted)
+        return dict(_parts(resource, lambda path: _is_named(path, names)))
+    if excluded is not None:
+        names = _names(excluded)
+        return dict(_parts(resource, lambda path: path not in names, whole=True))
+    return resource
+
+
+def _names(raw: str) -> frozenset[str]:
+    plain = (each.strip().removeprefix(f"{USER}:").removeprefix(f"{GROUP}:") for each in raw.split(","))
+    found = frozenset(each.lower() for each in plain)
+    if len(found) > 50 or not all(_NAME.fullmatch(each) for each in found):
+        raise Fault("invalidValue", "This is no list of attributes.")
+    return found
+
+
+def _is_named(path: str, names: frozenset[str]) -> bool:
+    return path in names or path.partition(".")[0] in names
+
+
+def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iterable[tuple[str, Any]]:
+    """The attributes that `keeps`, by path, and of complex ones those sub-attributes."""
+    for name, value in resource.items():
+        path = name.lower()
+        if name in _ALWAYS:
+            yield name, value
+        elif whole and not keeps(path):
+            continue
+        elif isinstance(value, dict):
+            if inner := {sub: each for sub, each in value.items() if keeps(f"{path}.{sub.lower()}")}:
+                yield name, inner
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = [{sub: each for sub, each in row.items() if keeps(f"{path}.{sub.lower()}")} for row in value]
+            if any(rows):
+                yield name, rows
+        elif keeps(path):
+            yield name, value
+
+
+# --- How it says no ------------------------------------------------------------------------------------------
+
+#: RFC 7644, section 3.12, by our codes.
+_TYPES = {"taken": "uniqueness", "unacceptable": "invalidValue", "malformed": "invalidSyntax"}
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The same refusal as everywhere in the API, as SCIM writes it."""
+    found = errors.handle(error, context)
+    if found is None:
+        return None
+    problem = found.data
+    # 422 is no word of SCIM's.
+    found.status_code = 400 if found.status_code == 422 else found.status_code
+    faults = [f"{each['field']}: {each['detail']}" for each in problem.get("errors", [])]
+    scim_type = error.scim_type if isinstance(error, Fault) else _TYPES.get(problem["code"], "")
+    found.data = {
+        "schemas": [ERROR],
+        "status": str(found.status_code),
+        **({"scimType": scim_type} if scim_type else {}),
+        "detail": " ".join(faults) or problem["title"],
+    }
+    found.content_type = None
+    return found

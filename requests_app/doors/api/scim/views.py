@@ -1,0 +1,307 @@
+"""The routes of SCIM. It describes itself in its own way, so none of them is in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.urls import path, re_path
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.errors import NotTheSame
+from requests_app.doors.api.scim import bodies, discovery, filters, groups, shapes
+from requests_app.models import Membership, Person, Tenant
+from requests_app.queries import directory
+
+_SCOPE = Scope.MEMBERS_PROVISION
+_SHOWN = frozenset({"attributes", "excludedAttributes"})
+
+
+class NotImplementedHere(exceptions.APIException):
+    """RFC 7644, section 3.11 and 3.7: what need not be there answers so."""
+
+    status_code, default_detail = 501, "This is not offered here."
+
+
+@extend_schema(exclude=True)
+class ScimView(ApiView):
+    """A caller of one tenant, who administers it or is a client that was made to keep its people."""
+
+    scopes: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _SCOPE)
+    parser_classes = (shapes.ScimParser, JSONParser)
+    renderer_classes = (shapes.ScimRenderer, JSONRenderer)
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return shapes.handle
+
+    def tenant(self) -> Tenant:
+        return directory.tenant(self.actor)
+
+    def found(self, pk: UUID) -> tuple[Tenant, Person]:
+        """Absent and another tenant's are told apart by nobody: they come before the question who may do what."""
+        try:
+            tenant = self.tenant()
+        except NotAllowed:
+            raise NotFound from None
+        person = directory.person(tenant, pk)
+        directory.require_administrator(self.actor, tenant)
+        return tenant, person
+
+    def shown_user(self, pk: Any, *, status: int = 200) -> Response:
+        return self.answered(shapes.user(directory.person(self.tenant(), pk)), status=status)
+
+    def answered(self, resource: dict[str, Any], *, status: int = 200) -> Response:
+        """One resource with its version; 304 for who has it (RFC 7644, section 3.14)."""
+        version, query = resource["meta"]["version"], self.request.query_params
+        is_read = self.request.method in ("GET", "HEAD")
+        if is_read and _names(version, self.request.META.get("HTTP_IF_NONE_MATCH", "")):
+            return Response(status=304, headers={"ETag": version})
+        data = shapes.selected(resource, query.get("attributes"), query.get("excludedAttributes"))
+        headers = {"ETag": version, "Location": resource["meta"]["location"]}
+        return Response(data, status=status, headers=headers)
+
+    def require_version(self, resource: dict[str, Any]) -> None:
+        """Raise where `If-Match` is there, and names another version than this."""
+        wanted = self.request.META.get("HTTP_IF_MATCH", "")
+        if wanted.strip() and not _names(resource["meta"]["version"], wanted):
+            raise NotTheSame
+
+    def still(self, read: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
+        """For the operation to ask again under its locks; None where the caller did not say what it has read."""
+        if not self.request.META.get("HTTP_IF_MATCH", "").strip():
+            return None
+        return lambda: self.require_version(read())
+
+    def window(self) -> tuple[int, int]:
+        """Where the page that was asked for begins and ends, from 0 (RFC 7644, section 3.4.2.4)."""
+        query = self.request.query_params
+        start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
+        count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
+        return start - 1, start - 1 + count
+
+    def listed(self, resources: Iterable[dict[str, Any]], *, total: int) -> Response:
+        query = self.request.query_params
+        wanted = query.get("attributes"), query.get("excludedAttributes")
+        found = [shapes.selected(each, *wanted) for each in resources]
+        return Response(shapes.listed(found, total=total, start=self.window()[0] + 1))
+
+
+class Users(ScimView):
+    parameters: ClassVar = _SHOWN | {"filter", "startIndex", "count", "sortBy", "sortOrder"}
+
+    def get(self, request: Any) -> Response:
+        tenant = self.tenant()
+        directory.require_administrator(self.actor, tenant)
+        rows = directory.people(tenant)
+        if (raw := request.query_params.get("filter")) is not None:
+            return self._filtered(rows, raw)
+        start, end = self.window()
+        page = rows.order_by("created_at", "pk")[start:end] if end > start else []
+        return self.listed([shapes.user(each) for each in page], total=rows.count())
+
+    def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
+        """Look at the rows in portions: an expression may need each of them, and no more than a page is kept."""
+        among, test = filters.people(rows, raw)
+        (start, end), page, total = self.window(), [], 0
+        for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
+            if not test(shown := shapes.user(person)):
+                continue
+            if start <= total < end:
+                page.append(shown)
+            total += 1
+        return self.listed(page, total=total)
+
+    def post(self, request: Any) -> Response:
+        tenant = self.tenant()
+        profile = bodies.profile_of(bodies.replaced(request.data))
+        person = operations.provision_member(tenant.pk, profile=profile, actor=self.actor)
+        return self.shown_user(person.pk, status=201)
+
+
+class OneUser(ScimView):
+    parameters: ClassVar = _SHOWN
+
+    def get(self, request: Any, pk: UUID) -> Response:
+        self.found(pk)
+        return self.shown_user(pk)
+
+    def put(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, lambda before: bodies.replaced(request.data, before), is_whole=True)
+
+    def patch(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, lambda before: bodies.patched(before, request.data))
+
+    def delete(self, request: Any, pk: UUID) -> Response:
+        tenant, person = self.found(pk)
+        self.require_version(shapes.user(person))
+        operations.remove_provisioned(tenant.pk, person.pk, actor=self.actor, still=self._still(tenant, pk))
+        return Response(status=204)
+
+    def _changed(self, pk: UUID, change: Callable[[bodies.State], bodies.State], *, is_whole: bool = False) -> Response:
+        tenant, person = self.found(pk)
+        before = shapes.user(person)
+        self.require_version(before)
+        # Of a whole one nothing is compared: the names that it gives are all there are.
+        profile = bodies.profile_of(change(before), before=None if is_whole else before)
+        # What is as it was read is left as it is now: somebody else may have changed it meanwhile.
+        profile = bodies.difference(bodies.profile_of(before), profile)
+        still = self._still(tenant, pk)
+        operations.change_provisioned(tenant.pk, person.pk, profile=profile, actor=self.actor, still=still)
+        return self.shown_user(person.pk)
+
+    def _still(self, tenant: Tenant, pk: UUID) -> Callable[[], None] | None:
+        return self.still(lambda: shapes.user(directory.person(tenant, pk)))
+
+
+class Groups(ScimView):
+    parameters: ClassVar = Users.parameters
+
+    def get(self, request: Any) -> Response:
+        tenant = self.tenant()
+        directory.require_administrator(self.actor, tenant)
+        rows = [shapes.group(tenant, role, members) for role, members in directory.groups(tenant).items()]
+        if (raw := request.query_params.get("filter")) is not None:
+            test = filters.test_of(raw, shapes.GROUP)
+            rows = [each for each in rows if test(each)]
+        start, end = self.window()
+        return self.listed(rows[start:end], total=len(rows))
+
+    def post(self, request: Any) -> Response:
+        """A group is a role, and roles are neither made nor removed."""
+        directory.require_administrator(self.actor, self.tenant())
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+
+
+class OneGroup(ScimView):
+    parameters: ClassVar = _SHOWN
+
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.answered(self._found(pk)[2])
+
+    def put(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, groups.replaced)
+
+    def patch(self, request: Any, pk: UUID) -> Response:
+        return self._changed(pk, groups.patched)
+
+    def delete(self, request: Any, pk: UUID) -> Response:
+        self._found(pk)
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+
+    def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
+        """The tenant, the role, and the group as it is now. Absent and another tenant's look alike."""
+        try:
+            tenant = self.tenant()
+        except NotAllowed:
+            raise NotFound from None
+        role = next((each for each in Membership.Role.values if shapes.group_id(tenant.pk, each) == pk), None)
+        if role is None:
+            raise NotFound
+        directory.require_administrator(self.actor, tenant)
+        return tenant, role, shapes.group(tenant, role, directory.groups(tenant)[role])
+
+    def _changed(self, pk: UUID, change: Callable[[dict[str, Any], Any], groups.Members]) -> Response:
+        tenant, role, before = self._found(pk)
+        self.require_version(before)
+        was, wanted = groups.members_of(before), change(before, self.request.data)
+        operations.provision_role(
+            tenant.pk,
+            role=role,
+            to=wanted - was,
+            away_from=was - wanted,
+            actor=self.actor,
+            still=self.still(lambda: self._found(pk)[2]),
+        )
+        return self.answered(self._found(pk)[2])
+
+
+class Config(ScimView):
+    def get(self, request: Any) -> Response:
+        return Response(discovery.service_provider_config())
+
+
+class ResourceTypes(ScimView):
+    def get(self, request: Any) -> Response:
+        found = list(discovery.resource_types().values())
+        return Response(shapes.listed(found, total=len(found)))
+
+
+class OneResourceType(ScimView):
+    def get(self, request: Any, name: str) -> Response:
+        if name not in discovery.resource_types():
+            raise NotFound
+        return Response(discovery.resource_types()[name])
+
+
+class Schemas(ScimView):
+    def get(self, request: Any) -> Response:
+        found = list(discovery.schemas().values())
+        return Response(shapes.listed(found, total=len(found)))
+
+
+class OneSchema(ScimView):
+    def get(self, request: Any, urn: str) -> Response:
+        if urn not in discovery.schemas():
+            raise NotFound
+        return Response(discovery.schemas()[urn])
+
+
+class NotOffered(ScimView):
+    """`/Me`, `/Bulk` and searches by POST."""
+
+    def get(self, request: Any, **_named: Any) -> Response:
+        raise NotImplementedHere
+
+    post = put = patch = delete = get
+
+    def known_parameters(self) -> frozenset[str]:
+        return frozenset(self.request.query_params)
+
+
+class NothingOfScim(NotOffered):
+    def get(self, request: Any, **_named: Any) -> Response:
+        raise NotFound
+
+    post = put = patch = delete = get
+
+
+def _names(version: str, header: str) -> bool:
+    """Whether a list of tags names this one. They are weak, here as in the standard's own examples of If-Match."""
+    plain = version.removeprefix("W/")
+    return any(each.strip().removeprefix("W/") in (plain, "*") for each in header.split(","))
+
+
+def _whole(raw: str | None, name: str, *, default: int) -> int:
+    if raw is None:
+        return default
+    digits = raw.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
+        raise shapes.Fault("invalidValue", f"{name} is a whole number.")
+    return int(raw)
+
+
+_ROOT = "scim/v2"
+urlpatterns = [
+    path(f"{_ROOT}/ServiceProviderConfig", Config.as_view(), name="scim_config"),
+    path(f"{_ROOT}/ResourceTypes", ResourceTypes.as_view(), name="scim_resource_types"),
+    path(f"{_ROOT}/ResourceTypes/<str:name>", OneResourceType.as_view(), name="scim_resource_type"),
+    path(f"{_ROOT}/Schemas", Schemas.as_view(), name="scim_schemas"),
+    path(f"{_ROOT}/Schemas/<str:urn>", OneSchema.as_view(), name="scim_schema"),
+    path(f"{_ROOT}/Users", Users.as_view(), name="scim_users"),
+    path(f"{_ROOT}/Users/<uuid:pk>", OneUser.as_view(), name="scim_user"),
+    path(f"{_ROOT}/Groups", Groups.as_view(), name="scim_groups"),
+    path(f"{_ROOT}/Groups/<uuid:pk>", OneGroup.as_view(), name="scim_group"),
+    re_path(rf"^{_ROOT}/(?:Me|Bulk|(?:(?:Users|Groups)/)?\.search)$", NotOffered.as_view(), name="scim_not_offered"),
+    re_path(r"^scim(?:/.*)?$", NothingOfScim.as_view(), name="scim_nothing"),
+]

@@ -1,0 +1,275 @@
+"""Single sign-on of a tenant: its connection, the domains that are proven to be its own, and who is known by what.
+
+Changing any of it is for a human who has confirmed with `me/step-up`: whoever answers at the identity provider can
+be anybody of the tenant. No client can be given the scope for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.actors import Role
+from requests_app.domain.errors import NotFound
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict, Text, Uuid, YesNo
+from requests_app.doors.api.schema import one, problems
+from requests_app.doors.api.shapes import PersonRef
+from requests_app.identity.sso import domains
+from requests_app.models import Domain, Membership, SignOn, Tenant
+from requests_app.platform.addresses import absolute
+from requests_app.queries import single_sign_on as queries
+from requests_app.queries import tenant as tenants
+
+_TAGS = ["single sign-on"]
+_IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what was read; needed where there is something."
+)
+
+
+class SignOnOut(serializers.Serializer):
+    """`redirect_uri` is what the identity provider is told. The client's secret is shown to nobody."""
+
+    issuer = serializers.CharField()
+    client_id = serializers.CharField()
+    scopes = serializers.CharField()
+    key_claim = serializers.CharField()
+    groups_claim = serializers.CharField()
+    role_map = serializers.DictField(child=serializers.CharField())
+    is_on = serializers.BooleanField()
+    is_only = serializers.BooleanField()
+    break_glass = PersonRef(allow_null=True)
+    changed_at = serializers.DateTimeField()
+    redirect_uri = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.URLField())
+    def get_redirect_uri(self, row: SignOn) -> str:
+        return queries.redirect_uri(str(row.tenant_id))
+
+
+class SignOnIn(Strict):
+    """All of it: what is left out is empty or off, but for the secret, which stays where none is given.
+
+    `role_map` says which role a group of `groups_claim` gives; `break_glass` is the administrator who gets in where it
+    is the only way for all others.
+    """
+
+    issuer = Text()
+    client_id = Text()
+    client_secret = Text(required=False, allow_blank=True, default="", write_only=True)
+    scopes = Text(required=False, default="openid profile email")
+    key_claim = Text(required=False, default="sub")
+    groups_claim = Text(required=False, allow_blank=True, default="")
+    role_map = serializers.DictField(
+        child=serializers.ChoiceField(choices=Membership.Role.values), required=False, default=dict
+    )
+    is_on = YesNo(required=False, default=False)
+    is_only = YesNo(required=False, default=False)
+    break_glass = Uuid(required=False, allow_null=True, default=None)
+
+
+class OneSignOn(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "PUT": Scope.SIGN_ON_MANAGE}
+
+    @extend_schema(
+        operation_id="sign_on_show",
+        summary="Read where a tenant's people sign in",
+        tags=_TAGS,
+        responses=one(SignOnOut),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. Absent where nobody has set it up."""
+        return self.shown(SignOnOut, self._row(tenants.administered(tenant, actor=self.actor)))
+
+    @extend_schema(
+        operation_id="sign_on_set",
+        summary="Say where a tenant's people sign in",
+        tags=_TAGS,
+        parameters=[_IF_MATCH],
+        request=SignOnIn,
+        responses=one(SignOnOut) | problems(412, 428),
+        examples=[
+            OpenApiExample(
+                "Set it up, still off",
+                request_only=True,
+                value={
+                    "issuer": "https://login.contoso.example/v2.0",
+                    "client_id": "lockbox",
+                    "client_secret": "what the identity provider gave you",
+                    "groups_claim": "groups",
+                    "role_map": {"Lockbox approvers": "approver"},
+                },
+            )
+        ],
+    )
+    def put(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed once there
+        is something: of two who change it at once, the second reads again."""
+        row = tenants.tenant(tenant, actor=self.actor)
+        said = self.body(SignOnIn)
+        before = queries.of_tenant(row)
+        # Anybody else is refused by the act, and learns nothing of what there is.
+        if before is not None and self._may_set(row):
+            self.require_match(SignOnOut, before)
+        connection = operations.Connection(break_glass_id=said.pop("break_glass"), **said)
+        was = before.changed_at if before is not None else None
+        operations.set_sign_on(row.pk, connection=connection, was=was, actor=self.actor)
+        return self.shown(SignOnOut, self._row(row))
+
+    def _may_set(self, tenant: Tenant) -> bool:
+        return self.actor.machine is None and Role.ADMINISTRATOR in self.actor.roles_on(
+            tenant_id=tenant.pk, service_id=None
+        )
+
+    @staticmethod
+    def _row(tenant: Tenant) -> SignOn:
+        row = queries.of_tenant(tenant)
+        if row is None:
+            raise NotFound
+        return row
+
+
+# --- Domains -------------------------------------------------------------------------------------------------
+
+
+class DomainOut(serializers.Serializer):
+    """`challenge` is the line that `proof_url` must show; `verified_at` is null until it was seen there."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    challenge = serializers.CharField()
+    proof_url = serializers.SerializerMethodField()
+    claimed_at = serializers.DateTimeField()
+    verified_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(serializers.URLField())
+    def get_proof_url(self, row: Domain) -> str:
+        return domains.url(row.name)
+
+
+class DomainIn(Strict):
+    name = Text()
+
+
+class Domains(ListView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.SIGN_ON_MANAGE}
+    serializer_class = DomainOut
+    orders = ("name",)
+
+    @extend_schema(
+        operation_id="domains_list",
+        summary="List the domains that a tenant says are its own",
+        tags=_TAGS,
+        responses=DomainOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator."""
+        return self.listed(tenants.administered(tenant, actor=self.actor).domains.all())
+
+    @extend_schema(
+        operation_id="domains_claim",
+        summary="Say that a domain is the tenant's",
+        tags=_TAGS,
+        request=DomainIn,
+        responses={201: DomainOut},
+        examples=[OpenApiExample("A domain", request_only=True, value={"name": "people.contoso.example"})],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`. It counts once its web server shows the challenge."""
+        row = tenants.tenant(tenant, actor=self.actor)
+        made = operations.claim_domain(row.pk, **self.body(DomainIn), actor=self.actor)
+        location = absolute(reverse("api:domain", args=[made.pk]))
+        return self.shown(DomainOut, made, status=201, location=location)
+
+
+class OneDomain(ApiView):
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "DELETE": Scope.SIGN_ON_MANAGE}
+
+    @extend_schema(operation_id="domains_show", summary="Read one domain", tags=_TAGS, responses=one(DomainOut))
+    def get(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator."""
+        return self.shown(DomainOut, queries.domain(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="domains_remove",
+        summary="Forget a domain; who was linked by it stays linked",
+        tags=_TAGS,
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`."""
+        operations.remove_domain(pk, actor=self.actor)
+        return Response(status=204)
+
+
+class CheckDomain(ApiView):
+    scopes: ClassVar = {"POST": Scope.SIGN_ON_MANAGE}
+
+    @extend_schema(
+        operation_id="domains_check",
+        summary="Have the domain's web server looked at",
+        tags=_TAGS,
+        request=None,
+        responses=one(DomainOut),
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator, after `me/step-up`. 409 says what is wrong there."""
+        self.body(Strict)
+        return self.shown(DomainOut, operations.verify_domain(pk, actor=self.actor))
+
+
+# --- Identities ----------------------------------------------------------------------------------------------
+
+
+class IdentityOut(serializers.Serializer):
+    """`issuer` and `subject` are by what the person is known."""
+
+    id = serializers.UUIDField()
+    person = PersonRef()
+    issuer = serializers.CharField()
+    subject = serializers.CharField()
+    linked_at = serializers.DateTimeField()
+
+
+class Identities(ListView):
+    scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
+    serializer_class = IdentityOut
+    orders = ("linked_at",)
+
+    @extend_schema(
+        operation_id="identities_list",
+        summary="List by which subjects a tenant's people are known",
+        tags=_TAGS,
+        responses=IdentityOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator."""
+        row = tenants.administered(tenant, actor=self.actor)
+        return self.listed(row.identities.select_related("person"))
+
+
+class OneIdentity(ApiView):
+    scopes: ClassVar = {"DELETE": Scope.SIGN_ON_MANAGE}
+
+    @extend_schema(
+        operation_id="identities_unlink",
+        summary="Forget by which subject somebody is known",
+        tags=_TAGS,
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Any, pk: UUID) -> Response:
+        """For the tenant's administrator, and of the provider's own people for staff, after `me/step-up`. The person is
+        signed out at once, and the next sign-in is looked at as a first one."""
+        operations.unlink_identity(pk, actor=self.actor)
+        return Response(status=204)

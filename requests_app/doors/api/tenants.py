@@ -1,0 +1,269 @@
+"""Tenants: how one is set up, its Lockbox, its longest window, and the addresses that are only told."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Strict, Text, Whole
+from requests_app.doors.api.schema import IF_MATCH, one, problems
+from requests_app.doors.api.shapes import TenantRef
+from requests_app.models import Tenant
+from requests_app.platform.addresses import absolute
+from requests_app.queries import tenant as queries
+
+_TAGS = ["tenants"]
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class PlanOut(serializers.Serializer):
+    name = serializers.CharField()
+    includes_lockbox = serializers.BooleanField()
+
+
+class TenantOut(serializers.Serializer):
+    """`longest_window_seconds` holds for windows that open from now on.
+
+    `yes_rule` says what a yes takes: signed or not (`any`), `signed` with a passkey, or with a `device_bound` one.
+    `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
+    good.
+    """
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    short_name = serializers.CharField(source="slug")
+    plan = PlanOut()
+    lockbox_on = serializers.BooleanField()
+    longest_window_seconds = serializers.IntegerField(source="window_cap")
+    yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values)
+    two_person_control = serializers.BooleanField(source="needs_two")
+    time_zone = serializers.CharField()
+    cosigned_within_hours = serializers.IntegerField(source="cosigned_within", allow_null=True)
+    log_kept_days = serializers.IntegerField(source="log_retention_days", allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class UnderWayOut(serializers.Serializer):
+    """Access requests that wait with the provider, those of them that will need the customer's yes as it is now, those
+    that wait with the customer, and windows that are open."""
+
+    with_provider = serializers.IntegerField()
+    bound_for_customer = serializers.IntegerField()
+    with_customer = serializers.IntegerField()
+    open = serializers.IntegerField()
+
+
+class AddressOut(serializers.Serializer):
+    id = serializers.UUIDField()
+    email = serializers.CharField()
+    label = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class TenantChange(Strict):
+    """One of the two."""
+
+    needs_a_member = True
+
+    longest_window_seconds = Whole(required=False)
+    yes_rule = serializers.ChoiceField(choices=Tenant.YesRule.values, required=False)
+
+
+class AddressIn(Strict):
+    email = Text()
+    label = Text(required=False, allow_blank=True, default="")
+
+
+class TenantFilter(django_filters.FilterSet):
+    name = django_filters.CharFilter(lookup_expr="icontains", max_length=120)
+
+
+# --- Tenants -------------------------------------------------------------------------------------------------
+
+
+class Tenants(ListView):
+    """A customer's own; to the provider's engineers and staff all, by name."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+    serializer_class = TenantRef
+    filterset_class = TenantFilter
+    orders = ("name", "-name")
+
+    @extend_schema(operation_id="tenants_list", summary="List tenants", tags=_TAGS, responses=TenantRef(many=True))
+    def get(self, request: Any) -> Response:
+        return self.listed(queries.tenants(self.actor))
+
+
+class OneTenant(ApiView):
+    """For the tenant's own people, and for staff."""
+
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "PATCH": Scope.TENANT_MANAGE}
+
+    @extend_schema(
+        operation_id="tenants_show", summary="Read how a tenant is set up", tags=_TAGS, responses=one(TenantOut)
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return _shown(self, tenant)
+
+    @extend_schema(
+        operation_id="tenants_change",
+        summary="Set how long a window may be, or what a yes takes",
+        tags=_TAGS,
+        parameters=[IF_MATCH],
+        request=TenantChange,
+        responses=one(TenantOut) | problems(412, 428),
+        examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
+    )
+    def patch(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-up."""
+        row = queries.tenant(tenant, actor=self.actor)
+        found = self.body(TenantChange)
+        self.require_match(TenantOut, row)
+        if len(found) != 1:
+            raise Unacceptable(_("Give one of the two."), field="longest_window_seconds")
+        try:
+            if "yes_rule" in found:
+                operations.set_yes_rule(row.pk, rule=found["yes_rule"], actor=self.actor)
+            else:
+                seconds = found["longest_window_seconds"]
+                operations.set_window_cap(row.pk, seconds=seconds, was=row.window_cap, actor=self.actor)
+        except Unacceptable as refusal:
+            refusal.field = "longest_window_seconds"
+            raise
+        return _shown(self, tenant)
+
+
+class UnderWay(ApiView):
+    """For the tenant's own people, and for staff."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ}
+
+    @extend_schema(
+        operation_id="tenants_under_way",
+        summary="Count what a switch of Lockbox finds under way",
+        tags=_TAGS,
+        responses=one(UnderWayOut),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.shown(UnderWayOut, queries.under_way(row, at=clock.now()))
+
+
+class _Lockbox(ApiView):
+    scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
+
+    def _switched(self, tenant: UUID, *, on: bool) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        self.body(Strict)
+        operations.switch_lockbox(row.pk, on=on, actor=self.actor)
+        return _shown(self, tenant)
+
+
+class EnableLockbox(_Lockbox):
+    @extend_schema(
+        operation_id="tenants_enable_lockbox",
+        summary="Switch Lockbox on",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. It counts for what the provider has not confirmed yet."""
+        return self._switched(tenant, on=True)
+
+
+class DisableLockbox(_Lockbox):
+    may_be_proposed: ClassVar = True
+
+    @extend_schema(
+        operation_id="tenants_disable_lockbox",
+        summary="Switch Lockbox off",
+        tags=_TAGS,
+        request=None,
+        responses=one(TenantOut),
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator. What is under way still needs the customer's yes."""
+        return self._switched(tenant, on=False)
+
+
+# --- Addresses that are only told ----------------------------------------------------------------------------
+
+
+class Addresses(ListView):
+    """An address is told what approvers are told, and decides nothing."""
+
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.TENANT_MANAGE}
+    serializer_class = AddressOut
+    orders = ("email", "-email", "created_at", "-created_at")
+
+    @extend_schema(
+        operation_id="addresses_list",
+        summary="List the addresses that are told",
+        tags=_TAGS,
+        responses=AddressOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        return self.listed(queries.addresses(queries.tenant(tenant, actor=self.actor)))
+
+    @extend_schema(
+        operation_id="addresses_add",
+        summary="Add an address that is told",
+        tags=_TAGS,
+        request=AddressIn,
+        responses={201: AddressOut},
+        examples=[
+            OpenApiExample(
+                "A security team", request_only=True, value={"email": "soc@contoso.example", "label": "Security team"}
+            )
+        ],
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        """For the tenant's administrator."""
+        row = queries.tenant(tenant, actor=self.actor)
+        address = operations.add_address(row.pk, **self.body(AddressIn), actor=self.actor)
+        location = absolute(reverse("api:address", args=[row.pk, address.pk]))
+        return self.shown(AddressOut, address, status=201, location=location)
+
+
+class OneAddress(ApiView):
+    scopes: ClassVar = {"GET": Scope.TENANT_READ, "DELETE": Scope.TENANT_MANAGE}
+
+    @extend_schema(operation_id="addresses_show", summary="Read one address", tags=_TAGS, responses=one(AddressOut))
+    def get(self, request: Any, tenant: UUID, address: UUID) -> Response:
+        row = queries.tenant(tenant, actor=self.actor)
+        return self.shown(AddressOut, queries.address(row, address))
+
+    @extend_schema(
+        operation_id="addresses_remove",
+        summary="Remove an address; it is not told any more",
+        tags=_TAGS,
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Any, tenant: UUID, address: UUID) -> Response:
+        """For the tenant's administrator."""
+        row = queries.tenant(tenant, actor=self.actor)
+        operations.remove_address(queries.address(row, address).pk, actor=self.actor)
+        return Response(status=204)
+
+
+def _shown(view: ApiView, tenant: UUID) -> Response:
+    return view.shown(TenantOut, queries.tenant(tenant, actor=view.actor))

@@ -1,0 +1,153 @@
+"""What goes out and comes in about tickets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from requests_app.domain.states import TICKET_LIVE, TicketState
+from requests_app.doors.api.fields import IdFilter, InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
+from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
+from requests_app.models import Ticket
+from requests_app.queries import tickets as queries
+
+#: What may be done to a ticket, as the last part of an address says it, by the operation's name.
+ACTS = {
+    "assign_ticket": "assign",
+    "ask_customer": "ask",
+    "answer_ticket": "answer",
+    "resolve_ticket": "resolve",
+    "close_ticket": "close",
+    "reopen_ticket": "reopen",
+}
+ACTIONS = [*ACTS.values(), "comment", "link"]
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class TicketLine(serializers.Serializer):
+    """`external_reference` and `external_url` are what another system calls it, and where; empty where none does.
+
+    `on_behalf_of` is whom it was recorded for, null for who opened it on their own.
+    """
+
+    id = serializers.UUIDField()
+    reference = serializers.CharField()
+    tenant = TenantRef()
+    service = ServiceRef()
+    title = serializers.CharField()
+    origin = serializers.ChoiceField(choices=Ticket.Origin.values)
+    priority = serializers.ChoiceField(choices=Ticket.Priority.values)
+    state = serializers.ChoiceField(choices=TicketState.values)
+    opened_by = PersonRef()
+    on_behalf_of = PersonRef(allow_null=True)
+    assignee = PersonRef(allow_null=True)
+    external_reference = serializers.CharField()
+    external_url = serializers.CharField()
+    opened_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField()
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    closed_at = serializers.DateTimeField(allow_null=True)
+
+
+class TicketOut(TicketLine):
+    """`allowed_actions` are the acts that this caller may do now, from the table that the operations go by.
+
+    What was said on it, and the access requests under it, are lists of their own.
+    """
+
+    body = serializers.CharField()
+    allowed_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=ACTIONS)))
+    def get_allowed_actions(self, row: Ticket) -> list[str]:
+        actor = self.context["actor"]
+        found = queries.allowed_actions(row, actor=actor, at=self.context["at"])
+        more = {"comment": queries.may_comment(row, actor=actor), "link": queries.may_link(row, actor=actor)}
+        return [ACTS[edge.action] for edge in found] + [name for name, may in more.items() if may]
+
+
+class CommentOut(serializers.Serializer):
+    """`is_internal` are notes of the provider's side, which a customer is not shown."""
+
+    id = serializers.UUIDField()
+    author = PersonRef()
+    body = serializers.CharField()
+    is_internal = serializers.BooleanField()
+    at = serializers.DateTimeField()
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class LinkIn(Strict):
+    external_reference = Text(allow_blank=True)
+    external_url = Text(required=False, allow_blank=True, default="")
+
+
+class TicketIn(Strict):
+    """`service` is its key or its id.
+
+    `on_behalf_of`, an id or an address, is for the provider's side alone: who of the tenant called or wrote.
+    """
+
+    tenant = Uuid()
+    service = Text()
+    title = Text()
+    body = Text()
+    priority = serializers.ChoiceField(
+        choices=Ticket.Priority.values, required=False, default=str(Ticket.Priority.NORMAL)
+    )
+    on_behalf_of = Text(required=False)
+    external_reference = Text(required=False, allow_blank=True, default="")
+    external_url = Text(required=False, allow_blank=True, default="")
+
+
+class SaidIn(Strict):
+    """`is_internal` is for the provider's side alone."""
+
+    body = Text()
+    is_internal = YesNo(required=False, default=False)
+
+
+class NeededCommentIn(Strict):
+    """What the document shows for acts that the table refuses without a note."""
+
+    comment = Text()
+
+
+class AssignIn(Strict):
+    """Without `assignee` the caller takes it."""
+
+    assignee = Uuid(required=False)
+
+
+# --- Filters -------------------------------------------------------------------------------------------------
+
+
+class TicketFilter(django_filters.FilterSet):
+    tenant = IdFilter(field_name="tenant_id")
+    service = IdFilter(field_name="service_id")
+    state = django_filters.ChoiceFilter(choices=TicketState.choices)
+    is_live = YesNoFilter(method="live")
+    origin = django_filters.ChoiceFilter(choices=Ticket.Origin.choices)
+    priority = django_filters.ChoiceFilter(choices=Ticket.Priority.choices)
+    assignee = IdFilter(field_name="assignee_id")
+    is_assigned = YesNoFilter(method="assigned")
+    reference = django_filters.CharFilter(field_name="reference", max_length=16)
+    external_reference = django_filters.CharFilter(
+        field_name="external_reference", max_length=Ticket.EXTERNAL_REFERENCE_MAX
+    )
+    opened_since = InstantFilter(field_name="opened_at", lookup_expr="gte")
+    opened_before = InstantFilter(field_name="opened_at", lookup_expr="lt")
+    changed_since = InstantFilter(field_name="changed_at", lookup_expr="gte")
+
+    def live(self, rows: Any, _name: str, value: bool) -> Any:
+        live = sorted(TICKET_LIVE)
+        return rows.filter(state__in=live) if value else rows.exclude(state__in=live)
+
+    def assigned(self, rows: Any, _name: str, value: bool) -> Any:
+        return rows.filter(assignee__isnull=not value)

@@ -1,0 +1,271 @@
+"""Tickets: open, read, talk on, work, close; and what they are called in a help desk elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.access_requests import CommentIn
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.errors import in_words_of
+from requests_app.doors.api.schema import one
+from requests_app.doors.api.ticket_shapes import (
+    AssignIn,
+    CommentOut,
+    LinkIn,
+    NeededCommentIn,
+    SaidIn,
+    TicketFilter,
+    TicketIn,
+    TicketLine,
+    TicketOut,
+)
+from requests_app.models import IdempotencyKey, Ticket
+from requests_app.platform.addresses import absolute
+from requests_app.queries import tickets as queries
+
+_TAGS = ["tickets"]
+_READ, _WRITE = {"GET": Scope.TICKETS_READ}, {"POST": Scope.TICKETS_WRITE}
+#: What the operations call a field, and this API.
+_FIELDS = {"note": "comment", "assignee_id": "assignee", "on_behalf_of_id": "on_behalf_of"}
+
+
+class Tickets(ListView):
+    scopes: ClassVar = {**_READ, **_WRITE}
+    shows = "ticket"
+    serializer_class = TicketLine
+    filterset_class = TicketFilter
+    orders = ("-opened_at", "opened_at", "-changed_at", "changed_at")
+
+    @extend_schema(operation_id="tickets_list", summary="List tickets", tags=_TAGS, responses=TicketLine(many=True))
+    def get(self, request: Any) -> Response:
+        return self.listed(queries.listed(self.actor))
+
+    @extend_schema(
+        operation_id="tickets_open",
+        summary="Open a ticket, and say what another system calls it",
+        tags=_TAGS,
+        request=TicketIn,
+        responses={201: TicketOut},
+        examples=[
+            OpenApiExample(
+                "From a help desk",
+                request_only=True,
+                value={
+                    "tenant": "{tenant}",
+                    "service": "exchange-online",
+                    "title": "Invoices are missing",
+                    "body": "Since Monday the search finds no invoice of November.",
+                    "priority": "high",
+                    "external_reference": "INC-4711",
+                    "external_url": "https://helpdesk.example.com/cases/4711",
+                },
+            )
+        ],
+    )
+    def post(self, request: Any) -> Response:
+        """An `external_reference` is that of one ticket of the tenant: 409 names the ticket that has it already."""
+        found = self.body(TicketIn)
+        service = queries.service_named(found.pop("service"), actor=self.actor)
+        tenant = queries.tenant(found["tenant"], actor=self.actor)
+        caller = found.pop("on_behalf_of", None)
+        report = operations.Report(
+            tenant_id=found.pop("tenant"),
+            service_id=service.pk,
+            on_behalf_of_id=self._caller(tenant, caller) if caller is not None else None,
+            **found,
+        )
+        with in_words_of(_FIELDS):
+            row = operations.open_ticket(report, actor=self.actor)
+        return _shown(self, row.pk, status=201)
+
+    def _caller(self, tenant: Any, who: str) -> Any:
+        # Whether the caller may name anybody is the operation's to say, and so is that this is nobody.
+        person = queries.person_named(tenant, who)
+        return person.pk if person is not None else who
+
+
+class OneTicket(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(operation_id="tickets_show", summary="Read one ticket", tags=_TAGS, responses=one(TicketOut))
+    def get(self, request: Any, pk: UUID) -> Response:
+        return _shown(self, pk)
+
+
+class Comments(ListView):
+    scopes: ClassVar = {**_READ, **_WRITE}
+    serializer_class = CommentOut
+    orders = ("at", "-at")
+
+    @extend_schema(
+        operation_id="tickets_comments",
+        summary="List what was said on a ticket",
+        tags=_TAGS,
+        responses=CommentOut(many=True),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.listed(queries.comments(pk, actor=self.actor))
+
+    @extend_schema(
+        operation_id="tickets_comment",
+        summary="Say something on a ticket",
+        tags=_TAGS,
+        request=SaidIn,
+        responses={201: CommentOut},
+        examples=[OpenApiExample("Plain", request_only=True, value={"body": "It is only the invoices of November."})],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """Where the ticket waits for the customer, what a customer says is the answer, and moves the ticket on."""
+        row = operations.comment(pk, actor=self.actor, **self.body(SaidIn))
+        found = queries.comments(pk, actor=self.actor).find(row.pk)
+        location = absolute(reverse("api:comment", args=[pk, row.pk]))
+        return self.shown(CommentOut, found, status=201, location=location)
+
+    def address_of_what(self, done: IdempotencyKey) -> str:
+        # The act is about the ticket; what was said bears its instant.
+        said = queries.comments(self.kwargs["pk"], actor=self.actor)
+        found = said.filter(author_id=self.actor.person, at=done.done_at).first()
+        return reverse("api:comment", args=[self.kwargs["pk"], found.pk]) if found else ""
+
+
+class OneComment(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(
+        operation_id="tickets_comment_show",
+        summary="Read one comment",
+        tags=_TAGS,
+        responses=one(CommentOut),
+    )
+    def get(self, request: Any, pk: UUID, comment: UUID) -> Response:
+        return self.shown(CommentOut, queries.comments(pk, actor=self.actor).find(comment))
+
+
+class Link(ApiView):
+    scopes: ClassVar = {"PUT": Scope.TICKETS_WRITE}
+
+    @extend_schema(
+        operation_id="tickets_link",
+        summary="Say what another system calls the ticket, and where it is there",
+        tags=_TAGS,
+        request=LinkIn,
+        responses=one(TicketOut),
+        examples=[
+            OpenApiExample(
+                "A case of a help desk",
+                request_only=True,
+                value={
+                    "external_reference": "INC-4711",
+                    "external_url": "https://helpdesk.example.com/cases/4711",
+                },
+            )
+        ],
+    )
+    def put(self, request: Any, pk: UUID) -> Response:
+        """It replaces what was said before; an empty reference takes it away. Said once more, it changes nothing."""
+        operations.link_ticket(pk, actor=self.actor, **self.body(LinkIn))
+        return _shown(self, pk)
+
+
+class Assign(ApiView):
+    scopes: ClassVar = _WRITE
+    shows = "ticket"
+
+    @extend_schema(
+        operation_id="tickets_assign",
+        summary="Take a ticket, or give it to an engineer of its queue",
+        tags=_TAGS,
+        request=AssignIn,
+        responses=one(TicketOut),
+        examples=[OpenApiExample("To the caller", request_only=True, value={})],
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """Tickets are worked by people: a client names the engineer."""
+        assignee = self.body(AssignIn).get("assignee")
+        with in_words_of(_FIELDS):
+            operations.assign_ticket(pk, actor=self.actor, assignee_id=assignee)
+        return _shown(self, pk)
+
+
+class _Act(ApiView):
+    scopes: ClassVar = _WRITE
+    shows = "ticket"
+    operation: ClassVar[Callable[..., Ticket]]
+
+    def _acted(self, pk: UUID) -> Response:
+        note = self.body(CommentIn)["comment"]
+        with in_words_of(_FIELDS):
+            type(self).operation(pk, actor=self.actor, note=note)
+        return _shown(self, pk)
+
+
+def _act_schema(action: str, summary: str, edge: str) -> Any:
+    return extend_schema(
+        operation_id=f"tickets_{action}",
+        summary=summary,
+        tags=_TAGS,
+        request=NeededCommentIn if TICKET_TRANSITIONS[edge].needs_note else CommentIn,
+        responses=one(TicketOut),
+        examples=[OpenApiExample("With a comment", request_only=True, value={"comment": "It began on Monday."})],
+    )
+
+
+class Ask(_Act):
+    operation = staticmethod(operations.ask_customer)
+
+    @_act_schema("ask", "Ask the customer something, and wait for the answer", "ask_customer")
+    def post(self, request: Any, pk: UUID) -> Response:
+        """It needs the comment, which is the question."""
+        return self._acted(pk)
+
+
+class Answer(_Act):
+    operation = staticmethod(operations.answer_ticket)
+
+    @_act_schema("answer", "Answer what the customer was asked", "answer_ticket")
+    def post(self, request: Any, pk: UUID) -> Response:
+        """It needs the comment, which is the answer."""
+        return self._acted(pk)
+
+
+class Resolve(_Act):
+    operation = staticmethod(operations.resolve_ticket)
+
+    @_act_schema("resolve", "Say that the problem is solved", "resolve_ticket")
+    def post(self, request: Any, pk: UUID) -> Response:
+        """What access was asked for or given under the ticket ends with it."""
+        return self._acted(pk)
+
+
+class Close(_Act):
+    operation = staticmethod(operations.close_ticket)
+
+    @_act_schema("close", "Close a ticket", "close_ticket")
+    def post(self, request: Any, pk: UUID) -> Response:
+        """What access was asked for or given under the ticket ends with it."""
+        return self._acted(pk)
+
+
+class Reopen(_Act):
+    operation = staticmethod(operations.reopen_ticket)
+
+    @_act_schema("reopen", "Reopen a ticket, within 7 days", "reopen_ticket")
+    def post(self, request: Any, pk: UUID) -> Response:
+        """It needs the comment, which says why. Access that ended with the ticket does not come back."""
+        return self._acted(pk)
+
+
+def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
+    row = queries.listed(view.actor).find(pk)
+    location = absolute(reverse("api:ticket", args=[row.pk])) if status == 201 else ""
+    return view.shown(TicketOut, row, status=status, location=location, at=clock.now())

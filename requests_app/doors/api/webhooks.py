@@ -1,0 +1,371 @@
+"""Webhooks: added, changed, tested, switched; what was delivered, and again. Keys are in the answer that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.events import Event
+from requests_app.domain.scopes import Scope
+from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.fields import Several, Strict, Text
+from requests_app.doors.api.shapes import TenantRef
+from requests_app.messages.webhooks.messages import ALL
+from requests_app.models import OutboxMessage, Webhook
+from requests_app.platform.addresses import absolute
+from requests_app.queries import tenant as tenants
+from requests_app.queries import webhooks as queries
+
+_TAGS = ["webhooks"]
+_READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
+
+# --- What goes out -------------------------------------------------------------------------------------------
+
+
+class WebhookOut(serializers.Serializer):
+    """`tenant` is null for one of the provider's own, `off_because` while it is on.
+
+    `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
+    """
+
+    id = serializers.UUIDField()
+    tenant = TenantRef(allow_null=True)
+    url = serializers.CharField()
+    label = serializers.CharField()
+    events = serializers.ListField(child=serializers.CharField())
+    public_key = serializers.CharField()
+    former_keys_until = serializers.DateTimeField(source="former_until", allow_null=True)
+    created_at = serializers.DateTimeField()
+    is_on = serializers.BooleanField()
+    off_at = serializers.DateTimeField(allow_null=True)
+    off_because = serializers.SerializerMethodField()
+    failing_since = serializers.DateTimeField(allow_null=True)
+    resume_at = serializers.DateTimeField(allow_null=True)
+    parked = serializers.IntegerField()
+
+    @extend_schema_field(serializers.ChoiceField(choices=Webhook.Because.values, allow_null=True))
+    def get_off_because(self, row: Webhook) -> str | None:
+        return row.off_because or None
+
+
+class WebhookWithSecret(WebhookOut):
+    """`secret` is shown this once."""
+
+    secret = serializers.SerializerMethodField()
+
+    def get_secret(self, row: Any) -> str:
+        return str(self.context["secret"])
+
+
+class AttemptOut(serializers.Serializer):
+    """`status` is the answer's; without one, `problem` says why. `answer` is its beginning."""
+
+    at = serializers.DateTimeField()
+    status = serializers.IntegerField(allow_null=True)
+    problem = serializers.CharField()
+    milliseconds = serializers.IntegerField()
+    answer = serializers.CharField()
+
+
+class DeliveryLine(serializers.Serializer):
+    """`message_id` is what the receiver gets as `webhook-id`."""
+
+    id = serializers.UUIDField()
+    message_id = serializers.SerializerMethodField()
+    event = serializers.CharField(source="topic")
+    state = serializers.ChoiceField(choices=OutboxMessage.State.values)
+    created_at = serializers.DateTimeField()
+    next_attempt_at = serializers.SerializerMethodField()
+    delivered_at = serializers.DateTimeField(allow_null=True)
+
+    def get_message_id(self, row: OutboxMessage) -> str:
+        return str((row.rendered or {}).get("id", ""))
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_attempt_at(self, row: OutboxMessage) -> Any:
+        is_waiting = row.state == OutboxMessage.State.WAITING
+        return serializers.DateTimeField().to_representation(row.next_attempt_at) if is_waiting else None
+
+
+class DeliveryOut(DeliveryLine):
+    """`body` is the text that is signed and sent."""
+
+    body = serializers.SerializerMethodField()
+    attempts = serializers.SerializerMethodField()
+
+    def get_body(self, row: OutboxMessage) -> str:
+        return str((row.rendered or {}).get("body", ""))
+
+    @extend_schema_field(AttemptOut(many=True))
+    def get_attempts(self, row: Any) -> Any:
+        return AttemptOut(row.tried, many=True).data
+
+
+# --- What comes in -------------------------------------------------------------------------------------------
+
+
+class _Events(Several):
+    child = serializers.ChoiceField(choices=[ALL, *(str(event) for event in Event)])
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_length=1, max_length=len(Event) + 1, **options)
+
+
+class WebhookIn(Strict):
+    url = Text()
+    events = _Events()
+    label = Text(required=False, allow_blank=True)
+
+
+class WebhookChange(Strict):
+    url = Text(required=False)
+    events = _Events(required=False)
+    label = Text(required=False, allow_blank=True)
+
+
+class DeliveryFilter(django_filters.FilterSet):
+    state = django_filters.ChoiceFilter(choices=OutboxMessage.State.choices)
+    event = django_filters.CharFilter(field_name="topic", max_length=64)
+
+
+# --- Routes --------------------------------------------------------------------------------------------------
+
+_EXAMPLES = [
+    OpenApiExample(
+        "A help desk",
+        request_only=True,
+        value={
+            "url": "https://helpdesk.example.com/lockbox",
+            "events": ["access_request.approved_by_customer", "access_request.denied_by_customer", "grant.closed"],
+            "label": "Help desk",
+        },
+    )
+]
+
+
+class _Webhooks(ListView):
+    scopes: ClassVar = {**_READ, **_WRITE}
+    serializer_class = WebhookOut
+    orders = ("-created_at",)
+
+    def _added(self, tenant_id: UUID | None) -> Response:
+        if tenant_id is not None:
+            tenants.tenant(tenant_id, actor=self.actor)
+        return _issued(self, operations.add_webhook(tenant_id, **self.body(WebhookIn), actor=self.actor), status=201)
+
+
+class TenantWebhooks(_Webhooks):
+    @extend_schema(
+        operation_id="webhooks_list",
+        summary="List a tenant's webhooks",
+        tags=_TAGS,
+        responses=WebhookOut(many=True),
+    )
+    def get(self, request: Any, tenant: UUID) -> Response:
+        row = tenants.administered(tenant, actor=self.actor)
+        return self.listed(queries.of_tenant(row))
+
+    @extend_schema(
+        operation_id="webhooks_add",
+        summary="Add a webhook to a tenant",
+        tags=_TAGS,
+        request=WebhookIn,
+        responses={201: WebhookWithSecret},
+        examples=_EXAMPLES,
+    )
+    def post(self, request: Any, tenant: UUID) -> Response:
+        return self._added(tenant)
+
+
+class ProviderWebhooks(_Webhooks):
+    """The provider's own, which hear of every log; for staff."""
+
+    @extend_schema(
+        operation_id="provider_webhooks_list",
+        summary="List the provider's webhooks",
+        tags=_TAGS,
+        responses=WebhookOut(many=True),
+    )
+    def get(self, request: Any) -> Response:
+        return self.listed(queries.of_provider(actor=self.actor))
+
+    @extend_schema(
+        operation_id="provider_webhooks_add",
+        summary="Add a webhook of the provider's",
+        tags=_TAGS,
+        request=WebhookIn,
+        responses={201: WebhookWithSecret},
+        examples=_EXAMPLES,
+    )
+    def post(self, request: Any) -> Response:
+        return self._added(None)
+
+
+class OneWebhook(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = dict.fromkeys(("GET", "PATCH", "DELETE"), Scope.WEBHOOKS_MANAGE)
+
+    @extend_schema(operation_id="webhooks_show", summary="Read one webhook", tags=_TAGS, responses={200: WebhookOut})
+    def get(self, request: Any, pk: UUID) -> Response:
+        return _one(self, pk)
+
+    @extend_schema(
+        operation_id="webhooks_change",
+        summary="Change where a webhook is, or what it hears of",
+        tags=_TAGS,
+        request=WebhookChange,
+        responses={200: WebhookOut},
+        examples=[
+            OpenApiExample("Hear of ends", request_only=True, value={"events": ["grant.closed", "grant.revoked"]})
+        ],
+    )
+    def patch(self, request: Any, pk: UUID) -> Response:
+        operations.change_webhook(pk, **self.body(WebhookChange), actor=self.actor)
+        return _one(self, pk)
+
+    @extend_schema(
+        operation_id="webhooks_remove", summary="Remove a webhook", tags=_TAGS, request=None, responses={204: None}
+    )
+    def delete(self, request: Any, pk: UUID) -> Response:
+        operations.remove_webhook(pk, actor=self.actor)
+        return Response(status=204)
+
+
+class _Switch(ApiView):
+    may_be_proposed: ClassVar = True
+    scopes: ClassVar = _WRITE
+
+    def _switched(self, act: Callable[..., Webhook], pk: UUID) -> Response:
+        self.body(Strict)
+        act(pk, actor=self.actor)
+        return _one(self, pk)
+
+
+class Enable(_Switch):
+    @extend_schema(
+        operation_id="webhooks_enable",
+        summary="Switch a webhook on; it goes on where it stopped",
+        tags=_TAGS,
+        request=None,
+        responses={200: WebhookOut},
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        """What is older than three days is left out."""
+        return self._switched(operations.enable_webhook, pk)
+
+
+class Disable(_Switch):
+    @extend_schema(
+        operation_id="webhooks_disable",
+        summary="Switch a webhook off",
+        tags=_TAGS,
+        request=None,
+        responses={200: WebhookOut},
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        return self._switched(operations.disable_webhook, pk)
+
+
+class RotateWebhook(ApiView):
+    scopes: ClassVar = _WRITE
+
+    @extend_schema(
+        operation_id="webhooks_rotate_secret",
+        summary="Have new keys made; those before sign along for a day",
+        tags=_TAGS,
+        request=None,
+        responses={200: WebhookWithSecret},
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        self.body(Strict)
+        return _issued(self, operations.rotate_webhook_secret(pk, actor=self.actor), status=200)
+
+
+class SendTest(ApiView):
+    scopes: ClassVar = _WRITE
+
+    @extend_schema(
+        operation_id="webhooks_test",
+        summary="Send a test to a webhook",
+        tags=_TAGS,
+        request=None,
+        responses={201: DeliveryOut},
+    )
+    def post(self, request: Any, pk: UUID) -> Response:
+        self.body(Strict)
+        return _delivery(self, operations.send_webhook_test(pk, actor=self.actor).pk, pk, status=201)
+
+
+class Deliveries(ListView):
+    scopes: ClassVar = _READ
+    serializer_class = DeliveryLine
+    filterset_class = DeliveryFilter
+    orders = ("-created_at", "created_at")
+
+    @extend_schema(
+        operation_id="webhooks_deliveries",
+        summary="List what was sent to a webhook within 30 days",
+        tags=_TAGS,
+        responses=DeliveryLine(many=True),
+    )
+    def get(self, request: Any, pk: UUID) -> Response:
+        return self.listed(queries.messages_of(queries.managed(pk, actor=self.actor)))
+
+
+class OneDelivery(ApiView):
+    scopes: ClassVar = _READ
+
+    @extend_schema(
+        operation_id="webhooks_delivery",
+        summary="Read one message and every attempt to deliver it",
+        tags=_TAGS,
+        responses={200: DeliveryOut},
+    )
+    def get(self, request: Any, pk: UUID, message: UUID) -> Response:
+        return _delivery(self, message, pk)
+
+
+class Redeliver(ApiView):
+    scopes: ClassVar = _WRITE
+
+    @extend_schema(
+        operation_id="webhooks_redeliver",
+        summary="Send one message once more, under the same id",
+        tags=_TAGS,
+        request=None,
+        responses={200: DeliveryOut},
+    )
+    def post(self, request: Any, pk: UUID, message: UUID) -> Response:
+        self.body(Strict)
+        # Whose it is is the operation's to say; here only that the two belong together.
+        queries.belongs(message, pk, actor=self.actor)
+        operations.redeliver(message, actor=self.actor)
+        return _delivery(self, message, pk)
+
+
+def _one(view: ApiView, pk: UUID) -> Response:
+    return view.shown(WebhookOut, queries.managed(pk, actor=view.actor))
+
+
+def _delivery(view: ApiView, message: UUID, pk: UUID, *, status: int = 200) -> Response:
+    found = queries.delivery(queries.managed(pk, actor=view.actor), message)
+    location = ""
+    if status == 201:
+        location = absolute(reverse("api:webhook_delivery", args=[pk, message]))
+    return view.shown(DeliveryOut, found, status=status, location=location)
+
+
+def _issued(view: ApiView, issued: operations.Issued, *, status: int) -> Response:
+    row = queries.managed(issued.webhook.pk, actor=view.actor)
+    location = absolute(reverse("api:webhook", args=[row.pk])) if status == 201 else ""
+    response = view.shown(WebhookWithSecret, row, status=status, location=location, secret=issued.keys.whsec)
+    response.is_secret = True
+    return response

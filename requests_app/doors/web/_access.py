@@ -1,0 +1,202 @@
+"""How the pages put access requests into words: lines of lists, steps, timelines, what is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator, capfirst, slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app import operations
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.states import State
+from requests_app.models import AccessRequest, ContentAccess, Decision, Grant, Resource
+from requests_app.queries import access
+from requests_app.words import sentences
+from requests_app.words.text import visible_single
+
+_EXCERPT = 240
+#: A list gives a reason two lines, whatever its own are; the page of the access request keeps them.
+_BREAKS = re.compile(r"[ \t\r\n]+")
+
+
+@dataclass
+class Line:
+    """An access request as one line of a list."""
+
+    row: AccessRequest
+    state: State
+    act: str
+    reason: str
+    word: str = ""
+    turn: str = ""
+    outcome: str = ""
+    grant: Grant | None = None
+    sees_looks: bool = False
+    close_url: str = ""
+    close_words: str = ""
+    last_here: datetime | None = None
+    again_url: str = ""
+
+
+def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
+    """Lines for many rows; what was looked at under their windows is read at once."""
+    rows = list(rows)
+    grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
+    ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
+    seen = access.seen_resources(ended) if ended else {}
+    return [_line(row, actor=actor, at=at, seen=seen) for row in rows]
+
+
+def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, dict[str, Any]]) -> Line:
+    grant, state = grant_of(row), row.state_at(at)
+    actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
+    waits = any(edge.is_decision for edge in actions.values())
+    # Whoever asked gives the window back; everybody else who may end it closes it.
+    ending = [actions[name] for name in ("release", "revoke") if name in actions]
+    return Line(
+        row=row,
+        state=state,
+        act=sentences.reading(row.level, [line.resource for line in row.scope.all()]),
+        reason=Truncator(_BREAKS.sub(" ", row.justification)).chars(_EXCERPT),
+        word=_("Waiting for you") if waits else "",
+        turn=whose_turn(row, state),
+        outcome=outcome(row, state, seen.get(grant.pk) if grant else None),
+        grant=grant,
+        sees_looks=policy.sees_looks(actor, row),
+        close_url=reverse("web:access_request_act", args=[row.pk, ending[0].action]) if ending else "",
+        close_words=str(ending[0].label) if ending else "",
+        again_url=again_url(row, actor=actor, state=state),
+    )
+
+
+def grant_of(row: AccessRequest) -> Grant | None:
+    found: Grant | None = getattr(row, "grant", None)
+    return found
+
+
+def takes_evidence(actor: Actor, tenant_id: UUID) -> bool:
+    """Whether this person may take evidence of the tenant's log along: whoever reads all of it."""
+    return bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant_id, service_id=None))
+
+
+def whose_turn(row: AccessRequest, state: State) -> str:
+    if state == State.PENDING_PROVIDER:
+        return _("An approver of %(provider)s answers next") % {"provider": settings.PROVIDER_NAME}
+    if state == State.PENDING_CUSTOMER:
+        return _("%(tenant)s answers next") % {"tenant": row.tenant.name}
+    return ""
+
+
+def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
+    """How it ended, in a few words; nothing while it is under way."""
+    if state == State.CLOSED and seen is not None:
+        return capfirst(sentences.summary(seen))
+    if state == State.DENIED:
+        denied = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
+        return _("Denied by %(name)s") % {"name": denied.who} if denied else _("Denied")
+    if state == State.EXPIRED:
+        return _("Nobody answered; nothing was opened")
+    if state == State.WITHDRAWN:
+        return _("Withdrawn; nothing was opened")
+    return ""
+
+
+def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
+    """Where the engineer asks again for what has ended, with this one as the first draft; empty where it can't be."""
+    ended = state in (State.DENIED, State.EXPIRED, State.WITHDRAWN, State.CLOSED)
+    if not ended or Role.REQUESTER not in policy.roles_of(actor, row):
+        return ""
+    if row.ticket is not None and not row.ticket.is_live:
+        return ""
+    try:
+        if row.ticket:
+            return f"{reverse('web:ask', args=[row.ticket.pk])}?from={row.pk}"
+        return f"{reverse('web:legal_demand')}?tenant={row.tenant_id}&service={row.service_id}&from={row.pk}"
+    except NoReverseMatch:
+        return ""
+
+
+@dataclass
+class Window:
+    """An open window as a live list: who may do what, until when, and the last that was looked at."""
+
+    line: Line
+    heading: str
+    poll_url: str = ""
+    looks: list[dict[str, Any]] = field(default_factory=list)
+    seen: str = ""
+
+    @property
+    def name(self) -> str:
+        return slugify(self.line.row.reference)
+
+
+def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
+    """`polls` is how many looks the list asks for again and again; 0 for a list that stands still."""
+    values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
+    heading = format_html(_("{who} may {act}"), **values)
+    if with_tenant:
+        heading = format_html(_("{who} may {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
+    poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
+    return Window(line, heading, poll, look_lines(looks), newest(looks))
+
+
+def newest(looks: Sequence[ContentAccess]) -> str:
+    """What a live list says it has, so that it is sent again only when there is more."""
+    return str(looks[0].pk) if looks else "nothing"
+
+
+# --- What is looked at ---------------------------------------------------------------------------------------
+
+
+def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
+    """Looks as the live list shows them: a reference, never a subject line, because that is content."""
+    return [
+        {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
+    ]
+
+
+def _downloaded(look: ContentAccess) -> str:
+    if look.part:
+        return _("downloaded an attachment of the message")
+    if look.resource.kind == Resource.Kind.MAILBOX:
+        return _("downloaded the message")
+    if look.resource.kind == Resource.Kind.LIBRARY:
+        return _("downloaded the document")
+    return _("downloaded the record")
+
+
+def look_words(look: ContentAccess) -> str:
+    kinds = ContentAccess.Kind
+    if look.kind == kinds.LISTED:
+        return ngettext("listed %(n)d name", "listed %(n)d names", look.count) % {"n": look.count}
+    if look.kind == kinds.FAILED:
+        return _("asked for an item that could not be read")
+    if look.kind == kinds.CUT:
+        return _("was cut off in the middle of reading")
+    if look.kind == kinds.LIST_ALLOWED:
+        return _("was let see names through another service")
+    if look.kind == kinds.READ_ALLOWED:
+        return _("was let open an item through another service")
+    if look.kind == kinds.DOWNLOAD_ALLOWED:
+        return _("was let download an item through another service")
+    if look.kind == kinds.DOWNLOADED:
+        return _downloaded(look)
+    if look.part:
+        return _("opened an attachment of the message")
+    if look.resource.kind == Resource.Kind.MAILBOX:
+        return _("opened the message")
+    if look.resource.kind == Resource.Kind.LIBRARY:
+        return _("opened the document")
+    return _("opened the record")

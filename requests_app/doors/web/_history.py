@@ -1,0 +1,264 @@
+"""Where an access request stands and how it came there: its steps, and a timeline made from the log's own entries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from audit_app import signed
+from requests_app import operations
+from requests_app.domain import errors, lifecycle
+from requests_app.domain.actors import Side
+from requests_app.domain.events import Event, title_of
+from requests_app.domain.states import State
+from requests_app.doors.web._access import grant_of
+from requests_app.models import AccessRequest, ContentAccess, Decision, Grant
+from requests_app.queries import access, review
+from requests_app.queries.log_proofs import RECEIPTS
+from requests_app.queries.review import ITEMS, Entry, Looked
+from requests_app.words import sentences
+from requests_app.words.text import visible_single
+from requests_app.words.times import when_words
+
+# --- Steps ---------------------------------------------------------------------------------------------------
+
+_STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
+
+
+def needs_customer(row: AccessRequest) -> bool:
+    """Whether the customer is or was asked; before the provider's yes, by the very rule that this yes applies."""
+    decisions = {decision.stage for decision in row.decisions.all()}
+    if Decision.Stage.PROVIDER in decisions:
+        # Without a second stage the first yes opens the window.
+        return Decision.Stage.CUSTOMER in decisions or grant_of(row) is None
+    return row.needs_customer_approval or operations.lockbox_applies(row.tenant, row.service)
+
+
+def steps(row: AccessRequest, *, at: datetime) -> list[dict[str, Any]]:
+    """The way of this access request, and where on it it stands; what was never reached is left out once it ended."""
+    state = row.state_at(at)
+    decisions = {decision.stage: decision for decision in row.decisions.all()}
+    found = [{"label": _("Asked for"), "status": "done", "at": row.submitted_at, "note": row.requested_by.name}]
+    stages = [(Decision.Stage.PROVIDER, settings.PROVIDER_NAME, State.PENDING_PROVIDER)]
+    if needs_customer(row):
+        stages.append((Decision.Stage.CUSTOMER, row.tenant.name, State.PENDING_CUSTOMER))
+    for stage, side, pending in stages:
+        step = _stage_step(row, state, side, decisions.get(stage), is_its_turn=row.state == pending)
+        found.append(step)
+        if step["status"] == "stopped":
+            return found
+    return [*found, _window_step(grant_of(row), state)]
+
+
+def _stage_step(
+    row: AccessRequest, state: State, side: str, decision: Decision | None, *, is_its_turn: bool
+) -> dict[str, Any]:
+    if decision is not None:
+        yes = decision.verdict == Decision.Verdict.APPROVE
+        label = _("%(side)s said yes") if yes else _("%(side)s said no")
+        status = "done" if yes else "stopped"
+        return {"label": label % {"side": side}, "status": status, "at": decision.at, "note": decision.who}
+    if state == State.EXPIRED:
+        return {"label": _("%(side)s did not answer") % {"side": side}, "status": "stopped", "at": row.decide_by}
+    if state == State.WITHDRAWN:
+        return {"label": _("Withdrawn"), "status": "stopped", "at": row.state_changed_at}
+    status = "current" if is_its_turn else "upcoming"
+    return {"label": _("%(side)s answers") % {"side": side}, "status": status}
+
+
+def _window_step(grant: Grant | None, state: State) -> dict[str, Any]:
+    if grant is None:
+        return {"label": _("Window opens"), "status": "upcoming"}
+    if state == State.OPEN:
+        return {"label": _("Window is open"), "status": "current", "note": _("closes by itself")}
+    return {"label": how_closed(grant), "status": "done", "at": grant.ends_at}
+
+
+def how_closed(grant: Grant) -> str:
+    """How a window ended; one that no sweep has written down closed by itself, too."""
+    if grant.close_reason == Grant.CloseReason.RELEASED:
+        return _("Given back early")
+    if grant.close_reason == Grant.CloseReason.REVOKED:
+        return _("Closed early")
+    return _("Closed by itself")
+
+
+# --- Timeline ------------------------------------------------------------------------------------------------
+
+_LOOKS: dict[str, tuple[str, str]] = {
+    Event.ACCESS_REQUEST_SUBMITTED: ("active", "file-text"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: ("active", "check"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: ("open", "check"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: ("refused", "x"),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: ("refused", "x"),
+    Event.ACCESS_REQUEST_WITHDRAWN: ("over", "undo-2"),
+    Event.ACCESS_REQUEST_EXPIRED: ("over", "timer-off"),
+    Event.GRANT_RELEASED: ("sealed", "lock"),
+    Event.GRANT_REVOKED: ("sealed", "lock"),
+    Event.GRANT_CLOSED: ("sealed", "lock"),
+    Event.ACT_REFUSED: ("refused", "triangle-alert"),
+}
+
+
+#: What a person did, said after their name; an event that is missing here is said by its title.
+_DID: dict[str, Any] = {
+    Event.ACCESS_REQUEST_SUBMITTED: gettext_lazy("asked for this access"),
+    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: gettext_lazy("said yes for the provider"),
+    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: gettext_lazy("said yes for the customer"),
+    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: gettext_lazy("said no for the provider"),
+    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: gettext_lazy("said no for the customer"),
+    Event.ACCESS_REQUEST_WITHDRAWN: gettext_lazy("withdrew it"),
+    Event.GRANT_RELEASED: gettext_lazy("gave the window back"),
+    Event.GRANT_REVOKED: gettext_lazy("closed the window early"),
+}
+
+
+def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> list[dict[str, Any]]:
+    """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
+    events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
+    events += [_looked_event(row, one) for one in looked]
+    return sorted(events, key=lambda event: event["at"])
+
+
+def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
+    kind, icon = _LOOKS.get(entry.row.event, ("over", "circle"))
+    is_person = entry.row.actor_kind == "person"
+    return {
+        "at": entry.row.at,
+        "kind": kind,
+        "icon": icon,
+        "person": entry.row.actor_name if is_person else "",
+        "organisation": _organisation(row, entry.side) if is_person else "",
+        "words": _by_whom(entry),
+        "comment": entry.detail.get("comment", ""),
+    }
+
+
+def _by_whom(entry: Entry) -> str | SafeString:
+    """What was done, after the client that did it and in whose name, or after those whose deputy did it."""
+    words, actor = _words(entry), entry.said["actor"]
+    if actor.get("kind") == "client":
+        whose = actor.get("for")
+        did = _DID.get(entry.row.event, words)
+        client = visible_single(str(actor.get("name", "")))
+        if isinstance(whose, dict):
+            name = visible_single(str(whose.get("name", "")))
+            return format_html(_("the client {client} for {name}: {did}"), client=client, name=name, did=did)
+        return format_html(_("the client {client}: {did}"), client=client, did=did)
+    if away := entry.detail.get("deputy_for"):
+        return format_html(_("{did}, as deputy for {away}"), did=words, away=visible_single(str(away)))
+    return words
+
+
+def _receipt_url(row: AccessRequest, entry: Entry) -> str:
+    if entry.row.event not in RECEIPTS:
+        return ""
+    return reverse("web:access_request_receipt", args=[row.pk, entry.row.seq])
+
+
+def _organisation(row: AccessRequest, side: str) -> str:
+    return row.tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
+
+
+def _words(entry: Entry) -> str:
+    """What a person did, or the event's own title; a refusal also says what was tried, and why it was refused."""
+    title = title_of(entry.row.event)
+    if entry.row.event == Event.ACT_REFUSED:
+        edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
+        act = str(edge.label) if edge else _("an act")
+        why = why_refused(entry.detail, at=entry.row.at)
+        return _("tried “%(act)s” and was refused: %(why)s") % {"act": act, "why": why}
+    if entry.detail.get("cause"):
+        by = entry.detail.get("by", "")
+        return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
+    said = str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
+    signature = signed.of(entry.detail)
+    if signature is None:
+        return said
+    how = sentences.signed_with(
+        is_signed=signature.is_signed, name=signature.name, is_device_bound=signature.is_device_bound
+    )
+    return f"{said}, {how}"
+
+
+def last_change(row: AccessRequest) -> list[dict[str, Any]]:
+    """The line of the timeline that brought the access request to where it stands."""
+    entry = review.last_change(row)
+    return [_event(row, entry)] if entry else []
+
+
+def refusal_words(code: str) -> str:
+    """The words of a refusal's code; an unknown code stands for itself."""
+    kinds: list[type[errors.DomainError]] = [errors.DomainError]
+    for kind in kinds:
+        if kind.code == code:
+            return str(kind.default)
+        kinds.extend(kind.__subclasses__())
+    return code
+
+
+def _item_words(reference: str, kind: str, part: str) -> str:
+    if kind != ContentAccess.Kind.DOWNLOADED:
+        return reference
+    words = _("%(name)s: an attachment was downloaded") if part else _("%(name)s: downloaded")
+    return words % {"name": reference}
+
+
+def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
+    """Why an act was refused, and where a window for it had been closed, how that came."""
+    why, ended = refusal_words(str(detail.get("code", ""))), detail.get("ended")
+    how = (
+        str(ended.get("close_reason"))
+        if isinstance(ended, dict) and ended.get("closed_by")
+        else Grant.CloseReason.ELAPSED
+    )
+    words = _ENDED.get(how) if isinstance(ended, dict) else None
+    if not isinstance(ended, dict) or words is None:
+        return why
+    try:
+        closed = when_words(datetime.fromisoformat(str(ended.get("closed_at"))), at)
+    except ValueError:
+        return why
+    return f"{why} {words % {'name': ended.get('closed_by'), 'at': closed}}"
+
+
+_ENDED: dict[str, Any] = {
+    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for it on %(at)s."),
+    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s gave the window for it back on %(at)s."),
+    Grant.CloseReason.ELAPSED: gettext_lazy("The window for it ended on %(at)s."),
+}
+
+
+def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
+    looks = {name: getattr(looked, name) for name in access.COUNTED} | {"resources": 1}
+    kinds = {looked.resource.kind: looks} if looked.taken or looked.lists else {}
+    parts = []
+    if kinds or looked.allowed or not looked.failed:
+        parts.append(sentences.summary({"kinds": kinds, "allowed": looked.allowed}))
+    if looked.failed:
+        parts.append(
+            ngettext("%(n)d could not be read to its end", "%(n)d could not be read to their end", looked.failed)
+            % {"n": looked.failed}
+        )
+    more = looked.taken - len(looked.items)
+    shown = [_item_words(*item) for item in looked.items[:ITEMS]]
+    if shown and more > 0:
+        shown = [*shown, ngettext("and %(n)d more, in the log", "and %(n)d more, in the log", more) % {"n": more}]
+    return {
+        "at": looked.last_at,
+        "kind": "open",
+        "icon": "eye",
+        "person": row.requested_by,
+        "words": format_html(
+            _("looked at {resource}: {what}"), resource=visible_single(looked.resource.name), what="; ".join(parts)
+        ),
+        "details_summary": _("What was opened, by its reference"),
+        "details": shown,
+    }

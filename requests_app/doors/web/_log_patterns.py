@@ -1,0 +1,38 @@
+"""Which sentence an entry has. Its words are declared with the event; the names in them are made by _log_words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.acts import ACTS, EVENTS
+
+Said = dict[str, Any]
+
+#: For an event of a newer version, and for an entry whose bytes cannot be read.
+BY_NAME = _("{who}: {title}")
+
+#: What ended access as a consequence, by the cause that the entry names.
+CAUSES: dict[str, Promise] = {
+    "ticket-closed": _("{by} closed the ticket"),
+    "ticket-resolved": _("{by} resolved the ticket"),
+    "person-switched-off": _("{by} switched off the engineer’s account"),
+    "role-taken": _("{by} took the engineer out of the queue"),
+    "accounts-linked": _("{by} linked two accounts, and one human now stood on both sides of it"),
+}
+
+
+def pattern_for(event: str, detail: Said, actor: Said) -> Promise:
+    """The sentence for the event, or for the kind of it that the detail shows."""
+    declared = EVENTS.get(event)
+    if not actor or declared is None:
+        return BY_NAME
+    return next((words for applies, words in declared.variants if applies(detail, actor)), declared.sentence)
+
+
+def tried(action: str) -> str:
+    """What somebody tried, after "tried to"; an act of a newer version stands for itself."""
+    act = ACTS.get(action)
+    return action if act is None or act.tried is None else str(act.tried)

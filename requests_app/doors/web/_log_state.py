@@ -1,0 +1,199 @@
+"""How a log stands, in words: what is signed, who cosigned it, what is wrong, and what the last check found."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+from audit_app import checkpoints, keys, witnesses
+from audit_app.checkpoints import LogState
+from audit_app.models import AuditEntry, Checkpoint, LogCheck, LogKey
+from audit_app.notes import BadNote, Note, Verifier
+from audit_app.places import Places
+from requests_app.doors.web._log_words import Standing, flaw_words, grouped
+from requests_app.models import Tenant
+from requests_app.operations.checks import GIVEN_UP
+from requests_app.queries import log as queries
+
+#: Why a log is not signed any more (audit_app.checkpoints.Refusal), by code. {numbers} come from the alarm's detail.
+ALARMS: dict[str, Promise] = {
+    "missing": gettext_lazy("Entry {seq} is missing."),
+    "altered": gettext_lazy("Entry {seq} is not as it was written. {why}"),
+    "different": gettext_lazy(
+        "Of the {signed} entries that were signed last, at least one is another one now than it was then."
+    ),
+    "shorter": gettext_lazy("{signed} entries were signed once, and only {found} are there now."),
+    "tile": gettext_lazy("The stored hashes of its tree do not belong to each other."),
+    "signature": gettext_lazy("A signature that had just been made was not good."),
+    "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, and no tombstone says why."),
+    "outside_behind": gettext_lazy(
+        "{signed} entries are signed, and the record that the signer keeps outside the database says {kept}."
+    ),
+    "outside_unreadable": gettext_lazy("The record that the signer keeps outside the database can’t be read."),
+}
+#: Trouble of the signer itself: it can't compare, and so says nothing. Everything else is damage to the log.
+OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable"})
+#: A check that no worker has taken up after so long is not slow but forgotten.
+FORGOTTEN_AFTER = dt.timedelta(minutes=3)
+
+
+def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
+    """What the top of the log's page says."""
+    state = checkpoints.state(tenant.pk)
+    alarm = state.alarm
+    return {
+        "state": state,
+        "signed": state.checkpoint,
+        "is_late": _is_late(state, at),
+        "alarm": alarm,
+        "alarm_words": alarm_words(alarm.code, alarm.detail) if alarm else "",
+        "is_damaged": alarm is not None and alarm.code not in OF_THE_SIGNER,
+        "witnesses": witnesses.of(tenant.pk),
+        "closed": state.closed,
+        "keys": signing_keys(state),
+    }
+
+
+def _is_late(state: LogState, at: dt.datetime) -> bool:
+    """Whether a checkpoint should have come: entries wait for it, or the hourly one did not come."""
+    longest = dt.timedelta(seconds=settings.CHECKPOINT_MAX_AGE_SECONDS)
+    if state.unsigned and state.unsigned_since is not None and at - state.unsigned_since > longest:
+        return True
+    hourly = dt.timedelta(seconds=settings.LOG_HEARTBEAT_SECONDS)
+    return state.checkpoint is not None and at - state.checkpoint.dated_at > hourly + longest
+
+
+def alarm_words(code: str, detail: dict[str, Any]) -> str:
+    """What was found, in a sentence; a code of a newer version stands for itself."""
+    words = ALARMS.get(code)
+    if words is None:
+        return code
+    values = {name: grouped(value) for name, value in detail.items() if isinstance(value, int)}
+    why = detail.get("why")
+    values["why"] = flaw_words(why) if isinstance(why, str) else ""
+    missing = dict.fromkeys(("seq", "signed", "found", "kept"), "?")
+    return str(words).format(**{**missing, **values}).strip()
+
+
+# --- Keys ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of this log as people compare it: whole, or by its fingerprint (SHA-256 over the 32 bytes)."""
+
+    vkey: str
+    key_id: str
+    fingerprint: str
+    signs: bool
+
+
+def signing_keys(state: LogState) -> list[Key]:
+    """The keys that have signed here, under this log's name; those that signed the newest checkpoint first."""
+    note = _note(state.checkpoint)
+    found = [
+        _key(keys.log_key(state.origin, bytes(public)), note)
+        for public in LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True)
+    ]
+    return sorted(found, key=lambda key: not key.signs)
+
+
+def _key(verifier: Verifier, note: Note | None) -> Key:
+    signs = note is not None and any(each.is_of(verifier) for each in note.signatures)
+    return Key(str(verifier), verifier.key_id.hex(), hashlib.sha256(verifier.public).hexdigest(), signs)
+
+
+def _note(checkpoint: Checkpoint | None) -> Note | None:
+    try:
+        return Note.parse(checkpoint.note) if checkpoint else None
+    except BadNote:
+        return None
+
+
+# --- One entry -------------------------------------------------------------------------------------------
+
+
+def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, Standing]:
+    """Where in which tree each of these entries stands, and how many entries the checkpoint over it covers."""
+    where = Places.of(state.tenant_id)
+    found = {entry.seq: where.place(entry.seq) for entry in entries}
+    shards = {place.shard for place in found.values()} - {state.shard}
+    sizes = queries.signed_sizes(state.tenant_id, shards) if shards else {}
+    sizes[state.shard] = state.checkpoint.size if state.checkpoint else 0
+    return {
+        seq: Standing(
+            index=place.index,
+            origin=place.origin,
+            signed_size=sizes.get(place.shard, 0) if place.index < sizes.get(place.shard, 0) else 0,
+            is_closed=place.shard != state.shard,
+        )
+        for seq, place in found.items()
+    }
+
+
+# --- What a check found ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The last check as the page tells it; it is every reader's, not only of whoever asked for it."""
+
+    row: LogCheck
+    log_size: int
+    at: dt.datetime
+
+    @property
+    def is_running(self) -> bool:
+        return self.row.ended_at is None
+
+    @property
+    def start(self) -> int:
+        """The first entry that was looked at: what was pruned, or closed as damaged, comes before it."""
+        found = self.row.kept.get("start", 0)
+        return found if isinstance(found, int) else 0
+
+    @property
+    def count(self) -> int:
+        return max(0, self.row.size - self.start)
+
+    @property
+    def done(self) -> int:
+        return max(0, self.row.done - self.start)
+
+    @property
+    def since(self) -> int:
+        """How many entries came after it."""
+        return max(0, self.log_size - self.row.size)
+
+    @property
+    def is_forgotten(self) -> bool:
+        last = self.row.worked_at or self.row.asked_at
+        return self.is_running and self.at - last > FORGOTTEN_AFTER
+
+    @property
+    def is_given_up(self) -> bool:
+        return self.row.flaw == GIVEN_UP
+
+    @property
+    def is_good(self) -> bool:
+        return not self.is_running and not self.row.flaw
+
+    @property
+    def why(self) -> str:
+        return flaw_words(self.row.flaw)
+
+
+def checked(tenant_id: UUID, *, log_size: int, at: dt.datetime) -> Checked | None:
+    row = queries.last_check(tenant_id)
+    return Checked(row, log_size, at) if row else None
+
+
+__all__ = ["ALARMS", "Checked", "Key", "alarm_words", "checked", "places", "signing_keys", "standing"]

@@ -1,0 +1,441 @@
+"""The log in plain words: one sentence an entry, made from the hashed bytes and not from the columns beside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from string import Formatter
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import get_template
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
+
+from audit_app import canonical, signed
+from audit_app.models import AuditEntry
+from requests_app.domain.actors import Role, Side
+from requests_app.domain.events import door_title, title_of
+from requests_app.doors.web._history import why_refused
+from requests_app.doors.web._log_patterns import CAUSES, pattern_for, tried
+from requests_app.doors.web.context import ROLE_WORDS
+from requests_app.models import Resource, Tenant
+from requests_app.queries.log import About
+from requests_app.words import proposals, sentences, times
+from requests_app.words import text as _text
+
+#: What is wrong with an entry or a head (audit_app.entries, audit_app.verify), by the beginning of its words.
+_FLAWS: tuple[tuple[str, Promise], ...] = (
+    (
+        "missing: the hashes of what was pruned",
+        gettext_lazy("The hashes of the entries that were removed are missing."),
+    ),
+    ("missing: no entry says", gettext_lazy("Entries were removed, and no entry says so.")),
+    ("missing", gettext_lazy("An entry is missing here.")),
+    ("nothing was closed", gettext_lazy("A part of the log begins here, and none was closed.")),
+    ("this part of the log does not begin", gettext_lazy("A part of the log begins here, and no tombstone says why.")),
+    ("the hash", gettext_lazy("Its hash does not belong to its bytes.")),
+    ("the tree has another hash", gettext_lazy("The tree that was signed has another hash for it.")),
+    ("the bytes are no JSON", gettext_lazy("Its bytes are no JSON.")),
+    ("the bytes are not canonical", gettext_lazy("Its bytes are not canonical JSON.")),
+    ("the column", gettext_lazy("What is stored beside it says something else than its bytes.")),
+    ("it is older", gettext_lazy("It is older than the entry before it.")),
+    ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
+    (
+        "the signed root is another one",
+        gettext_lazy("The checkpoint that was signed here belongs to other entries: one up to here was changed."),
+    ),
+    ("the checkpoint says another head", gettext_lazy("The checkpoint does not say what is stored beside it.")),
+    ("the checkpoint can't be read", gettext_lazy("The checkpoint over it can’t be read.")),
+    ("the checkpoint has no good signature", gettext_lazy("The checkpoint over it has no good signature.")),
+)
+
+
+#: What a log leaves the house as.
+FORMATS: dict[str, Promise] = {
+    "csv": gettext_lazy("CSV"),
+    "jsonl": gettext_lazy("JSON Lines"),
+    "ocsf": gettext_lazy("OCSF"),
+    "o365": gettext_lazy("Office 365 records"),
+    "cef": gettext_lazy("CEF"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an entry stands in its tree. `signed_size` is 0 while no checkpoint covers it."""
+
+    index: int
+    origin: str
+    signed_size: int
+    is_closed: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """One entry as the page shows it."""
+
+    row: AuditEntry
+    sentence: SafeString
+    comment: str
+    door: str
+    email: str
+    record: str
+    leaf: str
+    is_intact: bool
+    request_reference: str
+    ticket_reference: str
+    standing: Standing
+
+
+def told(
+    entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, places: Mapping[int, Standing], at: dt.datetime
+) -> list[Told]:
+    return [_told(entry, tenant, about, places[entry.seq], at) for entry in entries]
+
+
+def flaw_words(why: str) -> str:
+    """Why an entry is not as it was written, translated; words that are new to this page stand for themselves."""
+    return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
+
+
+def grouped(number: int) -> str:
+    """A number as people write it."""
+    return number_format(number, force_grouping=True)
+
+
+def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: Standing, at: dt.datetime) -> Told:
+    raw = bytes(entry.canonical)
+    said = _read(raw)
+    actor, detail = _dict(said, "actor"), _dict(said, "detail")
+    words = _words_of(entry, said, tenant, about, at)
+    return Told(
+        row=entry,
+        sentence=words.sentence(),
+        comment=_str(detail, "comment"),
+        door=door_title(entry.door),
+        email=_str(actor, "email"),
+        record=json.dumps(said, indent=2, ensure_ascii=False) if said else raw.decode(errors="backslashreplace"),
+        leaf=bytes(entry.leaf_hash).hex(),
+        is_intact=canonical.leaf_hash(raw) == bytes(entry.leaf_hash),
+        request_reference=words.request_reference,
+        ticket_reference=words.ticket_reference,
+        standing=standing,
+    )
+
+
+def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
+    """One entry's sentence and its comment, without all that the log page shows beside them."""
+    said = _read(bytes(entry.canonical))
+    return _words_of(entry, said, tenant, about, at).sentence(), _str(_dict(said, "detail"), "comment")
+
+
+def _words_of(entry: AuditEntry, said: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime) -> _Words:
+    ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
+    request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
+    actor, detail = _dict(said, "actor"), _dict(said, "detail")
+    return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
+
+
+class _Words:
+    """The words of one entry. A placeholder is a property here, or else the text of that name in the detail."""
+
+    def __init__(
+        self,
+        entry: AuditEntry,
+        actor: dict[str, Any],
+        detail: dict[str, Any],
+        *,
+        tenant: Tenant,
+        request: str,
+        ticket: str,
+        at: dt.datetime,
+    ) -> None:
+        self.entry, self.actor, self.detail, self._tenant, self.at = entry, actor, detail, tenant, at
+        self.request_reference, self.ticket_reference = request, ticket
+
+    def sentence(self) -> SafeString:
+        """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
+        pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
+        names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
+        said = format_html(pattern, **{name: self._value(name) for name in names})
+        return format_html("{}. {}", said, self.signed) if self.signed else said
+
+    def _value(self, name: str) -> object:
+        return getattr(self, name) if isinstance(vars(type(self)).get(name), property) else self._plain(name)
+
+    def _plain(self, name: str) -> SafeString:
+        return _text.visible_single(_str(self.detail, name))
+
+    # --- Who and what -------------------------------------------------------------------------------------
+
+    @property
+    def who(self) -> SafeString:
+        if self.actor.get("kind") not in ("person", "client"):
+            return mark_safe(_("The system"))  # noqa: S308  a translation
+        name = _str(self.actor, "name") or self.entry.actor_name
+        side = self.actor.get("side")
+        organisation = self._tenant.name if side == Side.CUSTOMER else settings.PROVIDER_NAME
+        shown = _person(name, organisation, get_language())
+        if away := _str(self.detail, "deputy_for"):
+            words = _("{name}, deputy for {away},")
+            shown = format_html(words, name=shown, away=_text.visible_single(away))
+        if self.actor["kind"] != "client":
+            return shown
+        whose = _str(_dict(self.actor, "for"), "name")
+        if not whose:
+            return format_html(_("the client {client}"), client=shown)
+        return format_html(
+            _("the client {client}, for {whose},"), client=shown, whose=_person(whose, organisation, get_language())
+        )
+
+    @property
+    def title(self) -> str:
+        return title_of(self.entry.event)
+
+    @property
+    def provider(self) -> SafeString:
+        return _text.visible_single(settings.PROVIDER_NAME)
+
+    @property
+    def tenant(self) -> SafeString:
+        return _text.visible_single(self._tenant.name)
+
+    @property
+    def request(self) -> SafeString:
+        return _reference(self.request_reference or _str(self.detail, "reference")) or escape(_("an access request"))
+
+    @property
+    def ticket(self) -> SafeString:
+        return _reference(self.ticket_reference or _str(self.detail, "reference"))
+
+    @property
+    def ticket_title(self) -> SafeString:
+        return self._plain("title")
+
+    # --- From the detail ----------------------------------------------------------------------------------
+
+    @property
+    def ask(self) -> SafeString:
+        found = self.detail.get("resources")
+        resources = [
+            Resource(kind=one["kind"], name=str(one.get("name", "")))
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict) and one.get("kind") in Resource.Kind.values
+        ]
+        return _text.visible_single(sentences.reading(_str(self.detail, "level"), resources))
+
+    @property
+    def length(self) -> str:
+        return _duration(self.detail.get("window_for", self.detail.get("window_cap")))
+
+    @property
+    def before(self) -> str:
+        return _duration(self.detail.get("window_cap_before"))
+
+    @property
+    def until(self) -> str:
+        return self._instant("closes_at")
+
+    @property
+    def proposed(self) -> SafeString:
+        return _text.visible_single(proposals.words(_str(self.detail, "act"), _dict(self.detail, "said")))
+
+    @property
+    def confirmed(self) -> SafeString:
+        """Of a change by staff: who confirmed it, or that nobody else could."""
+        by = self._plain("confirmed_by")
+        return format_html(_("confirmed by {name}"), name=by) if by else escape(_("with nobody else to confirm it"))
+
+    @property
+    def lapsed(self) -> str:
+        return proposals.lapse_words(_str(self.detail, "reason"))
+
+    @property
+    def effective_at(self) -> str:
+        return self._instant("effective_at")
+
+    @property
+    def from_at(self) -> str:
+        return self._instant("from_at")
+
+    @property
+    def until_at(self) -> str:
+        return self._instant("until_at")
+
+    @property
+    def muted(self) -> SafeString:
+        if self.detail.get("engineer"):
+            return self._plain("engineer_name")
+        return _text.visible_single(sentences.everybody())
+
+    @property
+    def denied_amount(self) -> str:
+        n = self.detail.get("n")
+        n = n if isinstance(n, int) else 0
+        return ngettext("%(n)s access request", "%(n)s access requests", n) % {"n": grouped(n)}
+
+    def _instant(self, name: str) -> str:
+        try:
+            return times.when_words(dt.datetime.fromisoformat(_str(self.detail, name)), self.at)
+        except ValueError:
+            return ""
+
+    @property
+    def names(self) -> str:
+        found = self.detail.get("items")
+        n = len(found) if isinstance(found, list) else 0
+        return ngettext("%(n)d name", "%(n)d names", n) % {"n": n}
+
+    @property
+    def item(self) -> SafeString:
+        return _text.visible_single(_str(self.detail, "reference") or _str(self.detail, "item"))
+
+    @property
+    def role(self) -> str:
+        role = _str(self.detail, "role")
+        return str(ROLE_WORDS[Role(role)]) if role in ROLE_WORDS else role
+
+    @property
+    def resource_set(self) -> SafeString:
+        return _text.visible_single(_str(_dict(self.detail, "set"), "name"))
+
+    @property
+    def changes(self) -> SafeString:
+        """What was set, and what it was before."""
+        now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
+        parts = [
+            _("%(field)s is “%(now)s”, was “%(was)s”") % {"field": key, "now": value, "was": was.get(key, "")}
+            for key, value in now.items()
+        ]
+        return _text.visible_single("; ".join(parts))
+
+    @property
+    def cause(self) -> SafeString:
+        words = CAUSES.get(_str(self.detail, "cause"))
+        return format_html(str(words), by=self._plain("by")) if words else self._plain("cause")
+
+    @property
+    def act(self) -> str:
+        return tried(_str(self.detail, "action"))
+
+    @property
+    def signed(self) -> str | SafeString:
+        """Of a decision: whether it is signed, and by which key. Whether that holds, the verifier says."""
+        found = signed.of(self.detail)
+        if found is None:
+            return ""
+        words = sentences.signed_with(is_signed=found.is_signed, name=found.name, is_device_bound=found.is_device_bound)
+        return _text.visible_single(capfirst(words))
+
+    @property
+    def why(self) -> SafeString:
+        return _text.visible_single(why_refused(self.detail, at=self.at))
+
+    @property
+    def format(self) -> str:
+        return str(FORMATS.get(_str(self.detail, "format"), ""))
+
+    # --- The log itself -----------------------------------------------------------------------------------
+
+    @property
+    def new_key(self) -> SafeString:
+        return _key_id(self.detail.get("new"))
+
+    @property
+    def old_keys(self) -> SafeString:
+        found = self.detail.get("old")
+        return format_html_join(", ", "{}", [(_key_id(vkey),) for vkey in (found if isinstance(found, list) else [])])
+
+    @property
+    def signed_size(self) -> str:
+        return _entries(self.detail.get("signed_size"))
+
+    @property
+    def found_size(self) -> str:
+        return _entries(self.detail.get("found_size"))
+
+    @property
+    def to(self) -> str | SafeString:
+        """A number of an entry, or the address of a mail."""
+        number = self.detail.get("to")
+        return grouped(number) if isinstance(number, int) else self._plain("to")
+
+    @property
+    def days(self) -> str:
+        return _days(self.detail.get("days"))
+
+    @property
+    def retention(self) -> str:
+        return _days(self.detail.get("log_retention_days"))
+
+    @property
+    def cosigned_within(self) -> str:
+        hours = self.detail.get("cosigned_within")
+        return _duration(hours * 3600) if isinstance(hours, int) else ""
+
+
+@lru_cache(maxsize=1000)
+def _person(name: str, organisation: str, _language: str | None) -> SafeString:
+    """Who acted. A log has few people and many entries, and its words hang on the language."""
+    values = {
+        "name": name,
+        "organisation": organisation,
+        "is_mixed": _text.is_mixed_script(name),
+        "has_hidden": _text.has_hidden_characters(name),
+    }
+    return mark_safe(get_template("components/_person.html").render(values).strip())  # noqa: S308  a rendered template
+
+
+def _reference(text: str) -> SafeString:
+    """A reference in one piece: broken at its hyphen it is hard to find and to type."""
+    return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
+
+
+def _key_id(vkey: object) -> SafeString:
+    """The eight hexadecimal digits by which people tell keys apart; the whole key is in the record."""
+    parts = vkey.split("+", 2) if isinstance(vkey, str) else []
+    return format_html('<span class="mono">{}</span>', parts[1]) if len(parts) == 3 else SafeString("")
+
+
+def _entries(n: object) -> str:
+    if not isinstance(n, int):
+        return ""
+    return ngettext("%(n)s entry", "%(n)s entries", n) % {"n": grouped(n)}
+
+
+def _days(n: object) -> str:
+    if not isinstance(n, int):
+        return ""
+    return ngettext("%(n)s day", "%(n)s days", n) % {"n": grouped(n)}
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    """The record; empty where the bytes are none, so that a log that was tampered with can still be looked at."""
+    try:
+        said = json.loads(raw)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _dict(said: dict[str, Any], name: str) -> dict[str, Any]:
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _str(said: dict[str, Any], name: str) -> str:
+    found = said.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _duration(seconds: object) -> str:
+    return times.duration_words(seconds) if isinstance(seconds, int) else ""

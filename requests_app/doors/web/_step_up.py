@@ -1,0 +1,189 @@
+"""Proof that it is still the same person, on a page, and how long it counts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from requests_app import operations
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import (
+    CodeAlreadyUsed,
+    DomainError,
+    PasskeyRefused,
+    StepUpRequired,
+    TooMany,
+    Unacceptable,
+    WrongProof,
+)
+from requests_app.doors.web import _known_password
+from requests_app.doors.web.forms.security import ProofForm, StepUpForm
+from requests_app.doors.web.middleware import (
+    PASSKEY,
+    PASSWORD,
+    PASSWORD_AND_CODE,
+    PASSWORD_SIGN_IN,
+    SIGN_IN,
+    SINGLE_SIGN_ON,
+    STEPPED_UP,
+    actor_in,
+    last_proof,
+)
+from requests_app.identity import challenges, factors, verification
+from requests_app.identity.challenges import Purpose
+from requests_app.models import Passkey, Person
+from requests_app.models.row_security import own_account
+from requests_app.platform import webauthn
+from requests_app.queries import signing
+
+
+def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> str:
+    """What the page that confirms will ask of this very person, by what they have set up and have just shown."""
+    actor = actor_in(request)
+    if signing.passkeys(actor, tenant_id):
+        return _("The next page asks for your comment, and to approve for your passkey.")
+    if is_fresh(request, at=at):
+        return _("The next page asks for your comment, and for nothing else: you have just proved who you are.")
+    if factors.has_code(cast(Person, request.user)):
+        return _("The next page asks for your comment, and to approve for your password and a code of your app.")
+    return _("The next page asks for your comment, and an approval also takes proof that it is you.")
+
+
+def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
+    """Keep in the session that this person has just proved who they are; `policy` says for how long it counts."""
+    request.session[STEPPED_UP] = {"at": at.isoformat(), "way": way, "person": str(request.user.pk)}
+
+
+def note_second_factor(request: HttpRequest) -> None:
+    """Note that the sign-in under way has just shown the person's second factor, for `remember_sign_in`.
+
+    It is noted on the request and not in the session: it counts for the sign-in that this very request completes.
+    """
+    request.second_factor_at = clock.now()  # type: ignore[attr-defined]  # read by remember_sign_in()
+
+
+def remember_sign_in(request: HttpRequest) -> None:
+    """A sign-in with a password: with the second factor, it is a proof like any other.
+
+    Without one it is good for setting up the first second factor and nothing else.
+    """
+    at = getattr(request, "second_factor_at", None)
+    if at is not None:
+        remember(request, at=at, way=SIGN_IN)
+    elif not cast(Person, request.user).has_second_factor:
+        remember(request, at=clock.now(), way=PASSWORD_SIGN_IN)
+
+
+def remember_single_sign_on(request: HttpRequest) -> None:
+    """A sign-in at an identity provider is all the proof that somebody without a second factor here can give.
+
+    What the provider says of its own second factor (`amr`) proves nothing here: docs/single-sign-on.md says why.
+    """
+    if not cast(Person, request.user).has_second_factor:
+        remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
+
+
+def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
+    return policy.is_fresh(actor_in(request), at)
+
+
+def setting_up(request: HttpRequest) -> Actor:
+    """The actor who sets up a second factor: if it is the first one, any sign-in is a proof for that."""
+    way, at = last_proof(request)
+    return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
+
+
+def to_step_up(request: HttpRequest) -> HttpResponse:
+    """Ask for the proof, and come back to this page."""
+    return redirect_to_login(request.get_full_path(), reverse("web:step_up"))
+
+
+def is_this_person(request: HttpRequest, password: str, code: str, *, is_password_known: bool = False) -> bool:
+    """Raises TooManyGuesses or CodeAlreadyUsed."""
+    person, ip = cast(Person, request.user), request.META.get("REMOTE_ADDR", "")
+    return verification.is_this_person(person, password, code, ip=ip, is_password_known=is_password_known)
+
+
+def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
+    """Write down that the proof failed, where the person's tenants see it."""
+    with own_account():
+        operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
+
+
+def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwargs: Any) -> StepUpForm:
+    """The form that asks for the proof. `act` is what it is asked for (`_known_password.act_of`)."""
+    is_known = _known_password.is_known(request, act, at=clock.now()) if data is not None else False
+    return StepUpForm(
+        data, has_code=cast(Person, request.user).has_second_factor, is_password_known=is_known, act=act, **kwargs
+    )
+
+
+def proven(request: HttpRequest, form: StepUpForm) -> int:
+    """0 where what was sent proves who it is, which is then remembered; or the status of what the form now says."""
+    if not form.is_valid():
+        return Unacceptable.status
+    person, given = cast(Person, request.user), form.cleaned_data
+    try:
+        if form.is_signed:
+            ip = request.META.get("REMOTE_ADDR", "")
+            verification.is_this_persons_passkey(person, given["assertion"], purpose=Purpose.STEP_UP, ip=ip)
+            way = PASSKEY
+        elif is_this_person(
+            request, given["password"], given.get("code", ""), is_password_known=form.is_password_known
+        ):
+            way = PASSWORD_AND_CODE if person.has_second_factor else PASSWORD
+        else:
+            note_failure(request)
+            form.add_error(None, form.wrong)
+            return StepUpRequired.status
+    except CodeAlreadyUsed as mistake:
+        return next_code_is_missing(request, form, mistake, act=form.act)
+    except (PasskeyRefused, TooMany) as refusal:
+        note_failure(request, refusal)
+        form.refuse(refusal)
+        return refusal.status
+    _known_password.forget(request)
+    remember(request, at=clock.now(), way=way)
+    return 0
+
+
+def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
+    """Ask for the next code alone: the password was right. It is no refusal, and leaves no entry."""
+    if not form.is_password_known:
+        # Counted from the password on, and not anew with each code that was used.
+        _known_password.remember(request, act, at=clock.now())
+        form.is_password_known = True
+    form.add_error("code", str(mistake))
+    return mistake.status
+
+
+def to_confirm(request: HttpRequest) -> dict[str, Any]:
+    """What the page that asks shows beside the form: what a passkey is asked, and whether there is a code to type."""
+    person = cast(Person, request.user)
+    with own_account():
+        keys = [bytes(row.credential_id) for row in Passkey.objects.filter(person=person).live().of_this_site()]
+    if not keys:
+        return {}
+    challenge = challenges.issue(Purpose.STEP_UP, person.pk, at=clock.now())
+    options = webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge, known=keys)
+    return {"options": json.dumps(options), "has_no_code": not factors.has_code(person)}
+
+
+def local(target: Any) -> str:
+    """A path of this very site, or nothing.
+
+    Without a host that is allowed, everything with a host or a scheme is refused. Browsers drop tabs and line breaks
+    from an address before they look at it.
+    """
+    if not isinstance(target, str) or not target.isprintable() or not target.startswith("/"):
+        return ""
+    return target if url_has_allowed_host_and_scheme(target, allowed_hosts=None) else ""

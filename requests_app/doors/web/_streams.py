@@ -1,0 +1,45 @@
+"""Content on its way out: read ahead by one chunk, and closed when the client has gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from requests_app.content.connectors.base import ByteSource, ConnectorError
+from requests_app.domain.errors import ContentUnavailable
+
+
+class Body:
+    """The chunks of a stream, the first of them read already.
+
+    What fails before the first byte can still be answered with a page; what fails later ends the connection.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        try:
+            self._first = next(chunks, b"")
+        except ConnectorError as error:
+            raise ContentUnavailable from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._chunks
+
+    def close(self) -> None:
+        """Called by the server when the client has all, or has gone away."""
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+class GuardedSource(ByteSource):
+    """The chunks of an item while its window is open, for reading them as text."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._body = Body(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        self._body.close()

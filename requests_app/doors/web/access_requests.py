@@ -1,0 +1,291 @@
+"""The list of access requests, the page of one, and what is looked at under it, live."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from audit_app import witnesses
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.errors import DomainError, Malformed, NotAllowed, WrongState
+from requests_app.domain.lifecycle import Transition
+from requests_app.domain.states import PENDING, State
+from requests_app.doors.web._access import (
+    Window,
+    again_url,
+    grant_of,
+    lines,
+    look_lines,
+    newest,
+    outcome,
+    takes_evidence,
+    whose_turn,
+    window,
+)
+from requests_app.doors.web._history import how_closed, last_change, needs_customer, steps, timeline
+from requests_app.doors.web._refusals import noted
+from requests_app.doors.web._step_up import approval_words
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import AccessRequest, Decision, Mute
+from requests_app.queries import access, inbox, review
+from requests_app.words import sentences
+
+#: htmx stops polling at this status.
+STOP_POLLING = 286
+
+GROUP_WORDS = {
+    "waiting": gettext_lazy("Waiting for an answer"),
+    "open": gettext_lazy("Open now"),
+    "closed": gettext_lazy("Closed"),
+    "denied": gettext_lazy("Denied"),
+    "expired": gettext_lazy("Expired"),
+    "withdrawn": gettext_lazy("Withdrawn"),
+}
+_ALLOWED = frozenset({"state", "service", "tenant", "q", "before", "after"})
+_REFERENCE_HINT = gettext_lazy("A reference looks like AR-7K2M-Q4XD, or T-7K2M-Q4XD for a ticket.")
+#: Less than this is part of too many names.
+SHORTEST_NAME = 3
+_REFERENCE = re.compile(r"(?:(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
+
+
+# --- The list ------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def access_requests(request: HttpRequest) -> HttpResponse:
+    actor, at = actor_in(request), instant(request)
+    asked = _asked(request)
+    search, problem = _search(actor, asked)
+    found = inbox.Page([]) if problem else inbox.page(actor, search, at=at, cursor=_cursor(request))
+    if search.named and not found.rows:
+        problem = _("No access request is about a resource of this name, or comes from this address. %(hint)s") % {
+            "hint": _REFERENCE_HINT
+        }
+    context = {
+        "now": at,
+        "asked": asked,
+        "is_filtered": any(asked.values()),
+        "problem": problem,
+        "lines": lines(found.rows, actor=actor, at=at),
+        "groups": GROUP_WORDS.items(),
+        "services": inbox.services(actor),
+        "by_tenant": actor.side is Side.PROVIDER,
+        "may_demand": Role.ENGINEER in actor.roles,
+        "newer_url": _page_url(asked, "after", found.newer),
+        "older_url": _page_url(asked, "before", found.older),
+    }
+    return render(request, "access_requests/list.html", context)
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    """The filters as they were asked for. A name that is none of them is refused and not ignored."""
+    if not set(request.GET) <= _ALLOWED:
+        raise Malformed
+    return {
+        name: request.GET.get(name, "").replace("\0", "").strip()[:200] for name in ("state", "service", "tenant", "q")
+    }
+
+
+def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
+    """The filters as the query takes them, and what is wrong with them where they cannot find anything."""
+    if asked["state"] and asked["state"] not in inbox.GROUPS:
+        raise Malformed
+    service_id, tenant_ids, reference, named = None, None, "", ""
+    if asked["service"]:
+        service_id = next((s.pk for s in inbox.services(actor) if s.key == asked["service"]), None)
+        if service_id is None:
+            raise Malformed
+    if asked["tenant"] and actor.side is Side.PROVIDER:
+        tenant_ids = inbox.tenants_named(actor, asked["tenant"])
+        if not tenant_ids:
+            return inbox.Search(), _("No tenant has a name that begins like this.")
+    if asked["q"]:
+        match = _REFERENCE.fullmatch(asked["q"].upper())
+        if match is not None:
+            reference = f"{match[1] or 'AR'}-{match[2]}-{match[3]}"
+        elif len(asked["q"]) < SHORTEST_NAME:
+            return inbox.Search(), str(_REFERENCE_HINT)
+        else:
+            named = asked["q"]
+    return inbox.Search(
+        group=asked["state"], service_id=service_id, tenant_ids=tenant_ids, reference=reference, named=named
+    ), ""
+
+
+def _cursor(request: HttpRequest) -> inbox.Cursor | None:
+    if "before" in request.GET:
+        return inbox.Cursor.read(request.GET["before"], is_older=True)
+    if "after" in request.GET:
+        return inbox.Cursor.read(request.GET["after"], is_older=False)
+    return None
+
+
+def _page_url(asked: dict[str, str], name: str, cursor: inbox.Cursor | None) -> str:
+    if cursor is None:
+        return ""
+    kept = {key: value for key, value in asked.items() if value}
+    return "?" + urlencode({**kept, name: str(cursor)})
+
+
+# --- One access request --------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The review page for whoever may decide, and the whole story for everybody else who may see it."""
+    actor, at = actor_in(request), instant(request)
+    row = access.access_request(pk, actor=actor)
+    context = facts(row, actor=actor, at=at)
+    grant, with_items = context["grant"], context["sees_looks"]
+    looked = review.looked_at(grant, with_items=with_items) if grant else []
+    before = review.earlier(row, actor=actor)
+    if context["may_decide"]:
+        context["approval_words"] = approval_words(request, tenant_id=row.tenant_id, at=at)
+    context |= {
+        "steps": steps(row, at=at),
+        "timeline": timeline(row, review.history(row), looked),
+        "earlier": before,
+        "earlier_lines": lines(before.lately, actor=actor, at=at),
+        "counted": inbox.COUNTED,
+        "window": _window(row, actor=actor, at=at) if context["is_open"] and with_items else None,
+    }
+    return render(request, "access_requests/detail.html", context)
+
+
+def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
+    """What every page about one access request shows."""
+    state, grant = row.state_at(at), grant_of(row)
+    resources = [line.resource for line in row.scope.all()]
+    actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
+    decisions = {decision.stage: decision for decision in row.decisions.all()}
+    deciding = [edge for edge in actions.values() if edge.is_decision]
+    seen = access.seen_resources([grant.pk])[grant.pk] if grant and state == State.CLOSED else None
+    return {
+        "now": at,
+        "row": row,
+        "state": state,
+        "is_pending": state in PENDING,
+        "is_open": state == State.OPEN,
+        "grant": grant,
+        "resources": resources,
+        "act": sentences.reading(row.level, resources),
+        "approve_words": sentences.button(row),
+        "actions": actions,
+        "may_decide": bool(deciding),
+        "held_up": _held_up(row, deciding, at),
+        "is_provider_stage": state == State.PENDING_PROVIDER,
+        "needs_customer": needs_customer(row),
+        "provider_decision": decisions.get(Decision.Stage.PROVIDER),
+        "customer_decision": decisions.get(Decision.Stage.CUSTOMER),
+        "turn": whose_turn(row, state),
+        "outcome": outcome(row, state, seen),
+        "how_closed": how_closed(grant) if grant and state == State.CLOSED else "",
+        "sees_looks": policy.sees_looks(actor, row),
+        "may_take_evidence": takes_evidence(actor, row.tenant_id),
+        "again_url": again_url(row, actor=actor, state=state),
+        "is_own": Role.ENGINEER in actor.roles and actor.human_id == row.requester_human,
+        "is_customer": actor.side is Side.CUSTOMER,
+        "kinds": {resource.kind for resource in resources},
+    }
+
+
+def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
+    """Why a yes would be refused now, for whoever may give it; the operation decides."""
+    if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
+        mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
+        return sentences.muted(mute, at) if mute else ""
+    hours = row.tenant.cosigned_within
+    opens = any(State.OPEN in edge.targets for edge in deciding)
+    if hours is None or not opens:
+        return ""
+    doubt = witnesses.doubt(row.tenant_id, hours, at)
+    return sentences.not_cosigned(row.tenant, hours, doubt) if doubt else ""
+
+
+def changed(
+    request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError | None = None
+) -> HttpResponse:
+    """409: why the move can't be made, how it stands now, and who brought it there."""
+    actor, at = actor_in(request), clock.now()
+    row = access.access_request(row.pk, actor=actor)
+    if error is None:
+        try:
+            access.require_offered(row, edge.action, actor=actor, at=at)
+        except DomainError as refusal:
+            error = refusal
+    message = error.message if error else ""
+    is_early = row.state == State.PENDING_PROVIDER and edge.stage == Decision.Stage.CUSTOMER
+    context = {**facts(row, actor=actor, at=at), "message": message, "is_early": is_early}
+    context["last_events"] = last_change(row)
+    return render(request, "access_requests/changed.html", context, status=WrongState.status)
+
+
+# --- Live ----------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def live(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What is being looked at, newest first: a page, or for htmx the list alone, or nothing where nothing is new."""
+    actor, at = actor_in(request), instant(request)
+    row = review.watched(pk, actor=actor)
+    if not policy.sees_looks(actor, row):
+        with noted(row, "watch", actor):
+            raise NotAllowed
+    if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+        return _fragment(request, row, at=at)
+    row = access.access_request(pk, actor=actor)
+    context = {**facts(row, actor=actor, at=at), "window": _window(row, actor=actor, at=at)}
+    return render(request, "access_requests/live.html", context)
+
+
+def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
+    grant = grant_of(row)
+    polls = review.LIVE if row.state_at(at) == State.OPEN else 0
+    [line] = lines([row], actor=actor, at=at)
+    with_tenant = actor.side is Side.PROVIDER
+    return window(line, review.live(grant) if grant else [], polls=polls, with_tenant=with_tenant)
+
+
+def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> HttpResponse:
+    # Rendered without the request: the menu and its counts would cost more than the list itself.
+    grant, is_open = grant_of(row), row.state_at(at) == State.OPEN
+    looks = review.live(grant, limit=_limit(request)) if grant else []
+    seen = newest(looks)
+    if is_open and request.GET.get("seen") == seen:
+        return HttpResponse(status=204)
+    context = {"accesses": look_lines(looks), "seen": seen, "now": at}
+    response = HttpResponse(render_to_string("components/_live_items.html", context))
+    if not is_open:
+        # The rest of the page says "open" and offers to close: it must be read anew as well.
+        response.status_code = STOP_POLLING
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _limit(request: HttpRequest) -> int:
+    asked = request.GET.get("lines", "")
+    return min(int(asked), review.LIVE) if asked.isdecimal() and len(asked) < 4 and int(asked) else review.LIVE
+
+
+urlpatterns = [
+    path("access-requests/", access_requests, name="access_requests"),
+    path("access-requests/<uuid:pk>/", access_request, name="access_request"),
+    path("access-requests/<uuid:pk>/live/", live, name="live"),
+]

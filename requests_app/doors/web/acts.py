@@ -1,0 +1,129 @@
+"""The acts on an access request that are no decision: withdraw it, give its window back, close its window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, register_converter, reverse
+from django.urls.converters import StringConverter
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from requests_app import operations
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Malformed, Unacceptable, WrongState
+from requests_app.domain.lifecycle import TRANSITIONS, Transition
+from requests_app.doors.web._refusals import noted
+from requests_app.doors.web._step_up import local
+from requests_app.doors.web.access_requests import changed, facts
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import AccessRequest
+from requests_app.queries import access, standing
+from requests_app.words import sentences
+from requests_app.words.text import visible_single
+
+_OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
+    "withdraw": operations.withdraw,
+    "release": operations.release,
+    "revoke": operations.revoke,
+}
+_DONE = {
+    "withdraw": _("The access request is withdrawn."),
+    "release": _("The window is closed. Thank you for giving it back early."),
+}
+_CLOSED = _("The window is closed. {who} can no longer {act}. {link}")
+
+
+class ActForm(forms.Form):
+    comment = forms.CharField(
+        label=_("Your comment"),
+        max_length=limits.COMMENT_MAX,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("A no needs a reason: write one sentence.")},
+    )
+
+    def refuse_unknown(self) -> None:
+        """Raise Malformed for a field that this form does not have: it is refused and not ignored."""
+        if not set(self.data) <= {*self.fields, "csrfmiddlewaretoken"}:
+            raise Malformed
+
+
+class EndForm(ActForm):
+    """`next` is the page on which the button was pressed: the person stays there."""
+
+    next = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
+
+
+def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: datetime) -> bool:
+    return edge in access.allowed_actions(row, actor=actor, at=at)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
+    """GET asks once more; POST does it. Closing is one press of a button: whoever may close need not argue."""
+    actor = actor_in(request)
+    row = access.access_request(pk, actor=actor)
+    edge = TRANSITIONS[action]
+    if request.method == "POST":
+        return _acted(request, row, edge)
+    if not is_offered(row, edge, actor, at=instant(request)):
+        with noted(row, edge.action, actor):
+            policy.require(actor, edge, row)
+        if standing.is_repeated(row, edge, actor):
+            return redirect("web:access_request", pk=row.pk)
+        return changed(request, row, edge)
+    return _ask(request, row, EndForm(), edge)
+
+
+def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
+    form = EndForm(request.POST)
+    form.refuse_unknown()
+    if not form.is_valid():
+        return _ask(request, row, form, edge, status=Unacceptable.status)
+    try:
+        _OPERATIONS[edge.action](row.pk, actor=actor_in(request), note=form.cleaned_data["comment"])
+    except WrongState as error:
+        return changed(request, row, edge, error)
+    except Unacceptable as error:
+        form.add_error("comment", str(error))
+        return _ask(request, row, form, edge, status=error.status)
+    messages.success(request, _done(row, edge))
+    return redirect(local(form.cleaned_data["next"]) or reverse("web:access_request", args=[row.pk]))
+
+
+def _done(row: AccessRequest, edge: Transition) -> str:
+    """What has been done; of a window that was closed also whose it was, for a page that shows several."""
+    if edge.action != "revoke":
+        return str(_DONE[edge.action])
+    act = sentences.reading(row.level, [line.resource for line in row.scope.all()])
+    link = format_html('<a href="{}">{}</a>', reverse("web:access_request", args=[row.pk]), row.reference)
+    who = visible_single(row.requested_by.name)
+    return format_html(str(_CLOSED), who=who, act=visible_single(act), link=link)
+
+
+def _ask(
+    request: HttpRequest, row: AccessRequest, form: ActForm, edge: Transition, *, status: int = 200
+) -> HttpResponse:
+    context = facts(row, actor=actor_in(request), at=instant(request))
+    return render(request, "access_requests/act.html", {**context, "form": form, "edge": edge}, status=status)
+
+
+class _Act(StringConverter):
+    regex = "|".join(_OPERATIONS)
+
+
+register_converter(_Act, "act")
+
+urlpatterns = [path("access-requests/<uuid:pk>/<act:action>/", act, name="access_request_act")]

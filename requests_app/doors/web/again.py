@@ -1,0 +1,40 @@
+"""Holds what was sent on the page that can't answer it, so that it can be sent again from there.
+
+The browser's way back loads the form anew: with another once-token, and without what was typed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+
+from requests_app.doors.web import keeping
+from requests_app.doors.web._secrets import are_left_out
+from requests_app.doors.web.errors import address_of
+from requests_app.doors.web.once import FILES, PROOF
+from requests_app.doors.web.stepping import PREFIX, sent_with
+from requests_app.platform import outcome
+from requests_app.templatetags.once import FIELD
+
+
+def form_of(request: HttpRequest) -> dict[str, Any]:
+    """What a template needs to send the same form with the same token; nothing where a secret or a file was sent."""
+    token = outcome.current().token or request.POST.get(FIELD, "")
+    view = request.resolver_match.view_name if request.resolver_match else ""
+    if request.method != "POST" or not token or view in FILES or not keeping.is_from_our_page(request):
+        return {}
+    # A proof is asked for again; a password that was to be set would be missing.
+    proof = PROOF.get(view, frozenset())
+    sent = [(name, value) for name, value in sent_with(request) if name not in proof and not name.startswith(PREFIX)]
+    fields = [(name, value) for name, value in keeping.fields_of(request) if name != FIELD]
+    if are_left_out(sent) or request.FILES or (sent and not fields and not _is_bare(sent)):
+        return {}
+    outcome.current().token, outcome.current().is_sent_again = token, True
+    return {"again": fields, "again_to": address_of(request), "csrf_token": get_token(request)}
+
+
+def _is_bare(sent: list[tuple[str, str]]) -> bool:
+    """Whether the form was a button alone."""
+    return {name for name, _value in sent} <= {FIELD, "csrfmiddlewaretoken"}

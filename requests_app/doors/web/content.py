@@ -1,0 +1,298 @@
+"""The reader: content under an open window, each look at it recorded before anything is shown.
+
+Two kinds of GET here write entries: a list of names, and an opened item. HEAD is refused, for it would be a look
+without content; a range is ignored, for an entry names whole items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_GET
+
+from requests_app import operations
+from requests_app.content.connectors.base import ConnectorError, Item, Listing, Message, Stream, render_hint
+from requests_app.content.downloads import disposition
+from requests_app.domain import clock
+from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotOpen
+from requests_app.doors.web._streams import Body, GuardedSource
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import ContentAccess, Level, Resource
+from requests_app.operations.content import Looked
+from requests_app.operations.streams import WindowClosed
+from requests_app.queries import access
+from requests_app.queries import content as queries
+from requests_app.words import sentences
+
+#: How much of a text document is shown in the page, in bytes; the whole is there for download.
+TEXT_BYTES = 256 * 1024
+#: Longer than any name that a connector takes.
+NAME_LENGTH = 4096
+_HEADERS = {"From": _("From"), "To": _("To"), "Cc": _("Copy to")}
+_PROBLEMS: dict[str, str | Promise] = {
+    "headers_cut": _("The headers are longer than can be shown."),
+    "parts_cut": _("The message has more parts than can be shown."),
+    "depth_cut": _("The message is nested deeper than can be shown."),
+    "text_cut": _("The text is longer than can be shown; download the message for all of it."),
+    "html_cut": _("The formatted text is longer than can be shown; download the message for all of it."),
+    "images_withheld": _("Pictures are not loaded: whoever sent the message would learn that it was opened."),
+}
+
+View = Callable[..., HttpResponseBase]
+
+
+def reader(view: View) -> View:
+    """A page of the reader: for people who are signed in, by GET alone, kept by no cache, and not ahead of a click.
+
+    A window that is not open is answered with a page that says when it closed and by whom.
+    """
+
+    @login_required
+    @require_GET
+    @cache_control(no_store=True, private=True)
+    @wraps(view)
+    def wrapped(request: HttpRequest, pk: UUID, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if "prefetch" in request.headers.get("Sec-Purpose", ""):
+            # A browser that guesses would put into the log what nobody looked at.
+            return HttpResponse(status=425)
+        try:
+            return view(request, pk, *args, **kwargs)
+        except (WindowNotOpen, WindowClosed):
+            return _closed(request, _window(request, pk), status=403)
+
+    return wrapped
+
+
+def look(view: View) -> View:
+    """A page of the reader that records that somebody looked: no other site's link leads to it, or strangers could
+    write into the log what was looked at."""
+    wrapped = reader(view)
+    wrapped.from_here_only = True  # type: ignore[attr-defined]  # read by lockbox_site.crossing
+    return wrapped
+
+
+@reader
+def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What the window covers. Nothing is looked at yet."""
+    window = _window(request, pk)
+    if not window.is_live:
+        return _closed(request, window, status=200)
+    return render(request, "content/window.html", {"window": window, "grant": window.grant})
+
+
+@reader
+def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Asked by an open page every second: nothing new, or that the window is closed."""
+    window = _window(request, pk)
+    if window.is_live:
+        return HttpResponse(status=204)
+    # 286 tells htmx to stop asking.
+    return render(request, "content/_closed.html", _closed_facts(window), status=286)
+
+
+@look
+def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
+    """One page of names."""
+    folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
+    _looked, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
+    place = Place(_window(request, pk), resource, folder, after)
+    context = {**place.context(), "entries": _entries(place, listing), "unlisted": listing.unlisted}
+    if listing.next_after is not None:
+        context["next_url"] = place.url("window_resource", folder=folder, after=listing.next_after)
+    return render(request, "content/resource.html", context)
+
+
+@look
+def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
+    """One item, as far as a page may show it."""
+    item_id, actor = _text(request, "id", needed=True), actor_in(request)
+    found = queries.resource(resource, actor=actor)
+    if found.kind == Resource.Kind.MAILBOX:
+        _looked, message = operations.content.read_message(pk, resource, item_id, actor=actor)
+        facts = _message_facts(message)
+    elif request.GET.get("shown") == "image":
+        # Nothing is opened here: the picture itself is fetched, and recorded, by its own address.
+        facts = {"shown": "image", "title": item_id.rpartition("/")[2]}
+    else:
+        facts = _document(request, pk, resource, item_id)
+    window = _window(request, pk)
+    if not window.is_live:
+        raise WindowNotOpen
+    place = Place(window, resource, _text(request, "folder"), _text(request, "after"))
+    facts["attachments"] = [
+        (attached, place.url("window_raw", id=item_id, part=attached.part)) for attached in facts.get("attachments", ())
+    ]
+    addresses = {
+        "download_url": place.url("window_raw", id=item_id),
+        "image_url": place.url("window_raw", id=item_id, inline="1"),
+    }
+    template = "content/_item.html" if request.headers.get("HX-Request") == "true" else "content/item.html"
+    return render(request, template, {**place.context(), **facts, **addresses})
+
+
+@look
+def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
+    """The bytes of an item, or of a part of a message, for download; a picture may be shown in place.
+
+    The entry says which of the two it was, and it is written before anything is known of the bytes. So what was asked
+    for as a picture, and is none, is not given as a file instead.
+    """
+    item_id, part = _text(request, "id", needed=True), _text(request, "part")
+    actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
+    kind = ContentAccess.Kind.OPENED if is_inline else ContentAccess.Kind.DOWNLOADED
+    stream, chunks = operations.content.download(pk, resource, item_id, actor=actor, part=part or None, kind=kind)
+    body = Body(chunks)
+    if is_inline and render_hint(stream.media_type) != "image":
+        body.close()
+        raise Malformed
+    media_type = stream.media_type if is_inline else "application/octet-stream"
+    response = StreamingHttpResponse(body, content_type=media_type)
+    response["Content-Disposition"] = disposition(stream.filename, as_attachment=not is_inline)
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    response["Accept-Ranges"] = "none"
+    if stream.size is not None:
+        # By this a client tells a stream that was cut from one that ended.
+        response["Content-Length"] = str(stream.size)
+    return response
+
+
+class Place:
+    """Where in a window the reader is: one resource, one folder of it, one page of that."""
+
+    def __init__(self, window: queries.Window, resource_id: UUID, folder: str, after: str) -> None:
+        self.window, self.resource = window, window.resource(resource_id)
+        self.folder, self.after = folder, after
+
+    def url(self, name: str, **query: str) -> str:
+        address = reverse(f"web:{name}", args=[self.window.grant.pk, self.resource.pk])
+        kept = {key: value for key, value in query.items() if value}
+        return f"{address}?{urlencode(kept)}" if kept else address
+
+    def context(self) -> dict[str, Any]:
+        return {
+            "window": self.window,
+            "grant": self.window.grant,
+            "resource": self.resource,
+            "folder": self.folder,
+            "folders": self._folders(),
+            "after": self.after,
+            "list_url": self.url("window_resource", folder=self.folder, after=self.after),
+            "top_url": self.url("window_resource", folder=self.folder),
+        }
+
+    def _folders(self) -> list[tuple[str, str]]:
+        """The folders on the way to this one, each with its address; a mailbox's folders do not nest."""
+        if not self.folder:
+            return []
+        parts = [self.folder] if self.resource.kind == Resource.Kind.MAILBOX else self.folder.split("/")
+        ways = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        names = zip(parts, ways, strict=True)
+        return [(name.lstrip("."), self.url("window_resource", folder=way)) for name, way in names]
+
+
+def _entries(place: Place, listing: Listing) -> list[dict[str, Any]]:
+    """The lines of a list, each with the address at which its item is opened, if the window goes that far."""
+    reads = place.window.grant.level == Level.READ
+    return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
+
+
+def _opened_at(place: Place, item: Item, *, reads: bool) -> dict[str, Any]:
+    if item.kind == "folder":
+        return {"url": place.url("window_resource", folder=item.id), "icon": "folder"}
+    hint = "text" if item.kind == "message" else render_hint(item.media_type)
+    icons = {"text": "mail" if item.kind == "message" else "file-text", "image": "image", "download": "file"}
+    found: dict[str, Any] = {"icon": icons[hint], "is_download": hint == "download"}
+    if reads and hint == "download":
+        found["url"] = place.url("window_raw", id=item.id)
+    elif reads:
+        shown = "image" if hint == "image" else ""
+        found["url"] = place.url("window_item", id=item.id, folder=place.folder, after=place.after, shown=shown)
+    return found
+
+
+def _message_facts(message: Message) -> dict[str, Any]:
+    headers = message.headers
+    return {
+        "shown": "message",
+        "message": message,
+        "title": headers.get("Subject", ""),
+        "headers": [(words, headers[name]) for name, words in _HEADERS.items() if headers.get(name)],
+        "date_as_sent": headers.get("Date", ""),
+        "message_id": headers.get("Message-ID", ""),
+        "problems": [_PROBLEMS.get(code, code) for code in message.problems],
+        "attachments": message.attachments,
+    }
+
+
+def _document(request: HttpRequest, pk: UUID, resource: UUID, item_id: str) -> dict[str, Any]:
+    """Open a document: text is shown, a picture is fetched by its own address, the rest is for download."""
+    actor = actor_in(request)
+    looked, item, stream = operations.content.open_item(pk, resource, item_id, actor=actor)
+    with stream:
+        hint = render_hint(stream.media_type)
+        facts: dict[str, Any] = {"item": item, "title": item.title, "shown": hint}
+        if hint == "text":
+            facts["text"], facts["is_cut"] = _read_text(looked, stream, request, item_id)
+    return facts
+
+
+def _read_text(looked: Looked, stream: Stream, request: HttpRequest, item_id: str) -> tuple[str, bool]:
+    chunks = operations.content.guarded(looked, stream, actor=actor_in(request), item_id=item_id)
+    held = Stream(
+        filename=stream.filename, media_type=stream.media_type, size=stream.size, source=GuardedSource(chunks)
+    )
+    try:
+        return held.read_text(TEXT_BYTES)
+    except ConnectorError as error:
+        raise ContentUnavailable from error
+
+
+def _window(request: HttpRequest, pk: UUID) -> queries.Window:
+    """The window as it is now, and not as it was when the request began: something was read meanwhile."""
+    return queries.window(pk, actor=actor_in(request), at=clock.now())
+
+
+def _text(request: HttpRequest, name: str, *, needed: bool = False) -> str:
+    value = request.GET.get(name, "")
+    if len(value) > NAME_LENGTH or (needed and not value):
+        raise Malformed
+    return value
+
+
+def _closed(request: HttpRequest, window: queries.Window, *, status: int) -> HttpResponse:
+    return render(request, "content/closed.html", _closed_facts(window), status=status)
+
+
+def _closed_facts(window: queries.Window) -> dict[str, Any]:
+    grant = window.grant
+    seen = access.seen_resources([grant.pk])[grant.pk]
+    asked = grant.access_request
+    may_ask_again = asked.ticket is not None and asked.ticket.is_live
+    return {
+        "window": window,
+        "grant": grant,
+        "summary": sentences.summary(seen),
+        "ask_url": f"{reverse('web:ask', args=[asked.ticket_id])}?from={asked.pk}" if may_ask_again else "",
+    }
+
+
+urlpatterns = [
+    path("windows/<uuid:pk>/", window_page, name="window"),
+    path("windows/<uuid:pk>/state/", window_state, name="window_state"),
+    path("windows/<uuid:pk>/<uuid:resource>/", window_resource, name="window_resource"),
+    path("windows/<uuid:pk>/<uuid:resource>/item/", window_item, name="window_item"),
+    path("windows/<uuid:pk>/<uuid:resource>/raw/", window_raw, name="window_raw"),
+]

@@ -1,0 +1,132 @@
+"""What every page may read: the page's one instant, who is signed in as what, and the menu."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor, Role
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import Person, Tenant
+from requests_app.operations import LOG_READERS
+from requests_app.queries import inbox, menu
+
+ROLE_WORDS: dict[Role, str | Promise] = {
+    Role.APPROVER: _("Approver"),
+    Role.AUDITOR: _("Auditor"),
+    Role.ADMINISTRATOR: _("Administrator"),
+    Role.DEPUTY: _("Deputy"),
+    Role.MEMBER: _("Member"),
+    Role.ENGINEER: _("Engineer"),
+    Role.PROVIDER_APPROVER: _("Provider approver"),
+    Role.STAFF: _("Staff"),
+}
+_ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
+_INSTANT, _COUNT = "page_instant", "page_waiting_count"
+
+
+@dataclass
+class NavItem:
+    label: str | Promise
+    url: str
+    count: str = ""
+    current: bool = False
+
+
+def instant(request: HttpRequest) -> datetime:
+    """The instant at which this page is true; the clock is asked once, however many parts of the page need it."""
+    at: datetime | None = getattr(request, _INSTANT, None)
+    if at is None:
+        at = clock.now()
+        setattr(request, _INSTANT, at)
+    return at
+
+
+def waiting_count(request: HttpRequest) -> int:
+    """How much waits for this person; the menu and the first page both say it, and it is counted once."""
+    count: int | None = getattr(request, _COUNT, None)
+    if count is None:
+        count = inbox.count_waiting_for(actor_in(request), at=instant(request))
+        setattr(request, _COUNT, count)
+    return count
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """The context of every page; empty where the store is away, so that the page that says so can be rendered."""
+    try:
+        return _page(request)
+    except DatabaseError:
+        return {}
+
+
+def counted(number: int) -> str:
+    """A bounded count in words: nothing for none, "99+" for the bound."""
+    if number >= inbox.COUNTED:
+        return f"{inbox.COUNTED - 1}+"
+    return str(number) if number else ""
+
+
+def _page(request: HttpRequest) -> dict[str, Any]:
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {"now": instant(request)}
+    person = cast(Person, user)
+    context: dict[str, Any] = {"now": instant(request), "theme": person.theme}
+    if request.path_info.startswith("/admin/"):
+        return context
+    actor = actor_in(request)
+    tenants = menu.tenants(actor)
+    return {
+        **context,
+        "tenant_name": ", ".join(tenant.name for tenant in tenants),
+        "role_words": ", ".join(str(words) for role, words in ROLE_WORDS.items() if role in actor.roles),
+        "nav_items": _nav_items(request, actor, tenants),
+    }
+
+
+def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> list[NavItem]:
+    waits = counted(waiting_count(request))
+    items = [_item(_("Home"), "home", count=waits)]
+    if actor.tenant_roles or actor.queue_roles or actor.is_staff:
+        items += [_item(_("Access requests"), "access_requests"), _item(_("Tickets"), "tickets")]
+    for label, name, roles in (
+        (_("Log"), "log", LOG_READERS),
+        (_("Lockbox"), "tenant", _ADMINISTRATORS),
+        (_("People"), "people", _ADMINISTRATORS),
+    ):
+        own = menu.tenants_where(actor, tenants, roles)
+        items += [_item(_of(label, tenant, own), name, tenant.pk) for tenant in own]
+    if actor.is_staff:
+        items.append(NavItem(_("Administration"), reverse("admin:index")))
+    present = [item for item in items if item.url]
+    _mark_current(present, request.path_info)
+    return present
+
+
+def _item(label: str | Promise, name: str, pk: UUID | None = None, *, count: str = "") -> NavItem:
+    try:
+        url = reverse(f"web:{name}", args=[pk] if pk else None)
+    except NoReverseMatch:
+        # An area that is not installed has no place in the menu.
+        url = ""
+    return NavItem(label, url, count)
+
+
+def _of(label: Promise | str, tenant: Tenant, own: list[Tenant]) -> str | Promise:
+    return f"{label} ({tenant.name})" if len(own) > 1 else label
+
+
+def _mark_current(items: list[NavItem], path: str) -> None:
+    """The item whose address is the longest beginning of this page's; the first page is only itself."""
+    inside = [item for item in items if path == item.url or (item.url != "/" and path.startswith(item.url))]
+    if inside:
+        max(inside, key=lambda item: len(item.url)).current = True

@@ -1,0 +1,327 @@
+"""Decide: the page that confirms, with the proof that it takes, and the receipt."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_safe
+
+from requests_app import operations
+from requests_app.domain import clock, manifest, policy
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.errors import (
+    CodeAlreadyUsed,
+    DeviceBoundRequired,
+    FactsChanged,
+    LogNotCosigned,
+    Malformed,
+    ManifestRefused,
+    NotFound,
+    OwnKeyRequired,
+    PasskeyRefused,
+    SignatureRequired,
+    StepUpRequired,
+    TooManyGuesses,
+    Unacceptable,
+    WrongState,
+)
+from requests_app.domain.lifecycle import TRANSITIONS, Transition
+from requests_app.doors.web import _known_password
+from requests_app.doors.web._access import grant_of
+from requests_app.doors.web._known_password import act_of
+from requests_app.doors.web._refusals import noted
+from requests_app.doors.web._step_up import is_fresh, is_this_person, next_code_is_missing, remember
+from requests_app.doors.web.access_requests import changed, facts
+from requests_app.doors.web.acts import ActForm, is_offered
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms.security import ProofForm, assertion_field, code_field, password_field
+from requests_app.doors.web.middleware import PASSWORD_AND_CODE, actor_in
+from requests_app.models import AccessRequest, Decision
+from requests_app.queries import access, review, signing
+
+security_log = structlog.get_logger("security")
+
+_DECIDE: dict[tuple[Side, str], str] = {
+    (Side.PROVIDER, "approve"): "approve_as_provider",
+    (Side.PROVIDER, "deny"): "deny_as_provider",
+    (Side.CUSTOMER, "approve"): "approve_as_customer",
+    (Side.CUSTOMER, "deny"): "deny_as_customer",
+}
+_OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
+    "approve_as_provider": operations.approve_as_provider,
+    "deny_as_provider": operations.deny_as_provider,
+    "approve_as_customer": operations.approve_as_customer,
+    "deny_as_customer": operations.deny_as_customer,
+}
+
+
+_READERS = {
+    Side.PROVIDER: _("The engineer reads it, and so does the customer."),
+    Side.CUSTOMER: _("The engineer and the provider's approvers read it."),
+}
+
+
+class DecisionForm(ProofForm, ActForm):
+    """`digest` and `shown` say what was on the page that is being answered.
+
+    `manifest` is the text that was shown to be signed, and `assertion` what the passkey answered; where there is one,
+    nothing else is asked for. Nor is it where `is_proven`: the person gave their second factor a moment ago. A password
+    or a code that is sent all the same is judged.
+    """
+
+    password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
+    code = code_field()
+    manifest = forms.CharField(max_length=manifest.MOST, required=False, strip=False, widget=forms.HiddenInput)
+    assertion = assertion_field(required=False)
+    digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    shown = forms.CharField(max_length=20, widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        *args: Any,
+        edge: Transition,
+        side: Side,
+        is_proven: bool = False,
+        is_password_known: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_password_known = is_password_known
+        self.is_proof_typed = bool(self.data.get("password") or self.data.get("code"))
+        self.is_proven = is_proven and not self.is_proof_typed
+        self.fields["comment"].required = edge.needs_note
+        self.fields["comment"].help_text = _READERS[side]
+        # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
+        self.is_signed = bool(self.data.get("assertion"))
+        if edge.needs_step_up:
+            self.fields["code"].required = not (self.is_signed or self.is_proven)
+            self.fields["password"].required = self.fields["code"].required and not is_password_known
+        else:
+            del self.fields["password"], self.fields["code"]
+
+    @property
+    def wrong(self) -> str:
+        if self.is_password_known:
+            return gettext("The code is not right. Nothing was decided.")
+        return gettext("The password or the code is not right. Nothing was decided.")
+
+    @property
+    def lacks_only_the_proof(self) -> bool:
+        """Whether the press came too late: the page asked for no proof, or for nothing that was typed."""
+        return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
+
+    @property
+    def signature(self) -> operations.Signed | None:
+        if not self.is_signed:
+            return None
+        given = self.cleaned_data
+        return operations.Signed(manifest=given.get("manifest", ""), assertion=given.get("assertion"))
+
+
+# --- Confirm -------------------------------------------------------------------------------------------------
+
+
+@login_required
+@sensitive_post_parameters("password", "code")
+@require_http_methods(["GET", "HEAD", "POST"])
+def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
+    """GET shows the act in one sentence; POST does it, with a proof that is fresh or is sent with it."""
+    actor = actor_in(request)
+    row = access.access_request(pk, actor=actor)
+    edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
+    own = row.decision_of(actor.human_id, edge.stage)
+    if own is not None and own.verdict == edge.verdict:
+        # The second click of two: what the first one did stands, and is what this one wanted.
+        return redirect("web:receipt", pk=row.pk)
+    if request.method == "POST":
+        return _decided(request, row, edge)
+    if not is_offered(row, edge, actor, at=instant(request)):
+        with noted(row, edge.action, actor):
+            policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
+        return changed(request, row, edge)
+    initial = {"digest": row.content_digest, "shown": row.state}
+    form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=_is_proven(request, row))
+    return _confirm(request, row, form, edge)
+
+
+def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
+    actor = actor_in(request)
+    act = act_of(request, [("digest", row.content_digest)])
+    form = DecisionForm(
+        request.POST,
+        edge=edge,
+        side=actor.side,
+        is_proven=_is_proven(request, row),
+        is_password_known=_known_password.is_known(request, act, at=clock.now()),
+    )
+    form.refuse_unknown()
+    is_filled = form.is_valid()
+    if "digest" in form.errors or "shown" in form.errors:
+        raise Malformed
+    try:
+        with noted(row, edge.action, actor):
+            access.require_offered(row, edge.action, actor=actor, at=instant(request))
+            _require_same(row, form.cleaned_data, actor)
+        if not is_filled and form.lacks_only_the_proof:
+            # The page that was pressed may have asked for nothing, five minutes ago.
+            form.add_error(
+                None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
+            )
+            return _confirm(request, row, form, edge, status=Unacceptable.status)
+        if not is_filled:
+            return _confirm(request, row, form, edge, status=Unacceptable.status)
+        note, signature = form.cleaned_data["comment"], form.signature
+        if signature is not None or not edge.needs_step_up:
+            _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
+            return redirect("web:receipt", pk=row.pk)
+        if not form.is_proven:
+            with noted(row, edge.action, actor):
+                given = form.cleaned_data["password"], form.cleaned_data["code"]
+                is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
+            if not is_right:
+                _refused(row, edge, actor)
+                form.add_error(None, form.wrong)
+                return _confirm(request, row, form, edge, status=StepUpRequired.status)
+            _known_password.forget(request)
+            remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
+            actor = actor.stepped_up(clock.now())
+        _OPERATIONS[edge.action](row.pk, actor=actor, note=note)
+    except CodeAlreadyUsed as mistake:
+        return _confirm(request, row, form, edge, status=next_code_is_missing(request, form, mistake, act=act))
+    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:
+        form.add_error(None, str(error))
+        return _confirm(request, row, form, edge, status=error.status)
+    except LogNotCosigned as error:
+        form.add_error(None, str(error))
+        return _confirm(request, row, form, edge, status=error.status)
+    except WrongState as error:
+        return changed(request, row, edge, error)
+    except Unacceptable as error:
+        form.add_error("comment", str(error))
+        return _confirm(request, row, form, edge, status=error.status)
+    except TooManyGuesses as error:
+        form.add_error(None, str(error))
+        response = _confirm(request, row, form, edge, status=error.status)
+        response["Retry-After"] = str(max(1, math.ceil((error.until - clock.now()).total_seconds())))
+        return response
+    return redirect("web:receipt", pk=row.pk)
+
+
+def _confirm(
+    request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, *, status: int = 200
+) -> HttpResponse:
+    context = facts(row, actor=actor_in(request), at=instant(request))
+    context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
+    context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
+    return render(request, "access_requests/confirm.html", context, status=status)
+
+
+def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
+    """What the page offers to sign: a text of its own each time, and the passkeys that may sign it."""
+    actor = actor_in(request)
+    must_sign = edge.action == "approve_as_customer" and row.tenant.wants_signature
+    counts_for = row.tenant if must_sign else None
+    keys = signing.passkeys(actor, row.tenant_id, counts_for=counts_for) if is_proof_possible else []
+    found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
+    if keys:
+        text = signing.text_to_sign(row, actor=actor, verdict=edge.action.partition("_as_")[0], at=instant(request))
+        challenge = manifest.challenge_of(text)
+        found |= {"manifest": text, "manifest_digest": challenge.hex(), "manifest_lines": manifest.shown(text)}
+        found["options"] = json.dumps(signing.options(keys, challenge))
+    return found
+
+
+def _is_proven(request: HttpRequest, row: AccessRequest) -> bool:
+    """Whether nothing more is asked for: a second factor was given within the last five minutes.
+
+    The person may have given it to sign in, or for another act. Who has a passkey that can sign a decision still signs
+    this one: that takes one touch, and it is worth more to the readers of the log.
+    """
+    return is_fresh(request, at=clock.now()) and not signing.passkeys(actor_in(request), row.tenant_id)
+
+
+def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
+    """Try the act without proof who it is. It is refused for the right reason, and the tenant's log says so.
+
+    Returns where that proof is all that was missing.
+    """
+    try:
+        # The session's proof is not enough for a decision, and must not be taken for one here.
+        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(None), note="")
+    except StepUpRequired:
+        return
+
+
+def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> None:
+    """Raise FactsChanged unless what is decided on is what was on the page."""
+    if shown["digest"] != row.content_digest or shown["shown"] != row.state:
+        security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
+        raise FactsChanged(_("This is not what you were shown. Read it again before you decide."))
+
+
+# --- Receipt -------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What this person's side decided, to keep: the decision's entry in the log, and what happens next."""
+    actor, at = actor_in(request), instant(request)
+    row = access.access_request(pk, actor=actor)
+    decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)
+    if decision is None:
+        raise NotFound
+    edge = TRANSITIONS[f"{decision.verdict}_as_{decision.stage}"]
+    is_yes = decision.verdict == Decision.Verdict.APPROVE
+    entry = review.decision_entry(row, edge.event)
+    context = {
+        **facts(row, actor=actor, at=at),
+        "decision": decision,
+        "is_yes": is_yes,
+        "is_mine": actor.human_id in decision.humans,
+        "entry": entry,
+        "entry_hash": bytes(entry.leaf_hash).hex() if entry else "",
+        "told": _told(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),
+    }
+    return render(request, "access_requests/receipt.html", context)
+
+
+def _told(row: AccessRequest, *, asks_customer: bool) -> list[str]:
+    """Who was told, as audiences: the people in them are read when the mail leaves."""
+    values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
+    engineer = gettext("%(engineer)s, who asked") % values
+    provider = gettext("the approvers of %(provider)s") % values
+    customer = gettext("the approvers of %(tenant)s, and its addresses for notices") % values
+    grant = grant_of(row)
+    if asks_customer and grant is None:
+        return [customer]
+    reached_customer = grant is not None or any(d.stage == Decision.Stage.CUSTOMER for d in row.decisions.all())
+    return [engineer, provider, customer] if reached_customer else [engineer, provider]
+
+
+class _Verdict(StringConverter):
+    regex = "approve|deny"
+
+
+register_converter(_Verdict, "verdict")
+
+_ONE = "access-requests/<uuid:pk>"
+urlpatterns = [
+    path(f"{_ONE}/decide/<verdict:verdict>/", decide, name="decide"),
+    path(f"{_ONE}/receipt/", receipt, name="receipt"),
+]

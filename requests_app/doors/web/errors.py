@@ -1,0 +1,103 @@
+"""How the pages say no: one place turns a refusal of the domain into a page, or a fragment for htmx."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import escape_leading_slashes
+from django.utils.translation import gettext as _
+
+from requests_app.domain.errors import Busy, ChangeProposed, DomainError, NotFound, OutcomeUnknown, StoreUnavailable
+from requests_app.platform import outcome
+
+security_log = structlog.get_logger("security")
+
+_TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html", 503: "503.html"}
+
+
+#: Where people look at what an act was about.
+_PAGES = {"access_request": "web:access_request", "ticket": "web:ticket", "tenant": "web:tenant"}
+#: The end of the portal's address of an act on a row.
+_TO_THE_ROW = re.compile(r"act/[^/]+/$")
+
+
+def page_about(about: Mapping[str, str]) -> str:
+    """The page of what an act was about, or the first one: there everybody finds what is theirs."""
+    try:
+        return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
+    except (KeyError, NoReverseMatch):
+        return reverse("web:home")
+
+
+def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
+    """What a page about an outage needs: where to look or to try again, and the form that may be sent again."""
+    from requests_app.doors.web import again  # it needs the middlewares, which need this module
+
+    is_read = request.method in ("GET", "HEAD")
+    if isinstance(error, OutcomeUnknown):
+        is_look = is_read and _view_of(request).startswith("web:window")
+        target, label = _page_to_look_at(request, error.current), _("See how it is now")
+        if is_look:
+            target, label = address_of(request), _("Open it again")
+        return {"back_url": target, "back_label": label, "is_look": is_look, **again.form_of(request)}
+    if is_read:
+        return {"back_url": address_of(request), "back_label": _("Try again")}
+    if isinstance(error, Busy):
+        return _way_back(request)
+    return again.form_of(request)
+
+
+def address_of(request: HttpRequest) -> str:
+    """The address that was asked for, as a path of this site: one that begins with two slashes would name another."""
+    return escape_leading_slashes(request.get_full_path())
+
+
+def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
+    """Staff go on in the portal, where they see everything; others where the thing, or all that is theirs, is shown."""
+    if request.path_info.startswith("/admin/"):
+        return _TO_THE_ROW.sub("change/", request.path)
+    return page_about(about)
+
+
+def _way_back(request: HttpRequest) -> dict[str, str]:
+    """The page of the form that was put off. It leads on to where the person wanted to be."""
+    if request.user.is_authenticated:
+        # Some addresses take forms alone.
+        return {}
+    wanted = request.POST.get("next", "")
+    query = f"?{urlencode({'next': wanted})}" if wanted and not request.GET else ""
+    return {"back_url": address_of(request) + query, "back_label": _("Back to the form")}
+
+
+def _view_of(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
+
+
+def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """Render the refusal with its own status. Absent and foreign give the very same page."""
+    # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
+    person = getattr(request, "user", None)
+    security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))
+    if isinstance(error, ChangeProposed) and "tenant" in error.current:
+        # Done, as far as one person can do it: the page lists what waits for somebody else.
+        messages.success(request, str(error.message))
+        return redirect("web:proposals", error.current["tenant"])
+    if isinstance(error, NotFound):
+        return render(request, "404.html", status=404)
+    context = {"code": error.code, "message": error.message, "current": error.current}
+    if error.status == StoreUnavailable.status:
+        context |= way_on(request, error)
+    template = _TEMPLATES.get(error.status, "400.html")
+    response = render(request, template, context, status=error.status)
+    if isinstance(error, Busy):
+        outcome.current().is_put_off = True
+        response["Retry-After"] = "5"
+    return response

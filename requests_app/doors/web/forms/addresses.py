@@ -1,0 +1,17 @@
+"""The form for another address."""
+
+from __future__ import annotations
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.doors.web.forms.strict import StrictForm
+
+
+class AddressForm(StrictForm):
+    email = forms.EmailField(
+        label=_("New address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+        error_messages={"required": _("Write an email address."), "invalid": _("Write an email address.")},
+    )

@@ -1,0 +1,39 @@
+"""The form by which a tenant's administrator says where the own approval page is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Tenant
+
+
+class ApprovalPageForm(StrictForm):
+    origin = forms.CharField(
+        label=_("Address of your page"),
+        help_text=_("For example: https://approvals.example.com. Leave it empty if there is none any more."),
+        max_length=300,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
+    )
+    rp_id = forms.CharField(
+        label=_("Site of its keys (RP ID)"),
+        help_text=_(
+            "The host of the page, or the end of it. Left empty, it is the host. Keys of another site are others."
+        ),
+        max_length=253,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    keys_only = forms.BooleanField(
+        label=_("A yes counts only if it is signed with a key of this site."),
+        required=False,
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        now = {"origin": tenant.approval_origin, "rp_id": tenant.approval_rp_id, "keys_only": tenant.own_keys_only}
+        kwargs.setdefault("initial", now)
+        super().__init__(*args, **kwargs)

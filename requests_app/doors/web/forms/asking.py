@@ -1,0 +1,214 @@
+"""The form by which an engineer asks for access: it teaches, and knows what will be refused before it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app import operations
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import Malformed
+from requests_app.domain.ids import IdField
+from requests_app.doors.web.forms import PageForm
+from requests_app.models import AccessRequest, Level, Resource, Service, Tenant
+from requests_app.queries import tickets as queries
+from requests_app.words import sentences
+from requests_app.words.times import duration_words
+
+#: With more resources than this there is a search; more are never shown at once.
+SEARCHED_FROM, SHOWN = 12, 40
+_TEXTAREA = {"rows": 6, "maxlength": limits.JUSTIFICATION_MAX}
+
+
+class AskForm(PageForm):
+    """What, how much, how long and why. `find` narrows the resources that are listed; what is ticked stays."""
+
+    other_names = {"ticket_id": "resource_ids", "previous_id": "resource_ids"}
+
+    tried = forms.CharField(
+        label=gettext_lazy("What did you try without access?"),
+        help_text=gettext_lazy("Logs you read, questions you asked, changes you made, and what came of them."),
+        widget=forms.Textarea(attrs=_TEXTAREA),
+        error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},
+    )
+    justification = forms.CharField(
+        label=gettext_lazy("Why will nothing else do?"),
+        help_text=gettext_lazy(
+            "Begin with one line that says it all: the customer reads it first. Say what you will look for."
+        ),
+        widget=forms.Textarea(attrs=_TEXTAREA),
+        error_messages={"required": gettext_lazy("Say why nothing else will do: the customer decides by it.")},
+    )
+    find = forms.CharField(
+        label=gettext_lazy("Find by name"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+    resource_ids = forms.MultipleChoiceField(
+        label=gettext_lazy("Which resources?"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "required": gettext_lazy("Choose at least one."),
+            "invalid_choice": gettext_lazy("Choose resources of this tenant and this service."),
+        },
+    )
+    level = forms.ChoiceField(
+        label=gettext_lazy("Names only, or read?"),
+        help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
+        widget=forms.RadioSelect,
+        error_messages={"required": gettext_lazy("Choose one of the two.")},
+    )
+    window_for = forms.TypedChoiceField(
+        label=gettext_lazy("For how long?"),
+        coerce=int,
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": gettext_lazy("Choose one of the offered lengths."),
+            "invalid_choice": gettext_lazy("Choose one of the offered lengths."),
+        },
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        tenant: Tenant,
+        service: Service,
+        actor: Actor,
+        previous: AccessRequest | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.tenant, self.service, self.actor, self.previous = tenant, service, actor, previous
+        super().__init__(*args, **kwargs)
+        self.all_resources = queries.resources(tenant, service, actor=actor)
+        self._offer_resources()
+        self._offer_levels()
+        self._offer_lengths()
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        self.check("tried", lambda text: limits.require_text(text, field="tried", at_most=limits.JUSTIFICATION_MAX))
+        self.check(
+            "justification",
+            lambda text: limits.require_text(
+                text,
+                field="justification",
+                at_least=limits.JUSTIFICATION_MIN,
+                at_most=limits.JUSTIFICATION_MAX,
+            ),
+        )
+        if len(values.get("resource_ids", [])) > limits.RESOURCES_MAX:
+            self.add_error("resource_ids", _("Choose 1 to 20 resources."))
+        return values
+
+    def require_known(self) -> None:
+        """Raise Malformed for a name that has no place here."""
+        if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
+            raise Malformed(_("Something was sent that has no place here."))
+
+    def chosen(self) -> list[Resource]:
+        """The resources of a valid form, in the order of the list."""
+        return list(self.all_resources.filter(pk__in=self.cleaned_data["resource_ids"]))
+
+    def ask(self, **reason: Any) -> operations.Ask:
+        """What the operation takes; `reason` is the ticket, or the demand with its tenant and service."""
+        values = self.cleaned_data
+        return operations.Ask(
+            resource_ids=[resource.pk for resource in self.chosen()],
+            level=values["level"],
+            window_for=values["window_for"],
+            tried=values["tried"],
+            justification=values["justification"],
+            previous_id=self.previous.pk if self.previous else None,
+            **reason,
+        )
+
+    def _offer_resources(self) -> None:
+        """Those that match what is searched for, with those that are ticked, however long the list is."""
+        self.total = self.all_resources.count()
+        find = str(self.data.get("find", "")).strip() if self.is_bound else ""
+        matching = self.all_resources.filter(name__icontains=find) if find else self.all_resources
+        shown = list(matching[: SHOWN + 1])
+        self.has_more, shown = len(shown) > SHOWN, shown[:SHOWN]
+        self.has_search = self.total > SEARCHED_FROM
+        ticked = set(self._ticked())
+        here = {str(resource.pk) for resource in shown}
+        kept = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))
+        self.offer("resource_ids", [(str(r.pk), r.name) for r in [*kept, *shown]])
+        if not self.has_search:
+            self.fields["find"].widget = forms.HiddenInput()
+
+    def _ticked(self) -> list[str]:
+        if isinstance(self.data, QueryDict) and self.is_bound:
+            return self.data.getlist("resource_ids")
+        return list(self.initial.get("resource_ids", ()))
+
+    def _offer_levels(self) -> None:
+        kinds = {str(kind) for kind in self.all_resources.order_by().values_list("kind", flat=True).distinct()}
+        self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
+
+    def _offer_lengths(self) -> None:
+        """The lengths within the tenant's cap; the cap is said before anybody meets it."""
+        choices = limits.window_choices(self.tenant.window_cap)
+        self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
+        values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
+        words = _("%(tenant)s opens a window for %(cap)s at most. It opens at the last yes, and closes by itself.")
+        if not choices:
+            words = _("%(tenant)s opens a window for %(cap)s at most, and no length that is offered is that short.")
+        self.fields["window_for"].help_text = words % values
+
+
+class DemandForm(AskForm):
+    """A law-enforcement demand stands in place of a ticket; everything else is the same."""
+
+    authority = forms.CharField(
+        label=gettext_lazy("Which authority demands it?"), widget=forms.TextInput(attrs={"maxlength": 200})
+    )
+    instrument = forms.CharField(
+        label=gettext_lazy("By which instrument?"),
+        help_text=gettext_lazy("A search warrant, a court order, a production order."),
+        widget=forms.TextInput(attrs={"maxlength": 200}),
+    )
+    demand_reference = forms.CharField(
+        label=gettext_lazy("Its reference"), widget=forms.TextInput(attrs={"maxlength": 120})
+    )
+    demand_date = forms.DateField(
+        label=gettext_lazy("Its date"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    field_order = ("authority", "instrument", "demand_reference", "demand_date")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["tried"].label = gettext_lazy("What was done to avoid it?")
+        self.fields["tried"].help_text = gettext_lazy(
+            "How the authority was referred to the customer, and what it answered."
+        )
+        self.fields["justification"].help_text = gettext_lazy(
+            "Begin with one line that says it all: the customer reads it first. Say what the instrument covers."
+        )
+
+    def demand(self) -> operations.Demand:
+        values = self.cleaned_data
+        return operations.Demand(
+            authority=values["authority"],
+            instrument=values["instrument"],
+            reference=values["demand_reference"],
+            date=values["demand_date"],
+        )
+
+
+def _uuids(values: set[str]) -> list[Any]:
+    """Those of the values that can be ids; the field itself refuses the others."""
+    field = IdField(required=False)
+    found = []
+    for value in values:
+        try:
+            found.append(field.clean(value))
+        except forms.ValidationError:
+            continue
+    return found

@@ -1,0 +1,75 @@
+"""What evidence may be asked for: of the whole log, or of some days."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit_app import older
+from requests_app.domain.ids import IdField
+from requests_app.doors.web.forms.log import LAST, day_widget, start_of, usable
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Tenant
+
+
+class DownloadForm(StrictForm):
+    """The button, and what the reader has from earlier; `download` is the name under which the page asks how far it
+    is."""
+
+    download = IdField(widget=forms.HiddenInput)
+    kept = forms.IntegerField(
+        label=gettext_lazy("Number of entries in the checkpoint you kept"),
+        help_text=gettext_lazy(
+            "If you kept one: it is the second line in it. The proof from there is then in the file."
+        ),
+        required=False,
+        min_value=0,
+        max_value=LAST,
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tenant = tenant
+
+    def clean_kept(self) -> int | None:
+        size: int | None = self.cleaned_data["kept"]
+        if size and not older.is_known(self.tenant.pk, size):
+            raise forms.ValidationError(_("This log has no checkpoint of so many entries."))
+        return size
+
+
+class PeriodForm(DownloadForm):
+    field_order = ("download", "since", "until")
+
+    since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
+    until = forms.DateField(
+        label=gettext_lazy("To, this day included"),
+        required=False,
+        widget=day_widget(),
+        input_formats=["%Y-%m-%d"],
+    )
+
+    def clean_since(self) -> dt.date | None:
+        return usable(self.cleaned_data["since"])
+
+    def clean_until(self) -> dt.date | None:
+        return usable(self.cleaned_data["until"])
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        since, until = values.get("since"), values.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This day is before the first one."))
+        return values
+
+    def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """From the first instant of the first day to that of the day after the last, in the reader's zone."""
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        return (
+            start_of(since) if since else None,
+            start_of(until + dt.timedelta(days=1)) if until else None,
+        )

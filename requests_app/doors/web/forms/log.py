@@ -1,0 +1,165 @@
+"""What may be asked of a log: filters and a place in it, each of a known form."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit_app.queries import Filter
+from requests_app.domain.events import TITLES, Event
+from requests_app.domain.ids import IdField
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Tenant
+from requests_app.queries import log as queries
+
+_REFERENCE = re.compile(r"(?:AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
+#: No log is longer, and no database's integers are shorter.
+LAST = 2**53
+#: Outside these years a day cannot be put into every time zone.
+_YEARS = range(1970, 9000)
+
+_GROUPS = {
+    "access_request": gettext_lazy("Access requests"),
+    "grant": gettext_lazy("Windows"),
+    "content": gettext_lazy("Content"),
+    "ticket": gettext_lazy("Tickets"),
+    "lockbox": gettext_lazy("Lockbox and tenant"),
+    "tenant": gettext_lazy("Lockbox and tenant"),
+    "resource": gettext_lazy("Lockbox and tenant"),
+    "notification_address": gettext_lazy("Lockbox and tenant"),
+    "role": gettext_lazy("People and roles"),
+    "person": gettext_lazy("People and roles"),
+}
+#: Stand in the provider's own log, which no tenant has.
+_PROVIDERS = frozenset({Event.PLAN_CHANGED, Event.SERVICE_CHANGED})
+
+
+def day_widget() -> forms.DateInput:
+    return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class LogFilter(StrictForm):
+    """The filters; `as_asked` gives them back as text, for addresses, for the export and for its entry."""
+
+    event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
+    person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
+    request = forms.CharField(label=gettext_lazy("Access request"), required=False, max_length=20)
+    since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
+    until = forms.DateField(label=gettext_lazy("To"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
+    q = forms.CharField(label=gettext_lazy("Words"), required=False, max_length=120)
+
+    filters = ("event", "person", "request", "since", "until", "q")
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tenant = tenant
+        self.offer("event", [("", _("All events")), *_event_choices()])
+        for name in ("person", "request", "q"):
+            self.fields[name].widget.attrs.update({"type": "search", "autocomplete": "off"})
+        self.fields["request"].widget.attrs["placeholder"] = "AR-7K2M-Q4XD"
+
+    def clean_request(self) -> str:
+        text = self.cleaned_data["request"]
+        match = _REFERENCE.fullmatch(text)
+        if text and match is None:
+            raise forms.ValidationError(_("A reference looks like AR-7K2M-Q4XD."))
+        return f"AR-{match[1]}-{match[2]}".upper() if match else ""
+
+    def clean_since(self) -> dt.date | None:
+        return usable(self.cleaned_data["since"])
+
+    def clean_until(self) -> dt.date | None:
+        return usable(self.cleaned_data["until"])
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        since, until = values.get("since"), values.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This day is before the first one."))
+        return values
+
+    def as_asked(self) -> dict[str, str]:
+        """The filters that are set, as text."""
+        found = {name: self.cleaned_data.get(name) for name in self.filters}
+        return {
+            name: value.isoformat() if isinstance(value, dt.date) else value for name, value in found.items() if value
+        }
+
+    def search(self) -> queries.Search | None:
+        """The filters as the query takes them; None where the tenant has no such access request."""
+        values = self.cleaned_data
+        request_id = None
+        if values["request"]:
+            request_id = queries.access_request_id(self.tenant, values["request"])
+            if request_id is None:
+                return None
+        wanted = Filter(
+            event=values["event"],
+            correlation_id=request_id,
+            since=start_of(values["since"]) if values["since"] else None,
+            until=start_of(values["until"] + dt.timedelta(days=1)) if values["until"] else None,
+            words=values["q"],
+        )
+        return queries.Search(wanted=wanted, person=values["person"])
+
+
+class LogPlace(LogFilter):
+    """The filters, and one place in the log: older than `before`, newer than `after`, or at `entry`."""
+
+    before = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
+    after = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
+    entry = forms.IntegerField(required=False, min_value=0, max_value=LAST, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        if sum(values.get(name) is not None for name in ("before", "after", "entry")) > 1:
+            self.add_error(None, _("Only one place in the log can be shown at a time."))
+        return values
+
+    def place(self) -> queries.Place:
+        values = self.cleaned_data
+        before = values["entry"] + 1 if values["entry"] is not None else values["before"]
+        return queries.Place(before=before, after=values["after"])
+
+
+class LogExport(LogFilter):
+    """The filters, and where an export begins: after the entry that the reader had last.
+
+    `download` is the name under which the page asks how far it is; who exports from elsewhere gives none.
+    """
+
+    after = forms.IntegerField(
+        label=gettext_lazy("Only after entry number"), required=False, min_value=0, max_value=LAST
+    )
+    download = IdField(required=False, widget=forms.HiddenInput)
+
+    def as_asked(self) -> dict[str, str]:
+        after = self.cleaned_data.get("after")
+        return super().as_asked() | ({} if after is None else {"after": str(after)})
+
+
+def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Every event that a tenant's log can hold, by what it is about."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for event in Event:
+        if event not in _PROVIDERS:
+            group = str(_GROUPS.get(event.partition(".")[0], _("Other")))
+            groups.setdefault(group, []).append((event.value, str(TITLES[event])))
+    return list(groups.items())
+
+
+def usable(day: dt.date | None) -> dt.date | None:
+    if day is not None and day.year not in _YEARS:
+        raise forms.ValidationError(_("Choose a day between 1970 and 8999."))
+    return day
+
+
+def start_of(day: dt.date) -> dt.datetime:
+    """The first instant of a day in the reader's own time zone."""
+    return timezone.make_aware(dt.datetime.combine(day, dt.time()))

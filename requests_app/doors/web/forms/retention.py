@@ -1,0 +1,45 @@
+"""The form by which a tenant's administrator says how long the log is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Tenant
+
+FOR_GOOD = "for-good"
+#: Days that are offered; a rule that was set otherwise is offered, too.
+DAYS = (90, 180, 365, 2 * 365, 3 * 365, 5 * 365, 7 * 365, 10 * 365)
+
+
+def days_words(days: int) -> str:
+    return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+
+
+class RetentionForm(StrictForm):
+    days = forms.TypedChoiceField(
+        label=gettext_lazy("Keep each entry for"),
+        coerce=lambda days: None if days == FOR_GOOD else int(days),
+        error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
+    )
+    understood = forms.BooleanField(
+        label=gettext_lazy("I understand that entries which were removed cannot be brought back."),
+        required=False,
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"days": tenant.log_retention_days or FOR_GOOD})
+        super().__init__(*args, **kwargs)
+        days = sorted({*DAYS, *([tenant.log_retention_days] if tenant.log_retention_days else [])})
+        choices = [(FOR_GOOD, _("for good")), *((each, days_words(each)) for each in days)]
+        self.offer("days", choices)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if values.get("days") is not None and not values.get("understood"):
+            self.add_error("understood", _("Say that you understand this."))
+        return values

@@ -1,0 +1,119 @@
+"""What somebody types to prove who they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.doors.web._secrets import secret
+from requests_app.doors.web.forms.strict import StrictForm
+
+
+def password_field(**more: Any) -> forms.CharField:
+    return forms.CharField(
+        **{"label": _("Your password"), **more},
+        strip=False,
+        max_length=1000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        error_messages={"required": _("Enter your password.")},
+    )
+
+
+class CodeInput(forms.TextInput):
+    """Never shows what was typed: a code counts once, and the page that comes back asks for another one."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        return super().get_context(name, None, attrs)
+
+
+def code_field(**more: Any) -> forms.CharField:
+    field = forms.CharField(
+        **{
+            "label": _("Code"),
+            "help_text": _("The six digits that your authenticator app shows now, or one of your recovery codes."),
+            **more,
+        },
+        max_length=32,
+        widget=CodeInput(
+            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false", "class": "code"}
+        ),
+        error_messages={"required": _("Enter the code.")},
+    )
+    return secret(field)
+
+
+def assertion_field(**more: Any) -> forms.JSONField:
+    """What a passkey answered."""
+    return secret(forms.JSONField(widget=forms.HiddenInput, **more))
+
+
+class SetUpForm(StrictForm):
+    code = code_field(help_text=_("The six digits that the app shows now."))
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+
+class PasskeyForm(StrictForm):
+    """A name for the key, and what the device answered when it made it."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=60,
+        help_text=_("So that you know it again, such as “Laptop” or “Key on my key ring”. It stands in the log, too."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": _("Give the passkey a name.")},
+    )
+    credential = secret(
+        forms.JSONField(
+            widget=forms.HiddenInput,
+            error_messages={
+                "required": _("No passkey was made. Press the button, and let your device check that it is you."),
+                "invalid": _("What your passkey answered could not be read."),
+            },
+        )
+    )
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+
+class SessionForm(StrictForm):
+    session = forms.CharField(max_length=18)
+
+
+class ProofForm(forms.Form):
+    """What a form that asks for a proof has in common. A password that is known is not asked for again."""
+
+    is_password_known = False
+
+    @property
+    def asked(self) -> list[forms.BoundField]:
+        """The fields that are shown."""
+        return [field for field in self.visible_fields() if not (self.is_password_known and field.name == "password")]
+
+
+class StepUpForm(ProofForm, StrictForm):
+    """The proof that there is: a passkey’s answer; or the password, and a code where there is a second factor.
+
+    `act` is what the proof is asked for.
+    """
+
+    password = password_field()
+    code = code_field()
+    assertion = assertion_field(required=False)
+    next = forms.CharField(required=False, max_length=2000, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, has_code: bool, is_password_known: bool = False, act: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.act, self.is_password_known = act, is_password_known
+        self.wrong = _("The password or the code is not right.") if has_code else _("This is not your password.")
+        if is_password_known:
+            self.wrong = _("The code is not right.")
+        # A value that is no JSON is something, too: it is refused as an answer, and no password is asked for.
+        self.is_signed = bool(self.data.get(self.add_prefix("assertion")))
+        self.fields["password"].required = not self.is_signed and not is_password_known
+        self.fields["code"].required = not self.is_signed
+        if not has_code:
+            del self.fields["code"]
+        if self.prefix:
+            # What was held goes back to where it came from.
+            del self.fields["next"]

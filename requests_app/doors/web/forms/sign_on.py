@@ -1,0 +1,142 @@
+"""The forms of single sign-on: an address at the sign-in, and what a tenant's administrator says of the connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from requests_app.domain.ids import IdField
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Membership, Person, SignOn
+
+_PLAIN = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+
+
+class AddressForm(StrictForm):
+    email = forms.EmailField(
+        label=gettext_lazy("Your address at work"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username"}),
+    )
+    next = forms.CharField(required=False, max_length=500, widget=forms.HiddenInput())
+
+
+class SignOnForm(StrictForm):
+    """`shown` says when what is on the page was set."""
+
+    other_names = {"break_glass": "break_glass_id"}
+
+    issuer = forms.CharField(
+        label=gettext_lazy("Issuer"),
+        help_text=gettext_lazy("As your identity provider writes it, letter by letter: https://…"),
+        max_length=300,
+        widget=_PLAIN,
+    )
+    client_id = forms.CharField(label=gettext_lazy("Client id"), max_length=254, widget=_PLAIN)
+    client_secret = forms.CharField(
+        label=gettext_lazy("Client secret"),
+        help_text=gettext_lazy("Kept encrypted, and shown to nobody. Leave it empty to keep the one that is set."),
+        max_length=500,
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+    scopes = forms.CharField(label=gettext_lazy("Scopes"), max_length=200, widget=_PLAIN)
+    key_claim = forms.CharField(
+        label=gettext_lazy("Claim with the directory’s key"),
+        help_text=gettext_lazy("What equals externalId where your directory keeps people over SCIM; in Entra ID: oid."),
+        max_length=80,
+        widget=_PLAIN,
+    )
+    groups_claim = forms.CharField(
+        label=gettext_lazy("Claim with the groups"),
+        help_text=gettext_lazy("Empty: roles are given here alone."),
+        max_length=80,
+        required=False,
+        widget=_PLAIN,
+    )
+    role_map = forms.CharField(
+        label=gettext_lazy("Roles by group"),
+        help_text=gettext_lazy(
+            "One line each: a group, an equals sign, and member, approver, auditor or administrator. Roles named here "
+            "are given and taken at each sign-in; the last approver and the last administrator stay."
+        ),
+        max_length=20_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+    )
+    is_on = forms.BooleanField(label=gettext_lazy("People may sign in this way"), required=False)
+    is_only = forms.BooleanField(
+        label=gettext_lazy("It is the only way in"),
+        help_text=gettext_lazy("Passwords of your people, and links to set them, then count for nothing here."),
+        required=False,
+    )
+    break_glass_id = forms.TypedChoiceField(
+        label=gettext_lazy("Who gets in all the same"),
+        help_text=gettext_lazy(
+            "An administrator with a password of their own, for the day when your identity provider does not answer. "
+            "Each time is in the log, and told to your approvers and administrators."
+        ),
+        required=False,
+        empty_value=None,
+    )
+    shown = forms.DateTimeField(required=False, widget=forms.HiddenInput())
+
+    def __init__(self, *args: Any, row: SignOn | None, people: list[Person], **kwargs: Any) -> None:
+        kwargs.setdefault("initial", _initial(row))
+        super().__init__(*args, **kwargs)
+        choices = [("", _("Nobody")), *((str(each.pk), f"{each.name} ({each.email})") for each in people)]
+        self.offer("break_glass_id", choices)
+
+    def clean_client_secret(self) -> str:
+        # A browser sends an empty field, too. What is missing was typed, and did not wait while somebody confirmed:
+        # it is not to be taken for one that was left empty.
+        if self.add_prefix("client_secret") not in self.data:
+            raise forms.ValidationError(_("What you entered here was not kept. Enter it again, or leave it empty."))
+        return str(self.cleaned_data["client_secret"])
+
+    def clean_role_map(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in filter(None, (each.strip() for each in self.cleaned_data["role_map"].splitlines())):
+            group, equals, role = (part.strip() for part in line.rpartition("="))
+            if not (equals and group) or role not in Membership.Role.values:
+                raise forms.ValidationError(_("This line is no group with a role: %(line)s") % {"line": line[:80]})
+            found[group] = role
+        return found
+
+
+class DomainForm(StrictForm):
+    name = forms.CharField(
+        label=gettext_lazy("Domain"),
+        help_text=gettext_lazy("For example: example.com"),
+        max_length=253,
+        widget=_PLAIN,
+    )
+
+
+class DomainActForm(StrictForm):
+    """The two buttons beside a domain."""
+
+    check_domain = IdField(required=False)
+    remove_domain = IdField(required=False)
+
+
+def _initial(row: SignOn | None) -> dict[str, Any]:
+    if row is None:
+        return {"scopes": "openid profile email", "key_claim": "sub"}
+    return {
+        "issuer": row.issuer,
+        "client_id": row.client_id,
+        "scopes": row.scopes,
+        "key_claim": row.key_claim,
+        "groups_claim": row.groups_claim,
+        "role_map": "\n".join(f"{group} = {role}" for group, role in row.role_map.items()),
+        "is_on": row.is_on,
+        "is_only": row.is_only,
+        "break_glass_id": str(row.break_glass_id or ""),
+        # As text: a form would leave the fractions of the second out.
+        "shown": row.changed_at.isoformat(),
+    }

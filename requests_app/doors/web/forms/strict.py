@@ -1,0 +1,39 @@
+"""Forms that refuse what they do not know: a mistyped filter that is ignored shows what was not asked for."""
+
+from __future__ import annotations
+
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+
+from requests_app.domain.errors import Malformed
+from requests_app.doors.web.forms import PageForm
+
+_OURS = frozenset({"csrfmiddlewaretoken"})
+
+
+class StrictForm(PageForm):
+    """A form whose data must name its own fields, each at most once but for those in `many`."""
+
+    many: frozenset[str] = frozenset()
+
+    def require_known(self) -> None:
+        """Raise Malformed for a name that is no field here, and for one that is given twice."""
+        if not set(self.data) <= {*self.fields, *_OURS}:
+            allowed = ", ".join(self.fields)
+            raise Malformed(
+                _("Something was sent that has no place here. Allowed are: %(names)s.") % {"names": allowed}
+            )
+        data = self.data
+        if isinstance(data, QueryDict) and any(len(data.getlist(name)) > 1 for name in data if name not in self.many):
+            raise Malformed(_("Something was sent twice, and only one of the two can count."))
+
+    def require_valid(self) -> None:
+        """Raise Malformed with the first mistake, for a form that is no form on a page."""
+        if not self.is_valid():
+            raise Malformed(next(str(mistakes[0]) for mistakes in self.errors.values()))
+
+
+def require_nothing(data: QueryDict) -> None:
+    """Raise Malformed where something is sent to a form that has only its button."""
+    if not set(data) <= _OURS:
+        raise Malformed(_("Something was sent that has no place here."))

@@ -1,0 +1,265 @@
+"""The forms by which a tenant's administrator sets it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib.auth.password_validation import MinimumLengthValidator, get_default_password_validators
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from requests_app.domain import limits
+from requests_app.domain.ids import IdField
+from requests_app.doors.web._secrets import secret
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Membership, Person, Tenant
+from requests_app.words import sentences
+from requests_app.words.text import visible_single
+from requests_app.words.times import duration_words
+
+#: Longer than any window may be, so that every length that is configured is offered.
+_DAY = 24 * 60 * 60
+ROLE_HELP = {
+    Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
+    Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
+    Membership.Role.AUDITOR: gettext_lazy("reads everything and the log, decides nothing"),
+    Membership.Role.ADMINISTRATOR: gettext_lazy("switches Lockbox, manages people and addresses, reads the log"),
+    Membership.Role.DEPUTY: gettext_lazy("decides while an approver who named them is away, and only then"),
+}
+
+
+class CapForm(StrictForm):
+    window_cap = forms.TypedChoiceField(
+        label=gettext_lazy("The longest window"),
+        help_text=gettext_lazy(
+            "No window is longer than this, whatever was asked for. It counts for windows that open from now on."
+        ),
+        coerce=int,
+        error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"window_cap": tenant.window_cap})
+        super().__init__(*args, **kwargs)
+        lengths = sorted({*limits.window_choices(_DAY), tenant.window_cap})
+        self.offer("window_cap", [(seconds, duration_words(seconds)) for seconds in lengths])
+
+
+class YesRuleForm(StrictForm):
+    rule = forms.ChoiceField(
+        label=gettext_lazy("A yes counts if it is"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
+    )
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", {"rule": tenant.yes_rule})
+        super().__init__(*args, **kwargs)
+
+
+class InvitationForm(StrictForm):
+    email = forms.EmailField(
+        label=gettext_lazy("Email address"),
+        help_text=gettext_lazy("With this the person signs in. The link in the mail works for this address alone."),
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(
+        label=gettext_lazy("First role"),
+        help_text=gettext_lazy("You can give more roles afterwards."),
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offer("role", role_choices(Membership.Role.values))
+
+
+class InvitationActForm(StrictForm):
+    """The buttons beside an invitation."""
+
+    act = forms.ChoiceField(choices=[(act, act) for act in ("send_again", "withdraw")])
+    invitation = IdField()
+
+
+class RecoveryForm(StrictForm):
+    other_names = {"key": "recovery_key"}
+
+    recovery_key = secret(
+        forms.CharField(
+            label=gettext_lazy("Recovery key"),
+            help_text=gettext_lazy("As it was printed: seven groups of four letters and digits."),
+            max_length=60,
+            widget=forms.TextInput(
+                attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}
+            ),
+        )
+    )
+    email = forms.EmailField(
+        label=gettext_lazy("Address of the new administrator"),
+        help_text=gettext_lazy("One that has no account here yet."),
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class ProposalForm(StrictForm):
+    """The buttons beside a proposal."""
+
+    act = forms.ChoiceField(choices=[(act, act) for act in ("confirm", "withdraw")])
+    proposal = IdField()
+
+
+class ControlForm(StrictForm):
+    """The button that switches two-person control."""
+
+    control = forms.ChoiceField(choices=[(to, to) for to in ("on", "off")])
+
+
+class AcceptForm(StrictForm):
+    name = forms.CharField(
+        label=gettext_lazy("Your name"),
+        help_text=gettext_lazy("As others see it, in the log too."),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "name"}),
+    )
+    password = forms.CharField(
+        label=gettext_lazy("Your password"),
+        max_length=128,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].help_text = _(
+            "At least %(n)d characters, not only digits, nothing common, nothing like the name or the address."
+        ) % {"n": _shortest_password()}
+
+
+class OutOfOfficeForm(StrictForm):
+    deputy = forms.ChoiceField(
+        label=gettext_lazy("Deputy"),
+        help_text=gettext_lazy("Another approver, or somebody to whom your administrator gave the role “Deputy”."),
+    )
+    from_at = forms.DateTimeField(
+        label=gettext_lazy("From"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until_at = forms.DateTimeField(
+        label=gettext_lazy("Until"),
+        help_text=gettext_lazy("It ends by itself. Times are in your own time zone."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+    def __init__(self, *args: Any, deputies: Iterable[Person], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offer("deputy", [(str(one.pk), f"{one.name} ({one.email})") for one in deputies])
+
+
+class EndForm(StrictForm):
+    """The button beside an absence."""
+
+    end = IdField()
+
+
+class MuteForm(StrictForm):
+    """The value `everybody` stands for no engineer in particular; without a choice nothing is chosen."""
+
+    EVERYBODY = "everybody"
+
+    engineer = forms.ChoiceField(label=gettext_lazy("Whose"))
+    hours = forms.TypedChoiceField(
+        label=gettext_lazy("Take none from them for"),
+        coerce=int,
+    )
+    note = forms.CharField(
+        label=gettext_lazy("Comment"),
+        help_text=gettext_lazy("The engineers and the provider's approvers read it."),
+        required=False,
+        max_length=limits.COMMENT_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, askers: Iterable[Person], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lengths = [(hours, duration_words(hours * 60 * 60)) for hours in limits.MUTE_HOURS]
+        self.offer("hours", lengths)
+        named = [(str(one.pk), _asker(one)) for one in askers]
+        everybody = (self.EVERYBODY, capfirst(sentences.everybody()))
+        self.offer("engineer", [("", _("Choose")), *named, everybody])
+
+    @property
+    def engineer_id(self) -> str | None:
+        chosen: str = self.cleaned_data["engineer"]
+        return None if chosen == self.EVERYBODY else chosen
+
+
+def _asker(one: Any) -> str:
+    waiting = (
+        ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("none waits")
+    )
+    # A browser drops the tags in a choice and keeps their text: the hidden characters' codes.
+    return format_html("{}: {}", visible_single(one.name), waiting)
+
+
+class LiftForm(StrictForm):
+    """The button beside a mute."""
+
+    lift = IdField()
+
+
+class AddressForm(StrictForm):
+    email = forms.EmailField(
+        label=gettext_lazy("Email address"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+    )
+    label = forms.CharField(
+        label=gettext_lazy("What it is"),
+        help_text=gettext_lazy("For example: security team, or on-call mailbox."),
+        max_length=80,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class RemovalForm(StrictForm):
+    """The button beside an address."""
+
+    remove = IdField()
+
+
+class RoleForm(StrictForm):
+    """The buttons on the page of one person: an act, and the role or the identity that it is about."""
+
+    act = forms.ChoiceField(
+        choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
+    )
+    role = forms.ChoiceField(choices=Membership.Role.choices, required=False)
+    identity = IdField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if bool(values.get("role")) != (values.get("act") in ("give", "take")):
+            self.add_error("role", _("Name a role to give or to take, and none for anything else."))
+        if bool(values.get("identity")) != (values.get("act") == "unlink"):
+            self.add_error("identity", _("Name an identity to unlink, and none for anything else."))
+        return values
+
+
+class PeopleFilter(StrictForm):
+    q = forms.CharField(
+        label=gettext_lazy("Name or email address"),
+        required=False,
+        max_length=120,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+    )
+
+
+def _shortest_password() -> int:
+    rules = [rule for rule in get_default_password_validators() if isinstance(rule, MinimumLengthValidator)]
+    return max(rule.min_length for rule in rules)
+
+
+def role_choices(roles: list[str]) -> list[tuple[str, str]]:
+    """Roles with what each may do, so that nobody gives one by its name alone."""
+    return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[Membership.Role(role)]}") for role in roles]

@@ -1,0 +1,150 @@
+"""Forms about tickets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor, Side
+from requests_app.domain.states import TicketState
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Person, Tenant, Ticket
+from requests_app.queries import tickets as queries
+
+
+class FilterForm(StrictForm):
+    """What the list shows; each part may be missing, and none may be something else."""
+
+    view = forms.ChoiceField(
+        choices=[("all", ""), ("mine", ""), ("queue", "")], required=False, widget=forms.HiddenInput
+    )
+    state = forms.ChoiceField(
+        label=_("State"),
+        choices=[(queries.LIVE, _("Not resolved")), *TicketState.choices, (queries.ANY, _("Any"))],
+        required=False,
+    )
+    tenant = forms.CharField(label=_("Customer’s name begins with"), max_length=120, required=False)
+    text = forms.CharField(label=_("Reference or title"), max_length=120, required=False)
+
+    def __init__(self, *args: Any, actor: Actor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if actor.side is Side.CUSTOMER:
+            del self.fields["tenant"]
+
+    def require_known(self) -> None:
+        """The cursors of the pages are read apart from the filters."""
+        self.data = {name: value for name, value in self.data.items() if name not in ("after", "before")}
+        super().require_known()
+
+
+class _PersonChoice(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name} ({obj.email})"
+
+
+class LinkForm(StrictForm):
+    """What the ticket is called in a help desk elsewhere, and where it is there."""
+
+    external_reference = forms.CharField(
+        label=_("Reference in your own system"),
+        required=False,
+        help_text=_("If your help desk has a case for it: what it is called there, such as INC-4711."),
+        widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
+    )
+    external_url = forms.CharField(
+        label=_("Address of that case"),
+        required=False,
+        help_text=_("Begins with https://. Both sides see it."),
+        widget=forms.URLInput(attrs={"maxlength": Ticket.EXTERNAL_URL_MAX, "autocomplete": "off"}),
+    )
+
+
+class NewTicketForm(StrictForm):
+    other_names = {"service_id": "service"}
+
+    service: forms.ModelChoiceField = forms.ModelChoiceField(
+        queryset=None, label=_("Service"), empty_label=_("Choose a service")
+    )
+    on_behalf_of_id = _PersonChoice(
+        queryset=None,
+        label=_("Who called or wrote?"),
+        required=False,
+        empty_label=_("Nobody: we found this problem ourselves"),
+        help_text=_("This person gets a confirmation by mail, and can follow the ticket."),
+    )
+    title = forms.CharField(
+        label=_("What is wrong, in one line"),
+        widget=forms.TextInput(attrs={"maxlength": limits.TITLE_MAX, "autocomplete": "off"}),
+    )
+    body = forms.CharField(
+        label=_("What happened?"),
+        help_text=_("What did you do, what did you expect, what came instead, and since when?"),
+        widget=forms.Textarea(attrs={"rows": 8, "maxlength": limits.JUSTIFICATION_MAX}),
+    )
+    priority = forms.ChoiceField(
+        label=_("How urgent is it?"),
+        choices=Ticket.Priority.choices,
+        initial=Ticket.Priority.NORMAL,
+        widget=forms.RadioSelect,
+    )
+
+    external_reference = LinkForm.base_fields["external_reference"]
+    external_url = LinkForm.base_fields["external_url"]
+
+    def __init__(self, *args: Any, actor: Actor, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["service"].queryset = queries.services(actor)  # type: ignore[attr-defined]  # a ModelChoiceField
+        if actor.side is Side.CUSTOMER:
+            del self.fields["on_behalf_of_id"]
+        else:
+            self.fields["on_behalf_of_id"].queryset = queries.people_of(tenant)  # type: ignore[attr-defined]  # as above
+
+
+class ReplyForm(StrictForm):
+    """What is said on a ticket: a comment, a question, an answer, a note of the provider's."""
+
+    other_names = {"body": "note"}
+
+    note = forms.CharField(
+        label=_("Write something"), widget=forms.Textarea(attrs={"rows": 5, "maxlength": limits.COMMENT_MAX})
+    )
+
+
+class NoteForm(StrictForm):
+    other_names = {"body": "internal"}
+
+    internal = forms.CharField(
+        label=_("Internal note"),
+        help_text=_("Only the provider’s people read this; the customer never does."),
+        widget=forms.Textarea(attrs={"rows": 4, "maxlength": limits.COMMENT_MAX}),
+    )
+
+
+class EndForm(StrictForm):
+    """The last word on a ticket, or the first after it was reopened. `ends` is what the page said that it ends."""
+
+    note = forms.CharField(
+        label=_("Comment"),
+        required=False,
+        help_text=_("Both sides read this."),
+        widget=forms.Textarea(attrs={"rows": 4, "maxlength": limits.COMMENT_MAX}),
+    )
+    ends = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, needs_note: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if needs_note:
+            self.fields["note"].required = True
+            self.fields["note"].label = _("Why?")
+
+
+class AssignForm(StrictForm):
+    assignee_id = _PersonChoice(queryset=None, label=_("Give it to"), empty_label=None)
+
+    def __init__(self, *args: Any, engineers: QuerySet[Person], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["assignee_id"].queryset = engineers  # type: ignore[attr-defined]  # a ModelChoiceField

@@ -1,0 +1,57 @@
+"""Leads people whose role needs a second factor to the set-up, until they have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
+
+from requests_app.domain import policy
+from requests_app.doors.web.middleware import actor_in
+
+security_log = structlog.get_logger("security")
+
+#: What is open without one: the way to have one, the way out, and what is open to everybody.
+OPEN = frozenset(
+    {
+        *("web:security_set_up", "web:security_add_passkey", "web:step_up", "web:set_theme", "web:limits"),
+        *("web:sso", "web:sso_callback"),
+        *("account_login", "account_logout", "account_inactive", "mfa_authenticate"),
+        *("account_reset_password", "account_reset_password_done"),
+        *("account_reset_password_from_key", "account_reset_password_from_key_done"),
+        *("healthz", "readyz"),
+    }
+)
+
+
+class SecondFactorMiddleware:
+    """Leads everybody who needs a second factor and has none to the page that sets one up, and from there onward."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        match = request.resolver_match
+        if match is None or match.view_name in OPEN or "api" in match.app_names or not lacks_second_factor(request):
+            return None
+        if request.headers.get("HX-Request") == "true":
+            # htmx loads the whole page anew, which then is led to the set-up.
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        security_log.info("second_factor.missing", user_id=str(request.user.pk), path=request.path)
+        target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+        return redirect_to_login(target, reverse("web:security_set_up"))
+
+
+def lacks_second_factor(request: HttpRequest) -> bool:
+    """Whether this person needs one and has none. Who has one, as nearly everybody, costs no query."""
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
+        return False
+    return not request.user.has_second_factor and policy.needs_second_factor(actor_in(request))

@@ -1,0 +1,168 @@
+"""The first page of each side: what waits for this person, what is open, what came of it lately."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_safe
+
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.doors.web._access import Line, Window, lines, window
+from requests_app.doors.web.context import counted, instant, waiting_count
+from requests_app.doors.web.middleware import actor_in
+from requests_app.doors.web.tenant import announcements
+from requests_app.models import Tenant
+from requests_app.queries import home as queries
+from requests_app.queries import inbox, menu
+
+WAITING, WINDOWS, LATELY, TICKETS, OWN = 10, 5, 8, 8, 20
+#: How many of its looks each open window shows; each renews itself with a poll of its own.
+LOOKS = 3
+
+
+@login_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    actor, at = actor_in(request), instant(request)
+    parts = _parts(actor, at)
+    rows = [row for part in queries.rows_of(parts).values() for row in part]
+    by_pk = {line.row.pk: line for line in lines({row.pk: row for row in rows}.values(), actor=actor, at=at)}
+    shown = {name: [by_pk[pk] for pk in part if pk in by_pk] for name, part in parts.items()}
+    context = {"now": at, **_everybody(actor, shown, waiting_count(request))}
+    if actor.side is Side.CUSTOMER:
+        context |= _customer(actor, shown)
+    elif Role.ENGINEER in actor.roles:
+        context |= _engineer(actor, shown)
+    context["heading"] = _heading(actor, context)
+    return render(request, "home/home.html", context)
+
+
+def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
+    """The ids of the access requests of each part; whoever holds several roles sees all of their parts."""
+    parts = {"waiting": inbox.waiting(actor, at=at, limit=WAITING)}
+    if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
+        parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1)
+    if actor.side is Side.CUSTOMER:
+        parts["pending"] = queries.under_way(actor, at=at, limit=LATELY)
+        parts["lately"] = inbox.ended(actor, at=at, limit=LATELY)
+    elif Role.ENGINEER in actor.roles:
+        parts["own"] = queries.own(actor, at=at, limit=OWN)
+        parts["own_lately"] = queries.own_lately(actor, at=at, limit=LATELY)
+    return parts
+
+
+def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[str, Any]:
+    """What waits for this person, and the open windows of others that concern them."""
+    is_queue = Role.PROVIDER_APPROVER in actor.roles
+    if is_queue:
+        last = queries.last_here([line.row for line in shown["waiting"]])
+        for line in shown["waiting"]:
+            line.last_here = last.get(line.row.pk)
+    windows = shown.get("windows", [])
+    has_more = len(windows) > WINDOWS
+    return {
+        "waiting": shown["waiting"],
+        "waiting_count": count,
+        "waiting_words": counted(count),
+        "windows": _windows(windows[:WINDOWS], actor),
+        "windows_words": f"{WINDOWS}+" if has_more else str(len(windows)),
+        "has_more_windows": has_more,
+        "may_decide": bool(actor.roles & {Role.APPROVER, Role.PROVIDER_APPROVER}),
+        "is_queue": is_queue,
+    }
+
+
+def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
+    tenants = menu.tenants(actor)
+    who = queries.who_can_answer(tenants)
+    return {
+        "is_customer": True,
+        "announced": announcements(tenant.pk for tenant in tenants),
+        "mutes": _mutes(shown["waiting"]),
+        "answer_seconds": settings.CUSTOMER_DECISION_SECONDS,
+        "away": _where(actor, tenants, Role.APPROVER),
+        "switch_on": _switchable(actor, tenants),
+        "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
+        "pending": shown["pending"],
+        "lately": sorted(shown["lately"], key=lambda line: line.row.submitted_at, reverse=True),
+        "tickets": queries.customers_tickets(actor, limit=TICKETS),
+        "may_open_tickets": bool(actor.roles & {Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR}),
+    }
+
+
+def _switchable(actor: Actor, tenants: list[Tenant]) -> list[Tenant]:
+    """Those in which this person can switch Lockbox on."""
+    administered = _where(actor, tenants, Role.ADMINISTRATOR)
+    return [tenant for tenant in administered if not tenant.lockbox_on and tenant.plan.includes_lockbox]
+
+
+def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:
+    return menu.tenants_where(actor, tenants, frozenset({role}))
+
+
+def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
+    """The tenants for which more than one waits, and where all can be denied at once."""
+    tenants = {line.row.tenant_id: line.row.tenant for line in waiting}
+    counted = Counter(line.row.tenant_id for line in waiting)
+    asked_often = [tenant for pk, tenant in tenants.items() if counted[pk] > 1]
+    return [{"tenant": tenant, "url": reverse("web:mutes", args=[tenant.pk])} for tenant in asked_often]
+
+
+def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
+    return {
+        "is_engineer": True,
+        "own_windows": [line for line in shown["own"] if line.grant],
+        "own_pending": [line for line in shown["own"] if not line.grant],
+        "own_lately": shown["own_lately"],
+        "tickets": queries.own_tickets(actor, limit=TICKETS),
+        "new_tickets": queries.new_tickets(actor, limit=TICKETS),
+    }
+
+
+def _windows(found: list[Line], actor: Actor) -> list[Window]:
+    looks = queries.latest_looks([line.grant.pk for line in found if line.grant and line.sees_looks], lines=LOOKS)
+    with_tenant = actor.side is Side.PROVIDER or len(actor.tenant_ids) > 1
+    return [
+        window(line, looks.get(line.grant.pk, []), polls=LOOKS, with_tenant=with_tenant) for line in found if line.grant
+    ]
+
+
+def _names(tenant: Tenant, who: dict[Any, list[Any]]) -> str:
+    return str(get_text_list([person.name for person in who[tenant.pk]], _("or")))
+
+
+def _heading(actor: Actor, context: dict[str, Any]) -> str:
+    """One sentence that answers the question with which this person came."""
+    count = context["waiting_count"]
+    if count >= inbox.COUNTED:
+        return _("More than %(n)d access requests wait for your answer") % {"n": inbox.COUNTED - 1}
+    if count:
+        return ngettext(
+            "%(n)d access request waits for your answer", "%(n)d access requests wait for your answer", count
+        ) % {"n": count}
+    windows = len(context["windows"])
+    if context["has_more_windows"]:
+        return _("More than %(n)d windows are open now") % {"n": windows}
+    if windows:
+        return ngettext("%(n)d window is open now", "%(n)d windows are open now", windows) % {"n": windows}
+    if context["may_decide"]:
+        return _("Nothing is waiting for you")
+    if context.get("is_engineer"):
+        return _("Your tickets and access requests")
+    if actor.side is Side.CUSTOMER:
+        return _("Nothing of yours is open to %(provider)s") % {"provider": settings.PROVIDER_NAME}
+    return _("Welcome, %(name)s") % {"name": actor.name}
+
+
+urlpatterns = [path("", home, name="home")]

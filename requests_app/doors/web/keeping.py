@@ -1,0 +1,97 @@
+"""What was sent after a session had ended: kept through the sign-in, and sent by whoever typed it, if they will."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.utils.cache import patch_cache_control
+from django.views.decorators.http import require_safe
+
+from requests_app.doors.web._secrets import may_wait, sentences_in
+from requests_app.doors.web._step_up import local
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.stepping import PREFIX
+from requests_app.identity import factors
+from requests_app.platform import outcome
+from requests_app.platform.sealing import Unreadable
+from requests_app.templatetags.once import FIELD
+
+_KEPT = "kept_form"
+#: Longer than a sign-in takes, with the search for a telephone.
+KEPT_FOR = timedelta(minutes=30)
+MOST = 64 * 1024
+
+
+def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was typed, without what is secret; nothing where another site sent it, or where it is too much."""
+    if request.method != "POST" or request.FILES or not is_from_our_page(request):
+        return []
+    sent = request.POST.lists()
+    found = [(name, str(value)) for name, values in sent for value in values if not name.startswith(PREFIX)]
+    found = [(name, value) for name, value in found if may_wait(name, value)]
+    return found if sum(len(name) + len(value) for name, value in found) <= MOST else []
+
+
+def is_from_our_page(request: HttpRequest) -> bool:
+    return _Check(lambda _request: HttpResponse()).process_view(request, _nothing, (), {}) is None
+
+
+def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
+    """Put it into the session that begins now, for this person alone, and sealed."""
+    kept = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
+    request.session[_KEPT] = factors.seal(json.dumps(kept))
+
+
+class _Check(CsrfViewMiddleware):
+    """Says whether it is our own page that sent this, and answers nothing by itself."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return HttpResponse(status=403)
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    """A view that CSRF is checked for."""
+    return HttpResponse()
+
+
+@login_required
+@require_safe
+def resume(request: HttpRequest) -> HttpResponse:
+    """Show what was sent, once, with the button that sends it. Nothing is sent by itself.
+
+    Whoever loads the page anew is sent home: what is in the browser can't be sent, seen and sent again from here.
+    """
+    kept = _taken(request)
+    if kept is None:
+        return redirect("web:home")
+    # Sent before the session ended, perhaps: with its token it is done once all the same.
+    outcome.current().token = next((value for name, value in kept["fields"] if name == FIELD), "")
+    kept["fields"] = [(name, value) for name, value in kept["fields"] if name != FIELD]
+    context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"]}
+    context["shown"] = sentences_in(kept["fields"])
+    response = render(request, "security/resume.html", context)
+    patch_cache_control(response, no_store=True, private=True)
+    return response
+
+
+def _taken(request: HttpRequest) -> dict[str, Any] | None:
+    sealed = request.session.pop(_KEPT, None)
+    if not sealed:
+        return None
+    try:
+        kept: dict[str, Any] = json.loads(factors.opened(sealed))
+    except (Unreadable, ValueError):
+        return None
+    is_theirs = kept["person"] == str(request.user.pk) and local(kept["to"])
+    is_recent = instant(request) < datetime.fromisoformat(kept["at"]) + KEPT_FOR
+    return kept if is_theirs and is_recent else None
+
+
+urlpatterns = [path("resume/", resume, name="resume")]

@@ -1,0 +1,210 @@
+"""What the customer checks alone: proofs of entries, checkpoints, receipts, and how to check them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from audit_app import checkpoints
+from requests_app.domain.errors import LogDamaged, NotYetSigned
+from requests_app.doors.web._log_state import signing_keys
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.log import log_of
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import Tenant
+from requests_app.queries import access
+from requests_app.queries import log_proofs as queries
+
+#: The verifier in this product's source. It is shown by its digest and never given away here: whoever would forge a
+#: log would forge its verifier, too.
+VERIFIER = settings.BASE_DIR / "verify" / "lockbox_verify.py"
+#: What it says, to the letter; its exit status, where it ends with that; and what that means.
+RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
+    (
+        "GOOD",
+        0,
+        gettext_lazy(
+            "Every entry is the one that was signed. Of the whole log and of a period none is missing, but those "
+            "that it says were removed; of one access request that is not shown. Where it says “replayed”, each look "
+            "at content lies in a window that was approved."
+        ),
+    ),
+    (
+        "BAD",
+        1,
+        gettext_lazy(
+            "Something is false. It says which entry is the first bad one, and why. Keep the file as it is, and get "
+            "your security people."
+        ),
+    ),
+    (
+        "CAN'T TELL",
+        2,
+        gettext_lazy("Nothing was found to be false, but something that is needed is missing: it says what."),
+    ),
+    (
+        "vouched",
+        None,
+        gettext_lazy(
+            "A decision of the provider’s that is signed, and the signature holds. Whose key it is stands in the "
+            "provider’s own log, so that is the provider’s word."
+        ),
+    ),
+    (
+        "unproven",
+        None,
+        gettext_lazy(
+            "A decision that carries no signature by a key of the person who decided. That it was written down then is "
+            "proven; that this person made it is the provider’s word."
+        ),
+    ),
+    (
+        "not proven",
+        None,
+        gettext_lazy(
+            "The evidence says so, and nothing that was signed does: such as the files for people, or the tenant’s "
+            "name where no entry in it gives one."
+        ),
+    ),
+    (
+        "cosigned by a key that nobody pinned",
+        None,
+        gettext_lazy(
+            "The evidence itself brought this witness’s key, and anybody can make one up. Name the key of your own "
+            "witness with --witness."
+        ),
+    ),
+    (
+        "WARNING",
+        None,
+        gettext_lazy(
+            "You did not name a key, so it took the one in the evidence itself. Name the one that you kept: step 1."
+        ),
+    ),
+)
+
+
+# --- Proofs --------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+@never_cache
+def log_proof(request: HttpRequest, tenant: UUID, seq: int) -> HttpResponse:
+    """The `.tlog-proof` of one entry, for those who read the log."""
+    row = log_of(tenant, actor=actor_in(request))
+    back = f"{reverse('web:log', args=[row.pk])}?entry={seq}#entry-{seq}"
+    return _proof(request, row, seq, back_url=back, back_label=_("To this entry in the log"))
+
+
+@login_required
+@require_safe
+@never_cache
+def access_request_receipt(request: HttpRequest, pk: UUID, seq: int) -> HttpResponse:
+    """The same of a decision or of a window's end, for everybody who may see that access request."""
+    row = access.access_request(pk, actor=actor_in(request))
+    queries.require_receipt(row, seq)
+    back = reverse("web:access_request", args=[row.pk])
+    return _proof(request, row.tenant, seq, back_url=back, back_label=_("All about %s") % row.reference)
+
+
+def _proof(request: HttpRequest, tenant: Tenant, seq: int, *, back_url: str, back_label: str) -> HttpResponse:
+    try:
+        found = queries.proof(tenant, seq)
+    except (NotYetSigned, LogDamaged) as error:
+        context = {
+            "code": error.code,
+            "message": error.message,
+            "back_url": back_url,
+            "back_label": back_label,
+            "again": type(error) is NotYetSigned,
+        }
+        return render(request, "log/no_proof.html", context, status=error.status)
+    return _file(str(found), queries.proof_name(tenant, seq))
+
+
+def _file(text: str, name: str) -> HttpResponse:
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+# --- Checkpoints ---------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+@never_cache
+def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None) -> HttpResponse:
+    """A checkpoint to keep, with its cosignatures; its name says of which part of the log, and how long that was."""
+    row = log_of(tenant, actor=actor_in(request))
+    found = queries.checkpoint(row, shard)
+    part = f"{found.shard}-" if found.shard else ""
+    return _file(found.text, f"{row.slug}-{part}{found.size}.checkpoint")
+
+
+@login_required
+@require_safe
+@never_cache
+def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shard: int | None = None) -> HttpResponse:
+    """What leads from a checkpoint that somebody kept to a later one, for `lockbox_verify.py --consistency`."""
+    row = log_of(tenant, actor=actor_in(request))
+    part = f"{shard}-" if shard else ""
+    return _file(str(queries.consistency(row, old, new, shard)), f"{row.slug}-{part}{old}-{new}.consistency")
+
+
+# --- How to check it -----------------------------------------------------------------------------------------
+
+
+@login_required
+@require_safe
+def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """Three steps on the reader's own machine, with commands that have this log's own names and key in them."""
+    row = log_of(tenant, actor=actor_in(request))
+    state = checkpoints.state(row.pk)
+    keys = signing_keys(state)
+    context = {
+        "now": instant(request),
+        "tenant": row,
+        "state": state,
+        "keys": keys,
+        "now_signing": [key for key in keys if key.signs],
+        "key_file": f"{row.slug}.vkey",
+        "witness_name": f"witness.{row.slug}.example",
+        "results": RESULTS,
+        "digest": _verifier_digest(),
+    }
+    return render(request, "log/how_to_verify.html", context)
+
+
+@functools.cache
+def _verifier_digest() -> str:
+    """SHA-256 of the verifier that stands beside this product; empty where an installation left it out."""
+    try:
+        return hashlib.sha256(VERIFIER.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+urlpatterns = [
+    path("log/<uuid:tenant>/proof/<int:seq>/", log_proof, name="log_proof"),
+    path("log/<uuid:tenant>/checkpoint/", log_checkpoint, name="log_checkpoint"),
+    path("log/<uuid:tenant>/checkpoint/<int:shard>/", log_checkpoint, name="log_checkpoint_of"),
+    path("log/<uuid:tenant>/consistency/<int:old>/<int:new>/", log_consistency, name="log_consistency"),
+    path("log/<uuid:tenant>/consistency/<int:old>/<int:new>/<int:shard>/", log_consistency, name="log_consistency_of"),
+    path("log/<uuid:tenant>/how-to-verify/", how_to_verify, name="how_to_verify"),
+    path("access-requests/<uuid:pk>/receipts/<int:seq>/", access_request_receipt, name="access_request_receipt"),
+]

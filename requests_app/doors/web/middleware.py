@@ -1,0 +1,105 @@
+"""Builds the actor of a request, sets the person's time zone, and renders what the domain refuses."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from typing import cast
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import DomainError
+from requests_app.doors.web.errors import refusal
+from requests_app.models import Person
+from requests_app.models.row_security import only_tenants
+from requests_app.queries import actor_of
+
+#: Where a session keeps when, how and by whom it was last proved that it is the same person.
+STEPPED_UP = "stepped_up"
+#: Ways to prove it, as the session keeps them: on a page that asks, and by signing in.
+PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
+SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
+#: These prove one factor. They count only as long as the person has no second one that could be asked for.
+_ONE_FACTOR = frozenset({PASSWORD, PASSWORD_SIGN_IN, SINGLE_SIGN_ON})
+
+
+class ActorMiddleware:
+    """`request.actor` is read from the database when it is first asked for, and once per request."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]  # read by actor_in()
+        with timezone.override(_zone_of(request)), _own_rows(request):
+            response = self.get_response(request)
+            if isinstance(response, HttpResponseNotAllowed) and request.user.is_authenticated:
+                response = _not_allowed(request, response)
+        if request.user.is_authenticated and not response.has_header("Cache-Control"):
+            # What somebody saw must not come back from the browser's store after they have signed out.
+            response["Cache-Control"] = "private, no-store"
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return refusal(request, exception) if isinstance(exception, DomainError) else None
+
+
+def _not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -> HttpResponse:
+    """A page instead of Django's empty answer, for example after a sign-in that a button's press had asked for."""
+    page = render(request, "405.html", status=response.status_code)
+    page["Allow"] = response["Allow"]
+    return page
+
+
+def actor_in(request: HttpRequest) -> Actor:
+    """The actor of a signed-in request; every view takes it from here."""
+    return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
+
+
+def _actor(request: HttpRequest) -> Actor:
+    person = cast(Person, request.user)
+    return actor_of(
+        person,
+        door="admin" if request.path_info.startswith("/admin/") else "pages",
+        stepped_up_at=_stepped_up_at(request),
+        request_id=getattr(request, "request_id", ""),
+        ip=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def _stepped_up_at(request: HttpRequest) -> datetime | None:
+    """When this person last gave a proof that counts. A sign-in with a password alone does not count."""
+    way, at = last_proof(request)
+    return None if way == PASSWORD_SIGN_IN else at
+
+
+def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
+    """How and when this person last proved who they are; of one factor, nothing once they have a second one."""
+    kept = request.session.get(STEPPED_UP)
+    if not kept or kept["person"] != str(request.user.pk):
+        return "", None
+    if kept["way"] in _ONE_FACTOR and cast(Person, request.user).has_second_factor:
+        return "", None
+    return kept["way"], datetime.fromisoformat(kept["at"])
+
+
+def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
+    """Behind `visible_to`, the database itself shows a customer's request nothing of other tenants."""
+    if request.user.is_authenticated and request.user.side == Person.Side.CUSTOMER:
+        return only_tenants(actor_in(request).tenant_ids)
+    return nullcontext()
+
+
+def _zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+    if not request.user.is_authenticated:
+        return None
+    try:
+        return zoneinfo.ZoneInfo(request.user.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return None

@@ -1,0 +1,141 @@
+"""Where a tenant's administrator says how its people sign in: the connection, its test, and the domains."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from requests_app import operations
+from requests_app.domain.errors import DomainError, Malformed, Taken, TooMany, Unacceptable, WrongState
+from requests_app.doors.web import single_sign_on
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms import PageForm
+from requests_app.doors.web.forms.sign_on import DomainActForm, DomainForm, SignOnForm
+from requests_app.doors.web.forms.strict import require_nothing
+from requests_app.doors.web.middleware import actor_in
+from requests_app.doors.web.tenant import about
+from requests_app.identity.sso import domains
+from requests_app.models import Tenant
+from requests_app.queries import single_sign_on as queries
+from requests_app.queries import tenant as tenants
+
+
+@sensitive_post_parameters("client_secret")
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    row = tenants.administered(tenant, actor=actor_in(request))
+    found, people = queries.of_tenant(row), queries.administrators(row)
+    if request.method != "POST":
+        return _page(request, row, SignOnForm(row=found, people=people))
+    form = SignOnForm(request.POST, row=found, people=people)
+    form.require_known()
+    if "shown" in form.errors:
+        raise Malformed
+    status = Unacceptable.status
+    if form.is_valid():
+        values = dict(form.cleaned_data)
+        was = values.pop("shown")
+        try:
+            connection = operations.Connection(**values)
+            operations.set_sign_on(row.pk, connection=connection, was=was, actor=actor_in(request))
+        except (Unacceptable, TooMany, WrongState) as refusal:
+            status = _put_on(form, refusal)
+        else:
+            messages.success(request, _("Single sign-on was changed. Test it before you rely on it."))
+            return redirect("web:sign_on", row.pk)
+    return _page(request, row, form, status=status)
+
+
+@login_required
+@require_POST
+def test(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """Begin a round trip that signs nobody in; it ends on a page that says what came of it."""
+    row = tenants.administered(tenant, actor=actor_in(request))
+    require_nothing(request.POST)
+    return single_sign_on.begin(request, str(row.pk), is_test=True)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def domains_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    row = tenants.administered(tenant, actor=actor_in(request))
+    if request.method != "POST":
+        return _domains_page(request, row, DomainForm())
+    if "check_domain" in request.POST or "remove_domain" in request.POST:
+        return _domain_act(request, row)
+    form, status = DomainForm(request.POST), Unacceptable.status
+    form.require_known()
+    if form.is_valid():
+        try:
+            operations.claim_domain(row.pk, name=form.cleaned_data["name"], actor=actor_in(request))
+        except (Unacceptable, TooMany) as refusal:
+            status = _put_on(form, refusal)
+        else:
+            messages.success(request, _("Put the file on its web server now, and check it then."))
+            return redirect("web:sign_on_domains", row.pk)
+    return _domains_page(request, row, form, status=status)
+
+
+def _domain_act(request: HttpRequest, row: Tenant) -> HttpResponse:
+    form = DomainActForm(request.POST)
+    form.require_known()
+    form.require_valid()
+    actor = actor_in(request)
+    if (pk := form.cleaned_data["check_domain"]) is None:
+        operations.remove_domain(form.cleaned_data["remove_domain"], actor=actor)
+        messages.success(request, _("The domain was removed."))
+        return redirect("web:sign_on_domains", row.pk)
+    try:
+        operations.verify_domain(pk, actor=actor)
+    except (WrongState, Taken) as refusal:
+        return _domains_page(request, row, DomainForm(), problem=str(refusal), status=refusal.status)
+    messages.success(request, _("The domain is proven: its addresses lead to your sign-in."))
+    return redirect("web:sign_on_domains", row.pk)
+
+
+def _put_on(form: PageForm, refusal: DomainError) -> int:
+    form.refuse(refusal)
+    return refusal.status
+
+
+def _page(request: HttpRequest, row: Tenant, form: SignOnForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        **about(actor_in(request), row),
+        "now": instant(request),
+        "form": form,
+        "sign_on": queries.of_tenant(row),
+        "redirect_uri": queries.redirect_uri(str(row.pk)),
+    }
+    return render(request, "sign_on/sign_on.html", context, status=status)
+
+
+def _domains_page(
+    request: HttpRequest, row: Tenant, form: DomainForm, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    lines = [{"domain": each, "url": domains.url(each.name)} for each in queries.domains_of(row)]
+    context: dict[str, Any] = {
+        **about(actor_in(request), row),
+        "now": instant(request),
+        "form": form,
+        "lines": lines,
+        "problem": problem,
+    }
+    return render(request, "sign_on/domains.html", context, status=status)
+
+
+_AREA = "tenant/<uuid:tenant>/sign-on/"
+urlpatterns = [
+    path(_AREA, sign_on, name="sign_on"),
+    path(f"{_AREA}test/", test, name="sign_on_test"),
+    path(f"{_AREA}domains/", domains_page, name="sign_on_domains"),
+]

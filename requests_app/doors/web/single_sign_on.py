@@ -1,0 +1,300 @@
+"""Signing in with one's organisation: from an address to its identity provider, and back.
+
+What the round trip must remember is sealed in a cookie of its own, which lives ten minutes and comes back although
+another site sends the browser here; the session's cookie may then be kept from all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from requests_app import operations
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.doors.web._step_up import local, remember_single_sign_on
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms.sign_on import AddressForm
+from requests_app.doors.web.forms.strict import require_nothing
+from requests_app.doors.web.middleware import actor_in
+from requests_app.doors.web.tenant import ADMINISTRATOR
+from requests_app.identity.sso import oidc, sealing
+from requests_app.identity.sso.oidc import Flow, Metadata, Party, SignOnFailed
+from requests_app.models import Person, SignOn
+from requests_app.operations import Came
+from requests_app.queries import actor_of
+from requests_app.queries import single_sign_on as queries
+
+security_log = structlog.get_logger("security")
+
+FLOW_SECONDS = 600
+#: For so long one document of discovery serves everybody who begins, and an issuer that did not answer is not asked:
+#: anybody may enter an address, and neither the issuer nor the workers here are to be kept busy by that.
+DISCOVERED_SECONDS, DOWN_SECONDS = 60, 15
+_MOST_GROUPS = 500
+
+
+def cookie() -> tuple[str, str]:
+    """The name of the round trip's cookie, and its path. Over TLS it is this very host's, which no other can set."""
+    return ("__Host-lockbox_sso", "/") if settings.SESSION_COOKIE_SECURE else ("lockbox_sso", "/sign-in/")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sso(request: HttpRequest) -> HttpResponse:
+    """Ask for the address. Its domain says where to go on; whether it is anybody's is not looked up."""
+    if request.method != "POST":
+        return _address_page(request, AddressForm(initial={"next": request.GET.get("next", "")[:500]}))
+    form = AddressForm(request.POST)
+    form.require_known()
+    if not form.is_valid():
+        return _address_page(request, form, status=422)
+    email = form.cleaned_data["email"]
+    name = queries.name_for(email)
+    if not name:
+        form.add_error("email", _("Nobody has set up single sign-on for this domain. Sign in with a password."))
+        return _address_page(request, form, status=422)
+    return begin(request, name, email=email, target=form.cleaned_data["next"])
+
+
+def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
+    """A page that leads on to the identity provider: a redirect of a form may lead to this site alone."""
+    try:
+        place = queries.place(name)
+        if not (place.is_on or is_test):
+            raise NotFound
+        flow = Flow.new()
+        metadata = oidc.discover(place.party) if is_test else _discovered(place.party)
+        where = oidc.address(place.party, metadata, flow, login_hint=email, again=is_test)
+    except sealing.Unreadable:
+        return _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=name)
+    except SignOnFailed as failure:
+        return _failed(request, failure, is_test=is_test, name=name)
+    response = render(
+        request, "sign_on/going.html", {"now": instant(request), "url": where, "organisation": place.organisation}
+    )
+    kept = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
+    kept["until"] = clock.now().timestamp() + FLOW_SECONDS
+    kept["by"] = str(request.user.pk) if is_test else ""
+    cookie_name, cookie_path = cookie()
+    response.set_cookie(
+        cookie_name,
+        sealing.seal_flow(json.dumps(kept)),
+        max_age=FLOW_SECONDS,
+        path=cookie_path,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+@login_required
+@require_POST
+def test(request: HttpRequest) -> HttpResponse:
+    """Begin a round trip for the provider's own connection that signs nobody in; for staff."""
+    policy.require_staff(actor_in(request))
+    require_nothing(request.POST)
+    return begin(request, queries.PROVIDER, is_test=True)
+
+
+@never_cache
+@require_safe
+def callback(request: HttpRequest, place: str) -> HttpResponse:
+    """The way back. Every round trip comes here once; whatever is wrong with it, nobody is signed in."""
+    kept = _kept(request)
+    is_test = kept.get("is_test") is True and kept.get("name") == place
+    try:
+        if kept.get("name") != place or not cache.add(f"sso:{kept['id']}", 1, timeout=FLOW_SECONDS):
+            raise SignOnFailed("state")
+        found = queries.place(place)
+        flow = Flow(state=kept["state"], nonce=kept["nonce"], verifier=kept["verifier"])
+        claims = oidc.complete(found.party, flow, request.GET.dict(), at=clock.now())
+        came = _came(found, claims)
+        if is_test:
+            return _tested(request, found, came, kept)
+        response = _signed_in(request, found, came, kept["next"])
+    except SignOnFailed as failure:
+        response = _failed(request, failure, is_test=is_test, name=place)
+    except sealing.Unreadable:
+        response = _failed(request, SignOnFailed("unreadable"), is_test=is_test, name=place)
+    except NotAllowed as refusal:
+        response = _failed(request, SignOnFailed("nobody", str(refusal)), is_test=is_test, name=place)
+    return _without_cookie(response)
+
+
+def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: str) -> HttpResponse:
+    actor = replace(
+        Actor.system("single sign-on"),
+        door="pages",
+        request_id=getattr(request, "request_id", ""),
+        ip=request.META.get("REMOTE_ADDR", ""),
+    )
+    person = operations.sign_in(found.tenant_id, came=came, actor=actor)
+    login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
+    remember_single_sign_on(request)
+    security_log.info("sign_in.single_sign_on", user_id=str(person.pk), place=found.name)
+    # A page and no redirect: the browser comes from another site, and would leave a strict cookie out on the way.
+    context = {"now": instant(request), "url": local(target) or settings.LOGIN_REDIRECT_URL}
+    return render(request, "sign_on/arrived.html", context)
+
+
+def _tested(request: HttpRequest, found: queries.Place, came: Came, kept: dict[str, Any]) -> HttpResponse:
+    """What a sign-in would have come to, for the administrator or the staff who began it, and for nobody else."""
+    # By the sealed cookie alone: the session's may be one that does not come along from another site.
+    tester = Person.objects.active().filter(pk=kept["by"]).first()
+    if tester is None:
+        raise NotAllowed
+    if found.tenant_id is None:
+        policy.require_staff(actor_of(tester, door="pages"))
+    else:
+        policy.require_role(actor_of(tester, door="pages"), ADMINISTRATOR, tenant_id=found.tenant_id)
+    person, roles = operations.preview(found.tenant_id, came=came)
+    context = {"now": instant(request), "came": came, "person": person, "roles": roles, "back_url": _back(found.name)}
+    return _without_cookie(render(request, "sign_on/tested.html", context))
+
+
+def _without_cookie(response: HttpResponse) -> HttpResponse:
+    name, path_of_it = cookie()
+    response.delete_cookie(name, path=path_of_it, samesite="Lax")
+    return response
+
+
+def _discovered(party: Party) -> Metadata:
+    """What the issuer says of itself, asked for no more often than is of use. Raises SignOnFailed."""
+    key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
+    kept = cache.get(key)
+    if isinstance(kept, str):
+        raise SignOnFailed(kept)
+    if isinstance(kept, dict):
+        return Metadata(**kept)
+    try:
+        found = oidc.discover(party)
+    except SignOnFailed as failure:
+        cache.set(key, failure.code, DOWN_SECONDS)
+        raise
+    cache.set(key, asdict(found), DISCOVERED_SECONDS)
+    return found
+
+
+def _came(found: queries.Place, claims: dict[str, Any]) -> Came:
+    row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
+    key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
+    key, email = claims.get(key_claim), claims.get("email")
+    said = claims.get("email_verified")
+    # Some providers write it as a text. Nothing else is taken for true.
+    is_verified = said is True or said == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
+    return Came(
+        issuer=found.party.issuer,
+        subject=claims["sub"],
+        email=email.strip().lower() if isinstance(email, str) else "",
+        email_is_verified=is_verified,
+        directory_key=key if isinstance(key, str) else "",
+        groups=_groups(claims.get(groups_claim)) if groups_claim else None,
+    )
+
+
+def _groups(value: Any) -> tuple[str, ...] | None:
+    """None where the token says nothing of them: whoever has too many for it is not without any."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list):
+        return None
+    return tuple(each for each in values[:_MOST_GROUPS] if isinstance(each, str))
+
+
+def _kept(request: HttpRequest) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(sealing.opened_flow(request.COOKIES.get(cookie()[0], "")))
+    except sealing.Unreadable:
+        return {}
+    return found if clock.now().timestamp() < found["until"] else {}
+
+
+def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "") -> HttpResponse:
+    """Say in words what went wrong: to whoever tests all of it, to others what they can do."""
+    security_log.warning(
+        "sign_in.single_sign_on_failed", code=failure.code, place=name, ip=request.META.get("REMOTE_ADDR", "")
+    )
+    context = {
+        "now": instant(request),
+        "words": _words(failure.code),
+        "detail": failure.detail if is_test or failure.code == "nobody" else "",
+        "code": failure.code,
+        "is_test": is_test,
+        "back_url": _back(name) if is_test else "",
+    }
+    return render(request, "sign_on/failed.html", context, status=403 if failure.code in _FORBIDDEN else 502)
+
+
+def _back(name: str) -> str:
+    """Where a test is begun."""
+    return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
+
+
+_FORBIDDEN = frozenset(
+    (
+        *("state", "mixed_up", "refused", "nobody", "no_code", "nonce", "signature", "audience"),
+        *("kind", "weak_key", "token_hash", "userinfo_subject"),
+    )
+)
+
+
+def _words(code: str) -> str:
+    return {
+        "unreachable": _("The identity provider does not answer."),
+        "document": _("The identity provider’s answer could not be read."),
+        "issuer": _("The identity provider calls itself by another name than the one that is set."),
+        "endpoint": _("The identity provider names an address that is not asked from here."),
+        "pkce": _("The identity provider does not take PKCE with S256."),
+        "state": _("This sign-in was not begun in this browser, or too long ago. Begin again."),
+        "mixed_up": _("The answer came from another identity provider than the one that was asked."),
+        "refused": _("The identity provider said no."),
+        "no_code": _("The identity provider’s answer has no code in it."),
+        "exchange": _(
+            "The identity provider did not take the code: look at the client’s id, its secret, the redirect address."
+        ),
+        "no_token": _("The identity provider gave no identity token: “openid” must be among the scopes."),
+        "keys": _("The identity provider’s keys could not be read."),
+        "signature": _("The identity token is not signed by the identity provider."),
+        "audience": _("The identity token is meant for another client."),
+        "expired": _("The identity token has expired."),
+        "time": _("The identity token is not of now: compare the clocks."),
+        "nonce": _("The identity token is of another sign-in."),
+        "kind": _("The identity provider sent a token of another kind than an identity token."),
+        "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer one."),
+        "token_hash": _("The identity token does not belong to the access token that came with it."),
+        "userinfo": _("The identity provider’s UserInfo endpoint gave no answer that can be read."),
+        "userinfo_subject": _("The identity provider’s UserInfo endpoint answered about somebody else."),
+        "subject": _("The identity token does not say who it is about."),
+        "unreadable": _("The client’s secret can’t be read any more. Enter it again."),
+        "nobody": _("You are not signed in."),
+    }[code]
+
+
+def _address_page(request: HttpRequest, form: AddressForm, *, status: int = 200) -> HttpResponse:
+    if request.user.is_authenticated:
+        return redirect(settings.LOGIN_REDIRECT_URL)
+    return render(request, "sign_on/address.html", {"now": instant(request), "form": form}, status=status)
+
+
+urlpatterns = [
+    path("sign-in/", sso, name="sso"),
+    path("sign-in/test/", test, name="sso_test"),
+    path("sign-in/callback/<str:place>/", callback, name="sso_callback"),
+]

@@ -1,0 +1,89 @@
+"""Step-up in the middle of something: what was sent waits on the page that asks for the proof, and then goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_cache_control
+
+from requests_app.domain import clock
+from requests_app.domain.errors import StepUpRequired
+from requests_app.doors.web._known_password import act_of
+from requests_app.doors.web._secrets import are_left_out, may_wait
+from requests_app.doors.web._step_up import is_fresh, proven, step_up_form, to_confirm, to_step_up
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms.security import StepUpForm
+from requests_app.doors.web.middleware import actor_in
+
+#: The proof's own fields among those of any form; the view behind never sees them.
+PREFIX = "step-up"
+#: Forms in which a secret is typed ask for the proof before they are shown: a secret does not wait on another page.
+FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app_person_add"})
+
+
+class StepUpMiddleware:
+    """Where an act needs proof that it is still the same person, the answer is a page that asks for it.
+
+    That page holds what was sent, and sends it again with the proof, to the same address: nothing typed is lost but
+    what is secret, and no script is needed. Nothing was done before: the act refused first.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Take the proof out of what was sent, and judge it. CSRF is checked before this."""
+        match = request.resolver_match
+        if match is None or "api" in match.app_names or not request.user.is_authenticated:
+            return None
+        if match.view_name in FIRST and request.method != "POST" and not is_fresh(request, at=instant(request)):
+            return to_step_up(request)
+        if request.method != "POST" or not any(name.startswith(f"{PREFIX}-") for name in request.POST):
+            return None
+        proof, rest = request.POST.copy(), request.POST.copy()
+        for name in request.POST:
+            del (rest if name.startswith(f"{PREFIX}-") else proof)[name]
+        request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one
+        return self._judged(request, proof)
+
+    def _judged(self, request: HttpRequest, proof: Any) -> HttpResponse | None:
+        act = act_of(request, [(name, value) for name, value in sent_with(request) if may_wait(name, value)])
+        form = step_up_form(request, proof, prefix=PREFIX, act=act)
+        status = proven(request, form)
+        if status:
+            return ask(request, form, status=status)
+        request.actor = actor_in(request).stepped_up(clock.now())  # type: ignore[attr-defined]  # read by actor_in()
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if type(exception) is not StepUpRequired:
+            return None
+        if request.method != "POST":
+            return to_step_up(request)
+        return ask(request, step_up_form(request, prefix=PREFIX))
+
+
+def sent_with(request: HttpRequest) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, values in request.POST.lists() for value in values]
+
+
+def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
+    """The page that asks, with everything that was sent, but for what is secret: that is typed again."""
+    sent = sent_with(request)
+    context = {
+        "now": instant(request),
+        "form": form,
+        "held": [(name, value) for name, value in sent if may_wait(name, value)],
+        "has_left_out": are_left_out(sent),
+        "action": request.get_full_path(),
+    }
+    context |= to_confirm(request)
+    response = render(request, "security/step_up.html", context, status=status)
+    patch_cache_control(response, no_store=True, private=True)
+    return response

@@ -1,0 +1,182 @@
+"""A tenant's own choices: Lockbox on or off, the longest window, the addresses that only get mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from requests_app import operations
+from requests_app.domain import policy
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.errors import Malformed, Unacceptable, WrongState
+from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms.strict import require_nothing
+from requests_app.doors.web.forms.tenant import AddressForm, CapForm, RemovalForm
+from requests_app.doors.web.middleware import actor_in
+from requests_app.models import Tenant
+from requests_app.queries import tenant as queries
+from requests_app.words import proposals
+from requests_app.words.times import duration_words
+
+ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_PAGE_METHODS = ["GET", "HEAD", "POST"]
+
+
+def administers(actor: Actor, tenant: Tenant) -> bool:
+    """Whether the page offers changes; what may be changed is said by the operations."""
+    return bool(ADMINISTRATOR & actor.roles_on(tenant_id=tenant.pk, service_id=None))
+
+
+def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
+    """What every page of this area shows."""
+    may_edit = administers(actor, tenant)
+    reads_log = bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant.pk, service_id=None))
+    return {"tenant": tenant, "may_edit": may_edit, "reads_log": reads_log}
+
+
+# --- Lockbox and the longest window ------------------------------------------------------------------------
+
+
+@login_required
+@require_http_methods(_PAGE_METHODS)
+def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """How Lockbox stands, for everybody of the tenant; its administrator sets the longest window here."""
+    actor = actor_in(request)
+    row = queries.tenant(tenant, actor=actor)
+    if request.method != "POST":
+        return _tenant_page(request, row, CapForm(tenant=row))
+    form = CapForm(request.POST, tenant=row)
+    form.require_known()
+    if form.is_valid():
+        seconds = form.cleaned_data["window_cap"]
+        try:
+            operations.set_window_cap(row.pk, seconds=seconds, actor=actor)
+        except Unacceptable as refusal:
+            form.refuse(refusal)
+        else:
+            words = _("From now on no window is longer than %(length)s.")
+            messages.success(request, words % {"length": duration_words(seconds)})
+            return redirect("web:tenant", row.pk)
+    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    return _tenant_page(request, row, form, status=Unacceptable.status)
+
+
+def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: int = 200) -> HttpResponse:
+    actor, at = actor_in(request), instant(request)
+    context = {
+        **about(actor, row),
+        "now": at,
+        "form": form,
+        "services": queries.services(actor),
+        "approvers": list(queries.approvers(row)),
+        "under_way": queries.under_way(row, at=at),
+        "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
+        "announced": announcements([row.pk]),
+        "wait_seconds": settings.STAFF_CHANGE_WAIT_SECONDS,
+    }
+    return render(request, "tenant/tenant.html", context, status=status)
+
+
+def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
+    """What the provider's staff announced to these tenants, each with its words."""
+    return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
+
+
+@login_required
+@require_http_methods(_PAGE_METHODS)
+def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
+    """GET says what the switch means and for what is under way; POST switches."""
+    actor = actor_in(request)
+    row = queries.tenant(tenant, actor=actor)
+    if request.method == "POST":
+        require_nothing(request.POST)
+        operations.switch_lockbox(row.pk, on=to == "on", actor=actor)
+        messages.success(request, _("Lockbox is on.") if to == "on" else _("Lockbox is off."))
+        return redirect("web:tenant", row.pk)
+    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    if row.lockbox_on == (to == "on"):
+        raise WrongState(_("Lockbox is on already.") if to == "on" else _("Lockbox is off already."))
+    at = instant(request)
+    context = {
+        **about(actor, row),
+        "now": at,
+        "to_on": to == "on",
+        "services": queries.services(actor),
+        "approvers": list(queries.approvers(row)),
+        "under_way": queries.under_way(row, at=at),
+        "customer_seconds": settings.CUSTOMER_DECISION_SECONDS,
+    }
+    return render(request, "tenant/lockbox.html", context)
+
+
+# --- Addresses that only get mail --------------------------------------------------------------------------
+
+
+@login_required
+@require_http_methods(_PAGE_METHODS)
+def addresses(request: HttpRequest, tenant: UUID) -> HttpResponse:
+    """The list, for everybody of the tenant; its administrator adds and removes."""
+    actor = actor_in(request)
+    row = queries.tenant(tenant, actor=actor)
+    if request.method != "POST":
+        return _addresses_page(request, row, AddressForm())
+    if "remove" in request.POST:
+        return _remove(request, row)
+    form = AddressForm(request.POST)
+    form.require_known()
+    if form.is_valid():
+        values = form.cleaned_data
+        try:
+            operations.add_address(row.pk, email=values["email"], label=values["label"], actor=actor)
+        except Unacceptable as refusal:
+            form.refuse(refusal)
+        else:
+            messages.success(request, _("%(email)s is told from now on.") % {"email": values["email"].lower()})
+            return redirect("web:addresses", row.pk)
+    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    return _addresses_page(request, row, form, status=Unacceptable.status)
+
+
+def _remove(request: HttpRequest, row: Tenant) -> HttpResponse:
+    form = RemovalForm(request.POST)
+    form.require_known()
+    if not form.is_valid():
+        raise Malformed
+    address = queries.address(row, form.cleaned_data["remove"])
+    operations.remove_address(address.pk, actor=actor_in(request))
+    messages.success(request, _("%(email)s is not told any more.") % {"email": address.email})
+    return redirect("web:addresses", row.pk)
+
+
+def _addresses_page(request: HttpRequest, row: Tenant, form: AddressForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        **about(actor_in(request), row),
+        "now": instant(request),
+        "form": form,
+        "addresses": list(queries.addresses(row)),
+    }
+    return render(request, "tenant/addresses.html", context, status=status)
+
+
+class _Switch(StringConverter):
+    regex = "on|off"
+
+
+register_converter(_Switch, "switch")
+
+urlpatterns = [
+    path("tenant/<uuid:tenant>/", tenant, name="tenant"),
+    path("tenant/<uuid:tenant>/lockbox/<switch:to>/", lockbox, name="lockbox"),
+    path("tenant/<uuid:tenant>/addresses/", addresses, name="addresses"),
+]

@@ -1,0 +1,54 @@
+"""The timeline as one page that needs nothing else: no other file, no script, no network. Written row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+
+from django.template.loader import render_to_string
+from django.utils import dateformat
+from django.utils.html import escape
+from django.utils.translation import gettext as _
+
+from requests_app.doors.web.timeline.story import Line, Story, counted
+from requests_app.words import text
+
+#: A browser lays out one table at a time; a day of a million entries in one of them would stall it.
+_ROWS = 500
+#: Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
+_ODD = "backslashreplace"
+
+
+def pages(story: Story, *, told: Callable[[int], None]) -> Iterator[bytes]:
+    yield render_to_string("evidence/timeline/head.html", {"story": story}).encode(errors=_ODD)
+    for day, lines in groupby(story.lines(), key=lambda line: (line.shard, line.at.date())):
+        is_first = True
+        while rows := list(islice(lines, _ROWS)):
+            yield _day(day[0], rows, is_first=is_first, has_shards=len(story.prepared.parts) > 1).encode(errors=_ODD)
+            told(len(rows))
+            is_first = False
+    yield render_to_string("evidence/timeline/tail.html", {"story": story}).encode()
+
+
+def _day(shard: int, rows: list[Line], *, is_first: bool, has_shards: bool) -> str:
+    context = {
+        "day": dateformat.format(rows[0].at, "l j F Y"),
+        "shard": shard if has_shards else None,
+        "is_first": is_first,
+        "first": counted(rows[0].index),
+    }
+    return render_to_string("evidence/timeline/day.html", context).replace("<!--rows-->", "".join(map(_row, rows)))
+
+
+def _row(line: Line) -> str:
+    """One entry. Numbers, times, hexadecimal digits and markup that is safe already: to escape each of them once more
+    would be half the work of a million rows."""
+    kind, mark = line.mark
+    comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
+    flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Not as it was written."))}</strong> '
+    return (
+        f'<tr id="e{line.shard}-{line.index}"><td class="number">{line.index}</td>'
+        f'<td class="time"><time datetime="{line.at.isoformat()}">{line.at:%H:%M:%S}</time></td>'
+        f'<td class="mark {kind}" aria-hidden="true">{mark}</td><td>{flaw}{line.html}{comment}</td>'
+        f'<td class="leaf">{line.leaf[:12]}</td></tr>\n'
+    )

@@ -1,0 +1,367 @@
+"""What a timeline says, in words, whatever it is printed on: the head, who decided what, and every entry."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from html import unescape
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count
+from django.utils.formats import number_format
+from django.utils.html import strip_tags
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from audit_app import canonical, notes
+from audit_app.evidence import Evidence
+from audit_app.models import AuditEntry
+from audit_app.parts import ACCESS_REQUEST, PERIOD, Part
+from requests_app.domain.actors import Actor
+from requests_app.domain.events import Event, title_of
+from requests_app.doors.web._log_words import sentence_of
+from requests_app.models import AccessRequest, Resource, Tenant
+from requests_app.queries import log as queries
+from requests_app.words import sentences, times
+
+#: So many decisions and windows are listed before the entries, and so many items that were opened.
+LISTED, ITEMS = 200, 500
+_BATCH = 500
+
+YES = frozenset({Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER, Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER})
+NO = frozenset({Event.ACCESS_REQUEST_DENIED_BY_PROVIDER, Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER})
+OVER = frozenset({Event.ACCESS_REQUEST_WITHDRAWN, Event.ACCESS_REQUEST_EXPIRED})
+CLOSED = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
+TAKEN = frozenset({Event.CONTENT_OPENED, Event.CONTENT_DOWNLOADED})
+LOOKED = TAKEN | {Event.CONTENT_LISTED, Event.CONTENT_ACCESS_ALLOWED}
+_TURNS = frozenset({Event.ACCESS_REQUEST_SUBMITTED}) | YES | NO | OVER | CLOSED
+
+#: A shape for what an entry is, which grey print still tells apart.
+_MARKS = (
+    (YES, ("yes", "✓")),
+    (NO, ("no", "✕")),
+    (CLOSED, ("closed", "■")),
+    (LOOKED, ("looked", "◆")),
+    (frozenset({Event.ACT_REFUSED, Event.CONTENT_FAILED, Event.LOG_TOMBSTONED}), ("no", "▲")),
+)
+#: An icon is a reference into another file, which is not beside a page that was taken along.
+_ICON = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose log it is and, where evidence is of one, which access request."""
+
+    tenant: Tenant
+    access_request: AccessRequest | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry."""
+
+    shard: int
+    index: int
+    at: dt.datetime
+    event: str
+    html: SafeString
+    comment: str
+    reference: str
+    leaf: str
+    is_intact: bool
+
+    @property
+    def text(self) -> str:
+        return unescape(strip_tags(self.html))
+
+    @property
+    def when(self) -> str:
+        return instant(self.at)
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        return next((mark for events, mark in _MARKS if self.event in events), ("other", "·"))
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A label and what stands beside it, line by line. `is_quote`: somebody's own words."""
+
+    label: str
+    lines: list[str]
+    is_quote: bool = False
+
+
+class Story:
+    """Read when it is asked for: by then the bundle's own files are written."""
+
+    def __init__(self, prepared: Evidence, subject: Subject, *, actor: Actor) -> None:
+        self.prepared, self.subject, self.at = prepared, subject, prepared.at
+        self._actor = actor
+
+    # --- The head -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def title(self) -> str:
+        tenant, row = self.subject.tenant.name, self.subject.access_request
+        if row is not None:
+            return _("Evidence of access request %(reference)s") % {"reference": row.reference}
+        if self.prepared.wanted.kind == PERIOD:
+            return _("Evidence of a period of the log of %(tenant)s") % {"tenant": tenant}
+        return _("Evidence of the whole log of %(tenant)s") % {"tenant": tenant}
+
+    @property
+    def made(self) -> str:
+        return instant(self.at)
+
+    @cached_property
+    def facts(self) -> list[Fact]:
+        """What this is, and of when."""
+        wanted, count = self.prepared.wanted, self.prepared.count
+        found = [
+            Fact(_("Customer"), [self.subject.tenant.name]),
+            Fact(_("Provider"), [settings.PROVIDER_NAME]),
+        ]
+        if wanted.kind == PERIOD:
+            found.append(Fact(_("Period"), [_between(wanted.since, wanted.until)]))
+        entries = ngettext("%(n)s entry", "%(n)s entries", count) % {"n": counted(count)}
+        found.append(Fact(_("In here"), [entries, *self._gaps()]))
+        found.append(Fact(_("Made"), [self.made]))
+        return found
+
+    def _gaps(self) -> Iterator[str]:
+        waiting = self.prepared.waiting
+        if waiting:
+            yield ngettext(
+                "%(n)s more had no signature yet, and is not in here",
+                "%(n)s more had no signature yet, and are not in here",
+                waiting,
+            ) % {"n": counted(waiting)}
+        for part in self.prepared.parts:
+            if part.pruned:
+                yield _("entries 0 to %(last)s of log %(shard)s were removed after their time") % {
+                    "last": counted(part.pruned - 1),
+                    "shard": part.shard,
+                }
+            if part.closed_by is not None:
+                yield _("log %(shard)s was closed as damaged by entry number %(seq)s") % {
+                    "shard": part.shard,
+                    "seq": counted(part.closed_by),
+                }
+
+    @cached_property
+    def asked(self) -> list[Fact]:
+        """What was asked for, by the entry that was written when it was."""
+        entry = next((one for one in self._entries_of(_TURNS) if one.event == Event.ACCESS_REQUEST_SUBMITTED), None)
+        if self.subject.access_request is None or entry is None:
+            return []
+        said = _read(entry)
+        detail, actor = said["detail"], said["actor"]
+        who = ", ".join(filter(None, (str(actor.get("name", "")), settings.PROVIDER_NAME, str(actor.get("email", "")))))
+        resources = [one for one in _list(detail, "resources") if isinstance(one, dict)]
+        length = detail.get("window_for")
+        found = [
+            Fact(_("Who asked"), [who]),
+            Fact(_("When"), [instant(entry.at)]),
+            Fact(_("To do what"), [_act(detail, resources)]),
+            Fact(_("On what"), [str(one.get("name", "")) for one in resources]),
+            Fact(_("For how long"), [times.duration_words(length)] if isinstance(length, int) else []),
+            Fact(_("Ticket"), [str(detail.get("ticket") or "")]),
+            Fact(_("Demanded by"), [" ".join(str(detail.get(n) or "") for n in ("authority", "instrument"))]),
+            Fact(_("Why"), str(detail.get("justification", "")).splitlines(), is_quote=True),
+            Fact(_("What was tried before"), str(detail.get("tried", "")).splitlines(), is_quote=True),
+        ]
+        return [fact for fact in found if any(line.strip() for line in fact.lines)]
+
+    @cached_property
+    def turns(self) -> list[Line]:
+        """Who asked, who decided, and how windows ended: the first of them."""
+        return self._told(self._entries_of(_TURNS))
+
+    @cached_property
+    def has_more_turns(self) -> bool:
+        return sum(n for event, n in self._events.items() if event in _TURNS) > len(self.turns)
+
+    @cached_property
+    def window(self) -> str:
+        """When the window of the access request was open; empty where none was."""
+        opened = next((entry for entry in self._entries_of(YES) if _read(entry)["detail"].get("opens_at")), None)
+        if self.subject.access_request is None or opened is None:
+            return ""
+        detail = _read(opened)["detail"]
+        closed = next(iter(self._entries_of(CLOSED)), None)
+        due = _parsed(detail.get("closes_at"))
+        said = {"from": instant(_parsed(detail["opens_at"])), "due": instant(due)}
+        if closed is None:
+            return _("Opened %(from)s, until %(due)s at the latest. Its end is not in here.") % said
+        return _("Opened %(from)s, until %(due)s at the latest; closed %(closed)s: %(how)s") % {
+            **said,
+            "closed": instant(closed.at),
+            "how": title_of(closed.event),
+        }
+
+    @cached_property
+    def looked(self) -> tuple[list[tuple[str, list[str]]], bool]:
+        """By resource the items that were opened, each once, and whether there are more than are listed."""
+        found: dict[str, dict[str, None]] = {}
+        opened = self._entries_of(TAKEN, limit=ITEMS + 1)
+        for entry in opened[:ITEMS]:
+            detail = _read(entry)["detail"]
+            name = str(detail.get("reference") or detail.get("item") or "")
+            if entry.event == Event.CONTENT_DOWNLOADED:
+                how = _("%(name)s: an attachment was downloaded") if detail.get("part") else _("%(name)s: downloaded")
+                name = how % {"name": name}
+            found.setdefault(str(detail.get("resource_name", "")), {})[name] = None
+        return [(resource, list(items)) for resource, items in found.items()], len(opened) > ITEMS
+
+    @cached_property
+    def listed(self) -> int:
+        """How many names were listed, each once in its resource."""
+        found: set[tuple[str, str]] = set()
+        for part in self.prepared.parts:
+            lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
+            for entry in lists.iterator(chunk_size=_BATCH):
+                detail = _read(entry)["detail"]
+                items = (item for item in _list(detail, "items") if isinstance(item, dict))
+                found |= {(str(detail.get("resource")), str(item.get("id"))) for item in items}
+        return len(found)
+
+    @cached_property
+    def seen(self) -> str:
+        """What is said beside the items that were opened: how many names were listed, what was allowed elsewhere."""
+        listed = sentences.listed(self.listed) if self.window and self.listed else ""
+        if self.window and not self.looked[0] and not self.allowed:
+            said = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
+            return f"{capfirst(said)}."
+        return " ".join(f"{capfirst(part)}." for part in (listed, self.allowed) if part)
+
+    @cached_property
+    def allowed(self) -> str:
+        """How often a service elsewhere was told yes; empty where it never was."""
+        n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
+        return sentences.allowed(n) if n else ""
+
+    @cached_property
+    def kinds(self) -> list[tuple[str, int]]:
+        """How many entries of each kind, the most frequent first."""
+        by_title: Counter[str] = Counter()
+        for event, n in self._events.items():
+            by_title[title_of(event)] += n
+        return sorted(by_title.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    @cached_property
+    def logs(self) -> list[tuple[Part, str]]:
+        """Each log with the root that was signed."""
+        return [(part, notes.hash_lines([bytes(part.checkpoint.root)]).strip()) for part in self.prepared.parts]
+
+    @cached_property
+    def _events(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for part in self.prepared.parts:
+            for rows in part.sources():
+                for event, n in rows.order_by().values_list("event").annotate(n=Count("pk")):
+                    found[event] += n
+        return found
+
+    def _entries_of(self, events: Iterable[str], *, limit: int | None = None) -> list[AuditEntry]:
+        limit = LISTED if limit is None else limit
+        found: list[AuditEntry] = []
+        for part in self.prepared.parts:
+            # The first source: what the log says of itself is no turn of an access request.
+            rows = part.sources()[0].filter(event__in=[str(event) for event in events])
+            found += rows[: limit - len(found)]
+        return found
+
+    # --- The entries --------------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[Line]:
+        """Every entry of the bundle, in words, in constant memory."""
+        entries = self.prepared.entries()
+        while batch := list(islice(entries, _BATCH)):
+            yield from self._told(batch)
+
+    def _told(self, entries: list[AuditEntry]) -> list[Line]:
+        about = queries.about(entries, actor=self._actor)
+        return [self._line(entry, about) for entry in entries]
+
+    def _line(self, entry: AuditEntry, about: queries.About) -> Line:
+        sentence, comment = sentence_of(entry, tenant=self.subject.tenant, about=about, at=self.at)
+        part = self._part(entry.seq)
+        return Line(
+            shard=part.shard,
+            index=entry.seq - part.first_seq,
+            at=entry.at,
+            event=entry.event,
+            html=mark_safe(_ICON.sub("", sentence)),  # noqa: S308  what is left was escaped where it was made
+            comment=comment,
+            reference=about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else "",
+            leaf=bytes(entry.leaf_hash).hex(),
+            is_intact=canonical.leaf_hash(bytes(entry.canonical)) == bytes(entry.leaf_hash),
+        )
+
+    def _part(self, seq: int) -> Part:
+        return next(part for part in reversed(self.prepared.parts) if seq >= part.first_seq)
+
+
+# --- Words -----------------------------------------------------------------------------------------------
+
+
+def instant(at: dt.datetime | None) -> str:
+    """In UTC, to the second, as it stands in the entry."""
+    return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def counted(number: int) -> str:
+    return number_format(number, use_l10n=True, force_grouping=True)
+
+
+def _between(since: dt.datetime | None, until: dt.datetime | None) -> str:
+    if since and until:
+        return _("from %(since)s to before %(until)s") % {"since": instant(since), "until": instant(until)}
+    if since:
+        return _("from %(since)s on") % {"since": instant(since)}
+    return _("before %(until)s") % {"until": instant(until)}
+
+
+def _act(detail: dict[str, Any], resources: list[dict[str, Any]]) -> str:
+    known = [
+        Resource(kind=one["kind"], name=str(one.get("name", "")))
+        for one in resources
+        if one.get("kind") in Resource.Kind.values
+    ]
+    said = sentences.reading(str(detail.get("level", "")), known)
+    return said[:1].upper() + said[1:]
+
+
+def _read(entry: AuditEntry) -> dict[str, dict[str, Any]]:
+    """The parts of an entry that are objects; empty where somebody damaged it, so that the rest can still be told."""
+    try:
+        said = json.loads(bytes(entry.canonical))
+    except ValueError:
+        said = None
+    said = said if isinstance(said, dict) else {}
+    return {name: found if isinstance(found := said.get(name), dict) else {} for name in ("actor", "detail")}
+
+
+def _list(detail: dict[str, Any], name: str) -> list[Any]:
+    found = detail.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _parsed(text: object) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+__all__ = ["ACCESS_REQUEST", "Fact", "Line", "Story", "Subject", "counted", "instant"]

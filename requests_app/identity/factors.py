@@ -1,0 +1,225 @@
+"""Second factors as the sign-in library keeps them: for the doors, which hand `keep` to the operations.
+
+The domain does not know the library. It says who must have a second factor, writes the entry and sends the mail; that
+the library's row is written in the same transaction is what `keep` is for.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import structlog
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.conf import settings
+from django.db import transaction
+
+from requests_app.domain.errors import CodeAlreadyUsed
+from requests_app.models import Passkey, Person
+from requests_app.platform import totp
+from requests_app.platform.sealing import Sealer, Unreadable
+
+security_log = structlog.get_logger("security")
+
+Keep = Callable[[Person], None]
+_APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
+_KEY = Authenticator.Type.WEBAUTHN
+_LAST, _USED, _PASSKEY = "last_step", "used_steps", "passkey"
+#: Where each kind of row keeps what is encrypted: an app's secret, and the seed of recovery codes.
+_SEALED = {_APP: "secret", _RECOVERY: "seed"}
+
+
+def seal(text: str) -> str:
+    return _sealer().seal(text)
+
+
+def opened(sealed: str) -> str:
+    """Raises Unreadable."""
+    return _sealer().opened(sealed)
+
+
+# --- For the operations -------------------------------------------------------------------------------------
+
+
+def keeps_totp(secret: str, *, step: int = -1) -> Keep:
+    """Write the secret down, and that the code of `step`, by which it was tried, was used."""
+
+    def keep(person: Person) -> None:
+        Authenticator.objects.filter(user=person, type=_APP).delete()
+        Authenticator.objects.create(user=person, type=_APP, data=_data(secret, step))
+
+    return keep
+
+
+def _data(secret: str, step: int) -> dict[str, object]:
+    return {"secret": seal(secret), _LAST: step}
+
+
+def drops_totp(person: Person) -> None:
+    Authenticator.objects.filter(user=person, type=_APP).delete()
+
+
+class KeepsRecoveryCodes:
+    """Makes new codes in place of all that there were; they are in `codes` once it was called."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def __call__(self, person: Person) -> None:
+        drops_recovery_codes(person)
+        self.codes = RecoveryCodes.activate(person).generate_codes()
+
+
+def drops_recovery_codes(person: Person) -> None:
+    Authenticator.objects.filter(user=person, type=_RECOVERY).delete()
+
+
+def keeps_passkey(response: object) -> Callable[[Passkey], None]:
+    """Write down what the device told of the key, as the library keeps it."""
+
+    def keep(row: Passkey) -> None:
+        data = {"name": row.name, "credential": response, _PASSKEY: str(row.pk)}
+        Authenticator.objects.create(user_id=row.person_id, type=_KEY, data=data)
+
+    return keep
+
+
+def drops_passkey(row: Passkey) -> None:
+    """And the recovery codes with the last second factor: they stand in for one, and there is none any more."""
+    Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).delete()
+    others = Passkey.objects.filter(person=row.person_id).live().of_this_site().exclude(pk=row.pk)
+    if row.person.totp_set_up_at is None and not others.exists():
+        drops_recovery_codes(row.person)
+
+
+def drops_all(person: Person) -> None:
+    Authenticator.objects.filter(user=person).delete()
+
+
+# --- What was typed -----------------------------------------------------------------------------------------
+
+
+def is_code(person: Person, typed: str, *, at: datetime) -> bool:
+    """Whether this is a code of the person's app, or one of their recovery codes. It is used up by this.
+
+    Raises CodeAlreadyUsed for a code of the app that this person did use. The caller has counted the guess
+    (requests_app.identity.guesses), and has seen the password, where one is needed, before.
+    """
+    given = "".join(char for char in typed if char.isalnum())
+    if len(given) == totp.DIGITS:
+        return _is_totp(person, given, at=at)
+    row = Authenticator.objects.filter(user=person, type=_RECOVERY).first()
+    if row is None or not given or not RecoveryCodes(row).validate_code(given):
+        return False
+    Authenticator.objects.filter(pk=row.pk).update(last_used_at=at)
+    return True
+
+
+def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
+    with transaction.atomic():
+        # Locked: of two who send the same code at once, one is too late.
+        row = Authenticator.objects.select_for_update().filter(user=person, type=_APP).first()
+        if row is None:
+            return False
+        try:
+            secret = opened(row.data["secret"])
+        except Unreadable:
+            security_log.error("second_factor.unreadable", person=str(person.pk))
+            return False
+        last = row.data.get(_LAST, -1)
+        used = {last, *row.data.get(_USED, [])}
+        step = totp.step_of(secret, given, at=at, after=last)
+        if step is None:
+            # Any other code of a time before the last one is wrong: it may be one that somebody else has seen.
+            if totp.step_of(secret, given, at=at) in used:
+                raise CodeAlreadyUsed(totp.seconds_to_next(last, at=at))
+            return False
+        row.data[_LAST], row.last_used_at = step, at
+        # Older ones are out of the tolerance, and no code of theirs is looked at.
+        row.data[_USED] = sorted(each for each in {*used, step} if each >= totp.oldest_step(at))
+        if _sealer().is_outdated(row.data["secret"]):
+            row.data["secret"] = seal(secret)
+        row.save(update_fields=["data", "last_used_at"])
+    return True
+
+
+def seal_anew(is_over: Callable[[], bool]) -> int:
+    """Encrypt again what a former key encrypted; return how many rows. What no key opens stays as it is."""
+    done = 0
+    for pk, kind, data in (
+        Authenticator.objects.filter(type__in=_SEALED).order_by("pk").values_list("pk", "type", "data")
+    ):
+        if is_over():
+            break
+        if not _is_outdated(data, _SEALED[kind]):
+            continue
+        with transaction.atomic(), suppress(Unreadable):
+            # Locked and read again: the person may be using a code, or setting up another app.
+            row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            if row is not None and _is_outdated(row.data, _SEALED[kind]):
+                row.data[_SEALED[kind]] = seal(opened(row.data[_SEALED[kind]]))
+                row.save(update_fields=["data"])
+                done += 1
+    return done
+
+
+def _is_outdated(data: dict[str, Any], name: str) -> bool:
+    return name in data and _sealer().is_outdated(data[name])
+
+
+def codes_left(person: Person) -> int | None:
+    """How many recovery codes are unused; None where there never were any."""
+    row = Authenticator.objects.filter(user=person, type=_RECOVERY).first()
+    return None if row is None else len(RecoveryCodes(row).get_unused_codes())
+
+
+def app_last_used(person: Person) -> datetime | None:
+    found: datetime | None = (
+        Authenticator.objects.filter(user=person, type=_APP).values_list("last_used_at", flat=True).first()
+    )
+    return found
+
+
+def has_code(person: Person) -> bool:
+    """Whether there is a code that this person could type."""
+    return person.totp_set_up_at is not None or bool(codes_left(person))
+
+
+def note_passkey_used(row: Passkey, *, at: datetime) -> None:
+    Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).update(last_used_at=at)
+
+
+def passkeys_last_used(person: Person) -> dict[str, datetime]:
+    """When each was last used to sign in or to confirm, by its id."""
+    rows = Authenticator.objects.filter(user=person, type=_KEY, last_used_at__isnull=False)
+    return {row.data.get(_PASSKEY, ""): row.last_used_at for row in rows}
+
+
+# --- What an app is told ------------------------------------------------------------------------------------
+
+
+def address_of(person: Person, secret: str) -> str:
+    """The otpauth: address that apps read from the picture (Google Authenticator's key URI format)."""
+    issuer = f"{settings.PROVIDER_NAME} Customer Lockbox"
+    query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
+    return f"otpauth://totp/{quote(issuer)}:{quote(person.email)}?{query}"
+
+
+def picture_of(address: str) -> str:
+    """The address as a QR code: an SVG in a data: address, which the security policy allows for pictures alone."""
+    import qrcode  # takes a while, and one page needs it
+    from qrcode.image.svg import SvgPathImage
+
+    written = io.BytesIO()
+    qrcode.make(address, image_factory=SvgPathImage, border=2).save(written)
+    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()
+
+
+def _sealer() -> Sealer:
+    return Sealer(settings.SECOND_FACTOR_KEYS, b"second factors")

@@ -1,0 +1,147 @@
+"""Which passwords are refused, beyond length and the commonest: guessed soon, about their holder, stolen elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from requests_app.domain import clock
+from requests_app.platform import outbound
+
+security_log = structlog.get_logger("security")
+
+#: zxcvbn's scale from 0 to 4: from 3 on, guessing takes more than a hundred million tries.
+LEAST_SCORE = 3
+#: What zxcvbn looks at; what follows makes a password no weaker.
+_LOOKED_AT = 72
+#: Shorter words are in too many others.
+_SHORTEST = 4
+#: Words of the product (ASVS 5.0, 6.1.2), beside the provider's name.
+_PRODUCT = ("lockbox", "customerlockbox")
+_LEET = str.maketrans("013457@$!", "oieastasi")
+#: Seconds for a list that is asked over the network: somebody waits for the page, and others for the same log.
+_SECONDS = 0.8
+#: One that did not answer is left alone for so long: the form asks first, and the act, which holds locks, does not.
+_REST_SECONDS = 15.0
+_away: dict[str, float] = {}
+_PREFIX = 5
+
+
+class NotGuessedSoon:
+    """Refuses what looks long and is not: words in a row of the keyboard, dates, repetitions (zxcvbn)."""
+
+    def validate(self, password: str, user: Any = None) -> None:
+        from zxcvbn import zxcvbn  # its lists take a while to read, and few processes ever need them
+
+        if zxcvbn(password[:_LOOKED_AT])["score"] < LEAST_SCORE:
+            raise ValidationError(
+                _("This password would soon be guessed. Take four or more words that do not belong together."),
+                code="password_guessed_soon",
+            )
+
+    def get_help_text(self) -> str:
+        return _("Four or more words that do not belong together are good and easy to remember.")
+
+
+class NothingNear:
+    """Refuses what holds the holder's name or address, their tenant's name, the provider's or the product's."""
+
+    def validate(self, password: str, user: Any = None) -> None:
+        require_far(password, [*_PRODUCT, settings.PROVIDER_NAME, *_about(user)])
+
+    def get_help_text(self) -> str:
+        return _("Not your name, your address, your organisation’s name or the name of this product.")
+
+
+class NotStolen:
+    """Refuses what is in a list of stolen passwords, where the operator named one (BREACHED_PASSWORDS).
+
+    A list that can't be read refuses nobody: else nobody could set a password while it is away. The security log
+    says so.
+    """
+
+    def validate(self, password: str, user: Any = None) -> None:
+        if not settings.BREACHED_PASSWORDS:
+            return
+        digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
+        try:
+            lines = _lines(settings.BREACHED_PASSWORDS, digest[:_PREFIX])
+        except (OSError, ValueError) as failure:
+            security_log.error("breached_passwords.unreadable", error=type(failure).__name__)
+            return
+        if digest[_PREFIX:] in lines:
+            raise ValidationError(
+                _("This password was stolen elsewhere, and is in the lists that are tried first. Choose another."),
+                code="password_stolen",
+            )
+
+    def get_help_text(self) -> str:
+        return _("None that you use elsewhere.")
+
+
+def require_far(password: str, words: Iterable[str]) -> None:
+    """Raise ValidationError where the password holds one of these words, whatever stands between its letters."""
+    spellings = {_plain(password), _plain(password.translate(_LEET))}
+    for word in words:
+        plain = _plain(word)
+        if len(plain) >= _SHORTEST and any(plain in spelling for spelling in spellings):
+            raise ValidationError(
+                _("Leave out “%(word)s”: a name or an address that belongs to you is tried first.") % {"word": word},
+                code="password_near",
+            )
+
+
+def _about(user: Any) -> list[str]:
+    if user is None:
+        return []
+    local, _at, domain = str(getattr(user, "email", "")).partition("@")
+    name = str(getattr(user, "name", ""))
+    # The last part of a domain is everybody's.
+    words = [name, *name.split(), local, *re.split(r"[^\w]+", local), *domain.split(".")[:-1]]
+    if getattr(user, "pk", None) and not user._state.adding:
+        words += user.memberships.values_list("tenant__name", flat=True)
+    return words
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone, in one spelling."""
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(char for char in folded if char.isalnum())
+
+
+def _lines(where: str, prefix: str) -> frozenset[str]:
+    """The rest of each SHA-1 that begins so. A count of 0 is padding. Raises OSError, ValueError."""
+    text = _asked(where, prefix) if where.startswith(("https://", "http://")) else _read(Path(where), prefix)
+    rows = (line.strip().partition(":") for line in text.splitlines())
+    return frozenset(rest.upper() for rest, _colon, count in rows if rest and count != "0")
+
+
+def _read(folder: Path, prefix: str) -> str:
+    for name in (prefix, f"{prefix}.txt"):
+        if (file := folder / name).is_file():
+            return file.read_text("ascii")
+    # Every beginning is there in a whole list.
+    raise FileNotFoundError
+
+
+def _asked(url: str, prefix: str) -> str:
+    if clock.monotonic() < _away.get(url, 0):
+        raise OSError
+    try:
+        # The operator named it, and may keep a copy in the own network.
+        answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
+        if answer.status != 200:
+            raise ValueError
+        return answer.body.decode("ascii")
+    except (OSError, ValueError):
+        _away[url] = clock.monotonic() + _REST_SECONDS
+        raise

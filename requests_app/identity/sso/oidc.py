@@ -1,0 +1,422 @@
+"""OpenID Connect Core 1.0 with discovery and PKCE, as a relying party: what is sent, and what is believed.
+
+Nothing that a browser brings back is believed by itself: the code is exchanged over a connection of our own, with a
+verifier that only this flow knows, and the token that comes for it must be signed by the issuer's key, be meant for
+this client, be of now, and carry the nonce of this flow. UserInfo is asked for what the token leaves out, about the
+same subject.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry, Key
+
+from requests_app.domain import clock
+from requests_app.platform import outbound
+from requests_app.platform.outbound import BadTarget, Unreachable
+
+#: Signatures that are taken: those with a key of the issuer's alone. "none", and a MAC with our own secret, are not.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+#: The shortest RSA key that is taken (RFC 7518, section 3.3).
+LEAST_RSA_BITS = 2048
+#: Seconds by which two clocks may differ, and how old a token may be.
+LEEWAY, MOST_AGE = 60, 600
+#: Seconds for all calls of one step together: a worker waits that long, and no longer, for whoever does not answer.
+SECONDS = 8.0
+_WELL_KNOWN = "/.well-known/openid-configuration"
+#: What a token says of itself. UserInfo says who somebody is, and nothing of these.
+_OF_THE_TOKEN = frozenset(
+    ("iss", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash")
+)
+
+#: What says that the address beside it is verified; the second one is Entra ID's.
+_VERIFIES = ("email_verified", "xms_edov")
+
+
+class SignOnFailed(Exception):
+    """Why a round trip came to nothing. `args[0]` is a stable code, `args[1]` what is added to it in words, or ""."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail[:200]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Party:
+    """Both sides of a connection: the issuer, and what it knows this product by."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    scopes: str
+    redirect_uri: str
+    private: bool = False
+    #: Whose issuer it is: however many hosts somebody names, they have one share of the calls that are under way.
+    peer: str = ""
+    #: The claims that a sign-in needs. UserInfo is asked where the ID token lacks one of these.
+    claims: tuple[str, ...] = ("email", "email_verified")
+
+    @property
+    def share(self) -> str:
+        """Under which name `outbound` counts its calls."""
+        return self.peer or self.issuer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What the issuer says of itself (OpenID Connect Discovery 1.0, section 3)."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    takes_basic: bool
+    sends_issuer: bool
+    userinfo_endpoint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tokens:
+    """`access` is "" where none came that UserInfo takes."""
+
+    identity: str
+    access: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """The three secrets of one round trip."""
+
+    state: str
+    nonce: str
+    verifier: str
+
+    @classmethod
+    def new(cls) -> Flow:
+        return cls(state=secrets.token_urlsafe(32), nonce=secrets.token_urlsafe(32), verifier=secrets.token_urlsafe(48))
+
+
+def discover(party: Party, *, until: float | None = None) -> Metadata:
+    """Read the issuer's own document. One that names another issuer is none (section 4.3)."""
+    until = until if until is not None else clock.monotonic() + SECONDS
+    found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery", until)
+    if found.get("issuer") != party.issuer:
+        raise SignOnFailed("issuer", str(found.get("issuer", "")))
+    places = {name: found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+    # Optional: an issuer without it puts all that it says into the ID token.
+    if found.get("userinfo_endpoint") is not None:
+        places["userinfo_endpoint"] = found["userinfo_endpoint"]
+    for name, url in places.items():
+        if not isinstance(url, str) or not _is_place(url, party):
+            raise SignOnFailed("endpoint", name)
+    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    challenges = found.get("code_challenge_methods_supported")
+    if isinstance(challenges, list) and "S256" not in challenges:
+        raise SignOnFailed("pkce")
+    return Metadata(
+        authorization_endpoint=str(places["authorization_endpoint"]),
+        token_endpoint=str(places["token_endpoint"]),
+        jwks_uri=str(places["jwks_uri"]),
+        takes_basic="client_secret_basic" in methods,
+        sends_issuer=found.get("authorization_response_iss_parameter_supported") is True,
+        userinfo_endpoint=str(places.get("userinfo_endpoint", "")),
+    )
+
+
+def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "", again: bool = False) -> str:
+    """Where the browser is sent (RFC 6749, section 4.1.1; RFC 7636). `again` has the person prove themselves anew."""
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
+    query = {
+        "response_type": "code",
+        "client_id": party.client_id,
+        "redirect_uri": party.redirect_uri,
+        "scope": party.scopes,
+        "state": flow.state,
+        "nonce": flow.nonce,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        **({"login_hint": login_hint} if login_hint else {}),
+        **({"prompt": "login"} if again else {}),
+    }
+    glue = "&" if "?" in metadata.authorization_endpoint else "?"
+    return f"{metadata.authorization_endpoint}{glue}{urlencode(query)}"
+
+
+def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
+    """The claims about who came back, for the answer that the browser brought. Raises SignOnFailed."""
+    if not hmac.compare_digest(answer.get("state", "").encode(), flow.state.encode()):
+        raise SignOnFailed("state")
+    until = clock.monotonic() + SECONDS
+    metadata = discover(party, until=until)
+    # RFC 9207: with several issuers an answer must say whose it is, where its issuer can.
+    if answer.get("iss", party.issuer if not metadata.sends_issuer else "") != party.issuer:
+        raise SignOnFailed("mixed_up")
+    if answer.get("error"):
+        raise SignOnFailed("refused", answer["error"])
+    if not answer.get("code"):
+        raise SignOnFailed("no_code")
+    tokens = _exchanged(party, metadata, flow, answer["code"], until)
+    # Asked for each time: a key that the issuer has taken back signs nobody in, and a new one does at once.
+    keys = _document(metadata.jwks_uri, party, "keys", until)
+    claims = verified(tokens.identity, keys, party, nonce=flow.nonce, at=at, access_token=tokens.access)
+    if metadata.userinfo_endpoint and tokens.access and any(name not in claims for name in party.claims):
+        return _joined(claims, _userinfo(party, metadata, tokens.access, keys, subject=claims["sub"], until=until))
+    return claims
+
+
+def verified(
+    token: str, keys: Mapping[str, Any], party: Party, *, nonce: str, at: datetime, access_token: str = ""
+) -> dict[str, Any]:
+    """OpenID Connect Core 1.0, section 3.1.3.7. Raises SignOnFailed."""
+    header, claims = _signed(token, keys)
+    if claims.get("iss") != party.issuer:
+        raise SignOnFailed("issuer", str(claims.get("iss", "")))
+    audiences = _audiences(claims)
+    if party.client_id not in audiences or (len(audiences) > 1 and claims.get("azp") != party.client_id):
+        raise SignOnFailed("audience")
+    if claims.get("azp", party.client_id) != party.client_id:
+        raise SignOnFailed("audience")
+    _require_of_now(claims, at.timestamp())
+    if access_token and "at_hash" in claims and claims["at_hash"] != _token_hash(access_token, header["alg"]):
+        raise SignOnFailed("token_hash")
+    if not isinstance(claims.get("nonce"), str) or not hmac.compare_digest(claims["nonce"].encode(), nonce.encode()):
+        raise SignOnFailed("nonce")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 1 <= len(subject) <= 255 or not subject.isprintable():
+        raise SignOnFailed("subject")
+    return claims
+
+
+def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The header and the claims of a JWT that a key of the issuer's has signed."""
+    usable, has_weak = _signing(keys)
+    try:
+        found = jws.deserialize_compact(token, lambda jwt: _key_for(jwt.headers(), usable), algorithms=list(ALGORITHMS))
+        header, claims = found.headers(), _parsed(found.payload)
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise SignOnFailed("weak_key" if has_weak else "signature", type(error).__name__) from error
+    if not isinstance(claims, dict):
+        raise SignOnFailed("signature")
+    # RFC 8725, section 3.11: an access token, a logout token or a security event is no identity token.
+    if "typ" in header and not (isinstance(header["typ"], str) and header["typ"].upper() == "JWT"):
+        raise SignOnFailed("kind", str(header["typ"]))
+    return header, claims
+
+
+def _key_for(header: Mapping[str, Any], usable: list[Key]) -> Key:
+    """The key that the header names. Without a name there must be one alone of the algorithm's kind (section 10.1)."""
+    kind = {"RS": "RSA", "PS": "RSA", "ES": "EC"}.get(str(header.get("alg"))[:2], "OKP")
+    found = [key for key in usable if key.key_type == kind]
+    if header.get("kid") is not None:
+        found = [key for key in found if key.kid == header["kid"]]
+    if len(found) != 1:
+        raise ValueError("no such key")
+    return found[0]
+
+
+def _audiences(claims: Mapping[str, Any]) -> list[Any]:
+    audience = claims.get("aud")
+    return audience if isinstance(audience, list) else [audience]
+
+
+def _token_hash(token: str, algorithm: str) -> str:
+    """The left half of the token's hash (OpenID Connect Core 1.0, section 3.1.3.6); Ed25519 hashes by SHA-512."""
+    name = f"sha{algorithm[2:]}" if algorithm[2:].isdigit() else "sha512"
+    digest = hashlib.new(name, token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+
+
+def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
+    times = {name: claims.get(name) for name in ("exp", "iat", "nbf", "auth_time")}
+    for name, value in times.items():
+        if not _is_time(value) and (value is not None or name in ("exp", "iat")):
+            raise SignOnFailed("time", name)
+    if now >= times["exp"] + LEEWAY:  # type: ignore[operator]  # a number, as was looked at above
+        raise SignOnFailed("expired")
+    if not now - MOST_AGE <= times["iat"] <= now + LEEWAY:  # type: ignore[operator]  # the same
+        raise SignOnFailed("time", "iat")
+    for name in ("nbf", "auth_time"):
+        if times[name] is not None and now < times[name] - LEEWAY:  # type: ignore[operator]  # the same
+            raise SignOnFailed("time", name)
+
+
+def _is_time(value: Any) -> bool:
+    """A number of seconds. Infinity and NaN are refused: such a time would never be over."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _signing(keys: Mapping[str, Any]) -> tuple[list[Key], bool]:
+    """The issuer's keys that sign, and whether one was left out as too short.
+
+    A key for encryption signs nothing, and a shared one is no issuer's. One that is not understood is passed over.
+    """
+    found = keys.get("keys")
+    if not isinstance(found, list) or len(found) > 100:
+        raise SignOnFailed("keys")
+    usable, has_weak = [], False
+    for each in found:
+        if not isinstance(each, dict) or each.get("use", "sig") != "sig" or each.get("kty") not in ("RSA", "EC", "OKP"):
+            continue
+        try:
+            if each["kty"] == "RSA" and _bits(each["n"]) < LEAST_RSA_BITS:
+                has_weak = True
+                continue
+            usable.append(JWKRegistry.import_key(each))
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+    return usable, has_weak
+
+
+def _bits(modulus: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(modulus + "=" * (-len(modulus) % 4)), "big").bit_length()
+
+
+# --- UserInfo --------------------------------------------------------------------------------------------
+
+
+def _userinfo(
+    party: Party, metadata: Metadata, access_token: str, keys: Mapping[str, Any], *, subject: str, until: float
+) -> dict[str, Any]:
+    """What the issuer says of this subject (OpenID Connect Core 1.0, section 5.3), plain or signed."""
+    headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json, application/jwt"}
+    try:
+        answer = outbound.get(
+            metadata.userinfo_endpoint,
+            private=party.private,
+            seconds=_left(until),
+            query=True,
+            headers=headers,
+            peer=party.share,
+        )
+    except (Unreachable, BadTarget) as error:
+        raise SignOnFailed("unreachable", f"userinfo: {error.args[0]}") from error
+    kind = answer.content_type.partition(";")[0].strip().lower()
+    if answer.status != 200:
+        raise SignOnFailed("userinfo", str(answer.status))
+    if kind == "application/jwt":
+        _header, found = _signed(answer.body.decode("ascii", "replace").strip(), keys)
+        if found.get("iss", party.issuer) != party.issuer:
+            raise SignOnFailed("issuer", str(found["iss"]))
+        if "aud" in found and party.client_id not in _audiences(found):
+            raise SignOnFailed("audience")
+    else:
+        found = _json(answer.body)
+    if not found:
+        raise SignOnFailed("userinfo", kind)
+    # Section 5.3.2: without this, somebody's token could be joined with what is said of somebody else.
+    if found.get("sub") != subject:
+        raise SignOnFailed("userinfo_subject")
+    return found
+
+
+def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims of the ID token, and what UserInfo adds to them.
+
+    What says that an address is verified is of the address beside it, and never of one from elsewhere.
+    """
+    added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
+    found = {**added, **claims}
+    first, second = (claims, more) if "email" in claims else (more, claims)
+    for name in _VERIFIES:
+        found.pop(name, None)
+        for each in (first, second):
+            if name in each and each.get("email") == first.get("email"):
+                found[name] = each[name]
+                break
+    return found
+
+
+# --- Asking the issuer -----------------------------------------------------------------------------------
+
+
+def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: float) -> _Tokens:
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": party.redirect_uri,
+        "code_verifier": flow.verifier,
+    }
+    headers: dict[str, str] = {"Accept": "application/json"}
+    if metadata.takes_basic:
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        pair = ":".join(urlencode({"": each})[1:] for each in (party.client_id, party.client_secret))
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    else:
+        form |= {"client_id": party.client_id, "client_secret": party.client_secret}
+    try:
+        answer = outbound.post(
+            metadata.token_endpoint,
+            urlencode(form).encode(),
+            private=party.private,
+            content_type="application/x-www-form-urlencoded",
+            headers=headers,
+            seconds=_left(until),
+            query=True,
+            peer=party.share,
+        )
+    except (Unreachable, BadTarget) as error:
+        raise SignOnFailed("unreachable", str(error.args[0])) from error
+    found = _json(answer.body)
+    if answer.status != 200:
+        raise SignOnFailed("exchange", str(found.get("error") or answer.status))
+    if not isinstance(found.get("id_token"), str):
+        raise SignOnFailed("no_token")
+    access = found.get("access_token")
+    is_bearer = isinstance(access, str) and str(found.get("token_type", "")).lower() == "bearer"
+    return _Tokens(identity=found["id_token"], access=str(access) if is_bearer else "")
+
+
+def _document(url: str, party: Party, what: str, until: float) -> dict[str, Any]:
+    try:
+        answer = outbound.get(url, private=party.private, seconds=_left(until), query=True, peer=party.share)
+    except (Unreachable, BadTarget) as error:
+        raise SignOnFailed("unreachable", f"{what}: {error.args[0]}") from error
+    found = _json(answer.body) if answer.status == 200 else {}
+    if not found:
+        raise SignOnFailed("document", f"{what}: {answer.status}")
+    return found
+
+
+def _left(until: float) -> float:
+    if (left := until - clock.monotonic()) <= 0:
+        raise Unreachable("timeout")
+    return left
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = _parsed(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed(text: bytes) -> Any:
+    """As RFC 8259 has it: Python also reads NaN and Infinity, which are no JSON."""
+    return json.loads(text, parse_constant=_no_json)
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(name)
+
+
+def _is_place(url: str, party: Party) -> bool:
+    try:
+        outbound.Target.parse(url, private=party.private, query=True)
+    except BadTarget:
+        return False
+    return True

@@ -1,0 +1,39 @@
+"""What single sign-on keeps sealed: the secret of a connection, and what a browser carries from the first page on."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from requests_app.platform.sealing import Sealer
+from requests_app.platform.sealing import Unreadable as Unreadable
+
+
+def seal(secret: str) -> str:
+    return _secrets().seal(secret)
+
+
+def opened(sealed: str) -> str:
+    """Raises Unreadable."""
+    return _secrets().opened(sealed)
+
+
+def is_outdated(sealed: str) -> bool:
+    """Whether a former key sealed this, so that it must be sealed anew before that one can go."""
+    return _secrets().is_outdated(sealed)
+
+
+def seal_flow(flow: str) -> str:
+    return _flows().seal(flow)
+
+
+def opened_flow(sealed: str) -> str:
+    """Raises Unreadable."""
+    return _flows().opened(sealed)
+
+
+def _secrets() -> Sealer:
+    return Sealer(settings.WEBHOOK_KEYS, b"single sign-on secrets")
+
+
+def _flows() -> Sealer:
+    return Sealer(settings.WEBHOOK_KEYS, b"single sign-on flows")

@@ -1,0 +1,1 @@
+"""What is sent to whom: topics, audiences, mails, bodies of webhooks."""

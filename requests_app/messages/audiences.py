@@ -1,0 +1,175 @@
+"""Who is told: turns an audience's name into people and addresses, as the roles are at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from requests_app.domain import clock
+from requests_app.messages.topics import Audience, Topic
+from requests_app.models import (
+    AccessRequest,
+    AddressChange,
+    Invitation,
+    NotificationAddress,
+    OutboxMessage,
+    Person,
+    Ticket,
+)
+
+
+@dataclass(frozen=True)
+class Recipient:
+    email: str
+    person_id: UUID | None = None
+
+
+def resolve(message: OutboxMessage) -> list[Recipient]:
+    """Everybody whom the message is for, each address once; nobody is an answer, too."""
+    found: dict[str, Recipient] = {}
+    for audience in message.payload["audiences"]:
+        for recipient in _READERS[Audience(audience)](message):
+            found.setdefault(recipient.email, recipient)
+    return list(found.values())
+
+
+def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
+    """The ids of those that are still their recipient's business; all are about access requests, which are `rows`.
+
+    Asked once for each queue and engineer, however many there are of them.
+    """
+    known: dict[object, set[str]] = {}
+    found = set()
+    for message in messages:
+        row = rows[message.about]
+        of = (message.topic, message.tenant_id, *message.payload["audiences"])
+        key = (of, row.service_id, row.requested_by_id, row.requester_human)
+        if key not in known:
+            known[key] = {recipient.email for recipient in resolve(message)}
+        if message.recipient in known[key]:
+            found.add(message.pk)
+    return found
+
+
+def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
+    """Those who are switched on. A client's account has no mailbox."""
+    return [
+        Recipient(person.email, person.pk)
+        for person in people
+        if person is not None and person.is_active and person.kind == Person.Kind.HUMAN
+    ]
+
+
+def _access_request(message: OutboxMessage) -> AccessRequest:
+    return AccessRequest.objects.select_related("requested_by").get(pk=message.about)
+
+
+def _ticket(message: OutboxMessage) -> Ticket:
+    return Ticket.objects.select_related("opened_by", "on_behalf_of", "assignee").get(pk=message.about)
+
+
+def _engineer(message: OutboxMessage) -> list[Recipient]:
+    return _of_people([_access_request(message).requested_by])
+
+
+def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
+    """Whoever may decide the first stage; the engineer who asks is never among them."""
+    row = _access_request(message)
+    approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
+    return _of_people(approvers.exclude(human_id=row.requester_human))
+
+
+def _customer(message: OutboxMessage) -> list[Recipient]:
+    """The approvers, who stands in for one now, and the addresses that only get mail."""
+    assert message.tenant_id is not None
+    people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
+    if message.topic == Topic.REMINDER:
+        return people
+    addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
+    return people + [Recipient(email) for email in addresses]
+
+
+def _queue(message: OutboxMessage) -> list[Recipient]:
+    return _of_people(Person.objects.get_queryset().in_queue(_ticket(message).service_id, "engineer"))
+
+
+def _ticket_customers(message: OutboxMessage) -> list[Recipient]:
+    """The customer's people on a ticket: who opened it, or for whom it was recorded."""
+    ticket = _ticket(message)
+    people = [person for person in (ticket.opened_by, ticket.on_behalf_of) if person is not None]
+    return _of_people(person for person in people if person.side == Person.Side.CUSTOMER)
+
+
+def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
+    """The assignee, or the whole queue while nobody has taken the ticket."""
+    ticket = _ticket(message)
+    return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
+
+
+def _account_holder(message: OutboxMessage) -> list[Recipient]:
+    return _of_people(Person.objects.get_queryset().filter(pk=message.about))
+
+
+def _administrators(message: OutboxMessage) -> list[Recipient]:
+    """Who looks after a tenant; where there is none, the provider's staff."""
+    people = Person.objects.get_queryset()
+    if message.tenant_id is None:
+        return _of_people(people.filter(is_staff=True))
+    held = {"memberships__tenant": message.tenant_id, "memberships__role": "administrator"}
+    return _of_people(people.filter(**held).distinct())
+
+
+def _invited(message: OutboxMessage) -> list[Recipient]:
+    """The address of an invitation, as long as it can still be accepted."""
+    row = Invitation.objects.open(clock.now()).filter(pk=message.about).first()
+    return [Recipient(row.email)] if row else []
+
+
+def _deputy(message: OutboxMessage) -> list[Recipient]:
+    """Who is to stand in, though their time has not begun or is over."""
+    return _of_people(Person.objects.get_queryset().filter(deputisings=message.about))
+
+
+def _tenant(message: OutboxMessage) -> list[Recipient]:
+    """Everybody of the tenant, whatever their role, and the addresses that only get mail."""
+    assert message.tenant_id is not None
+    people = Person.objects.get_queryset().filter(memberships__tenant=message.tenant_id).distinct()
+    addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
+    return _of_people(people) + [Recipient(email) for email in addresses]
+
+
+def _address(message: OutboxMessage) -> list[Recipient]:
+    """Whoever signs in with an address that somebody typed; nobody where it is nobody's, or they sign in elsewhere."""
+    people = Person.objects.get_queryset().humans().filter(email=message.payload["email"])
+    return _of_people(person for person in people if not person.signs_in_elsewhere())
+
+
+def _new_address(message: OutboxMessage) -> list[Recipient]:
+    """The address that somebody asked for, as long as it waits."""
+    row = AddressChange.objects.open(clock.now()).filter(pk=message.about).first()
+    return [Recipient(row.email, row.person_id)] if row else []
+
+
+def _former_address(message: OutboxMessage) -> list[Recipient]:
+    """Whoever may not know of the change."""
+    row = AddressChange.objects.get(pk=message.about)
+    return [Recipient(row.email_before, row.person_id)]
+
+
+_READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
+    Audience.ENGINEER: _engineer,
+    Audience.PROVIDER_APPROVERS: _provider_approvers,
+    Audience.CUSTOMER: _customer,
+    Audience.QUEUE: _queue,
+    Audience.TICKET_CUSTOMERS: _ticket_customers,
+    Audience.TICKET_WORKERS: _ticket_workers,
+    Audience.ACCOUNT_HOLDER: _account_holder,
+    Audience.ADMINISTRATORS: _administrators,
+    Audience.INVITED: _invited,
+    Audience.DEPUTY: _deputy,
+    Audience.TENANT: _tenant,
+    Audience.ADDRESS: _address,
+    Audience.NEW_ADDRESS: _new_address,
+    Audience.FORMER_ADDRESS: _former_address,
+}

@@ -1,0 +1,102 @@
+"""What delivering means in each lane: one row becomes one per recipient, and each of those one mail."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.utils.translation import gettext as _
+
+from requests_app.domain import clock, link_secrets
+from requests_app.messages import audiences, grouping, outdated
+from requests_app.messages.mails import email, receipts
+from requests_app.messages.mails.postman import Postman
+from requests_app.messages.topics import Topic
+from requests_app.models import Invitation, OutboxMessage, Person
+from requests_app.models.outbox import MAIL
+
+#: How long a link for a new password stays the one that was sent first.
+_TOKEN_FOR = timedelta(hours=1)
+
+
+def fan_out(message: OutboxMessage, at: datetime) -> str:
+    """Write one mail per recipient in the caller's transaction; return a note where there is nobody."""
+    mails = [
+        OutboxMessage(
+            tenant_id=message.tenant_id,
+            topic=message.topic,
+            about=message.about,
+            mark=message.mark,
+            key=f"{message.key}:{recipient.email}",
+            lane=MAIL,
+            payload=message.payload,
+            recipient=recipient.email,
+            person_id=recipient.person_id,
+            created_at=at,
+            next_attempt_at=at,
+        )
+        for recipient in audiences.resolve(message)
+    ]
+    OutboxMessage.objects.bulk_create(mails, ignore_conflicts=True, batch_size=500)
+    return "" if mails else _("Nobody to tell.")
+
+
+def send_mail(message: OutboxMessage, postman: Postman) -> str:
+    """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent.
+
+    Raises NotYet while something that belongs into it may still come, or its recipient was told enough just now.
+    """
+    at = clock.now()
+    grouping.take_apart(message, at)
+    note = outdated.why(message, at) or _render(message, at)
+    if not note and message.rendered is not None:
+        postman.send(email.built(message.rendered, secret=_secret(message, at)))
+    return note
+
+
+def _render(message: OutboxMessage, at: datetime) -> str:
+    """See that there is something to send; return a note if another mail has told it meanwhile."""
+    if message.rendered is None and message.topic in grouping.TOPICS:
+        return grouping.render(message, at)
+    if message.rendered is None:
+        rendered = email.render(message, at, receipts=receipts.of(message, at))
+        # The first one counts. A drain that was held up for longer than its lease may find that another one rendered
+        # and sent this meanwhile, with other times in it.
+        row = OutboxMessage.objects.filter(pk=message.pk)
+        if not row.filter(rendered__isnull=True).update(rendered=rendered):
+            rendered = row.values_list("rendered", flat=True).get()
+        message.rendered = rendered
+    return ""
+
+
+class _TokenOf(PasswordResetTokenGenerator):
+    """Makes the token of an instant, where the framework's own is of the moment at which it is made."""
+
+    def __init__(self, instant: datetime) -> None:
+        super().__init__()
+        self.instant = instant
+
+    def _now(self) -> datetime:
+        # As the framework has it: the time of this machine, without its zone.
+        return self.instant.astimezone().replace(tzinfo=None)
+
+
+def _token(message: OutboxMessage, person: Person, at: datetime) -> str:
+    """The same for an hour, so that a mail that is sent again within it is the same; of an age that leaves most of its
+    time, however late the mail leaves."""
+    begun = parsedate_to_datetime(message.rendered["headers"]["Date"])  # type: ignore[index]  # it is rendered by now
+    return _TokenOf(begun + max(at - begun, timedelta()) // _TOKEN_FOR * _TOKEN_FOR).make_token(person)
+
+
+def _secret(message: OutboxMessage, at: datetime) -> str:
+    """What is put into the link at the moment of sending alone."""
+    if message.topic == Topic.INVITATION:
+        row = Invitation.objects.get(pk=message.about)
+        return link_secrets.of(row.pk, row.sends)
+    if message.topic == Topic.ADDRESS_LINK:
+        return link_secrets.of(message.about, 1)
+    if message.topic == Topic.PASSWORD_RESET and message.person is not None:
+        # As the page behind it takes it apart.
+        return f"{message.person.pk.hex}-{_token(message, message.person, at)}"
+    return ""

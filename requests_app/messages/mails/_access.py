@@ -1,0 +1,238 @@
+"""Facts of mails about an access request and its window."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import formats
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+
+from audit_app.models import AuditEntry
+from requests_app.domain.actors import Actor
+from requests_app.domain.events import Event
+from requests_app.domain.states import State
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact, Quote
+from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
+from requests_app.queries import access
+from requests_app.words import sentences
+
+Facts = dict[str, Any]
+
+
+def asked(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody is to decide: everything they need to know before they open the page."""
+    row = _row(message)
+    found = _common(row, message)
+    found["facts"] = [
+        Fact(_("Answer by"), [words.when(row.decide_by, at)]),
+        *_what(row),
+        *_approvals(row, _("Confirmed by")),
+    ]
+    found["digest"] = words.grouped(row.content_digest)
+    found["quotes"] = _why(row)
+    found["decide_by"], found["decide_by_short"] = words.when(row.decide_by, at), words.short_when(row.decide_by)
+    found["left"] = words.about_left((row.decide_by - at).total_seconds())
+    found["reminder"], found["reminders"] = _which_reminder(message.mark)
+    found["customer_next"] = row.needs_customer_approval
+    found["customer_time"] = words.duration(settings.CUSTOMER_DECISION_SECONDS)
+    return found
+
+
+def ended(message: OutboxMessage, at: datetime) -> Facts:
+    """Nobody got access: denied, expired or withdrawn."""
+    row = _row(message)
+    found = _common(row, message)
+    denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
+    said = _said(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
+    found["state"] = str(row.state)
+    found["denied_by"] = _decider(denial, row) if denial else ""
+    found["was_with_customer"] = bool(_yes(row))
+    found["cause"] = _cause(said)
+    answer = [words.when(row.state_changed_at, at), *([_signed(denial)] if denial else [])]
+    found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
+    found["quotes"] = _comments([(_("Comment"), denial.comment if denial else said.get("comment", ""))])
+    return found
+
+
+def opened(message: OutboxMessage, at: datetime) -> Facts:
+    """A window is open, or closes soon."""
+    row = _row(message)
+    found = _common(row, message)
+    found["facts"] = [*_window(row.grant, at), *_what(row), *_approvals(row, _("Approved by"))]
+    found["digest"] = words.grouped(row.content_digest)
+    found["quotes"] = _comments([(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)])
+    found["closes_at"], found["closes_short"] = (
+        words.when(row.grant.closes_at, at),
+        words.short_when(row.grant.closes_at),
+    )
+    found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
+    found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
+    # Those who get this mail and did not ask for the access may end it; an address that only gets mail may not.
+    is_closer = message.person_id is not None and not found["is_requester"]
+    found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
+    found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
+    found["seen"] = _seen(row.grant)
+    return found
+
+
+def closed(message: OutboxMessage, at: datetime) -> Facts:
+    """A window has closed: how, and what was looked at in it."""
+    row = _row(message)
+    found = _common(row, message)
+    event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
+    said = _said(row, event) if event else {}
+    found["seen"] = _seen(row.grant)
+    found["how"] = row.grant.close_reason
+    found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
+    found["cause"] = _cause(said)
+    approved = _approvals(row, _("Approved by"))
+    found["facts"] = [Fact(_("Looked at"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
+    found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
+    return found
+
+
+def _which_reminder(mark: str) -> tuple[int, int]:
+    """Which of how many; a mail that is no reminder, or whose time is no longer set, is none of them."""
+    steps = [str(seconds) for seconds in sorted(settings.REMINDER_SECONDS)]
+    return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
+
+
+def _row(message: OutboxMessage) -> AccessRequest:
+    return access.access_request(message.about, actor=Actor.system("outbox"))
+
+
+def _resources(row: AccessRequest) -> list[Resource]:
+    return [line.resource for line in row.scope.all()]
+
+
+def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
+    resources = _resources(row)
+    return {
+        "path": f"/access-requests/{row.pk}/",
+        "reference": row.reference,
+        "engineer": words.name(row.requested_by),
+        "service": words.line(row.service.name),
+        "reading": words.reading(row.level, resources),
+        "reading_in_full": words.line(sentences.reading(row.level, resources)),
+        "asks": words.line(sentences.asks(row)),
+        "amount": sentences.amount(resources),
+        "length": words.duration(row.window_for),
+        "is_requester": message.person_id == row.requested_by_id,
+        "is_legal_demand": row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND,
+    }
+
+
+def _what(row: AccessRequest) -> list[Fact]:
+    """Who asks for what, how much and how long, and on what ground."""
+    resources = _resources(row)
+    names = [words.line(resource.name) for resource in resources]
+    return [
+        Fact(_("Who"), [_("%(who)s, engineer") % {"who": words.who(row.requested_by)}]),
+        Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
+        Fact(_("What"), [sentences.amount(resources) + ":", *names]),
+        Fact(_("How much"), [words.level(row.level, resources)]),
+        Fact(_("How long"), [words.duration(row.window_for)]),
+        Fact(_("Reason"), _reason(row)),
+        Fact(_("Reference"), [row.reference]),
+    ]
+
+
+def _reason(row: AccessRequest) -> list[str]:
+    if row.reason_kind == AccessRequest.Reason.LEGAL_DEMAND:
+        date = formats.date_format(row.demand_date, "DATE_FORMAT") if row.demand_date else ""
+        parts = (row.instrument, row.authority, row.demand_reference, date)
+        return [_("A law-enforcement demand:"), *(words.line(part) for part in parts if part)]
+    kind = row.get_reason_kind_display()
+    return [kind + ":", words.ticket(row.ticket)] if row.ticket else [kind]
+
+
+def _why(row: AccessRequest) -> list[Quote]:
+    why = [(_("Why, in the engineer’s words"), row.justification), (_("What was tried without access"), row.tried)]
+    return _comments([*why, *_comments_of(row)])
+
+
+def _comments(pairs: list[tuple[str, str]]) -> list[Quote]:
+    return [words.quote(title, text) for title, text in pairs if text]
+
+
+def _comments_of(row: AccessRequest) -> list[tuple[str, str]]:
+    return [(_("Comment of %(name)s") % {"name": _decider(d, row)}, d.comment) for d in _yes(row)]
+
+
+def _yes(row: AccessRequest) -> list[Decision]:
+    return [decision for decision in row.decisions.all() if decision.verdict == Decision.Verdict.APPROVE]
+
+
+def _decider(decision: Decision, row: AccessRequest) -> str:
+    """The human, with their place; and the client that acted for them, or those whose deputy they were."""
+    who = words.who(decision.decider, row.tenant.name)
+    if decision.deputy_for:
+        away = words.line(get_text_list(decision.deputy_for, _("and")))
+        who = _("%(name)s, deputy for %(away)s") % {"name": who, "away": away}
+    if decision.client is None:
+        return who
+    return _("the client %(client)s for %(name)s") % {"client": words.line(decision.client), "name": who}
+
+
+def _approvals(row: AccessRequest, label: str) -> list[Fact]:
+    names = [f"{_decider(decision, row)}: {_signed(decision)}" for decision in _yes(row)]
+    return [Fact(label, names)] if names else []
+
+
+def _signed(decision: Decision) -> str:
+    """Whether a decision was signed; if so, with the beginning of the digest that the page and the receipt show."""
+    how = words.line(
+        sentences.signed_with(
+            is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
+        )
+    )
+    if not decision.is_signed:
+        return how
+    values = {"how": how, "digest": " ".join(words.grouped(decision.manifest_digest[:16]))}
+    return _("%(how)s; digest %(digest)s …") % values
+
+
+def _window(grant: Grant, at: datetime) -> list[Fact]:
+    if grant.closed_at is None:
+        return [
+            Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+            Fact(_("Closes"), [words.when(grant.closes_at, at)]),
+        ]
+    open_for = (grant.closed_at - grant.opens_at).total_seconds()
+    return [
+        Fact(_("Opened"), [words.when(grant.opens_at, at)]),
+        Fact(_("Closed"), [words.when(grant.closed_at, at), _("after %(time)s") % {"time": words.duration(open_for)}]),
+    ]
+
+
+def _outcome_label(row: AccessRequest) -> str:
+    return {State.DENIED: _("Denied"), State.EXPIRED: _("Expired")}.get(State(row.state), _("Withdrawn"))
+
+
+def _seen(grant: Grant) -> str:
+    """What was looked at: "3 messages read, 25 names listed, in 1 mailbox"."""
+    return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
+
+
+def _said(row: AccessRequest, event: Event) -> dict[str, Any]:
+    """What the log says about how it ended; the row itself keeps neither cause nor comment."""
+    entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
+    entry = entries.order_by("seq").last()
+    return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}
+
+
+def _cause(said: dict[str, Any]) -> str:
+    """Why the system ended it, in words; nothing where a person did."""
+    causes = {
+        "ticket-resolved": _("the ticket was resolved"),
+        "ticket-closed": _("the ticket was closed"),
+        "person-switched-off": _("the engineer’s account was switched off"),
+        "role-taken": _("the engineer no longer works for this service"),
+        "accounts-linked": _("two accounts were found to be one person’s, who stood on both sides of it"),
+    }
+    return causes.get(said.get("cause", ""), "")

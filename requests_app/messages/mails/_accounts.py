@@ -1,0 +1,127 @@
+"""Facts of mails about somebody's own account."""
+
+from __future__ import annotations
+
+import datetime as dt
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from requests_app.domain import link_secrets
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact
+from requests_app.models import AddressChange, OutboxMessage, Person
+
+Facts = dict[str, Any]
+
+
+def password(message: OutboxMessage, at: datetime) -> Facts:
+    """The password was changed, or set anew through a link sent by mail."""
+    person = Person.objects.get(pk=message.about)
+    is_reset = message.payload["how"] == "reset"
+    how = _("through a link sent to this address") if is_reset else _("by somebody who knew the password before")
+    return {
+        "path": reverse("account_reset_password"),
+        "is_own_account": True,
+        "is_reset": is_reset,
+        "facts": [
+            Fact(_("Account"), [words.line(person.email)]),
+            Fact(_("How"), [how]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def reset(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody asked for a new password for the account of this address."""
+    assert message.person is not None
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
+    return {
+        "path": path.replace("UID-KEY", link_secrets.MARK),
+        "is_own_account": True,
+        "is_first": message.person.email_verified_at is None,
+        "until": words.when(message.created_at + dt.timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT), at),
+        "facts": [
+            Fact(_("Account"), [words.line(message.person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def address_link(message: OutboxMessage, at: datetime) -> Facts:
+    """The holder of an account asked for it to be known by this address."""
+    row = AddressChange.objects.get(pk=message.about)
+    return {
+        "path": reverse("web:address_confirm", args=[link_secrets.MARK]),
+        "is_own_account": True,
+        "until": words.when(row.expires_at, at),
+        "facts": [
+            Fact(_("Address now"), [words.line(row.email_before)]),
+            Fact(_("New address"), [words.line(row.email)]),
+            Fact(_("Works until"), [words.when(row.expires_at, at)]),
+        ],
+    }
+
+
+def address_changed(message: OutboxMessage, at: datetime) -> Facts:
+    """Told to the former address: it was asked for another one, or that one was confirmed."""
+    row = AddressChange.objects.get(pk=message.about)
+    return {
+        "path": reverse("account_reset_password"),
+        "is_own_account": True,
+        "is_done": message.payload["how"] == "changed",
+        "new": words.line(row.email),
+        "facts": [
+            Fact(_("Former address"), [words.line(row.email_before)]),
+            Fact(_("New address"), [words.line(row.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def passkeys(message: OutboxMessage, at: datetime) -> Facts:
+    """A passkey was added or removed: told to its holder, and to those who answer for the tenant."""
+    person = Person.objects.get(pk=message.about)
+    is_own = message.person_id == person.pk
+    added = message.payload["change"] == "added"
+    if is_own or message.tenant_id is None:
+        path = reverse("account_reset_password")
+    else:
+        path = reverse("web:people", args=[message.tenant_id])
+    return {
+        "path": path,
+        "is_own_account": is_own,
+        "added": added,
+        "name": words.name(person),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("Passkey"), [words.line(message.payload["passkey"]), _("added") if added else _("removed")]),
+            Fact(_("Done by"), [words.line(message.payload["by"])]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def second_factor(message: OutboxMessage, at: datetime) -> Facts:
+    """A second factor was set up or removed, recovery codes were made; or all of them were reset by somebody else."""
+    person = Person.objects.get(pk=message.about)
+    is_own = message.person_id == person.pk
+    by = words.line(message.payload.get("by", ""))
+    return {
+        "path": reverse("web:security") if is_own else reverse("web:people", args=[message.tenant_id]),
+        "is_own_account": is_own,
+        "how": message.payload["how"],
+        "name": words.name(person),
+        "by": by,
+        "facts": [
+            Fact(
+                _("Account"), [words.line(person.email)] if is_own else [words.name(person), words.line(person.email)]
+            ),
+            *([Fact(_("Done by"), [by])] if by else []),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }

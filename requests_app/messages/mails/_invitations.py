@@ -1,0 +1,61 @@
+"""Facts of mails about who is let in: an invitation to its address, the recovery key to everybody of the tenant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.domain import link_secrets
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact
+from requests_app.models import Invitation, OutboxMessage
+
+Facts = dict[str, Any]
+
+
+def invited(message: OutboxMessage, at: datetime) -> Facts:
+    """An address was invited to a role; or the recovery key named it as the tenant's next administrator."""
+    row = Invitation.objects.select_related("tenant").get(pk=message.about)
+    facts = [
+        Fact(_("Tenant"), [words.line(row.tenant.name)]),
+        Fact(_("Role"), [str(row.get_role_display())]),
+        Fact(_("Address"), [words.line(row.email)]),
+    ]
+    if row.is_recovery:
+        facts.append(Fact(_("Works from"), [words.when(row.valid_from, at)]))
+    else:
+        by = words.line(message.payload["by"])
+        if message.payload.get("by_provider"):
+            by = _("%(name)s, staff of %(provider)s") % {"name": by, "provider": words.line(settings.PROVIDER_NAME)}
+        facts.append(Fact(_("Invited by"), [by]))
+    facts.append(Fact(_("Works until"), [words.when(row.expires_at, at)]))
+    return {
+        "path": f"/invitation/{link_secrets.MARK}/",
+        "is_invited": True,
+        "is_recovery": row.is_recovery,
+        "by": words.line(message.payload["by"]),
+        "by_provider": message.payload.get("by_provider", ""),
+        "from": words.when(row.valid_from, at),
+        "until": words.when(row.expires_at, at),
+        "facts": facts,
+    }
+
+
+def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
+    """A recovery key was made, or used; of the second, whom it made an administrator from when."""
+    assert message.tenant is not None
+    is_used = message.payload["what"] == "used"
+    facts = [Fact(_("Tenant"), [words.line(message.tenant.name)])]
+    found: Facts = {"by": words.line(message.payload["by"]), "is_used": is_used, "is_of_tenant": True}
+    if is_used:
+        row = Invitation.objects.get(pk=message.payload["invitation"])
+        facts.append(Fact(_("New administrator"), [words.line(row.email)]))
+        facts.append(Fact(_("From"), [words.when(row.valid_from, at)]))
+        found |= {"email": words.line(row.email), "from": words.when(row.valid_from, at)}
+    else:
+        facts.append(Fact(_("Done by"), [found["by"]]))
+    facts.append(Fact(_("When"), [words.when(message.created_at, at)]))
+    return {"path": f"/tenant/{message.tenant_id}/people/", "facts": facts, **found}

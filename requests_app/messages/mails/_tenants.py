@@ -1,0 +1,239 @@
+"""Facts of mails about what a tenant has chosen: Lockbox on or off, and who decides."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact
+from requests_app.models import Decision, Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
+from requests_app.words import proposals, sentences
+
+Facts = dict[str, Any]
+
+
+def switched(message: OutboxMessage, at: datetime) -> Facts:
+    """Lockbox was switched on or off."""
+    on = bool(message.payload["on"])
+    return {
+        "path": f"/tenant/{message.tenant_id}/",
+        "on": on,
+        "by": words.line(message.payload["by"]),
+        "customer_time": words.duration(settings.CUSTOMER_DECISION_SECONDS),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Lockbox"), [_("on") if on else _("off")]),
+            *_act(message, at),
+        ],
+    }
+
+
+def approvers(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody became, or is no longer, one who decides for the tenant or manages its people."""
+    person = Person.objects.get(pk=message.about)
+    role = str(message.payload["role"])
+    given = bool(message.payload["given"])
+    return {
+        "path": f"/tenant/{message.tenant_id}/people/",
+        "name": words.name(person),
+        "given": given,
+        "is_approver": role == Membership.Role.APPROVER,
+        "is_deputy": role == Membership.Role.DEPUTY,
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("Role"), [str(Membership.Role(role).label), _("given") if given else _("taken away")]),
+            *_act(message, at),
+        ],
+    }
+
+
+def client(message: OutboxMessage, at: datetime) -> Facts:
+    """A client of the API was allowed to decide for an approver."""
+    name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
+    return {
+        "path": f"/tenant/{message.tenant_id}/clients/",
+        "client": name,
+        "whose": whose,
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Client"), [name]),
+            Fact(_("Decides for"), [whose]),
+            *_act(message, at),
+        ],
+    }
+
+
+def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
+    """An approver named who decides in their place, or that ended before its time."""
+    row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
+    return {
+        "path": f"/tenant/{message.tenant_id}/out-of-office/",
+        "ended": bool(message.payload["ended"]),
+        "approver": words.name(row.approver),
+        "deputy": words.name(row.deputy),
+        "from": words.when(row.from_at, at),
+        "until": words.when(row.until_at, at),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Out of the office"), [words.name(row.approver), words.line(row.approver.email)]),
+            Fact(_("Deputy"), [words.name(row.deputy), words.line(row.deputy.email)]),
+            Fact(_("From"), [words.when(row.from_at, at)]),
+            Fact(_("Until"), [words.when(row.until_at, at)]),
+            *_act(message, at),
+        ],
+    }
+
+
+def mute(message: OutboxMessage, at: datetime) -> Facts:
+    """An approver denied all that waited and wants no more for a while, or takes access requests again."""
+    row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
+    denied = Decision.objects.filter(tenant=row.tenant, stage=Decision.Stage.CUSTOMER, at=row.set_at)
+    references = denied.order_by("access_request__reference").values_list("access_request__reference", flat=True)
+    amount = ngettext("%(n)d access request", "%(n)d access requests", row.denied) % {"n": row.denied}
+    name = words.name(row.engineer) if row.engineer else words.line(sentences.everybody())
+    return {
+        "path": f"/tenant/{message.tenant_id}/mutes/",
+        "lifted": bool(message.payload["lifted"]),
+        "is_over": row.lifted_at is not None,
+        "muted": name,
+        "denied": row.denied,
+        "until": words.when(row.until_at, at),
+        "by": words.line(message.payload["by"]),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Muted"), [words.who(row.engineer) if row.engineer else name]),
+            Fact(_("Until"), [words.when(row.until_at, at)]),
+            *([Fact(_("Denied"), [amount + ":", *references])] if row.denied else []),
+            *_act(message, at),
+        ],
+        "quotes": [words.quote(_("Comment"), row.note)] if row.note else [],
+    }
+
+
+def proposal(message: OutboxMessage, at: datetime) -> Facts:
+    """A change was proposed, confirmed or withdrawn, under two-person control."""
+    row = Proposal.objects.select_related("proposed_by").get(pk=message.about)
+    what = message.payload["what"]
+    return {
+        "path": f"/tenant/{message.tenant_id}/proposals/",
+        "is_made": what == "made",
+        "is_confirmed": what == "confirmed",
+        "what": words.line(proposals.words(row.act, row.said)),
+        "proposer": words.name(row.proposed_by),
+        "by": words.line(message.payload["by"]),
+        "until": words.when(row.expires_at, at),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Proposed by"), [words.name(row.proposed_by)]),
+            Fact(_("Until"), [words.when(row.expires_at, at)]),
+            *_act(message, at),
+        ],
+    }
+
+
+def staff_change(message: OutboxMessage, at: datetime) -> Facts:
+    """The provider's staff proposed, confirmed, withdrew or made a change that touches the tenant; or it lapsed."""
+    row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
+    what = message.payload["what"]
+    effective = words.when(row.effective_at, at) if row.effective_at else ""
+    second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet")
+    if row.is_alone:
+        second = _("nobody: there was nobody else on the staff")
+    return {
+        "path": f"/tenant/{message.tenant_id}/",
+        "what": what,
+        "is_ahead": what in ("made", "confirmed"),
+        "is_alone": row.is_alone,
+        "change": capfirst(words.line(proposals.words(row.act, row.said))),
+        "proposer": words.name(row.proposed_by),
+        "by": words.line(message.payload["by"]),
+        "until": words.when(row.expires_at, at),
+        "wait": words.duration(settings.STAFF_CHANGE_WAIT_SECONDS),
+        "effective": effective,
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Proposed by"), [words.name(row.proposed_by), words.when(row.proposed_at, at)]),
+            Fact(_("Confirmed by"), [second]),
+            Fact(_("Takes effect"), [effective or _("not before it is confirmed")]),
+        ],
+    }
+
+
+def sign_on(message: OutboxMessage, at: datetime) -> Facts:
+    """Where the tenant's people sign in was changed."""
+    row = SignOn.objects.get(tenant=message.tenant_id)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "by": words.line(message.payload["by"]),
+        "is_on": row.is_on,
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(
+                _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
+            ),
+            Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
+            *_act(message, at),
+        ],
+    }
+
+
+def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
+    """What a yes takes was changed, or where the tenant's own approval page is, and whose keys count there."""
+    said = message.payload
+    is_page = "origin" in said
+    if is_page:
+        # A mail has one link, and it leads here: an address in it is said without its scheme.
+        now, was = (words.line(said[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
+        site, site_was = (words.line(said[name]) or _("none") for name in ("rp_id", "rp_id_before"))
+        facts = [
+            Fact(_("Own approval page"), [now, _("before: %(was)s") % {"was": was}]),
+            Fact(_("Site of its keys"), [site, _("before: %(was)s") % {"was": site_was}]),
+            Fact(
+                _("A yes counts"),
+                [_("with a key of that site only") if said["keys_only"] else _("wherever it is given")],
+            ),
+        ]
+    else:
+        rule, before = (str(Tenant.YesRule(said[name]).label) for name in ("rule", "rule_before"))
+        facts = [Fact(_("What a yes takes"), [rule, _("before: %(was)s") % {"was": before}])]
+    return {
+        "path": f"/tenant/{message.tenant_id}/" + ("approval-page/" if is_page else ""),
+        "is_page": is_page,
+        "has_page": bool(said.get("origin")),
+        "by": words.line(said["by"]),
+        "facts": [Fact(_("Tenant"), [_tenant(message)]), *facts, *_act(message, at)],
+    }
+
+
+def bypass(message: OutboxMessage, at: datetime) -> Facts:
+    """The one who may signed in past single sign-on."""
+    person = Person.objects.get(pk=message.about)
+    return {
+        "path": f"/tenant/{message.tenant_id}/sign-on/",
+        "name": words.name(person),
+        "facts": [
+            Fact(_("Tenant"), [_tenant(message)]),
+            Fact(_("Person"), [words.name(person), words.line(person.email)]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def _tenant(message: OutboxMessage) -> str:
+    assert message.tenant is not None
+    return words.line(message.tenant.name)
+
+
+def _act(message: OutboxMessage, at: datetime) -> list[Fact]:
+    by = words.line(message.payload["by"])
+    return [Fact(_("Done by"), [by]), Fact(_("When"), [words.when(message.created_at, at)])]

@@ -1,0 +1,65 @@
+"""Facts of mails about a ticket."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact
+from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
+
+Facts = dict[str, Any]
+
+
+def opened(message: OutboxMessage, at: datetime) -> Facts:
+    """A ticket is new: for the queue, or for whom it was recorded."""
+    row = _row(message)
+    found = _common(row, at)
+    found["quotes"] = [words.quote(_("What happened"), row.body)]
+    return found
+
+
+def answered(message: OutboxMessage, at: datetime) -> Facts:
+    """Somebody said something on a ticket that both sides read."""
+    row = _row(message)
+    comment = TicketComment.objects.select_related("author").get(pk=message.payload["comment"], ticket=row)
+    if comment.is_internal:
+        # Never told by the operations; the mail is the last place where it could leak.
+        raise ValueError("an internal note is not for mail")
+    found = _common(row, at)
+    author = words.who(comment.author, row.tenant.name)
+    found["author"] = author
+    found["is_from_provider"] = comment.author.side == Person.Side.PROVIDER
+    found["state"] = str(row.state)
+    found["quotes"] = [words.quote(_("%(author)s wrote") % {"author": author}, comment.body)]
+    return found
+
+
+def _row(message: OutboxMessage) -> Ticket:
+    people = ("opened_by", "on_behalf_of", "assignee")
+    return Ticket.objects.select_related("tenant", "service", *people).get(pk=message.about)
+
+
+def _common(row: Ticket, at: datetime) -> Facts:
+    opened_by = words.who(row.opened_by, row.tenant.name)
+    recorded_for = words.who(row.on_behalf_of, row.tenant.name) if row.on_behalf_of else ""
+    return {
+        "path": f"/tickets/{row.pk}/",
+        "ticket_reference": row.reference,
+        "title": words.line(row.title),
+        "service": words.line(row.service.name),
+        "opened_by": opened_by,
+        "recorded_for": recorded_for,
+        "facts": [
+            Fact(_("Ticket"), [row.reference]),
+            Fact(_("Title"), [words.line(row.title)]),
+            Fact(_("Where"), [f"{words.line(row.tenant.name)}, {words.line(row.service.name)}"]),
+            Fact(_("Opened by"), [opened_by, *([_("for %(name)s") % {"name": recorded_for}] if recorded_for else [])]),
+            Fact(_("Opened"), [words.when(row.opened_at, at)]),
+            Fact(_("Priority"), [row.get_priority_display()]),
+            Fact(_("State"), [row.get_state_display()]),
+        ],
+    }

@@ -1,0 +1,42 @@
+"""Facts of the mail about a webhook that was given up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from requests_app.messages.mails import words
+from requests_app.messages.mails.words import Fact
+from requests_app.models import OutboxMessage, Webhook
+
+Facts = dict[str, Any]
+
+
+def given_up(message: OutboxMessage, at: datetime) -> Facts:
+    """Nothing is sent to it any more.
+
+    Only its host is told: the path may be as good as a password, and of a whole address a mail program makes a link.
+    """
+    is_gone = message.payload["because"] == Webhook.Because.GONE
+    place = words.line(message.payload["place"].partition("://")[2])
+    why = _("it answered that it is gone (410)") if is_gone else _("it failed for days")
+    return {
+        "path": _path(message),
+        "is_webhook": True,
+        "place": place,
+        "is_gone": is_gone,
+        "facts": [
+            Fact(_("Webhook"), [place]),
+            Fact(_("Why"), [why]),
+            Fact(_("When"), [words.when(message.created_at, at)]),
+        ],
+    }
+
+
+def _path(message: OutboxMessage) -> str:
+    if message.tenant_id is None:
+        return reverse("admin:requests_app_webhook_change", args=[message.about])
+    return reverse("web:webhook", args=[message.tenant_id, message.about])

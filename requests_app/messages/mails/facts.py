@@ -1,0 +1,108 @@
+"""What a mail says: everything its templates read, looked up once and put into words for its one recipient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.messages.mails import (
+    _access,
+    _accounts,
+    _invitations,
+    _several,
+    _tenants,
+    _tickets,
+    _webhooks,
+    words,
+)
+from requests_app.messages.topics import Topic
+from requests_app.models import OutboxMessage, Person
+
+Facts = dict[str, Any]
+
+_READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
+    Topic.TICKET_OPENED: _tickets.opened,
+    Topic.TICKET_RECORDED: _tickets.opened,
+    Topic.TICKET_ANSWERED: _tickets.answered,
+    Topic.DECIDE_AS_PROVIDER: _access.asked,
+    Topic.DECIDE_AS_CUSTOMER: _access.asked,
+    Topic.REMINDER: _access.asked,
+    Topic.ACCESS_REQUEST_ENDED: _access.ended,
+    Topic.WINDOW_OPENED: _access.opened,
+    Topic.CLOSING_SOON: _access.opened,
+    Topic.WINDOW_CLOSED: _access.closed,
+    Topic.LOCKBOX_SWITCHED: _tenants.switched,
+    Topic.APPROVERS_CHANGED: _tenants.approvers,
+    Topic.RECOVERY_KEY: _invitations.recovery_key,
+    Topic.OUT_OF_OFFICE: _tenants.out_of_office,
+    Topic.MUTE: _tenants.mute,
+    Topic.PROPOSAL: _tenants.proposal,
+    Topic.STAFF_CHANGE: _tenants.staff_change,
+    Topic.INVITATION: _invitations.invited,
+    Topic.CLIENT_DECIDES: _tenants.client,
+    Topic.PASSWORD_CHANGED: _accounts.password,
+    Topic.PASSWORD_RESET: _accounts.reset,
+    Topic.ADDRESS_LINK: _accounts.address_link,
+    Topic.ADDRESS_CHANGED: _accounts.address_changed,
+    Topic.PASSKEYS_CHANGED: _accounts.passkeys,
+    Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
+    Topic.SIGN_ON_CHANGED: _tenants.sign_on,
+    Topic.SIGN_ON_BYPASSED: _tenants.bypass,
+    Topic.YES_RULES_CHANGED: _tenants.yes_rules,
+    Topic.WEBHOOK_OFF: _webhooks.given_up,
+}
+
+
+def of(message: OutboxMessage, at: datetime) -> Facts:
+    """The context of the message's templates; the caller has activated the recipient's language and zone."""
+    return _whole(message, at, _READERS[Topic(message.topic)](message, at))
+
+
+def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
+    """The same for one mail that tells of several access requests."""
+    return _whole(messages[0], at, _several.asked(messages, at))
+
+
+def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
+    """What was read, and what every mail says."""
+    reader = message.person
+    common = {
+        "now": at,
+        "provider": words.line(settings.PROVIDER_NAME),
+        "tenant": words.line(message.tenant.name if message.tenant else settings.PROVIDER_NAME),
+        "is_customer": reader is None or reader.side == Person.Side.CUSTOMER,
+        "is_address": reader is None,
+    }
+    found = {**common, **read}
+    if close_path := found.get("close_path"):
+        found["close_url"] = settings.BASE_URL + close_path
+    return {**found, "url": settings.BASE_URL + found["path"], "why_you": _why_you(message, found)}
+
+
+def _why_you(message: OutboxMessage, found: Facts) -> str:
+    """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
+    if found.get("by_provider"):
+        return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
+    if found.get("is_invited"):
+        return _("You get this mail because somebody at %(tenant)s wrote your address.") % found
+    if found["is_address"]:
+        return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
+    if found.get("is_of_tenant"):
+        return _("You get this mail because you belong to %(tenant)s here.") % found
+    if found.get("is_own_account"):
+        return _("You get this mail because it is your account.")
+    if found.get("is_webhook"):
+        return _("You get this mail because you look after %(tenant)s here.") % found
+    if found.get("is_requester"):
+        return _("You get this mail because you asked for this access.")
+    if "ticket_reference" in found:
+        if found["is_customer"]:
+            return _("You get this mail because this is your ticket.")
+        return _("You get this mail because you work tickets of %(service)s.") % found
+    if found["is_customer"]:
+        return _("You get this mail because you answer for %(tenant)s.") % found
+    return _("You get this mail because you confirm access requests of %(service)s.") % found

@@ -1,0 +1,119 @@
+"""Hands mails to the server over one connection, and says in a word of ours what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+from typing import Self
+
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.translation import gettext as _
+
+from requests_app.domain import clock
+
+#: A server that had dropped the connection before says so at once.
+_DROPPED_SECONDS = 1.0
+_ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+
+
+class Refused(Exception):
+    """The server will never take this mail. The text is safe to store: codes, no words of the server's."""
+
+
+class NotAccepted(Exception):
+    """The server did not take this mail now; it takes others."""
+
+
+class Unreachable(Exception):
+    """The server did not answer, or would not have us: nothing is known about this mail."""
+
+
+class Postman:
+    """Opens its connection with the first mail. `is_down` after a failure that the next mail would meet, too."""
+
+    def __init__(self) -> None:
+        self._connection: BaseEmailBackend | None = None
+        self._broken: set[str] = set()
+        self.is_down = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._hang_up()
+
+    def send(self, mail: EmailMultiAlternatives) -> None:
+        """Send one mail, or raise Refused, NotAccepted or Unreachable."""
+        try:
+            self._send(mail)
+        except smtplib.SMTPRecipientsRefused as error:
+            code, words = next(iter(error.recipients.values()))
+            self._hang_up_if_told(code)
+            raise _judged(code, words, _("The server refused the recipient")) from None
+        except smtplib.SMTPDataError as error:
+            self._hang_up_if_told(error.smtp_code)
+            raise _judged(error.smtp_code, error.smtp_error, _("The server refused the mail")) from None
+        except (smtplib.SMTPNotSupportedError, UnicodeError):
+            raise Refused(_("The server cannot write to this address.")) from None
+        except smtplib.SMTPResponseException as error:
+            # The sender refused, a login refused: every mail would meet the same.
+            self._hang_up()
+            self.is_down = True
+            raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server would not have us"))) from None
+        except (OSError, smtplib.SMTPException) as error:
+            self._hang_up()
+            # One recipient can make a server choke; two in a row, and it is the server.
+            self._broken.update(mail.to)
+            self.is_down = len(self._broken) >= 2
+            raise Unreachable(_("The server broke off: %(kind)s") % {"kind": type(error).__name__}) from None
+        self._broken.clear()
+
+    def _send(self, mail: EmailMultiAlternatives) -> None:
+        is_reused, began = self._connection is not None, clock.monotonic()
+        mail.connection = self._connected()
+        try:
+            mail.send()
+        except smtplib.SMTPServerDisconnected:
+            if not is_reused or clock.monotonic() - began > _DROPPED_SECONDS:
+                raise
+            # Servers drop a connection that was idle, or has carried enough: that says nothing about this mail. One
+            # that breaks off only after a while would hold the worker for a second dialogue.
+            self._hang_up()
+            mail.connection = self._connected()
+            mail.send()
+
+    def _hang_up_if_told(self, code: int) -> None:
+        if code == 421:  # "closing transmission channel" (RFC 5321), whatever it answers to
+            self._hang_up()
+
+    def _connected(self) -> BaseEmailBackend:
+        if self._connection is None:
+            connection = get_connection()
+            try:
+                connection.open()
+            except (OSError, smtplib.SMTPException) as error:
+                self.is_down = True
+                raise Unreachable(_("No connection: %(kind)s") % {"kind": type(error).__name__}) from None
+            self._connection = connection
+        return self._connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            # It is being given up either way.
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                self._connection.close()
+            self._connection = None
+
+
+def _judged(code: int, words: bytes | str, what: str) -> Refused | NotAccepted:
+    said = _coded(code, words, what)
+    return Refused(said) if 500 <= code < 600 else NotAccepted(said)
+
+
+def _coded(code: int, words: bytes | str, what: str) -> str:
+    """What, and the reply's code and enhanced code (RFC 3463); its words may quote addresses, logins or content."""
+    text = words.decode("ascii", "replace") if isinstance(words, bytes) else words
+    enhanced = _ENHANCED.match(text)
+    return f"{what}: {code} {enhanced[1]}" if enhanced else f"{what}: {code}"

@@ -1,0 +1,101 @@
+"""Hands mails to an SMTP server within bounds of our own: on the time of each dialogue, and on what an answer may hold.
+
+The library waits for each read on its own and collects the lines of an answer without end. A server that sends a line
+every few seconds would hold a worker for hours, and one that never ends its greeting would fill the memory.
+"""
+
+from __future__ import annotations
+
+import io
+import smtplib
+from typing import Any
+
+from django.conf import settings
+from django.core.mail.backends import smtp
+
+from requests_app.domain import clock
+from requests_app.platform import outbound
+
+#: Bytes of one answer, however many lines it has.
+MOST_ANSWER = 64 * 1024
+#: Seconds for one mail, as a multiple of EMAIL_TIMEOUT, which is the limit for connecting, TLS and the login together.
+_MAIL_TIMES = 2
+#: Seconds to say goodbye.
+_QUIT_SECONDS = 1.0
+
+
+class _Bounded(smtplib.SMTP):
+    """A dialogue whose every wait ends at the moment `until`."""
+
+    until: float = 0
+    _incoming: outbound.Incoming | None = None
+
+    def __init__(self, host: str, port: int, *, timeout: float, **more: Any) -> None:
+        self.allow(timeout)
+        super().__init__(host, port, timeout=timeout, **more)
+
+    def allow(self, seconds: float) -> None:
+        """Give what comes next so many seconds in all."""
+        self.until = clock.monotonic() + seconds
+
+    def send(self, s: Any) -> None:
+        data = s.encode(self.command_encoding) if isinstance(s, str) else s
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("please run connect() first")
+        try:
+            outbound.send(self.sock, data, self.until)
+        except OSError as error:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("Server not connected") from error
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self._incoming = outbound.Incoming(self.sock, self.until, MOST_ANSWER)
+            self.file: Any = io.BufferedReader(self._incoming)
+        if self._incoming is not None:
+            self._incoming.until, self._incoming.room = self.until, MOST_ANSWER
+        return super().getreply()
+
+    def starttls(self, *args: Any, **more: Any) -> tuple[int, bytes]:
+        if self.sock is not None:
+            self.sock.settimeout(outbound.left(self.until))
+        return super().starttls(*args, **more)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        return outbound.first(outbound.resolved(host, self.until)[: outbound.MOST_ADDRESSES], port, self.until)
+
+
+class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        plain = super()._get_socket(host, port, timeout)
+        try:
+            plain.settimeout(outbound.left(self.until))
+            return self.context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+class EmailBackend(smtp.EmailBackend):
+    """Django's, with bounded dialogues."""
+
+    connection: _Bounded | None
+
+    @property
+    def connection_class(self) -> type[_Bounded]:
+        return _BoundedTLS if self.use_ssl else _Bounded
+
+    def _send(self, email_message: Any) -> bool:
+        if self.connection is not None:
+            self.connection.allow(_MAIL_TIMES * settings.EMAIL_TIMEOUT)
+        return bool(super()._send(email_message))  # type: ignore[misc]  # the stubs leave it out
+
+    def _close_connection(self, connection: _Bounded) -> None:
+        """Say goodbye and close, whatever the server answers."""
+        try:
+            connection.allow(_QUIT_SECONDS)
+            connection.quit()
+        except (OSError, smtplib.SMTPException):
+            pass
+        finally:
+            connection.close()

@@ -1,0 +1,54 @@
+"""Says why a mail should not leave any more: it is no longer so, or no longer the recipient's business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from requests_app.domain.states import State
+from requests_app.messages import audiences
+from requests_app.messages.topics import Topic
+from requests_app.models import AccessRequest, OutboxMessage, Ticket
+
+#: What a mail says about an access request must still be so when it leaves.
+_NEEDS_STATE: dict[str, State] = {
+    Topic.DECIDE_AS_PROVIDER: State.PENDING_PROVIDER,
+    Topic.DECIDE_AS_CUSTOMER: State.PENDING_CUSTOMER,
+    Topic.REMINDER: State.PENDING_CUSTOMER,
+    Topic.WINDOW_OPENED: State.OPEN,
+    Topic.CLOSING_SOON: State.OPEN,
+}
+
+
+def why(message: OutboxMessage, at: datetime) -> str:
+    """A note for the row, or nothing: then the mail leaves. One that tells of several is moot when all of them are."""
+    if not message.tells:
+        return _of_one(message, at)
+    notes = of_each(list(OutboxMessage.objects.filter(pk__in=message.tells)), at)
+    return notes[message.pk] if all(notes.values()) else ""
+
+
+def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
+    """The same of many about access requests, by their ids, for few queries."""
+    rows = AccessRequest.objects.in_bulk({message.about for message in messages})
+    concerned = audiences.concerned(messages, rows)
+    notes = {}
+    for message in messages:
+        needed = _NEEDS_STATE[message.topic]
+        note = "" if message.pk in concerned else _("Not sent: the recipient is no longer concerned.")
+        notes[message.pk] = note if rows[message.about].state_at(at) is needed else _("Not sent: no longer so.")
+    return notes
+
+
+def _of_one(message: OutboxMessage, at: datetime) -> str:
+    needed = _NEEDS_STATE.get(message.topic)
+    if needed is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not needed:
+        return _("Not sent: no longer so.")
+    if message.topic == Topic.TICKET_OPENED and not Ticket.objects.get(pk=message.about).is_live:
+        return _("Not sent: no longer so.")
+    if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
+        return _("Not sent: the recipient is no longer concerned.")
+    return ""

@@ -1,0 +1,124 @@
+"""What can be told to whom: every topic of the outbox, and the note that an operation leaves for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from requests_app.models import OutboxMessage
+from requests_app.models.outbox import FANOUT
+
+
+class Topic(StrEnum):
+    """ "destination.purpose"; the purpose names the folder under templates/emails."""
+
+    TICKET_OPENED = "notify.ticket_opened"
+    TICKET_RECORDED = "notify.ticket_recorded"
+    TICKET_ANSWERED = "notify.ticket_answered"
+    DECIDE_AS_PROVIDER = "notify.decide_as_provider"
+    DECIDE_AS_CUSTOMER = "notify.decide_as_customer"
+    REMINDER = "notify.reminder"
+    ACCESS_REQUEST_ENDED = "notify.access_request_ended"
+    WINDOW_OPENED = "notify.window_opened"
+    CLOSING_SOON = "notify.closing_soon"
+    WINDOW_CLOSED = "notify.window_closed"
+    LOCKBOX_SWITCHED = "notify.lockbox_switched"
+    APPROVERS_CHANGED = "notify.approvers_changed"
+    OUT_OF_OFFICE = "notify.out_of_office"
+    MUTE = "notify.mute"
+    PROPOSAL = "notify.proposal"
+    STAFF_CHANGE = "notify.staff_change"
+    RECOVERY_KEY = "notify.recovery_key"
+    INVITATION = "notify.invitation"
+    CLIENT_DECIDES = "notify.client_decides"
+    PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
+    PASSWORD_RESET = "notify.password_reset"  # noqa: S105 - a name
+    ADDRESS_LINK = "notify.address_link"
+    ADDRESS_CHANGED = "notify.address_changed"
+    PASSKEYS_CHANGED = "notify.passkeys_changed"
+    SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
+    SIGN_ON_CHANGED = "notify.sign_on_changed"
+    SIGN_ON_BYPASSED = "notify.sign_on_bypassed"
+    YES_RULES_CHANGED = "notify.yes_rules_changed"
+    WEBHOOK_OFF = "notify.webhook_off"
+
+    @property
+    def purpose(self) -> str:
+        return self.value.partition(".")[2]
+
+
+#: Somebody has to answer these, or waits for them in front of a page. They leave before the others.
+AWAITED = frozenset(
+    {
+        Topic.DECIDE_AS_PROVIDER,
+        Topic.DECIDE_AS_CUSTOMER,
+        Topic.REMINDER,
+        Topic.WINDOW_OPENED,
+        Topic.CLOSING_SOON,
+        Topic.INVITATION,
+        Topic.PASSWORD_RESET,
+        Topic.ADDRESS_LINK,
+    }
+)
+
+
+class Audience(StrEnum):
+    """A group of recipients, read when the message leaves and not when it was written."""
+
+    ENGINEER = "engineer"
+    PROVIDER_APPROVERS = "provider_approvers"
+    CUSTOMER = "customer"
+    QUEUE = "queue"
+    TICKET_CUSTOMERS = "ticket_customers"
+    TICKET_WORKERS = "ticket_workers"
+    ACCOUNT_HOLDER = "account_holder"
+    ADMINISTRATORS = "administrators"
+    INVITED = "invited"
+    DEPUTY = "deputy"
+    TENANT = "tenant"
+    ADDRESS = "address"
+    NEW_ADDRESS = "new_address"
+    FORMER_ADDRESS = "former_address"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """`about` is the id of the row that the message is about; `mark` tells apart what is told about it twice.
+
+    `tenant_id` is None for what concerns none: an account of the provider's.
+    """
+
+    topic: Topic
+    tenant_id: UUID | None
+    about: UUID
+    audiences: tuple[Audience, ...]
+    mark: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def key(self, recipient: str = "") -> str:
+        return ":".join(filter(None, (self.topic, str(self.about), self.mark, recipient)))
+
+
+def post(notes: Iterable[Note], *, at: datetime) -> int:
+    """Write one row per note in the caller's transaction; the drain makes one of each recipient.
+
+    Whoever writes need not look up whom to tell, and what was told before is not told again: `key` is unique.
+    """
+    rows = [
+        OutboxMessage(
+            tenant_id=note.tenant_id,
+            topic=note.topic,
+            about=note.about,
+            mark=note.mark,
+            key=note.key(),
+            lane=FANOUT,
+            payload={"audiences": [str(audience) for audience in note.audiences], **note.extra},
+            created_at=at,
+            next_attempt_at=at,
+        )
+        for note in notes
+    ]
+    return len(OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500))

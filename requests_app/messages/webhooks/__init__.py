@@ -1,0 +1,1 @@
+"""What a webhook carries, and how it is signed."""

@@ -1,0 +1,50 @@
+"""Wakes the workers once the present transaction has committed. A lost ring costs seconds, no message."""
+
+from django.db import transaction
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+from requests_app.domain import clock
+
+DRAIN_OUTBOX = "requests_app.tasks.drain_outbox"
+SWEEP = "requests_app.tasks.sweep"
+CHECKPOINT = "requests_app.tasks.checkpoint"
+PRUNE_LOGS = "requests_app.tasks.prune_logs"
+CHECK_LOGS = "requests_app.tasks.check_logs"
+FORGET_CALLS = "requests_app.tasks.forget_calls"
+DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
+
+#: How far back to look for the same task before another is put behind it.
+LOOK_AT = 20
+
+
+def ring(*tasks: str) -> None:
+    """Enqueue these tasks (by default the outbox's drain) after the commit, at once where nothing is open.
+
+    A queue that can't be reached is logged and passed over: what matters is in the outbox, which the schedule
+    drains too, and a change that has been committed must not be answered with an error.
+    """
+
+    # A function and no partial: Django wants to log the name of one that fails, and a partial has none.
+    def ring_now() -> None:
+        for task in tasks or (DRAIN_OUTBOX,):
+            _enqueue(task)
+
+    transaction.on_commit(ring_now, robust=True)
+
+
+def waiting() -> int:
+    """Count the queued tasks that no cluster has taken yet."""
+    return OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=clock.now()).count()
+
+
+def _enqueue(task: str) -> None:
+    # A task that has not been taken yet starts after this commit, and so sees all that it wrote.
+    if not _is_waiting(task):
+        async_task(task)
+
+
+def _is_waiting(task: str) -> bool:
+    newest = OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=clock.now()).order_by("-pk")[:LOOK_AT]
+    return any(row.func() == task for row in newest)

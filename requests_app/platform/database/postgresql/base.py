@@ -1,0 +1,242 @@
+"""Django's connection to PostgreSQL, which says so where the outcome of a commit is not known."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import Any, ClassVar
+
+import psycopg
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
+from django.db.backends.postgresql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg import pq
+
+from requests_app.platform.database import bounds
+from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.postgresql.session import CONNECTING, NotAsked, Session
+from requests_app.platform.database.pulse import PULSE
+from requests_app.platform.database.turns import STUCK_AFTER, TURNS
+from requests_app.platform.database.wrapper import Wrapper
+
+#: PostgreSQL, appendix A: idle_in_transaction_session_timeout and transaction_timeout. The server ended the session,
+#: and with it the transaction, before it came to the COMMIT.
+_ENDED_BEFORE = frozenset({"25P03", "25P04"})
+#: The function of the server that gives up waiting for a standby. Its message may be translated; its name is not.
+_GAVE_UP_STANDBY = "SyncRepWaitForLSN"
+#: So long one waits who holds others' locks; they must not count as stuck for that.
+_HOLDING_SECONDS = STUCK_AFTER * 0.6
+#: For the question whether a connection that was kept still leads somewhere.
+_CHECK_SECONDS = 0.7
+
+
+class _Errors(DatabaseErrorWrapper):
+    """Django's, but for a server that takes no writing: it says nothing of the statement, and is an outage."""
+
+    wrapper: Any
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or _may_not_write(error):
+            self.wrapper.errors_occurred = True
+            raise OperationalError(*error.args).with_traceback(traceback) from error
+        super().__exit__(kind, error, traceback)
+
+
+def _may_not_write(error: Any) -> bool:
+    """Whether a privilege is missing. What a policy of row-level security refuses has the same code, and is a bug."""
+    is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return is_denied and error.diag.source_function == "aclcheck_error"
+
+
+class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
+    #: What a connection that did not answer has cost already of the time for a new one.
+    _waited = 0.0
+    #: The host and port that this process was connected to last. Where several are named, it is tried first.
+    _last: ClassVar[tuple[str, str] | None] = None
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        return _Errors(self)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
+        """Connect within `connect_timeout` seconds, for all hosts together."""
+        self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        if bounds.current().fails_fast and not PULSE.may_connect():
+            raise NotAsked("The database does not answer.")
+        seconds = float(conn_params.get("connect_timeout") or 0) - self._waited
+        self._waited = 0.0
+        made = _connect(conn_params, seconds if conn_params.get("connect_timeout") else None)
+        # The very server: of two hosts the other one may be well.
+        place = {"host": made.info.host, "port": made.info.port}
+        made.asks_elsewhere = partial(_answers, {**conn_params, **place})
+        made.add_notice_handler(self._notice)
+        type(self)._last = (made.info.host, str(made.info.port))
+        return made
+
+    def init_connection_state(self) -> None:
+        """Tell the server the limits of what runs outside of a transaction."""
+        super().init_connection_state()
+        now = bounds.current()
+        told = {"statement_timeout": now.read_on_server, "lock_timeout": now.lock_on_server}
+        if limits := {name: f"{seconds * 1000:.0f}" for name, seconds in told.items() if seconds}:
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(limits))
+            with self.cursor() as cursor:
+                cursor.execute(f"SELECT {calls}", [part for limit in limits.items() for part in limit])
+        self.connection._is_ready = True
+
+    def ensure_connection(self) -> None:
+        is_broken = self.connection is not None and self.connection.closed
+        if is_broken and not self.in_atomic_block and bounds.current().reconnects:
+            # A wait on it came to its end, or the server went away. Nothing was open on it.
+            self.close()
+        super().ensure_connection()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        """Django calls this between requests, where nobody answers an error: it must not connect."""
+        if self.connection is not None and self.connection.closed:
+            self.close()
+            return
+        super().close_if_unusable_or_obsolete()
+
+    def is_usable(self) -> bool:
+        """Ask the server; one that does not answer leaves time for a new connection, within what an act has."""
+        if self.connection is None:
+            return False
+        now = bounds.current()
+        if not now.fails_fast:
+            return super().is_usable()
+        if PULSE.is_silent:
+            return False
+        began = monotonic()
+        with bounds.within(replace(now, read=_CHECK_SECONDS, fails_fast=False)):
+            is_usable = super().is_usable()
+        if not is_usable:
+            self._waited = min(monotonic() - began, _CHECK_SECONDS)
+        return is_usable
+
+    @contextmanager
+    def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
+        now = bounds.current()
+        threads = now.threads
+        self.ensure_connection()
+        session: Session = self.connection
+        if not threads or session.turn is not None:
+            yield
+            return
+        if is_holding:
+            # Apart from those who may wait longer: for them it is not stuck yet.
+            of_holders, stuck_after = ("holding", *lock), _HOLDING_SECONDS / 2
+            turn = TURNS.enter(of_holders, threads=threads, stuck_after=stuck_after, is_holding=True)
+        else:
+            turn = TURNS.enter(lock, threads=threads)
+        is_taken = False
+        try:
+            if is_holding:
+                # The server's limit and not ours: it gives back what is held when it gives up.
+                self._limit_locks(_HOLDING_SECONDS)
+            session.turn = None if is_holding else turn
+            yield
+            is_taken = True
+            if is_holding:
+                self._limit_locks(now.lock_on_server or 0)
+        finally:
+            session.turn = None
+            turn.leave(is_taken=is_taken)
+
+    def _limit_locks(self, seconds: float) -> None:
+        with self.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}"])
+
+    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
+        if said.source_function == _GAVE_UP_STANDBY:
+            self._standby_missing = True
+
+    def _commit(self) -> None:
+        """Commit, or raise CommitUnknown where the transaction may be saved although the database did not say so."""
+        if self.connection is None:
+            return
+        if self.connection.pgconn.transaction_status == pq.TransactionStatus.INERROR:
+            # PostgreSQL would answer COMMIT with ROLLBACK, and no error.
+            raise InternalError("A statement of this transaction failed, so nothing of it can be committed.")
+        self._standby_missing = False
+        self._require_open()
+        try:
+            super()._commit()  # type: ignore[misc]  # private to Django, not in its stubs
+        except (DatabaseError, InterfaceError) as error:
+            if _is_refusal(error.__cause__):
+                raise
+            raise CommitUnknown("The connection failed while the transaction was being committed.") from error
+        if self._standby_missing:
+            raise CommitUnknown("The transaction was committed, but no synchronous standby has confirmed it.")
+
+    def _require_open(self) -> None:
+        """Raise the plain error where the server has ended this session already: then no COMMIT was sent."""
+        connection = self.connection.pgconn
+        if connection.status != pq.ConnStatus.OK or connection.transaction_status == pq.TransactionStatus.IDLE:
+            return
+        poll = select.poll()
+        poll.register(connection.socket, select.POLLIN)
+        # The server's last words come first, and then the end of the stream.
+        for _ in range(3):
+            if not poll.poll(0):
+                return
+            with self.wrap_database_errors:
+                try:
+                    connection.consume_input()
+                except psycopg.Error:
+                    connection.finish()
+                    raise
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether the server says that it has rolled the transaction back, or was not asked to commit it."""
+    if isinstance(error, NotAsked):
+        return True
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return False
+    return error.diag.severity_nonlocalized == "ERROR" or error.sqlstate in _ENDED_BEFORE
+
+
+def _connect(params: dict[str, Any], seconds: float | None) -> Session:
+    asked = {**params, **_ordered(params)}
+    began = monotonic()
+    CONNECTING.seconds = None if seconds is None else seconds / len(str(asked.get("host") or "").split(","))
+    try:
+        made = Session.connect(**asked)
+    except psycopg.errors.ConnectionTimeout:
+        PULSE.gave_up(since=began)
+        raise
+    finally:
+        CONNECTING.seconds = None
+    PULSE.answered()
+    return made
+
+
+def _ordered(params: dict[str, Any]) -> dict[str, str]:
+    """The hosts and their ports, where there are several: the one that answered last comes first.
+
+    After a failover the old one may be frozen, and each new connection would wait for it anew.
+    """
+    hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "").split(",")
+    last = DatabaseWrapper._last
+    if len(hosts) < 2 or last is None or "hostaddr" in params:
+        return {}
+    places = list(zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts), strict=True))
+    places.sort(key=lambda place: (place[0], place[1] or "5432") != last)
+    return {"host": ",".join(host for host, _ in places), "port": ",".join(port for _, port in places)}
+
+
+def _answers(params: dict[str, Any], seconds: float) -> bool:
+    """Whether the server says anything to a new connection, be it that it takes no further one."""
+    try:
+        _connect(params, seconds).close()
+    except psycopg.errors.ConnectionTimeout:
+        return False
+    except psycopg.Error:
+        return True
+    return True

@@ -1,0 +1,155 @@
+"""A connection of psycopg's, each of whose waits has an end on this side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors, generators, pq
+from psycopg.abc import PQGen, PQGenConn
+
+from requests_app.platform.database import bounds
+from requests_app.platform.database.bounds import Bounds
+from requests_app.platform.database.pulse import PULSE
+from requests_app.platform.database.turns import Turn
+
+RV = TypeVar("RV")
+
+#: As psycopg's own; a signal is noticed within it.
+_INTERVAL = 0.1
+#: How often those who wait for a lock look whether they still may.
+_LOOK = 0.05
+#: A statement without an answer for that long makes the process ask, on another connection, whether there is anybody;
+#: and for that long. Together they are what an act has.
+_SUSPICIOUS, _ASKED_FOR = 0.9, 0.9
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The database did not answer within the time that this process gives it."""
+
+
+class NotAsked(psycopg.OperationalError):
+    """The database did not answer others of this process a moment ago, so this statement was not sent."""
+
+
+class _Connecting(threading.local):
+    #: For one attempt at one host.
+    seconds: float | None = None
+
+
+CONNECTING = _Connecting()
+
+
+class Session(psycopg.Connection[Any]):
+    """Its waits end as `bounds.current()` says."""
+
+    #: Whether somebody answers on a connection of its own, within so many seconds.
+    asks_elsewhere: Callable[[float], bool] | None = None
+    #: Before that it is being set up, which may be the try that finds out that the database answers again.
+    _is_ready = False
+    #: The wait for a lock that others may be waiting for as well, while it lasts.
+    turn: Turn | None = None
+
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
+        now = bounds.current()
+        limit = now.read if self._autocommit else now.act
+        if timeout is not None or limit is None:
+            return super().wait(gen, interval, timeout)
+        if now.fails_fast and PULSE.is_silent and self._is_ready:
+            raise NotAsked("The database does not answer.")
+        began = monotonic()
+        try:
+            first = min(limit, _LOOK if self.turn else _SUSPICIOUS if now.fails_fast else limit)
+            result = super().wait(gen, interval, first)
+        except errors._WaitTimeout:
+            result = self._wait_longer(gen, began, limit, fails_fast=now.fails_fast)
+        PULSE.answered()
+        return result
+
+    def _wait_longer(self, gen: PQGen[RV], began: float, limit: float, *, fails_fast: bool) -> RV:
+        asked_at = began
+        while (left := began + limit - monotonic()) > 0:
+            if self.turn is not None:
+                self._require_place(self.turn)
+            if fails_fast and monotonic() - asked_at >= _SUSPICIOUS:
+                asked_at = monotonic()
+                if not self._is_anybody_there(since=asked_at - _SUSPICIOUS):
+                    break
+            try:
+                return super().wait(gen, _INTERVAL, min(left, _LOOK if self.turn else _INTERVAL))
+            except errors._WaitTimeout:
+                continue
+        self._give_up()
+        if fails_fast:
+            PULSE.gave_up(since=began)
+        raise NoAnswer(f"The database did not answer within {limit:g} seconds.")
+
+    def _require_place(self, turn: Turn) -> None:
+        try:
+            turn.require_place()
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _is_anybody_there(self, *, since: float) -> bool:
+        ask = self.asks_elsewhere
+        return ask is None or PULSE.is_alive(lambda: ask(_ASKED_FOR), since=since)
+
+    def _give_up(self) -> None:
+        """Close the socket: nothing can wait on it again, and the server rolls back what was begun."""
+        self.pgconn.finish()
+
+    def _start_query(self) -> PQGen[None]:
+        """Begin the transaction, and tell the server its limits in the same round trip.
+
+        They are the transaction's own: behind a pooler the next transaction may be on another connection.
+        """
+        if self._autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            return
+        limits = on_server(bounds.current())
+        if not limits or self._pipeline:
+            yield from super()._start_query()
+            for limit in limits:
+                yield from self._exec_command(limit)
+            return
+        self._check_connection_ok()
+        self.pgconn.send_query(b"; ".join([self._get_tx_start_command(), *limits]))
+        results: Sequence[Any] = yield from generators.execute(self.pgconn)
+        for result in results:
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                raise errors.error_from_result(result, encoding=self.pgconn._encoding)
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Any]:
+        """Connect to one host, within the time of one attempt."""
+        attempt = super()._connect_gen(conninfo)
+        if CONNECTING.seconds is None:
+            return (yield from attempt)
+        return (yield from _within(attempt, CONNECTING.seconds))
+
+
+def _within(attempt: PQGenConn[RV], seconds: float) -> Generator[Any, Any, RV]:
+    until = monotonic() + seconds
+    try:
+        waits_for = next(attempt)
+        while True:
+            ready = yield waits_for
+            if not ready and monotonic() >= until:
+                attempt.close()
+                raise errors.ConnectionTimeout(f"no answer within {seconds:g} seconds")
+            waits_for = attempt.send(ready)
+    except StopIteration as done:
+        return done.value
+
+
+def on_server(now: Bounds) -> list[bytes]:
+    """What the server is told at the beginning of a transaction."""
+    told = {
+        "statement_timeout": now.act_on_server,
+        "lock_timeout": now.lock_on_server,
+        "idle_in_transaction_session_timeout": now.idle,
+    }
+    return [f"SET LOCAL {name} = {seconds * 1000:.0f}".encode() for name, seconds in told.items() if seconds]

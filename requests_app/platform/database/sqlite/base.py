@@ -1,0 +1,167 @@
+"""Django's connection to SQLite, which says so where the outcome of a commit is not known."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from time import monotonic, sleep
+from typing import Any
+
+from django.db import DatabaseError, OperationalError
+from django.db.backends.sqlite3 import base
+
+from requests_app.platform.database import bounds
+from requests_app.platform.database.errors import CommitUnknown
+from requests_app.platform.database.sqlite.turn import LOOK, Line, line_at
+from requests_app.platform.database.turns import TURNS
+from requests_app.platform.database.wrapper import Wrapper
+
+#: With these nothing was committed, and a rollback follows. Any other error at a commit (most of all one of the disk's)
+#: may come after the transaction's last page was written, and the next process to open the file may find it there.
+_REFUSED = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+)
+_PRIMARY = 0xFF
+_WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
+#: One transaction at a time writes, and a sweep may take so long.
+_STUCK_AFTER = 1.0
+
+
+class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
+    transaction_mode: str | None
+    #: The line in which this connection's turn at writing is, while it has it.
+    _line: Line | None = None
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """What does not stand in line, such as a PRAGMA, waits by SQLite's own means."""
+        return {**super().get_connection_params(), "timeout": bounds.current().write}
+
+    def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
+        return self.connection.cursor(factory=partial(_Cursor, wrapper=self))
+
+    @property
+    def has_line(self) -> bool:
+        """Whether writers of this connection stand in line; those of a database in memory are alone."""
+        return self.transaction_mode == "IMMEDIATE" and not self.is_in_memory_db()
+
+    def _start_transaction_under_autocommit(self) -> None:
+        """Wait for the turn at writing, and begin. Raises OperationalError where it does not come in time."""
+        if not self.has_line:
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]  # private to Django, not in its stubs
+            return
+        until = monotonic() + bounds.current().write
+        line = self._take_turn(until)
+        try:
+            with line.next_in_line(until):
+                self._begin(until)
+        except BaseException:
+            line.give()
+            raise
+        self._line = line
+
+    @contextmanager
+    def turn_of_one_statement(self) -> Iterator[None]:
+        """Wait for the turn at writing with a statement that is a transaction by itself."""
+        until = monotonic() + bounds.current().write
+        line = self._take_turn(until)
+        try:
+            with line.next_in_line(until):
+                self._wait_by_its_own_means(until - monotonic())
+                yield
+        finally:
+            line.give()
+            self._wait_by_its_own_means(bounds.current().write)
+
+    def _take_turn(self, until: float) -> Line:
+        line = line_at(str(self.settings_dict["NAME"]))
+        threads = bounds.current().threads
+        if not threads:
+            if not line.take(until):
+                raise OperationalError("database is locked")
+            return line
+        turn = TURNS.enter("write", threads=threads, share=threads // 2, stuck_after=_STUCK_AFTER)
+        is_taken = False
+        try:
+            is_taken = line.take(until, every=_STUCK_AFTER / 4, meanwhile=turn.require_place)
+            if not is_taken:
+                raise OperationalError("database is locked")
+        finally:
+            turn.leave(is_taken=is_taken)
+        return line
+
+    def _begin(self, until: float) -> None:
+        """Look often: nobody else of this process does, nor of another that is not next."""
+        self._wait_by_its_own_means(0)
+        try:
+            while True:
+                try:
+                    self.cursor().execute("BEGIN IMMEDIATE")
+                except OperationalError as error:
+                    code = getattr(error.__cause__, "sqlite_errorcode", 0)
+                    if code & _PRIMARY != sqlite3.SQLITE_BUSY or monotonic() >= until:
+                        raise
+                    sleep(LOOK)
+                else:
+                    return
+        finally:
+            self._wait_by_its_own_means(bounds.current().write)
+
+    def _wait_by_its_own_means(self, seconds: float) -> None:
+        self.connection.execute(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
+
+    def _end_turn(self) -> None:
+        if self._line is not None:
+            line, self._line = self._line, None
+            line.give()
+
+    def _commit(self) -> None:
+        """Commit, or raise CommitUnknown where the transaction may be saved although SQLite did not say so."""
+        try:
+            super()._commit()  # type: ignore[misc]  # as above
+        except DatabaseError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", None)
+            if code is None or code & _PRIMARY in _REFUSED:
+                raise
+            raise CommitUnknown("Writing failed while the transaction was being committed.") from error
+        self._end_turn()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()  # type: ignore[misc]  # as above
+        finally:
+            self._end_turn()
+
+    def _close(self) -> None:
+        try:
+            super()._close()  # type: ignore[misc]  # as above
+        finally:
+            self._end_turn()
+
+
+class _Cursor(base.SQLiteCursorWrapper):
+    """Has a statement stand in line that writes outside of a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, *, wrapper: DatabaseWrapper) -> None:
+        super().__init__(connection)
+        self._wrapper = wrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        with self._turn(query):
+            return super().execute(query, params)
+
+    def executemany(self, query: str, param_list: Any) -> Any:
+        with self._turn(query):
+            return super().executemany(query, param_list)
+
+    def _turn(self, query: str) -> AbstractContextManager[None]:
+        is_alone = query[:6].upper() in _WRITING and not self.connection.in_transaction
+        return self._wrapper.turn_of_one_statement() if is_alone and self._wrapper.has_line else nullcontext()

@@ -1,0 +1,148 @@
+"""Hashes passwords a few at a time in a web process. A hash takes 100 MiB and every core, and anybody may cause one.
+
+Unbounded, 180 sign-ins at once took 3.3 GB, and each one waited with its thread. Commands and workers have no bound:
+they hash one after another.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.contrib.auth import hashers
+from django.db import connection
+
+from requests_app.domain.errors import Busy
+
+R = TypeVar("R")
+
+#: How long a thread of the web server waits for its turn; where it holds the locks of a transaction, less.
+WAIT_SECONDS, LOCKED_WAIT_SECONDS = 1.0, 0.2
+#: Hashing yields to the pages, and still gets a third of a core that others want as well.
+NICENESS = 5
+
+_own = threading.local()
+
+
+class Gate:
+    """`at_once` hashes are worked; `most` threads have one worked or wait for it.
+
+    Sign-ins never take the last of these places. So a flood of them keeps nobody from proving who they are, as for an
+    approval.
+    """
+
+    def __init__(self, *, at_once: int, most: int) -> None:
+        self._most, self._taken, self._lock = most, 0, threading.Lock()
+        self._most_of_strangers, self._strangers = max(1, most - 1), 0
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="hash", initializer=_begin)
+
+    @contextmanager
+    def place(self, *, is_strangers: bool = False) -> Iterator[None]:
+        """Hold one of the places. Raises Busy at once where all are taken. A thread that has one keeps it."""
+        if getattr(_own, "has_place", False):
+            yield
+            return
+        with self._lock:
+            if self._taken >= self._most or (is_strangers and self._strangers >= self._most_of_strangers):
+                raise Busy
+            self._taken += 1
+            self._strangers += is_strangers
+        _own.has_place = True
+        try:
+            yield
+        finally:
+            _own.has_place = False
+            with self._lock:
+                self._taken -= 1
+                self._strangers -= is_strangers
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a stranger would find no place at this moment."""
+        return self._taken >= self._most or self._strangers >= self._most_of_strangers
+
+    def run(self, work: Callable[[], R]) -> R:
+        """Return what `work` does. Raises Busy where its turn does not come in time."""
+        if getattr(_own, "is_hashing", False):  # a hasher that calls itself
+            return work()
+        with self.place():
+            future = self._pool.submit(work)
+            try:
+                return future.result(LOCKED_WAIT_SECONDS if connection.in_atomic_block else WAIT_SECONDS)
+            except NotYet:
+                if future.cancel():
+                    raise Busy from None
+                return future.result()  # it is being worked
+
+
+def _begin() -> None:
+    _own.is_hashing = True
+    if sys.platform == "linux":  # elsewhere this is the whole process
+        with suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+
+
+_gate: Gate | None = None
+
+
+def bound() -> None:
+    """Bound this process from now on: to a quarter of its threads, and to one core less than all web processes have."""
+    global _gate
+    most = max(1, settings.WEB_THREADS // 4)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    _gate = Gate(at_once=max(1, min((cores - 1) // settings.WEB_WORKERS, most // 2)), most=most)
+
+
+def place_of_a_stranger() -> AbstractContextManager[None]:
+    """Hold a place for a sign-in, which begins before the hash: its try is counted. Raises Busy where there is none."""
+    return _gate.place(is_strangers=True) if _gate else nullcontext()
+
+
+def is_full() -> bool:
+    return _gate is not None and _gate.is_full
+
+
+@contextmanager
+def ahead(password: str) -> Iterator[None]:
+    """Hash a new password now, and use that where this thread hashes it inside: an act holds locks that others want."""
+    _own.ahead = password, hashers.make_password(password)
+    try:
+        yield
+    finally:
+        _own.ahead = None
+
+
+def _run(work: Callable[[], R]) -> R:
+    return _gate.run(work) if _gate else work()
+
+
+class _InTurn(hashers.BasePasswordHasher):
+    """Every hash of the product passes here, whoever asks for it."""
+
+    def encode(self, *args: Any, **more: Any) -> str:
+        return _run(lambda: super(_InTurn, self).encode(*args, **more))
+
+    def verify(self, *args: Any, **more: Any) -> bool:
+        return _run(lambda: super(_InTurn, self).verify(*args, **more))
+
+
+class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
+    """Django's, in turn; a hash that was made ahead is used."""
+
+    def encode(self, password: str, *args: Any, **more: Any) -> str:
+        prepared = getattr(_own, "ahead", None)
+        if prepared is not None and prepared[0] == password:
+            return str(prepared[1])
+        return super().encode(password, *args, **more)
+
+
+class PBKDF2PasswordHasher(_InTurn, hashers.PBKDF2PasswordHasher):
+    """Django's, in turn."""

@@ -1,0 +1,71 @@
+"""Names the process and the database session that hold a claim, and says whether they are known to be gone."""
+
+from __future__ import annotations
+
+import threading
+from uuid import UUID
+
+from django.db import connection
+
+from requests_app.platform import process_names
+
+#: Words that name a process; the session's follow.
+_PARTS = 3
+
+_lock = threading.Lock()
+_under_way: set[UUID] = set()
+
+
+def current() -> str:
+    """Name this process and, on PostgreSQL, the session of the database that serves this thread."""
+    return f"{process_names.current()} {_session()}"
+
+
+def began(claim: UUID) -> None:
+    with _lock:
+        _under_way.add(claim)
+
+
+def ended(claim: UUID) -> bool:
+    """Note that this process no longer works for this claim, and say whether it did until now."""
+    with _lock:
+        was_under_way = claim in _under_way
+        _under_way.discard(claim)
+    return was_under_way
+
+
+def is_gone(holder: str, claim: UUID) -> bool:
+    """Say whether the holder of this claim is known to do nothing with it any more.
+
+    A process knows what it does itself. Of another one, the database knows whether its session has ended; SQLite has no
+    sessions, and only processes of one machine. Behind a pooler that shares sessions the answer may be wrong in either
+    direction: the act's own transaction is what keeps the act from being done twice.
+    """
+    if holder.count(" ") < _PARTS:
+        return False
+    *parts, session = holder.split(" ", _PARTS)
+    process = " ".join(parts)
+    if process == process_names.current():
+        with _lock:
+            return claim not in _under_way
+    if connection.vendor == "postgresql":
+        return not _is_connected(session)
+    return process_names.has_ended(process)
+
+
+_SESSION = "SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_CONNECTED = "SELECT 1 FROM pg_stat_activity WHERE pid || ' ' || extract(epoch FROM backend_start) = %s"
+
+
+def _session() -> str:
+    if connection.vendor != "postgresql":
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute(_SESSION)
+        return str(cursor.fetchone()[0])
+
+
+def _is_connected(session: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_CONNECTED, [session])
+        return cursor.fetchone() is not None

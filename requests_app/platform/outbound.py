@@ -1,0 +1,458 @@
+"""The only way out over HTTP: a POST to an address that a customer chose, or a GET of one, with limits against SSRF.
+
+Whoever registers a URL chooses where this server connects to. So a name is resolved once and the connection is made
+to that very address (DNS rebinding), every address it has must be public, redirects are not followed, nothing is
+taken from the environment (proxies, netrc), no credentials are sent, and answer and time are bounded as a whole.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import queue
+import re
+import socket
+import ssl
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from requests_app.domain import clock
+from requests_app.domain.errors import Busy
+
+#: Seconds for all of it: name, connection, TLS, request and the last byte of the answer.
+TOTAL_SECONDS = 15.0
+#: Seconds for one address of a name; the next one is tried then.
+CONNECT_SECONDS = 5.0
+MOST_ADDRESSES = 4
+#: Bytes of an answer's body, and of its headers.
+MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
+#: Seconds to wait until others are through with the same host.
+LINE_SECONDS, LOCKED_LINE_SECONDS = 1.0, 0.2
+#: Sent at once; as much as fits into one record of TLS, which has a time-out of its own.
+_PIECE = 16 * 1024
+PUBLIC_PORTS = frozenset({443, 8443})
+MOST_URL, MOST_URL_WITH_QUERY = 300, 1000
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
+_QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
+#: Hosts whose last part is a number are addresses in one of many spellings (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
+_LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain")
+#: Prefixes that carry an IPv4 address, or lead to where no stranger has business, on any network.
+_NEVER = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "0.0.0.0/8",
+        "169.254.0.0/16",  # link-local, and the metadata service of most clouds
+        "168.63.129.16/32",  # Azure's
+        "100.100.100.200/32",  # Alibaba's
+        "192.0.0.0/24",  # IETF protocol assignments, the nearest NAT among them, and Oracle's metadata service
+        "192.88.99.0/24",  # the way into 6to4
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/96",  # IPv4-compatible, and no address at all
+        "::ffff:0:0/96",  # IPv4-mapped
+        "::ffff:0:0:0/96",  # IPv4-translated
+        "64:ff9b::/96",  # NAT64
+        "64:ff9b:1::/48",
+        "2001::/23",  # IETF protocol assignments, Teredo among them
+        "2002::/16",  # 6to4
+        "fd00:ec2::254/128",  # AWS's metadata service
+        "fe80::/10",
+        "fec0::/10",  # site-local, as private as fc00::/7 and of no other use any more
+        "ff00::/8",
+    )
+)
+#: In the middle of ::/96, and as good as 127.0.0.1.
+_LOOPBACK = ipaddress.IPv6Address("::1")
+#: All that IANA has set aside for the public IPv6 (RFC 4291, 2.4); Python calls more than that global.
+_PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
+
+
+class Unreachable(OSError):
+    """No answer. `args[0]` is a code: no_such_host, address, unreachable, timeout, tls, no_http, too_long."""
+
+
+class BadTarget(ValueError):
+    """A URL that nothing is sent to. `code` says why: shape, scheme, port, private."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Answer(NamedTuple):
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL, taken apart. `host` is a name in lower case, or an address; `path` has the query, if there is one."""
+
+    is_tls: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, url: str, *, private: bool, query: bool = False) -> Target:
+        """Take apart a URL that something may be sent to. Raises BadTarget.
+
+        `private` allows plain HTTP, other ports and addresses that are not public: for a trial, and for a customer
+        whose machine stands in the same network. `query` allows what follows a question mark.
+        """
+        if (
+            len(url) > (MOST_URL_WITH_QUERY if query else MOST_URL)
+            or not url.isascii()
+            or any(each <= " " or each == "\x7f" for each in url)
+        ):
+            raise BadTarget("shape")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise BadTarget("shape") from None
+        if parts.scheme not in ("https", "http") or (parts.scheme == "http" and not private):
+            raise BadTarget("scheme")
+        if "@" in parts.netloc or "#" in url or not _PATH.match(parts.path):
+            raise BadTarget("shape")
+        if "?" in url and not (query and parts.query and _QUERY.match(parts.query)):
+            raise BadTarget("shape")
+        # "host:" has an empty port, which is read as none: one value, one spelling.
+        if parts.netloc.endswith(":"):
+            raise BadTarget("shape")
+        host = _host(parts.hostname or "", is_bracketed="[" in parts.netloc, private=private)
+        is_tls = parts.scheme == "https"
+        port = port if port is not None else 443 if is_tls else 80
+        if port < 1 or not (private or port in PUBLIC_PORTS):
+            raise BadTarget("port")
+        return cls(is_tls, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+    @property
+    def place(self) -> str:
+        """Where it leads, without the path, which may be as good as a password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == (443 if self.is_tls else 80) else f":{self.port}"
+        return f"{'https' if self.is_tls else 'http'}://{host}{port}"
+
+
+def _host(host: str, *, is_bracketed: bool, private: bool) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is not None and is_bracketed == (address.version == 6) and "%" not in host:
+        if not _is_allowed(address, private=private):
+            raise BadTarget("private")
+        return str(address)
+    if is_bracketed or not _HOST.match(host) or _NUMBER.match(host.rpartition(".")[2]):
+        raise BadTarget("shape")
+    is_local = "." not in host or any(f".{host}".endswith(f".{name}") for name in _LOCAL_NAMES)
+    if is_local and not private:
+        raise BadTarget("private")
+    return host
+
+
+def _is_allowed(address: Address, *, private: bool) -> bool:
+    if address == _LOOPBACK:
+        return private
+    if any(address in network for network in _NEVER if network.version == address.version):
+        return False
+    return private or (address.is_global and (address.version == 4 or address in _PUBLIC_IPV6))
+
+
+# --- How many at once ------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Calls of a web process that are under way or wait: `most` in all, and one peer never has all of them.
+
+    At most half of them are under way to one peer. So an identity provider that hangs leaves threads for pages and for
+    other identity providers, whichever hosts it names as its own.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._most_under_way, self._most_of_peer = most, max(1, most // 2), max(1, most - 1)
+        self._taken, self._of_peer, self._under_way = 0, Counter[str](), Counter[str]()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def to(self, peer: str) -> Iterator[None]:
+        """Hold a line. Raises Busy at once where there is none, and where the peer takes too long with others."""
+        with self._changed:
+            if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
+                raise Busy
+            self._taken += 1
+            self._of_peer[peer] += 1
+        has_begun = False
+        try:
+            with self._changed:
+                has_begun = self._changed.wait_for(lambda: self._has_room(peer), _patience())
+                if not has_begun:
+                    raise Busy
+                self._under_way[peer] += 1
+            yield
+        finally:
+            with self._changed:
+                self._taken -= 1
+                self._of_peer[peer] -= 1
+                self._under_way[peer] -= has_begun
+                self._changed.notify_all()
+
+    def _has_room(self, peer: str) -> bool:
+        return self._under_way[peer] < self._most_under_way
+
+
+def _patience() -> float:
+    """Little where others wait for the locks of a transaction."""
+    return LOCKED_LINE_SECONDS if connection.in_atomic_block else LINE_SECONDS
+
+
+_lines: Lines | None = None
+
+
+def bound() -> None:
+    """Bound this process from now on. Workers have bounds of their own: each kind of work takes turns."""
+    global _lines
+    _lines = Lines(max(1, settings.WEB_THREADS // 4))
+
+
+# --- Sending ---------------------------------------------------------------------------------------------
+
+
+def post(
+    url: str,
+    body: bytes,
+    *,
+    private: bool,
+    content_type: str = "text/plain; charset=utf-8",
+    seconds: float = 0,
+    headers: Mapping[str, str] | None = None,
+    query: bool = False,
+    cut: bool = False,
+    peer: str = "",
+) -> Answer:
+    """Send a body and return the answer, whatever its status. Raises Unreachable, or BadTarget before anything is sent.
+
+    `seconds` is the limit for all of it, TOTAL_SECONDS unless given. An answer with more than MOST_BODY is none,
+    unless its beginning is enough, which `cut` says. `peer` is on whose behalf this host is asked, where somebody may
+    have several; its share of a web process is theirs together.
+    """
+    always = {"Content-Type": content_type, "Connection": "close"}
+    sent = {**(headers or {}), **always}
+    return _ask("POST", url, body, sent, private=private, seconds=seconds, query=query, cut=cut, peer=peer)
+
+
+def get(
+    url: str,
+    *,
+    private: bool,
+    seconds: float = 0,
+    query: bool = False,
+    headers: Mapping[str, str] | None = None,
+    peer: str = "",
+) -> Answer:
+    """Fetch a document, within the same limits. Raises as post() does."""
+    sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
+    return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
+
+
+def _ask(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    private: bool,
+    seconds: float,
+    query: bool,
+    cut: bool,
+    peer: str,
+) -> Answer:
+    target = Target.parse(url, private=private, query=query)
+    with _lines.to(peer or target.host) if _lines else nullcontext():
+        return _called(method, target, body, headers, private=private, seconds=seconds, cut=cut)
+
+
+def _called(
+    method: str,
+    target: Target,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    private: bool,
+    seconds: float,
+    cut: bool,
+) -> Answer:
+    until = clock.monotonic() + (seconds or TOTAL_SECONDS)
+    connection = _Connection(target, until, private=private)
+    try:
+        # Each request has its own connection: nothing is kept that a later one could be mixed up with.
+        connection.request(method, target.path, body, dict(headers))
+        response = connection.getresponse()
+        found = response.read(MOST_BODY + (0 if cut else 1))
+        if len(found) > MOST_BODY:
+            raise Unreachable("too_long")
+        return Answer(response.status, response.headers.get("Content-Type", ""), found)
+    except Unreachable:
+        raise
+    except TimeoutError:
+        raise Unreachable("timeout") from None
+    except ssl.SSLError:
+        raise Unreachable("tls") from None
+    except (http.client.HTTPException, ValueError):
+        raise Unreachable("no_http") from None
+    except OSError:
+        raise Unreachable("unreachable") from None
+    finally:
+        connection.end()
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to an address that was looked at, under a clock that runs from the name to the last byte."""
+
+    def __init__(self, target: Target, until: float, *, private: bool) -> None:
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        super().__init__(host, target.port)
+        self.default_port = 443 if target.is_tls else 80  # another one is said in the Host header
+        self._target, self._until, self._private = target, until, private
+        self._plain: socket.socket | None = None
+
+    def connect(self) -> None:
+        addresses = resolved(self._target.host, self._until)
+        if not all(_is_allowed(each, private=self._private) for each in addresses):
+            # One public address beside a private one is no mistake to be lenient about.
+            raise Unreachable("address")
+        self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
+        if self._target.is_tls:
+            self._plain.settimeout(left(self._until))
+            self._plain = _tls().wrap_socket(self._plain, server_hostname=self._target.host)
+        self.sock: Any = _Bounded(self._plain, self._until)
+
+    def end(self) -> None:
+        """Close for good. http.client closes when the headers are read, which here is too early for the body."""
+        self.close()
+        if self._plain is not None:
+            self._plain.close()
+
+
+def _tls() -> ssl.SSLContext:
+    """The system's authorities, or those of SSL_CERT_FILE; the certificate must be the name's."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def first(addresses: list[Address], port: int, until: float) -> socket.socket:
+    """A connection to the first of these that takes one."""
+    last: OSError = Unreachable("no_such_host")
+    for address in addresses:
+        plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            plain.settimeout(min(CONNECT_SECONDS, left(until)))
+            plain.connect((str(address), port))
+        except OSError as error:
+            plain.close()
+            last = error
+        except BaseException:
+            plain.close()
+            raise
+        else:
+            return plain
+    raise last
+
+
+def resolved(host: str, until: float) -> list[Address]:
+    """All addresses of a name, each once. The resolver can't be interrupted, so it is left behind where it hangs."""
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    found: queue.SimpleQueue[Callable[[], list[Address]]] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(_looked_up(host)), name="resolve", daemon=True).start()
+    try:
+        return found.get(timeout=left(until))()
+    except queue.Empty:
+        raise Unreachable("timeout") from None
+
+
+def _looked_up(host: str) -> Callable[[], list[Address]]:
+    try:
+        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
+    except (OSError, ValueError, UnicodeError):
+        found = []
+    if not found:
+        return _no_such_host
+    return lambda: list(dict.fromkeys(found))
+
+
+def _no_such_host() -> list[Address]:
+    raise Unreachable("no_such_host")
+
+
+def left(until: float) -> float:
+    left = until - clock.monotonic()
+    if left <= 0:
+        raise Unreachable("timeout")
+    return left
+
+
+def send(plain: socket.socket, data: bytes, until: float) -> None:
+    """Send all before `until`. A peer that takes a piece every few seconds never runs into a socket's time-out."""
+    for start in range(0, len(data), _PIECE):
+        plain.settimeout(left(until))
+        plain.sendall(data[start : start + _PIECE])
+
+
+class _Bounded:
+    """A socket as http.client uses one, whose every wait ends at the same moment, and whose answer has an end.
+
+    A time-out of a socket is one of each single wait: who sends a byte every few seconds would never run into it.
+    """
+
+    def __init__(self, plain: socket.socket, until: float) -> None:
+        self._plain, self._until = plain, until
+
+    def sendall(self, data: Any) -> None:
+        send(self._plain, data, self._until)
+
+    def makefile(self, mode: str, *_args: Any, **_options: Any) -> io.BufferedReader:
+        if mode != "rb":
+            raise ValueError("an answer is only read")
+        return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
+
+    def close(self) -> None:
+        """The connection sees to it, once the body is read."""
+
+
+class Incoming(io.RawIOBase):
+    """What a peer sends, up to `room` bytes and up to the moment `until`; past either it raises Unreachable."""
+
+    def __init__(self, plain: socket.socket, until: float, room: int) -> None:
+        self._plain, self.until, self.room = plain, until, room
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.room <= 0:
+            raise Unreachable("too_long")
+        self._plain.settimeout(left(self.until))
+        got = self._plain.recv_into(memoryview(buffer)[: self.room])
+        self.room -= got
+        return got

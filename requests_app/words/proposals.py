@@ -1,0 +1,93 @@
+"""What a proposal would do, in words that follow "proposes to"; for pages, mails and the log alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from requests_app.domain.acts import PROPOSALS
+from requests_app.domain.events import title_of
+from requests_app.domain.scopes import LABELS, known
+from requests_app.words import times
+
+#: What an announced change does to a field, after its name in the proposal.
+_CHANGES: dict[str, Promise] = {
+    "is_covered": _("Lockbox no longer covers it, and customers are no longer asked for approval"),
+    "includes_lockbox": _("it no longer includes Lockbox"),
+    "key": _("its key “%(was)s” becomes “%(now)s”"),
+    "name": _("its name “%(was)s” becomes “%(now)s”"),
+    "connector": _("its connector “%(was)s” becomes “%(now)s”"),
+}
+_COVERED = _("Lockbox covers it")
+#: As a tenant's rule about its yes has them.
+_YES: dict[str, Promise] = {
+    "any": _("signed or not"),
+    "signed": _("signed with a passkey"),
+    "device_bound": _("signed with a passkey that can’t leave its device"),
+}
+#: The keys are the roles of a membership, whose labels are not to be had here.
+_ROLES: dict[str, Promise] = {
+    "member": _("Member"),
+    "approver": _("Approver"),
+    "auditor": _("Auditor"),
+    "administrator": _("Administrator"),
+    "deputy": _("Deputy"),
+    "engineer": _("Engineer"),
+    "provider_approver": _("Provider approver"),
+}
+
+
+#: Why an announced change came to nothing, by the reason that the entry names.
+_LAPSES: dict[str, Promise] = {
+    "unanswered": _("Nobody confirmed it within 7 days"),
+    "no_longer_staff": _("One of the two who agreed on it is no longer staff"),
+    "one_human": _("The two who agreed on it count as one human now"),
+    "no_longer_fits": _("What it would change is not as it was when it was proposed"),
+}
+
+
+def lapse_words(reason: str) -> str:
+    return str(_LAPSES.get(reason, reason))
+
+
+def words(act: str, said: Mapping[str, Any]) -> str:
+    """The sentence's rest. Names come from people, and are for the caller to make safe."""
+    proposal = PROPOSALS.get(act)
+    if proposal is None:
+        return act
+    if None in (said.get("days", 0), said.get("hours", 0)):
+        return act if proposal.without is None else str(proposal.without)
+    if act == "set_approval_page" and not said.get("approval_origin"):
+        return gettext("give up your own approval page")
+    shown = {**said, "on": gettext("on") if said.get("on") else gettext("off"), **_listed(said)}
+    shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
+    shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
+    length = int(said["seconds"]) if "seconds" in said else int(said.get("hours") or 0) * times.HOUR
+    shown["time"] = times.duration_words(length)
+    return str(proposal.words) % shown
+
+
+def _listed(said: Mapping[str, Any]) -> dict[str, str]:
+    """What takes more than one word of what was said."""
+    events, role_map = said.get("events") or [], said.get("role_map") or {}
+    groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
+    sign_on = gettext("on") if said.get("is_on") else gettext("off")
+    return {
+        "changes": "; ".join(_changed(name, now, said) for name, now in (said.get("set") or {}).items()),
+        "gained": "; ".join(str(LABELS[scope]) for scope in known(said.get("gained") or [])),
+        "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
+        "groups": ", ".join(groups) or gettext("none"),
+        "sign_on": gettext("the only way in") if said.get("is_only") else sign_on,
+        "break_glass": said.get("break_glass") or gettext("nobody"),
+        "only": gettext("and nowhere else") if said.get("own_keys_only") else gettext("or here"),
+    }
+
+
+def _changed(name: str, now: object, said: Mapping[str, Any]) -> str:
+    if name == "is_covered" and now:
+        return str(_COVERED)
+    return str(_CHANGES[name]) % {"now": now, "was": said["was"].get(name)} if name in _CHANGES else name

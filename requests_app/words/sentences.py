@@ -1,0 +1,272 @@
+"""The sentences that people decide by, each made in one place, so that page, preview and mail say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.text import get_text_list
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from audit_app.witnesses import Doubt
+from requests_app.models import AccessRequest, Level, Mute, Person, Resource, Tenant
+from requests_app.words.text import is_mixed_script
+from requests_app.words.times import duration_words, when_words
+
+#: How many resources a sentence names, and how much of the reason it repeats.
+NAMED, REASON_CHARS = 3, 160
+
+_Words = Callable[[int], str]
+
+_READ: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("read messages in %(n)d mailbox", "read messages in %(n)d mailboxes", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "read documents in %(n)d document library", "read documents in %(n)d document libraries", n
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext("read records in %(n)d database", "read records in %(n)d databases", n),
+}
+_NAMES: dict[str, _Words] = {
+    # A mailbox's list shows more than names, and whoever says yes must know that.
+    Resource.Kind.MAILBOX: lambda n: ngettext(
+        "see the senders, dates and subjects of messages in %(n)d mailbox",
+        "see the senders, dates and subjects of messages in %(n)d mailboxes",
+        n,
+    ),
+    Resource.Kind.LIBRARY: lambda n: ngettext(
+        "see the names of documents in %(n)d document library",
+        "see the names of documents in %(n)d document libraries",
+        n,
+    ),
+    Resource.Kind.DATABASE: lambda n: ngettext(
+        "see the names of records in %(n)d database", "see the names of records in %(n)d databases", n
+    ),
+}
+_LEVEL_CHOICE: dict[str, dict[str, str | Promise]] = {
+    Level.READ: {
+        Resource.Kind.MAILBOX: gettext_lazy("open messages with their attachments"),
+        Resource.Kind.LIBRARY: gettext_lazy("open documents"),
+        Resource.Kind.DATABASE: gettext_lazy("open records"),
+    },
+    Level.NAMES: {
+        Resource.Kind.MAILBOX: gettext_lazy("see the senders, dates and subjects of messages"),
+        Resource.Kind.LIBRARY: gettext_lazy("see the names of documents"),
+        Resource.Kind.DATABASE: gettext_lazy("see the names of records"),
+    },
+}
+_COUNTED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d mailbox", "%(n)d mailboxes", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document library", "%(n)d document libraries", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d database", "%(n)d databases", n),
+}
+_OPENED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message read", "%(n)d messages read", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document read", "%(n)d documents read", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record read", "%(n)d records read", n),
+}
+
+
+_DOWNLOADED: dict[str, _Words] = {
+    Resource.Kind.MAILBOX: lambda n: ngettext("%(n)d message downloaded", "%(n)d messages downloaded", n),
+    Resource.Kind.LIBRARY: lambda n: ngettext("%(n)d document downloaded", "%(n)d documents downloaded", n),
+    Resource.Kind.DATABASE: lambda n: ngettext("%(n)d record downloaded", "%(n)d records downloaded", n),
+}
+
+
+def asks(access_request: AccessRequest) -> str:
+    """Who wants what, for how long and why, in one sentence; plain text, to be shown with `visible_line`.
+
+    Reads `scope__resource` and `requested_by`: prefetch them where there are many.
+    """
+    return wants(
+        engineer=access_request.requested_by,
+        resources=_resources(access_request),
+        level=access_request.level,
+        window_for=access_request.window_for,
+        justification=access_request.justification,
+    )
+
+
+def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window_for: int, justification: str) -> str:
+    """The same sentence for what has not been submitted yet."""
+    return _("%(who)s, engineer, %(provider)s wants to %(act)s for %(time)s, because: “%(reason)s”") % {
+        "who": _name(engineer),
+        "provider": settings.PROVIDER_NAME,
+        "act": reading(level, resources),
+        "time": duration_words(window_for),
+        "reason": _first_line(justification),
+    }
+
+
+def reading(level: str, resources: Iterable[Resource]) -> str:
+    """ "read messages in 1 mailbox (finance@contoso.example)"; of several kinds, one part for each."""
+    words = _READ if level == Level.READ else _NAMES
+    parts = []
+    for kind, names in _by_kind(resources).items():
+        said = words[kind](len(names)) % {"n": len(names)}
+        parts.append(_("%(act)s (%(names)s)") % {"act": said, "names": _listed(names)})
+    return _joined(parts)
+
+
+def level_choice(level: str, kinds: Iterable[str]) -> str:
+    """A level as an answer to "names only, or read?", in words that fit what could be chosen."""
+    words = _LEVEL_CHOICE[level]
+    said = _joined([str(words[kind]) for kind in kinds if kind in words])
+    if level == Level.READ:
+        return _("Read: %(what)s") % {"what": said or _("open items")}
+    return _("Names only: %(what)s, and open none") % {"what": said or _("see names")}
+
+
+def amount(resources: Iterable[Resource]) -> str:
+    """ "1 mailbox and 2 document libraries"."""
+    return _joined([_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(resources).items()])
+
+
+def button(access_request: AccessRequest) -> str:
+    """The words on the button that says yes: "Approve 2 hours of read access to 1 mailbox"."""
+    values = {"time": duration_words(access_request.window_for), "what": amount(_resources(access_request))}
+    if access_request.level == Level.READ:
+        return _("Approve %(time)s of read access to %(what)s") % values
+    return _("Approve %(time)s of names-only access to %(what)s") % values
+
+
+def summary(seen: Mapping[str, Any]) -> str:
+    """ "3 messages read, 1 attachment downloaded, 25 names listed, in 1 mailbox", or "nothing was looked at".
+
+    The only place that says it.
+
+    `seen` is one value of `queries.access.seen_resources`. `allowed` is how often a service elsewhere was told yes:
+    what came of it is not known here, so it is said as what it is, and "nothing opened" is not said beside it.
+    """
+    n = seen.get("allowed", 0)
+    parts = [_looked(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
+    if n:
+        parts.append(allowed(n))
+    return _joined(parts) or _("nothing was looked at")
+
+
+def _looked(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
+    """What was looked at in the resources of one kind; `is_all`: nothing can have been opened elsewhere."""
+    words = {"opened": _OPENED[kind], "downloaded": _DOWNLOADED[kind], "attachments": _attachments}
+    parts = [words[name](n) % {"n": n} for name in words if (n := looks.get(name, 0))]
+    is_opened = bool(parts)
+    if looks["listed"] or not is_opened:
+        parts.append(listed(looks["listed"]))
+    if not is_opened and is_all:
+        parts.append(_("nothing opened"))
+    where = _COUNTED[kind](looks["resources"]) % {"n": looks["resources"]}
+    # Translators: "3 messages read, 1 attachment downloaded, 25 names listed", and where that was.
+    return _("%(looks)s, in %(where)s") % {"looks": _(", ").join(parts), "where": where}
+
+
+def _attachments(n: int) -> str:
+    return ngettext("%(n)d attachment downloaded", "%(n)d attachments downloaded", n)
+
+
+def allowed(n: int) -> str:
+    """ "3 accesses allowed through another service"."""
+    words = ngettext(
+        "%(n)d access allowed through another service", "%(n)d accesses allowed through another service", n
+    )
+    return words % {"n": n}
+
+
+def listed(n: int) -> str:
+    """ "12 names listed"."""
+    return ngettext("%(n)d name listed", "%(n)d names listed", n) % {"n": n}
+
+
+def _resources(access_request: AccessRequest) -> list[Resource]:
+    return [line.resource for line in access_request.scope.all()]
+
+
+def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
+    """Names by kind, kinds in the order in which they were asked for."""
+    found: dict[str, list[str]] = {}
+    for resource in resources:
+        found.setdefault(str(resource.kind), []).append(resource.name)
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    """A few names, and how many more there are."""
+    more = len(names) - NAMED
+    if more <= 0:
+        return ", ".join(names)
+    return ngettext("%(names)s and %(n)d more", "%(names)s and %(n)d more", more) % {
+        "names": ", ".join(names[:NAMED]),
+        "n": more,
+    }
+
+
+def _joined(parts: list[str]) -> str:
+    # Translators: joins the last two of several things: "1 mailbox and 2 document libraries".
+    return str(get_text_list(parts, _("and")))
+
+
+def _name(person: Person) -> str:
+    if is_mixed_script(person.name):
+        return _("%(name)s (letters of different alphabets in this name)") % {"name": person.name}
+    return person.name
+
+
+def _first_line(text: str) -> str:
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "")
+    return line if len(line) <= REASON_CHARS else f"{line[: REASON_CHARS - 1].rstrip()}…"
+
+
+_NOT_COSIGNED: dict[Doubt, Promise] = {
+    Doubt.ALARM: gettext_lazy(
+        "A witness of %(tenant)s has seen another log than this one, and %(tenant)s has set that no window opens then. "
+        "Ask an administrator of %(tenant)s: their page “Witnesses” says what it has seen. A no is possible at any "
+        "time."
+    ),
+    Doubt.STALE: gettext_lazy(
+        "No witness has cosigned the log of %(tenant)s within the last %(time)s, and %(tenant)s has set that no "
+        "window opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” "
+        "says what is wrong. A no is possible at any time."
+    ),
+    Doubt.UNCOVERED: gettext_lazy(
+        "Entries of the log of %(tenant)s that are older than %(time)s are cosigned by no witness, and %(tenant)s has "
+        "set that no window opens then. Ask an administrator of %(tenant)s: their page “Witnesses” says how far each "
+        "witness is. A no is possible at any time."
+    ),
+}
+
+
+def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
+    """Why no window opens here now, and what to do."""
+    return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
+
+
+def muted_name(mute: Mute) -> str:
+    """Whose access requests a mute is about."""
+    return mute.engineer.name if mute.engineer else everybody()
+
+
+def everybody() -> str:
+    return _("everybody at %(provider)s") % {"provider": settings.PROVIDER_NAME}
+
+
+def muted(mute: Mute, now: datetime) -> str:
+    """Whom a tenant takes no access requests from, and until when."""
+    values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
+    return _("%(tenant)s takes no access requests from %(name)s until %(until)s.") % values
+
+
+def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:
+    """Whether a decision is signed, and with which passkey: it ends a sentence about the decision."""
+    if not is_signed:
+        return _("not signed")
+    if name and is_device_bound:
+        return _("signed with the passkey “%(name)s”, which can’t leave its device") % {"name": name}
+    if name:
+        return _("signed with the passkey “%(name)s”, which can be copied") % {"name": name}
+    if is_device_bound is None:
+        return _("signed with a passkey")
+    if is_device_bound:
+        return _("signed with a passkey that can’t leave its device")
+    return _("signed with a passkey that can be copied")

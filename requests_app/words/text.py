@@ -1,0 +1,113 @@
+"""Text that strangers wrote: nothing hides in it, nothing turns it round, nothing passes for a tag."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from requests_app.words import links
+
+#: Scripts whose letters look like one another; a name has no honest reason to mix them.
+LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
+
+#: Characters that take no room or change the order of others: bidirectional controls, zero width, fillers.
+_HIDDEN_RANGES = (
+    (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD),
+    (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+HIDDEN = re.compile("[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in _HIDDEN_RANGES) + "]")
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def _chip(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    name = unicodedata.name(match[0], _("control character")).lower()
+    return format_html(
+        '<span class="hidden-char" title="{}">U+{}</span>',
+        _("Hidden character: %(name)s") % {"name": name},
+        f"{code:04X}",
+    )
+
+
+def _reveal(text: str) -> str:
+    # Escaping first is safe: it neither makes nor removes a hidden character.
+    return HIDDEN.sub(_chip, escape(text))
+
+
+def _link(link: links.Link) -> str:
+    """An address as a link. Its host is set off, and said once more where the address hides it."""
+    shown = format_html(
+        '<a class="outward" href="{}" rel="noopener noreferrer nofollow">'
+        '<bdi dir="ltr">{}<strong>{}</strong>{}</bdi></a>',
+        link.address,
+        link.before,
+        link.written_host,
+        link.after,
+    )
+    if link.is_plain:
+        return shown
+    leads = _("leads to %(host)s") % {"host": link.host}
+    return format_html('{} <span class="outward-host">({})</span>', shown, leads)
+
+
+def _linked(line: str) -> str:
+    parts = links.parts(line, ends=HIDDEN)
+    return "".join(_reveal(part) if isinstance(part, str) else _link(part) for part in parts)
+
+
+def visible_block(text: object, *, has_links: bool = True) -> SafeString:
+    """Escape, show hidden characters as their code, keep line breaks and the text's direction to itself.
+
+    Addresses become links, but where a program wrote the text, or where it is signed: that is shown as it is.
+    """
+    show = _linked if has_links else _reveal
+    lines = "<br>".join(show(line) for line in _LINE_BREAK.split(str(text or "")))
+    return mark_safe(f'<span class="visible" dir="auto">{lines}</span>')  # noqa: S308  every line is escaped
+
+
+def visible_single(text: object) -> SafeString:
+    """As `visible_block`, but on one line: a line break is shown as a sign, so one event stays one line."""
+    line = '<span class="line-break" title="{}">↵</span>'
+    sign = format_html(line, _("Line break"))
+    joined = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(str(text or "").strip()))
+    return mark_safe(f'<bdi class="visible-line">{joined}</bdi>')  # noqa: S308  every part is escaped
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").split(" ", 1)[0]
+
+
+def is_mixed_script(name: str) -> bool:
+    """Tell whether a name mixes scripts that look alike, or uses letters that only imitate plain ones."""
+    letters = [char for char in name if char.isalpha()]
+    scripts = {_script(letter) for letter in letters} & LOOK_ALIKE_SCRIPTS
+    if len(scripts) > 1:
+        return True
+    # Mathematical, full-width and enclosed letters pass for plain ones; their plain form is the one to use.
+    plain = unicodedata.normalize("NFC", name)
+    return any(_script(char) in {"MATHEMATICAL", "FULLWIDTH", "CIRCLED", "SQUARED"} for char in plain)
+
+
+def has_hidden_characters(name: str) -> bool:
+    """Tell whether a text holds a character that a reader does not see."""
+    return bool(HIDDEN.search(name))
+
+
+def digest_groups(value: object) -> SafeString:
+    """Set a hexadecimal digest in groups of four; what is selected and copied has no gaps."""
+    if isinstance(value, bytes | memoryview):
+        value = bytes(value).hex()
+    text = str(value or "")
+    groups = "<wbr>".join(f"<span>{escape(text[i : i + 4])}</span>" for i in range(0, len(text), 4))
+    return mark_safe(f'<code class="digest-value">{groups}</code>')  # noqa: S308  every group is escaped
+
+
+def breakable(path: str) -> SafeString:
+    """Set an address so that a narrow page breaks it behind its slashes."""
+    return mark_safe("/<wbr>".join(escape(part) for part in path.split("/")))  # noqa: S308  every part is escaped

@@ -1,0 +1,111 @@
+"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and notes its end."""
+
+import threading
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.dispatch import receiver
+from django_q.brokers.orm import ORM
+from django_q.signals import post_execute
+from django_q.tasks import async_task
+
+from requests_app.domain import clock
+from requests_app.work import heartbeats
+
+logger = structlog.get_logger(__name__)
+
+HEARTBEAT = "requests_app.tasks.heartbeat"
+#: A database that answers a cluster's pusher or monitor later counts as away.
+WAIT_SECONDS = 5.0
+#: After a failure of the database it is asked again so soon.
+AWAY_SECONDS = 1.0
+_pause = threading.Event()
+
+
+class _Tray:
+    """Stands in for a broker where a packed task is wanted and not a queued one."""
+
+    list_key = "heartbeat"
+    package = ""
+
+    def enqueue(self, package: str) -> int:
+        self.package = package
+        return 0
+
+
+class HeartbeatBroker(ORM):
+    """Hands out queued tasks, and a heartbeat each `HEARTBEAT_SECONDS`.
+
+    The heartbeat never lies in the shared queue, where a healthy cluster would take it in place of a stuck
+    one. It goes the way of every task: from this cluster's pusher, which has just read the database, through
+    its inner queues to one of its workers and on to its monitor, which acknowledges. Where any of them is
+    blocked, no sign of life is written.
+    """
+
+    _next_heartbeat = 0.0
+
+    def dequeue(self) -> list[tuple[int | None, str]]:
+        """Take queued tasks; none while the database is away, after which the cluster goes on at once.
+
+        An exception would end the cluster's pusher after ten seconds, and start another one.
+        """
+        try:
+            tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
+        except (OperationalError, InterfaceError) as failure:
+            logger.warning("queue_unreadable", error=f"{type(failure).__name__}: {failure}")
+            self._away()
+            return []
+        if clock.monotonic() >= self._next_heartbeat:
+            self._next_heartbeat = clock.monotonic() + settings.HEARTBEAT_SECONDS
+            # Without a row there is nothing to acknowledge.
+            tasks.append((None, self._heartbeat()))
+        return tasks
+
+    def acknowledge(self, task_id: int) -> None:
+        """Take a finished task out of the queue. One that can't be taken out is delivered again, as after a crash.
+
+        An exception would take the monitor down.
+        """
+        try:
+            super().acknowledge(task_id)
+        except (OperationalError, InterfaceError) as failure:
+            logger.warning("task_not_acknowledged", error=f"{type(failure).__name__}: {failure}")
+            self._away()
+
+    def _away(self) -> None:
+        connection.close()
+        _pause.wait(AWAY_SECONDS)
+
+    def _heartbeat(self) -> str:
+        tray: Any = _Tray()
+        async_task(HEARTBEAT, q_options={"broker": tray, "sync": False})
+        return str(tray.package)
+
+
+class _Throttle:
+    """Lets one through in a while, so that a busy cluster does not write a row per task."""
+
+    next_at = 0.0
+
+    def is_open(self) -> bool:
+        if clock.monotonic() < self.next_at:
+            return False
+        self.next_at = clock.monotonic() + settings.HEARTBEAT_SECONDS / 2
+        return True
+
+
+_throttle = _Throttle()
+
+
+@receiver(post_execute, dispatch_uid="broker.alive")
+def _note_end(**_: object) -> None:
+    """Write, in the cluster's monitor, that a task has come to its end, well or not."""
+    if not _throttle.is_open():
+        return
+    try:
+        heartbeats.touch(heartbeats.of_cluster(heartbeats.cluster_name()), at=clock.now())
+    except Exception as failure:  # an exception here would take the monitor down
+        logger.warning("heartbeat_not_written", error=f"{type(failure).__name__}: {failure}")
+        connection.close()

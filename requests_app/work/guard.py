@@ -1,0 +1,135 @@
+"""Counts a task's attempts before they are made, so that one that kills its worker is not tried for ever.
+
+django-q2 counts an attempt when its result comes back. A task that takes its process down has no result: it
+is delivered again and again, whatever `max_attempts` says.
+"""
+
+import contextlib
+import datetime as dt
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.dispatch import receiver
+from django_q.signals import post_execute_in_worker, pre_execute
+
+from requests_app.domain import clock
+from requests_app.models import TaskAttempt
+from requests_app.platform.database import bounds
+from requests_app.work import heartbeats
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = structlog.get_logger(__name__)
+
+#: Attempts of a task that vanished from the queue without an end are forgotten after this long.
+FORGET_AFTER = dt.timedelta(days=1)
+
+# A worker process runs one task at a time, in its main thread.
+_delivered: dict[str, str] = {}
+
+
+@receiver(pre_execute, dispatch_uid="guard.delivered")
+def _remember(task: dict[str, Any], **_: object) -> None:
+    _delivered["id"] = task["id"]
+
+
+@receiver(post_execute_in_worker, dispatch_uid="guard.delivered")
+def _forget(**_: object) -> None:
+    _delivered.clear()
+
+
+def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
+    """Wrap a task: count the attempt in a transaction of its own, run it, and forget it when it succeeds.
+
+    Above `TASK_ATTEMPTS` attempts the task is parked: it is not run, nothing is raised (so that the queue
+    lets go of it), and its row in TaskAttempt stays as an alarm. An exception is noted on the row and passed on.
+    """
+
+    @functools.wraps(task)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        with _patience():
+            return attempt(*args, **kwargs)
+
+    def attempt(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        name = _name(task, args, kwargs)
+        key = _key(name)
+        if not _begin(key, name):
+            return None
+        try:
+            result = task(*args, **kwargs)
+        except BaseException as error:  # a time-out of django-q2 is a SystemExit
+            _note(key, error)
+            raise
+        _succeeded(key, name, task.__name__)
+        return result
+
+    run.is_guarded = True  # type: ignore[attr-defined]
+    return run
+
+
+def _patience() -> contextlib.AbstractContextManager[None]:
+    """Bound each wait of a task for the database, where a worker runs it; a command waits as it must."""
+    if "id" not in _delivered:
+        return contextlib.nullcontext()
+    return bounds.within(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
+
+
+def _name(task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    given = [repr(value) for value in args] + [f"{key}={value!r}" for key, value in sorted(kwargs.items())]
+    name = f"{task.__module__}.{task.__qualname__}"
+    return (f"{name}({', '.join(given)})" if given else name)[:200]
+
+
+def _key(name: str) -> str:
+    """Name the delivery by the queue's id, which stays the same when it is delivered again.
+
+    By the function alone it would not do: two workers that run the same sweep side by side are no retry.
+    """
+    if "id" in _delivered:
+        return f"task:{_delivered['id']}"
+    return f"call:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _begin(key: str, name: str) -> bool:
+    """Commit that an attempt starts; tell whether it may."""
+    at = clock.now()
+    with transaction.atomic(durable=True):
+        attempt, _ = TaskAttempt.objects.select_for_update().get_or_create(
+            key=key, defaults={"name": name, "first_at": at, "last_at": at}
+        )
+        if attempt.attempts >= settings.TASK_ATTEMPTS:
+            attempt.parked_at = attempt.parked_at or at
+            attempt.save(update_fields=["parked_at"])
+        else:
+            attempt.attempts += 1
+            attempt.last_at = at
+            attempt.save(update_fields=["attempts", "last_at"])
+    if attempt.parked_at is None:
+        return True
+    logger.error("task_parked", task=name, key=key, attempts=attempt.attempts, last_error=attempt.last_error)
+    return False
+
+
+def _note(key: str, error: BaseException) -> None:
+    """Keep the error's kind and text; a database that fails must not hide the error itself."""
+    try:
+        TaskAttempt.objects.filter(key=key).update(last_error=f"{type(error).__name__}: {error}"[:2000])
+    except Exception:
+        logger.warning("task_error_not_noted", key=key, exc_info=True)
+
+
+def _succeeded(key: str, name: str, task: str) -> None:
+    """Forget the attempt, and alarms about the very same work, which has now been done."""
+    at = clock.now()
+    done_after_all = Q(name=name, parked_at__isnull=False)
+    vanished = Q(last_at__lt=at - FORGET_AFTER, parked_at=None)
+    with transaction.atomic(durable=True):
+        TaskAttempt.objects.filter(Q(key=key) | done_after_all | vanished).delete()
+        heartbeats.touch(task, at=at)

@@ -1,0 +1,37 @@
+"""Encrypts again what a former key of the settings encrypted, so that the former key can go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from requests_app.identity import factors
+from requests_app.identity.sso import sealing
+from requests_app.models import Proposal, SignOn
+
+
+def work(is_over: Callable[[], bool]) -> int:
+    """Do so until it is done or the time is over; return how many were sealed anew."""
+    done = 0
+    for pk, sealed in SignOn.objects.order_by("pk").values_list("pk", "sealed"):
+        if is_over():
+            return done
+        # Only if it is still what was read: somebody may have entered another one.
+        if (anew := _anew(sealed)) is not None:
+            done += SignOn.objects.filter(pk=pk, sealed=sealed).update(sealed=anew)
+    # One that waits for a second person, who may come when the former key is gone.
+    for row in Proposal.objects.filter(act="set_sign_on", ended_at=None).order_by("pk"):
+        if is_over():
+            return done
+        if (anew := _anew(row.said.get("_sealed", ""))) is not None:
+            done += Proposal.objects.filter(pk=row.pk, ended_at=None).update(said={**row.said, "_sealed": anew})
+    return done + factors.seal_anew(is_over)
+
+
+def _anew(sealed: str) -> str | None:
+    """None where there is nothing to do, or nothing to be done: who needs it is told, and enters it again."""
+    if not sealed or not sealing.is_outdated(sealed):
+        return None
+    try:
+        return sealing.seal(sealing.opened(sealed))
+    except sealing.Unreadable:
+        return None

@@ -1,0 +1,143 @@
+"""Periodic work as data, and the one function that makes django-q2's schedule rows agree with it.
+
+django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule
+for ever. And a row is a function's name and its arguments, so whoever can write one runs code as the worker.
+Nothing but what is declared here may therefore stay in that table.
+"""
+
+import ast
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django_q.models import Schedule
+
+from requests_app.platform import bell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Periodic:
+    """One periodic task, without arguments. `minutes` is the shortest beat that django-q2 knows.
+
+    One that is `in_turn` is enqueued by its minutes alone, and not in between.
+    """
+
+    name: str
+    func: str
+    minutes: int = 1
+    in_turn: bool = False
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Return every column of the schedule's row but its progress."""
+        return {
+            "name": self.name, "func": self.func, "hook": None, "args": None, "kwargs": None,
+            "schedule_type": Schedule.MINUTES, "minutes": self.minutes, "repeats": -1, "cron": None,
+            "cluster": None, "intended_date_kwarg": None,
+        }  # fmt: skip
+
+
+PERIODIC = (
+    Periodic(name="sweep", func=bell.SWEEP),
+    Periodic(name="drain_outbox", func=bell.DRAIN_OUTBOX),
+    Periodic(name="closing_soon", func="requests_app.tasks.closing_soon"),
+    Periodic(name="remind", func="requests_app.tasks.remind"),
+    Periodic(name="checkpoint", func=bell.CHECKPOINT),
+    Periodic(name="cosign", func="requests_app.tasks.cosign"),
+    Periodic(name="check_logs", func=bell.CHECK_LOGS),
+    Periodic(name="deliver_webhooks", func=bell.DELIVER_WEBHOOKS),
+    Periodic(name="tidy_webhooks", func="requests_app.tasks.tidy_webhooks", minutes=60, in_turn=True),
+    Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
+    Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
+)
+#: Every function that a schedule may enqueue.
+FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
+
+
+def sync(at: dt.datetime) -> list[str]:
+    """Add, repair and delete rows until they are exactly PERIODIC; return one line per change.
+
+    Where all is well it reads once and writes nothing, so the beat can afford it at every tick.
+    """
+    if not _differences(list(Schedule.objects.order_by("pk")), at):
+        return []
+    with transaction.atomic():
+        rows = list(Schedule.objects.select_for_update().order_by("pk"))
+        differences = _differences(rows, at)
+        for difference in differences:
+            difference.mend(at)
+    return [difference.line for difference in differences]
+
+
+def faults(at: dt.datetime) -> list[str]:
+    """Say what is wrong with the rows, without touching them."""
+    return [difference.line for difference in _differences(list(Schedule.objects.order_by("pk")), at)]
+
+
+@dataclass(frozen=True)
+class _Difference:
+    line: str
+    row: Schedule | None = None
+    wanted: Periodic | None = None
+
+    def mend(self, at: dt.datetime) -> None:
+        if self.wanted is None:
+            assert self.row is not None
+            self.row.delete()
+        elif self.row is None:
+            Schedule.objects.create(**self.wanted.row, next_run=at)
+        else:
+            Schedule.objects.filter(pk=self.row.pk).update(**self.wanted.row, next_run=at)
+
+
+def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
+    missing = {periodic.name: periodic for periodic in PERIODIC}
+    found = []
+    for row in rows:
+        wanted = missing.pop(row.name or "", None)
+        if wanted is None:
+            why = {"name": str(row.name or row.pk), "why": _why_foreign(row)}
+            found.append(_Difference(_("Schedule %(name)s is taken out: %(why)s.") % why, row))
+        elif wrong := _wrong_columns(row, wanted, at):
+            line = _("Schedule %(name)s is put right: %(columns)s.")
+            found.append(_Difference(line % {"name": wanted.name, "columns": ", ".join(wrong)}, row, wanted))
+    for name, wanted in missing.items():
+        found.append(_Difference(_("Schedule %(name)s is added.") % {"name": name}, None, wanted))
+    return found
+
+
+def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str]:
+    wrong = [column for column, value in wanted.row.items() if (getattr(row, column) or None) != value]
+    # A row without a next run never runs; one far ahead was written while a clock was wrong.
+    if row.next_run is None or row.next_run > at + 2 * dt.timedelta(minutes=wanted.minutes):
+        wrong.append("next_run")
+    return wrong
+
+
+def _why_foreign(row: Schedule) -> str:
+    """Say what an operator should know about a row that does not belong here."""
+    for column in ("args", "kwargs"):
+        try:
+            ast.literal_eval(getattr(row, column) or "()")
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return _("its %(column)s can't be read") % {"column": column}
+    if row.schedule_type == Schedule.CRON:
+        return _("cron schedules are not used")
+    if row.func in FUNCTIONS:
+        return _("%(function)s is scheduled under another name already") % {"function": row.func}
+    # The name alone is looked at: to import what a stranger wrote would run it.
+    return _("%(function)s is not periodic work of this application") % {"function": row.func}
+
+
+def unusable() -> list[str]:
+    """Return the declared functions that can't be called, each with the reason."""
+    found = []
+    for func in sorted(FUNCTIONS):
+        try:
+            import_string(func)
+        except Exception as failure:  # whatever its module raises, it is the reason
+            found.append(f"{func}: {failure}")
+    return found

@@ -1,0 +1,110 @@
+"""Start-up checks: what would fail silently later is refused before anything runs."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
+
+from requests_app.domain import acts, lifecycle
+from requests_app.work import schedules
+
+CONNECTORS = "requests_app.content.connectors.registry"
+BROKER = "requests_app.work.broker.HeartbeatBroker"
+
+
+@register("lockbox")
+def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Look for settings of django-q2 under which tasks run twice, get lost or stop."""
+    queue = settings.Q_CLUSTER
+    timeout, retry = queue.get("timeout") or 0, queue.get("retry", 60)
+    found = [
+        (not 0 < timeout < retry, "E001", f"retry ({retry}) must be above timeout ({timeout})",
+         "Otherwise one task runs several times at once."),
+        (bool(queue.get("scheduler", True)), "E002", "scheduler must be off", "The beat does that."),
+        (queue.get("orm") != "default", "E003", "orm must be the default database",
+         "Otherwise a task does not commit or roll back with the change that it belongs to."),
+        (bool(queue.get("ack_failures")), "E004", "ack_failures must be off",
+         "Otherwise a failed task is lost."),
+        (queue.get("bulk", 1) > 20 or queue.get("queue_limit", 99) > 40, "E005",
+         "bulk must be at most 20 and queue_limit at most 40", "Otherwise a cluster hangs when it stops."),
+        (bool(queue.get("recycle", 500)), "E006", "recycle must be 0", "A recycled worker can hang a stop."),
+        (queue.get("broker_class") != BROKER, "E007", f"broker_class must be {BROKER}",
+         "Otherwise the watchdog sees no heartbeat, and starts healthy clusters anew for ever."),
+    ]  # fmt: skip
+    return [
+        Error(f"Q_CLUSTER: {what}.", hint=why, id=f"requests_app.{code}") for wrong, code, what, why in found if wrong
+    ]
+
+
+@register("lockbox")
+def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a schedule whose function is gone: it would fail in the worker, where nobody looks."""
+    return [Error(f"A schedule can't run {problem}", id="requests_app.E010") for problem in schedules.unusable()]
+
+
+@register("lockbox")
+def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Ask the table of moves, which knows itself what would be wrong with it."""
+    return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
+
+
+@register("lockbox")
+def declarations_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find an act or an event whose declaration contradicts itself or another one."""
+    return [Error(f"Acts: {problem}.", id="requests_app.E021") for problem in acts.problems()]
+
+
+@register("lockbox")
+def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a connector that can't be imported before the first customer who needs it does."""
+    try:
+        import_module(CONNECTORS)
+    except Exception as failure:  # whatever it is, it is the finding
+        return [Error(f"The connectors can't be imported: {failure!r}", id="requests_app.E030")]
+    return []
+
+
+@register("lockbox")
+def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a content root that holds a file of SQLite's.
+
+    A folder connector would show the file to engineers. And a process that opens and closes a file of SQLite's loses
+    its locks on it, so that two processes write at once.
+    """
+    database = settings.DATABASES["default"]
+    files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
+    if database["ENGINE"] == "requests_app.platform.database.sqlite":
+        files["The database"] = database["NAME"]
+    root = Path(settings.CONTENT_ROOT).resolve()
+    return [
+        Error(
+            f"{name} lies under CONTENT_ROOT.",
+            hint="Move it to another directory, or name another CONTENT_ROOT.",
+            id="requests_app.E031",
+        )
+        for name, file in files.items()
+        if root in Path(file).resolve().parents
+    ]
+
+
+@register(Tags.database)
+def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Find a role that PostgreSQL lets past row-level security. `migrate` and `check --database default` ask."""
+    if "default" not in (databases or ()) or connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() == (False,):
+            return []
+    return [
+        Warning(
+            "The role of DATABASE_URL passes by row-level security.",
+            hint="Use a role with NOSUPERUSER and NOBYPASSRLS, as docs/operators.md says.",
+            id="requests_app.W032",
+        )
+    ]

@@ -1,0 +1,287 @@
+"""One foreground process that starts web server, clusters and beat, keeps them running, and ends them all."""
+
+import contextlib
+import errno
+import http.client
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from requests_app.domain import clock
+from requests_app.models import Heartbeat
+from requests_app.work import heartbeats, notify
+from requests_app.work.processes import Child, is_stopped, say, tree
+from requests_app.work.signs import SILENT_AFTER_SECONDS, VARIABLE, Signs
+from requests_app.work.undertaker import Undertaker
+from requests_app.work.watchdog import Watchdog
+
+LABEL = "lockbox"
+WEB, CLUSTER, BEAT = "web", "cluster", "beat"
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+#: A child that has run for this long has recovered, and its next end is a first one again.
+STEADY_AFTER_SECONDS = 60.0
+WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
+#: Within so long the web server must have put a new process in the place of one that ended.
+WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
+#: Beyond the longest statement: a thread may also wait for content, or for another service.
+STALLED_BEYOND_STATEMENT_SECONDS = 30.0
+#: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
+HTTP_BUFFER = 64 * 1024
+#: What one web process lets in at once (half of its descriptors at most), and how long it waits for the headers of a
+#: request.
+MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
+
+
+class CannotStart(Exception):
+    """One line for the operator: what is wrong, and what to do."""
+
+
+@dataclass
+class Part:
+    """One child that should be running, whichever process is doing it at the moment."""
+
+    label: str
+    kind: str
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    heartbeat: str = ""
+    child: Child | None = None
+    started: float = 0.0
+    #: The same on the watchdog's clock.
+    started_readable: float = 0.0
+    not_before: float = 0.0
+    pause: float = FIRST_PAUSE_SECONDS
+
+    @property
+    def is_running(self) -> bool:
+        return self.child is not None and self.child.is_running
+
+
+def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
+    """Return the parts of one installation on one machine."""
+    manage = [sys.executable, "manage.py"]
+    # The checks ran in this process, before it came here: a part that is started again is up a second earlier.
+    checked = "--skip-checks"
+    found = [Part("web", WEB, web_command())] if web else []
+    for number in range(1, clusters + 1):
+        name = f"{socket.gethostname()}-{number}"
+        heartbeat = heartbeats.of_cluster(name)
+        found.append(
+            Part(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
+        )
+    return [*found, Part("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT)] if beat else found
+
+
+def web_command() -> list[str]:
+    """Return the web server's command line.
+
+    Clients that are slow or wait hold no thread (lockbox_site/serving), and thousands of them must not keep others from
+    being let in: `--backpressure` counts connections, idle ones too, as browsers keep them open. A request whose
+    headers are not whole in time ends, and so does a connection without one. Without `--workers-kill-timeout` a client
+    that has stopped reading would hold up the end for as long as it likes. What lies in the server's own buffers when a
+    window closes still reaches the client: HTTP/2 would have one of hundreds of kilobytes for each stream.
+    """
+    options = {
+        "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
+        "--workers": settings.WEB_WORKERS, "--backlog": 4096, "--backpressure": most_connections(),
+        "--http": "1", "--http1-buffer-size": HTTP_BUFFER, "--http1-header-read-timeout": HEADER_SECONDS * 1000,
+        "--loop": "asyncio", "--workers-kill-timeout": 5, "--log-level": "error",
+    }  # fmt: skip
+    flags = ["--no-ws", "--respawn-failed-workers"]
+    pairs = [text for name, value in options.items() for text in (name, str(value))]
+    return [sys.executable, "-m", "granian", *pairs, *flags, "lockbox_site.rsgi:application"]
+
+
+def most_connections() -> int:
+    """Leave descriptors for database and content: without any, a process can't answer those whom it has let in."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the numeric address that the web server wants, IPv4 first, as most of what calls `localhost` does."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:  # the latter for what is no name at all
+        raise CannotStart(_("HOST=%(host)s is not an address of this machine.") % {"host": host}) from error
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return str(found[0][4][0])
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse where somebody listens already: two web servers could share the port and answer in turns."""
+    address = address_of(host, port)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections that are still closing after a restart don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                line = _("Port %(port)s of %(host)s is in use. Stop what uses it, or choose another: PORT=%(next)s")
+            else:
+                line = _("Port %(port)s of %(host)s can't be used (%(why)s). Choose others: HOST=localhost PORT=8000")
+            values = {"port": port, "host": host, "why": error.strerror, "next": port % 65535 + 1}
+            raise CannotStart(line % values) from error
+
+
+class Supervisor:
+    """Runs the parts until it is told to stop. Every public method is called from the main thread."""
+
+    def __init__(self, wanted: list[Part]) -> None:
+        self._parts = wanted
+        self._stops = 0
+        self._web_answered = not any(part.kind == WEB for part in wanted)
+        self._undertaker = Undertaker(settings.BASE_DIR)
+        self._signs = Signs()
+        # When the web server last had all its processes, and when its main process was last seen not to be stopped.
+        self._complete_at = self._running_at = 0.0
+        self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
+
+    def run(self) -> int:
+        """Run until SIGTERM, SIGINT or SIGHUP, and return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._watchdog.start()
+        if self._signs.trouble and not self._web_answered:
+            line = _("The web server's processes are not watched, because there is no temporary directory: %(why)s")
+            say(LABEL, line % {"why": self._signs.trouble})
+        try:
+            while not self._stops:
+                self._look_after_all()
+                time.sleep(0.1)
+        except CannotStart as refusal:
+            say(LABEL, str(refusal))
+            return 1
+        finally:
+            self._stop_all()
+            self._signs.close()
+        return 0
+
+    def _on_signal(self, *_: object) -> None:
+        self._stops += 1
+
+    def _look_after_all(self) -> None:
+        self._undertaker.keep()
+        notify.tell("WATCHDOG=1")
+        away = self._signs.listen()
+        self._complete_at, self._running_at = self._complete_at + away, self._running_at + away
+        now = clock.monotonic()
+        for part in self._parts:
+            if part.child is None:
+                if now >= part.not_before:
+                    self._start(part)
+            elif not part.child.is_running:
+                self._ended(part, now)
+            elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started_readable):
+                line = _("%(part)s does no work any more; it is killed and started anew.")
+                say(LABEL, line % {"part": part.label})
+                self._bury(part)
+            elif part.kind == WEB and not self._web_answered:
+                self._ask_web(part, now)
+            elif part.kind == WEB:
+                self._watch_web(part, now)
+
+    def _watch_web(self, part: Part, now: float) -> None:
+        """Kill the processes of the web server that do not answer; replace all of it where it does not replace them."""
+        assert part.child is not None
+        for pid in self._signs.silent(stalled_after=settings.STATEMENT_SECONDS + STALLED_BEYOND_STATEMENT_SECONDS):
+            self._signs.forget(pid)
+            # A process that has ended may have left its number to another one.
+            if pid in tree(part.child.pid):
+                line = _("%(part)s: process %(pid)d does not answer; it is killed and replaced.")
+                say(LABEL, line % {"part": part.label, "pid": pid})
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._web_is_stuck(part.started, part.child.pid, now):
+            line = _("%(part)s does not replace its processes; it is killed and started anew.")
+            say(LABEL, line % {"part": part.label})
+            self._bury(part)
+
+    def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
+        """Tell whether the main process was stopped, or has put nobody in the place of one that ended."""
+        if len(self._signs.known()) >= settings.WEB_WORKERS:
+            self._complete_at = now
+        if not is_stopped(main):
+            self._running_at = now
+        was_complete = self._complete_at > started
+        return (was_complete and now - self._complete_at > WEB_MUST_REPLACE_WITHIN_SECONDS) or (
+            now - max(started, self._running_at) > SILENT_AFTER_SECONDS
+        )
+
+    def _start(self, part: Part) -> None:
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: self._signs.address, **part.env}
+        # These are the supervisor's own.
+        for name in notify.VARIABLES:
+            env.pop(name, None)
+        part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
+        self._undertaker.watch_over(part.child.pid)
+        part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
+
+    def _ended(self, part: Part, now: float) -> None:
+        assert part.child is not None
+        code = part.child.process.returncode
+        if not self._web_answered and part.kind == WEB:
+            raise CannotStart(_("The web server could not start; its own words are above."))
+        part.pause = FIRST_PAUSE_SECONDS if now - part.started > STEADY_AFTER_SECONDS else part.pause
+        line = _("%(part)s ended with code %(code)s; it starts again in %(pause)d s.")
+        say(LABEL, line % {"part": part.label, "code": code, "pause": part.pause})
+        self._bury(part)
+        part.not_before = now + part.pause
+        part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _bury(self, part: Part) -> None:
+        if part.child is not None:
+            part.child.kill()
+            self._undertaker.forget(part.child.pid)
+            part.child = None
+            if part.kind == WEB:
+                # What those that are gone said last would count as signs of those that come.
+                self._signs.forget_all()
+
+    def _ask_web(self, part: Part, now: float) -> None:
+        if web_answers(settings.HOST, settings.PORT):
+            self._web_answered = True
+            say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
+        elif now - part.started > WEB_MUST_ANSWER_WITHIN_SECONDS:
+            raise CannotStart(_("The web server does not answer; its own words are above."))
+
+    def _stop_all(self) -> None:
+        """End everything within STOP_SECONDS and a little; a second signal makes it at once."""
+        say(LABEL, _("Stopping."))
+        asked, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
+        for part in self._parts:
+            if part.child is not None:
+                part.child.ask_to_stop()
+        while any(part.is_running for part in self._parts):
+            if clock.monotonic() >= until or self._stops > asked:
+                break
+            time.sleep(0.05)
+        for part in self._parts:
+            if part.is_running:
+                say(LABEL, _("%(part)s did not stop in time and is killed.") % {"part": part.label})
+            self._bury(part)
+        self._undertaker.dismiss()
+        say(LABEL, _("Stopped."))
+
+
+def web_answers(host: str, port: int) -> bool:
+    """Ask the web server whether it lives."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, never bound
+    connection = http.client.HTTPConnection(here, port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Delivers webhook messages, and removes what is no longer needed."""

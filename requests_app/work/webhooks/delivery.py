@@ -1,0 +1,356 @@
+"""Delivers messages to webhooks: at least once, each by its own schedule, and so that no receiver delays another.
+
+This thread alone uses the database; each other thread holds one connection to one receiver. A message that fails
+delays later messages about the same access request or ticket and nothing else. A message that ends access waits for
+nothing: it has threads of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import DomainError
+from requests_app.messages.webhooks import messages, schedule, sealing, standard
+from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
+from requests_app.models.outbox import WEBHOOK
+from requests_app.platform import bell, outbound
+from requests_app.work.webhooks import dispatch
+
+logger = structlog.get_logger(__name__)
+
+#: Messages on their way at the same time; as many again that end access.
+MOST_AT_ONCE = 64
+#: Of these, how many may be on their way where an answer is in doubt: to receivers that fail, and repeated attempts.
+MOST_IN_DOUBT = MOST_AT_ONCE // 2
+#: Messages of one lane on their way to one receiver that takes them.
+MOST_EACH = 8
+#: A drain takes nothing more after this long; what is on its way then has outbound.TOTAL_SECONDS.
+LONGEST_SECONDS = 40.0
+#: How often new messages are looked for while receivers are waited for.
+LOOK_SECONDS = 0.25
+#: How long a message is in its drain's hands. Longer than an attempt can take.
+LEASE = timedelta(minutes=1)
+#: One drain claims at a time, so that receivers that hang never hold all workers. It is renewed while the drain works;
+#: a drain that was killed loses it. Each renewal is a write to the database, where the cache is: not one at each look.
+_TURN, _TURN_SECONDS, _RENEW_SECONDS = "webhooks:turn", 15, 3.0
+GONE = 410
+ANSWER_KEPT = 200
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
+
+
+class _Lane(Enum):
+    """What goes to one receiver side by side: neither lane waits for the other. `least` may always be on its way.
+
+    A receiver that hangs at one message still gets the next one, and one that hangs at all holds few threads.
+    """
+
+    #: What ends access, at every attempt.
+    ENDING = ("ending", MOST_EACH)
+    FIRST = ("first", 2)
+    AGAIN = ("again", 1)
+
+    def __init__(self, label: str, least: int) -> None:
+        self.label, self.least = label, least
+
+    @property
+    def holds(self) -> Q:
+        ends = Q(topic__in=messages.ENDING)
+        if self is _Lane.ENDING:
+            return ends
+        return ~ends & (Q(attempts=0) if self is _Lane.FIRST else Q(attempts__gt=0))
+
+
+class Outcome(NamedTuple):
+    status: int | None
+    problem: str
+    milliseconds: int
+    answer: str
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
+class _Sending:
+    message: OutboxMessage
+    webhook: Webhook
+    lane: _Lane
+    at: datetime
+
+    @property
+    def is_in_doubt(self) -> bool:
+        return _is_in_doubt(self.webhook, self.lane)
+
+
+def _is_in_doubt(webhook: Webhook, lane: _Lane) -> bool:
+    return webhook.failing_since is not None or lane is _Lane.AGAIN
+
+
+def drain() -> int:
+    """Send what is due, outside any transaction, and return how many attempts were made."""
+    token = uuid4().hex
+    if not cache.add(_TURN, token, timeout=_TURN_SECONDS):
+        return 0
+    return _Drain(token).run()
+
+
+def is_waited_for() -> bool:
+    """Whether a repeated attempt is due and no drain is at work. For a first attempt somebody rings."""
+    due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
+    return cache.get(_TURN) is None and due.exists()
+
+
+class _Drain:
+    """One round. `allowed` says how many messages of each lane may be on their way to each receiver."""
+
+    def __init__(self, token: str) -> None:
+        self.allowed: Counter[tuple[UUID, _Lane]] = Counter()
+        self.sending: dict[Future[Outcome], _Sending] = {}
+        self.until = clock.monotonic() + LONGEST_SECONDS
+        self.token, self.has_turn = token, True
+        self.looked, self.renewed = 0.0, clock.monotonic()
+        self.done = 0
+
+    def run(self) -> int:
+        try:
+            with (
+                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook") as pool,
+                ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="webhook-ending") as endings,
+            ):
+                while self._take(pool, endings):
+                    for future in wait(self.sending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
+                        self._settle(self.sending.pop(future), future.result())
+        finally:
+            self._let_go()
+        return self.done
+
+    def _take(self, pool: Executor, endings: Executor) -> bool:
+        """Take what is due, while this drain has its turn; return whether anything is on its way."""
+        if self.has_turn and clock.monotonic() < self.until:
+            if clock.monotonic() - self.looked >= LOOK_SECONDS:
+                if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
+                    cache.touch(_TURN, _TURN_SECONDS)
+                    self.renewed = clock.monotonic()
+                dispatch.work(self.until)
+                self.looked = clock.monotonic()
+            self._claim(pool, endings)
+        else:
+            self._let_go()
+        return bool(self.sending)
+
+    def _let_go(self) -> None:
+        """End the turn, and ring for what came since this drain last looked, while others found it at work."""
+        if self.has_turn:
+            self.has_turn = False
+            if cache.get(_TURN) == self.token:
+                cache.delete(_TURN)
+            if dispatch.has_news() or _ready(clock.now()):
+                bell.ring(bell.DELIVER_WEBHOOKS)
+
+    def _claim(self, pool: Executor, endings: Executor) -> None:
+        ready = _ready(clock.now())
+        for lane in _Lane:
+            busy = Counter(each.webhook.pk for each in self.sending.values() if each.lane is lane)
+            # The receiver with the least on its way comes first.
+            for webhook in sorted(ready.get(lane, ()), key=lambda each: busy[each.pk]):
+                allowed = max(self.allowed[webhook.pk, lane], lane.least)
+                free = min(allowed - busy[webhook.pk], self._room(webhook, lane))
+                if free > 0:
+                    for message in _claim(webhook, lane, free):
+                        self._send(endings if lane is _Lane.ENDING else pool, message, webhook, lane)
+
+    def _room(self, webhook: Webhook, lane: _Lane) -> int:
+        """How many threads are free for this. Those that hang leave half of them to all others."""
+        beside = [each for each in self.sending.values() if (each.lane is _Lane.ENDING) == (lane is _Lane.ENDING)]
+        room = MOST_AT_ONCE - len(beside)
+        if not _is_in_doubt(webhook, lane):
+            return room
+        if lane is not _Lane.ENDING and clock.monotonic() > self.until - outbound.TOTAL_SECONDS:
+            # It would hold this worker after the drain's end, beside the next drain.
+            return 0
+        return min(room, MOST_IN_DOUBT - sum(each.is_in_doubt for each in beside))
+
+    def _send(self, pool: Executor, message: OutboxMessage, webhook: Webhook, lane: _Lane) -> None:
+        at, rendered = clock.now(), message.rendered or {}
+        sending, body = _Sending(message, webhook, lane, at), str(rendered["body"]).encode()
+        try:
+            headers = standard.headers(str(rendered["id"]), at, body, _keys(webhook, at))
+        except sealing.Unreadable:
+            logger.error("webhook_keys_unreadable", webhook=str(webhook.pk))
+            self._settle(sending, Outcome(None, "keys", 0, ""))
+            return
+        self.sending[pool.submit(_post, webhook.url, body, headers)] = sending
+
+    def _settle(self, sending: _Sending, outcome: Outcome) -> None:
+        self.done += 1
+        key = (sending.webhook.pk, sending.lane)
+        doubled = min(max(self.allowed[key], sending.lane.least) * 2, MOST_EACH)
+        self.allowed[key] = doubled if outcome.is_success else sending.lane.least
+        with transaction.atomic(durable=True):
+            _keep(sending, outcome)
+            is_hopeless = _delivered(sending) if outcome.is_success else _failed(sending, outcome)
+        if is_hopeless:
+            because = Webhook.Because.GONE if outcome.status == GONE else Webhook.Because.FAILING
+            _give_up(sending.webhook.pk, because)
+
+
+# --- What is due -------------------------------------------------------------------------------------------
+
+
+def _due(at: datetime) -> QuerySet[OutboxMessage]:
+    """What may be sent now: nothing waits for an older message but what is about the same, and ends no access."""
+    older = OutboxMessage.objects.filter(
+        webhook=OuterRef("webhook"),
+        mark=OuterRef("mark"),
+        seq__lt=OuterRef("seq"),
+        state=OutboxMessage.State.WAITING,
+    )
+    is_free = Q(mark="") | Q(topic__in=messages.ENDING) | ~Exists(older)
+    return OutboxMessage.objects.due(at).filter(is_free, lane=WEBHOOK)
+
+
+def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
+    """The receivers that may be sent something now, by lane. A test goes to one that is off, too."""
+    due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
+    has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
+    found: dict[_Lane, list[Webhook]] = {}
+    for webhook in (
+        Webhook.objects.present().annotate(**has).filter(Q(*((label, True) for label in has), _connector=Q.OR))
+    ):
+        for lane in _Lane:
+            if getattr(webhook, lane.label):
+                found.setdefault(lane, []).append(webhook)
+    return found
+
+
+def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
+    """Take so many messages, those first that are due longest."""
+    with transaction.atomic(durable=True):
+        at = clock.now()
+        rows = _due(at).filter(lane.holds, webhook=webhook)
+        if not Webhook.objects.present().filter(pk=webhook.pk, is_on=True).exists():
+            rows = rows.filter(topic=messages.TEST)
+        batch = list(rows.order_by("next_attempt_at", "seq").claimed()[:most])  # type: ignore[attr-defined]  # ScopedQuerySet
+        for message in batch:
+            # Counted before it is made: one that kills its worker never comes to be counted afterwards.
+            message.attempts, message.claimed_until = message.attempts + 1, at + LEASE
+            message.save(update_fields=["attempts", "claimed_until"])
+    return batch
+
+
+def _keys(webhook: Webhook, at: datetime) -> list[standard.Keys]:
+    found = [sealing.opened(webhook.sealed)]
+    if webhook.former_until is not None and at < webhook.former_until and webhook.former_sealed:
+        found.append(sealing.opened(webhook.former_sealed))
+    return found
+
+
+# --- Sending: in a thread, without the database ------------------------------------------------------------
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+    began = clock.monotonic()
+
+    def outcome(status: int | None = None, problem: str = "", answer: bytes = b"") -> Outcome:
+        taken = int((clock.monotonic() - began) * 1000)
+        return Outcome(status, problem, taken, sanitised(answer))
+
+    try:
+        private = settings.WEBHOOK_PRIVATE_NETWORK
+        found = outbound.post(
+            url, body, private=private, content_type="application/json", headers=headers, query=True, cut=True
+        )
+        return outcome(found.status, answer=found.body)
+    except outbound.Unreachable as error:
+        return outcome(problem=str(error.args[0]))
+    except outbound.BadTarget:
+        # Saved while private networks were open to receivers.
+        return outcome(problem="address")
+    except Exception as error:
+        # Its words may quote the address; its kind says enough.
+        logger.error("webhook_failed_unexpectedly", error=type(error).__name__)
+        return outcome(problem="unexpected")
+
+
+def sanitised(answer: bytes) -> str:
+    """The beginning of what was answered, on one line, without what cannot be seen."""
+    text = _UNPRINTABLE.sub(" ", answer[: 4 * ANSWER_KEPT].decode(errors="replace"))
+    return " ".join(text.split())[:ANSWER_KEPT]
+
+
+# --- What came of it ---------------------------------------------------------------------------------------
+
+
+def _keep(sending: _Sending, outcome: Outcome) -> None:
+    WebhookAttempt.objects.create(
+        webhook=sending.webhook,
+        message=sending.message,
+        tenant_id=sending.webhook.tenant_id,
+        at=sending.at,
+        **outcome._asdict(),
+    )
+
+
+def _delivered(sending: _Sending) -> bool:
+    message, webhook = sending.message, sending.webhook
+    # Without regard to the lease: what has arrived has arrived, even if somebody else sends it too.
+    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).update(
+        state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=""
+    )
+    Webhook.objects.filter(pk=webhook.pk, failures__gt=0).update(failures=0, failing_since=None)
+    if message.topic == messages.TEST:
+        # Somebody has mended it and tries: what waits need not wait for its next step.
+        waiting = OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
+        waiting.update(next_attempt_at=clock.now())
+    return False
+
+
+def _failed(sending: _Sending, outcome: Outcome) -> bool:
+    """Postpone the message, or park it after its last attempt; return whether the receiver is past hope."""
+    message, webhook, at = sending.message, sending.webhook, clock.now()
+    said = outcome.problem or str(outcome.status)
+    held = OutboxMessage.objects.filter(
+        pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
+    )
+    is_test = message.topic == messages.TEST
+    is_last = is_test or message.attempts >= schedule.MOST_ATTEMPTS
+    if is_last:
+        held.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=said)
+    else:
+        next_attempt_at = at + schedule.wait(message.attempts)
+        held.update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=said)
+    logger.warning("webhook_failed", webhook=str(webhook.pk), message=str(message.pk), problem=said)
+    if outcome.status == GONE:
+        return True
+    if is_test:
+        return False
+    row = Webhook.objects.filter(pk=webhook.pk)
+    row.update(failures=F("failures") + 1, failing_since=Coalesce("failing_since", at))
+    # It took nothing for as long as a message is tried. One that takes others is not given up for one message.
+    return is_last and row.filter(failing_since__lte=at - schedule.WHOLE).exists()
+
+
+def _give_up(webhook_id: UUID, because: Webhook.Because) -> None:
+    try:
+        operations.give_up_webhook(webhook_id, because=because.value, actor=Actor.system("webhooks"))
+    except DomainError as refusal:
+        # Off already, or removed meanwhile.
+        logger.debug("webhook_not_given_up", webhook=str(webhook_id), code=refusal.code)

@@ -1,0 +1,137 @@
+"""Turns what is new in the logs into messages: the logs are the source, so nothing can be forgotten to be told.
+
+An act knows nothing of webhooks. A webhook keeps the number of the entry that it is told of next, in each log that it
+hears of; what comes after that and is wanted becomes a row of the outbox, in one transaction with the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from audit_app.models import AuditEntry, ChainHead
+from requests_app.domain import clock
+from requests_app.messages.webhooks import messages
+from requests_app.models import OutboxMessage, Webhook, WebhookCursor
+from requests_app.operations.webhooks import outbox_row
+
+logger = structlog.get_logger(__name__)
+
+#: Entries that are looked at in one transaction.
+BATCH = 500
+#: No more than this waits for one webhook in the outbox. The rest waits in the log, but for what ends access.
+MOST_WAITING = 10_000
+
+
+def has_news() -> bool:
+    """Whether any log has entries that some webhook was not told of, or asked about."""
+    return _moved().exists() or next(_unknown(), None) is not None
+
+
+def work(until: float) -> int:
+    """Look at the next BATCH of each log for each webhook, until that time on the steady clock.
+
+    Return how many messages were made. A log in which much is new holds up no other.
+    """
+    for webhook_id, log_id in _unknown():
+        _begin(webhook_id, log_id)
+    made = 0
+    for cursor_id, webhook_id in list(_moved().order_by("pk").values_list("pk", "webhook_id")):
+        if clock.monotonic() >= until:
+            break
+        made += _step(cursor_id, only_endings=_is_full(webhook_id))
+    return made
+
+
+def _moved() -> QuerySet[WebhookCursor]:
+    """The places that are not at the end of their log. One beyond its end is where a backup was restored."""
+    other = ChainHead.objects.filter(pk=OuterRef("log_id")).exclude(size=OuterRef("next_seq"))
+    hearing = WebhookCursor.objects.filter(webhook__is_on=True, webhook__removed_at=None)
+    return hearing.filter(Exists(other))
+
+
+def _unknown() -> Iterator[tuple[UUID, UUID]]:
+    """The logs in which a webhook of the provider's has no place yet."""
+    for webhook_id in Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True):
+        known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
+        for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
+            yield webhook_id, log_id
+
+
+def _begin(webhook_id: UUID, log_id: UUID) -> None:
+    """Find the place from which the webhook hears of this log: its first entry since the webhook was added."""
+    with transaction.atomic(durable=True):
+        from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
+        size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)
+        since = AuditEntry.objects.filter(tenant_id=log_id, at__gte=from_at, seq__lt=size)
+        first = since.order_by("at", "seq").values_list("seq", flat=True).first()
+        place = WebhookCursor(webhook_id=webhook_id, log_id=log_id, next_seq=size if first is None else first)
+        WebhookCursor.objects.bulk_create([place], ignore_conflicts=True)
+
+
+def _step(cursor_id: int, *, only_endings: bool) -> int:
+    """Look at the next entries of one log for one webhook, unless somebody else does.
+
+    What ends access is told of ahead of the rest, where that has to wait in the log.
+    """
+    with transaction.atomic(durable=True):
+        places = WebhookCursor.objects.select_related("webhook").filter(pk=cursor_id)
+        place = places.select_for_update(of=("self",), skip_locked=True).first() if _locks() else places.first()
+        if place is None or not place.webhook.is_on:
+            return 0
+        # Read before the entries: those up to here are all committed.
+        size = ChainHead.objects.values_list("size", flat=True).get(pk=place.log_id)
+        if size == place.next_seq:
+            return 0
+        if size < place.next_seq:
+            logger.warning("webhook_log_moved_back", log=str(place.log_id), was=place.next_seq, now=size)
+            WebhookCursor.objects.filter(pk=cursor_id).update(next_seq=size)
+            return 0
+        if only_endings:
+            return _write(place, _wanted(place, size, only=messages.ENDING))
+        found = _wanted(place, size)
+        _write(place, found)
+        end = found[-1].seq + 1 if len(found) == BATCH else size
+        WebhookCursor.objects.filter(pk=cursor_id).update(next_seq=end)
+        return len(found)
+
+
+def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None) -> list[AuditEntry]:
+    """The entries to tell of. Those that were removed meanwhile are passed over, as is what no shard holds."""
+    webhook = place.webhook
+    rows = AuditEntry.objects.filter(
+        tenant_id=place.log_id, seq__gte=place.next_seq, seq__lt=size, at__gte=webhook.from_at
+    )
+    wanted = None if messages.ALL in webhook.events else frozenset(webhook.events)
+    if only is not None:
+        wanted = only if wanted is None else only & wanted
+    if wanted is not None:
+        rows = rows.filter(event__in=wanted)
+    # Ahead of the rest the newest count: the ones before are there already.
+    return list(rows.order_by("seq" if only is None else "-seq")[:BATCH])
+
+
+def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
+    """Write the messages that are not there yet, and return how many."""
+    at = clock.now()
+    found = {
+        row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))
+    }
+    for key in OutboxMessage.objects.filter(key__in=found).values_list("key", flat=True):
+        del found[key]
+    rows = [OutboxMessage(**row, created_at=at, next_attempt_at=at) for row in found.values()]
+    OutboxMessage.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+    return len(rows)
+
+
+def _is_full(webhook_id: UUID) -> bool:
+    waiting = OutboxMessage.objects.filter(webhook=webhook_id, state=OutboxMessage.State.WAITING)
+    return waiting[:MOST_WAITING].count() >= MOST_WAITING
+
+
+def _locks() -> bool:
+    return transaction.get_connection().features.has_select_for_update_of

@@ -1,0 +1,66 @@
+"""Forgets what is old, and seals anew what a former key of the settings sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db import transaction
+
+from requests_app.domain import clock
+from requests_app.messages.webhooks import sealing
+from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
+
+#: Deliveries are kept for so long, to be looked at and sent again.
+KEPT_FOR = timedelta(days=30)
+BATCH = 500
+
+
+def work(is_over: Callable[[], bool]) -> int:
+    """Do so until it is done or the time is over; return how many messages went."""
+    done = 0
+    for webhook in Webhook.objects.order_by("pk"):
+        if is_over():
+            break
+        if webhook.removed_at is None:
+            seal_anew(webhook)
+        done += _forget(webhook, is_over)
+    return done
+
+
+def _forget(webhook: Webhook, is_over: Callable[[], bool]) -> int:
+    old = OutboxMessage.objects.filter(webhook=webhook)
+    if webhook.removed_at is None:
+        old = old.filter(created_at__lt=clock.now() - KEPT_FOR)
+    done = 0
+    while not is_over():
+        batch = list(old.order_by("-created_at").values_list("pk", flat=True)[:BATCH])
+        if not batch:
+            break
+        with transaction.atomic(durable=True):
+            WebhookAttempt.objects.filter(message__in=batch).delete()
+            OutboxMessage.objects.filter(pk__in=batch).delete()
+        done += len(batch)
+    else:
+        return done
+    if webhook.removed_at is not None:
+        with transaction.atomic(durable=True):
+            webhook.delete()
+    return done
+
+
+def seal_anew(webhook: Webhook) -> None:
+    """Encrypt its keys again where a former key of the settings encrypted them."""
+    at = clock.now()
+    for column in ("sealed", "former_sealed"):
+        sealed = getattr(webhook, column)
+        if column == "former_sealed" and webhook.former_until is not None and webhook.former_until <= at and sealed:
+            # They sign no more: there is nothing left to keep them for.
+            Webhook.objects.filter(pk=webhook.pk, former_sealed=sealed).update(former_sealed="")
+        elif sealed and sealing.is_outdated(sealed):
+            try:
+                anew = sealing.seal(sealing.opened(sealed))
+            except sealing.Unreadable:
+                continue
+            # Only if it is still what was read: somebody may have had new ones made.
+            Webhook.objects.filter(pk=webhook.pk, **{column: sealed}).update(**{column: anew})
