@@ -1,0 +1,299 @@
+"""Finds words that make a text hard to read, and prints what to write instead.
+
+Usage: bin/_plain_words.py [AREA...]. Without an area it reads those that are switched on (`ON`).
+The words are the tables of docs/writing.md: a new row there is a new rule here.
+"""
+
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+RULES = "docs/writing.md"
+AREAS = ("templates", "docs", "commits", "strings", "api", "comments", "names")
+#: Switch an area on once it has no offence.
+ON = ("commits",)
+#: The commit that brought the rules. Subjects of earlier commits are not judged.
+RULES_SINCE = "913b739e4f46872a41a7c622a0c614c95d572ba1"
+LONGEST_SUBJECT = 72
+
+PRODUCT = ("audit_app", "clients/python/lockbox_cli", "lockbox_site", "requests_app", "verify")
+PYTHON = (*PRODUCT, "bench", "bin", "tests")
+#: Directories with texts of others, and with files that a program wrote.
+NOT_OURS = {"__pycache__", "node_modules", "vendor", "lockbox_client", "migrations", "var"}
+
+_SUBJECT = re.compile(r"[a-z0-9][\w ./-]*: [A-Z0-9]\S*( \S+)*")
+#: Between the two ends of a phrase with a gap, in the same sentence.
+_GAP = r"(?:[\w’'-]+\s+){1,4}?"
+_CODE = re.compile(r"^```.*?^```|``[^`\n]+``|`[^`]+`", re.MULTILINE | re.DOTALL)
+_ADDRESS = re.compile(r"https?://[^\s)>\"']+|(?<=\]\()[^)\s]+|[\w./-]+\.(?:html|md|py|txt)\b|[\w.+-]+@[\w.-]+")
+_QUOTATION = re.compile(r"^>[^\n]*$|<!--.*?-->", re.MULTILINE | re.DOTALL)
+_MARKED = re.compile(
+    r"\{% trans(?:late)? (?P<tag>\"[^\"]*\"|'[^']*')"
+    r"|\{% blocktrans(?:late)?\b[^%]*%\}(?P<block>.*?)\{% endblocktrans(?:late)? %\}"
+    r"|\b_\((?P<argument>\"[^\"]*\"|'[^']*')\)",
+    re.DOTALL,
+)
+_NOT_WORDS = re.compile(r"<[^>]*>|\{%.*?%\}", re.DOTALL)
+_TEMPLATE_COMMENT = re.compile(r"\{% comment\b.*?%\}(.*?)\{% endcomment %\}|\{#(.*?)#\}", re.DOTALL)
+_VARIABLE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_DESCRIBED = re.compile(r'"(?:description|summary|title)": ("(?:[^"\\]|\\.)*")')
+
+
+@dataclass(frozen=True)
+class Offence:
+    """One place with a word that must not be used."""
+
+    file: str
+    line: int
+    word: str
+    write: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: “{self.word}”: write {self.write}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of a table: a phrase that is looked for as whole words, and what to write."""
+
+    #: A text without it needs no search.
+    first_word: str
+    pattern: re.Pattern[str]
+    write: str
+
+    @classmethod
+    def from_row(cls, phrase: str, write: str) -> "Rule":
+        halves = [r"\s+".join(re.escape(word) for word in half.split()) for half in phrase.split("…")]
+        words = (r"\s+" + _GAP).join(halves)
+        # A hyphen makes another word of it: "a no-reply address".
+        return cls(phrase.split()[0].lower(), re.compile(rf"(?<![\w-]){words}(?![\w-])", re.IGNORECASE), write)
+
+
+def rows_of(document: str, heading: str) -> list[tuple[str, str]]:
+    """Return the phrases in backticks of a section's table, each with its right column."""
+    _, _, section = document.partition(f"\n## {heading}\n")
+    section, _, _ = section.partition("\n## ")
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return [(phrase, row[1].strip()) for row in rows for phrase in re.findall(r"`([^`]+)`", row[0])]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of docs/writing.md, by the kind of text they are for."""
+
+    phrases: tuple[Rule, ...]
+    subjects: tuple[Rule, ...]
+    names: dict[str, str]
+
+    @classmethod
+    def from_document(cls, document: str) -> "Rules":
+        def rules(heading: str) -> tuple[Rule, ...]:
+            return tuple(Rule.from_row(*row) for row in rows_of(document, heading))
+
+        names = dict(rows_of(document, "Names in the code"))
+        found = cls(rules("Words not to be used"), rules("Commit subjects"), names)
+        if not (found.phrases and found.subjects and found.names):
+            raise SystemExit(f"{RULES} lacks a table of words.")
+        return found
+
+    def offences(self, text: str, file: str, first_line: int = 1, rules: Iterable[Rule] = ()) -> Iterator[Offence]:
+        """Yield each place in a text where a phrase occurs, in upper or lower case, over the ends of lines too."""
+        lower_case = text.lower()
+        for rule in (*self.phrases, *rules):
+            if rule.first_word not in lower_case:
+                continue
+            for match in rule.pattern.finditer(text):
+                line = first_line + text.count("\n", 0, match.start())
+                yield Offence(file, line, " ".join(match.group().split()), rule.write)
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Spaces in place of a piece, so that every other piece stays on its line."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+def text_of_template(source: str) -> str:
+    """The words of a template that are marked for translation, which are all that it shows; all else is blank."""
+    source = _TEMPLATE_COMMENT.sub(_blank, source)
+    text, at = [], 0
+    for marked in _MARKED.finditer(source):
+        kind = marked.lastgroup or "block"
+        start, end = marked.span(kind)
+        # Another word between two texts, so that no phrase reaches from one into the other.
+        text += [re.sub(r"[^\n]", " ", source[at : max(start - 1, at)]), ".", source[start:end]]
+        at = end
+    text.append(re.sub(r"[^\n]", " ", source[at:]))
+    shown = _NOT_WORDS.sub(_blank, "".join(text))
+    return _ADDRESS.sub(_blank, _VARIABLE.sub(lambda variable: re.sub(r"[^\n]", "¤", variable.group()), shown))
+
+
+def text_of_markdown(source: str) -> str:
+    """The words of a document without code, addresses and quotations."""
+    for skipped in (_CODE, _QUOTATION, _ADDRESS):
+        source = skipped.sub(_blank, source)
+    return source
+
+
+def strings_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each string of a Python file that has at least two words, but not of docstrings."""
+    tree = ast.parse(source)
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in parts or id(node) in documentation:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            pieces = [part.value if isinstance(part, ast.Constant) else "¤" for part in node.values]
+            text = "".join(str(piece) for piece in pieces)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        if " " in text.strip():
+            yield node.lineno, text
+
+
+def comments_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of each docstring, and of each block of comments."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+    block: list[str] = []
+    first = last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            line = token.start[0]
+            if block and line != last + 1:
+                yield first, "\n".join(block)
+                block = []
+            first = first if block else line
+            block.append(token.string.lstrip("#:"))
+            last = line
+    if block:
+        yield first, "\n".join(block)
+
+
+def names_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and name of each thing that a Python file defines."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+
+
+class Tree:
+    """The files of a checkout; it has a method for each area."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def offences(self, area: str) -> Iterator[Offence]:
+        rules = Rules.from_document((self.root / RULES).read_text("utf-8"))
+        yield from getattr(self, area)(rules)
+
+    def files(self, *places: str, ending: str) -> Iterator[tuple[str, str]]:
+        """Yield the path and text of each file of ours below these places."""
+        for place in places:
+            for path in sorted((self.root / place).rglob(f"*{ending}")):
+                name = path.relative_to(self.root)
+                if path.is_file() and not NOT_OURS & set(name.parts):
+                    yield name.as_posix(), path.read_text("utf-8")
+
+    def templates(self, rules: Rules) -> Iterator[Offence]:
+        for ending in (".html", ".txt"):
+            for name, source in self.files("templates", ending=ending):
+                yield from rules.offences(text_of_template(source), name)
+
+    def docs(self, rules: Rules) -> Iterator[Offence]:
+        top = [(path.name, path.read_text("utf-8")) for path in sorted(self.root.glob("*.md"))]
+        below = self.files("docs", "templates", "clients", "deploy", "verify", "bench", ending=".md")
+        for name, source in [*top, *below]:
+            if name != RULES:
+                yield from rules.offences(text_of_markdown(source), name)
+
+    def strings(self, rules: Rules) -> Iterator[Offence]:
+        for name, source in self.files(*PRODUCT, ending=".py"):
+            for line, text in strings_of(source):
+                yield from rules.offences(_ADDRESS.sub(_blank, text), name, line)
+
+    def api(self, rules: Rules) -> Iterator[Offence]:
+        for number, line in enumerate((self.root / "docs/openapi.json").read_text("utf-8").splitlines(), 1):
+            for described in _DESCRIBED.findall(line):
+                text = text_of_markdown(json.loads(described))
+                yield from rules.offences(" ".join(text.split()), "docs/openapi.json", number)
+
+    def comments(self, rules: Rules) -> Iterator[Offence]:
+        for name, source in self.files(*PYTHON, ending=".py"):
+            for line, text in comments_of(source):
+                yield from rules.offences(text_of_markdown(text), name, line)
+        for name, source in self.files("templates", ending=".html"):
+            for match in _TEMPLATE_COMMENT.finditer(source):
+                yield from rules.offences(match.group(), name, 1 + source.count("\n", 0, match.start()))
+
+    def names(self, rules: Rules) -> Iterator[Offence]:
+        for name, source in self.files(*PYTHON, ending=".py"):
+            for line, given in names_of(source):
+                for word in set(given.strip("_").lower().split("_")) & set(rules.names):
+                    yield Offence(name, line, given, rules.names[word])
+
+    def commits(self, rules: Rules) -> Iterator[Offence]:
+        for commit, subject in subjects_since(self.root, RULES_SINCE):
+            yield from judge_subject(rules, commit, subject)
+
+
+def judge_subject(rules: Rules, commit: str, subject: str) -> Iterator[Offence]:
+    """Yield what is wrong with the subject of a commit."""
+    where = f"commit {commit}"
+    if len(subject) > LONGEST_SUBJECT:
+        yield Offence(where, 1, subject, f"a subject of at most {LONGEST_SUBJECT} characters, not {len(subject)}")
+    if not _SUBJECT.fullmatch(subject) or subject.endswith("."):
+        yield Offence(where, 1, subject, "`area: Imperative sentence`, without a full stop at the end")
+    yield from rules.offences(subject, where, rules=rules.subjects)
+
+
+def subjects_since(root: Path, base: str) -> list[tuple[str, str]]:
+    """Return id and subject of each commit after a commit; none where git or the history is not there."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    if git("merge-base", "--is-ancestor", base, "HEAD") is None:
+        return []
+    listed = git("log", "--no-merges", "--format=%h\t%s", f"{base}..HEAD") or ""
+    return [(commit, subject) for commit, _, subject in (line.partition("\t") for line in listed.splitlines())]
+
+
+def main(areas: list[str], root: Path) -> int:
+    unknown = [area for area in areas if area not in AREAS]
+    if unknown:
+        print(f"There is no area {', '.join(unknown)}. The areas: {', '.join(AREAS)}.", file=sys.stderr)
+        return 2
+    tree = Tree(root)
+    found = 0
+    for area in areas or ON:
+        for offence in tree.offences(area):
+            found += 1
+            print(offence)
+    if found:
+        print(f"{found} places to correct. {RULES} has the rules.", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Path(__file__).resolve().parents[1]))
