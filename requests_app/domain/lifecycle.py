@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
-from requests_app.domain.acts.declaration import Act, Moves, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Moves, StepUp
 from requests_app.domain.events import Event
 from requests_app.domain.states import FINAL, State, TicketState, Timing
 
@@ -68,7 +68,7 @@ def _row(act: Act, moves: Moves) -> Transition:
         label=title,
         timing=moves.timing,
         needs_step_up=act.step_up is StepUp.ALWAYS,
-        needs_note=act.needs_note,
+        needs_note=act.comment is Comment.NEEDED,
         is_decision=moves.is_decision,
         closes=moves.closes,
     )

@@ -8,6 +8,7 @@ import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +18,21 @@ from requests_app import operations
 from requests_app.domain import acts
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import soundness
-from requests_app.domain.acts.declaration import Act, Event, Moves, Proposal, has, is_actor, says
+from requests_app.domain.acts.declaration import (
+    Act,
+    Comment,
+    Door,
+    Event,
+    Field,
+    Kind,
+    Moves,
+    Noun,
+    Party,
+    Proposal,
+    has,
+    is_actor,
+    says,
+)
 from requests_app.domain.events import Event as Name
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
@@ -27,6 +42,8 @@ from requests_app.operations._second import CONTROLLED
 WORDS = _("words")
 WALKERS = frozenset({Role.ENGINEER})
 MOVES = Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,))
+PAGES = frozenset({Door.PAGES})
+OPEN_AND_CLOSED = "anybody may try walk, and it names who may"
 #: Functions of the kernel that are given an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act"})
 #: Acts of the system alone.
@@ -37,6 +54,12 @@ def event(name: str = "thing.done") -> Event:
     return Event(name, label=WORDS, sentence=WORDS, siem=UPDATED)
 
 
+def walk(name: str = "walk", **more: Any) -> Act:
+    """An act of the engineers on a ticket, which nothing is wrong with but what is given."""
+    sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
+    return Act(name, **{**sound, **more})
+
+
 def test_the_declarations_are_sound() -> None:
     assert list(acts.problems()) == []
 
@@ -44,40 +67,67 @@ def test_the_declarations_are_sound() -> None:
 @pytest.mark.parametrize(
     ("declared", "events", "problem"),
     [
-        ([Act("walk"), Act("walk")], [], "the act walk is declared 2 times"),
+        ([walk(), walk()], [], "the act walk is declared 2 times"),
         ([], [event(), event()], "the event thing.done is declared 2 times"),
         (
-            [Act(name, proposes=(Proposal("walk", WORDS, by_staff=True),)) for name in ("walk", "run")],
+            [walk(name, proposes=(Proposal("walk", WORDS, by_staff=True),)) for name in ("walk", "run")],
             [],
             "the proposal walk is declared 2 times",
         ),
         ([], [event("Thing done")], "Thing done is not of the form subject.past"),
-        ([Act("Walk away")], [], "Walk away is no name of an act"),
+        ([walk("Walk away")], [], "Walk away is no name of an act"),
         (
-            [Act("walk", scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
+            [walk(scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
             [],
             "walk takes any token, and names a scope",
         ),
-        ([Act("walk", scope=Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
-        ([Act("walk", events=(event(),))], [], "walk writes thing.done, which is not declared"),
+        ([walk(scope=Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
+        ([walk(events=(event(),))], [], "walk writes thing.done, which is not declared"),
         (
-            [Act("walk", proposes=(Proposal("run", WORDS),))],
+            [walk(proposes=(Proposal("run", WORDS),))],
             [],
             "walk proposes run: a tenant's proposal has the name of its act",
         ),
-        ([Act("walk", title=WORDS, events=(event(),), moves=MOVES)], [event()], "nobody may walk"),
+        ([walk(roles=frozenset())], [], "nobody may walk"),
+        ([walk(is_public=True)], [], "anybody may try walk, and it names who may"),
+        ([walk(roles=frozenset(), is_public=True, separate_from=(Party.SUBJECT,))], [], OPEN_AND_CLOSED),
         (
-            [Act("walk", roles=WALKERS, events=(event(),), moves=MOVES)],
+            [walk(roles=frozenset(), is_holders=True, provider_roles=WALKERS)],
+            [],
+            "walk names roles of the provider alone",
+        ),
+        ([walk(doors=frozenset())], [], "walk has no door"),
+        ([walk(doors=PAGES, title=WORDS)], [], "walk is offered to people, and has no words"),
+        ([walk(done=WORDS)], [], "walk says what was done where nobody reads it"),
+        ([walk(inputs=(Field("far", Kind.FLAG), Field("far", Kind.FLAG)))], [], "walk takes the input far 2 times"),
+        (
+            [walk(comment=Comment.OPTIONAL, inputs=(Field("note", Kind.FLAG),))],
+            [],
+            "walk takes a comment, and an input of its name",
+        ),
+        (
+            [walk(inputs=(Field("to", Kind.ID),))],
+            [],
+            "walk: the input to is an id of nothing, or names a noun and is no id",
+        ),
+        (
+            [walk(inputs=(Field("to", Kind.CHOICE),))],
+            [],
+            "walk: the input to has choices and is none, or is one without choices",
+        ),
+        ([walk(inputs=(Field("to"),))], [], "walk: the input to has no limit"),
+        (
+            [walk(events=(event(),), moves=MOVES)],
             [event()],
             "walk moves a state, and has not one title and one event",
         ),
         (
-            [Act("walk", title=WORDS, roles=WALKERS, events=(event(),), moves=replace(MOVES, targets=()))],
+            [walk(title=WORDS, events=(event(),), moves=replace(MOVES, targets=()))],
             [event()],
             "walk leads to no state",
         ),
         (
-            [Act("walk", title=WORDS, roles=WALKERS, events=(event(),), moves=replace(MOVES, is_decision=True))],
+            [walk(title=WORDS, events=(event(),), moves=replace(MOVES, is_decision=True))],
             [event()],
             "walk decides without a deadline",
         ),

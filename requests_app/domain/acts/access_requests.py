@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Event, Moves, StepUp, has
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Moves, Noun, Party, StepUp, has
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State, Timing
 
@@ -77,15 +77,23 @@ GRANT_CLOSED = Event(
 
 SUBMIT = Act(
     "submit",
+    noun=Noun.TICKET,
+    makes=Noun.ACCESS_REQUEST,
     title=_("Ask for access"),
     roles=frozenset({Role.ENGINEER}),
     moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),
     scope=Scope.REQUESTS_SUBMIT,
     events=(ACCESS_REQUEST_SUBMITTED,),
     tried=_("ask for access"),
+    done=_("Your access request {reference} is submitted."),
+    doors=frozenset({Door.PAGES, Door.API}),
+    own_order="The engineer is locked first, and a law-enforcement demand can take the place of the ticket.",
 )
 APPROVE_AS_PROVIDER = Act(
     "approve_as_provider",
+    noun=Noun.ACCESS_REQUEST,
+    separate_from=(Party.REQUESTER, Party.DECIDER),
+    comment=Comment.OPTIONAL,
     title=_("Approve"),
     roles=frozenset({Role.PROVIDER_APPROVER}),
     moves=Moves(
@@ -98,21 +106,28 @@ APPROVE_AS_PROVIDER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_PROVIDER,),
     tried=_("approve an access request for the provider"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 DENY_AS_PROVIDER = Act(
     "deny_as_provider",
+    noun=Noun.ACCESS_REQUEST,
+    separate_from=(Party.REQUESTER, Party.DECIDER),
+    comment=Comment.NEEDED,
     title=_("Deny"),
     roles=frozenset({Role.PROVIDER_APPROVER}),
     moves=Moves(
         sources=frozenset({State.PENDING_PROVIDER}), targets=(State.DENIED,), timing=Timing.BEFORE, is_decision=True
     ),
-    needs_note=True,
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
     tried=_("deny an access request for the provider"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 APPROVE_AS_CUSTOMER = Act(
     "approve_as_customer",
+    noun=Noun.ACCESS_REQUEST,
+    separate_from=(Party.REQUESTER, Party.DECIDER),
+    comment=Comment.OPTIONAL,
     title=_("Approve"),
     roles=frozenset({Role.APPROVER}),
     moves=Moves(
@@ -122,9 +137,13 @@ APPROVE_AS_CUSTOMER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_CUSTOMER,),
     tried=_("approve an access request for the customer"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 DENY_AS_CUSTOMER = Act(
     "deny_as_customer",
+    noun=Noun.ACCESS_REQUEST,
+    separate_from=(Party.REQUESTER, Party.DECIDER),
+    comment=Comment.OPTIONAL,
     title=_("Deny"),
     roles=frozenset({Role.APPROVER}),
     moves=Moves(
@@ -133,47 +152,64 @@ DENY_AS_CUSTOMER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_CUSTOMER,),
     tried=_("deny an access request for the customer"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 WITHDRAW = Act(
-    "withdraw",
-    title=_("Withdraw"),
     # The system: the consequence of a closed ticket, a person switched off or a role taken away.
+    "withdraw",
+    noun=Noun.ACCESS_REQUEST,
+    comment=Comment.OPTIONAL,
+    title=_("Withdraw"),
     roles=frozenset({Role.REQUESTER, Role.SYSTEM}),
     moves=Moves(sources=PENDING, targets=(State.WITHDRAWN,), timing=Timing.BEFORE),
     scope=Scope.REQUESTS_SUBMIT,
     events=(ACCESS_REQUEST_WITHDRAWN,),
     tried=_("withdraw an access request"),
+    done=_("The access request is withdrawn."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 EXPIRE = Act(
     "expire",
+    noun=Noun.ACCESS_REQUEST,
     title=_("Expire"),
     roles=frozenset({Role.SYSTEM}),
     moves=Moves(sources=PENDING, targets=(State.EXPIRED,), timing=Timing.AFTER),
     events=(ACCESS_REQUEST_EXPIRED,),
+    doors=frozenset({Door.TASK}),
 )
 RELEASE = Act(
     "release",
+    noun=Noun.ACCESS_REQUEST,
+    comment=Comment.OPTIONAL,
     title=_("I am done"),
     roles=frozenset({Role.REQUESTER}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_RELEASED,),
     tried=_("give a window back"),
+    done=_("The window is closed. Thank you for giving it back early."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 REVOKE = Act(
-    "revoke",
-    title=_("Close now"),
     # The system: the same consequences as of "withdraw", for a window that is open already.
+    "revoke",
+    noun=Noun.ACCESS_REQUEST,
+    comment=Comment.OPTIONAL,
+    title=_("Close now"),
     roles=frozenset({Role.APPROVER, Role.PROVIDER_APPROVER, Role.STAFF, Role.SYSTEM}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="revoked"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_REVOKED,),
     tried=_("close a window"),
+    done=_("The window is closed. {who} can no longer {act}. {link}"),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CLOSE = Act(
     "close",
+    noun=Noun.ACCESS_REQUEST,
     title=_("Close"),
     roles=frozenset({Role.SYSTEM}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER, closes="elapsed"),
     events=(GRANT_CLOSED,),
+    doors=frozenset({Door.TASK}),
 )

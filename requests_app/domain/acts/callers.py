@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 CLIENT_CREATED = Event(
@@ -59,10 +60,27 @@ TOKEN_REVOKED = Event(
 LET_CLIENT_ASK = Proposal("let_client_ask", _("allow the client %(name)s, for every tenant: %(gained)s"), by_staff=True)
 
 CREATE_CLIENT = Act(
-    "create_client", step_up=StepUp.ALWAYS, scope=Scope.TOKENS_MANAGE, events=(CLIENT_CREATED,), tried=_("add a client")
+    "create_client",
+    noun=Noun.TENANT,
+    makes=Noun.CLIENT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Add a client"),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.TOKENS_MANAGE,
+    events=(CLIENT_CREATED,),
+    tried=_("add a client"),
+    done=_("The client was added."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CHANGE_CLIENT = Act(
     "change_client",
+    noun=Noun.CLIENT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Change a client"),
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CHANGED,),
@@ -71,24 +89,83 @@ CHANGE_CLIENT = Act(
         Proposal("change_client", _("let the client %(name)s decide for %(decides_for)s")),
         LET_CLIENT_ASK,
     ),
+    done=_("The client was changed. It counts from its next call on."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ROTATE_CLIENT_SECRET = Act(
     "rotate_client_secret",
+    noun=Noun.CLIENT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Give a client a new secret"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_SECRET_ROTATED,),
     tried=_("give a client a new secret"),
+    done=_("A new secret was made."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
-REMOVE_CLIENT = Act("remove_client", scope=Scope.TOKENS_MANAGE, events=(CLIENT_REMOVED,), tried=_("remove a client"))
+REMOVE_CLIENT = Act(
+    "remove_client",
+    noun=Noun.CLIENT,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Remove a client"),
+    scope=Scope.TOKENS_MANAGE,
+    events=(CLIENT_REMOVED,),
+    tried=_("remove a client"),
+    done=_("The client was removed. What it had is dead."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+)
 MAKE_LASTING_TOKEN = Act(
     "make_lasting_token",
+    noun=Noun.CLIENT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Make a lasting token for a client"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
     tried=_("make a lasting token for a client"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 CREATE_TOKEN = Act(
-    "create_token", step_up=StepUp.DEPENDS, scope=Scope.TOKENS_MANAGE, events=(TOKEN_CREATED,), tried=_("make a token")
+    "create_token",
+    noun=Noun.ACCOUNT,
+    makes=Noun.TOKEN,
+    is_holders=True,
+    humans_only=True,
+    title=_("Make a token"),
+    step_up=StepUp.DEPENDS,
+    scope=Scope.TOKENS_MANAGE,
+    events=(TOKEN_CREATED,),
+    tried=_("make a token"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
-REVOKE_TOKEN = Act("revoke_token", scope=Scope.TOKENS_MANAGE, events=(TOKEN_REVOKED,), tried=_("revoke a token"))
-STEP_UP_TOKEN = Act("step_up_token", any_token=True, tried=_("confirm with the password who holds a token"))
+REVOKE_TOKEN = Act(
+    "revoke_token",
+    noun=Noun.TOKEN,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    provider_roles=frozenset({Role.STAFF}),
+    is_holders=True,
+    title=_("Revoke a token"),
+    scope=Scope.TOKENS_MANAGE,
+    events=(TOKEN_REVOKED,),
+    tried=_("revoke a token"),
+    done=_("The token “{name}” is revoked."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+)
+STEP_UP_TOKEN = Act(
+    "step_up_token",
+    noun=Noun.TOKEN,
+    is_holders=True,
+    humans_only=True,
+    title=_("Confirm with the password who holds a token"),
+    any_token=True,
+    tried=_("confirm with the password who holds a token"),
+    doors=frozenset({Door.API}),
+    own_order="The proof is compared before the act begins, because hashing takes a while.",
+)

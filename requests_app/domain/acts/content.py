@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, has
 from requests_app.domain.scopes import Scope
 
 CONTENT_LIST_ASKED = Event(
@@ -75,13 +76,53 @@ CONTENT_ACCESS_ALLOWED = Event(
     ),
 )
 
-WATCH = Act("watch", tried=_("see what is looked at through a window"))
-LIST_ITEMS = Act("list_items", events=(CONTENT_LIST_ASKED, CONTENT_LISTED), tried=_("see the names in a resource"))
-OPEN_ITEM = Act("open_item", events=(CONTENT_OPENED, CONTENT_DOWNLOADED), tried=_("open an item"))
-NOTE_OUTCOME = Act("note_outcome", events=(CONTENT_FAILED, CONTENT_CUT))
+WATCH = Act(
+    "watch",
+    noun=Noun.GRANT,
+    roles=frozenset(
+        {Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER}
+    ),
+    title=_("See what is looked at through a window"),
+    tried=_("see what is looked at through a window"),
+    doors=frozenset({Door.PAGES}),
+    own_order="It only reads. Its refusal alone is an entry.",
+)
+LIST_ITEMS = Act(
+    "list_items",
+    noun=Noun.GRANT,
+    roles=frozenset({Role.ENGINEER}),
+    title=_("See the names in a resource"),
+    events=(CONTENT_LIST_ASKED, CONTENT_LISTED),
+    tried=_("see the names in a resource"),
+    doors=frozenset({Door.PAGES}),
+    own_order="The rule about looking at content judges it, and the entry is written before the content is read.",
+)
+OPEN_ITEM = Act(
+    "open_item",
+    noun=Noun.GRANT,
+    roles=frozenset({Role.ENGINEER}),
+    title=_("Open an item"),
+    events=(CONTENT_OPENED, CONTENT_DOWNLOADED),
+    tried=_("open an item"),
+    doors=frozenset({Door.PAGES}),
+    own_order="The rule about looking at content judges it, and the entry is written before the content is read.",
+)
+NOTE_OUTCOME = Act(
+    "note_outcome",
+    noun=Noun.GRANT,
+    roles=frozenset({Role.ENGINEER}),
+    events=(CONTENT_FAILED, CONTENT_CUT),
+    doors=frozenset({Door.PAGES}),
+    own_order="It only writes down how reading ended, and needs no open window.",
+)
 ALLOW_ACCESS = Act(
     "allow_access",
+    noun=Noun.RESOURCE,
+    is_public=True,
+    title=_("Let content be opened through another service"),
     scope=Scope.EVALUATE,
     events=(CONTENT_ACCESS_ALLOWED,),
     tried=_("let content be opened through another service"),
+    doors=frozenset({Door.API}),
+    own_order="It judges a question about somebody else, and its answer is an entry in either case.",
 )

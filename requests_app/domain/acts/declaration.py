@@ -71,6 +71,50 @@ class Proposal:
     by_staff: bool = False
 
 
+class Noun(StrEnum):
+    """What an act can be about. ACCOUNT is the account of the person who acts.
+
+    INSTALLATION is what all tenants share. MAIL and MESSAGE are what leaves by mail, and by webhook.
+    """
+
+    ACCESS_REQUEST = "access_request"
+    ACCOUNT = "account"
+    CLIENT = "client"
+    DEPUTY = "deputy"
+    DOMAIN = "domain"
+    GRANT = "grant"
+    IDENTITY = "identity"
+    INSTALLATION = "installation"
+    INVITATION = "invitation"
+    LOG = "log"
+    MAIL = "mail"
+    MESSAGE = "message"
+    MUTE = "mute"
+    NOTIFICATION_ADDRESS = "notification_address"
+    PASSKEY = "passkey"
+    PERSON = "person"
+    PLAN = "plan"
+    PROPOSAL = "proposal"
+    RECOVERY_KEY = "recovery_key"
+    RESOURCE = "resource"
+    SERVICE = "service"
+    TENANT = "tenant"
+    TICKET = "ticket"
+    TOKEN = "token"  # noqa: S105 - a name
+    WEBHOOK = "webhook"
+    WITNESS = "witness"
+
+
+class Door(StrEnum):
+    """An interface through which an act can be done, as the entries of the log name it (`events.DOORS`)."""
+
+    PAGES = "pages"
+    API = "api"
+    ADMIN = "admin"
+    COMMAND = "command"
+    TASK = "task"
+
+
 class StepUp(StrEnum):
     """Whether an act takes proof of who acts that is not older than five minutes.
 
@@ -80,6 +124,56 @@ class StepUp(StrEnum):
     NEVER = "never"
     ALWAYS = "always"
     DEPENDS = "depends"
+
+
+class Comment(StrEnum):
+    """Whether whoever acts can, or must, write why."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    NEEDED = "needed"
+
+
+class Party(StrEnum):
+    """A human who may not do an act because of their part in its row.
+
+    SUBJECT is the human whose account the act is about. DECIDER decided on the access request at an earlier stage.
+    """
+
+    REQUESTER = "requester"
+    DECIDER = "decider"
+    PROPOSER = "proposer"
+    SUBJECT = "subject"
+
+
+class Kind(StrEnum):
+    """What an input is. A LINE is a text without line breaks; ID is the id of another row."""
+
+    LINE = "line"
+    TEXT = "text"
+    EMAIL = "email"
+    NUMBER = "number"
+    CHOICE = "choice"
+    FLAG = "flag"
+    INSTANT = "instant"
+    ID = "id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One input of an act. The kernel reads and limits it, whatever the interface.
+
+    For a text `at_least` and `at_most` count characters; for a number they are the smallest and the largest one.
+    `of` is the noun whose row an ID names. An input that is not `is_needed` may be None.
+    """
+
+    name: str = field(kw_only=False)
+    kind: Kind = field(kw_only=False, default=Kind.LINE)
+    at_least: int = 1
+    at_most: int = 0
+    choices: tuple[str, ...] = ()
+    of: Noun | None = None
+    is_needed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,26 +192,48 @@ class Moves:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One thing that somebody can do.
+    """One thing that somebody can do. The kernel judges it by what is declared here (`operations._perform`).
 
-    `title` names it where it is offered. `roles` are those of which one is needed on the row, and `moves` how its state
-    moves. `is_of_approver`: a client does it in the name of the approver for whom it decides, though it is no decision.
-    `scope` is what a token needs; without one no token is enough, unless `any_token` is. `tried` follows "tried
-    to", in the entry about a refusal. The system's own acts have none: nobody tried them.
+    `noun` is what it is about, and `makes` what new row comes of it. One of `roles` is needed on that row, and one of
+    `provider_roles` in their place where the row belongs to the provider and to no tenant. `is_holders`: whoever the
+    row belongs to may do it, too. `is_public`: anybody may try it, because a secret that they bring decides, or because
+    it tells and changes nothing. `humans_only` leaves out the clients of the API. A human in one of the parts
+    `separate_from` may not do it. A body may refuse more people than the declaration, and never fewer.
+
+    `moves` is how it moves the row's state. `scope` is what a token needs; without one no token is enough, unless
+    `any_token` is. `is_of_approver`: a client does it in the name of the approver for whom it decides, though it is no
+    decision.
+
+    `title` names the act where it is offered, `done` is what a person reads after it, and `tried` follows "tried to",
+    in the entry about a refusal. The system's own acts have none of them: nobody tried them. In `done`, braces name
+    what the interface fills in.
+
+    `own_order` says why an act does not follow the kernel's order; it is empty for all others.
     """
 
     name: str = field(kw_only=False)
+    noun: Noun
+    makes: Noun | None = None
     title: Promise | None = None
     roles: frozenset[Role] = frozenset()
+    provider_roles: frozenset[Role] = frozenset()
+    is_holders: bool = False
+    is_public: bool = False
+    humans_only: bool = False
+    separate_from: tuple[Party, ...] = ()
     scope: Scope | None = None
     any_token: bool = False
     moves: Moves | None = None
     step_up: StepUp = StepUp.NEVER
-    needs_note: bool = False
+    comment: Comment = Comment.NONE
+    inputs: tuple[Field, ...] = ()
     is_of_approver: bool = False
     events: tuple[Event, ...] = ()
     tried: Promise | None = None
+    done: Promise | None = None
     proposes: tuple[Proposal, ...] = ()
+    doors: frozenset[Door] = frozenset()
+    own_order: str = ""
 
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:

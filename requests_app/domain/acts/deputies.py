@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, StepUp
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, StepUp
 from requests_app.domain.scopes import Scope
 
 OUT_OF_OFFICE_SET = Event(
@@ -23,15 +24,28 @@ OUT_OF_OFFICE_ENDED = Event(
 
 SET_OUT_OF_OFFICE = Act(
     "set_out_of_office",
+    noun=Noun.TENANT,
+    makes=Noun.DEPUTY,
+    roles=frozenset({Role.APPROVER}),
+    humans_only=True,
+    title=_("Name a deputy"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(OUT_OF_OFFICE_SET,),
     tried=_("name a deputy"),
+    done=_("{name} decides in your place for that time."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 END_OUT_OF_OFFICE = Act(
     "end_out_of_office",
+    noun=Noun.DEPUTY,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    is_holders=True,
+    title=_("End a deputy’s time"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(OUT_OF_OFFICE_ENDED,),
     tried=_("end a deputy’s time"),
+    done=_("{name} no longer decides for {approver}."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, has
 from requests_app.domain.acts.members import PERSON_CREATED, ROLE_GIVEN, ROLE_TAKEN
 
 PLAN_CHANGED = Event(
@@ -77,13 +78,21 @@ UNLINK_ACCOUNTS_ANNOUNCED = Proposal(
 
 SAVE_PLAN = Act(
     "save_plan",
+    noun=Noun.PLAN,
+    roles=frozenset({Role.STAFF}),
+    title=_("Change a plan"),
     step_up=StepUp.DEPENDS,
     events=(PLAN_CHANGED,),
     tried=_("change a plan"),
     proposes=(CHANGE_PLAN,),
+    done=_("The plan was saved."),
+    doors=frozenset({Door.ADMIN}),
 )
 SAVE_SERVICE = Act(
     "save_service",
+    noun=Noun.SERVICE,
+    roles=frozenset({Role.STAFF}),
+    title=_("Change a service"),
     step_up=StepUp.DEPENDS,
     events=(SERVICE_CHANGED,),
     tried=_("change a service"),
@@ -91,9 +100,14 @@ SAVE_SERVICE = Act(
         ADD_SERVICE,
         CHANGE_SERVICE,
     ),
+    done=_("The service was saved."),
+    doors=frozenset({Door.ADMIN}),
 )
 SAVE_RESOURCE = Act(
     "save_resource",
+    noun=Noun.RESOURCE,
+    roles=frozenset({Role.STAFF}),
+    title=_("Change a resource"),
     step_up=StepUp.DEPENDS,
     events=(RESOURCE_ADDED, RESOURCE_CHANGED),
     tried=_("change a resource"),
@@ -101,36 +115,79 @@ SAVE_RESOURCE = Act(
         ADD_RESOURCE,
         RENAME_RESOURCE,
     ),
+    done=_("The resource was saved."),
+    doors=frozenset({Door.ADMIN}),
 )
-ADD_PERSON = Act("add_person", step_up=StepUp.DEPENDS, events=(PERSON_CREATED,), tried=_("add an account"))
+ADD_PERSON = Act(
+    "add_person",
+    noun=Noun.INSTALLATION,
+    makes=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    title=_("Add an account"),
+    step_up=StepUp.DEPENDS,
+    events=(PERSON_CREATED,),
+    tried=_("add an account"),
+    done=_("The person was added. They can do nothing until they are given a role."),
+    doors=frozenset({Door.ADMIN}),
+)
 MAKE_STAFF = Act(
     "make_staff",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    title=_("Make somebody staff"),
     step_up=StepUp.ALWAYS,
     events=(ROLE_GIVEN,),
     tried=_("make somebody staff"),
     proposes=(MAKE_STAFF_ANNOUNCED,),
+    done=_("The person is a member of the staff."),
+    doors=frozenset({Door.ADMIN}),
 )
 GIVE_QUEUE_ROLE = Act(
     "give_queue_role",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    title=_("Put somebody into a queue"),
     step_up=StepUp.DEPENDS,
     events=(ROLE_GIVEN,),
     tried=_("put somebody into a queue"),
     proposes=(GIVE_QUEUE_ROLE_ANNOUNCED,),
+    done=_("The role was given."),
+    doors=frozenset({Door.ADMIN}),
 )
 TAKE_QUEUE_ROLE = Act(
-    "take_queue_role", step_up=StepUp.DEPENDS, events=(ROLE_TAKEN,), tried=_("take somebody out of a queue")
+    "take_queue_role",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    title=_("Take somebody out of a queue"),
+    step_up=StepUp.DEPENDS,
+    events=(ROLE_TAKEN,),
+    tried=_("take somebody out of a queue"),
+    done=_("The role was taken away."),
+    doors=frozenset({Door.ADMIN}),
 )
 LINK_ACCOUNTS = Act(
     "link_accounts",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    separate_from=(Party.SUBJECT,),
+    title=_("Link two accounts"),
     step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_LINKED,),
     tried=_("link two accounts"),
     proposes=(LINK_ACCOUNTS_ANNOUNCED,),
+    done=_("The two accounts count as one human from now on."),
+    doors=frozenset({Door.ADMIN}),
 )
 UNLINK_ACCOUNTS = Act(
     "unlink_accounts",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.STAFF}),
+    separate_from=(Party.SUBJECT,),
+    title=_("Unlink an account"),
     step_up=StepUp.ALWAYS,
     events=(ACCOUNTS_UNLINKED,),
     tried=_("unlink an account"),
     proposes=(UNLINK_ACCOUNTS_ANNOUNCED,),
+    done=_("The account counts as a human of its own from now on."),
+    doors=frozenset({Door.ADMIN}),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 INVITATION_SENT = Event(
@@ -48,25 +49,83 @@ RECOVERY_KEY_REFUSED = Event(
 
 INVITE_PERSON = Act(
     "invite_person",
+    noun=Noun.TENANT,
+    makes=Noun.INVITATION,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    title=_("Invite somebody"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_SENT,),
     tried=_("invite somebody"),
     proposes=(Proposal("invite_person", _("invite %(email)s to the role “%(role)s”")),),
+    done=_("A mail goes to {email} now."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESEND_INVITATION = Act(
     "resend_invitation",
+    noun=Noun.INVITATION,
+    roles=frozenset({Role.ADMINISTRATOR, Role.APPROVER, Role.STAFF}),
+    title=_("Send an invitation again"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_SENT,),
     tried=_("send an invitation again"),
+    done=_("A new mail goes to {email}. The link in the one before opens nothing any more."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 WITHDRAW_INVITATION = Act(
-    "withdraw_invitation", scope=Scope.MEMBERS_MANAGE, events=(INVITATION_WITHDRAWN,), tried=_("withdraw an invitation")
+    "withdraw_invitation",
+    noun=Noun.INVITATION,
+    roles=frozenset({Role.ADMINISTRATOR, Role.APPROVER, Role.STAFF}),
+    title=_("Withdraw an invitation"),
+    scope=Scope.MEMBERS_MANAGE,
+    events=(INVITATION_WITHDRAWN,),
+    tried=_("withdraw an invitation"),
+    done=_("The invitation of {email} is withdrawn. Its link opens nothing any more."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
-ACCEPT_INVITATION = Act("accept_invitation", events=(INVITATION_ACCEPTED,), tried=_("accept an invitation"))
+ACCEPT_INVITATION = Act(
+    "accept_invitation",
+    noun=Noun.INVITATION,
+    makes=Noun.PERSON,
+    is_public=True,
+    title=_("Accept an invitation"),
+    events=(INVITATION_ACCEPTED,),
+    tried=_("accept an invitation"),
+    done=_("Your account is ready. Sign in with your address and the password you chose."),
+    doors=frozenset({Door.PAGES}),
+    own_order="A secret from a mail finds the invitation, and who acts is known only after the account was made.",
+)
 MAKE_RECOVERY_KEY = Act(
-    "make_recovery_key", step_up=StepUp.ALWAYS, events=(RECOVERY_KEY_MADE,), tried=_("have a recovery key made")
+    "make_recovery_key",
+    noun=Noun.TENANT,
+    makes=Noun.RECOVERY_KEY,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Have a recovery key made"),
+    step_up=StepUp.ALWAYS,
+    events=(RECOVERY_KEY_MADE,),
+    tried=_("have a recovery key made"),
+    doors=frozenset({Door.PAGES}),
 )
-TRY_RECOVERY_KEY = Act("try_recovery_key", events=(RECOVERY_KEY_REFUSED,), tried=_("use a recovery key"))
-USE_RECOVERY_KEY = Act("use_recovery_key", events=(RECOVERY_KEY_USED,), tried=_("use a recovery key"))
+TRY_RECOVERY_KEY = Act(
+    "try_recovery_key",
+    noun=Noun.RECOVERY_KEY,
+    is_public=True,
+    title=_("Use a recovery key"),
+    events=(RECOVERY_KEY_REFUSED,),
+    tried=_("use a recovery key"),
+    doors=frozenset({Door.PAGES}),
+    own_order="A wrong key belongs to no tenant, so there is no row to judge.",
+)
+USE_RECOVERY_KEY = Act(
+    "use_recovery_key",
+    noun=Noun.RECOVERY_KEY,
+    makes=Noun.INVITATION,
+    is_public=True,
+    title=_("Use a recovery key"),
+    events=(RECOVERY_KEY_USED,),
+    tried=_("use a recovery key"),
+    doors=frozenset({Door.PAGES}),
+    own_order="The key itself finds the tenant, and nobody is signed in.",
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has, says
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has, says
 from requests_app.domain.scopes import Scope
 
 LOG_EXPORTED = Event(
@@ -76,18 +77,53 @@ WITNESS_REMOVED = Event(
     siem=Meaning(Family.ENTITY, 4, severity=Severity.MEDIUM),
 )
 
-EXPORT_LOG = Act("export_log", scope=Scope.LOG_READ, events=(LOG_EXPORTED,), tried=_("export the log"))
-TAKE_EVIDENCE = Act("take_evidence", scope=Scope.LOG_READ, events=(LOG_EVIDENCE_TAKEN,), tried=_("download evidence"))
+EXPORT_LOG = Act(
+    "export_log",
+    noun=Noun.LOG,
+    roles=frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.STAFF, Role.SYSTEM}),
+    provider_roles=frozenset({Role.STAFF, Role.SYSTEM}),
+    title=_("Export the log"),
+    scope=Scope.LOG_READ,
+    events=(LOG_EXPORTED,),
+    tried=_("export the log"),
+    doors=frozenset({Door.PAGES, Door.API, Door.COMMAND}),
+)
+TAKE_EVIDENCE = Act(
+    "take_evidence",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.STAFF, Role.SYSTEM}),
+    title=_("Download evidence"),
+    scope=Scope.LOG_READ,
+    events=(LOG_EVIDENCE_TAKEN,),
+    tried=_("download evidence"),
+    doors=frozenset({Door.PAGES, Door.API, Door.COMMAND}),
+)
 SET_LOG_RETENTION = Act(
     "set_log_retention",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Set how long the log is kept"),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set how long the log is kept"),
     proposes=(Proposal("set_log_retention", _("keep the log for %(days)s days"), without=_("keep the log for good")),),
+    doors=frozenset({Door.PAGES}),
 )
-PRUNE_LOG = Act("prune_log", events=(LOG_PRUNED,), tried=_("remove old entries"))
+PRUNE_LOG = Act(
+    "prune_log",
+    noun=Noun.LOG,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Remove old entries"),
+    events=(LOG_PRUNED,),
+    tried=_("remove old entries"),
+    doors=frozenset({Door.TASK}),
+    own_order="The plan is made and read before the turn at the log, and may turn out to be empty.",
+)
 SET_COSIGNING = Act(
     "set_cosigning",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Set whether a witness must have cosigned the log"),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set whether a witness must have cosigned the log"),
@@ -98,20 +134,49 @@ SET_COSIGNING = Act(
             without=_("open windows whether or not a witness cosigned the log"),
         ),
     ),
+    doors=frozenset({Door.PAGES}),
 )
 ADD_WITNESS = Act(
     "add_witness",
+    noun=Noun.TENANT,
+    makes=Noun.WITNESS,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Register a witness"),
     step_up=StepUp.ALWAYS,
     events=(WITNESS_ADDED,),
     tried=_("register a witness"),
     proposes=(Proposal("add_witness", _("register the witness %(name)s at %(url)s")),),
+    done=_("{name} is asked from the next checkpoint on."),
+    doors=frozenset({Door.PAGES}),
 )
 REMOVE_WITNESS = Act(
     "remove_witness",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Remove a witness"),
     step_up=StepUp.ALWAYS,
     events=(WITNESS_REMOVED,),
     tried=_("remove a witness"),
     proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),
+    done=_("{name} is asked no more."),
+    doors=frozenset({Door.PAGES}),
 )
-TOMBSTONE = Act("tombstone", events=(LOG_TOMBSTONED,), tried=_("close the damaged log"))
-ADOPT_LOG_HEAD = Act("adopt_log_head", events=(LOG_HEAD_ADOPTED,), tried=_("vouch for the newest checkpoint"))
+TOMBSTONE = Act(
+    "tombstone",
+    noun=Noun.LOG,
+    roles=frozenset({Role.STAFF, Role.SYSTEM}),
+    title=_("Close the damaged log"),
+    events=(LOG_TOMBSTONED,),
+    tried=_("close the damaged log"),
+    done=_("The damaged log is closed, and its next part has begun."),
+    doors=frozenset({Door.ADMIN, Door.COMMAND}),
+)
+ADOPT_LOG_HEAD = Act(
+    "adopt_log_head",
+    noun=Noun.LOG,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Vouch for the newest checkpoint"),
+    events=(LOG_HEAD_ADOPTED,),
+    tried=_("vouch for the newest checkpoint"),
+    doors=frozenset({Door.COMMAND}),
+)

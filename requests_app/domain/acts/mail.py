@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun
 
 MAIL_PARKED = Event(
     "mail.parked",
@@ -20,5 +21,20 @@ MAIL_RESENT = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )
 
-RESEND_MAIL = Act("resend_mail", events=(MAIL_RESENT,), tried=_("send a mail again"))
-PARK_MAIL = Act("park_mail", events=(MAIL_PARKED,))
+RESEND_MAIL = Act(
+    "resend_mail",
+    noun=Noun.MAIL,
+    roles=frozenset({Role.STAFF}),
+    title=_("Send a mail again"),
+    events=(MAIL_RESENT,),
+    tried=_("send a mail again"),
+    done=_("The mail will be sent again."),
+    doors=frozenset({Door.ADMIN}),
+)
+PARK_MAIL = Act(
+    "park_mail",
+    noun=Noun.MAIL,
+    roles=frozenset({Role.SYSTEM}),
+    events=(MAIL_PARKED,),
+    doors=frozenset({Door.TASK}),
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp
 from requests_app.domain.scopes import Scope
 
 ROLE_GIVEN = Event(
@@ -59,30 +60,47 @@ SWITCH_ON_PROVIDER = Proposal(
 
 GIVE_ROLE = Act(
     "give_role",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    title=_("Give a role"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(ROLE_GIVEN,),
     tried=_("give a role"),
     proposes=(Proposal("give_role", _("give %(name)s the role “%(role)s”")),),
+    done=_("The role was given, and the tenant’s approvers are told."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 TAKE_ROLE = Act(
     "take_role",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Take a role away"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(ROLE_TAKEN,),
     tried=_("take a role away"),
     proposes=(Proposal("take_role", _("take the role “%(role)s” from %(name)s")),),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 SWITCH_OFF_PERSON = Act(
     "switch_off_person",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    title=_("Switch an account off"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SWITCHED_OFF,),
     tried=_("switch an account off"),
     proposes=(Proposal("switch_off_person", _("switch off the account of %(name)s")),),
+    done=_("The account is switched off. What it had asked for or been given has ended."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 SWITCH_ON_PERSON = Act(
     "switch_on_person",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    title=_("Switch an account on"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SWITCHED_ON,),
@@ -91,40 +109,66 @@ SWITCH_ON_PERSON = Act(
         Proposal("switch_on_person", _("switch on the account of %(name)s")),
         SWITCH_ON_PROVIDER,
     ),
+    done=_("The account is switched on."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESET_SECOND_FACTORS = Act(
     "reset_second_factors",
+    noun=Noun.PERSON,
+    roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
+    humans_only=True,
+    separate_from=(Party.SUBJECT,),
+    title=_("Reset somebody’s second factors"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PERSON_SECOND_FACTORS_RESET,),
     tried=_("reset somebody’s second factors"),
     proposes=(Proposal("reset_second_factors", _("reset the second factors of %(name)s")),),
+    done=_("The second factors are gone, and every session has ended. The next sign-in sets up new ones."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 PROVISION_MEMBER = Act(
     "provision_member",
+    noun=Noun.TENANT,
+    makes=Noun.PERSON,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Add somebody from the directory"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CREATED,),
     tried=_("add somebody from the directory"),
+    doors=frozenset({Door.API}),
 )
 CHANGE_PROVISIONED = Act(
     "change_provisioned",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Change somebody as the directory has them"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CHANGED,),
     tried=_("change somebody as the directory has them"),
+    doors=frozenset({Door.API}),
 )
 PROVISION_ROLE = Act(
     "provision_role",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Give or take a role as the directory has it"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(ROLE_GIVEN, ROLE_TAKEN),
     tried=_("give or take a role as the directory has it"),
+    doors=frozenset({Door.API}),
 )
 REMOVE_PROVISIONED = Act(
     "remove_provisioned",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Remove somebody whom the directory removed"),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_SWITCHED_OFF,),
     tried=_("remove somebody whom the directory removed"),
+    doors=frozenset({Door.API}),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, StepUp
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Noun, StepUp
 from requests_app.domain.scopes import Scope
 
 MUTE_SET = Event(
@@ -23,17 +24,28 @@ MUTE_LIFTED = Event(
 
 DENY_ALL_AND_MUTE = Act(
     "deny_all_and_mute",
+    noun=Noun.TENANT,
+    makes=Noun.MUTE,
+    roles=frozenset({Role.APPROVER}),
+    comment=Comment.OPTIONAL,
+    title=_("Deny all that waits, and mute"),
     step_up=StepUp.DEPENDS,
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_SET,),
     tried=_("deny all that waits, and mute"),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 LIFT_MUTE = Act(
     "lift_mute",
+    noun=Noun.MUTE,
+    roles=frozenset({Role.APPROVER}),
+    title=_("Lift a mute"),
     step_up=StepUp.ALWAYS,
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_LIFTED,),
     tried=_("lift a mute"),
+    done=_("The mute of {muted} is lifted."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )

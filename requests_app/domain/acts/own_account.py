@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, StepUp, has
 from requests_app.domain.scopes import Scope
 
 PERSON_PASSWORD_CHANGED = Event(
@@ -58,35 +58,108 @@ PERSON_RECOVERY_CODES_MADE = Event(
     siem=Meaning(Family.ACCOUNT, OTHER, "Recovery codes made", Severity.MEDIUM),
 )
 
-STEP_UP = Act("step_up", tried=_("prove who they are"))
+STEP_UP = Act(
+    "step_up",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Prove who they are"),
+    tried=_("prove who they are"),
+    doors=frozenset({Door.PAGES, Door.API}),
+    own_order="Proving who one is changes nothing. Its refusal alone is an entry.",
+)
 SET_PASSWORD = Act(
     "set_password",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Change the password of the own account"),
     step_up=StepUp.DEPENDS,
     events=(PERSON_PASSWORD_CHANGED,),
     tried=_("change the password of the own account"),
+    doors=frozenset({Door.PAGES}),
 )
-ASK_FOR_RESET = Act("ask_for_reset", tried=_("ask for a new password"))
+ASK_FOR_RESET = Act(
+    "ask_for_reset",
+    noun=Noun.ACCOUNT,
+    is_public=True,
+    title=_("Ask for a new password"),
+    tried=_("ask for a new password"),
+    doors=frozenset({Door.PAGES}),
+    own_order="Nobody is signed in, and whose address it is must not be known.",
+)
 REQUEST_ADDRESS = Act(
-    "request_address", step_up=StepUp.ALWAYS, events=(PERSON_ADDRESS_REQUESTED,), tried=_("ask for another address")
+    "request_address",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Ask for another address"),
+    step_up=StepUp.ALWAYS,
+    events=(PERSON_ADDRESS_REQUESTED,),
+    tried=_("ask for another address"),
+    done=_("A link is on its way to the new address. Until you open it, nothing changes."),
+    doors=frozenset({Door.PAGES}),
 )
-CONFIRM_ADDRESS = Act("confirm_address", events=(PERSON_ADDRESS_CHANGED,), tried=_("take another address"))
+CONFIRM_ADDRESS = Act(
+    "confirm_address",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Take another address"),
+    events=(PERSON_ADDRESS_CHANGED,),
+    tried=_("take another address"),
+    done=_("Your address was changed. From now on you sign in with it."),
+    doors=frozenset({Door.PAGES}),
+)
 ENROL_PASSKEY = Act(
     "enrol_passkey",
+    noun=Noun.ACCOUNT,
+    makes=Noun.PASSKEY,
+    is_holders=True,
+    title=_("Add a passkey to the own account"),
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(PASSKEY_ENROLLED,),
     tried=_("add a passkey to the own account"),
+    done=_("The passkey “{name}” is added."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
-REMOVE_PASSKEY = Act("remove_passkey", step_up=StepUp.ALWAYS, events=(PASSKEY_REMOVED,), tried=_("remove a passkey"))
+REMOVE_PASSKEY = Act(
+    "remove_passkey",
+    noun=Noun.PASSKEY,
+    is_holders=True,
+    title=_("Remove a passkey"),
+    step_up=StepUp.ALWAYS,
+    events=(PASSKEY_REMOVED,),
+    tried=_("remove a passkey"),
+    done=_("The passkey “{name}” is removed."),
+    doors=frozenset({Door.PAGES}),
+)
 SET_UP_TOTP = Act(
-    "set_up_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_SET_UP,), tried=_("set up an authenticator app")
+    "set_up_totp",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Set up an authenticator app"),
+    step_up=StepUp.ALWAYS,
+    events=(PERSON_TOTP_SET_UP,),
+    tried=_("set up an authenticator app"),
+    done=_("The app is set up."),
+    doors=frozenset({Door.PAGES}),
 )
 REMOVE_TOTP = Act(
-    "remove_totp", step_up=StepUp.ALWAYS, events=(PERSON_TOTP_REMOVED,), tried=_("remove the authenticator app")
+    "remove_totp",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Remove the authenticator app"),
+    step_up=StepUp.ALWAYS,
+    events=(PERSON_TOTP_REMOVED,),
+    tried=_("remove the authenticator app"),
+    done=_("The authenticator app is removed."),
+    doors=frozenset({Door.PAGES}),
 )
 MAKE_RECOVERY_CODES = Act(
     "make_recovery_codes",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Have new recovery codes made"),
     step_up=StepUp.ALWAYS,
     events=(PERSON_RECOVERY_CODES_MADE,),
     tried=_("have new recovery codes made"),
+    doors=frozenset({Door.PAGES}),
 )

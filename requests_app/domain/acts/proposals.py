@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 TWO_PERSON_SWITCHED_ON = Event(
@@ -74,20 +75,50 @@ PROPOSAL_LAPSED = Event(
 
 SET_TWO_PERSON_CONTROL = Act(
     "set_two_person_control",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Switch two-person control"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
     tried=_("switch two-person control"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 CONFIRM_PROPOSAL = Act(
     "confirm_proposal",
+    noun=Noun.PROPOSAL,
+    roles=frozenset({Role.ADMINISTRATOR, Role.APPROVER}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    separate_from=(Party.PROPOSER,),
+    title=_("Confirm a proposed change"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(PROPOSAL_CONFIRMED,),
     tried=_("confirm a proposed change"),
+    done=_("The change is confirmed."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 WITHDRAW_PROPOSAL = Act(
-    "withdraw_proposal", scope=Scope.MEMBERS_MANAGE, events=(PROPOSAL_WITHDRAWN,), tried=_("withdraw a proposed change")
+    "withdraw_proposal",
+    noun=Noun.PROPOSAL,
+    roles=frozenset({Role.ADMINISTRATOR, Role.APPROVER}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Withdraw a proposed change"),
+    scope=Scope.MEMBERS_MANAGE,
+    events=(PROPOSAL_WITHDRAWN,),
+    tried=_("withdraw a proposed change"),
+    done=_("The change is withdrawn, and nothing was changed."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
-APPLY_PROPOSAL = Act("apply_proposal", events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED))
+APPLY_PROPOSAL = Act(
+    "apply_proposal",
+    noun=Noun.PROPOSAL,
+    roles=frozenset({Role.SYSTEM}),
+    events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED),
+    doors=frozenset({Door.TASK}),
+    own_order="The turn at every tenant's log is taken, and what no longer fits lapses in place of a refusal.",
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp
 from requests_app.domain.scopes import Scope
 
 IDENTITY_LINKED = Event(
@@ -53,6 +54,10 @@ DOMAIN_REMOVED = Event(
 
 SET_SIGN_ON = Act(
     "set_sign_on",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Change single sign-on"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(SIGN_ON_CHANGED,),
@@ -66,9 +71,16 @@ SET_SIGN_ON = Act(
             ),
         ),
     ),
+    done=_("Single sign-on was changed. Test it before you rely on it."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 CLAIM_DOMAIN = Act(
     "claim_domain",
+    noun=Noun.TENANT,
+    makes=Noun.DOMAIN,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Add a domain"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_CLAIMED,),
@@ -76,27 +88,66 @@ CLAIM_DOMAIN = Act(
     proposes=(
         Proposal("claim_domain", _("claim the domain %(domain)s, whose people then sign in with single sign-on")),
     ),
+    done=_("Put the file on its web server now, and check it then."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 VERIFY_DOMAIN = Act(
     "verify_domain",
+    noun=Noun.DOMAIN,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Have a domain proven"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_VERIFIED,),
     tried=_("have a domain proven"),
+    done=_("The domain is proven: its addresses lead to your sign-in."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_DOMAIN = Act(
     "remove_domain",
+    noun=Noun.DOMAIN,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Remove a domain"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_REMOVED,),
     tried=_("remove a domain"),
+    done=_("The domain was removed."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 UNLINK_IDENTITY = Act(
     "unlink_identity",
+    noun=Noun.IDENTITY,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    humans_only=True,
+    title=_("Unlink somebody from single sign-on"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(IDENTITY_UNLINKED,),
     tried=_("unlink somebody from single sign-on"),
+    done=_("The account is unlinked, and whoever was signed in with it is out."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
-SIGN_IN = Act("sign_in", events=(IDENTITY_LINKED,), tried=_("sign in through single sign-on"))
-NOTE_BYPASS = Act("note_bypass", events=(SIGN_ON_BYPASSED,), tried=_("sign in past single sign-on"))
+SIGN_IN = Act(
+    "sign_in",
+    noun=Noun.IDENTITY,
+    roles=frozenset({Role.SYSTEM}),
+    title=_("Sign in through single sign-on"),
+    events=(IDENTITY_LINKED,),
+    tried=_("sign in through single sign-on"),
+    doors=frozenset({Door.PAGES}),
+    own_order="The issuer's answer finds the person, and is looked at again under the locks.",
+)
+NOTE_BYPASS = Act(
+    "note_bypass",
+    noun=Noun.ACCOUNT,
+    is_holders=True,
+    title=_("Sign in past single sign-on"),
+    events=(SIGN_ON_BYPASSED,),
+    tried=_("sign in past single sign-on"),
+    doors=frozenset({Door.PAGES}),
+    own_order="The person is signing in, and holds no role yet.",
+)

@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from requests_app.domain.acts.declaration import Act, Event
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind
 from requests_app.domain.states import Timing
 
 _ACT = re.compile(r"[a-z]+(_[a-z]+)*")
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
+#: Where people are offered an act, and read what was done.
+_OFFERING = frozenset({Door.PAGES, Door.ADMIN})
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
@@ -27,6 +29,8 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
             yield f"{act.name} takes any token, and names a scope"
         if (act.scope is not None or act.any_token) and act.tried is None:
             yield f"a token may do {act.name}, and its refusal has no words"
+        yield from _of_people(act)
+        yield from _of_inputs(act)
         yield from _of_moves(act)
         yield from (f"{act.name} writes {event}, which is not declared" for event in act.events if event not in events)
         for proposal in act.proposes:
@@ -34,11 +38,42 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
                 yield f"{act.name} proposes {proposal.name}: a tenant's proposal has the name of its act"
 
 
+def _of_people(act: Act) -> Iterator[str]:
+    """Who may do it, and where it is offered."""
+    if not (act.roles or act.is_holders or act.is_public):
+        yield f"nobody may {act.name}"
+    if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):
+        yield f"anybody may try {act.name}, and it names who may"
+    if act.provider_roles and not act.roles:
+        yield f"{act.name} names roles of the provider alone"
+    if not act.doors:
+        yield f"{act.name} has no door"
+    if act.doors & _OFFERING and (act.tried is None or act.title is None) and not act.own_order:
+        yield f"{act.name} is offered to people, and has no words"
+    if act.done is not None and not act.doors & _OFFERING:
+        yield f"{act.name} says what was done where nobody reads it"
+
+
+def _of_inputs(act: Act) -> Iterator[str]:
+    names = [each.name for each in act.inputs]
+    yield from (f"{act.name} takes the input {name} {n} times" for name, n in Counter(names).items() if n > 1)
+    if act.comment is not Comment.NONE and "note" in names:
+        yield f"{act.name} takes a comment, and an input of its name"
+    yield from (f"{act.name}: {problem}" for each in act.inputs for problem in _of_field(each))
+
+
+def _of_field(each: Field) -> Iterator[str]:
+    if (each.of is not None) is not (each.kind is Kind.ID):
+        yield f"the input {each.name} is an id of nothing, or names a noun and is no id"
+    if bool(each.choices) is not (each.kind is Kind.CHOICE):
+        yield f"the input {each.name} has choices and is none, or is one without choices"
+    if each.kind in (Kind.LINE, Kind.TEXT) and each.at_most < max(each.at_least, 1):
+        yield f"the input {each.name} has no limit"
+
+
 def _of_moves(act: Act) -> Iterator[str]:
     if act.moves is None:
         return
-    if not act.roles:
-        yield f"nobody may {act.name}"
     if act.title is None or len(act.events) != 1:
         yield f"{act.name} moves a state, and has not one title and one event"
     if not act.moves.targets:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has, says
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has, says
 from requests_app.domain.scopes import Scope
 
 TENANT_CREATED = Event(
@@ -66,48 +67,100 @@ MOVE_TENANT = Proposal(
     by_staff=True,
 )
 
-CREATE_TENANT = Act("create_tenant", events=(TENANT_CREATED,), tried=_("set up a tenant"))
+CREATE_TENANT = Act(
+    "create_tenant",
+    noun=Noun.INSTALLATION,
+    makes=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    title=_("Set up a tenant"),
+    events=(TENANT_CREATED,),
+    tried=_("set up a tenant"),
+    done=_("The tenant was added."),
+    doors=frozenset({Door.ADMIN}),
+)
 CHANGE_TENANT = Act(
     "change_tenant",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.STAFF}),
+    title=_("Change the tenant"),
     step_up=StepUp.DEPENDS,
     events=(TENANT_CHANGED,),
     tried=_("change the tenant"),
     proposes=(MOVE_TENANT,),
+    done=_("The tenant was changed."),
+    doors=frozenset({Door.ADMIN}),
 )
 SWITCH_LOCKBOX = Act(
     "switch_lockbox",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Switch Lockbox on or off"),
     step_up=StepUp.DEPENDS,
     scope=Scope.TENANT_MANAGE,
     events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
     tried=_("switch Lockbox on or off"),
     proposes=(Proposal("switch_lockbox", _("switch Lockbox %(on)s")),),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_WINDOW_CAP = Act(
     "set_window_cap",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Set the longest window"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
     tried=_("set the longest window"),
     proposes=(Proposal("set_window_cap", _("set the longest window to %(time)s")),),
+    done=_("From now on no window is longer than {length}."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_YES_RULE = Act(
     "set_yes_rule",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    humans_only=True,
+    title=_("Set what a yes takes"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
     tried=_("set what a yes takes"),
     proposes=(Proposal("set_yes_rule", _("let a yes count if it is %(rule)s")),),
+    done=_("The rule is set. It counts from the next yes on."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_APPROVAL_PAGE = Act(
     "set_approval_page",
+    noun=Noun.TENANT,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Say where the own approval page is"),
     step_up=StepUp.ALWAYS,
     events=(TENANT_CHANGED,),
     tried=_("say where the own approval page is"),
     proposes=(Proposal("set_approval_page", _("have a yes signed on your own page %(approval_origin)s, %(only)s")),),
+    done=_("Saved. It counts from now on."),
+    doors=frozenset({Door.PAGES}),
 )
 ADD_ADDRESS = Act(
-    "add_address", scope=Scope.TENANT_MANAGE, events=(ADDRESS_ADDED,), tried=_("add a notification address")
+    "add_address",
+    noun=Noun.TENANT,
+    makes=Noun.NOTIFICATION_ADDRESS,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Add a notification address"),
+    scope=Scope.TENANT_MANAGE,
+    events=(ADDRESS_ADDED,),
+    tried=_("add a notification address"),
+    done=_("{email} is told from now on."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_ADDRESS = Act(
-    "remove_address", scope=Scope.TENANT_MANAGE, events=(ADDRESS_REMOVED,), tried=_("remove a notification address")
+    "remove_address",
+    noun=Noun.NOTIFICATION_ADDRESS,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    title=_("Remove a notification address"),
+    scope=Scope.TENANT_MANAGE,
+    events=(ADDRESS_REMOVED,),
+    tried=_("remove a notification address"),
+    done=_("{email} is not told any more."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, UPDATED
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Event, Moves, has, is_actor
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Moves, Noun, has, is_actor
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
 
@@ -82,15 +82,20 @@ TICKET_LINKED = Event(
 
 OPEN_TICKET = Act(
     "open_ticket",
+    noun=Noun.TENANT,
+    makes=Noun.TICKET,
     title=_("Open a ticket"),
     roles=CUSTOMERS | WORKERS,
     moves=Moves(sources=frozenset(), targets=(TicketState.NEW,)),
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_OPENED,),
     tried=_("open a ticket"),
+    done=_("The ticket is open. Its reference is {reference}."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ASSIGN_TICKET = Act(
     "assign_ticket",
+    noun=Noun.TICKET,
     title=_("Take this ticket"),
     roles=WORKERS,
     moves=Moves(
@@ -100,36 +105,50 @@ ASSIGN_TICKET = Act(
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_ASSIGNED,),
     tried=_("take or give a ticket"),
+    done=_("The ticket is assigned."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ASK_CUSTOMER = Act(
     "ask_customer",
+    noun=Noun.TICKET,
+    comment=Comment.NEEDED,
     title=_("Ask the customer"),
     roles=WORKERS,
     moves=Moves(sources=frozenset({TicketState.ASSIGNED}), targets=(TicketState.WAITING_FOR_CUSTOMER,)),
-    needs_note=True,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_ANSWER_ASKED,),
     tried=_("ask the customer something"),
+    done=_("The question is sent. The ticket waits for the customer."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ANSWER_TICKET = Act(
     "answer_ticket",
+    noun=Noun.TICKET,
+    comment=Comment.NEEDED,
     title=_("Answer"),
     roles=CUSTOMERS,
     moves=Moves(sources=frozenset({TicketState.WAITING_FOR_CUSTOMER}), targets=(TicketState.ASSIGNED,)),
-    needs_note=True,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_ANSWERED,),
     tried=_("answer on a ticket"),
+    done=_("Your answer is sent."),
+    doors=frozenset({Door.PAGES, Door.API}),
 )
 COMMENT = Act(
     "comment",
+    noun=Noun.TICKET,
+    title=_("Write on a ticket"),
     roles=CUSTOMERS | WORKERS,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_COMMENTED, TICKET_NOTE_ADDED),
     tried=_("write on a ticket"),
+    done=_("Your comment is added."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESOLVE_TICKET = Act(
     "resolve_ticket",
+    noun=Noun.TICKET,
+    comment=Comment.OPTIONAL,
     title=_("Resolve"),
     roles=WORKERS,
     moves=Moves(
@@ -138,18 +157,26 @@ RESOLVE_TICKET = Act(
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_RESOLVED,),
     tried=_("resolve a ticket"),
+    done=_("The ticket is resolved."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CLOSE_TICKET = Act(
     "close_ticket",
+    noun=Noun.TICKET,
+    comment=Comment.OPTIONAL,
     title=_("Close the ticket"),
     roles=CUSTOMERS | WORKERS,
     moves=Moves(sources=TICKET_LIVE | {TicketState.RESOLVED}, targets=(TicketState.CLOSED,)),
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_CLOSED,),
     tried=_("close a ticket"),
+    done=_("The ticket is closed."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 REOPEN_TICKET = Act(
     "reopen_ticket",
+    noun=Noun.TICKET,
+    comment=Comment.NEEDED,
     title=_("Reopen"),
     roles=CUSTOMERS | WORKERS,
     moves=Moves(
@@ -157,15 +184,20 @@ REOPEN_TICKET = Act(
         targets=(TicketState.ASSIGNED, TicketState.NEW),
         timing=Timing.BEFORE,
     ),
-    needs_note=True,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_REOPENED,),
     tried=_("reopen a ticket"),
+    done=_("The ticket is open again."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 LINK_TICKET = Act(
     "link_ticket",
+    noun=Noun.TICKET,
+    title=_("Link a ticket"),
     roles=CUSTOMERS | WORKERS,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_LINKED,),
     tried=_("link a ticket"),
+    done=_("The reference is set."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Event, Proposal, StepUp, has
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 WEBHOOK_ADDED = Event(
@@ -62,10 +63,25 @@ WEBHOOK_REDELIVERED = Event(
 )
 
 ADD_WEBHOOK = Act(
-    "add_webhook", step_up=StepUp.ALWAYS, scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_ADDED,), tried=_("add a webhook")
+    "add_webhook",
+    noun=Noun.TENANT,
+    makes=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Add a webhook"),
+    step_up=StepUp.ALWAYS,
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_ADDED,),
+    tried=_("add a webhook"),
+    done=_("The webhook was added."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CHANGE_WEBHOOK = Act(
     "change_webhook",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Change a webhook"),
     step_up=StepUp.DEPENDS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_CHANGED,),
@@ -73,45 +89,92 @@ CHANGE_WEBHOOK = Act(
     proposes=(
         Proposal("change_webhook", _("tell the webhook at %(place_before)s, from now on at %(place)s, of %(events)s")),
     ),
+    done=_("The webhook was changed."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 REMOVE_WEBHOOK = Act(
     "remove_webhook",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Remove a webhook"),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REMOVED,),
     tried=_("remove a webhook"),
     proposes=(Proposal("remove_webhook", _("remove the webhook at %(place)s")),),
+    done=_("The webhook was removed."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ROTATE_WEBHOOK_SECRET = Act(
     "rotate_webhook_secret",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Have a new secret made for a webhook"),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_SECRET_ROTATED,),
     tried=_("have a new secret made for a webhook"),
+    done=_("A new secret was made."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 DISABLE_WEBHOOK = Act(
     "disable_webhook",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Switch a webhook off"),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_DISABLED,),
     tried=_("switch a webhook off"),
     proposes=(Proposal("disable_webhook", _("switch off the webhook at %(place)s")),),
+    done=_("Nothing is sent to it until it is switched on again."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ENABLE_WEBHOOK = Act(
     "enable_webhook",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Switch a webhook on"),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ENABLED,),
     tried=_("switch a webhook on"),
     proposes=(Proposal("enable_webhook", _("switch on the webhook at %(place)s, which is told of %(events)s")),),
+    done=_("It goes on where it stopped. What is older than three days is left out."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 SEND_WEBHOOK_TEST = Act(
-    "send_webhook_test", scope=Scope.WEBHOOKS_MANAGE, events=(WEBHOOK_TESTED,), tried=_("send a test to a webhook")
+    "send_webhook_test",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Send a test to a webhook"),
+    scope=Scope.WEBHOOKS_MANAGE,
+    events=(WEBHOOK_TESTED,),
+    tried=_("send a test to a webhook"),
+    done=_("A test is on its way. Its outcome is shown below within seconds."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 REDELIVER = Act(
     "redeliver",
+    noun=Noun.MESSAGE,
+    roles=frozenset({Role.ADMINISTRATOR}),
+    provider_roles=frozenset({Role.STAFF}),
+    title=_("Have a message sent again to a webhook"),
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REDELIVERED,),
     tried=_("have a message sent again to a webhook"),
+    done=_("It is sent again, under the same id."),
+    doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
-GIVE_UP_WEBHOOK = Act("give_up_webhook", events=(WEBHOOK_DISABLED,))
+GIVE_UP_WEBHOOK = Act(
+    "give_up_webhook",
+    noun=Noun.WEBHOOK,
+    roles=frozenset({Role.SYSTEM}),
+    events=(WEBHOOK_DISABLED,),
+    doors=frozenset({Door.TASK}),
+)
