@@ -1,0 +1,126 @@
+"""Prints the numbers that show how the tree is built, and compares them with docs/numbers.md.
+
+Usage: python bin/_measure.py [--check] [DIRECTORY]
+
+Without an option it prints a table of what it counted in DIRECTORY (by default this project). With --check it fails
+where a number is larger than the column "now" of docs/numbers.md says. Migrations and the lines of an area grow with
+the product and are not compared.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = ("requests_app", "audit_app", "lockbox_site")
+#: Django's own places, which are no rooms.
+DJANGOS = {"__init__", "apps", "migrations", "management", "templatetags", "tasks"}
+AREAS = (
+    "requests_app",
+    "audit_app",
+    "lockbox_site",
+    "templates",
+    "static",
+    "tests",
+    "clients",
+    "verify",
+    "bench",
+    "docs",
+)
+#: They grow with the product.
+GROWING = {"Migrations", *(f"Lines of {area}" for area in AREAS)}
+ROW = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<before>[^|]*?) \| (?P<now>[^|]*?) \|$", re.MULTILINE)
+
+
+def rooms(root: Path) -> list[str]:
+    found = {path.stem if path.suffix == ".py" else path.name for path in (root / "requests_app").iterdir()}
+    return sorted(name for name in found if name not in DJANGOS and not name.startswith(("_", ".")))
+
+
+def arrows(root: Path, places: list[str]) -> tuple[int, int]:
+    """Return how many pairs of rooms have an import from the first to the second, and how many have one both ways."""
+    sys.path.insert(0, str(root))
+    graph = grimp.build_graph("requests_app", cache_dir=None)
+    pairs = set()
+    for importer in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(importer):
+            ends = [module.split(".")[1] for module in (importer, imported) if "." in module]
+            if len(ends) == 2 and ends[0] != ends[1] and set(ends) <= set(places):
+                pairs.add((ends[0], ends[1]))
+    return len(pairs), sum((there, here) in pairs for here, there in pairs) // 2
+
+
+def files(root: Path, area: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", area], capture_output=True, text=True, check=True
+    )
+    return [root / name for name in listed.stdout.split("\0") if name and (root / name).is_file()]
+
+
+def lines_of(path: Path) -> int:
+    try:
+        return len(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError:
+        return 0
+
+
+def functions(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the length of each function in lines, and its name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (node.end_lineno or node.lineno) - node.lineno + 1, node.name
+
+
+def numbers(root: Path) -> dict[str, int]:
+    places = rooms(root)
+    there, both = arrows(root, places)
+    sources = [path for area in PRODUCT for path in files(root, area) if path.suffix == ".py"]
+    sources = [path for path in sources if "migrations" not in path.parts]
+    found = {
+        "Rooms of requests_app": len(places),
+        "Arrows between rooms": there,
+        "Pairs of rooms with arrows both ways": both,
+        "Migrations": sum(path.name[:4].isdigit() for area in PRODUCT for path in files(root, area)),
+        "Longest module": max(lines_of(path) for path in sources),
+        "Longest function": max(length for path in sources for length, _name in functions(path)),
+    }
+    found |= {f"Lines of {area}": sum(lines_of(path) for path in files(root, area)) for area in AREAS}
+    found["Lines of docs/openapi.json"] = lines_of(root / "docs" / "openapi.json")
+    return found
+
+
+def documented(root: Path) -> dict[str, str]:
+    text = (root / "docs" / "numbers.md").read_text(encoding="utf-8")
+    return {match["name"]: match["now"] for match in ROW.finditer(text)}
+
+
+def differences(counted: dict[str, int], written: dict[str, str]) -> list[str]:
+    found = []
+    for name, number in counted.items():
+        expected = int(written.get(name, "-1").replace(",", ""))
+        if name not in GROWING and number > expected:
+            found.append(f"{name}: counted {number:,}, docs/numbers.md has {written.get(name, 'nothing')}")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    given = [argument for argument in arguments if argument != "--check"]
+    root = Path(given[0]).resolve() if given else ROOT
+    counted = numbers(root)
+    if "--check" not in arguments:
+        print("\n".join(f"| {name} | {number:,} |" for name, number in counted.items()))
+        return 0
+    wrong = differences(counted, documented(root))
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
