@@ -20,10 +20,10 @@ from requests_app.domain import clock, limits
 from requests_app.domain.errors import DomainError, TooMany
 from requests_app.models import AccessRequest, Decision, Grant, Resource, Ticket, Token
 from requests_app.operations import sweeps
+from tests.acts.shared import by_azure
 from tests.caller import Caller, token_of
 from tests.cast import JUSTIFICATION, TRIED, Cast, events_of
 from tests.factors import give_app
-from tests.parity.api_calls import _azure
 from tests.sources import ROOT, name_of, nodes_of
 from tests.web.pages import answer, page_of, signed_in, snapshot
 
@@ -53,7 +53,7 @@ class Doors:
         return caller.post(f"access-requests/{row.pk}/{verdict}", {"comment": "So."}, If_Match=tag)
 
     def azure(self, name: str, row: AccessRequest, verdict: str) -> Any:
-        return _azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
+        return by_azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
 
     def room(self, name: str, row: AccessRequest, verdict: str) -> Any:
         """As a shell or a script of the operator's would."""
@@ -183,7 +183,7 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
         assert (away.status_code, reverse("account_login") in away.url) == (302, True)
         for path in (f"/api/v1/access-requests/{row.pk}/{verdict}",):
             assert Browser().post(path, {}, content_type="application/json").status_code == 401
-        assert _azure(verdict.title(), "So.")(cast, Caller("none"), row).status_code == 401
+        assert by_azure(verdict.title(), "So.")(cast, Caller("none"), row).status_code == 401
         assert (snapshot(), AuditEntry.objects.count()) == (before, entries)
         # Whoever has the cookie or the token has not the person.
         if verdict == "deny":
@@ -195,7 +195,7 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
         tag = ada.get(f"access-requests/{row.pk}")["ETag"]
         refused = ada.post(f"access-requests/{row.pk}/{verdict}", {}, If_Match=tag)
         assert (refused.status_code, refused.json()["code"]) == (403, "step_up_required")
-        assert _azure(verdict.title(), "So.")(cast, ada, row).status_code == 403
+        assert by_azure(verdict.title(), "So.")(cast, ada, row).status_code == 403
         with pytest.raises(DomainError, match="it is you"):
             getattr(operations, f"{verdict}_as_customer")(row.pk, actor=cast.as_("ada", fresh=False))
         after = snapshot()

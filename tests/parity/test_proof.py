@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -17,10 +16,9 @@ from requests_app.domain.errors import StepUpRequired
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.scopes import Scope
 from requests_app.models import Decision, Grant, Proposal, Token
+from tests.acts import CASES, act_of
 from tests.caller import Caller, service_of, token_of
 from tests.cast import Cast, events_in, events_of
-from tests.parity.api_calls import AZURE_CALLS, CALLS
-from tests.parity.test_doors import CASES
 from tests.web.pages import answer, nothing_happens, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -60,8 +58,8 @@ IN_SOME_CASES = {
 
 
 def _step_up(case: str) -> StepUp:
-    """What the act of this case declares. An internal note is a comment."""
-    return ACTS[re.split(r" by |, ", case.replace("internal note", "comment"))[0]].step_up
+    """What the act of this case declares."""
+    return ACTS[act_of(case)].step_up
 
 
 #: What gives or widens access, or changes who decides, by which rule, or who is told. Everything else takes none: work
@@ -104,14 +102,13 @@ def test_what_ends_access_takes_a_session_or_a_token_alone_by_every_door(cast: C
     case = CASES[name]
     assert case.who is not None
     doors: list[Any] = [call for call in (case.page, case.admin) if call is not None]
-    calls = [calls[name] for calls in (CALLS, AZURE_CALLS) if name in calls]
-    assert doors or calls
-    token = token_of(cast, case.who, fresh=False) if calls else ""
+    assert doors or case.calls
+    token = token_of(cast, case.who, fresh=False) if case.calls else ""
     assert not Token.objects.exclude(stepped_up_at=None).exists()
     row = case.prepare(cast)
-    for call in (*doors, *calls):
+    for call in (*doors, *case.calls):
         before, start = AuditEntry.objects.count(), transaction.savepoint()
-        here: Any = Caller(token) if call in calls else signed_in(cast, case.who, fresh=False)
+        here: Any = Caller(token) if call in case.calls else signed_in(cast, case.who, fresh=False)
         response = call(cast, here, row)
         assert response.status_code in (200, 201, 204, case.status), response.content.decode()[-2000:]
         assert AuditEntry.objects.count() > before

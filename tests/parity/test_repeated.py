@@ -10,9 +10,9 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.errors import WrongState
 from requests_app.models import Decision
+from tests.acts.shared import by_azure
 from tests.caller import Caller, token_of
 from tests.cast import Cast
-from tests.parity.api_calls import _azure
 from tests.web.pages import answer, nothing_happens, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def test_an_approval_sent_again_is_answered_by_the_first(cast: Cast, is_closed: 
     state = "CLOSED" if is_closed else "OPEN"
     with nothing_happens():
         again = later.post(f"access-requests/{row.pk}/approve", {"comment": "Again."}, If_Match=tag)
-        azure = _azure("Approve", "Again.")(cast, later, row)
+        azure = by_azure("Approve", "Again.")(cast, later, row)
         page = signed_in(cast, "ada", fresh=False).post(page_of(row, "decide", "approve"), answer(row))
         room = operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), note="Again.")
     assert (again.status_code, again.json()["state"], room.state) == (200, state, state)
@@ -45,7 +45,7 @@ def test_the_opposite_answer_is_a_conflict_that_says_what_was_answered(cast: Cas
     refused = caller.decide("deny", row)
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
     assert refused.json()["current"] == {"state": "OPEN", "decided_by": "Ada Test"}
-    azure = _azure("Deny", "No.")(cast, caller, row)
+    azure = by_azure("Deny", "No.")(cast, caller, row)
     assert (azure.status_code, azure.json()["error"]["code"]) == (409, "Conflict")
     assert azure.json()["error"]["additionalInfo"][0]["info"] == {"currentStatus": "Approved"}
     assert Decision.objects.filter(stage="customer").count() == 1

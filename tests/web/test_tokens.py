@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from requests_app.domain.acts import SCOPES
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.queries import callers
+from tests.acts import CASES, act_of
 from tests.caller import Caller
 from tests.cast import PASSWORD, Cast, events_in
-from tests.parity.test_doors import CASES
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, same_queries, signed_in
 from tests.web.test_security import without_factor
 
@@ -81,10 +80,10 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 def test_whatever_act_a_person_may_do_over_the_api_has_its_scope_offered(cast: Cast, name: str) -> None:
     """The other way round: every case of an act that this person does is possible with a token made here."""
     actor = cast.as_(name)
-    for case, calls in CASES.items():
-        act = re.split(r" by |, ", case)[0]
-        if calls.who == name and act in SCOPES:
-            assert SCOPES[act] in actor.usable_scopes, case
+    for case_name, case in CASES.items():
+        act = act_of(case_name)
+        if case.who == name and act in SCOPES:
+            assert SCOPES[act] in actor.usable_scopes, case_name
 
 
 def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> None:

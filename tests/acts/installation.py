@@ -1,0 +1,113 @@
+"""Cases of acts of staff on what all tenants share: plans, services, resources, queues, and the provider’s people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from requests_app import operations
+from requests_app.models import QueueAssignment
+from tests.acts.case import Case
+from tests.acts.shared import NEW_PASSWORD, by_adding, by_button
+from tests.cast import Cast
+
+
+def _linked(cast: Cast) -> Any:
+    cast.agreed(lambda: operations.link_accounts(cast.priya.pk, cast.paula.pk, actor=cast.as_("stella")))
+    return cast.priya
+
+
+_PERSON: dict[str, Any] = {"email": "new@provider.example", "name": "New", "password": NEW_PASSWORD}
+
+
+_SERVICE: dict[str, Any] = {"key": "teams", "name": "Teams", "connector": "folder"}
+
+
+_RESOURCE: dict[str, Any] = {"kind": "mailbox", "name": "legal@contoso.example", "locator": "contoso/mail/legal"}
+
+
+CASES: dict[str, Case] = {
+    "make_staff": Case(
+        "stella",
+        lambda cast: cast.erik,
+        lambda cast, row, actor: operations.make_staff(row.pk, actor=actor),
+        admin=by_button("person", "make-staff"),
+    ),
+    "link_accounts by staff": Case(
+        "stella",
+        lambda cast: cast.priya,
+        lambda cast, row, actor: operations.link_accounts(row.pk, cast.paula.pk, actor=actor),
+        admin=by_button("person", "link", other="paula@provider.example"),
+    ),
+    "unlink_accounts by staff": Case(
+        "stella",
+        _linked,
+        lambda cast, row, actor: operations.unlink_accounts(row.pk, actor=actor),
+        admin=by_button("person", "unlink"),
+    ),
+    "add_person": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.add_person(actor=actor, **_PERSON),
+        admin=by_adding("person", **_PERSON, time_zone="UTC"),
+    ),
+    "give_queue_role": Case(
+        "stella",
+        lambda cast: cast.samir,
+        lambda cast, row, actor: operations.give_queue_role(cast.exchange.pk, row.pk, role="engineer", actor=actor),
+        admin=lambda cast, client, row: by_button("person", "queue", service=cast.exchange.pk, role="engineer")(
+            cast, client, row
+        ),
+    ),
+    "take_queue_role": Case(
+        "stella",
+        lambda cast: QueueAssignment.objects.get(person=cast.erik),
+        lambda cast, row, actor: operations.take_queue_role(row.service_id, row.person_id, role=row.role, actor=actor),
+        admin=by_button("queueassignment", "take"),
+    ),
+    "save_plan": Case(
+        "stella",
+        lambda cast: cast.contoso.plan,
+        lambda cast, row, actor: operations.save_plan(plan_id=row.pk, name="E7", includes_lockbox=True, actor=actor),
+        admin=by_button("plan", "change", name="E7", includes_lockbox="on"),
+    ),
+    "save_plan, a new one": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.save_plan(name="E7", includes_lockbox=True, actor=actor),
+        admin=by_adding("plan", name="E7", includes_lockbox="on"),
+    ),
+    "save_service": Case(
+        "stella",
+        lambda cast: cast.exchange,
+        lambda cast, row, actor: operations.save_service(
+            service_id=row.pk, key=row.key, name=row.name, connector=row.connector, is_covered=False, actor=actor
+        ),
+        admin=lambda cast, client, row: by_button(
+            "service", "change", key=row.key, name=row.name, connector=row.connector
+        )(cast, client, row),
+    ),
+    "save_service, a new one": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.save_service(actor=actor, **_SERVICE),
+        admin=by_adding("service", **_SERVICE, is_covered="on"),
+    ),
+    "save_resource": Case(
+        "stella",
+        lambda cast: cast.resource(),
+        lambda cast, row, actor: operations.save_resource(
+            resource_id=row.pk, name="Finance", is_active=False, actor=actor
+        ),
+        admin=by_button("resource", "change", name="Finance"),
+    ),
+    "save_resource, a new one": Case(
+        "stella",
+        lambda cast: None,
+        lambda cast, row, actor: operations.save_resource(
+            tenant_id=cast.contoso.pk, service_id=cast.exchange.pk, actor=actor, **_RESOURCE
+        ),
+        admin=lambda cast, client, row: by_adding("resource", tenant="contoso", service=cast.exchange.pk, **_RESOURCE)(
+            cast, client, row
+        ),
+    ),
+}

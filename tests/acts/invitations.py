@@ -1,0 +1,107 @@
+"""Cases of acts by which somebody becomes one of a tenant’s people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.domain.actors import Actor
+from tests.acts.case import Case
+from tests.acts.shared import NEW_PASSWORD, bare, by_button
+from tests.cast import Cast
+
+
+def _first_invited(cast: Cast) -> Any:
+    """Whom staff invited to a tenant in which nobody holds a role yet."""
+    return operations.invite_person(
+        bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
+    )
+
+
+def _on_invitation(cast: Cast, client: Client, row: Any, act: str) -> Any:
+    return client.post(reverse("web:people", args=[cast.contoso.pk]), {"act": act, "invitation": str(row.pk)})
+
+
+_INVITED: dict[str, Any] = {"email": "new@contoso.example", "role": "member"}
+
+
+_ACCEPTED: dict[str, Any] = {"name": "New", "password": NEW_PASSWORD}
+
+
+CASES: dict[str, Case] = {
+    "invite_person": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.invite_person(cast.contoso.pk, actor=actor, **_INVITED),
+        page=lambda cast, client, row: client.post(reverse("web:people", args=[cast.contoso.pk]), _INVITED),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/invitations", _INVITED),
+    ),
+    "invite_person by staff": Case(
+        "stella",
+        lambda cast: bare(cast),
+        lambda cast, row, actor: operations.invite_person(
+            row.pk, email="new@adatum.example", role="administrator", actor=actor
+        ),
+        admin=by_button("tenant", "invite", email="new@adatum.example", role="administrator"),
+        api=lambda cast, caller, row: caller.post(
+            f"tenants/{row.pk}/invitations", {"email": "new@adatum.example", "role": "administrator"}
+        ),
+    ),
+    "resend_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "send_again"),
+        api=lambda cast, caller, row: caller.post(f"invitations/{row.pk}/send-again"),
+    ),
+    "resend_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.resend_invitation(row.pk, actor=actor),
+        admin=by_button("invitation", "send-again"),
+        api=lambda cast, caller, row: caller.post(f"invitations/{row.pk}/send-again"),
+    ),
+    "withdraw_invitation": Case(
+        "ines",
+        lambda cast: cast.invited(),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        page=lambda cast, client, row: _on_invitation(cast, client, row, "withdraw"),
+        api=lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
+    ),
+    "withdraw_invitation by staff": Case(
+        "stella",
+        lambda cast: _first_invited(cast),
+        lambda cast, row, actor: operations.withdraw_invitation(row.pk, actor=actor),
+        admin=by_button("invitation", "withdraw"),
+        api=lambda cast, caller, row: caller.post(f"invitations/{row.pk}/withdraw"),
+    ),
+    "accept_invitation": Case(
+        "mia",
+        lambda cast: cast.invited(role="approver"),
+        lambda cast, row, actor: operations.accept_invitation(
+            cast.link_of(row), **_ACCEPTED, actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(reverse("web:invitation", args=[cast.link_of(row)]), _ACCEPTED),
+    ),
+    "make_recovery_key": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.make_recovery_key(cast.contoso.pk, actor=actor),
+        page=lambda cast, client, row: client.post(reverse("web:recovery_key", args=[cast.contoso.pk])),
+        status=200,
+    ),
+    "use_recovery_key": Case(
+        "mia",
+        lambda cast: operations.make_recovery_key(cast.contoso.pk, actor=cast.as_("ines")),
+        lambda cast, row, actor: operations.use_recovery_key(
+            row.key, email="next@contoso.example", actor=Actor.stranger(door=actor.door)
+        ),
+        page=lambda cast, client, row: Client().post(
+            reverse("web:recover"), {"recovery_key": row.key, "email": "next@contoso.example"}
+        ),
+        status=200,
+    ),
+}

@@ -1,0 +1,50 @@
+"""Rows and calls that cases of several kinds of acts need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.models import Tenant
+from tests.acts.case import Call
+from tests.cast import Cast
+
+
+def by_button(model: str, act: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
+    return lambda cast, client, row: client.post(reverse(f"admin:requests_app_{model}_act", args=[row.pk, act]), form)
+
+
+def of_tenant(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
+    """A page of one webhook, or of one client, which is `row`."""
+    return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
+
+
+def by_adding(model: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
+    return lambda cast, client, row: client.post(reverse(f"admin:requests_app_{model}_add"), form)
+
+
+def bare(cast: Cast) -> Tenant:
+    """A tenant in which nobody holds a role yet."""
+    found = Tenant.objects.filter(slug="adatum").first()
+    return found or operations.create_tenant(plan_id=cast.contoso.plan_id, actor=cast.as_("stella"), **TENANT)
+
+
+NEW_PASSWORD = "another battery of 7 horses"
+
+
+TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"}
+
+
+def by_azure(verdict: str, reason: str) -> Call:
+    """The same decisions through Azure's contract, which has no ETag."""
+    return lambda cast, caller, row: caller.post(
+        f"/subscriptions/{row.tenant_id}{AZURE}/requests/{row.pk}/updateApproval?{VERSION}",
+        {"status": verdict, "reason": reason},
+    )
+
+
+AZURE, VERSION = "/providers/Microsoft.CustomerLockbox", "api-version=2018-02-28-preview"

@@ -1,0 +1,135 @@
+"""Cases of acts on how a tenant’s people sign in, and the sign-in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+from django.test import Client
+from django.urls import reverse
+
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor
+from requests_app.identity.sso import domains
+from requests_app.models import Identity
+from tests.acts.case import Case
+from tests.acts.shared import by_button
+from tests.caller import Caller
+from tests.cast import Cast
+
+
+def _domain(cast: Cast) -> Any:
+    return operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=cast.as_("ines"))
+
+
+def _sign_on(cast: Cast, row: Any, actor: Actor, issuer: str = "https://idp.example") -> Any:
+    """Set up where there is no `row`, or changed."""
+    said: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
+    connection, was = operations.Connection(issuer=issuer, **said), row.changed_at if row else None
+    return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=actor)
+
+
+def _sign_on_page(cast: Cast, client: Client, row: Any) -> Any:
+    page = reverse("web:sign_on", args=[cast.contoso.pk])
+    form = {
+        "issuer": "https://idp.example",
+        "client_id": "lockbox",
+        "client_secret": "x",
+        "scopes": "openid profile email",
+        "key_claim": "sub",
+        "role_map": "g = auditor",
+    }
+    return client.post(page, {**form, "shown": client.get(page).context["form"]["shown"].value() or ""})
+
+
+def _identity(cast: Cast) -> Identity:
+    return Identity.objects.create(
+        tenant=cast.contoso, issuer="https://idp.example", subject="s", person=cast.mia, linked_at=clock.now()
+    )
+
+
+def _own_identity(cast: Cast) -> Identity:
+    """Of one of the provider's people."""
+    return Identity.objects.create(issuer="https://idp.example", subject="s", person=cast.priya, linked_at=clock.now())
+
+
+def _with_file(call: Callable[[], Any]) -> Any:
+    """As if the domain's web server showed what it should."""
+    with patch.object(domains, "problem", lambda name, challenge, *, peer: ""):
+        return call()
+
+
+def _call_check(cast: Cast, caller: Caller, row: Any) -> Any:
+    with patch.object(domains, "problem", lambda name, challenge, *, peer: ""):
+        return caller.post(f"domains/{row.pk}/check")
+
+
+SIGN_ON = {"issuer": "https://idp.example", "client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
+
+
+def _sign_on_again(cast: Cast, caller: Caller, row: Any) -> Any:
+    path = f"tenants/{cast.contoso.pk}/sign-on"
+    return caller.put(path, SIGN_ON, If_Match=caller.get(path)["ETag"])
+
+
+CASES: dict[str, Case] = {
+    "set_sign_on": Case(
+        "ines",
+        lambda cast: None,
+        _sign_on,
+        page=_sign_on_page,
+        api=lambda cast, caller, row: caller.put(f"tenants/{cast.contoso.pk}/sign-on", SIGN_ON),
+    ),
+    "set_sign_on, again": Case(
+        "ines",
+        lambda cast: _sign_on(cast, None, cast.as_("ines"), issuer="https://old.example"),
+        _sign_on,
+        _sign_on_page,
+        api=_sign_on_again,
+    ),
+    "claim_domain": Case(
+        "ines",
+        lambda cast: None,
+        lambda cast, row, actor: operations.claim_domain(cast.contoso.pk, name="contoso.example", actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"name": "contoso.example"}
+        ),
+        api=lambda cast, caller, row: caller.post(f"tenants/{cast.contoso.pk}/domains", {"name": "contoso.example"}),
+    ),
+    "verify_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: _with_file(lambda: operations.verify_domain(row.pk, actor=actor)),
+        page=lambda cast, client, row: _with_file(
+            lambda: client.post(reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"check_domain": row.pk})
+        ),
+        api=_call_check,
+    ),
+    "remove_domain": Case(
+        "ines",
+        _domain,
+        lambda cast, row, actor: operations.remove_domain(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:sign_on_domains", args=[cast.contoso.pk]), {"remove_domain": row.pk}
+        ),
+        api=lambda cast, caller, row: caller.delete(f"domains/{row.pk}"),
+    ),
+    "unlink_identity": Case(
+        "ines",
+        _identity,
+        lambda cast, row, actor: operations.unlink_identity(row.pk, actor=actor),
+        page=lambda cast, client, row: client.post(
+            reverse("web:person", args=[cast.contoso.pk, row.person_id]), {"act": "unlink", "identity": row.pk}
+        ),
+        api=lambda cast, caller, row: caller.delete(f"identities/{row.pk}"),
+    ),
+    "unlink_identity by staff": Case(
+        "stella",
+        _own_identity,
+        lambda cast, row, actor: operations.unlink_identity(row.pk, actor=actor),
+        admin=by_button("identity", "unlink"),
+        api=lambda cast, caller, row: caller.delete(f"identities/{row.pk}"),
+    ),
+}
