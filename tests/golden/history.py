@@ -1,0 +1,800 @@
+"""The golden history: what people do in six weeks, through the operations, on a clock that stands between two steps."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime as dt
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core import mail
+
+from audit_app import checkpoints, cosigning
+from audit_app.models import AuditEntry, ChainHead, LogAlarm, Witness
+from lockbox_site.demo.authenticator import Authenticator
+from requests_app import operations
+from requests_app.domain import clock, errors, link_secrets, manifest
+from requests_app.domain.actors import Actor
+from requests_app.domain.errors import ChangeProposed, DomainError
+from requests_app.domain.evaluation import Question
+from requests_app.domain.scopes import Scope
+from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
+from requests_app.identity.sso import domains
+from requests_app.models import (
+    AccessRequest,
+    AddressChange,
+    Client,
+    Grant,
+    Identity,
+    Invitation,
+    OutboxMessage,
+    Proposal,
+    Ticket,
+    Webhook,
+)
+from requests_app.models.people import actor_of_token
+from requests_app.operations import content, log_care, streams, sweeps
+from requests_app.platform import outbound
+from requests_app.queries import signing
+from requests_app.work import outbox
+from requests_app.work.webhooks import delivery as webhooks
+from tests.caller import Caller
+from tests.content import mail_id
+from tests.golden.chance import Chance, bytes_for
+from tests.golden.world import START, World
+from tests.witness import SmallWitness
+
+TITLE, BODY = "Invoices are missing", "Since Monday the search finds no invoice of November."
+TRIED = "Rebuilt the index, read the service's own log, asked for a screenshot."
+WHY = "The invoices of November are missing from the mailbox's index; nothing else shows why."
+HOOK = "https://hooks.contoso.example/in?key=1"
+
+
+def log_key(number: int) -> str:
+    """A line of the log's key file."""
+    return f"lockbox-log-key-v1 {base64.b64encode(bytes_for(f'log key {number}', 32)).decode()}"
+
+
+class History:
+    """Plays all of it with `play()`; `mails` and `posts` are what left meanwhile, each with the step that sent it."""
+
+    def __init__(self, travel: Any, settings: Any, patch: Any) -> None:
+        self.chance, self.travel, self.settings, self.patch = Chance(), travel, settings, patch
+        self.at = START
+        self.mails: list[tuple[str, Any]] = []
+        self.posts: list[tuple[str, str, bytes, dict[str, Any]]] = []
+        #: Texts that were signed, by step, each with the digest that the passkey signs.
+        self.manifests: list[tuple[str, str, str]] = []
+        self.keys: dict[str, Authenticator] = {}
+        self.refusals: list[tuple[str, str]] = []
+        #: Names of the events whose entries were removed in the end.
+        self.removed: set[str] = set()
+        self._lock = threading.Lock()
+
+    # --- The means of telling it ----------------------------------------------------------------------------
+
+    def step(self, name: str, **later: float) -> None:
+        """Begin the next step, a minute later or as given."""
+        self.at += dt.timedelta(**(later or {"minutes": 1}))
+        self.travel.to(self.at)
+        self.chance.begin(name)
+
+    def leave(self, *, has_webhooks: bool = False) -> None:
+        """Sign the logs, ask the witness, and send the mails that are due; the webhooks' messages where asked for."""
+        step = self.chance.step
+        self.step(f"{step}, sent")
+        for log in ChainHead.objects.order_by("pk"):
+            try:
+                checkpoints.sign(log.pk, at=clock.now())
+            except checkpoints.Refusal as refusal:
+                checkpoints.alarm(log.pk, refusal, clock.now())
+        cosigning.collect(clock.now, self.witness.post)  # type: ignore[arg-type]  # the witness of the tests
+        mail.outbox.clear()
+        while outbox.drain():
+            pass
+        self.mails += [(step, each) for each in mail.outbox]
+        if has_webhooks:
+            webhooks.drain()
+
+    def forget(self) -> None:
+        """Send none of the mails that wait: others of their kind were sent."""
+        OutboxMessage.objects.filter(lane__in=("fanout", "mail"), state="waiting").delete()
+
+    def _post(self, url: str, body: bytes, **options: Any) -> outbound.Answer:
+        with self._lock:
+            self.posts.append((self.chance.step, url, body, options))
+        return outbound.Answer(204, "", b"")
+
+    def refused(self, wanted: type[DomainError], call: Callable[[], Any]) -> Any:
+        """What is refused, which is an entry of its own; returns the refusal."""
+        with pytest.raises(DomainError) as found:
+            call()
+        assert type(found.value) is wanted, found.value
+        self.refusals.append((self.chance.step, found.value.code))
+        return found.value
+
+    def held(self, call: Callable[[], Any]) -> UUID:
+        """A change that waits for a second person; returns the proposal's id."""
+        return UUID(self.refused(ChangeProposed, call).current["proposal"])
+
+    def sign(self, row: AccessRequest, name: str, verdict: str) -> operations.Signed:
+        actor = self.world.as_(name, fresh=False)
+        row = AccessRequest.objects.get(pk=row.pk)
+        text = signing.text_to_sign(row, actor=actor, verdict=verdict, at=clock.now())
+        challenge = manifest.challenge_of(text)
+        self.manifests.append((self.chance.step, text, challenge.hex()))
+        return operations.Signed(manifest=text, assertion=self.keys[name].sign(challenge, rp_id="localhost"))
+
+    def ticket(self, tenant: str = "contoso", by: str = "mia", **fields: Any) -> Ticket:
+        said: dict[str, Any] = {"service_id": self.world.id("service", "exchange-online"), "title": TITLE, "body": BODY}
+        report = operations.Report(tenant_id=self.world.tenant(tenant).pk, **{**said, **fields})
+        return operations.open_ticket(report, actor=self.world.as_(by))
+
+    def submit(self, ticket: Ticket, *resources: str, by: str = "priya", **fields: Any) -> AccessRequest:
+        slug = ticket.tenant.slug
+        ids = [self.world.id("resource", f"{slug} {name}") for name in resources or ("finance",)]
+        said: dict[str, Any] = {"level": "read", "window_for": 7200, "tried": TRIED, "justification": WHY}
+        ask = operations.Ask(ticket_id=ticket.pk, resource_ids=ids, **{**said, **fields})
+        return operations.submit(ask, actor=self.world.as_(by))
+
+    def opened(self, name: str, ticket: Ticket, *, by: str = "priya", approver: str = "ada", **fields: Any) -> Grant:
+        """An access request that both sides approve, in three steps."""
+        self.step(f"{name}: submitted")
+        row = self.submit(ticket, by=by, **fields)
+        self.step(f"{name}: confirmed")
+        operations.approve_as_provider(row.pk, actor=self.world.as_("pat"), note="No other way.")
+        if ticket.tenant.lockbox_on:
+            self.step(f"{name}: approved")
+            operations.approve_as_customer(row.pk, actor=self.world.as_(approver))
+        return Grant.objects.get(access_request=row)
+
+    # --- The history itself ---------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        self.travel.to(START)
+        self.settings.SECRET_KEY, self.settings.LOG_KEY = "golden", log_key(1)
+        self.chance.install(self.patch)
+        self.chance.begin("the world")
+        self.world = World()
+        self.witness = SmallWitness("witness.contoso.example")
+        self.patch.setattr(outbound, "post", self._post)
+        self.patch.setattr(domains, "problem", lambda name, challenge, *, peer: "")
+        for chapter in (
+            self._passkeys_and_receivers,
+            self._tickets,
+            self._a_window_from_end_to_end,
+            self._other_ends,
+            self._refusals,
+            self._machines,
+            self._deputies_and_mutes,
+            self._rules,
+            self._accounts,
+            self._people,
+            self._second_persons,
+            self._single_sign_on,
+            self._directory,
+            self._clients_and_tokens,
+            self._webhooks,
+            self._mail,
+            self._staff,
+            self._care_of_the_log,
+        ):
+            chapter()
+            self.leave(has_webhooks=True)
+
+    def _passkeys_and_receivers(self) -> None:
+        w = self.world
+        for name in ("ada", "pat"):
+            self.step(f"{name} adds a passkey")
+            self.keys[name] = w.passkey(name)[1]
+        self.step("ines adds a webhook")
+        self.hook = operations.add_webhook(
+            w.tenant().pk, url=HOOK, label="SIEM", events=["*"], actor=w.as_("ines")
+        ).webhook
+        self.step("stella adds the provider's webhook")
+        operations.add_webhook(None, url="https://hooks.provider.example/", events=["*"], actor=w.as_("stella"))
+        self.step("ines adds a witness")
+        vkey, url = self.witness.vkey, "https://witness.contoso.example/"
+        operations.add_witness(w.tenant().pk, vkey=vkey, url=url, actor=w.as_("ines"))
+        self.step("ines sets the cosigning rule")
+        operations.set_cosigning(w.tenant().pk, hours=8, actor=w.as_("ines"))
+        self.step("ines adds an address")
+        operations.add_address(w.tenant().pk, email="soc@contoso.example", label="SOC", actor=w.as_("ines"))
+
+    def _tickets(self) -> None:
+        w = self.world
+        self.step("mia opens a ticket")
+        self.first = row = self.ticket(external_reference="INC-4711", external_url="https://desk.example/cases/4711")
+        self.step("priya takes it")
+        operations.assign_ticket(row.pk, actor=w.as_("priya"))
+        self.step("priya asks")
+        operations.ask_customer(row.pk, actor=w.as_("priya"), note="Which client?")
+        self.step("mia answers")
+        operations.answer_ticket(row.pk, actor=w.as_("mia", door="api"), note="The one in the browser.")
+        self.step("mia comments")
+        operations.comment(row.pk, actor=w.as_("mia"), body="Still there.")
+        self.step("priya writes a note")
+        operations.comment(row.pk, actor=w.as_("priya"), body="Ask Erik.", is_internal=True)
+        self.step("mia links it")
+        link = {"external_reference": "INC-4712", "external_url": "https://desk.example/cases/4712"}
+        operations.link_ticket(row.pk, actor=w.as_("mia"), **link)
+        self.leave()
+        self.step("priya records one for mia")
+        other = self.ticket(by="priya", on_behalf_of_id=w.person("mia").pk)
+        self.step("stella assigns it")
+        operations.assign_ticket(other.pk, actor=w.as_("stella", door="admin"), assignee_id=w.person("erik").pk)
+        self.step("erik resolves it")
+        operations.resolve_ticket(other.pk, actor=w.as_("erik"), note="Fixed.")
+        self.step("mia reopens it")
+        operations.reopen_ticket(other.pk, actor=w.as_("mia"), note="Not quite.")
+        self.step("mia closes it")
+        operations.close_ticket(other.pk, actor=w.as_("mia"), note="Now it is.")
+
+    def _a_window_from_end_to_end(self) -> None:
+        w = self.world
+        self.step("priya asks for access")
+        self.main = row = self.submit(self.first, "finance", "sales")
+        self.leave()
+        self.step("pat approves, signed")
+        signed = self.sign(row, "pat", "approve")
+        operations.approve_as_provider(row.pk, actor=w.as_("pat", fresh=False), note="No other way.", signature=signed)
+        self.leave()
+        self.step("reminders after an hour", hours=1)
+        sweeps.remind_deciders(actor=Actor.system("remind"), limit=10)
+        self.leave()
+        self.step("ada approves, signed")
+        signed = self.sign(row, "ada", "approve")
+        operations.approve_as_customer(row.pk, actor=w.as_("ada", fresh=False), note="Go on.", signature=signed)
+        self.leave()
+        grant, box = Grant.objects.get(access_request=row), w.id("resource", "contoso finance")
+        self.step("priya lists the mailbox")
+        content.list_items(grant.pk, box, actor=w.as_("priya"))
+        self.step("priya reads a mail")
+        content.read_message(grant.pk, box, mail_id(), actor=w.as_("priya"))
+        self.step("priya downloads a part")
+        stream, chunks = content.download(grant.pk, box, mail_id(), actor=w.as_("priya"), part="2")
+        assert b"".join(chunks)
+        self.step("priya looks for what is not there")
+        self.refused(errors.NotFound, lambda: content.read_message(grant.pk, box, "1.M1.gone", actor=w.as_("priya")))
+        self.step("the service asks, and reports an access")
+        made = operations.create_client(name="Gateway", scopes=["grants:read"], actor=w.as_("stella"))
+        Client.objects.filter(pk=made.row.pk).update(scopes=["evaluate"])
+        client = Client.objects.get(pk=made.row.pk)
+        operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
+        self.service = dataclasses.replace(actor_of_token(client.account.tokens.get()), door="api")
+        asked = Question(
+            subject_type="engineer",
+            subject=str(w.person("priya").pk),
+            action="read",
+            service="exchange-online",
+            resource=str(box),
+            item="7.mail",
+        )
+        assert operations.allow_access(asked, actor=self.service).decision
+        self.step("the service is refused another")
+        sales = dataclasses.replace(asked, subject=str(w.person("erik").pk))
+        assert not operations.allow_access(sales, actor=self.service).decision
+        self.step("ten minutes before the end", minutes=104)
+        sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=10)
+        self.leave()
+        self.step("priya downloads while ada closes")
+        _stream, chunks = content.download(grant.pk, box, mail_id(), actor=w.as_("priya"))
+        self.step("priya gives the window back")
+        operations.release(row.pk, actor=w.as_("priya"), note="Found it.")
+        with pytest.raises(streams.WindowClosed):
+            list(chunks)
+
+    def _other_ends(self) -> None:
+        w = self.world
+        ticket = self.first
+        self.step("names only")
+        row = self.submit(ticket, level="names", window_for=1800)
+        self.step("pat denies")
+        operations.deny_as_provider(row.pk, actor=w.as_("pat"), note="Ask the customer.")
+        self.step("a law-enforcement demand")
+        demand = operations.Demand(
+            authority="Landgericht Berlin", instrument="Beschluss", reference="4 Qs 17/26", date=dt.date(2026, 11, 20)
+        )
+        ask = operations.Ask(
+            tenant_id=w.tenant().pk,
+            service_id=w.id("service", "sharepoint-online"),
+            demand=demand,
+            resource_ids=[w.id("resource", "contoso legal")],
+            level="read",
+            window_for=3600,
+            tried=TRIED,
+            justification=WHY,
+        )
+        row = operations.submit(ask, actor=w.as_("priya"))
+        self.step("pat confirms the demand")
+        operations.approve_as_provider(row.pk, actor=w.as_("pat"), note="Checked by legal.")
+        self.leave()
+        self.step("ada denies, signed")
+        signed = self.sign(row, "ada", "deny")
+        operations.deny_as_customer(row.pk, actor=w.as_("ada"), note="Not without us.", signature=signed)
+        self.step("erik asks")
+        row = self.submit(ticket, "sales", by="erik", previous_id=self.main.pk)
+        self.step("erik withdraws")
+        operations.withdraw(row.pk, actor=w.as_("erik"), note="Not needed.")
+        self.step("one that the provider leaves")
+        self.submit(ticket, by="erik")
+        self.step("one that the customer leaves")
+        row = self.submit(ticket)
+        self.step("confirmed, and left")
+        operations.approve_as_provider(row.pk, actor=w.as_("paula"), note="Yes.")
+        self.step("12 hours later", hours=12)
+        operations.sweeps.expire_overdue(actor=Actor.system("sweep"), limit=10)
+        self.step("24 hours later", hours=12)
+        operations.sweeps.expire_overdue(actor=Actor.system("sweep"), limit=10)
+        self.leave()
+        grant = self.opened("revoked by the customer", ticket, by="erik")
+        self.step("ada closes it")
+        operations.revoke(grant.access_request_id, actor=w.as_("ada"), note="Enough.")
+        grant = self.opened("revoked by staff", ticket, approver="alan")
+        self.step("stella closes it")
+        operations.revoke(grant.access_request_id, actor=w.as_("stella", door="admin"), note="Wrong mailbox.")
+        grant = self.opened("closed by the clock", ticket, window_for=1800)
+        self.leave()
+        self.step("31 minutes later", minutes=31)
+        operations.sweeps.close_elapsed(actor=Actor.system("sweep"), limit=10)
+        self.step("nora opens a ticket without Lockbox")
+        ticket = self.ticket("northwind", "nora")
+        grant = self.opened("without Lockbox", ticket)
+        self.leave()
+        self.step("erik is switched off")
+        other = self.submit(self.first, by="erik")
+        operations.close_ticket(ticket.pk, actor=w.as_("nora"), note="Solved.")
+        assert Grant.objects.get(pk=grant.pk).closed_at is not None
+        self.step("erik withdraws again")
+        operations.withdraw(other.pk, actor=w.as_("erik"))
+        self.step("fred's ticket")
+        self.freds = self.ticket("fabrikam", "fred", priority="high")
+        self.opened("of fabrikam", self.freds, approver="frida")
+
+    def _refusals(self) -> None:
+        w = self.world
+        self.step("bea asks")
+        row = self.submit(self.first, by="bea")
+        self.step("bea approves her own")
+        self.refused(errors.OwnAccessRequest, lambda: operations.approve_as_provider(row.pk, actor=w.as_("bea")))
+        self.step("pat has no fresh proof")
+        self.refused(
+            errors.StepUpRequired, lambda: operations.approve_as_provider(row.pk, actor=w.as_("pat", fresh=False))
+        )
+        self.step("otto may not")
+        self.refused(errors.NotAllowed, lambda: operations.deny_as_customer(row.pk, actor=w.as_("otto"), note="No."))
+        self.step("fred sees nothing")
+        self.refused(errors.NotFound, lambda: operations.deny_as_customer(row.pk, actor=w.as_("fred"), note="No."))
+        self.step("a page refuses")
+        operations.note_refusal(
+            row.pk, action="approve_as_provider", refusal=errors.StepUpRequired(), actor=w.as_("pat")
+        )
+        self.step("a wrong password")
+        operations.note_failed_proof(refusal=errors.WrongProof(), actor=w.as_("ada"))
+        self.step("too late", hours=25)
+        self.refused(errors.DeadlinePassed, lambda: operations.approve_as_provider(row.pk, actor=w.as_("pat")))
+        self.step("it expires")
+        operations.expire(row.pk, actor=Actor.system("expiry"))
+
+    def _machines(self) -> None:
+        w = self.world
+        self.step("ines lets a client decide for ada")
+        made = operations.create_client(
+            tenant_id=w.tenant().pk,
+            name="Help desk",
+            scopes=["decisions:write", "requests:read"],
+            decides_for_id=w.person("ada").pk,
+            actor=w.as_("ines"),
+        )
+        self.leave()
+        self.step("its access token")
+        token = operations.issue_access_token(
+            made.row, scopes=frozenset({Scope.DECISIONS_WRITE, Scope.REQUESTS_READ})
+        ).secret
+        self.step("one for the client")
+        row = self.submit(self.first)
+        self.step("confirmed for the client")
+        operations.approve_as_provider(row.pk, actor=w.as_("pat"), note="Yes.")
+        self.step("the client denies")
+        answer = Caller(token).decide("deny", row, "Not now.")
+        assert answer.status_code == 200, answer.content
+        self.step("ines changes the client")
+        operations.change_client(made.row.pk, scopes=["requests:read"], decides_for_id=None, actor=w.as_("ines"))
+
+    def _deputies_and_mutes(self) -> None:
+        w = self.world
+        self.step("ines makes mia a deputy")
+        operations.give_role(w.tenant().pk, w.person("mia").pk, role="deputy", actor=w.as_("ines"))
+        self.step("ada goes away")
+        row = operations.set_out_of_office(
+            w.tenant().pk,
+            deputy_id=w.person("mia").pk,
+            from_at=clock.now(),
+            until_at=clock.now() + dt.timedelta(days=7),
+            actor=w.as_("ada"),
+        )
+        self.leave()
+        self.step("a ticket of otto's side")
+        ticket = self.ticket(by="ada", title="Search is slow")
+        self.step("one for the deputy")
+        asked = self.submit(ticket)
+        self.step("confirmed for the deputy")
+        operations.approve_as_provider(asked.pk, actor=w.as_("pat"), note="Yes.")
+        self.step("mia approves for ada")
+        operations.approve_as_customer(asked.pk, actor=w.as_("mia"), note="As ada would.")
+        self.step("ada is back")
+        operations.end_out_of_office(row.pk, actor=w.as_("ada"))
+        self.step("and one that she mutes")
+        asked = self.submit(self.first, "sales")
+        self.step("confirmed, and muted")
+        operations.approve_as_provider(asked.pk, actor=w.as_("pat"), note="Yes.")
+        self.step("ada denies all and mutes")
+        mute = operations.deny_all_and_mute(
+            w.tenant().pk, engineer_id=w.person("priya").pk, hours=4, note="Too many.", actor=w.as_("ada")
+        )
+        self.step("priya is muted")
+        self.refused(errors.Muted, lambda: self.submit(self.first, "sales"))
+        self.step("ada lifts it")
+        operations.lift_mute(mute.pk, actor=w.as_("ada"))
+
+    def _rules(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("ines sets the cap")
+        operations.set_window_cap(pk, seconds=3600, actor=w.as_("ines"))
+        self.step("ines wants signatures")
+        operations.set_yes_rule(pk, rule="signed", actor=w.as_("ines"))
+        self.step("ines names an approval page")
+        operations.set_approval_page(
+            pk, origin="https://approvals.contoso.example", keys_only=False, actor=w.as_("ines")
+        )
+        self.leave()
+        self.step("ines takes the rule back")
+        operations.set_yes_rule(pk, rule="any", actor=w.as_("ines"))
+        self.step("Lockbox off")
+        operations.switch_lockbox(pk, on=False, actor=w.as_("ines"))
+        self.step("Lockbox on")
+        operations.switch_lockbox(pk, on=True, actor=w.as_("ines"))
+        self.step("ines keeps the log for a year")
+        operations.set_log_retention(pk, days=365, actor=w.as_("ines"))
+
+    def _accounts(self) -> None:
+        w = self.world
+        self.step("mia's new password")
+        operations.set_password(actor=w.as_("mia"), password="another battery of 7 horses", how="change")
+        self.step("ada forgot hers")
+        operations.ask_for_reset(email="ada@contoso.example", actor=Actor.stranger(door="pages"))
+        self.step("ada wants another address")
+        row = operations.request_address(email="ada@new.example", actor=w.as_("ada"))
+        self.leave()
+        self.step("ada confirms it")
+        operations.confirm_address(link_secrets.of(row.pk, 1), actor=w.as_("ada"))
+        assert AddressChange.objects.exists()
+        self.step("otto sets up an app")
+        operations.set_up_totp(actor=w.as_("otto"), keep=keeps_totp("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"))
+        self.step("otto removes it")
+        operations.remove_totp(actor=w.as_("otto"), keep=drops_totp)
+        self.step("pat makes recovery codes")
+        operations.make_recovery_codes(actor=w.as_("pat"), keep=KeepsRecoveryCodes())
+        self.step("alan adds a passkey")
+        passkey, _device = w.passkey("alan")
+        self.step("alan removes it")
+        operations.remove_passkey(passkey.pk, actor=w.as_("alan"))
+        self.step("ines resets alan")
+        operations.reset_second_factors(w.person("alan").pk, actor=w.as_("ines"), keep=drops_all)
+        self.step("otto's preferences")
+        operations.set_preferences(actor=w.as_("otto"), time_zone="Asia/Tokyo", theme="dark")
+
+    def _people(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("ines invites grace")
+        row = operations.invite_person(pk, email="grace@contoso.example", role="approver", actor=w.as_("ines"))
+        self.leave()
+        self.step("and once more")
+        operations.resend_invitation(row.pk, actor=w.as_("ines"))
+        self.leave()
+        row = Invitation.objects.get(pk=row.pk)
+        self.step("grace accepts")
+        grace = operations.accept_invitation(
+            link_secrets.of(row.pk, row.sends),
+            name="Grace",
+            password="another battery of 7 horses",
+            actor=Actor.stranger(door="pages"),
+        )
+        assert grace is not None
+        self.step("ines invites henry")
+        row = operations.invite_person(pk, email="henry@contoso.example", role="member", actor=w.as_("ines"))
+        self.step("and withdraws it")
+        operations.withdraw_invitation(row.pk, actor=w.as_("ines"))
+        self.step("ines makes mia an approver")
+        operations.give_role(pk, w.person("mia").pk, role="approver", actor=w.as_("ines"))
+        self.step("ines takes it")
+        operations.take_role(pk, w.person("mia").pk, role="approver", actor=w.as_("ines", door="api"))
+        self.step("ines switches otto off")
+        operations.switch_off_person(w.person("otto").pk, actor=w.as_("ines"))
+        self.step("and on")
+        operations.switch_on_person(w.person("otto").pk, actor=w.as_("ines"))
+        self.step("ines removes an address")
+        row = operations.add_address(pk, email="duty@contoso.example", actor=w.as_("ines"))
+        operations.remove_address(row.pk, actor=w.as_("ines"))
+        self.step("ines makes a recovery key")
+        key = operations.make_recovery_key(pk, actor=w.as_("ines")).key
+        self.step("somebody tries another")
+        other = key[:-1] + ("2" if key[-1] != "2" else "3")
+        with pytest.raises(DomainError):
+            operations.use_recovery_key(other, email="x@contoso.example", actor=Actor.stranger(door="pages"))
+        self.step("somebody uses it")
+        operations.use_recovery_key(key, email="next@contoso.example", actor=Actor.stranger(door="pages"))
+        self.step("somebody uses it again")
+        with pytest.raises(DomainError):
+            operations.use_recovery_key(key, email="last@contoso.example", actor=Actor.stranger(door="pages"))
+
+    def _second_persons(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("two-person control on")
+        operations.set_two_person_control(pk, on=True, actor=w.as_("ines"))
+        self.step("ines proposes")
+        row = self.held(lambda: operations.give_role(pk, w.person("mia").pk, role="approver", actor=w.as_("ines")))
+        self.leave()
+        self.step("ada confirms")
+        operations.confirm_proposal(row, actor=w.as_("ada"))
+        self.step("ines proposes another")
+        row = self.held(lambda: operations.set_window_cap(pk, seconds=1800, actor=w.as_("ines")))
+        self.step("ada withdraws it")
+        operations.withdraw_proposal(row, actor=w.as_("ada"))
+        self.step("ines wants to be alone again")
+        row = self.held(lambda: operations.set_two_person_control(pk, on=False, actor=w.as_("ines")))
+        self.step("ada lets her")
+        operations.confirm_proposal(row, actor=w.as_("ada"))
+        self.forget()
+
+    def _single_sign_on(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        issuer = "https://idp.contoso.example"
+        said: dict[str, Any] = {
+            "issuer": issuer,
+            "client_id": "lockbox",
+            "client_secret": "x",
+            "role_map": {"g": "auditor"},
+        }
+        self.step("ines claims a domain")
+        domain = operations.claim_domain(pk, name="contoso.example", actor=w.as_("ines"))
+        self.step("and proves it")
+        operations.verify_domain(domain.pk, actor=w.as_("ines"))
+        self.step("ines sets single sign-on up")
+        connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=w.person("ines").pk)
+        made = operations.set_sign_on(pk, connection=connection, was=None, actor=w.as_("ines"))
+        self.leave()
+        self.step("mia comes from there")
+        came = operations.Came(
+            issuer=issuer, subject="s-1", email="mia@contoso.example", email_is_verified=True, groups=("g",)
+        )
+        operations.sign_in(pk, came=came, actor=Actor.system("single-sign-on"))
+        self.step("ines comes in past it")
+        operations.note_bypass(actor=w.as_("ines"))
+        self.step("ines unlinks mia")
+        operations.unlink_identity(Identity.objects.get().pk, actor=w.as_("ines"))
+        self.step("ines switches it off")
+        operations.set_sign_on(pk, connection=operations.Connection(**said), was=made.changed_at, actor=w.as_("ines"))
+        self.step("ines removes the domain")
+        operations.remove_domain(domain.pk, actor=w.as_("ines"))
+
+    def _directory(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("the directory adds ivan")
+        profile = operations.Profile(
+            user_name="ivan@contoso.example", email="ivan@contoso.example", name="Ivan", external_id="k-1"
+        )
+        ivan = operations.provision_member(pk, profile=profile, actor=w.as_("ines", door="api"))
+        self.step("the directory makes ivan an approver")
+        operations.provision_role(pk, role="approver", to=frozenset({ivan.pk}), actor=w.as_("ines", door="api"))
+        self.step("the directory renames ivan")
+        operations.change_provisioned(
+            pk, ivan.pk, profile=operations.Profile(name="Ivan B.", is_active=False), actor=w.as_("ines", door="api")
+        )
+        self.step("the directory removes ivan")
+        operations.remove_provisioned(pk, ivan.pk, actor=w.as_("ines", door="api"))
+        self.forget()
+
+    def _clients_and_tokens(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        self.step("ines adds a client")
+        row = operations.create_client(
+            tenant_id=pk, name="Entra", scopes=["members:provision"], actor=w.as_("ines")
+        ).row
+        self.step("a lasting token")
+        operations.make_lasting_token(row.pk, days=365, actor=w.as_("ines"))
+        self.step("a new secret")
+        operations.rotate_client_secret(row.pk, actor=w.as_("ines"))
+        self.step("ines removes the client")
+        operations.remove_client(row.pk, actor=w.as_("ines"))
+        self.step("mia makes a token")
+        token = operations.create_token(name="laptop", scopes=["requests:read"], days=7, actor=w.as_("mia")).row
+        self.step("ines revokes it")
+        operations.revoke_token(token.pk, actor=w.as_("ines"))
+        self.step("otto makes a token")
+        made = operations.create_token(
+            name="auditor", scopes=["log:read", "requests:read"], days=90, actor=w.as_("otto")
+        )
+        self.reader = made.secret
+
+    def _webhooks(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        new: dict[str, Any] = {"url": "https://hooks.example/new", "label": "Desk", "events": ["grant.closed"]}
+        self.step("ines adds another webhook")
+        row = operations.add_webhook(pk, actor=w.as_("ines"), **new).webhook
+        self.step("and changes it")
+        operations.change_webhook(row.pk, url="https://hooks.example/newer", actor=w.as_("ines"))
+        self.step("and rotates its secret")
+        operations.rotate_webhook_secret(row.pk, actor=w.as_("ines"))
+        self.step("and tries it")
+        message = operations.send_webhook_test(row.pk, actor=w.as_("ines"))
+        self.leave()
+        OutboxMessage.objects.filter(pk=message.pk).update(state="parked")
+        self.step("and sends it again")
+        operations.redeliver(message.pk, actor=w.as_("ines"))
+        self.step("and switches it off")
+        operations.disable_webhook(row.pk, actor=w.as_("ines"))
+        self.step("and on")
+        operations.enable_webhook(row.pk, actor=w.as_("ines"))
+        self.step("it is given up")
+        operations.give_up_webhook(row.pk, because=Webhook.Because.GONE, actor=Actor.system("webhooks"))
+        self.step("and removed")
+        operations.remove_webhook(row.pk, actor=w.as_("ines"))
+
+    def _mail(self) -> None:
+        w = self.world
+        row = OutboxMessage.objects.filter(lane="mail", state="delivered").order_by("created_at", "recipient")[0]
+        self.step("stella sends a mail again")
+        operations.resend_mail(row.pk, actor=w.as_("stella", door="admin"))
+        self.step("it can't be delivered")
+        operations.park_mail(row.pk, actor=Actor.system("outbox"), error="550 No such mailbox.")
+
+    def _staff(self) -> None:
+        w = self.world
+        contoso, exchange = w.tenant(), w.id("service", "exchange-online")
+        self.step("stella adds a plan")
+        plan = operations.save_plan(name="E7", includes_lockbox=True, actor=w.as_("stella", door="admin"))
+        self.step("stella adds a tenant")
+        adatum = operations.create_tenant(
+            plan_id=plan.pk, name="Adatum", slug="adatum", time_zone="UTC", actor=w.as_("stella", door="admin")
+        )
+        self.step("stella invites its administrator")
+        operations.invite_person(
+            adatum.pk, email="a@adatum.example", role="administrator", actor=w.as_("stella", door="admin")
+        )
+        self.step("stella renames contoso")
+        operations.change_tenant(
+            contoso.pk,
+            plan_id=contoso.plan_id,
+            name="Contoso AG",
+            slug="contoso",
+            time_zone="Europe/Berlin",
+            actor=w.as_("stella", door="admin"),
+        )
+        self.step("stella adds somebody")
+        new = operations.add_person(
+            email="nadia@provider.example",
+            name="Nadia Test",
+            password="another battery of 7 horses",
+            actor=w.as_("stella"),
+        )
+        self.step("stella adds a resource")
+        operations.save_resource(
+            tenant_id=contoso.pk,
+            service_id=exchange,
+            kind="mailbox",
+            name="board@contoso.example",
+            locator="contoso/mail/board",
+            actor=w.as_("stella", door="admin"),
+        )
+        self.step("stella switches off a resource")
+        sales = w.id("resource", "contoso sales")
+        operations.save_resource(
+            resource_id=sales, name="sales@contoso.example", is_active=False, actor=w.as_("stella", door="admin")
+        )
+        self.step("stella wants to link two accounts")
+        link = self.held(
+            lambda: operations.link_accounts(
+                w.person("priya").pk, w.person("paula").pk, actor=w.as_("stella", door="admin")
+            )
+        )
+        self.step("stella wants a service uncovered")
+        cover = self.held(
+            lambda: operations.save_service(
+                service_id=exchange,
+                key="exchange-online",
+                name="Exchange Online",
+                connector="maildir",
+                is_covered=False,
+                actor=w.as_("stella", door="admin"),
+            )
+        )
+        self.step("stella wants a member of the staff more")
+        staff = self.held(lambda: operations.make_staff(w.person("bea").pk, actor=w.as_("stella", door="admin")))
+        self.step("stella wants a resource renamed")
+        name = self.held(
+            lambda: operations.save_resource(
+                resource_id=w.id("resource", "contoso finance"),
+                name="Canteen menus",
+                is_active=True,
+                actor=w.as_("stella", door="admin"),
+            )
+        )
+        self.leave()
+        self.step("sten confirms")
+        for each in (link, cover):
+            operations.confirm_proposal(each, actor=w.as_("sten", door="admin"))
+        self.step("sten withdraws one")
+        operations.withdraw_proposal(staff, actor=w.as_("sten", door="admin"))
+        self.leave()
+        self.step("after the waiting time", hours=73)
+        operations.apply_due(actor=Actor.system("sweep"), limit=10)
+        assert Proposal.objects.get(pk=link).outcome == "applied"
+        self.step("after a week", days=5)
+        operations.apply_due(actor=Actor.system("sweep"), limit=10)
+        assert Proposal.objects.get(pk=name).outcome == "lapsed"
+        self.leave()
+        self.step("stella wants the service covered again")
+        operations.save_service(
+            service_id=exchange,
+            key="exchange-online",
+            name="Exchange Online",
+            connector="maildir",
+            is_covered=True,
+            actor=w.as_("stella", door="admin"),
+        )
+        self.step("stella wants the accounts apart")
+        row = self.held(lambda: operations.unlink_accounts(w.person("priya").pk, actor=w.as_("stella", door="admin")))
+        self.step("stella wants an engineer more")
+        queue = self.held(
+            lambda: operations.give_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
+        )
+        self.step("sten confirms that")
+        for each in (row, queue):
+            operations.confirm_proposal(each, actor=w.as_("sten", door="admin"))
+        self.step("three days later", hours=73)
+        operations.apply_due(actor=Actor.system("sweep"), limit=10)
+        self.step("an engineer less")
+        operations.take_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
+        self.forget()
+
+    def _care_of_the_log(self) -> None:
+        w, pk = self.world, self.world.tenant().pk
+        fabrikam = w.tenant("fabrikam").pk
+        self.step("otto exports the log")
+        operations.export_log(pk, actor=w.as_("otto"), kind="csv", filters={"event": "grant.closed"})
+        self.step("otto takes evidence of one")
+        operations.take_evidence(pk, actor=w.as_("otto"), access_request_id=self.main.pk)
+        self.step("finn keeps fabrikam's log for 30 days")
+        operations.set_log_retention(fabrikam, days=30, actor=w.as_("finn"))
+        self.leave()
+        self.step("and 40 days later", days=40)
+        self.submit(self.freds)
+        self.leave()
+        self.step("the old goes")
+        self.removed = set(AuditEntry.objects.filter(tenant_id=fabrikam).values_list("event", flat=True))
+        assert log_care.prune(actor=Actor.system("retention"), is_over=lambda: False)
+        self.step("a new log key signs")
+        self.settings.LOG_KEY = f"{log_key(2)}\n{log_key(1)}"
+        self.leave()
+        self.step("northwind's log is found altered")
+        northwind = w.tenant("northwind").pk
+        at = clock.now()
+        LogAlarm.objects.create(tenant_id=northwind, since=at, last_at=at, code="altered", detail={"seq": 0})
+        self.step("stella closes it with a tombstone")
+        operations.tombstone(northwind, comment="Restored.", actor=w.as_("stella", door="admin"))
+        self.step("ines takes the cosigning rule away")
+        operations.set_cosigning(pk, hours=None, actor=w.as_("ines"))
+        self.step("ines removes the witness")
+        [witness] = Witness.objects.all()
+        operations.remove_witness(pk, witness.pk, actor=w.as_("ines"))
+        self.leave()
+        self.step("the file of the heads is lost")
+        Path(self.settings.LOG_HEADS_FILE).unlink()
+        for head in ChainHead.objects.order_by("pk"):
+            operations.adopt_log_head(head.pk, comment="The disk broke.", actor=Actor.system("command"))

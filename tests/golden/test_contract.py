@@ -1,0 +1,26 @@
+"""What others rely on by name or shape is the same as before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+
+from tests.golden import contract
+from tests.golden.recorded import IS_REMADE, differences, lines_of
+
+
+def test_addresses_and_names_are_the_same_as_before() -> None:
+    report = differences({"addresses.txt": contract.addresses(), "names.txt": contract.names()})
+    assert not report, "\n".join(report)
+
+
+def test_the_api_s_document_means_the_same_as_before() -> None:
+    """However its parts are shared: each reference is followed, and words for people are left out."""
+    document: dict[str, Any] = json.loads((settings.BASE_DIR / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    now = contract.resolved(document)
+    if IS_REMADE:
+        differences({"api.txt": contract.packed(now)})
+    report = list(contract.differing(contract.unpacked(lines_of("api.txt")), now))
+    assert not report, "\n".join(report[:200])
