@@ -108,7 +108,7 @@ class Wire:
         back = threading.Thread(target=line.pass_back, daemon=True)
         back.start()
         line.pass_on()
-        back.join(timeout=60)
+        back.join(timeout=120)
         with self._lock:
             self._live -= {client, server}
         client.close()

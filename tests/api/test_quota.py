@@ -34,7 +34,7 @@ def test_no_two_calls_take_the_last_place() -> None:
     gate = threading.Barrier(20)
 
     def call() -> None:
-        gate.wait(timeout=10)
+        gate.wait(timeout=120)
         for _ in range(50):
             if not quota.take("ada", 100).is_over:
                 passed.append(1)
@@ -43,7 +43,7 @@ def test_no_two_calls_take_the_last_place() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=120)
     assert len(passed) == 100
 
 

@@ -21,6 +21,8 @@ from urllib.parse import quote
 #: Longer than SQLite's writers wait for each other.
 PATIENCE = 60
 Act = dict[str, Any]
+#: What the pages of a busy store say.
+PAGES = {"store_unavailable": b"reach its database", "outcome_unknown": b"know whether this was saved"}
 
 
 class Callers:
@@ -193,12 +195,14 @@ class Callers:
 
 
 def _code_of(answer: bytes, path: str) -> str:
-    """The problem's code; a page says in words that the database can't be reached."""
+    """The problem's code; a page says the same in words."""
     if path.startswith(("/api/", "/access/")):
         with suppress(ValueError, KeyError):
             return str(json.loads(answer)["code"])
-    elif b"reach its database" in answer:
-        return "store_unavailable"
+    else:
+        for code, words in PAGES.items():
+            if words in answer:
+                return code
     return answer[:500].decode(errors="replace")
 
 

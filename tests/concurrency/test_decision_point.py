@@ -98,7 +98,7 @@ def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(wor
                 Grant.objects.filter(pk=grant.pk).update(closed_at=clock.now(), close_reason="revoked")
 
     def ask() -> Any:
-        assert holds.wait(10)
+        assert holds.wait(120)
         return caller.post(ONE, body)
 
     _held, found = at_once(meanwhile, ask)

@@ -23,14 +23,15 @@ import pytest
 
 from tests import ground
 from tests.ports import free_port
-from tests.tasks.conftest import Running, wait_for
+from tests.tasks.conftest import Running
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
 #: Processes of callers, each with its threads.
 CALLERS = 2
-#: The codes of answers that say that the store is busy and nothing was done.
-REFUSED_WITH_503 = {"store_unavailable"}
+#: The codes of answers that say that the store was busy: nothing was done, or nobody knows whether it was.
+#: The second is what somebody hears whose act was saved before, as a look is, when something else was refused after it.
+REFUSED, UNKNOWN = "store_unavailable", "outcome_unknown"
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 * SECONDS)]
 
@@ -94,8 +95,7 @@ def installation(tmp_path: Path) -> Installation:
 def served(here: Installation, log: Path) -> Iterator[Running]:
     running = Running(["lockbox"], here.env, log)
     try:
-        wait_for(lambda: "Ready:" in running.log or running.process.poll() is not None, within=40)
-        assert running.process.poll() is None, running.log[-3000:]
+        running.until("Ready:")
         yield running
         running.process.terminate()
         assert running.process.wait(60) == 0, running.log[-3000:]
@@ -131,6 +131,8 @@ def whole(file: Path) -> None:
 
 #: How the log has it that the store was busy for too long; the callers say whether each such answer was the right one.
 BUSY = ('"error": "OperationalError"', '"code": 503')
+#: A bell that the busy store did not take loses nothing: it says only that there is something in the outbox.
+UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
 def errors_in(log: str) -> list[str]:
@@ -138,16 +140,19 @@ def errors_in(log: str) -> list[str]:
     return [
         line
         for line in log.splitlines()
-        if ('"level": "error"' in line and not any(words in line for words in BUSY))
-        or "Traceback" in line
-        or "ended with code" in line
+        if UNRUNG not in line
+        and (
+            ('"level": "error"' in line and not any(words in line for words in BUSY))
+            or "Traceback" in line
+            or "ended with code" in line
+        )
     ]
 
 
 def is_answered_well(act: dict[str, Any]) -> bool:
     """An answer came: it is done, somebody else was first, it is too much at once, or the store was busy."""
     was_decided = act["kind"] in ("approve", "deny")
-    refused = {409: was_decided, 412: was_decided, 429: True, 503: act["code"] in REFUSED_WITH_503}
+    refused = {409: was_decided, 412: was_decided, 429: True, 503: act["code"] in (REFUSED, UNKNOWN)}
     return act["status"] in (200, 201) or refused.get(act["status"], False)
 
 
@@ -157,7 +162,9 @@ def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -
         done = [act["key"] for act in acts if act["kind"] == kind and act["status"] == 201]
         assert done, kind
         assert {key: there[key] for key in done if there[key] != 1} == {}, kind
-        refused = [act["key"] for act in acts if act["kind"] == kind and act["status"] != 201]
+        unknown = [act["key"] for act in acts if act["kind"] == kind and act["code"] == UNKNOWN]
+        assert {key: there[key] for key in unknown if there[key] > 1} == {}, kind
+        refused = {act["key"] for act in acts if act["kind"] == kind and act["status"] != 201} - set(unknown)
         assert {key: there[key] for key in refused if there[key]} == {}, kind
     decisions_are_there_once(acts, held)
     looks = Counter(kind for kind, _item, _ref in held["looks"])
@@ -174,7 +181,8 @@ def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -
     events = Counter(held["events"])
     assert events["ticket.opened"] == len(held["ticket"])
     assert events["access_request.submitted"] == len(held["ask"])
-    assert events["log.exported"] == number_of(acts, "export")
+    unknown_exports = sum(act["kind"] == "export" and act["code"] == UNKNOWN for act in acts)
+    assert 0 <= events["log.exported"] - number_of(acts, "export") <= unknown_exports
 
 
 def number_of(acts: list[dict[str, Any]], kind: str) -> int:
@@ -183,15 +191,18 @@ def number_of(acts: list[dict[str, Any]], kind: str) -> int:
 
 def decisions_are_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
     """Of two people who answer at once one wins, and what the server said to them is what it holds."""
-    decided = Counter(
-        (act["key"], "provider" if act["who"] == "pat" else "customer", act["kind"])
-        for act in acts
-        if act["kind"] in ("approve", "deny") and act["status"] == 200
-    )
+    decisions = [act for act in acts if act["kind"] in ("approve", "deny")]
+    decided = Counter(decision_in(act) for act in decisions if act["status"] == 200)
+    unknown = {decision_in(act) for act in decisions if act["code"] == UNKNOWN}
     keys = {act["key"] for act in acts if act["kind"] == "ask"}
     there = Counter((key, stage, verdict) for key, stage, verdict in held["decisions"] if key in keys)
-    assert there == decided
+    assert there - decided == {each: 1 for each in unknown if there[each]}
+    assert decided - there == {}
     assert set(Counter((key, stage) for key, stage, _verdict in there).values()) == {1}
+
+
+def decision_in(act: dict[str, Any]) -> tuple[str, str, str]:
+    return act["key"], "provider" if act["who"] == "pat" else "customer", act["kind"]
 
 
 def verified(bundle: Path, key: Path) -> None:

@@ -71,7 +71,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
     def run(index: int, call: Callable[[], Any]) -> None:
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=120)
             results[index] = call()
         except DomainError as refusal:
             results[index] = refusal
@@ -84,7 +84,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=40)
+        thread.join(timeout=120)
         assert not thread.is_alive(), "a writer hangs"
     return results
 
@@ -252,7 +252,7 @@ def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> N
             Grant.objects.filter(pk=grant.pk).update(closed_at=clock.now(), close_reason="revoked")
 
     def access() -> Any:
-        holds.wait(10)
+        holds.wait(120)
         return operations.allow_access(question, actor=service)
 
     _closed, verdict = at_once(close, access)
@@ -413,7 +413,7 @@ def with_the_log_held(world: Cast, call: Callable[[], Any], *, seconds: float) -
         ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
         thread, outcome = in_background(call)
         time.sleep(seconds)
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert not thread.is_alive()
     return outcome[0]
 
@@ -434,7 +434,7 @@ def test_a_role_that_was_taken_while_a_yes_waited_does_not_count(world: Cast) ->
         thread, outcome = in_background(partial(operations.approve_as_customer, row.pk, actor=world.as_("ada")))
         time.sleep(0.7)
         Membership.objects.filter(person=world.ada, role="approver").delete()
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert type(outcome[0]) is NotAllowed
     assert not Grant.objects.exists()
 
@@ -457,7 +457,7 @@ def test_a_ticket_that_waited_for_a_yes_closes_its_window_after_it_opened(world:
         AccessRequest.objects.locked().get(pk=row.pk)
         thread, _outcome = in_background(partial(operations.close_ticket, ticket.pk, actor=world.as_("mia")))
         time.sleep(0.5)
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     row.refresh_from_db()
     assert row.state == "WITHDRAWN"
     ended = AuditEntry.objects.filter(correlation_id=row.pk).order_by("seq").last()
@@ -511,7 +511,7 @@ def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_mean
         thread, outcome = in_background(comes)
         wait_for_somebody_who_waits()
         part(pat)
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert type(outcome[0]) is WrongState
     people = Person.objects.get_queryset().in_bulk([world.ada.pk, world.pat.pk, world.erik.pk])
     assert len({person.human_id for person in people.values()}) == 3
@@ -652,7 +652,7 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
         thread, outcome = in_background(partial(operations.apply_proposal, due, actor=Actor.system("sweep")))
         wait_for_somebody_who_waits()
         Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=True, lockbox_first_on_at=clock.now())
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert isinstance(outcome[0], Proposal), outcome
     change = Proposal.objects.get(pk=due)
     assert change.outcome == ""
@@ -783,7 +783,7 @@ def test_a_reset_that_waits_for_a_signed_yes_stands_not_in_its_way(world: Cast, 
         return find(*about)
 
     def reset() -> Person:
-        assert has_turn.wait(timeout=10)
+        assert has_turn.wait(timeout=120)
         return operations.reset_second_factors(world.ada.pk, actor=world.as_("ines"), keep=factors.drops_all)
 
     monkeypatch.setattr(_signing, "_passkey", find_late)

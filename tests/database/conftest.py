@@ -35,6 +35,14 @@ class OwnServer:
             for statement in statements:
                 other.execute(statement)
 
+    def wait_until_all_have_left(self) -> None:
+        """Whoever hangs up counts as connected until the server's process for them has ended."""
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres'"
+        until = time.monotonic() + 60
+        with psycopg.connect(self.address.rpartition("/")[0] + "/template1", autocommit=True) as other:
+            while time.monotonic() < until and other.execute(count).fetchone() != (0,):
+                time.sleep(0.05)
+
     def processes(self) -> list[int]:
         """The postmaster first, then its children, so that it starts no other meanwhile."""
         children = Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children").read_text().split()

@@ -24,7 +24,7 @@ from tests.database.conftest import OwnServer, takes
 from tests.web.pages import signed_in
 from tests.wire import AtCommit, Wire
 
-pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.timed, pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 #: A web server's answer, and a little for the machine that the tests run on.
 IN_TIME = 3.2
@@ -117,7 +117,7 @@ def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(timeout=30)
+                thread.join(timeout=120)
     assert len(spent) == 40
     assert sum(seconds > 0.5 for seconds in spent) <= 2
 
@@ -134,6 +134,7 @@ def test_a_server_that_takes_no_further_connection_is_no_silent_one(own_server: 
     try:
         with own_server.as_default():
             connection.settings_dict["USER"] = "one"
+            own_server.wait_until_all_have_left()
             with takes(least=3, most=10):
                 ask("SELECT 1 FROM pg_sleep(3)")
     finally:
@@ -244,11 +245,11 @@ class held:
 
     def __enter__(self) -> None:
         self.thread.start()
-        assert self.is_held.wait(30)
+        assert self.is_held.wait(120)
 
     def __exit__(self, *_: object) -> None:
         self.may_end.set()
-        self.thread.join(timeout=30)
+        self.thread.join(timeout=120)
 
 
 def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
@@ -265,7 +266,7 @@ def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
     time.sleep(0.3)
     with takes(least=0.3, most=3):
         operations.deny_as_customer(row.pk, actor=cast.as_("ada"), note="No.")
-    frozen.join(timeout=30)
+    frozen.join(timeout=120)
 
 
 def _ignoring(call: Callable[[], None]) -> Callable[[], None]:

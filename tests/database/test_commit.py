@@ -99,7 +99,7 @@ def test_a_session_that_is_ended_during_the_commit_leaves_the_outcome_unknown() 
 
     with pytest.raises(CommitUnknown):
         act()
-    ending.join(timeout=30)
+    ending.join(timeout=120)
 
 
 @postgres
@@ -148,7 +148,7 @@ def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> 
 
             with pytest.raises(CommitUnknown, match="standby"):
                 act()
-            giving_up.join(timeout=30)
+            giving_up.join(timeout=120)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT n FROM kept")
                 assert cursor.fetchall() == [(1,)]

@@ -760,6 +760,7 @@ def test_an_upgrade_reads_the_log_and_takes_the_cautious_value_where_it_says_not
     assert not proposed(lambda: uncovered(cast)).is_alone
 
 
+@pytest.mark.timed
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_what_is_due_gives_up_a_log_that_somebody_holds_and_takes_effect_later(two: Cast, travel: Any) -> None:

@@ -310,6 +310,7 @@ def test_a_store_that_fails_is_not_taken_for_a_row_at_fault(
     assert set(states(ripe[1])) == {State.PENDING_PROVIDER}
 
 
+@pytest.mark.timed
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_tenants_log_that_somebody_holds_delays_no_other_tenant(cast: Cast, travel: Any) -> None:

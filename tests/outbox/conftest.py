@@ -101,6 +101,6 @@ def hanging_server(settings: Any) -> Iterator[list[socket.socket]]:
     yield taken
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(timeout=5)
+    thread.join(timeout=120)
     for connection in taken:
         connection.close()

@@ -100,6 +100,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "talk",
     [

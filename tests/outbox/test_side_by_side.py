@@ -28,7 +28,7 @@ def _drain_at_once() -> None:
 
     def run() -> None:
         try:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=120)
             while outbox.drain(limit=7):
                 pass
         except Exception as error:
@@ -40,7 +40,7 @@ def _drain_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=50)
+        thread.join(timeout=120)
         assert not thread.is_alive()
     assert errors == []
 

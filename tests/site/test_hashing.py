@@ -71,6 +71,7 @@ def stuck(gate: Gate) -> Iterator[None]:
     over.set()
 
 
+@pytest.mark.timed
 def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = make_password(PASSWORD)
     plain, now, most = hashers.Argon2PasswordHasher.verify, Counter[str](), Counter[str]()
@@ -99,7 +100,7 @@ def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=120)
     assert most["hashing"] == 1
     said = Counter(said for said, _ in found)
     assert set(said) == {"True", "busy"}

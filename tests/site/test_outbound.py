@@ -83,7 +83,7 @@ class Server:
         self.ended.set()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=120)
 
 
 @pytest.fixture
@@ -189,6 +189,7 @@ def drip_headers(each: socket.socket) -> None:
         time.sleep(GOES_ON / 100)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("say", [drip, drip_headers, lambda each: each.recv(1)], ids=["body", "headers", "silence"])
 def test_whoever_drips_is_cut_off_at_the_total_time(serve: Any, say: Say) -> None:
     server = serve(say)
@@ -198,6 +199,7 @@ def test_whoever_drips_is_cut_off_at_the_total_time(serve: Any, say: Say) -> Non
     assert 0.5 < time.monotonic() - began < GOES_ON
 
 
+@pytest.mark.timed
 def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: ended.wait(GOES_ON) and [])
@@ -560,6 +562,7 @@ def test_a_certificate_of_nobody_is_refused(serve: Any, authority: Any, monkeypa
     assert server.heads == []
 
 
+@pytest.mark.timed
 def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(plain: socket.socket) -> socket.socket:
         server.ended.wait(GOES_ON)
@@ -584,12 +587,13 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> outbound.Lines:
     return found
 
 
+@pytest.mark.timed
 def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
     lines: outbound.Lines, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
     monkeypatch.setattr(outbound, "resolved", lambda host, until: [ipaddress.ip_address("127.0.0.1")])
-    hangs, answers = serve(lambda _: over.wait(20)), serve(lambda client: client.sendall(b"HTTP/1.1 204 X\r\n\r\n"))
+    hangs, answers = serve(lambda _: over.wait(120)), serve(lambda client: client.sendall(b"HTTP/1.1 204 X\r\n\r\n"))
     found: Counter[str] = Counter()
 
     def ask() -> None:
@@ -611,7 +615,7 @@ def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
     assert found == {"busy": 8}, "one waited for a second, the others not at all"
     over.set()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=120)
     assert lines._taken == 0
 
 
@@ -657,7 +661,7 @@ def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, ser
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=120)
     assert found == [204] * 3
 
 

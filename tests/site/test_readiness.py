@@ -188,26 +188,30 @@ def test_it_is_tried_once_in_ten_seconds_however_often_somebody_asks(
 
 @contextmanager
 def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
-    """Somebody takes a lock, in a transaction of a connection of their own, and does not let go."""
-    held, release = threading.Event(), threading.Event()
+    """Somebody takes a lock, in a transaction of a connection of their own, and does not let go.
+
+    So whatever is answered inside the block has not waited for the lock to its end.
+    """
+    held, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
 
     def hold() -> None:
         try:
             with transaction.atomic():
                 take()
                 held.set()
-                release.wait(30)
+                has_let_go.append(release.wait(120))
         finally:
             connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(10)
+    assert held.wait(120)
     try:
         yield
     finally:
         release.set()
         thread.join()
+    assert has_let_go == [True], "the lock was given back before the block had ended"
 
 
 def what_every_act_needs() -> None:
@@ -222,17 +226,13 @@ def test_a_kept_ok_does_not_outlive_a_write_that_hangs(client: Client, monkeypat
     web(client, 200)
     with held_by_somebody(what_every_act_needs):
         skipped[0] += health.WRITE_EVERY + 0.5
-        began = real()
         assert web(client, 200)["write"]["ok"], (
             "a moment's wait, as for its turn on SQLite, takes nothing out of service"
         )
-        assert real() - began < 1
         skipped[0] += health.WRITE_COUNTS_FOR - health.WRITE_EVERY
-        began = real()
         assert (
             "did not answer" in web(client, 503)["write"]["detail"] or "earlier" in web(client, 503)["write"]["detail"]
         )
-        assert real() - began < 2.5
     settle()
     assert web(client, 200)["write"]["ok"]
 
@@ -270,9 +270,7 @@ def test_a_tenants_locked_log_holds_no_probe_up(client: Client) -> None:
     with transaction.atomic():
         ChainHead.objects.create(tenant_id=TENANT)
     with held_by_somebody(lambda: recorder.lock(TENANT)):
-        began = time.monotonic()
         assert web(client, 200)["write"] == {"ok": True}
-        assert time.monotonic() - began < 1
 
 
 def test_with_all_workers_dead_a_web_server_stays_ready(client: Client) -> None:

@@ -123,7 +123,7 @@ class Gate:
     def __call__(self, _request: Any) -> HttpResponse:
         with self._lock:
             self.begun += 1
-        assert self.opened.wait(30)
+        assert self.opened.wait(120)
         return HttpResponse("through")
 
     async def holds(self, count: int) -> None:
@@ -256,7 +256,7 @@ def test_one_clients_slow_pieces_leave_half_of_the_threads_to_others() -> None:
         yield b"x" * 100_000
         if is_slow:
             begun.append(1)
-            assert opened.wait(30)
+            assert opened.wait(120)
         yield b"end"
 
     def view(request: Any) -> StreamingHttpResponse:

@@ -75,12 +75,12 @@ def test_who_waits_for_a_lock_too_long_gives_up_what_it_holds() -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert is_held.wait(60)
+        assert is_held.wait(120)
         with pytest.raises(OperationalError, match="lock timeout"):
             change_all(second, first)
     finally:
         may_end.set()
-        holder.join(timeout=60)
+        holder.join(timeout=120)
     assert set(Plan.objects.values_list("name", flat=True)) == {"First", "Second"}
 
 

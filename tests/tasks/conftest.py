@@ -49,7 +49,7 @@ class Running:
     def orphans(self) -> list[int]:
         return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
 
-    def stop(self, number: int = signal.SIGTERM, *, within: float = 60.0, is_cut_short: bool = False) -> float:
+    def stop(self, number: int = signal.SIGTERM, *, within: float = 120.0, is_cut_short: bool = False) -> float:
         """Send the signal to the main process alone; return how long the end took. Nobody had to be killed for it."""
         self.family()
         started = time.monotonic()
@@ -59,11 +59,16 @@ class Running:
         assert ("did not stop in time" in self.log) == is_cut_short, self.log[-3000:]
         return took
 
+    def until(self, words: str) -> None:
+        """Wait until it says this; fail at once where it has ended."""
+        wait_for(lambda: words in self.log or self.process.poll() is not None, within=60, why=words)
+        assert words in self.log, self.log[-3000:]
+
     def clean_up(self) -> None:
         self.family()
         for pid in [self.pid, *self._known]:
             kill_tree(pid)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
 
 def _is_alive(pid: int) -> bool:
@@ -74,12 +79,14 @@ def _is_alive(pid: int) -> bool:
 
 
 #: How many times longer than on a machine with nothing else to do anything may take before it is given up.
-PATIENCE = 4
+PATIENCE = 8
+#: In seconds: what is quick on its own may wait long for its turn at a processor.
+LEAST_PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
     """Ask again and again; fail with what it should have been. `within` is what it takes where nothing else runs."""
-    within *= PATIENCE
+    within = max(within * PATIENCE, LEAST_PATIENCE)
     until = time.monotonic() + within
     while time.monotonic() < until:
         if found := what():
@@ -114,7 +121,7 @@ def web_alone(start: Start, port: int, **env: str) -> Running:
     """Start the web server under its supervisor, without clusters or a beat, and wait until it is ready."""
     address = f"http://127.0.0.1:{port}"
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
-    wait_for(lambda: "Ready:" in running.log, within=40)
+    running.until("Ready:")
     return running
 
 
@@ -125,8 +132,8 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     short = {
         "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
         "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
-        "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "6", "SWEEP_SECONDS": "1",
-        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "6", "WORKERS": "2", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": "json", "HEARTBEAT_SECONDS": "1", "HEARTBEAT_MAX_AGE_SECONDS": "30", "SWEEP_SECONDS": "1",
+        "TASK_ATTEMPTS": "2", "STOP_SECONDS": "18", "WORKERS": "2", "HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
     (tmp_path / "data" / "static").mkdir(parents=True)
     begun: list[Running] = []

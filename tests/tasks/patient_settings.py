@@ -3,4 +3,4 @@
 from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER
 
-Q_CLUSTER |= {"timeout": 15, "retry": 20}
+Q_CLUSTER |= {"timeout": 45, "retry": 60}

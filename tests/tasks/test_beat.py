@@ -140,7 +140,7 @@ def test_stop_ends_the_loop_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=ours.run)
     thread.start()
     ours.stop()
-    thread.join(timeout=5)
+    thread.join(timeout=120)
     assert not thread.is_alive()
 
 
@@ -159,7 +159,7 @@ def run_at_once(count: int, call: Any) -> None:
     barrier = threading.Barrier(count)
 
     def one() -> None:
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=120)
         try:
             call()
         finally:
@@ -169,7 +169,7 @@ def run_at_once(count: int, call: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
 
 
 @pytest.mark.parametrize("attempt", range(5))

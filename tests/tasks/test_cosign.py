@@ -47,7 +47,7 @@ class Listening:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=120)
 
 
 @pytest.fixture

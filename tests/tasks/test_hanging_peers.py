@@ -25,7 +25,7 @@ from tests.witness import SmallWitness
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.real_clock,
-    pytest.mark.timeout(240),
+    pytest.mark.timed,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 

@@ -31,7 +31,6 @@ from tests.tasks.conftest import Running, Start, wait_for
 
 pytestmark = [
     pytest.mark.deep,
-    pytest.mark.timeout(300),
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
@@ -125,7 +124,7 @@ def test_kills_in_mid_work_lose_nothing_and_double_nothing(start: Start) -> None
             EMAIL_URL=f"smtp://127.0.0.1:{server.port}",
             DJANGO_SETTINGS_MODULE="tests.tasks.web_settings",
         )
-        wait_for(lambda: "Ready:" in running.log, within=40)
+        running.until("Ready:")
         failures = _decide_while_killing(running, f"http://127.0.0.1:{port}", world, rows)
         assert failures == []
         _let_the_leases_of_the_killed_run_out()

@@ -58,7 +58,7 @@ def test_to_ask_reaches_the_main_process_alone_and_to_kill_reaches_all(child: Ch
 
 def test_who_stays_behind_after_the_main_process_is_found_too(child: Child) -> None:
     child.process.kill()
-    child.process.wait(timeout=5)
+    child.process.wait(timeout=120)
     assert len(tree(child.pid)) == 1, "the one that left the session has no parent any more"
     child.kill()
     assert tree(child.pid) == []
@@ -67,8 +67,8 @@ def test_who_stays_behind_after_the_main_process_is_found_too(child: Child) -> N
 def test_output_is_passed_on_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     script = "import sys; print('one'); print('two', file=sys.stderr); sys.stdout.buffer.write(b'\\xff rest')"
     made = Child("web", [sys.executable, "-u", "-c", script], env=dict(os.environ), cwd=settings.BASE_DIR)
-    made.process.wait(timeout=10)
-    made.pump.join(timeout=5)
+    made.process.wait(timeout=120)
+    made.pump.join(timeout=120)
     assert capsys.readouterr().out.splitlines() == ["web       | one", "web       | two", "web       | � rest"]
     made.kill()
 
@@ -83,7 +83,7 @@ def test_a_reader_who_went_away_does_not_stop_a_child(monkeypatch: pytest.Monkey
     monkeypatch.setattr(processes.sys, "stdout", Gone())
     script = "import sys\nfor number in range(20000): print('x' * 80)\nsys.exit(5)"
     made = Child("web", [sys.executable, "-c", script], env=dict(os.environ), cwd=settings.BASE_DIR)
-    assert made.process.wait(timeout=20) == 5
+    assert made.process.wait(timeout=120) == 5
     made.kill()
 
 
@@ -105,17 +105,17 @@ def test_the_undertaker_ends_what_was_not_taken_back() -> None:
     wait_for(lambda: _ignores(undertaker._process.pid, signal.SIGTERM), within=10)
     os.kill(undertaker._process.pid, signal.SIGTERM)  # asked to go, it stays: its task has just begun
     undertaker.dismiss()
-    assert (ours.wait(timeout=5), forgotten.wait(timeout=5)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert (ours.wait(timeout=120), forgotten.wait(timeout=120)) == (-signal.SIGKILL, -signal.SIGKILL)
     assert taken_back.poll() is None
     kill_tree(taken_back.pid)
-    taken_back.wait(timeout=5)
+    taken_back.wait(timeout=120)
 
 
 def test_an_undertaker_that_is_stopped_is_dismissed_all_the_same() -> None:
     undertaker = Undertaker(settings.BASE_DIR)
     os.kill(undertaker._process.pid, signal.SIGSTOP)
     undertaker.dismiss()
-    assert undertaker._process.wait(timeout=10) == -signal.SIGKILL
+    assert undertaker._process.wait(timeout=120) == -signal.SIGKILL
 
 
 def test_a_second_undertaker_knows_what_the_first_one_knew() -> None:
@@ -123,8 +123,8 @@ def test_a_second_undertaker_knows_what_the_first_one_knew() -> None:
     undertaker = Undertaker(settings.BASE_DIR)
     undertaker.watch_over(before.pid)
     undertaker._process.kill()
-    undertaker._process.wait(timeout=5)
+    undertaker._process.wait(timeout=120)
     undertaker.watch_over(after.pid)
     undertaker.keep()
     undertaker.dismiss()
-    assert (before.wait(timeout=5), after.wait(timeout=5)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert (before.wait(timeout=120), after.wait(timeout=120)) == (-signal.SIGKILL, -signal.SIGKILL)

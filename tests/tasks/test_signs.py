@@ -271,7 +271,7 @@ def parent_of(pid: int) -> int:
 def site(start: Start) -> Iterator[Site]:
     port = free_port()
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=f"http://127.0.0.1:{port}")
-    wait_for(lambda: "Ready:" in running.log, within=40)
+    running.until("Ready:")
     site = Site(port, running)
     wait_for(lambda: len(site.workers) == 2, within=20)
     # Each has said that it lives by then, and is watched.
@@ -288,7 +288,7 @@ def replaced(site: Site, frozen: set[int]) -> bool:
 REAL = [
     pytest.mark.deep,
     pytest.mark.real_clock,
-    pytest.mark.timeout(240),
+    pytest.mark.timed,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 

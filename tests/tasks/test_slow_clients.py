@@ -29,6 +29,7 @@ from tests.tasks.conftest import Running, Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timed,
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what a client has taken"),
 ]

@@ -26,6 +26,7 @@ from tests.tasks.conftest import Start, wait_for, web_alone
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timed,
     pytest.mark.real_clock,
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's buffers are not limited"),
 ]

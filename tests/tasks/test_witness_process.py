@@ -65,7 +65,7 @@ class Process:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=120)
             self.process = None
 
     def forget(self) -> None:
