@@ -328,8 +328,8 @@ def test_a_long_text_is_quoted_in_part_and_says_that_it_goes_on(world: Cast, mai
     plain, html = parts(mails.send()("ada", "decide_as_customer"))
     assert plain.count("word") < 300
     assert "…" in plain
-    assert "(It goes on: read all of it on the page.)" in plain
-    assert "(It goes on: read all of it on the page.)" in html
+    assert "(This is only the beginning. The page shows the full text.)" in plain
+    assert "(This is only the beginning. The page shows the full text.)" in html
 
 
 def test_a_broken_time_zone_is_read_as_utc(world: Cast, mails: Mails) -> None:

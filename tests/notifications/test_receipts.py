@@ -135,8 +135,9 @@ def test_text_and_html_are_read_as_before_and_say_what_each_file_is(world: Cast,
     assert html is not None
     for part in (plain, html):
         words = " ".join(part.get_content().split())
-        assert f"The attached file {provider} is the receipt of the yes of Microsoft." in words
-        assert f"The attached file {customer} is the receipt of the yes of Contoso, which opened the window." in words
+        assert f"The attached file {provider} is the receipt of the approval by Microsoft." in words
+        sentence = f"The attached file {customer} is the receipt of the approval by Contoso, which opened the window."
+        assert sentence in words
         assert f"The attached file {closing} is the receipt of the end of the window." in words
         assert words.index(provider) < words.index(customer) < words.index(closing)
     assert "is the receipt" not in mails("priya", "window_closed").body

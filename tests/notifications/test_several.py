@@ -64,10 +64,10 @@ def test_an_approver_reads_of_each_who_what_how_long_until_when_and_where(
     says(
         found,
         "5 access requests for you to answer",
-        "You can also deny all that wait at once, and take no more for a while",
-        "they would have been more than 3 mails within 15 minutes",
-        "Answer the first by Wed 25 Nov, 02:05 CET.",
-        "What nobody answers by its time expires, and nobody gets access.",
+        "You can also deny all waiting access requests together, and accept no more for a while",
+        "there would have been more than 3 mails within 15 minutes",
+        "Answer the first access request by Wed 25 Nov, 02:05 CET.",
+        "An access request that nobody answers in time expires, and nobody gets access.",
         "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
         "Erik Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
         "see the senders, dates and subjects of messages in 1 mailbox (finance@contoso.example) for 30 minutes",
@@ -122,7 +122,11 @@ def test_the_providers_approver_confirms_each_by_itself(world: Cast, mails: Mail
         world.submitted()
     found = mails.send()("pat", "decide_as_provider")
     assert found.subject == "Contoso: 4 access requests to confirm, the first by Wed 13:05 UTC"
-    says(found, "Confirm one only if there is no other way.", "you confirm access requests of Exchange Online.")
+    says(
+        found,
+        "Confirm an access request only if there is no other way.",
+        "you confirm access requests of Exchange Online.",
+    )
     silent(found, "You can also deny")
 
 
@@ -135,7 +139,7 @@ def test_reminders_say_that_nobody_has_answered(world: Cast, mails: Mails, trave
     assert mails.to("reminder") == ["ada", "alan"]
     found = mails("ada", "reminder")
     assert found.subject == "Contoso: 5 access requests still without an answer, the first until Wed 02:05 CET"
-    says(found, "5 access requests still without an answer", "You can also deny all that wait at once")
+    says(found, "5 access requests still without an answer", "You can also deny all waiting access requests together")
 
 
 def test_a_list_that_nobody_reads_to_its_end_is_cut_and_says_so(
@@ -145,11 +149,12 @@ def test_a_list_that_nobody_reads_to_its_end_is_cut_and_says_so(
     mails.send()
     row = OutboxMessage.objects.get(rendered__tells__isnull=False, person=world.ada)
     others = list(OutboxMessage.objects.filter(pk__in=row.tells).exclude(pk=row.pk))
-    for listed, more in ((3, "And 2 more: they stand"), (4, "And 1 more: it stands")):
+    for listed, more, shown in ((3, 2, "them"), (4, 1, "it")):
         monkeypatch.setattr(_several, "LISTED", listed)
         found = email.built(email.render(row, clock.now(), others=others))
         assert found.subject.startswith("Contoso: 5 access requests for you to answer")
-        says(found, rows[listed - 1].reference, f"{more} on the page behind “See all that wait”.")
+        sentence = f"And {more} more. The page behind “See all waiting access requests” shows {shown}."
+        says(found, rows[listed - 1].reference, sentence)
         silent(found, rows[listed].reference)
 
 

@@ -45,7 +45,7 @@ def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(worl
         found,
         "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
         "Answer by Wed 25 Nov, 02:05 CET.",
-        "If nobody answers by then, the request expires and nobody gets access.",
+        "If nobody answers by then, the access request expires and nobody gets access.",
         JUSTIFICATION,
         TRIED,
         row.reference,
@@ -67,7 +67,7 @@ def test_an_address_that_decides_nothing_is_told_in_the_tenants_time(world: Cast
     found = mails.send()("soc", "decide_as_customer")
     assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 06:35 IST"
     says(found, "Answer due by Wed 25 Nov, 06:35 IST.", "This address decides nothing.")
-    silent(found, "Your yes opens")
+    silent(found, "If you approve")
 
 
 def test_a_law_enforcement_demand_is_named_as_one(world: Cast, mails: Mails) -> None:
@@ -102,7 +102,7 @@ def test_the_providers_approver_reads_what_the_yes_leads_to(world: Cast, mails: 
     world.submitted()
     found = mails.send()("pat", "decide_as_provider")
     assert found.subject == "Contoso: Priya Test asks to read 1 mailbox, confirm by Wed 13:05 UTC"
-    says(found, "Answer by Wed 25 Nov, 13:05 UTC.", "Your yes asks Contoso, who then have 12 hours to answer.")
+    says(found, "Answer by Wed 25 Nov, 13:05 UTC.", "If you confirm, Contoso is asked next and has 12 hours to answer.")
     says(found, JUSTIFICATION, TRIED, "You get this mail because you confirm access requests of Exchange Online.")
 
 
@@ -111,7 +111,7 @@ def test_the_providers_approver_is_told_that_a_tenant_without_lockbox_is_not_ask
     says(
         mails.send()("pat", "decide_as_provider"),
         "Northwind is not asked:",
-        "Your yes opens a window of 2 hours at once.",
+        "If you confirm, a window of 2 hours opens immediately.",
     )
 
 
@@ -142,10 +142,15 @@ def test_a_customers_no_names_who_and_why_to_everybody_concerned(world: Cast, ma
     mails.send()
     assert mails.to("access_request_ended") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
     found = mails("priya", "access_request_ended")
-    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox was denied"
-    says(found, "You asked to read messages in 1 mailbox", "Ada Test (Contoso) said no.", "Not during the audit.")
+    assert found.subject == "Contoso: Microsoft’s access request to read 1 mailbox was denied"
+    says(
+        found,
+        "You asked to read messages in 1 mailbox",
+        "Ada Test (Contoso) denied the access request.",
+        "Not during the audit.",
+    )
     says(found, "If you still need access, ask again", "Denied: nobody gets access", "Tue 24 Nov, 08:05 EST")
-    says(mails("alan", "access_request_ended"), "Priya Test had asked to", "Tue 24 Nov, 14:05 CET")
+    says(mails("alan", "access_request_ended"), "Priya Test asked to", "Tue 24 Nov, 14:05 CET")
     silent(mails("alan", "access_request_ended"), "ask again")
 
 
@@ -154,13 +159,17 @@ def test_a_providers_no_is_no_business_of_the_customers(world: Cast, mails: Mail
     operations.deny_as_provider(row.pk, actor=world.as_("pat"), note="Ask for a screenshot first.")
     mails.send()
     assert mails.to("access_request_ended") == ["bea", "pat", "paula", "priya"]
-    says(mails("priya", "access_request_ended"), "Pat Test (Microsoft) said no.", "Ask for a screenshot first.")
+    says(
+        mails("priya", "access_request_ended"),
+        "Pat Test (Microsoft) denied the access request.",
+        "Ask for a screenshot first.",
+    )
 
 
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
-        ("submitted", "Nobody at Microsoft confirmed it by the deadline."),
+        ("submitted", "Nobody at Microsoft confirmed the access request by the deadline."),
         ("confirmed", "Nobody at Contoso answered by the deadline."),
     ],
 )
@@ -169,7 +178,7 @@ def test_silence_says_whose_it_was(world: Cast, mails: Mails, travel: Any, stage
     travel.by(hours=24)
     sweeps.expire_overdue(actor=world.system(), limit=10)
     found = mails.send()("priya", "access_request_ended")
-    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox expired"
+    assert found.subject == "Contoso: Microsoft’s access request to read 1 mailbox expired"
     says(found, words, "Expired: nobody gets access")
 
 
@@ -177,8 +186,8 @@ def test_a_withdrawal_says_by_whom_and_why(world: Cast, mails: Mails) -> None:
     row = world.confirmed()
     operations.withdraw(row.pk, actor=world.as_("priya"), note="Solved without.")
     found = mails.send()("ada", "access_request_ended")
-    assert found.subject == "Contoso: Microsoft’s request to read 1 mailbox was withdrawn"
-    says(found, "Priya Test withdrew it.", "Solved without.")
+    assert found.subject == "Contoso: Microsoft’s access request to read 1 mailbox was withdrawn"
+    says(found, "Priya Test withdrew the access request.", "Solved without.")
 
 
 @pytest.mark.parametrize("cause", ["closed", "resolved", "switched off", "role taken"])
@@ -197,18 +206,20 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
     else:
         operations.take_queue_role(world.exchange.pk, world.priya.pk, role="engineer", actor=world.as_("stella"))
         words = "the engineer no longer works for this service"
-    says(mails.send()("ada", "access_request_ended"), f"It was withdrawn by itself, because {words}.")
+    says(
+        mails.send()("ada", "access_request_ended"), f"The access request was withdrawn automatically, because {words}."
+    )
 
 
 def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, mails: Mails) -> None:
     world.opened()
     mails.send()
     theirs, own = mails("ada", "window_opened"), mails("priya", "window_opened")
-    assert theirs.subject == "Contoso: Microsoft may read 1 mailbox until Tue 16:05 CET"
-    says(theirs, "Priya Test may read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window there")
+    assert theirs.subject == "Contoso: Microsoft can read 1 mailbox until Tue 16:05 CET"
+    says(theirs, "Priya Test can read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window there")
     says(theirs, "Pat Test (Microsoft)", "Ada Test (Contoso)")
-    assert own.subject == "Contoso: you may read 1 mailbox until Tue 10:05 EST"
-    says(own, "Everything that you open is shown to Contoso at once.", "Tue 24 Nov, 10:05 EST")
+    assert own.subject == "Contoso: you can read 1 mailbox until Tue 10:05 EST"
+    says(own, "Everything that you open is shown to Contoso immediately.", "Tue 24 Nov, 10:05 EST")
     silent(own, "can close the window there")
     silent(theirs, "was not asked")
 
@@ -228,7 +239,7 @@ def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mai
     found = mails("ada", "closing_soon")
     assert found.subject == "Contoso: window on 1 mailbox closes at Tue 16:05 CET"
     says(found, "The window closes in 10 minutes", "So far: 2 messages read, 12 names listed, in 1 mailbox.")
-    says(mails("priya", "closing_soon"), "You may read messages", "more time is a new request")
+    says(mails("priya", "closing_soon"), "You can read messages", "submit a new access request")
 
 
 def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) -> None:
@@ -243,7 +254,7 @@ def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) ->
     assert found.subject == "Contoso: window closed, 3 messages read, 12 names listed, in 1 mailbox"
     says(
         found,
-        "The window closed by itself at its end.",
+        "The window closed automatically at its end.",
         "after 2 hours",
         "Tue 24 Nov, 16:05 CET",
     )
@@ -276,7 +287,7 @@ def test_a_new_ticket_goes_to_its_queue(world: Cast, mails: Mails) -> None:
     assert mails.to("ticket_opened") == ["bea", "erik", "priya"]
     found = mails("priya", "ticket_opened")
     assert found.subject == f"Contoso: new ticket {ticket.reference}, Invoices are missing"
-    says(found, "Mia Test (Contoso) opened it.", "Since Monday the search finds no invoice of November.")
+    says(found, "Mia Test (Contoso) opened the ticket.", "Since Monday the search finds no invoice of November.")
     says(found, f"http://localhost:8000/tickets/{ticket.pk}/", "Tue 24 Nov, 08:05 EST")
 
 
@@ -287,7 +298,7 @@ def test_a_recorded_ticket_is_confirmed_to_whom_it_was_recorded_for(world: Cast,
     found = mails("mia", "ticket_recorded")
     assert found.subject == f"Contoso: your ticket {ticket.reference} is recorded, Invoices are missing"
     says(found, "Priya Test (Microsoft) wrote down for you", "because this is your ticket")
-    says(mails("erik", "ticket_opened"), "Priya Test (Microsoft) recorded it for Mia Test (Contoso).")
+    says(mails("erik", "ticket_opened"), "Priya Test (Microsoft) recorded the ticket for Mia Test (Contoso).")
 
 
 def test_an_answer_goes_to_the_other_side(world: Cast, mails: Mails) -> None:
@@ -296,7 +307,7 @@ def test_an_answer_goes_to_the_other_side(world: Cast, mails: Mails) -> None:
     operations.ask_customer(ticket.pk, actor=world.as_("priya"), note="Which calendar?")
     mails.send()
     assert mails.to("ticket_answered") == ["mia"]
-    says(mails("mia", "ticket_answered"), "Which calendar?", "The ticket waits for an answer of Contoso.")
+    says(mails("mia", "ticket_answered"), "Which calendar?", "The ticket is waiting for an answer from Contoso.")
     operations.answer_ticket(ticket.pk, actor=world.as_("mia"), note="The shared one.")
     mails.send()
     assert mails.to("ticket_answered") == ["priya"]
@@ -314,7 +325,9 @@ def test_an_internal_note_never_leaves_by_mail(world: Cast, mails: Mails) -> Non
     assert mails.to("ticket_answered") == []
 
 
-@pytest.mark.parametrize(("on", "words"), [(False, "From now on Contoso is not asked."), (True, "silence means no.")])
+@pytest.mark.parametrize(
+    ("on", "words"), [(False, "From now on, Contoso is not asked."), (True, "No answer means no access.")]
+)
 def test_switching_lockbox_says_what_it_means(world: Cast, mails: Mails, travel: Any, on: bool, words: str) -> None:
     if on:
         operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
@@ -380,14 +393,14 @@ def test_another_address_is_told_to_both(world: Cast, mails: Mails) -> None:
     assert found.subject == "Confirm your new address"
     says(found, "You asked to sign in with this address from now on.", f"http://localhost:8000/address/{secret}/")
     found = mails("ada", "address_changed")
-    assert found.subject == "Another address was asked for"
-    says(found, "asked for your account to be known by lovelace@new.example", "set a new password at once")
+    assert found.subject == "A change of your address was requested"
+    says(found, "asked to change the address of your account to lovelace@new.example", "set a new password immediately")
     silent(found, secret)
     mail.outbox.clear()
     operations.confirm_address(secret, actor=world.as_("ada"))
     found = mails.send()("ada", "address_changed")
     assert (found.subject, found.to) == ("Your address was changed", ["ada@contoso.example"])
-    says(found, "Nobody signs in with this address any more")
+    says(found, "Nobody can sign in with the old address any more")
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
@@ -441,11 +454,11 @@ def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails:
     assert mails.to("second_factor_changed") == [name]
     assert [each.subject for each in found] == [
         "An authenticator app was set up for your account",
-        "New recovery codes were made for your account",
+        "New recovery codes were created for your account",
         "The authenticator app was removed from your account",
     ]
     for each in found:
-        says(each, "somebody knows your password: change it at once", "http://localhost:8000/security/")
+        says(each, "somebody knows your password. Change it immediately", "http://localhost:8000/security/")
 
 
 def test_a_reset_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
@@ -453,10 +466,10 @@ def test_a_reset_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(wo
     found = mails.send()("alan", "second_factor_changed")
     assert mails.to("second_factor_changed") == ["ada", "alan", "soc"]
     assert found.subject == "Contoso: The second factors of Ada Test were reset"
-    says(found, "Ines Test", "If Ada Test has not asked for it", f"/tenant/{world.contoso.pk}/people/")
+    says(found, "Ines Test", "If Ada Test did not ask for this", f"/tenant/{world.contoso.pk}/people/")
     own = mails("ada", "second_factor_changed")
     assert own.subject == "The second factors of your account were reset"
-    says(own, "Ines Test", "you are signed out everywhere", "If you have not asked for it", "/security/")
+    says(own, "Ines Test", "you are signed out everywhere", "If you did not ask for this", "/security/")
 
 
 def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:
@@ -475,7 +488,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
     operations.note_bypass(actor=world.as_("ines"))
     found = mails.send()("alan", "sign_on_bypassed")
     assert mails.to("sign_on_bypassed") == ["ada", "alan", "ines", "soc"]
-    assert found.subject == "Contoso: Ines Test signed in past single sign-on"
+    assert found.subject == "Contoso: Ines Test signed in without single sign-on"
 
 
 def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mails, travel: Any) -> None:
@@ -484,14 +497,14 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
     operations.set_approval_page(contoso, origin="https://approvals.contoso.example", keys_only=False, actor=ines)
     found = mails.send()("ada", "yes_rules_changed")
     assert mails.to("yes_rules_changed") == ["ada", "alan", "ines", "soc"]
-    assert found.subject == "Contoso: the own approval page was changed"
+    assert found.subject == "Contoso: the approval page was changed"
     says(
         found,
-        "Ines Test changed where the own approval page of Contoso is",
+        "Ines Test changed the address of Contoso’s own approval page",
         "approvals.contoso.example",
         "before: none",
         "wherever it is given",
-        "by the address that you keep yourself",
+        "with the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )
     assert "https://approvals" not in found.body
@@ -509,7 +522,7 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
     travel.by(seconds=1)
     operations.set_yes_rule(contoso, rule="signed", actor=ines)
     found = mails.send()("ada", "yes_rules_changed")
-    assert found.subject == "Contoso: what a yes takes was changed"
+    assert found.subject == "Contoso: the approval requirements were changed"
     says(found, "signed with a passkey", "before: signed or not")
     operations.set_two_person_control(contoso, on=True, actor=ines)
     mails.send()
@@ -521,11 +534,11 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
     assert "evil.contoso.example" in Tenant.objects.get(pk=contoso).approval_origin
     operations.confirm_proposal(held.value.current["proposal"], actor=world.as_("ada"))
     found = mails.send()("alan", "yes_rules_changed")
-    says(found, "Ada Test changed where the own approval page", "none", "before: evil.contoso.example")
+    says(found, "Ada Test changed the address of Contoso’s own approval page", "none", "before: evil.contoso.example")
 
 
 @pytest.mark.parametrize(
-    ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "failed for days")]
+    ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "For days, every attempt")]
 )
 def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
     world: Cast, mails: Mails, because: str, words: str
@@ -555,7 +568,7 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
     operations.invite_person(world.contoso.pk, email="new@contoso.example", role="approver", actor=ines)
     found = mails.send()("new", "invitation")
     assert found.subject == "Contoso invites you to Customer Lockbox"
-    says(found, "Ines Test invites you.", "It works once, for this address alone", "new@contoso.example")
+    says(found, "Ines Test invites you.", "The link works once, only for this address", "new@contoso.example")
     silent(found, "Microsoft invites")
     key = operations.make_recovery_key(world.contoso.pk, actor=ines).key
     found = mails.send()("mia", "recovery_key")
@@ -566,7 +579,7 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
     assert mails.to("recovery_key") == ["ada", "alan", "ines", "mia", "otto", "soc"]
     found = mails("soc", "recovery_key")
     assert found.subject == "Contoso: somebody used your recovery key"
-    says(found, "next@contoso.example is an administrator of Contoso, unless one of you stops it.")
+    says(found, "next@contoso.example is an administrator of Contoso, unless one of you stops this.")
     at = clock.now()
     operations.set_out_of_office(
         world.contoso.pk,
@@ -576,7 +589,7 @@ def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> N
         actor=world.as_("ada"),
     )
     found = mails.send()("alan", "out_of_office")
-    says(found, "Ada Test is out of the office from", "Alan Test gets the mails about decisions too")
+    says(found, "Ada Test is out of the office from", "Alan Test also gets the mails about decisions")
 
 
 def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mails: Mails) -> None:
@@ -605,13 +618,13 @@ def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, 
     assert mails.to("mute") == ["ada", "alan", "soc"]
     found = mails("alan", "mute")
     assert found.subject.startswith("Contoso: all denied, Priya Test muted until ")
-    says(found, "Ada Test denied 2 access requests that waited for Contoso.", "Who are you?")
+    says(found, "Ada Test denied 2 access requests that were waiting for Contoso.", "Who are you?")
     says(found, *[row.reference for row in rows])
     assert mails.to("access_request_ended") == [name for name in ("bea", "pat", "paula", "priya") for _ in range(2)]
     operations.lift_mute(row.pk, actor=world.as_("alan"))
     found = mails.send()("ada", "mute")
-    assert found.subject == "Contoso: the mute of Priya Test is lifted"
-    says(found, "Alan Test lifted it before its time.")
+    assert found.subject == "Contoso: the mute of Priya Test has ended"
+    says(found, "Alan Test ended the mute early.")
 
 
 def test_a_mute_that_was_lifted_before_its_mail_left_is_not_told_as_if_it_held(world: Cast, mails: Mails) -> None:
@@ -621,7 +634,7 @@ def test_a_mute_that_was_lifted_before_its_mail_left_is_not_told_as_if_it_held(w
     subjects = {found.subject for found in mail.outbox if found.to[0].startswith("ada@")}
     assert subjects == {
         "Contoso: everybody at Microsoft was muted",
-        "Contoso: the mute of everybody at Microsoft is lifted",
+        "Contoso: the mute of everybody at Microsoft has ended",
     }
 
 
@@ -637,7 +650,7 @@ def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, 
     says(found, "give Mia Test the role “Approver”", f"/tenant/{world.contoso.pk}/proposals/")
     operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("ada"))
     found = mails.send()("ines", "proposal")
-    says(found, "Ada Test confirmed what Ines Test had proposed", "It is done.")
+    says(found, "Ada Test confirmed the change that Ines Test proposed", "The change is done.")
 
 
 def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what_and_when(
@@ -657,7 +670,7 @@ def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what
     travel.by(seconds=1)
     operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("sten"))
     found = mails.send()("frida", "staff_change")
-    says(found, "Sten Test at Microsoft confirmed what Stella Test had proposed", "It takes effect from")
+    says(found, "Sten Test at Microsoft confirmed the change that Stella Test proposed", "The change takes effect from")
     travel.by(hours=72)
     operations.apply_due(actor=world.system("sweep"), limit=10)
     found = mails.send()("ines", "staff_change")

@@ -54,7 +54,7 @@ def test_an_address_is_changed_through_both_mailboxes(cast: Cast, mailoutbox: li
     body = next(mail.body for mail in mailoutbox if mail.to == [NEW])
     [here] = re.findall(r"http://\S+(/address/\S+)", body)
     assert mails(mailoutbox) == [
-        ("ada@contoso.example", "Another address was asked for"),
+        ("ada@contoso.example", "A change of your address was requested"),
         (NEW, "Confirm your new address"),
     ]
     # The secret is in that mail and nowhere else.
