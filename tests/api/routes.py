@@ -13,7 +13,7 @@ from requests_app.domain import clock
 from requests_app.doors.api import reader
 from tests.cast import PASSWORD
 from tests.factors import anybodys_code
-from tests.isolation.test_api_routes import ApiWorld
+from tests.isolation.world import World
 
 document = reader.document()
 AZURE = "Microsoft.CustomerLockbox"
@@ -61,7 +61,7 @@ def resolved(shape: dict[str, Any]) -> dict[str, Any]:
     return shape
 
 
-def body_of(route: Route, world: ApiWorld, example: Any = None) -> dict[str, Any]:
+def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
     """An example of the document with the world's rows in its braces."""
     rows = {
         "ticket": world.ticket.pk,
@@ -84,7 +84,7 @@ def body_of(route: Route, world: ApiWorld, example: Any = None) -> dict[str, Any
     return found
 
 
-def address_of(route: Route, world: ApiWorld, tenant: Any = None, **rows: Any) -> str:
+def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:
     """The route with rows of Contoso's in it, or with these."""
     ids = {
         "access-requests": world.pending.pk,

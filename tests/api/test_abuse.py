@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry
 from tests.api.routes import AZURE, AZURE_VERSION, OPEN, READS, TAKES_A_BODY, address_of, body_of, resolved
 from tests.caller import Caller, caller_for, token_of
 from tests.cast import Cast
-from tests.isolation.test_api_routes import ApiWorld
+from tests.isolation.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ NOT_A_BODY: dict[str, bytes] = {
 
 
 def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
-    world, callers = ApiWorld(cast), _callers(cast)
+    world, callers = World(cast), _callers(cast)
     before = AuditEntry.objects.count()
     for route, (name, body) in product(TAKES_A_BODY, NOT_A_BODY.items()):
         headers = {"Content_Encoding": "gzip"} if name == "bomb" else {}
@@ -67,7 +67,7 @@ def test_a_malformed_body_is_refused_and_does_nothing(cast: Cast) -> None:
 
 
 def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> None:
-    world, callers = ApiWorld(cast), _callers(cast)
+    world, callers = World(cast), _callers(cast)
     before = AuditEntry.objects.count()
     for route in TAKES_A_BODY:
         if str(route) in OPEN:
@@ -98,7 +98,7 @@ def test_there_are_bodies_that_name_rows() -> None:
 
 
 def test_another_tenants_id_in_a_body_is_as_one_that_is_not_there(cast: Cast) -> None:
-    world = ApiWorld(cast)
+    world = World(cast)
     callers = {outsider: Caller(token_of(cast, outsider)) for outsider in ("finn", "frida", "samir")}
     for caller in callers.values():
         caller.step_up()
@@ -139,7 +139,7 @@ HOSTILE_NAMES = [
 
 
 def test_a_hostile_parameter_is_refused_on_every_route(cast: Cast) -> None:
-    world, callers = ApiWorld(cast), cycle(_callers(cast).values())
+    world, callers = World(cast), cycle(_callers(cast).values())
     for route, name in product(READS, HOSTILE_NAMES):
         query = {"api-version": AZURE_VERSION.partition("=")[2]} if AZURE in route.path else {}
         found = next(callers).get(address_of(route, world).split("?")[0], {**query, name: "1"})
@@ -152,7 +152,7 @@ HOSTILE_VALUES = ["\x00", "\ufdd0", "9" * 400, "-1", "' OR 1=1 --", "%", "\u202e
 
 @pytest.mark.postgres
 def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> None:
-    world, callers = ApiWorld(cast), cycle(_callers(cast).values())
+    world, callers = World(cast), cycle(_callers(cast).values())
     for route in READS:
         for parameter, value in product(route.filters(), HOSTILE_VALUES):
             found = next(callers).get(address_of(route, world).split("?")[0], {parameter["name"]: value})
@@ -174,7 +174,7 @@ FILTERS = [
 
 
 def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(cast: Cast) -> None:
-    world = ApiWorld(cast)
+    world = World(cast)
     callers = {outsider: caller_for(cast, outsider) for outsider in ("finn", "samir", "fabrikam")}
     rows = (uuid4(), cast.contoso.pk, world.pending.pk, world.pending.ticket_id, cast.ada.pk, cast.priya.pk)
     for (route, name), (who, caller) in product(FILTERS, callers.items()):

@@ -12,7 +12,7 @@ from requests_app.domain.scopes import Scope
 from tests.api.routes import TAKES_A_BODY, Route, address_of, body_of
 from tests.caller import caller_for, client_of
 from tests.cast import Cast
-from tests.isolation.test_api_routes import ApiWorld
+from tests.isolation.world import World
 from tests.operations.test_approval_pages import ORIGIN, put
 
 #: Between them they may call every route; None is a client of the provider's.
@@ -29,7 +29,7 @@ def test_every_route_that_takes_a_body_has_an_example() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("route", "example"), EXAMPLES, ids=lambda each: str(each) if isinstance(each, Route) else "")
 def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -> None:
-    world = ApiWorld(cast)
+    world = World(cast)
     asked = cast.submitted()
     # The state of a row that an act is for: waiting for one side or the other, or open; a ticket in work, or not.
     asks = (world.pending.pk, world.grant.access_request_id, asked.pk)

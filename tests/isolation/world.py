@@ -1,0 +1,226 @@
+"""One row of each kind at Contoso, and every route of the URL resolver that names one, with the rows filled in."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.converters import IntConverter, SlugConverter, StringConverter, UUIDConverter
+from django.urls.resolvers import RoutePattern
+
+from audit_app.models import Witness
+from requests_app import operations
+from requests_app.domain import clock
+from requests_app.doors.api.scim.shapes import group_id
+from requests_app.models import (
+    AccessRequest,
+    Grant,
+    Identity,
+    Mute,
+    NotificationAddress,
+    OutboxMessage,
+    Proposal,
+    Ticket,
+    Token,
+    Webhook,
+)
+from requests_app.models import Client as Machine
+from tests.cast import Cast
+from tests.passkeys import enrolled
+
+Ids = dict[str, Any]
+
+
+class World:
+    """One row of each kind at Contoso, with a word in each that nobody else may ever read."""
+
+    CANARY = "Zanzibar"
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.ticket: Ticket = cast.ticket(title=f"{self.CANARY} ticket", body=f"{self.CANARY} body")
+        self.pending: AccessRequest = cast.confirmed(ticket=self.ticket, justification=f"{self.CANARY} " + "x" * 40)
+        self.grant: Grant = cast.opened(ticket=self.ticket, justification=f"{self.CANARY} " + "y" * 40)
+        self.mailbox = cast.resource()
+        self.address = NotificationAddress.objects.create(
+            tenant=cast.contoso, email="zanzibar@contoso.example", created_at=cast.contoso.created_at
+        )
+        at = cast.contoso.created_at
+        self.witness = Witness.objects.create(
+            tenant_id=cast.contoso.pk, vkey=f"{self.CANARY}+0+0", url="https://w.example", added_at=at, due_at=at
+        )
+        ines, url = cast.as_("ines"), "https://hooks.example/zanzibar"
+        hook = operations.add_webhook(cast.contoso.pk, url=url, label=self.CANARY, events=["*"], actor=ines).webhook
+        self.hook: Webhook = hook
+        self.delivery: OutboxMessage = operations.send_webhook_test(hook.pk, actor=ines)
+        self.client: Machine = operations.create_client(
+            tenant_id=cast.contoso.pk, name=self.CANARY, scopes=["log:read"], actor=ines
+        ).row
+        at = clock.now()
+        self.absence = operations.set_out_of_office(
+            cast.contoso.pk,
+            deputy_id=cast.alan.pk,
+            from_at=at,
+            until_at=at + dt.timedelta(days=1),
+            actor=cast.as_("ada"),
+        )
+        self.mute = Mute.objects.create(
+            tenant=cast.contoso,
+            engineer=cast.erik,
+            note=self.CANARY,
+            set_by=cast.ada,
+            set_at=at,
+            until_at=at + dt.timedelta(hours=4),
+        )
+        self.proposal = Proposal.objects.create(
+            tenant=cast.contoso,
+            act="switch_lockbox",
+            said={"on": False},
+            proposed_by=cast.ines,
+            proposed_human=cast.ines.human_id,
+            proposed_at=at,
+            expires_at=at + dt.timedelta(days=7),
+        )
+        self.announced = Proposal.objects.create(
+            tenant=None,
+            act="rename_resource",
+            said={"resource": str(cast.resource().pk), "was": self.CANARY, "name": "Finance"},
+            proposed_by=cast.stella,
+            proposed_human=cast.stella.human_id,
+            proposed_at=at,
+            expires_at=at + dt.timedelta(days=7),
+        )
+        self.announced.touched.add(cast.contoso)
+        self.passkey = enrolled(cast, "ada", called=self.CANARY)[0]
+        self.invitation = cast.invited("zanzibar@contoso.example")
+        self.domain = operations.claim_domain(cast.contoso.pk, name="zanzibar.example", actor=ines)
+        self.identity = Identity.objects.create(
+            tenant=cast.contoso, issuer="https://idp.example", subject=self.CANARY, person=cast.mia, linked_at=at
+        )
+        self.comment = operations.comment(self.ticket.pk, body=f"{self.CANARY} comment", actor=cast.as_("mia"))
+        self.token: Token = operations.create_token(
+            name=self.CANARY, scopes=["log:read"], days=7, actor=cast.as_("mia")
+        ).row
+
+    def id_of(self, collection: str) -> UUID | None:
+        """Return the id of Contoso's row in a collection, or None. The name is as in addresses."""
+        rows: dict[str, UUID] = {
+            **dict.fromkeys(("log", "tenant", "tenants", "subscriptions", "tenantOptedIn"), self.cast.contoso.pk),
+            **dict.fromkeys(("access-requests", "requests"), self.pending.pk),
+            **dict.fromkeys(("windows", "grants"), self.grant.pk),
+            **dict.fromkeys(("people", "members", "Users"), self.cast.ada.pk),
+            "Groups": group_id(self.cast.contoso.pk, "approver"),
+            "addresses": self.address.pk,
+            "clients": self.client.pk,
+            "comments": self.comment.pk,
+            "deliveries": self.delivery.pk,
+            "domains": self.domain.pk,
+            "evidence": uuid4(),
+            "identities": self.identity.pk,
+            "invitations": self.invitation.pk,
+            "mutes": self.mute.pk,
+            "out-of-office": self.absence.pk,
+            "passkeys": self.passkey.pk,
+            "proposals": self.proposal.pk,
+            "resources": self.mailbox.pk,
+            "tickets": self.ticket.pk,
+            "tokens": self.token.pk,
+            "webhooks": self.hook.pk,
+            "witnesses": self.witness.pk,
+        }
+        return rows.get(collection)
+
+
+#: Collections of what belongs to no tenant.
+OF_NOBODY = {"services"}
+#: Numbers of a log: an entry, or a size of its tree. The last one is larger than any column.
+NUMBERS = (0, 3, 10**30)
+#: Acts of a ticket, for an address that takes any word.
+SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. `path` is its whole pattern; a regular expression is no path, and catches what no route takes."""
+
+    namespace: str
+    name: str
+    path: str
+    entry: URLPattern
+
+    @property
+    def is_path(self) -> bool:
+        return isinstance(self.entry.pattern, RoutePattern)
+
+    @property
+    def collections(self) -> dict[str, str]:
+        """Return for each id in the path the collection that it is in: what stands before it."""
+        found, before = {}, ""
+        for part in self.path.strip("/").split("/"):
+            name = part.strip("<>").rpartition(":")[2]
+            if isinstance(self.entry.pattern.converters.get(name), UUIDConverter):
+                found[name] = f"{name}s" if before.startswith("<") else before
+            before = part
+        return found
+
+    @property
+    def names_a_row(self) -> bool:
+        """Whether a row of a tenant's is named in the path."""
+        return bool(set(self.collections.values()) - OF_NOBODY)
+
+    @property
+    def takes_a_secret(self) -> bool:
+        """Whether the path holds a free text: a secret, or what an identity provider calls a place."""
+        converters = self.entry.pattern.converters.values()
+        return any(type(converter) is StringConverter for converter in converters)
+
+    def ids(self, world: World) -> Iterator[Ids]:
+        """Yield what the path may hold, with Contoso's rows: each word in turn, and each number in all its places."""
+        collections, converters = self.collections, self.entry.pattern.converters
+        numbers = [name for name, converter in converters.items() if isinstance(converter, IntConverter)]
+        values = {
+            name: [world.id_of(collections[name])] if name in collections else _words(converter)
+            for name, converter in converters.items()
+            if name not in numbers
+        }
+        for number in NUMBERS if numbers else (0,):
+            for found in product(*values.values()):
+                at = {name: 0 if name == "old" else number for name in numbers}
+                yield {**dict(zip(values, found, strict=True)), **at}
+
+    @property
+    def methods(self) -> list[str]:
+        """Return the methods of a route of the API."""
+        view = getattr(self.entry.callback, "cls", None)
+        found = [method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)]
+        return [*found, "head"] if "get" in found else found
+
+
+def _words(converter: Any) -> list[Any]:
+    return [*SLUGS] if isinstance(converter, SlugConverter) else converter.regex.split("|")
+
+
+def routes(resolver: URLResolver | None = None, namespace: str = "", before: str = "") -> Iterator[Route]:
+    """Yield every route of the site."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = f"{before}{entry.pattern}"
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, entry.namespace or namespace, path)
+        elif isinstance(entry, URLPattern):
+            yield Route(namespace, entry.name or str(entry.pattern), path, entry)
+
+
+def unknown_collections(world: World) -> list[tuple[str, str]]:
+    """Return the routes that name a row of a kind that the world lacks, with the kind."""
+    return [
+        (route.name, collection)
+        for route in routes()
+        if route.namespace in ("web", "api")
+        for collection in route.collections.values()
+        if collection not in OF_NOBODY and world.id_of(collection) is None
+    ]
