@@ -54,6 +54,12 @@ class OwnAccessRequest(NotAllowed):
     default = _("Whoever raised an access request decides nothing on it.")
 
 
+class OwnAccount(NotAllowed):
+    """The same code as for a role: what is to be done is that somebody else does it."""
+
+    default = _("This is your own account. Somebody else has to do this.")
+
+
 class AlreadyDecidedByYou(NotAllowed):
     code = "second_decision"
     default = _("One person counts once on an access request, whatever accounts or roles they hold.")

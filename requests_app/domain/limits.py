@@ -21,6 +21,10 @@ PROPOSAL_FOR = timedelta(days=7)
 #: Invitations of a tenant that wait, and how often one is sent: they are mails to people who did not ask for them.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)
+#: The fewest and the most days for which a tenant may have its log retained.
+LOG_RETENTION_DAYS = (30, 36500)
+#: The fewest and the most hours within which a witness must have cosigned the log, where a tenant wants that.
+COSIGNED_WITHIN_HOURS = (1, 168)
 #: How long a customer may go without being asked, in hours: a mute that nobody remembers is over the next day.
 MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)

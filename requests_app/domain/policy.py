@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.acts import ACTS, SCOPES
+from requests_app.domain.acts.declaration import Act, Party
 from requests_app.domain.errors import (
     AlreadyDecidedByYou,
     InsufficientScope,
@@ -20,11 +22,14 @@ from requests_app.domain.errors import (
     NotAllowed,
     NotCovered,
     OwnAccessRequest,
+    OwnAccount,
     SecondFactorRequired,
+    SecondPersonNeeded,
     ServiceClientOnly,
     StepUpRequired,
     WindowNotOpen,
 )
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.lifecycle import Transition
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState
@@ -80,6 +85,56 @@ def require_look(look: Look, *, at: datetime) -> None:
         raise NotCovered
     if look.needs_read and not look.gives_read:
         raise NotCovered(_("This window covers names only."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a declaration's rules read of the row that an act is about.
+
+    `log_id` is the tenant, or the provider's log for a row of no tenant. `holder` is the person whose row it is, and
+    `parties` are the humans who have a part in it.
+    """
+
+    log_id: UUID
+    service_id: UUID | None = None
+    holder: UUID | None = None
+    parties: Mapping[Party, frozenset[UUID]] = field(default_factory=dict)
+
+    @property
+    def is_providers(self) -> bool:
+        return self.log_id == PROVIDER_LOG
+
+
+def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
+    """Raise NotAllowed, or one of its kinds, unless the declaration lets this actor do the act on this row."""
+    if act.is_public:
+        return
+    roles = (subject.is_providers and act.provider_roles) or act.roles
+    held = actor.roles_on(tenant_id=subject.log_id, service_id=subject.service_id)
+    if Role.ENGINEER in held and actor.human_id in subject.parties.get(Party.REQUESTER, ()):
+        held |= {Role.REQUESTER}
+    is_own = act.is_holders and actor.machine is None and actor.is_person and actor.person_id == subject.holder
+    if not (roles & held or is_own):
+        raise NotAllowed
+    if act.humans_only and (actor.machine is not None or not actor.is_person):
+        raise NotAllowed
+    if act.is_of_approver and actor.deciding_human is None:
+        raise MachineMayNotDecide
+
+
+def require_separate(actor: Actor, act: Act, subject: Subject) -> None:
+    """Raise NotAllowed, or one of its kinds, where this human has a part in the row that excludes them."""
+    for party in act.separate_from:
+        if actor.human_id in subject.parties.get(party, ()):
+            raise _EXCLUDED[party]
+
+
+_EXCLUDED: dict[Party, type[NotAllowed]] = {
+    Party.REQUESTER: OwnAccessRequest,
+    Party.DECIDER: AlreadyDecidedByYou,
+    Party.PROPOSER: SecondPersonNeeded,
+    Party.SUBJECT: OwnAccount,
+}
 
 
 class Raised(Protocol):

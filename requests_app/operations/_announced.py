@@ -67,7 +67,7 @@ def announce(current: Step, change: Change, said: Said) -> None:
     What is said is kept as it is, and shown: ids as text, and the names that people read.
     """
     if is_announced(change, said):
-        policy.require_step_up(current.actor, current.at)
+        current.require_proof()
         raise Held(lambda: _outcome(propose(current, change, said)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.acts.declaration import Act
+from requests_app.domain.acts.declaration import Act, Party
 from requests_app.domain.errors import (
     DeadlinePassed,
     DomainError,
@@ -94,12 +94,32 @@ class Step:
     keep: Callable[[Any], object] | None = None
     # Whether the transaction is open, and the key of the form is taken.
     has_begun: bool = False
+    # What the act is about, once it is found and locked, with its tenant where it has one.
+    row: Any = None
+    tenant: Any = None
+    subject: policy.Subject | None = None
+    # The comment and the inputs, once they are read and within their limits.
+    note: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    # Whether this act has asked for fresh proof, or said that it takes none here.
+    is_proof_settled: bool = False
 
-    def concerns(self, subject_type: str, row: Any, tenant_id: UUID) -> ChainHead:
+    def concerns(
+        self,
+        subject_type: str,
+        row: Any,
+        tenant_id: UUID,
+        *,
+        service_id: UUID | None = None,
+        holder: UUID | None = None,
+        parties: Mapping[Party, frozenset[UUID]] | None = None,
+    ) -> ChainHead:
         """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
 
         From here on a refusal is an entry in that log. Returns the log's head, for an act that writes one entry alone.
+        What the declaration's rules read of the row is named with it.
         """
+        self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         head = self.take_turn(tenant_id)
         # Once more: a role may have been taken away while this act waited for its turn.
@@ -131,6 +151,12 @@ class Step:
 
     def tell(self, note: Note) -> None:
         self.notes.append(note)
+
+    def require_proof(self, *, needed: bool = True) -> None:
+        """Ask for fresh proof of who acts, or say that this act takes none for these rows and inputs."""
+        self.is_proof_settled = True
+        if needed:
+            policy.require_step_up(self.actor, self.at)
 
     def witness(
         self,
@@ -167,7 +193,6 @@ class Move(Step):
 
     row: AccessRequest
     edge: Transition
-    note: str = ""
     grant: Grant | None = None
     target: str | None = None
     decide_by: datetime | None = None
@@ -177,7 +202,6 @@ class Move(Step):
 class TicketMove(Step):
     row: Ticket
     edge: Transition
-    note: str = ""
     target: str | None = None
 
 
@@ -258,10 +282,11 @@ def change(
         if edge.is_decision:
             # What is decided here is not among them.
             del row._prefetched_objects_cache["decisions"]
-        if not is_repeated:
+        if is_repeated:
+            outer.require_proof(needed=False)
+        else:
             standing.require_move(row, edge, at=step.at)
-            if edge.needs_step_up and not is_signed:
-                policy.require_step_up(outer.actor, step.at)
+            outer.require_proof(needed=edge.needs_step_up and not is_signed)
             step.note = limits.require_note(note, needed=edge.needs_note)
             yield step
             apply(step)
@@ -299,8 +324,9 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
         rows = Ticket.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
         lock_access(AccessRequest.objects.filter(ticket=row))
-        outer.concerns("ticket", row, row.tenant_id)
-        policy.require_role(outer.actor, edge.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+        outer.concerns("ticket", row, row.tenant_id, service_id=row.service_id)
+        assert outer.subject is not None
+        policy.require_entitled(outer.actor, declared, outer.subject)
         _require_ticket_edge(row, edge, outer.at)
         step = TicketMove(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (

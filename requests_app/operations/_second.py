@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, policy
+from requests_app.domain import limits
 from requests_app.domain.actors import Side
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.errors import ChangeProposed, DomainError, NotAllowed, WrongState
@@ -55,7 +55,7 @@ def hold(current: Step, tenant: Tenant, **said: Any) -> None:
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
-        policy.require_step_up(current.actor, current.at)
+        current.require_proof()
         raise Held(lambda: _proposed(current, tenant, said))
 
 

@@ -1,0 +1,90 @@
+"""Reads one input of an act within the limits that its declaration names. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+
+from requests_app.domain import limits
+from requests_app.domain.acts.declaration import Field, Kind
+from requests_app.domain.errors import Unacceptable
+from requests_app.domain.ids import as_id
+
+#: The longest address (RFC 5321, section 4.5.3.1.3).
+EMAIL_MAX = 254
+
+
+def read(each: Field, value: object) -> Any:
+    """Return the value in the form in which it is kept; raise Unacceptable, which names the input."""
+    if value is None and not each.is_needed:
+        return None
+    return _READERS[each.kind](each, value)
+
+
+def _line(each: Field, value: object) -> str:
+    return " ".join(_text(each, value).split())
+
+
+def _text(each: Field, value: object) -> str:
+    return limits.require_text(value, field=each.name, at_least=each.at_least, at_most=each.at_most)
+
+
+def _email(each: Field, value: object) -> str:
+    email = value.strip().lower() if isinstance(value, str) else ""
+    try:
+        validate_email(email)
+    except ValidationError:
+        email = ""
+    if not 0 < len(email) <= EMAIL_MAX:
+        raise Unacceptable(_("Write an email address."), field=each.name)
+    return email
+
+
+def _number(each: Field, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not each.at_least <= value <= each.at_most:
+        bounds = {"least": each.at_least, "most": each.at_most}
+        raise Unacceptable(_("Choose a number from %(least)d to %(most)d.") % bounds, field=each.name)
+    return value
+
+
+def _choice(each: Field, value: object) -> str:
+    if value not in each.choices:
+        raise Unacceptable(
+            _("Choose one of these: %(choices)s.") % {"choices": ", ".join(each.choices)}, field=each.name
+        )
+    return str(value)
+
+
+def _flag(each: Field, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Unacceptable(_("Choose yes or no."), field=each.name)
+    return value
+
+
+def _instant(each: Field, value: object) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise Unacceptable(_("Write a date and a time."), field=each.name)
+    return value
+
+
+def _id(each: Field, value: object) -> Any:
+    found = as_id(value)
+    if found is None:
+        raise Unacceptable(_("Choose one that is offered."), field=each.name)
+    return found
+
+
+_READERS = {
+    Kind.LINE: _line,
+    Kind.TEXT: _text,
+    Kind.EMAIL: _email,
+    Kind.NUMBER: _number,
+    Kind.CHOICE: _choice,
+    Kind.FLAG: _flag,
+    Kind.INSTANT: _instant,
+    Kind.ID: _id,
+}

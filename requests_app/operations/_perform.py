@@ -1,0 +1,98 @@
+"""Judges an act by its declaration, in the one order that all acts follow, and lets the body do the rest.
+
+The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, input,
+second person, body, row and entry and messages, commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from requests_app.domain import inputs as fields
+from requests_app.domain import limits, policy
+from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Act, Comment, Field, Proposal, StepUp
+from requests_app.domain.errors import Unacceptable
+from requests_app.models import Tenant
+from requests_app.operations._announced import announce
+from requests_app.operations._change import Step, act
+from requests_app.operations._second import hold
+from requests_app.operations._subjects import CHOOSERS, FINDERS
+
+#: Finds the row that an act is about, locks it, and names it with `Step.concerns`.
+Find = Callable[[Step, Any], Any]
+#: Refuses by an exception; what it returns is not read.
+Check = Callable[[Step], object]
+#: What a second person is shown, and what the act is done with once they confirm; None where one person is enough.
+Held = Callable[[Step], dict[str, Any] | None]
+#: What is announced to the customers before it takes effect, and what it says; None where it is done at once.
+Announced = Callable[[Step], tuple[Proposal, dict[str, Any]] | None]
+
+
+@contextmanager
+def perform(
+    declared: Act,
+    row_id: object = None,
+    *,
+    actor: Actor,
+    note: str = "",
+    inputs: Mapping[str, object] | None = None,
+    find: Find | None = None,
+    may: Check | None = None,
+    state: Check | None = None,
+    check: Check | None = None,
+    holds: Held | None = None,
+    announces: Announced | None = None,
+) -> Iterator[Step]:
+    """Judge the act, then yield for its body. Each argument after `inputs` is the act's own part of one place.
+
+    `may` refuses more people than the declaration does. `state` looks at the row itself, and `check` at the inputs and
+    at other rows. `holds` says what waits for a second person of the tenant, `announces` what waits for one of the
+    staff.
+    """
+    with act(declared, actor=actor) as current:
+        current.row = (find or FINDERS[declared.noun])(current, row_id)
+        assert current.subject is not None
+        policy.require_entitled(current.actor, declared, current.subject)
+        _ask(may, current)
+        policy.require_separate(current.actor, declared, current.subject)
+        _ask(state, current)
+        if declared.step_up is StepUp.ALWAYS:
+            current.require_proof()
+        if declared.comment is not Comment.NONE:
+            current.note = limits.require_note(note, needed=declared.comment is Comment.NEEDED)
+        current.inputs = {each.name: _read(each, (inputs or {}).get(each.name), current) for each in declared.inputs}
+        _ask(check, current)
+        _wait_for_second(current, holds, announces)
+        yield current
+
+
+def _ask(check: Check | None, current: Step) -> None:
+    if check is not None:
+        check(current)
+
+
+def _read(each: Field, value: object, current: Step) -> Any:
+    """The input, and of an id the row that it names, if the actor may choose it here."""
+    read = fields.read(each, value)
+    choose = CHOOSERS.get(each.of) if each.of is not None else None
+    if choose is None or read is None:
+        return read
+    row = choose(current, read)
+    if row is None:
+        raise Unacceptable(_("Choose one that is offered."), field=each.name)
+    return row
+
+
+def _wait_for_second(current: Step, holds: Held | None, announces: Announced | None) -> None:
+    """End the act here as a proposal, where somebody else has to agree first."""
+    if announces is not None and (change := announces(current)) is not None:
+        announce(current, *change)
+    if holds is None or (said := holds(current)) is None:
+        return
+    # Read under the turn at the log, which whoever switches two-person control takes as well.
+    hold(current, current.tenant or Tenant.objects.get(pk=current.tenant_id), **said)

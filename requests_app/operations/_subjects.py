@@ -1,0 +1,149 @@
+"""How the row that an act is about is found and locked, noun by noun, and what the declarations' rules read of it.
+
+Each finder looks through `visible_to`, so that what is absent and what is somebody else's are the same refusal. It
+locks in one order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from requests_app.domain.acts.declaration import Noun, Party
+from requests_app.domain.errors import NotFound
+from requests_app.models import (
+    AccessRequest,
+    Client,
+    Domain,
+    Invitation,
+    Mute,
+    NotificationAddress,
+    OutboxMessage,
+    OutOfOffice,
+    Person,
+    Proposal,
+    Tenant,
+    Ticket,
+    Token,
+    Webhook,
+)
+from requests_app.operations._change import PROVIDER_LOG, Step
+
+
+def tenant(current: Step, row_id: object) -> Tenant:
+    row: Tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(row_id)
+    current.tenant = row
+    current.concerns("tenant", row, row.pk)
+    return row
+
+
+def access_request(current: Step, row_id: object) -> AccessRequest:
+    rows = AccessRequest.objects.visible_to(current.actor)
+    row: AccessRequest = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(row_id)
+    current.correlation_id = row.pk
+    parties = {Party.REQUESTER: frozenset({row.requester_human}), Party.DECIDER: row.deciders}
+    current.concerns("access_request", row, row.tenant_id, service_id=row.service_id, parties=parties)
+    return row
+
+
+def ticket(current: Step, row_id: object) -> Ticket:
+    rows = Ticket.objects.visible_to(current.actor).select_related("assignee", "opened_by", "on_behalf_of")
+    row: Ticket = rows.locked().find(row_id)
+    current.concerns("ticket", row, row.tenant_id, service_id=row.service_id)
+    return row
+
+
+def webhook(current: Step, row_id: object) -> Webhook:
+    row: Webhook = Webhook.objects.visible_to(current.actor).present().locked().find(row_id)
+    current.concerns("webhook", row, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def client(current: Step, row_id: object) -> Client:
+    rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
+    row: Client = rows.locked().find(row_id)
+    current.concerns("client", row, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def token(current: Step, row_id: object) -> Token:
+    row: Token = Token.objects.visible_to(current.actor).revocable().find(row_id)
+    current.concerns("token", row, log_of(row.account), holder=row.account_id)
+    # Read again under the lock of the log: two who revoke at once leave one entry.
+    row.refresh_from_db()
+    return row
+
+
+def mail(current: Step, row_id: object) -> OutboxMessage:
+    row: OutboxMessage = OutboxMessage.objects.visible_to(current.actor).locked().find(row_id)
+    current.concerns("outbox_message", row, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def proposal(current: Step, row_id: object) -> Proposal:
+    """The proposal, locked after what its change locks; of a tenant's own the tenant as well."""
+    row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
+    if row.tenant_id is not None:
+        current.tenant = Tenant.objects.locked().select_related("plan").get(pk=row.tenant_id)
+    row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
+    proposers = frozenset({row.proposed_human, row.proposed_by.human_id})
+    current.concerns("proposal", row, row.tenant_id or PROVIDER_LOG, parties={Party.PROPOSER: proposers})
+    return row
+
+
+def account(current: Step, _row_id: object = None) -> Person:
+    """The account of the person who acts."""
+    row = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+    current.concerns("person", row, log_of(row), holder=row.pk)
+    return row
+
+
+def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
+    """Find one of a tenant's things: the tenant is locked first, and the entry is about the tenant."""
+
+    def find(current: Step, row_id: object) -> Any:
+        found = model.objects.visible_to(current.actor).find(row_id)
+        current.tenant = Tenant.objects.locked().get(pk=found.tenant_id)
+        row = model.objects.select_related(*related).locked().filter(pk=found.pk).first()
+        if row is None:
+            raise NotFound
+        current.concerns("tenant", current.tenant, found.tenant_id, holder=getattr(row, "approver_id", None))
+        return row
+
+    return find
+
+
+def log_of(person: Person) -> UUID:
+    """The log in which what somebody does with their own account is written."""
+    if person.kind == Person.Kind.CLIENT:
+        return person.client.tenant_id or PROVIDER_LOG
+    tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()
+    return tenant_id or PROVIDER_LOG
+
+
+FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
+    Noun.ACCESS_REQUEST: access_request,
+    Noun.ACCOUNT: account,
+    Noun.CLIENT: client,
+    Noun.DEPUTY: of_tenant(OutOfOffice, "deputy", "approver"),
+    Noun.DOMAIN: of_tenant(Domain),
+    Noun.INVITATION: of_tenant(Invitation, "tenant"),
+    Noun.MAIL: mail,
+    Noun.MUTE: of_tenant(Mute, "engineer"),
+    Noun.NOTIFICATION_ADDRESS: of_tenant(NotificationAddress),
+    Noun.PROPOSAL: proposal,
+    Noun.TENANT: tenant,
+    Noun.TICKET: ticket,
+    Noun.TOKEN: token,
+    Noun.WEBHOOK: webhook,
+}
+
+
+def _person_of_tenant(current: Step, pk: UUID) -> Person | None:
+    people = Person.objects.active().humans().filter(pk=pk, memberships__tenant=current.tenant_id)
+    return people.distinct().first()
+
+
+#: Which row an input may name: one that belongs to the same tenant.
+CHOOSERS: dict[Noun, Callable[[Step, UUID], Any]] = {Noun.PERSON: _person_of_tenant}
