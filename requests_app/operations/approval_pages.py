@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app.domain import approval_page, policy
+from requests_app.domain import approval_page
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.tenants import SET_APPROVAL_PAGE
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.events import Event
 from requests_app.models import Tenant
-from requests_app.operations._change import Step, act
+from requests_app.operations._change import Step
 from requests_app.operations._keys import is_anybody_ready
-from requests_app.operations._people import administered
-from requests_app.operations._second import controlled, hold, tell_yes_rules
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled, tell_yes_rules
 
 _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
 
@@ -29,17 +29,17 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
     The origin alone may then read and decide by the API from a browser, with a token of the tenant's. `keys_only` has
     a yes count only where it is signed with a key of that page's site, so that no page of the provider can get one.
     """
-    with act(SET_APPROVAL_PAGE, actor=actor) as current:
-        tenant = administered(tenant_id, current)
-        before = _now(tenant)
-        _set(tenant, origin, rp_id, keys_only=keys_only)
-        wanted = _now(tenant)
-        if wanted == before:
+    wanted: dict[str, Any] = {}
+
+    def check(current: Step) -> None:
+        there = copy(current.row)
+        _set(there, origin, rp_id, keys_only=keys_only)
+        wanted.update(_now(there))
+        if wanted == _now(current.row):
             raise Unacceptable(_("This is so already."), field="origin")
-        policy.require_step_up(current.actor, current.at)
-        for name, value in before.items():
-            setattr(tenant, name, value)
-        hold(current, tenant, **wanted)
+
+    with perform(SET_APPROVAL_PAGE, tenant_id, actor=actor, check=check, holds=lambda current: wanted) as current:
+        tenant: Tenant = current.row
         _set_approval_page(current, tenant, wanted)
     return tenant
 

@@ -11,14 +11,13 @@ from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
     ADD_SERVICE,
@@ -39,7 +38,7 @@ from requests_app.domain.acts.tenants import (
     SET_YES_RULE,
     SWITCH_LOCKBOX,
 )
-from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
+from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import (
@@ -53,12 +52,11 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.models.services import is_own_place
-from requests_app.operations._announced import Said, announce, announced, is_announced
-from requests_app.operations._change import PROVIDER_LOG, Step, act
+from requests_app.operations._announced import Change, Said, announced, is_announced
+from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
-from requests_app.operations._second import controlled, hold, require_customer, tell_yes_rules
-
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled, require_customer, tell_yes_rules
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
@@ -69,19 +67,25 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
     the provider. Neither the provider nor a machine switches it there, in either direction.
     """
-    with act(SWITCH_LOCKBOX, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        if tenant.lockbox_on == on:
-            return tenant
-        if on and not tenant.plan.includes_lockbox:
-            raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": tenant.plan.name})
+
+    def check(current: Step) -> None:
+        is_change = current.row.lockbox_on != on
+        if is_change and on and not current.row.plan.includes_lockbox:
+            raise Unacceptable(_("The plan %(plan)s does not include Lockbox.") % {"plan": current.row.plan.name})
+        current.require_proof(needed=is_change and not on)
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        if current.row.lockbox_on == on:
+            return None
         if on:
-            require_customer(current, tenant)
-        else:
-            policy.require_step_up(current.actor, current.at)
-            hold(current, tenant, on=on)
-        _switch_lockbox(current, tenant, {"on": on})
-    return tenant
+            require_customer(current, current.row)
+            return None
+        return {"on": on}
+
+    with perform(SWITCH_LOCKBOX, tenant_id, actor=actor, check=check, holds=holds) as current:
+        if current.row.lockbox_on != on:
+            _switch_lockbox(current, current.row, {"on": on})
+    return _tenant(current)
 
 
 @controlled(SWITCH_LOCKBOX)
@@ -111,16 +115,21 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
 
     Whoever has read what it `was` changes that and nothing else: of two who do so at once, the second is refused.
     """
-    with act(SET_WINDOW_CAP, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
+
+    def state(current: Step) -> None:
+        if was not in (None, current.row.window_cap):
+            raise WrongState(_("Somebody else has just changed the longest window."))
+
+    def check(current: Step) -> None:
         if seconds not in limits.window_choices(max(limits.window_choices(24 * 60 * 60))):
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
-        if was not in (None, tenant.window_cap):
-            raise WrongState(_("Somebody else has just changed the longest window."))
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, seconds=seconds)
-        _set_window_cap(current, tenant, {"seconds": seconds})
-    return tenant
+
+    said = {"seconds": seconds}
+    with perform(
+        SET_WINDOW_CAP, tenant_id, actor=actor, state=state, check=check, holds=lambda current: said
+    ) as current:
+        _set_window_cap(current, current.row, said)
+    return _tenant(current)
 
 
 @controlled(SET_WINDOW_CAP)
@@ -135,19 +144,20 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
 
     It counts from the next yes on, also for what waits already. A rule that nobody could meet is refused.
     """
-    with act(SET_YES_RULE, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        if current.actor.machine is not None:
-            raise NotAllowed
-        policy.require_step_up(current.actor, current.at)
+
+    def state(current: Step) -> None:
+        if rule == current.row.yes_rule:
+            raise WrongState(_("This is the rule already."))
+
+    def check(current: Step) -> None:
         if rule not in Tenant.YesRule.values:
             raise Unacceptable(_("Choose one of the offered rules."), field="yes_rule")
-        if rule == tenant.yes_rule:
-            raise WrongState(_("This is the rule already."))
-        _require_signer(tenant, rule)
-        hold(current, tenant, rule=rule)
-        _set_yes_rule(current, tenant, {"rule": rule})
-    return tenant
+        _require_signer(current.row, rule)
+
+    said = {"rule": rule}
+    with perform(SET_YES_RULE, tenant_id, actor=actor, state=state, check=check, holds=lambda current: said) as current:
+        _set_yes_rule(current, current.row, said)
+    return _tenant(current)
 
 
 @controlled(SET_YES_RULE)
@@ -171,38 +181,47 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
     """Add an address that is told and decides nothing."""
-    with act(ADD_ADDRESS, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        email = _email(email)
-        if tenant.notification_addresses.filter(email=email).exists():
+
+    def check(current: Step) -> None:
+        if current.row.notification_addresses.filter(email=current.inputs["email"]).exists():
             raise Unacceptable(_("This address is told already."), field="email")
-        label = limits.require_text(label, field="label", at_least=0, at_most=80)
-        address = NotificationAddress.objects.create(tenant=tenant, email=email, label=label, created_at=current.at)
-        current.witness(Event.ADDRESS_ADDED, detail={"email": email, "label": label}, text=email)
+
+    inputs = {"email": email, "label": label}
+    with perform(ADD_ADDRESS, tenant_id, actor=actor, inputs=inputs, check=check) as current:
+        said = current.inputs
+        address = NotificationAddress.objects.create(tenant=current.row, created_at=current.at, **said)
+        current.witness(Event.ADDRESS_ADDED, detail=said, text=address.email)
     return address
 
 
 def remove_address(address_id: object, *, actor: Actor) -> None:
-    with act(REMOVE_ADDRESS, actor=actor) as current:
-        address = NotificationAddress.objects.visible_to(current.actor).find(address_id)
-        _own_tenant(address.tenant_id, current)
-        current.witness(Event.ADDRESS_REMOVED, detail={"email": address.email}, text=address.email)
-        address.delete()
+    with perform(REMOVE_ADDRESS, address_id, actor=actor) as current:
+        email = current.row.email
+        current.witness(Event.ADDRESS_REMOVED, detail={"email": email}, text=email)
+        current.row.delete()
 
 
 def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UTC", actor: Actor) -> Tenant:
-    with act(CREATE_TENANT, actor=actor) as current:
-        policy.require_staff(current.actor)
-        tenant = Tenant(
-            name=limits.require_text(name, field="name", at_most=120),
-            slug=slug,
-            plan=_plan(plan_id),
-            time_zone=_zone(time_zone),
-        )
-        current.concerns("tenant", tenant, tenant.pk)
+
+    def check(current: Step) -> None:
+        tenant = current.row
+        tenant.name = current.inputs["name"]
+        tenant.slug, tenant.plan, tenant.time_zone = slug, _plan(plan_id), _zone(time_zone)
         tenant.created_at = current.at
-        _validated(tenant).save(force_insert=True)
+        _validated(tenant)
+
+    with perform(CREATE_TENANT, actor=actor, inputs={"name": name}, find=_new_tenant, check=check) as current:
+        tenant: Tenant = current.row
+        tenant.save(force_insert=True)
         current.witness(Event.TENANT_CREATED, detail={"name": tenant.name, "plan": tenant.plan.name}, text=tenant.name)
+    return tenant
+
+
+def _new_tenant(current: Step, _row_id: object) -> Tenant:
+    """A tenant that is not saved yet, for staff: before it has a log of its own, nobody else is told anything."""
+    policy.require_staff(current.actor)
+    tenant = Tenant()
+    current.concerns("tenant", tenant, tenant.pk)
     return tenant
 
 
@@ -212,40 +231,72 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     A plan that does not include Lockbox leaves a Lockbox that is on as it is: nobody loses protection by a contract.
     To put a tenant on such a plan is announced to it, for it could not switch Lockbox on again.
     """
-    with act(CHANGE_TENANT, actor=actor) as current:
-        policy.require_staff(current.actor)
-        tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(tenant_id)
+
+    def find(current: Step, row_id: object) -> Tenant:
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(row_id)
         if "plan_id" in wanted:
+            # Locked before the turn at the log: no tenant comes to a plan while the plan loses Lockbox.
             wanted["plan"] = _plan(wanted.pop("plan_id"), is_locked=True)
         current.concerns("tenant", tenant, tenant.pk)
+        return tenant
+
+    def check(current: Step) -> None:
+        tenant = current.row
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
             # The root of the tenant's content carries this name; another tenant could then be given the old one.
             raise Unacceptable(_("A tenant keeps its short name."), field="slug")
+        others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
+        if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
+            words = _("A plan without Lockbox is announced to the customer. Change the name or time zone first.")
+            raise Unacceptable(words, field=others[0])
+        current.require_proof(needed=False)
+
+    with perform(
+        CHANGE_TENANT,
+        tenant_id,
+        actor=actor,
+        find=find,
+        check=check,
+        announces=lambda current: _move(current.row, wanted),
+    ) as current:
+        tenant: Tenant = current.row
         plan = wanted.get("plan", tenant.plan)
-        if tenant.plan.includes_lockbox and not plan.includes_lockbox:
-            said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
-            others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
-            if others and is_announced(MOVE_TENANT, said):
-                words = _("A plan without Lockbox is announced to the customer. Change the name or time zone first.")
-                raise Unacceptable(words, field=others[0])
-            announce(current, MOVE_TENANT, {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name})
         if plan.pk != tenant.plan_id and _tenant_said({"tenant": str(tenant.pk)}):
             _require_kept(plan, current.at)
         _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
     return tenant
 
 
+def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Said] | None:
+    """What is announced where the tenant would lose a plan with Lockbox."""
+    plan = wanted.get("plan", tenant.plan)
+    if not tenant.plan.includes_lockbox or plan.includes_lockbox:
+        return None
+    said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
+    return MOVE_TENANT, {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name}
+
+
 def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
-    with act(SAVE_PLAN, actor=actor) as current:
-        policy.require_staff(current.actor)
-        plan = _plan(plan_id, is_locked=True) if plan_id else Plan()
-        current.concerns("plan", plan, PROVIDER_LOG)
-        wanted = {"name": name, "includes_lockbox": includes_lockbox}
-        if plan_id and plan.includes_lockbox and not includes_lockbox:
-            announce(current, CHANGE_PLAN, _differing(plan, wanted))
+    wanted = {"name": name, "includes_lockbox": includes_lockbox}
+
+    def announces(current: Step) -> tuple[Change, Said] | None:
+        current.require_proof(needed=False)
+        if plan_id and current.row.includes_lockbox and not includes_lockbox:
+            return CHANGE_PLAN, _differing(current.row, wanted)
+        return None
+
+    with perform(SAVE_PLAN, plan_id, actor=actor, find=_plan_or_new, announces=announces) as current:
+        plan: Plan = current.row
         _change_row(current, plan, wanted, allowed=set(wanted), event=Event.PLAN_CHANGED)
+    return plan
+
+
+def _plan_or_new(current: Step, plan_id: object) -> Plan:
+    policy.require_staff(current.actor)
+    plan = _plan(plan_id, is_locked=True) if plan_id else Plan()
+    current.concerns("plan", plan, PROVIDER_LOG)
     return plan
 
 
@@ -256,23 +307,40 @@ def save_service(
 
     To cover one is done at once. What else is changed, and a new one that is not covered, is announced.
     """
-    with act(SAVE_SERVICE, actor=actor) as current:
-        policy.require_staff(current.actor)
-        service = Service.objects.visible_to(current.actor).locked().find(service_id) if service_id else Service()
-        current.concerns("service", service, PROVIDER_LOG)
+    wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
+
+    def check(current: Step) -> None:
         if connector not in KINDS:
             raise Unacceptable(_("There is no such connector."), field="connector")
-        was_covered = None if service._state.adding else service.is_covered
-        if was_covered not in (None, is_covered):
-            policy.require_step_up(current.actor, current.at)
-        wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
-        if was_covered is None and not is_covered:
+        current.require_proof(needed=not current.row._state.adding and current.row.is_covered != is_covered)
+
+    def announces(current: Step) -> tuple[Change, Said] | None:
+        service = current.row
+        if service._state.adding:
+            if is_covered:
+                return None
             _validated(Service(**wanted))
-            announce(current, ADD_SERVICE, wanted)
-        elif was_covered is not None and (said := _differing(service, wanted))["set"] not in ({}, {"is_covered": True}):
-            _validated(_copy_with(service, wanted))
-            announce(current, CHANGE_SERVICE, said)
+            return ADD_SERVICE, wanted
+        said = _differing(service, wanted)
+        if said["set"] in ({}, {"is_covered": True}):
+            return None
+        _validated(_copy_with(service, wanted))
+        return CHANGE_SERVICE, said
+
+    with perform(
+        SAVE_SERVICE, service_id, actor=actor, find=_service_or_new, check=check, announces=announces
+    ) as current:
+        service: Service = current.row
         _save_service(current, service, wanted)
+    return service
+
+
+def _service_or_new(current: Step, service_id: object) -> Service:
+    policy.require_staff(current.actor)
+    service: Service = Service()
+    if service_id:
+        service = Service.objects.visible_to(current.actor).locked().find(service_id)
+    current.concerns("service", service, PROVIDER_LOG)
     return service
 
 
@@ -281,34 +349,56 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
 
     At a service that is not covered nobody asks the customer: there a new one is announced, as the service itself was.
     """
-    with act(SAVE_RESOURCE, actor=actor) as current:
+
+    # Another tenant or service would make windows that are open cover something else.
+    allowed, event = {"name", "is_active"}, Event.RESOURCE_CHANGED
+    if not resource_id:
+        allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
+
+    def find(current: Step, row_id: object) -> Resource:
         policy.require_staff(current.actor)
-        if resource_id:
-            resource = Resource.objects.visible_to(current.actor).locked().find(resource_id)
-            # Another tenant or service would make windows that are open cover something else.
-            allowed, event = {"name", "is_active"}, Event.RESOURCE_CHANGED
+        if row_id:
+            resource: Resource = Resource.objects.visible_to(current.actor).locked().find(row_id)
         else:
             tenant = Tenant.objects.visible_to(current.actor).find(wanted.pop("tenant_id", None))
             service = Service.objects.visible_to(current.actor).find(wanted.pop("service_id", None))
             resource = Resource(tenant=tenant, service=service)
-            allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
-            _require_place(resource, wanted.get("locator"))
         current.concerns("resource", resource, resource.tenant_id)
-        if not resource_id and not resource.service.is_covered:
-            _validated(_copy_with(resource, wanted))
-            of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
-            of |= {"service": str(resource.service_id), "service_name": resource.service.name}
-            announce(current, ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted})
-        if resource_id and wanted.get("name", resource.name) != resource.name:
-            said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
-            _validated(_copy_with(resource, {"name": wanted["name"]}))
-            is_both = wanted.get("is_active", resource.is_active) != resource.is_active
-            if is_both and is_announced(RENAME_RESOURCE, said):
-                words = _("A new name is announced to the customer. Change whether it is active first, by itself.")
-                raise Unacceptable(words, field="is_active")
-            announce(current, RENAME_RESOURCE, said)
+        return resource
+
+    def check(current: Step) -> None:
+        if not resource_id:
+            _require_place(current.row, wanted.get("locator"))
+        current.require_proof(needed=False)
+
+    def announces(current: Step) -> tuple[Change, Said] | None:
+        return _renaming(current.row, wanted) if resource_id else _adding(current.row, wanted)
+
+    with perform(SAVE_RESOURCE, resource_id, actor=actor, find=find, check=check, announces=announces) as current:
+        resource: Resource = current.row
         _change_row(current, resource, wanted, allowed=allowed, event=event)
     return resource
+
+
+def _adding(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
+    if resource.service.is_covered:
+        return None
+    _validated(_copy_with(resource, wanted))
+    of = {"tenant": str(resource.tenant_id), "tenant_name": resource.tenant.name}
+    of |= {"service": str(resource.service_id), "service_name": resource.service.name}
+    return ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted}
+
+
+def _renaming(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
+    if wanted.get("name", resource.name) == resource.name:
+        return None
+    said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
+    _validated(_copy_with(resource, {"name": wanted["name"]}))
+    is_both = wanted.get("is_active", resource.is_active) != resource.is_active
+    if is_both and is_announced(RENAME_RESOURCE, said):
+        words = _("A new name is announced to the customer. Change whether it is active first, by itself.")
+        raise Unacceptable(words, field="is_active")
+    return RENAME_RESOURCE, said
 
 
 # --- What is announced before it takes effect ----------------------------------------------------------------
@@ -470,11 +560,8 @@ def _require_place(resource: Resource, locator: object) -> None:
         raise Unacceptable(_("Another resource has this place, or a place above or below it."), field="locator")
 
 
-def _own_tenant(tenant_id: object, current: Step) -> Tenant:
-    """The tenant, if its own administrator acts: the provider's people never choose for a customer."""
-    tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
+def _tenant(current: Step) -> Tenant:
+    tenant: Tenant = current.row
     return tenant
 
 
@@ -517,12 +604,3 @@ def _zone(name: str) -> str:
     if name not in available_timezones():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
     return name
-
-
-def _email(value: str) -> str:
-    email = value.strip().lower() if isinstance(value, str) else ""
-    try:
-        validate_email(email)
-    except ValidationError:
-        raise Unacceptable(_("Write an email address."), field="email") from None
-    return email

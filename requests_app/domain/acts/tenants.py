@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has, says
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has, says
 from requests_app.domain.scopes import Scope
 
 TENANT_CREATED = Event(
@@ -73,6 +73,7 @@ CREATE_TENANT = Act(
     makes=Noun.TENANT,
     roles=frozenset({Role.STAFF}),
     title=_("Set up a tenant"),
+    inputs=(Field("name", Kind.TEXT, at_most=120),),
     events=(TENANT_CREATED,),
     tried=_("set up a tenant"),
     done=_("The tenant was added."),
@@ -147,6 +148,7 @@ ADD_ADDRESS = Act(
     makes=Noun.NOTIFICATION_ADDRESS,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Add a notification address"),
+    inputs=(Field("email", Kind.EMAIL), Field("label", Kind.TEXT, at_least=0, at_most=80)),
     scope=Scope.TENANT_MANAGE,
     events=(ADDRESS_ADDED,),
     tried=_("add a notification address"),
