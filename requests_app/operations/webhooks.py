@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -15,8 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import queries
-from requests_app.domain import limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.webhooks import (
     ADD_WEBHOOK,
     CHANGE_WEBHOOK,
@@ -28,15 +28,16 @@ from requests_app.domain.acts.webhooks import (
     ROTATE_WEBHOOK_SECRET,
     SEND_WEBHOOK_TEST,
 )
-from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
+from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.messages.webhooks import messages, sealing
 from requests_app.messages.webhooks.standard import Keys
 from requests_app.models import OutboxMessage, Tenant, Webhook, WebhookCursor
 from requests_app.models.outbox import WEBHOOK
-from requests_app.operations._change import Step, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._change import Step
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 from requests_app.platform import bell
 from requests_app.platform.outbound import BadTarget, Target
 
@@ -46,7 +47,8 @@ FORMER_FOR = timedelta(hours=24)
 #: One that is switched on again is told of what happened meanwhile, up to this age.
 CATCH_UP = timedelta(days=3)
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_OFF_ALREADY = gettext_lazy("This webhook is off already.")
+_ON_ALREADY = gettext_lazy("This webhook is on already.")
 _BAD_URL: dict[str, Promise] = {
     "shape": gettext_lazy("Write the address that is posted to, such as https://example.com/lockbox."),
     "scheme": gettext_lazy("The address begins with https://."),
@@ -68,16 +70,16 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
 
     It hears of what happens from now on. Under two-person control it is off until two have switched it on.
     """
-    with act(ADD_WEBHOOK, actor=actor) as current:
-        tenant, webhook, keys = None, Webhook(), Keys.new()
-        if tenant_id is not None:
-            tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        _concern(current, webhook, tenant.pk if tenant else None)
-        if Webhook.objects.present().filter(tenant=tenant).count() >= MOST_WEBHOOKS:
-            raise Unacceptable(_("There are at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
-        webhook.tenant, webhook.url, webhook.label = tenant, _url(url), _label(label)
-        webhook.events = _events(events)
-        policy.require_step_up(current.actor, current.at)
+    keys = Keys.new()
+
+    def check(current: Step) -> None:
+        current.row.url, current.row.label = _url(url), current.inputs["label"]
+        current.row.events = _events(events)
+
+    with perform(
+        ADD_WEBHOOK, tenant_id, actor=actor, inputs={"label": label}, find=_new, state=_require_room, check=check
+    ) as current:
+        webhook, tenant = current.row, current.tenant
         webhook.created_at = webhook.from_at = current.at
         if tenant is not None and tenant.needs_two:
             webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, Webhook.Because.PERSON
@@ -90,8 +92,24 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
     return Issued(webhook, keys)
 
 
+def _new(current: Step, tenant_id: object) -> Webhook:
+    """One that is not saved yet. Without a tenant it is the provider's, of which customers learn nothing."""
+    webhook = Webhook()
+    if tenant_id is not None:
+        current.tenant = webhook.tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    elif not current.actor.is_staff:
+        raise NotFound
+    current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
+    return webhook
+
+
+def _require_room(current: Step) -> None:
+    if Webhook.objects.present().filter(tenant=current.tenant).count() >= MOST_WEBHOOKS:
+        raise Unacceptable(_("There are at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
+
+
 def _lock_webhook(said: dict[str, Any]) -> None:
-    """As `_own` locks it, before the turn at the log is taken."""
+    """As the kernel locks it, before the turn at the log is taken."""
     list(Webhook.objects.filter(pk=said["webhook"]).locked())
 
 
@@ -104,25 +122,32 @@ def change_webhook(
     actor: Actor,
 ) -> Webhook:
     """Change where it is, what it hears of, or its label. What waits goes to the new address, at once."""
-    with act(CHANGE_WEBHOOK, actor=actor) as current:
-        webhook = _own(webhook_id, current)
-        was = (webhook.url, webhook.events, webhook.label)
-        wanted = (
+
+    def wanted(current: Step) -> tuple[str, list[str], str]:
+        webhook, written = current.row, current.inputs["label"]
+        return (
             webhook.url if url is None else _url(url),
             webhook.events if events is None else _events(events),
-            webhook.label if label is None else _label(label),
+            webhook.label if written is None else written,
         )
-        if wanted == was:
-            return webhook
-        if wanted[:2] != was[:2]:
-            policy.require_step_up(current.actor, current.at)
-            before = webhook.place
-            webhook.url, webhook.events, webhook.label = wanted
-            said = {**_of(webhook), "events": webhook.events, "place_before": before}
-            # The address may be as good as a password: it is kept with the proposal, and is not in the log.
-            _hold(current, webhook, **said, _url=webhook.url)
-            webhook.url, webhook.events, webhook.label = was
-        _change_webhook(current, webhook, wanted)
+
+    def check(current: Step) -> None:
+        current.require_proof(needed=wanted(current)[:2] != (current.row.url, current.row.events))
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        new_url, new_events, new_label = wanted(current)
+        if (new_url, new_events) == (current.row.url, current.row.events):
+            return None
+        there = copy(current.row)
+        there.url, there.label = new_url, new_label
+        # The address may be as good as a password: it is stored with the proposal, and is not in the log.
+        said = {**_of(there), "events": new_events, "place_before": current.row.place}
+        return _of_tenants(current, {**said, "_url": new_url})
+
+    with perform(CHANGE_WEBHOOK, webhook_id, actor=actor, inputs={"label": label}, check=check, holds=holds) as current:
+        webhook: Webhook = current.row
+        if wanted(current) != (webhook.url, webhook.events, webhook.label):
+            _change_webhook(current, webhook, wanted(current))
     return webhook
 
 
@@ -144,11 +169,8 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
 
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
     """Tell it nothing more, from now on. Its keys are gone at once, its deliveries within the hour."""
-    with act(REMOVE_WEBHOOK, actor=actor) as current:
-        webhook = _own(webhook_id, current)
-        policy.require_step_up(current.actor, current.at)
-        _hold(current, webhook, **_of(webhook))
-        _remove_webhook(current, webhook)
+    with perform(REMOVE_WEBHOOK, webhook_id, actor=actor, holds=_as_it_is) as current:
+        _remove_webhook(current, current.row)
 
 
 @controlled(REMOVE_WEBHOOK, lock=_lock_webhook)
@@ -165,9 +187,9 @@ def _remove_webhook(current: Step, webhook: Webhook) -> None:
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
     """Make new keys. Those before sign along for a day, so that the receiver can be changed in between."""
-    with act(ROTATE_WEBHOOK_SECRET, actor=actor) as current:
-        webhook, keys = _own(webhook_id, current), Keys.new()
-        policy.require_step_up(current.actor, current.at)
+    keys = Keys.new()
+    with perform(ROTATE_WEBHOOK_SECRET, webhook_id, actor=actor) as current:
+        webhook: Webhook = current.row
         webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save()
@@ -177,27 +199,24 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
 
 def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Send it nothing until it is switched on again."""
-    with act(DISABLE_WEBHOOK, actor=actor) as current:
-        webhook = _own(webhook_id, current)
-        _require_on(webhook)
-        policy.require_step_up(current.actor, current.at)
-        _hold(current, webhook, **_of(webhook))
+    with perform(DISABLE_WEBHOOK, webhook_id, actor=actor, state=_require_on, holds=_as_it_is) as current:
+        webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because.PERSON, current)
     return webhook
 
 
 @controlled(DISABLE_WEBHOOK, lock=_lock_webhook)
 def _disable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    _switch_off(_still(tenant, said), Webhook.Because.PERSON, current)
+    webhook = _still(tenant, said)
+    if not webhook.is_on:
+        raise WrongState(_OFF_ALREADY)
+    _switch_off(webhook, Webhook.Because.PERSON, current)
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
     """Switch off one that fails for days or says that it is gone, and tell those who look after it."""
-    if not actor.is_system:
-        raise NotAllowed
-    with act(GIVE_UP_WEBHOOK, actor=actor) as current:
-        webhook = _found(webhook_id, current)
-        current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
+    with perform(GIVE_UP_WEBHOOK, webhook_id, actor=actor, state=_require_on) as current:
+        webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because(because), current)
         current.tell(
             Note(
@@ -214,11 +233,12 @@ def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhoo
 
 def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
     """Go on where it stopped; what is older than CATCH_UP is left out."""
-    with act(ENABLE_WEBHOOK, actor=actor) as current:
-        webhook = _own(webhook_id, current)
-        _require_off(webhook)
-        policy.require_step_up(current.actor, current.at)
-        _hold(current, webhook, **_of(webhook), events=webhook.events)
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        return _of_tenants(current, {**_of(current.row), "events": current.row.events})
+
+    with perform(ENABLE_WEBHOOK, webhook_id, actor=actor, state=_require_off, holds=holds) as current:
+        webhook: Webhook = current.row
         _switch_on(webhook, current)
     return webhook
 
@@ -228,11 +248,12 @@ def _enable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> No
     webhook = _still(tenant, said)
     if (webhook.place, webhook.events) != (said["place"], said["events"]):
         raise WrongState(_("This webhook was changed since. Propose it again."))
+    if webhook.is_on:
+        raise WrongState(_ON_ALREADY)
     _switch_on(webhook, current)
 
 
 def _switch_on(webhook: Webhook, current: Step) -> None:
-    _require_off(webhook)
     webhook.is_on, webhook.off_at, webhook.off_because = True, None, ""
     webhook.from_at = max(webhook.from_at, current.at - CATCH_UP)
     _begin_anew(webhook, current)
@@ -245,11 +266,14 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
     """Send a message that says nothing but that it arrived, once, to one that is switched off as well."""
-    with act(SEND_WEBHOOK_TEST, actor=actor) as current:
-        webhook = _own(webhook_id, current)
-        tests = OutboxMessage.objects.filter(webhook=webhook, topic=messages.TEST)
+
+    def state(current: Step) -> None:
+        tests = OutboxMessage.objects.filter(webhook=current.row, topic=messages.TEST)
         if tests.filter(state=OutboxMessage.State.WAITING).exists():
             raise WrongState(_("A test is on its way. Wait until it has arrived or failed."))
+
+    with perform(SEND_WEBHOOK_TEST, webhook_id, actor=actor, state=state) as current:
+        webhook = current.row
         message = messages.test_of(webhook.pk, webhook.tenant_id, uuid4(), current.at)
         row = OutboxMessage.objects.create(
             **outbox_row(webhook, message), created_at=current.at, next_attempt_at=current.at
@@ -261,14 +285,9 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
 
 def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
     """Send one message once more under the same id. It waits for none, and none waits for it."""
-    with act(REDELIVER, actor=actor) as current:
-        found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
-        webhook = _own(found.webhook_id, current)
-        message: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)
-        if not webhook.is_on:
-            raise WrongState(_("This webhook is off. Switch it on first."))
-        if message.state == OutboxMessage.State.WAITING:
-            raise WrongState(_("This message is waiting to be sent."))
+    with perform(REDELIVER, message_id, actor=actor, find=_message, state=_require_redeliverable) as current:
+        message: OutboxMessage = current.row
+        webhook = message.webhook
         message.state, message.mark = OutboxMessage.State.WAITING, ""
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "mark", "attempts", "next_attempt_at", "claimed_until"])
@@ -298,35 +317,31 @@ def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
 # --- Helpers -------------------------------------------------------------------------------------------
 
 
-def _own(webhook_id: object, current: Step) -> Webhook:
-    """The webhook, locked, if whoever looks after it acts."""
-    webhook = _found(webhook_id, current)
-    _concern(current, webhook, webhook.tenant_id)
-    return webhook
+def _message(current: Step, message_id: object) -> OutboxMessage:
+    """The message and its webhook, locked; the entry is about the webhook."""
+    found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
+    webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
+    current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
+    message: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)
+    message.webhook = webhook
+    return message
 
 
-def _found(webhook_id: object, current: Step) -> Webhook:
-    webhook: Webhook = Webhook.objects.visible_to(current.actor).present().locked().find(webhook_id)
-    return webhook
+def _require_redeliverable(current: Step) -> None:
+    message: OutboxMessage = current.row
+    if not message.webhook.is_on:
+        raise WrongState(_("This webhook is off. Switch it on first."))
+    if message.state == OutboxMessage.State.WAITING:
+        raise WrongState(_("This message is waiting to be sent."))
 
 
-def _concern(current: Step, webhook: Webhook, tenant_id: UUID | None) -> None:
-    """Customers never choose for the provider, nor the provider's people for a customer."""
-    if tenant_id is None:
-        if not current.actor.is_staff:
-            raise NotFound
-        current.concerns("webhook", webhook, PROVIDER_LOG)
-        policy.require_staff(current.actor)
-    else:
-        current.concerns("webhook", webhook, tenant_id)
-        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant_id)
+def _as_it_is(current: Step) -> dict[str, Any] | None:
+    return _of_tenants(current, _of(current.row))
 
 
-def _hold(current: Step, row: Webhook, **said: Any) -> None:
+def _of_tenants(current: Step, said: dict[str, Any]) -> dict[str, Any] | None:
     """Who is told of what is one of the tenant's rules. The provider's own webhooks are under nobody's control."""
-    if row.tenant_id is not None:
-        # Read under the turn at the log, which whoever switches two-person control takes as well.
-        hold(current, Tenant.objects.get(pk=row.tenant_id), **said)
+    return said if current.row.tenant_id is not None else None
 
 
 def _still(tenant: Tenant, said: dict[str, Any]) -> Webhook:
@@ -336,18 +351,17 @@ def _still(tenant: Tenant, said: dict[str, Any]) -> Webhook:
     return webhook
 
 
-def _require_on(webhook: Webhook) -> None:
-    if not webhook.is_on:
-        raise WrongState(_("This webhook is off already."))
+def _require_on(current: Step) -> None:
+    if not current.row.is_on:
+        raise WrongState(_OFF_ALREADY)
 
 
-def _require_off(webhook: Webhook) -> None:
-    if webhook.is_on:
-        raise WrongState(_("This webhook is on already."))
+def _require_off(current: Step) -> None:
+    if current.row.is_on:
+        raise WrongState(_ON_ALREADY)
 
 
 def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> None:
-    _require_on(webhook)
     webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
     webhook.save()
     current.witness(
@@ -382,10 +396,6 @@ def _url(url: str) -> str:
     except BadTarget as error:
         raise Unacceptable(_BAD_URL[error.code], field="url") from error
     return url
-
-
-def _label(label: str) -> str:
-    return limits.require_text(label, field="label", at_least=0, at_most=80)
 
 
 def _events(events: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 WEBHOOK_ADDED = Event(
@@ -69,6 +69,7 @@ ADD_WEBHOOK = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     title=_("Add a webhook"),
+    inputs=(Field("label", Kind.TEXT, at_least=0, at_most=80),),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ADDED,),
@@ -82,6 +83,7 @@ CHANGE_WEBHOOK = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     title=_("Change a webhook"),
+    inputs=(Field("label", Kind.TEXT, at_least=0, at_most=80, is_needed=False),),
     step_up=StepUp.DEPENDS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_CHANGED,),
