@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from requests_app.domain import api_secrets, clock, limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.callers import (
     CHANGE_CLIENT,
     CREATE_CLIENT,
@@ -40,13 +40,14 @@ from requests_app.domain.events import Event
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
-from requests_app.operations._announced import Said, announce, announced, everybody, is_announced, propose
+from requests_app.operations._announced import Change, Said, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Step, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
+from requests_app.operations._subjects import log_of
 
 security_log = structlog.get_logger("security")
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 #: What a client of the provider's is given only after it was announced to customers.
 _ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT})
 #: Days. A token that decides is a key to the content, and is made anew more often.
@@ -79,17 +80,10 @@ def create_client(
     Under two-person control it is made without a decider: whoever sees its secret is one person. One of the provider's
     is made without what is announced to customers first: that it may ask about every tenant, or ask for access.
     """
-    with act(CREATE_CLIENT, actor=actor) as current:
-        _require_human(current.actor)
-        tenant: Tenant | None = None
-        if tenant_id is not None:
-            tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        client = Client(tenant=tenant, created_by_id=current.actor.person)
-        _require_manager(current, client)
-        if Client.objects.live().filter(tenant=tenant).count() >= MOST_CLIENTS:
-            raise TooMany(_("There are %(max)d clients already.") % {"max": MOST_CLIENTS})
-        client.scopes = _client_scopes(scopes, tenant)
-        client.account = _account(name, client, at=current.at)
+
+    def check(current: Step) -> None:
+        client = current.row
+        client.scopes = _client_scopes(scopes, client.tenant)
         _require_held(current.actor, client.scopes)
         client.decides_for = _decider(decides_for_id, client)
         if client.decides_for is not None and _needs_two(client):
@@ -97,7 +91,18 @@ def create_client(
                 "Your tenant is under two-person control. Add the client first; then propose for whom it decides."
             )
             raise Unacceptable(words, field="decides_for")
-        policy.require_step_up(current.actor, current.at)
+
+    with perform(
+        CREATE_CLIENT,
+        tenant_id,
+        actor=actor,
+        inputs={"name": name},
+        find=_new_client,
+        state=_require_room,
+        check=check,
+    ) as current:
+        client: Client = current.row
+        client.account = _account(current.inputs["name"], client, at=current.at)
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
@@ -112,6 +117,21 @@ def create_client(
     return Made(client, secret)
 
 
+def _new_client(current: Step, tenant_id: object) -> Client:
+    """One that is not saved yet; without a tenant it is the provider's."""
+    _require_human(current.actor)
+    client = Client(created_by_id=current.actor.person)
+    if tenant_id is not None:
+        client.tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
+    current.concerns("client", client, client.tenant_id or PROVIDER_LOG)
+    return client
+
+
+def _require_room(current: Step) -> None:
+    if Client.objects.live().filter(tenant=current.row.tenant).count() >= MOST_CLIENTS:
+        raise TooMany(_("There are %(max)d clients already.") % {"max": MOST_CLIENTS})
+
+
 _UNCHANGED = object()
 
 
@@ -119,9 +139,11 @@ def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
     """Set what a client may do, and for which approver it decides; None takes the latter away."""
-    with act(CHANGE_CLIENT, actor=actor) as current:
-        client = _managed(client_id, current)
-        before = _described(client)
+    before: dict[str, Any] = {}
+
+    def check(current: Step) -> None:
+        client = current.row
+        before.update(_described(client))
         if scopes is not None:
             client.scopes = _client_scopes(scopes, client.tenant)
         gained = set(client.scopes) - set(before["scopes"])
@@ -131,22 +153,31 @@ def change_client(
             client.decides_for = _decider(decides_for_id, client)
         elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
             client.decides_for = None
-        after = _described(client)
-        if after == before:
+        if _described(client) == before:
             raise Unacceptable(_("Nothing would change."), field="scopes")
-        is_given_to_decide = after["decides_for_id"] not in (None, before["decides_for_id"])
-        if gained or is_given_to_decide:
-            policy.require_step_up(current.actor, current.at)
-        if (said := _to_announce(client, before["scopes"])) is not None:
-            if set(client.scopes) - set(said["gained"]) != set(before["scopes"]):
-                words = _("This is announced to customers first: %(scopes)s. Choose it by itself.")
-                raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
-            announce(current, LET_CLIENT_ASK, said)
-        if is_given_to_decide and client.tenant is not None:
-            client.tenant.refresh_from_db(fields=["needs_two"])
-            hold(current, client.tenant, **after)
+        current.require_proof(needed=bool(gained) or _is_given_to_decide(client, before))
+
+    def announces(current: Step) -> tuple[Change, Said] | None:
+        said = _to_announce(current.row, before["scopes"])
+        if said is None:
+            return None
+        if set(current.row.scopes) - set(said["gained"]) != set(before["scopes"]):
+            words = _("This is announced to customers first: %(scopes)s. Choose it by itself.")
+            raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
+        return LET_CLIENT_ASK, said
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        client = current.row
+        return _described(client) if client.tenant_id and _is_given_to_decide(client, before) else None
+
+    with perform(CHANGE_CLIENT, client_id, actor=actor, check=check, announces=announces, holds=holds) as current:
+        client: Client = current.row
         _change_client(current, client, before)
     return client
+
+
+def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
+    return _described(client)["decides_for_id"] not in (None, before["decides_for_id"])
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> Said | None:
@@ -157,7 +188,7 @@ def _to_announce(client: Client, before: Iterable[str]) -> Said | None:
 
 
 def _lock_client(said: dict[str, Any]) -> None:
-    """As `_managed` locks it, before the turn at the log is taken."""
+    """As the kernel locks it, before the turn at the log is taken."""
     list(Client.objects.filter(pk=said["client"]).locked())
 
 
@@ -198,16 +229,18 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
     Under two-person control not to one that decides: whoever sees the secret could decide alone.
     """
-    with act(ROTATE_CLIENT_SECRET, actor=actor) as current:
-        client = _managed(client_id, current)
-        _require_held(current.actor, client.scopes)
+
+    def state(current: Step) -> None:
+        client = current.row
         if client.decides_for is not None and _needs_two(client):
             words = _(
                 "Your tenant is under two-person control, and this client decides for %(name)s. Take that from it "
                 "first, and propose it again once its new secret is in place."
             )
             raise WrongState(words % {"name": client.decides_for.name})
-        policy.require_step_up(current.actor, current.at)
+
+    with perform(ROTATE_CLIENT_SECRET, client_id, actor=actor, may=_may_hold_secret, state=state) as current:
+        client: Client = current.row
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash, client.secret_at = api_secrets.hashed(secret), current.at
         client.save(update_fields=["secret_hash", "secret_at"])
@@ -225,8 +258,8 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
     Staff may remove a tenant's client too, as they may switch off its people: that gives nobody anything.
     """
-    with act(REMOVE_CLIENT, actor=actor) as current:
-        client = _managed(client_id, current, or_staff=True)
+    with perform(REMOVE_CLIENT, client_id, actor=actor) as current:
+        client: Client = current.row
         client.account.is_active = False
         client.account.save(update_fields=["is_active"])
         client.decides_for = None
@@ -263,16 +296,19 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     The one before works for a week more, or until its own end; one that was before that is dead at once.
     """
-    with act(MAKE_LASTING_TOKEN, actor=actor) as current:
-        client = _managed(client_id, current)
-        if client.scopes != [Scope.MEMBERS_PROVISION]:
+
+    def state(current: Step) -> None:
+        if current.row.scopes != [Scope.MEMBERS_PROVISION]:
             words = _("Only a client with the scope %(scope)s alone has such a token: one that keeps people.")
             raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
-        _require_held(current.actor, client.scopes)
-        policy.require_step_up(current.actor, current.at)
+
+    def check(current: Step) -> None:
         if days not in LASTING_LIFETIMES:
             choices = ", ".join(str(each) for each in LASTING_LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
+
+    with perform(MAKE_LASTING_TOKEN, client_id, actor=actor, may=_may_hold_secret, state=state, check=check) as current:
+        client: Client = current.row
         former = _let_go(client.account, current)
         secret = api_secrets.make(api_secrets.Kind.ACCESS)
         token = Token.objects.create(
@@ -306,9 +342,8 @@ def _let_go(account: Person, current: Step) -> str | None:
 
 def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
     """Make a token that carries its human. Made with a token, it can do no more than that one."""
-    with act(CREATE_TOKEN, actor=actor) as current:
-        _require_human(current.actor)
-        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+
+    def check(current: Step) -> None:
         wanted = _scopes(scopes, frozenset(Scope))
         _require_held(current.actor, wanted)
         if days not in LIFETIMES:
@@ -317,21 +352,19 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
         if Scope.DECISIONS_WRITE in wanted and days > LONGEST_THAT_DECIDES:
             words = _("A token that may decide lives %(days)d days at most.")
             raise Unacceptable(words % {"days": LONGEST_THAT_DECIDES}, field="days")
-        log = _log_of(person)
-        current.concerns("person", person, log)
-        if not person.is_active:
-            raise NotAllowed
-        if current.actor.token_id is None:
-            # A session ends within the day; a token must not be how a stolen one lives on.
-            policy.require_step_up(current.actor, current.at)
-        if Token.objects.filter(account=person).personal().live(current.at).count() >= MOST_TOKENS:
-            raise TooMany(_("You have %(max)d tokens already. Revoke one.") % {"max": MOST_TOKENS})
+        # A session ends within the day; a token must not be how a stolen one lives on.
+        current.require_proof(needed=current.actor.token_id is None)
+
+    with perform(
+        CREATE_TOKEN, actor=actor, inputs={"name": name}, may=_may_have_token, state=_require_token_room, check=check
+    ) as current:
+        person: Person = current.row
         secret = api_secrets.make(api_secrets.Kind.PERSONAL)
         token = Token.objects.create(
             kind=Token.Kind.PERSONAL,
             account=person,
-            name=_name(name, at_most=80),
-            scopes=in_order(wanted),
+            name=current.inputs["name"],
+            scopes=in_order(_scopes(scopes, frozenset(Scope))),
             secret_hash=api_secrets.hashed(secret),
             hint=api_secrets.hint(secret),
             created_at=current.at,
@@ -342,14 +375,21 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
     return Made(token, secret)
 
 
+def _may_have_token(current: Step) -> None:
+    if not current.row.is_active:
+        raise NotAllowed
+
+
+def _require_token_room(current: Step) -> None:
+    if Token.objects.filter(account=current.row).personal().live(current.at).count() >= MOST_TOKENS:
+        raise TooMany(_("You have %(max)d tokens already. Revoke one.") % {"max": MOST_TOKENS})
+
+
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
     """End a token: its owner does, the administrator of the owner's tenant, or staff. A directory's too."""
-    with act(REVOKE_TOKEN, actor=actor) as current:
-        token: Token = Token.objects.visible_to(current.actor).revocable().find(token_id)
+    with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
+        token: Token = current.row
         person = token.account
-        current.concerns("token", token, _log_of(person))
-        # Read again under the lock of the log: two who revoke at once leave one entry.
-        token.refresh_from_db()
         if token.is_live(current.at):
             token.revoked_at, token.revoked_by_id = current.at, current.actor.person
             token.save(update_fields=["revoked_at", "revoked_by"])
@@ -372,7 +412,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
     is_right = is_proven(person)
     with act(STEP_UP_TOKEN, actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
-        current.concerns("token", token, _log_of(person))
+        current.concerns("token", token, log_of(person))
         if not is_right:
             raise NoPasswordCounts if person.signs_in_elsewhere() else WrongProof
         if policy.needs_second_factor(current.actor) and not person.has_second_factor:
@@ -434,28 +474,16 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 # --- What they share -----------------------------------------------------------------------------------------
 
 
-def _managed(client_id: object, current: Step, *, or_staff: bool = False) -> Client:
-    _require_human(current.actor)
-    rows = Client.objects.visible_to(current.actor).live().select_related("account", "tenant", "decides_for")
-    client: Client = rows.locked().find(client_id)
-    _require_manager(current, client, or_staff=or_staff)
-    return client
-
-
-def _require_manager(current: Step, client: Client, *, or_staff: bool = False) -> None:
-    """A tenant's client is its administrator's alone; the provider's is the staff's."""
-    current.concerns("client", client, client.tenant_id or PROVIDER_LOG)
-    if client.tenant_id is None or (or_staff and current.actor.is_staff):
-        policy.require_staff(current.actor)
-    else:
-        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=client.tenant_id)
+def _may_hold_secret(current: Step) -> None:
+    """Whoever gets the secret of a client could do with it what the client may do."""
+    _require_held(current.actor, current.row.scopes)
 
 
 def _account(name: str, client: Client, *, at: datetime) -> Person:
     """What the client acts under. Nobody signs in with it, and no mail goes there (RFC 2606: ".invalid" is no name)."""
     account = Person(
         email=f"{client.pk}@client.invalid",
-        name=_name(name, at_most=80),
+        name=name,
         side=Person.Side.CUSTOMER if client.tenant_id else Person.Side.PROVIDER,
         kind=Person.Kind.CLIENT,
         created_at=at,
@@ -505,17 +533,6 @@ def _scopes(names: Iterable[str], allowed: frozenset[Scope]) -> frozenset[Scope]
         words = _("Choose at least one of these: %(scopes)s.")
         raise Unacceptable(words % {"scopes": ", ".join(in_order(allowed))}, field="scopes")
     return frozenset(Scope(name) for name in found)
-
-
-def _name(value: str, *, at_most: int) -> str:
-    return " ".join(limits.require_text(value, field="name", at_most=at_most).split())
-
-
-def _log_of(person: Person) -> UUID:
-    if person.kind == Person.Kind.CLIENT:
-        return person.client.tenant_id or PROVIDER_LOG
-    tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()
-    return tenant_id or PROVIDER_LOG
 
 
 def _revoke_all(account: Person, current: Step) -> None:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 CLIENT_CREATED = Event(
@@ -67,6 +67,7 @@ CREATE_CLIENT = Act(
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
     title=_("Add a client"),
+    inputs=(Field("name", at_most=80),),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_CREATED,),
@@ -139,6 +140,7 @@ CREATE_TOKEN = Act(
     is_holders=True,
     humans_only=True,
     title=_("Make a token"),
+    inputs=(Field("name", at_most=80),),
     step_up=StepUp.DEPENDS,
     scope=Scope.TOKENS_MANAGE,
     events=(TOKEN_CREATED,),
