@@ -11,15 +11,16 @@ from django.utils.translation import gettext as _
 from audit_app import canonical
 from audit_app.models import ChainHead
 from requests_app.domain import policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import EXPORT_LOG, TAKE_EVIDENCE
 from requests_app.domain.acts.mail import PARK_MAIL, RESEND_MAIL
-from requests_app.domain.errors import NotAllowed, WrongState
+from requests_app.domain.errors import WrongState
 from requests_app.domain.events import Event
 from requests_app.messages import together
 from requests_app.models import AccessRequest, OutboxMessage, Tenant
 from requests_app.models.outbox import MAIL
-from requests_app.operations._change import PROVIDER_LOG, act
+from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._perform import perform
 
 LOG_READERS = policy.LOG_READERS
 
@@ -29,17 +30,21 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
 
     The caller streams it once this has returned.
     """
-    with act(EXPORT_LOG, actor=actor) as current:
-        if str(log_id) == str(PROVIDER_LOG):
-            pk, readers = PROVIDER_LOG, frozenset({Role.STAFF, Role.SYSTEM})
-            current.concerns("log", ChainHead(pk=pk), pk)
-        else:
-            tenant = Tenant.objects.visible_to(current.actor).find(log_id)
-            pk, readers = tenant.pk, LOG_READERS | {Role.STAFF, Role.SYSTEM}
-            current.concerns("tenant", tenant, pk)
-        policy.require_role(current.actor, readers, tenant_id=pk)
+    with perform(EXPORT_LOG, log_id, actor=actor, find=_log) as current:
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
+    pk: UUID = current.row.pk
     return pk
+
+
+def _log(current: Step, log_id: object) -> Any:
+    """The provider's own log, or a tenant, which stands for its log."""
+    if str(log_id) == str(PROVIDER_LOG):
+        head = ChainHead(pk=PROVIDER_LOG)
+        current.concerns("log", head, PROVIDER_LOG)
+        return head
+    tenant = Tenant.objects.visible_to(current.actor).find(log_id)
+    current.concerns("tenant", tenant, tenant.pk)
+    return tenant
 
 
 def take_evidence(
@@ -56,15 +61,22 @@ def take_evidence(
     The caller streams it once this has returned. A caller that has nothing to stream, because it took this person for
     one who may not, is not ready: should the role have come meanwhile, nothing is said to have left.
     """
-    with act(TAKE_EVIDENCE, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
-        row = None
+    row: AccessRequest | None = None
+
+    def find(current: Step, row_id: object) -> Tenant:
+        nonlocal row
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).find(row_id)
         if access_request_id is not None:
             row = AccessRequest.objects.visible_to(current.actor).filter(tenant=tenant).find(access_request_id)
         current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, LOG_READERS | {Role.STAFF, Role.SYSTEM}, tenant_id=tenant.pk)
+        return tenant
+
+    def state(_current: Step) -> None:
         if not is_ready:
             raise WrongState(_("Your role has just changed. Open the page anew."))
+
+    with perform(TAKE_EVIDENCE, tenant_id, actor=actor, find=find, state=state) as current:
+        tenant: Tenant = current.row
         if row is not None:
             of = {"kind": "access_request", "access_request": str(row.pk), "reference": row.reference}
         else:
@@ -80,16 +92,18 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
     One that tells of several tells them all again; until it has left, none of them can be sent beside it.
     """
-    with act(RESEND_MAIL, actor=actor) as current:
-        policy.require_staff(current.actor)
-        message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
-        current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
+
+    def state(current: Step) -> None:
+        message = current.row
         if message.lane != MAIL:
             raise WrongState(_("This message has no recipient of its own."))
         if message.state == OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is waiting to be sent."))
         if together.waits_in_another(message):
             raise WrongState(_("This waits to be sent in one mail with others."))
+
+    with perform(RESEND_MAIL, message_id, actor=actor, state=state) as current:
+        message: OutboxMessage = current.row
         message.state = OutboxMessage.State.WAITING
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "attempts", "next_attempt_at", "claimed_until"])
@@ -100,13 +114,13 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
     """Give up on a mail, and say so in the tenant's log: whoever should have been told was not."""
-    if not actor.is_system:
-        raise NotAllowed
-    with act(PARK_MAIL, actor=actor) as current:
-        message = OutboxMessage.objects.visible_to(current.actor).locked().find(message_id)
-        current.concerns("outbox_message", message, message.tenant_id or PROVIDER_LOG)
-        if message.state != OutboxMessage.State.WAITING:
+
+    def state(current: Step) -> None:
+        if current.row.state != OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is no longer waiting."))
+
+    with perform(PARK_MAIL, message_id, actor=actor, state=state) as current:
+        message: OutboxMessage = current.row
         message.state = OutboxMessage.State.PARKED
         message.last_error, message.claimed_until = error[:500], None
         message.save(update_fields=["state", "last_error", "claimed_until", "attempts"])

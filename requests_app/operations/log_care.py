@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from audit_app import checkpoints, heads, own, pruning
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
-from requests_app.domain import clock, limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain import clock, limits
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.domain.events import Event
@@ -25,16 +25,15 @@ from requests_app.domain.ids import as_id
 from requests_app.domain.states import PENDING, State
 from requests_app.models import AccessRequest, Tenant
 from requests_app.operations._change import PROVIDER_LOG, Step, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 
 logger = structlog.get_logger(__name__)
 
 #: Days that a tenant may say its log is kept for (Tenant.log_retention_days).
-SHORTEST_RETENTION, LONGEST_RETENTION = 30, 36500
+SHORTEST_RETENTION, LONGEST_RETENTION = limits.LOG_RETENTION_DAYS
 #: So many entries are deleted in one transaction.
 REMOVED_AT_ONCE = 2000
-
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 
 # --- The way back ----------------------------------------------------------------------------------------
@@ -45,15 +44,17 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
     Nothing is deleted: what was found stays, and what was signed of it stays provable.
     """
-    with act(TOMBSTONE, actor=actor) as current:
-        head = _log(log_id, current)
-        _require_staff_or_operator(current.actor)
-        comment = limits.require_text(comment, field="comment", at_most=limits.COMMENT_MAX)
-        if not LogAlarm.objects.filter(pk=head.pk).exists():
+
+    def state(current: Step) -> None:
+        if not LogAlarm.objects.filter(pk=current.row.pk).exists():
             raise WrongState(_("Nothing is wrong with this log."))
+
+    with perform(TOMBSTONE, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
+        head, comment = current.row, current.inputs["comment"]
         said = checkpoints.close_shard(head.pk, at=current.at)
         current.witness(Event.LOG_TOMBSTONED, detail={**said, "comment": comment}, text=comment)
-    return head.pk
+    pk: UUID = head.pk
+    return pk
 
 
 def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
@@ -61,14 +62,15 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
 
     For the operator of the machine that signs: no other machine has the file.
     """
-    with act(ADOPT_LOG_HEAD, actor=actor) as current:
-        head = _log(log_id, current)
-        if not current.actor.is_system:
-            raise NotAllowed
-        comment = limits.require_text(comment, field="comment", at_most=limits.COMMENT_MAX)
+
+    def state(current: Step) -> None:
+        head = current.row
         kept, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
         if kept and latest and (kept.head.size, kept.head.root) == (latest.size, bytes(latest.root)):
             raise WrongState(_("This head is kept already."))
+
+    with perform(ADOPT_LOG_HEAD, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
+        head, comment = current.row, current.inputs["comment"]
         try:
             adopted = checkpoints.adopt(head.pk)
         except Refusal as refusal:
@@ -95,7 +97,7 @@ def _why_not(refusal: Refusal) -> str:
     return _("The hashes here do not lead to the newest checkpoint. Close this log with a tombstone.")
 
 
-def _log(log_id: object, current: Step) -> ChainHead:
+def _log(current: Step, log_id: object) -> ChainHead:
     """The log of a tenant, or the provider's own, with the turn at it."""
     if str(log_id) == str(PROVIDER_LOG):
         if not (current.actor.is_system or current.actor.is_staff):
@@ -110,28 +112,22 @@ def _log(log_id: object, current: Step) -> ChainHead:
     return ChainHead.objects.get(pk=pk)
 
 
-def _require_staff_or_operator(actor: Actor) -> None:
-    if not actor.is_system:
-        policy.require_staff(actor)
-
-
 # --- How long a log is kept ------------------------------------------------------------------------------
 
 
 def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
     """Set for how many days the tenant's log is kept; None keeps it for good. What is older goes within hours."""
-    with act(SET_LOG_RETENTION, actor=actor) as current:
-        tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
-        if days is not None and not SHORTEST_RETENTION <= days <= LONGEST_RETENTION:
-            bounds = {"least": SHORTEST_RETENTION, "most": LONGEST_RETENTION}
-            raise Unacceptable(_("Choose %(least)d to %(most)d days.") % bounds, field="days")
-        if days == tenant.log_retention_days:
+
+    def state(current: Step) -> None:
+        if days == current.row.log_retention_days:
             raise Unacceptable(_("This is the rule already."), field="days")
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, days=days)
-        _set_retention(current, tenant, {"days": days})
+
+    said = {"days": days}
+    with perform(
+        SET_LOG_RETENTION, tenant_id, actor=actor, inputs=said, state=state, holds=lambda current: said
+    ) as current:
+        tenant: Tenant = current.row
+        _set_retention(current, tenant, said)
     return tenant
 
 

@@ -13,23 +13,23 @@ from django.utils.translation import gettext_lazy
 from audit_app import witnesses
 from audit_app.models import Witness
 from audit_app.notes import BadNote
-from requests_app.domain import policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
-from requests_app.operations._change import Step, act
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._change import Step
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 from requests_app.platform.outbound import BadTarget, Target
 
 #: Each is asked anew for every checkpoint.
 MOST_WITNESSES = 10
 #: Hours that the rule may name (Tenant.cosigned_within).
-SHORTEST_RULE, LONGEST_RULE = 1, 168
+SHORTEST_RULE, LONGEST_RULE = limits.COSIGNED_WITHIN_HOURS
 
-_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _BAD_URL: dict[str, Promise] = {
     "shape": gettext_lazy("Write the address that the witness is asked at, such as https://witness.example.com/."),
     "scheme": gettext_lazy("The address begins with https://."),
@@ -40,41 +40,56 @@ _BAD_URL: dict[str, Promise] = {
 
 def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
     """Register a witness by its key; it is asked from the next checkpoint on."""
-    with act(ADD_WITNESS, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        wanted = {"vkey": _vkey(vkey, tenant), "url": _url(url)}
-        _require_room(tenant, wanted["vkey"])
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, name=str(Witness(**wanted)), **wanted)
-        return _add_witness(current, tenant, wanted)
+    wanted: dict[str, str] = {}
+
+    def check(current: Step) -> None:
+        wanted.update(vkey=_vkey(vkey, current.row), url=_url(url))
+        _require_new(current.row, wanted["vkey"])
+
+    def holds(current: Step) -> dict[str, Any]:
+        return {"name": str(Witness(**wanted)), **wanted}
+
+    with perform(
+        ADD_WITNESS, tenant_id, actor=actor, state=lambda current: _require_room(current.row), check=check, holds=holds
+    ) as current:
+        return _add_witness(current, current.row, wanted)
 
 
 @controlled(ADD_WITNESS)
 def _add_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> Witness:
-    _require_room(tenant, said["vkey"])
+    _require_new(tenant, said["vkey"])
+    _require_room(tenant)
     at = current.at
     witness = Witness.objects.create(tenant_id=tenant.pk, vkey=said["vkey"], url=said["url"], added_at=at, due_at=at)
     current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
     return witness
 
 
-def _require_room(tenant: Tenant, vkey: str) -> None:
-    own = Witness.objects.filter(tenant_id=tenant.pk)
-    if own.filter(vkey=vkey).exists():
+def _require_new(tenant: Tenant, vkey: str) -> None:
+    if Witness.objects.filter(tenant_id=tenant.pk, vkey=vkey).exists():
         raise Unacceptable(_("This witness is registered already."), field="vkey")
-    if own.count() >= MOST_WITNESSES:
+
+
+def _require_room(tenant: Tenant) -> None:
+    if Witness.objects.filter(tenant_id=tenant.pk).count() >= MOST_WITNESSES:
         raise Unacceptable(_("A tenant has at most %(max)d witnesses.") % {"max": MOST_WITNESSES}, field="vkey")
 
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
     """Ask this witness no more. What it cosigned stays; under the rule it counts no more from now on."""
-    with act(REMOVE_WITNESS, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        witness = _removable(tenant, witness_id)
-        policy.require_step_up(current.actor, current.at)
-        said = {"witness": str(witness.pk), "name": str(witness)}
-        hold(current, tenant, **said)
-        _remove_witness(current, tenant, said)
+
+    def holds(current: Step) -> dict[str, Any]:
+        witness = _removable(current.row, witness_id)
+        return {"witness": str(witness.pk), "name": str(witness)}
+
+    with perform(
+        REMOVE_WITNESS,
+        tenant_id,
+        actor=actor,
+        state=lambda current: _removable(current.row, witness_id),
+        holds=holds,
+    ) as current:
+        _remove_witness(current, current.row, holds(current))
 
 
 @controlled(REMOVE_WITNESS)
@@ -101,18 +116,21 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
     """Set that a window opens only if a witness cosigned the log within so many hours; None takes the rule away."""
-    with act(SET_COSIGNING, actor=actor) as current:
-        tenant = _own_tenant(tenant_id, current)
-        if hours is not None and not SHORTEST_RULE <= hours <= LONGEST_RULE:
-            bounds = {"least": SHORTEST_RULE, "most": LONGEST_RULE}
-            raise Unacceptable(_("Choose %(least)d to %(most)d hours.") % bounds, field="hours")
-        if hours == tenant.cosigned_within:
+
+    def state(current: Step) -> None:
+        if hours == current.row.cosigned_within:
             raise Unacceptable(_("This is the rule already."), field="hours")
-        if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
+
+    def check(current: Step) -> None:
+        if hours is not None and not Witness.objects.filter(tenant_id=current.row.pk).exists():
             raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, hours=hours)
-        _set_cosigning(current, tenant, {"hours": hours})
+
+    said = {"hours": hours}
+    with perform(
+        SET_COSIGNING, tenant_id, actor=actor, inputs=said, state=state, check=check, holds=lambda current: said
+    ) as current:
+        tenant: Tenant = current.row
+        _set_cosigning(current, tenant, said)
     return tenant
 
 
@@ -124,14 +142,6 @@ def _set_cosigning(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     before, tenant.cosigned_within = tenant.cosigned_within, hours
     tenant.save(update_fields=["cosigned_within"])
     current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
-
-
-def _own_tenant(tenant_id: object, current: Step) -> Tenant:
-    """The tenant, locked, if its own administrator acts: the provider never chooses who watches the provider."""
-    tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, _ADMINISTRATOR, tenant_id=tenant.pk)
-    return tenant
 
 
 def _vkey(vkey: str, tenant: Tenant) -> str:

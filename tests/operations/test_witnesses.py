@@ -138,9 +138,10 @@ def test_the_address_must_be_one_that_may_be_asked(cast: Cast, settings: Any) ->
 
 def test_a_witness_is_registered_once_and_no_more_than_ten(cast: Cast) -> None:
     small = [SmallWitness(f"w{number}.example") for number in range(10)]
-    for each in small:
+    for each in small[:-1]:
         register(cast, each)
     assert "already" in _refused(cast, "vkey", vkey=small[3].vkey)
+    register(cast, small[-1])
     assert "at most 10" in _refused(cast, "vkey")
     # Another tenant may have the same one.
     register(cast, small[3], "fabrikam", "finn")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
+from requests_app.domain import limits
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has, says
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has, says
 from requests_app.domain.scopes import Scope
 
 LOG_EXPORTED = Event(
@@ -103,6 +104,15 @@ SET_LOG_RETENTION = Act(
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Set how long the log is kept"),
+    inputs=(
+        Field(
+            "days",
+            Kind.NUMBER,
+            at_least=limits.LOG_RETENTION_DAYS[0],
+            at_most=limits.LOG_RETENTION_DAYS[1],
+            is_needed=False,
+        ),
+    ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set how long the log is kept"),
@@ -124,6 +134,15 @@ SET_COSIGNING = Act(
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Set whether a witness must have cosigned the log"),
+    inputs=(
+        Field(
+            "hours",
+            Kind.NUMBER,
+            at_least=limits.COSIGNED_WITHIN_HOURS[0],
+            at_most=limits.COSIGNED_WITHIN_HOURS[1],
+            is_needed=False,
+        ),
+    ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
     tried=_("set whether a witness must have cosigned the log"),
@@ -166,6 +185,7 @@ TOMBSTONE = Act(
     noun=Noun.LOG,
     roles=frozenset({Role.STAFF, Role.SYSTEM}),
     title=_("Close the damaged log"),
+    inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_TOMBSTONED,),
     tried=_("close the damaged log"),
     done=_("The damaged log is closed, and its next part has begun."),
@@ -176,6 +196,7 @@ ADOPT_LOG_HEAD = Act(
     noun=Noun.LOG,
     roles=frozenset({Role.SYSTEM}),
     title=_("Vouch for the newest checkpoint"),
+    inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_HEAD_ADOPTED,),
     tried=_("vouch for the newest checkpoint"),
     doors=frozenset({Door.COMMAND}),
